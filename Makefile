@@ -1,0 +1,107 @@
+# `make help` lists the targets. Everything is installed in .venv and everything a run writes is in .local.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+UI_PORT ?= 3000
+UPGRADE ?=
+PYTEST ?=
+
+export DAGSTER_HOME := $(CURDIR)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Threads that spin while they wait make training on shared cores five times slower.
+export OMP_WAIT_POLICY := PASSIVE
+export DAGSTER_DISABLE_TELEMETRY := yes
+export DO_NOT_TRACK := 1
+export BENTOML_DO_NOT_TRACK := true
+export MLFLOW_DISABLE_TELEMETRY := true
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Without bytecode every process compiles a gigabyte of libraries again: 20 s to start instead of 4.
+unexport PYTHONDONTWRITEBYTECODE
+
+SUPPORTED := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+CANDIDATES := python3 python3.11 python3.12 python3.13 python3.14 python
+PYTHON ?= $(shell for name in $(CANDIDATES); do \
+	$$name -c '$(SUPPORTED)' 2>/dev/null && command -v $$name && break; done)
+
+##@ Use
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {print "\n" substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: install
+install: $(STAMP) ## create .venv with the locked versions
+
+.PHONY: run
+run: $(STAMP) ## the whole example: from data to a deployed model
+	@ml-platform run
+
+.PHONY: ui
+ui: $(STAMP) ## start Dagster's UI in the background and wait for it (UI_PORT=3000)
+	@ml-platform ui --port $(UI_PORT)
+
+.PHONY: stop
+stop: ## stop the services, the rollout supervisor and the UI
+	@if [ -x $(BIN)/ml-platform ]; then ml-platform stop; ml-platform ui --stop; fi
+
+.PHONY: clean
+clean: stop ## stop everything and delete all that was ever run (.local)
+	@rm -rf .local
+
+##@ Develop
+.PHONY: test
+test: $(STAMP) ## the fast tests
+	@python -m pytest -m "not slow" $(PYTEST)
+
+.PHONY: test-slow
+test-slow: $(STAMP) ## the slow tests: whole runs, kills, the UI in a browser
+	@python -m pytest -m slow $(PYTEST)
+
+.PHONY: test-all
+test-all: $(STAMP) ## all tests
+	@python -m pytest $(PYTEST)
+
+.PHONY: lint
+lint: $(STAMP) ## ruff
+	@ruff check .
+
+.PHONY: format
+format: $(STAMP) ## let ruff format and sort
+	@ruff check --fix --select I . && ruff format .
+
+.PHONY: types
+types: $(STAMP) ## pyright
+	@pyright
+
+.PHONY: check-defs
+check-defs: $(STAMP) ## load and check the Dagster definitions and every defs.yaml
+	@dg check defs
+
+.PHONY: lock
+lock: $(STAMP) ## resolve requirements.lock again (UPGRADE=--upgrade takes newer versions)
+	@uv pip compile pyproject.toml --extra test --extra dev --quiet $(UPGRADE) \
+		--universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url --output-file requirements.lock
+
+# uv installs in seconds what takes pip minutes; it is itself installed from the lock. Where it cannot be used
+# (an index that only pip is configured for), pip does the same from the same hashes.
+$(STAMP): requirements.lock pyproject.toml
+	@[ -n "$(PYTHON)" ] || { echo "No Python 3.11 or newer with venv found: install one (Debian: apt-get install" \
+		"python3 python3-venv) or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Creating $(VENV) with $$($(PYTHON) --version): downloads about a gigabyte the first time"
+	@$(PYTHON) -m venv $(VENV)
+	@awk '/^[^ ]/ {on = /^uv==/} on' requirements.lock > $(VENV)/uv.lock
+	@if python -m pip install --quiet --no-deps --require-hashes -r $(VENV)/uv.lock \
+		&& VIRTUAL_ENV=$(VENV) uv pip install --quiet --require-hashes -r requirements.lock; then :; else \
+		echo "Installing with pip: this takes some minutes"; \
+		python -m pip install --quiet --require-hashes -r requirements.lock; fi
+	@python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@echo "Compiling bytecode"
+	@# Some packages carry templates that are no Python; those stay as they are.
+	@python -m compileall -qq -j 0 $(VENV)/lib >/dev/null 2>&1 || true
+	@touch $@

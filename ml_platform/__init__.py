@@ -1,0 +1,24 @@
+"""An asset-based ML data platform on Dagster.
+
+The components are loaded when they are first asked for, so that importing a domain module loads no
+Dagster.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ml_platform.orchestration.components import Dataset, FeatureSet, Model, Platform
+
+__all__ = ["Dataset", "FeatureSet", "Model", "Platform"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from ml_platform.orchestration import components
+
+        return getattr(components, name)
+    raise AttributeError(f"module 'ml_platform' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

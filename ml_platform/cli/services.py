@@ -1,0 +1,116 @@
+"""``predict``, ``status``, ``stop``."""
+
+import json as jsonlib
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ml_platform.cli.app import written
+from ml_platform.declarations import ModelContext
+from ml_platform.errors import PlatformError
+from ml_platform.workspace import Workspace
+
+
+def live_url(workspace: Workspace, model: str) -> str:
+    """Address of the live service. Raises PlatformError where there is none."""
+    from ml_platform.rollout.processes import read_state
+
+    service = read_state(workspace.settings).live(model)
+    if service is None:
+        raise PlatformError(f"{model}: no service is live; run ml-platform serve, or deploy a version first")
+    return service.url
+
+
+def rows_of(workspace: Workspace, context: ModelContext, partition: str, limit: int) -> list[dict]:
+    """Request rows from a published partition, the newest by default."""
+    from ml_platform.features.materialize import Materializer
+    from ml_platform.serving.schema import request_schema, to_rows
+
+    materializer = Materializer(workspace, context.feature_set, context.dataset)
+    known = materializer.published_partitions()
+    chosen = partition or (known[-1] if known else "")
+    if chosen not in known:
+        raise PlatformError(
+            f"{context.dataset.name}: {chosen or 'no partition'} is not published; "
+            f"published: {', '.join(known) or 'none'}"
+        )
+    request = request_schema(context.function, context.dataset.load_schema())
+    return to_rows(request, materializer.raw(chosen).select(context.function.inputs).head(limit))
+
+
+def predict_rows(model: str, file: Path | None, partition: str, limit: int) -> None:
+    """Print the live service's answer as JSON."""
+    from ml_platform.orchestration.components import project_catalogue
+    from ml_platform.serving.client import predict
+
+    workspace = Workspace()
+    context = ModelContext.of(project_catalogue(), model)
+    if file is not None:
+        try:
+            given = jsonlib.loads(file.read_text())
+        except (OSError, ValueError) as error:
+            raise PlatformError(f"{file}: cannot be read as JSON ({error})") from error
+        rows: Any = given["rows"] if isinstance(given, dict) and "rows" in given else given
+    else:
+        rows = rows_of(workspace, context, partition, limit)
+    answer = predict(live_url(workspace, model), rows, workspace.settings.secret_key.get_secret_value())
+    print(jsonlib.dumps(answer, indent=1))
+
+
+def show_status(json: Path | None) -> None:
+    """Print what is published, registered and live."""
+    from ml_platform.datasets import publishing
+    from ml_platform.loop.data import refused_partitions
+    from ml_platform.orchestration.components import project_catalogue
+    from ml_platform.rollout.processes import read_state
+
+    workspace, catalogue = Workspace(), project_catalogue()
+    state = read_state(workspace.settings)
+    console = Console()
+    data = Table("dataset", "published", "newest", "refused", "main at")
+    found: dict = {"datasets": {}, "models": {}, "supervisor": state.running}
+    for name, spec in catalogue.datasets.items():
+        published = sorted(publishing.published(workspace.store, name))
+        refused = sorted(refused_partitions(workspace, spec))
+        head = workspace.store.resolve("main")
+        found["datasets"][name] = {"published": published, "refused": refused, "main": head}
+        data.add_row(
+            name, str(len(published)), published[-1] if published else "-", ", ".join(refused) or "-", head[:12]
+        )
+    models = Table("model", "newest version", "approval", "champion", "service", "phase")
+    for name in catalogue.models:
+        newest, champion = workspace.registry.latest(name), workspace.registry.champion(name)
+        service = next((item for item in state.services if item.model == name), None)
+        phase = (service.phase if service.running else "not running") if service else "-"
+        models.add_row(
+            name,
+            str(newest.version) if newest else "-",
+            newest.approval if newest else "-",
+            str(champion.version) if champion else "-",
+            service.url if service else "-",
+            phase,
+        )
+        found["models"][name] = {
+            "version": newest.version if newest else None,
+            "approval": newest.approval if newest else None,
+            "champion": champion.version if champion else None,
+            "url": service.url if service else None,
+            "phase": phase,
+        }
+    console.print(data)
+    console.print(models)
+    console.print(f"supervisor: {'running' if state.running else 'not running'}")
+    written(json, found)
+
+
+def stop_everything() -> None:
+    """Stop services and supervisor; says what was stopped."""
+    from ml_platform.rollout.control import stop_all
+    from ml_platform.rollout.processes import read_state
+
+    workspace = Workspace()
+    before = read_state(workspace.settings)
+    stop_all(workspace.settings)
+    print(f"stopped {len(before.services)} services{' and the supervisor' if before.running else ''}")

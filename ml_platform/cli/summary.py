@@ -1,0 +1,179 @@
+"""The table at the end of ``ml-platform run``: data, metrics, verdicts, versions, services, predictions."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ml_platform.cli.app import written
+from ml_platform.cli.services import live_url, rows_of
+from ml_platform.datasets import publishing
+from ml_platform.declarations import Catalogue, DatasetSpec, ModelContext
+from ml_platform.errors import MissingReference, PlatformError
+from ml_platform.gates.gate import Gate, Verdict
+from ml_platform.orchestration.references import References
+from ml_platform.workspace import Workspace
+
+SHOWN = {"binary": ("auc", "pr_auc", "brier"), "regression": ("mae", "rmse", "r2")}
+
+
+def show_summary(
+    console: Console,
+    workspace: Workspace,
+    catalogue: Catalogue,
+    before: Any,
+    after: Any,
+    success: bool,
+    json: Path | None,
+) -> int:
+    """Print everything that counts now; 0 where the run succeeded and nothing is held back."""
+    found: dict[str, Any] = {"success": success, "datasets": {}, "models": {}, "new": {}}
+    held = 0
+    for spec in catalogue.datasets.values():
+        found["datasets"][spec.name], failures = _dataset(console, workspace, catalogue, spec)
+        held += failures
+    for name in catalogue.models:
+        found["models"][name], failures = _model(console, workspace, ModelContext.of(catalogue, name))
+        held += failures
+    found["new"] = {name: getattr(after, name) - getattr(before, name) for name in ("commits", "versions", "ledger")}
+    new = found["new"]
+    text = f"{new['commits']} commits, {new['versions']} versions, {new['ledger']} ledger entries"
+    console.print(f"nothing new: {text}" if not any(new.values()) else f"new: {text}")
+    written(json, found)
+    return 0 if success else 1
+
+
+def _dataset(console: Console, workspace: Workspace, catalogue: Catalogue, spec: DatasetSpec) -> tuple[Any, int]:
+    gates = spec.gates_of("batch")
+    features = [item for item in catalogue.features.values() if item.dataset == spec.name]
+    table = Table(
+        "partition", "rows", "content", "commit", "batch gates", "feature gates", title=f"dataset {spec.name}"
+    )
+    shown, held = [], 0
+    published = publishing.published(workspace.store, spec.name)
+    references = References()
+    for partition, info in sorted(publishing.candidates(workspace.store, spec.name).items()):
+        verdicts = workspace.ledger.verdicts(info.sha256)
+        text, failed = _verdicts(gates, verdicts)
+        feature_text = []
+        for item in features:
+            try:
+                ref = references.load(item.key, partition)
+            except MissingReference:
+                feature_text.append("-")
+                continue
+            line, more = _verdicts(item.gates_of("features"), workspace.ledger.verdicts(ref.sha256))
+            feature_text.append(line)
+            failed += more
+        held += failed
+        commit = _commit(workspace, spec, partition, info.sha256) if partition in published else "refused"
+        rows = info.metadata["rows"]
+        table.add_row(partition, f"{int(rows):,}", info.sha256[:12], commit[:12], text, ", ".join(feature_text))
+        shown.append(
+            {
+                "partition": partition,
+                "rows": int(rows),
+                "sha256": info.sha256,
+                "commit": commit,
+                "gates": _plain(verdicts),
+            }
+        )
+    console.print(table)
+    return shown, held
+
+
+def _commit(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str) -> str:
+    return workspace.store.resolve(publishing.batch_tag(spec.name, partition, sha256))
+
+
+def _model(console: Console, workspace: Workspace, context: ModelContext) -> tuple[Any, int]:
+    from ml_platform.evaluation import report
+
+    name = context.model.name
+    references = References()
+    shown: dict[str, Any] = {"gates": {}}
+    table = Table("what", "value", title=f"model {name}")
+    held = 0
+    subjects = []
+    for asset, stage in (
+        ("split", "split"),
+        ("evaluation", "evaluation"),
+        ("service", "service"),
+        ("deployment", "deployment"),
+    ):
+        try:
+            subjects.append((stage, references.load(f"{name}/{asset}", None)))
+        except MissingReference:
+            table.add_row(asset, "not materialized")
+    for stage, ref in subjects:
+        if stage == "evaluation":
+            evaluation = report.load(workspace.tracking, ref.model_ref)
+            for metric in SHOWN[evaluation.task]:
+                best = {
+                    model: f"{values[metric]:.4f}" for model, values in evaluation.baselines.items() if metric in values
+                }
+                beside = ", ".join(f"{model} {value}" for model, value in best.items())
+                table.add_row(
+                    f"{metric} on the holdout",
+                    f"{evaluation.metrics[metric]:.4f}" + (f"  ({beside})" if beside else ""),
+                )
+            shown |= {
+                "metrics": evaluation.metrics,
+                "baselines": evaluation.baselines,
+                "model_sha256": ref.sha256,
+                "report": ref.html,
+            }
+            table.add_row("report", ref.html)
+        verdicts = workspace.ledger.verdicts(ref.sha256)
+        text, failed = _verdicts(context.model.gates_of(stage), verdicts)
+        held += failed
+        table.add_row(f"{stage} gates", text)
+        shown["gates"] |= _plain({gate: verdict for gate, verdict in verdicts.items() if verdict.stage == stage})
+    version = workspace.registry.latest(name)
+    if version is not None:
+        table.add_row("version", f"{version.version} ({version.approval}), model {version.sha256[:12]}")
+        shown |= {"version": version.version, "approval": version.approval}
+    shown |= _served(workspace, context, table)
+    console.print(table)
+    return shown, held
+
+
+def _served(workspace: Workspace, context: ModelContext, table: Table) -> dict[str, Any]:
+    from ml_platform.serving.client import predict
+
+    try:
+        url = live_url(workspace, context.model.name)
+        row = rows_of(workspace, context, "", 1)
+        answer = predict(url, row, workspace.settings.secret_key.get_secret_value())
+    except PlatformError as error:
+        table.add_row("service", str(error))
+        return {"url": None, "prediction": None}
+    key = {name: row[0][name] for name in context.function.key if name in row[0]}
+    table.add_row("service", url)
+    table.add_row("prediction", f"{answer['predictions'][0]:.4f} by version {answer['version']} for {key}")
+    return {"url": url, "prediction": answer}
+
+
+def _verdicts(gates: tuple[Gate, ...], verdicts: dict[str, Verdict]) -> tuple[str, int]:
+    bad = []
+    for gate in gates:
+        verdict = verdicts.get(gate.name)
+        if verdict is None:
+            bad.append(f"{gate.name} missing")
+        elif not verdict.passed:
+            bad.append(f"{gate.name} {verdict.status.replace('_', ' ')}")
+    good = len(gates) - len(bad)
+    return f"{good} passed" + (f", {', '.join(bad)}" if bad else ""), len(bad)
+
+
+def _plain(verdicts: dict[str, Verdict]) -> dict[str, Any]:
+    return {
+        name: {
+            "status": verdict.status,
+            "observed": verdict.observed,
+            "threshold": verdict.threshold,
+            "reason": verdict.reason,
+        }
+        for name, verdict in verdicts.items()
+    }

@@ -1,0 +1,430 @@
+"""Write, audit, publish: a batch is staged on a branch of its own, judged there and merged into ``main``.
+
+Every function may be killed at any moment and called again: it adopts what is there already, because
+the sha256 of the Parquet file (never a branch or a commit) is the identity of a batch.
+"""
+
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from ml_platform.datasets.parquet import read_frame, write_frame
+from ml_platform.datasets.store import (
+    MAIN,
+    AlreadyExists,
+    Conflict,
+    Corrupt,
+    NoChanges,
+    NotFound,
+    ObjectInfo,
+    StoreError,
+    VersionedStore,
+)
+from ml_platform.environment import Provenance
+from ml_platform.errors import PlatformError
+from ml_platform.files import canonical_json, sha256_bytes, sha256_file
+from ml_platform.refs import DatasetRef
+
+if TYPE_CHECKING:
+    import polars as pl
+
+#: How often a step starts again when another process changed the same branch meanwhile.
+ATTEMPTS = 10
+#: Age after which a temporary branch is one of a killed process.
+ABANDONED_SECONDS = 86400
+_PLAIN_DATASET = re.compile(r"[A-Za-z0-9_]{1,60}")
+_PLAIN_PARTITION = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_ENDING = ".parquet"
+#: Start of the names of private branches, followed by the second they were made in.
+_PRIVATE = "tmp-"
+
+
+class Content(Protocol):
+    """What :func:`read` needs: a ``DatasetRef`` and a ``ManifestEntry`` have it."""
+
+    @property
+    def commit(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+
+
+def _folder(dataset: str) -> str:
+    return f"datasets/{dataset}/"
+
+
+def batch_path(dataset: str, partition: str) -> str:
+    """Where a partition of a dataset lies on every branch."""
+    return f"{_folder(dataset)}{partition}{_ENDING}"
+
+
+def _name(dataset: str, partition: str) -> str:
+    """A name for branches and tags; different partitions never share one."""
+    if _PLAIN_DATASET.fullmatch(dataset) and _PLAIN_PARTITION.fullmatch(partition):
+        return f"{dataset}-{partition}"
+    readable = re.sub(r"[^A-Za-z0-9_]+", "-", f"{dataset}-{partition}")[:100].strip("-")
+    return f"{readable}-{sha256_bytes(canonical_json([dataset, partition]))[:12]}".removeprefix("-")
+
+
+def staging_branch(dataset: str, partition: str) -> str:
+    """Branch on which a partition waits for its verdicts."""
+    return f"stage-{_name(dataset, partition)}"
+
+
+def batch_tag(dataset: str, partition: str, sha256: str) -> str:
+    """Tag of a published batch."""
+    return f"{_name(dataset, partition)}-{sha256[:12]}"
+
+
+def _sha256_at(store: VersionedStore, commit: str, path: str) -> str | None:
+    """sha256 of an object at a commit, or ``None`` where it is not there."""
+    try:
+        return store.stat(commit, path).sha256
+    except NotFound:
+        return None
+
+
+def _metadata_of(store: VersionedStore, commit: str) -> Mapping[str, str]:
+    return next(iter(store.log(commit, limit=1))).metadata
+
+
+def stage(
+    store: VersionedStore,
+    dataset: str,
+    partition: str,
+    frame: "pl.DataFrame",
+    *,
+    run_id: str,
+    provenance: Provenance,
+    metadata: Mapping[str, str] | None = None,
+) -> DatasetRef:
+    """Put a batch on its staging branch, made from the current ``main``; returns a reference to the commit.
+
+    Content that ``main`` or the staging branch holds already is adopted without a commit (then
+    ``branch`` of the reference says where). Any other content on the staging branch is thrown away.
+    The branch appears with its commit, never half made. ``metadata`` is added to the commit's. Raises
+    PlatformError where other runs keep staging different content for the same partition.
+    """
+    path, branch = batch_path(dataset, partition), staging_branch(dataset, partition)
+    with tempfile.TemporaryDirectory(prefix="ml-platform-") as folder:
+        local = Path(folder) / f"batch{_ENDING}"
+        sha256 = write_frame(frame, local)
+        facts = {
+            "run_id": run_id,
+            "dataset": dataset,
+            "partition": partition,
+            "sha256": sha256,
+            "rows": str(frame.height),
+            "code_commit": provenance.code_commit,
+        }
+
+        def ref(held_by: str, commit: str) -> DatasetRef:
+            return DatasetRef(
+                run_id=run_id,
+                provenance=provenance,
+                dataset=dataset,
+                partition=partition,
+                branch=held_by,
+                commit=commit,
+                path=path,
+                sha256=sha256,
+                rows=frame.height,
+            )
+
+        for _ in range(ATTEMPTS):
+            main = store.resolve(MAIN)
+            if _sha256_at(store, main, path) == sha256:
+                return ref(MAIN, main)
+            if commit := _staged_commit(store, branch, path, sha256):
+                return ref(branch, commit)
+            labels = {path: {"rows": str(frame.height)}}
+            message = f"Stage {dataset}/{partition}"
+            with _private_commit(
+                store, branch, main, {path: local}, labels, message, {**(metadata or {}), **facts}
+            ) as commit:
+                store.delete_branch(branch)
+                try:
+                    store.create_branch(branch, commit)
+                except AlreadyExists:
+                    # Another run of the same partition was faster; the next round looks at what it staged.
+                    continue
+                return ref(branch, commit)
+    raise PlatformError(
+        f"{dataset}/{partition}: another run keeps staging other content on branch {branch}; "
+        "let one run finish, then start this one again"
+    )
+
+
+def _staged_commit(store: VersionedStore, branch: str, path: str, sha256: str) -> str | None:
+    """Commit of a staging branch that holds exactly this batch and merges cleanly, else ``None``."""
+    try:
+        commit = store.resolve(branch)
+        if (
+            _sha256_at(store, commit, path) == sha256
+            and _metadata_of(store, commit).get("sha256") == sha256
+            and not store.uncommitted(branch)
+            and [change.path for change in store.diff(MAIN, commit)] == [path]
+            and all(change.path != path for change in store.diff(commit, MAIN))
+        ):
+            return commit
+    except NotFound:
+        return None
+    return None
+
+
+def publish(
+    store: VersionedStore,
+    ref: DatasetRef,
+    *,
+    run_id: str,
+    ledger_head: str,
+    provenance: Provenance,
+    metadata: Mapping[str, str] | None = None,
+) -> DatasetRef:
+    """Merge a staged batch into ``main``, tag it and delete its branch; returns a reference on ``main``.
+
+    The merge commit records ``ledger_head``, which anchors the verdicts. Content that ``main`` holds
+    already is adopted without a commit. Raises Conflict where ``main`` got other content for the
+    partition after it was staged, and PlatformError where the staging branch holds other content than
+    ``ref`` names. Whether the verdicts allow it is for the caller to ask.
+    """
+    branch = staging_branch(ref.dataset, ref.partition)
+    facts = {
+        "run_id": run_id,
+        "dataset": ref.dataset,
+        "partition": ref.partition,
+        "sha256": ref.sha256,
+        "rows": str(ref.rows),
+        "ledger_head": ledger_head,
+        "code_commit": provenance.code_commit,
+    }
+    main = store.resolve(MAIN)
+    if _sha256_at(store, main, ref.path) == ref.sha256:
+        commit = _introduced(store, ref, main)
+    else:
+        staged = _publishable(store, branch, ref)
+        try:
+            commit = store.merge(staged, MAIN, f"Publish {ref.dataset}/{ref.partition}", {**(metadata or {}), **facts})
+        except NoChanges:
+            # Another run published the same content between the look and the merge.
+            commit = _introduced(store, ref, store.resolve(MAIN))
+        except Conflict as error:
+            raise Conflict(
+                f"{ref.dataset}/{ref.partition}: {MAIN} got other content after this batch was staged; stage it again",
+                error.paths,
+            ) from error
+    _tag(store, batch_tag(ref.dataset, ref.partition, ref.sha256), commit)
+    if branch in store.branches(branch) and _sha256_at(store, branch, ref.path) == ref.sha256:
+        store.delete_branch(branch)
+    return ref.model_copy(update={"branch": MAIN, "commit": commit, "run_id": run_id, "provenance": provenance})
+
+
+def _publishable(store: VersionedStore, branch: str, ref: DatasetRef) -> str:
+    """Commit that would publish the content of ``ref`` and nothing else: of the branch, else its own.
+
+    Another run of the same partition may have published and deleted the branch, or have just made it
+    anew and put nothing on it yet; the commit that was judged is there all the same.
+    """
+    name = f"{ref.dataset}/{ref.partition}"
+    try:
+        commit = store.resolve(branch)
+        if not store.diff(MAIN, commit):
+            commit = ref.commit
+    except NotFound:
+        commit = ref.commit
+    try:
+        held = _sha256_at(store, store.resolve(commit), ref.path)
+    except NotFound:
+        raise PlatformError(
+            f"{name}: branch {branch} and commit {commit} are gone and {MAIN} does not hold "
+            f"{ref.sha256[:12]}; stage it again"
+        ) from None
+    if held != ref.sha256:
+        raise PlatformError(
+            f"{name}: branch {branch} now holds {(held or 'nothing')[:12]}, not {ref.sha256[:12]} which was "
+            "judged; stage it again and run its checks"
+        )
+    others = [change.path for change in store.diff(MAIN, commit) if change.path != ref.path]
+    if others:
+        raise PlatformError(f"{name}: branch {branch} also changes {', '.join(others)}; stage it again")
+    return commit
+
+
+def _introduced(store: VersionedStore, ref: DatasetRef, main: str) -> str:
+    """Commit on ``main`` that published the content of ``ref``; ``main`` itself where none says so."""
+    if _sha256_at(store, main, ref.path) != ref.sha256:
+        raise PlatformError(
+            f"{ref.dataset}/{ref.partition}: {MAIN} holds other content than {ref.sha256[:12]} although its "
+            "commit was merged (it was reverted or replaced); stage a corrected batch"
+        )
+    wanted = {"dataset": ref.dataset, "partition": ref.partition, "sha256": ref.sha256}
+    for commit in store.log(main):
+        published = "ledger_head" in commit.metadata
+        if published and all(commit.metadata.get(key) == value for key, value in wanted.items()):
+            return commit.id
+    return main
+
+
+def _tag(store: VersionedStore, name: str, commit: str) -> None:
+    try:
+        store.tag(name, commit, exist_ok=True)
+    except AlreadyExists:
+        # The same content was published before and replaced since; its first commit keeps the tag.
+        return
+
+
+def commit_objects(
+    store: VersionedStore,
+    branch: str,
+    files: Mapping[str, Path],
+    *,
+    run_id: str,
+    message: str,
+    metadata: Mapping[str, str] | None = None,
+    objects: Mapping[str, Mapping[str, str]] | None = None,
+) -> dict[str, tuple[str, str]]:
+    """Bring derived objects onto a long-lived branch; returns path to sha256 and the commit to read it at.
+
+    The branch is made from ``main`` where it is missing. Only objects whose sha256 or metadata
+    (``objects``, by path) differ are put, and nothing is committed where none does. The staging area of
+    a branch is shared by all processes, so the work is done on a private branch that is merged: two
+    processes with different paths never mix, and readers see all paths of a call or none. Raises
+    Conflict where another process commits other content to the same path at the same time.
+    """
+    digests = {path: sha256_file(local) for path, local in files.items()}
+    labels = {path: dict(values) for path, values in (objects or {}).items()}
+    store.create_branch(branch, MAIN, exist_ok=True)
+    for _ in range(ATTEMPTS):
+        head = store.resolve(branch)
+        changed = [
+            path for path, sha256 in digests.items() if not _holds(store, head, path, sha256, labels.get(path, {}))
+        ]
+        if not changed:
+            return {path: (sha256, head) for path, sha256 in digests.items()}
+        facts = {**(metadata or {}), "run_id": run_id}
+        put = {path: files[path] for path in changed}
+        try:
+            with _private_commit(store, branch, head, put, labels, message, facts) as work:
+                merged = store.merge(work, branch, message, facts)
+        except NoChanges:
+            # Another process brought the same content; the next round finds it.
+            continue
+        if wrong := [path for path in changed if _sha256_at(store, merged, path) != digests[path]]:
+            raise PlatformError(f"{', '.join(wrong)} changed while being put on branch {branch}; try again")
+        return {path: (sha256, merged if path in changed else head) for path, sha256 in digests.items()}
+    raise StoreError(f"branch {branch} kept moving during {ATTEMPTS} attempts; try again")
+
+
+def _holds(store: VersionedStore, commit: str, path: str, sha256: str, labels: Mapping[str, str]) -> bool:
+    """Whether a commit has this content at ``path``, with this metadata."""
+    try:
+        info = store.stat(commit, path)
+    except NotFound:
+        return False
+    return info.sha256 == sha256 and dict(info.metadata) == dict(labels)
+
+
+@contextmanager
+def _private_commit(
+    store: VersionedStore,
+    branch: str,
+    base: str,
+    files: Mapping[str, Path],
+    labels: Mapping[str, Mapping[str, str]],
+    message: str,
+    metadata: Mapping[str, str],
+) -> Iterator[str]:
+    """Commit files on top of ``base``, on a branch that is named after ``branch`` and lives for the block.
+
+    Branches that killed processes left behind are removed once they are a day old.
+    """
+    now = int(time.time())
+    for name in store.branches(_PRIVATE):
+        created = name.removeprefix(_PRIVATE).partition("-")[0]
+        if created.isdecimal() and now - int(created) > ABANDONED_SECONDS:
+            store.delete_branch(name)
+    private = f"{_PRIVATE}{now}-{os.urandom(8).hex()}-{branch}"
+    store.create_branch(private, base)
+    try:
+        for path, local in files.items():
+            store.put(private, path, local, labels.get(path))
+        yield store.commit(private, message, metadata)
+    finally:
+        store.delete_branch(private)
+
+
+def read(store: VersionedStore, ref: Content, columns: Sequence[str] | None = None) -> "pl.DataFrame":
+    """The frame that a reference names, read at its commit; all columns or those named.
+
+    Raises NotFound where the commit or path is gone and Corrupt where the content is not ``ref.sha256``.
+    """
+    return read_at(store, ref.commit, ref.path, ref.sha256, columns)
+
+
+def published(store: VersionedStore, dataset: str) -> dict[str, ObjectInfo]:
+    """Partition to object, for every batch of a dataset on ``main``."""
+    folder = _folder(dataset)
+    return {
+        info.path.removeprefix(folder).removesuffix(_ENDING): info
+        for info in store.list(MAIN, folder)
+        if info.path.endswith(_ENDING)
+    }
+
+
+def candidates(store: VersionedStore, dataset: str) -> dict[str, ObjectInfo]:
+    """Partition to the newest object of a batch: the staged one where there is one, else the published."""
+    found = published(store, dataset)
+    folder = _folder(dataset)
+    for branch in store.branches("stage-"):
+        try:
+            staged = store.list(store.resolve(branch), folder)
+        except NotFound:
+            # Published and deleted by another run since the branches were listed.
+            continue
+        main = {partition: info.sha256 for partition, info in found.items()}
+        for info in staged:
+            partition = info.path.removeprefix(folder).removesuffix(_ENDING)
+            if branch == staging_branch(dataset, partition) and main.get(partition) != info.sha256:
+                found[partition] = info
+    return found
+
+
+def read_at(
+    store: VersionedStore,
+    ref: str,
+    path: str,
+    sha256: str | None = None,
+    columns: Sequence[str] | None = None,
+) -> "pl.DataFrame":
+    """The frame at a path of a commit, tag or branch. Raises Corrupt where it is not content ``sha256``."""
+    commit = store.resolve(ref)
+    held = store.stat(commit, path).sha256
+    if sha256 is not None and held != sha256:
+        raise Corrupt(
+            f"{path} at commit {commit} is content {held}, but {sha256} was asked for; materialize the asset again"
+        )
+    return read_frame(store.local_path(commit, path), columns)
+
+
+def read_batch(
+    store: VersionedStore, dataset: str, partition: str, sha256: str, columns: Sequence[str] | None = None
+) -> "pl.DataFrame":
+    """A published batch by its content, also after it was replaced.
+
+    Raises NotFound where it never was published.
+    """
+    tag = batch_tag(dataset, partition, sha256)
+    try:
+        commit = store.resolve(tag)
+    except NotFound:
+        raise NotFound(
+            f"{dataset}/{partition}: content {sha256[:12]} was never published (there is no tag {tag}); "
+            "materialize the dataset again"
+        ) from None
+    return read_at(store, commit, batch_path(dataset, partition), sha256, columns)

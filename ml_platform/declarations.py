@@ -1,0 +1,418 @@
+"""What a user declares: datasets, feature sets and models, as strict models of ``defs.yaml``.
+
+Plain data with plain checks: the components of :mod:`ml_platform.orchestration` turn them into Dagster
+definitions, the command line uses them without.
+"""
+
+import ast
+import importlib
+import importlib.util
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ml_platform.errors import PlatformError
+from ml_platform.features.contract import FeatureFunction, feature_names
+from ml_platform.gates.catalogue import Gate, Stage
+from ml_platform.training.parameters import TrainingParameters
+from ml_platform.training.split import SplitRule
+
+NAME = r"^[a-z][a-z0-9_]{0,60}$"
+
+
+class DeclarationError(PlatformError):
+    """A declaration that cannot work; the message names key and reason."""
+
+
+def load_object(path: str, key: str) -> Any:
+    """Import ``module:object``. Raises DeclarationError naming the declaration's key."""
+    module, _, name = path.partition(":")
+    if not name:
+        raise DeclarationError(f"{key}: {path!r} is not of the form module:object")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except AttributeError:
+        raise DeclarationError(f"{key}: module {module} has no object {name!r}") from None
+    except Exception as error:
+        raise DeclarationError(f"{key}: cannot import {module}: {type(error).__name__}: {error}") from error
+
+
+class Declaration(BaseModel):
+    """Base of all declarations: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, protected_namespaces=())
+
+    description: str = ""
+    owners: tuple[str, ...] = ()
+    tags: dict[str, str] = {}
+    gates: tuple[Gate, ...] = ()
+
+    #: Stages whose gates may be listed here.
+    _stages: tuple[Stage, ...] = ()
+
+    @model_validator(mode="after")
+    def _gates_fit(self) -> "Declaration":
+        names = [gate.name for gate in self.gates]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"gate {twice[0]!r} is listed twice")
+        for gate in self.gates:
+            if gate.stage not in type(self)._stages.default:  # type: ignore[attr-defined]
+                raise ValueError(f"gate {gate.gate!r} belongs to {gate.stage}, which is not declared here")
+        return self
+
+    def gates_of(self, stage: Stage) -> tuple[Gate, ...]:
+        """The declared gates of a stage, in order."""
+        return tuple(gate for gate in self.gates if gate.stage == stage)
+
+
+class Partitions(BaseModel):
+    """Time partitions: keys are the ISO date of the first day."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    every: Literal["day", "week", "month"]
+    start: date
+    #: Exclusive; ``None``: open.
+    end: date | None = None
+
+    def next(self, key: date) -> date:
+        """First day of the partition after the one that starts on ``key``."""
+        if self.every == "month":
+            return (key.replace(day=1) + timedelta(days=32)).replace(day=1)
+        return key + timedelta(days=7 if self.every == "week" else 1)
+
+    def window(self, key: str) -> tuple[date, date]:
+        """First day, and the day after the last, of a partition. Raises DeclarationError for an unknown key."""
+        try:
+            first = date.fromisoformat(key)
+        except ValueError:
+            raise DeclarationError(f"partition {key!r} is not an ISO date; take one of the form {self.start}") from None
+        if key not in self.keys(first + timedelta(days=1), complete=False):
+            raise DeclarationError(
+                f"partition {key!r} does not exist; partitions start on {self.start}, every {self.every}"
+            )
+        return first, self.next(first)
+
+    def keys(self, until: date | datetime, *, complete: bool = True) -> list[str]:
+        """Keys of the partitions that have ended by ``until`` (or have begun, with ``complete=False``)."""
+        limit = until.date() if isinstance(until, datetime) else until
+        keys, key = [], self.start
+        while (self.next(key) <= limit if complete else key < limit) and (self.end is None or key < self.end):
+            keys.append(key.isoformat())
+            key = self.next(key)
+        return keys
+
+    def all_keys(self, now: datetime) -> list[str]:
+        """Every partition that can exist now."""
+        return self.keys(self.end or now)
+
+
+class DatasetSpec(Declaration):
+    """A versioned dataset: where batches come from and what they must be like."""
+
+    name: str = Field(pattern=NAME)
+    #: ``module:object`` with ``partitions()`` and ``read(partition)``.
+    source: str
+    #: ``module:object``: a pandera DataFrameModel for polars.
+    schema_: str = Field(alias="schema")
+    partitions: Partitions
+    #: Columns that identify a row.
+    key: tuple[str, ...] = Field(min_length=1)
+    #: Column with the day of the event.
+    time: str
+    _stages: tuple[Stage, ...] = ("batch",)
+
+    def load_source(self) -> Any:
+        """The source object."""
+        source = load_object(self.source, "source")
+        for method in ("partitions", "read"):
+            if not callable(getattr(source, method, None)):
+                raise DeclarationError(f"source: {self.source} has no method {method}()")
+        return source
+
+    def load_schema(self) -> Any:
+        """The pandera schema."""
+        return load_object(self.schema_, "schema")
+
+    @property
+    def prefix(self) -> str:
+        """Prefix of the names of its batches in the ledger."""
+        return f"{self.name}/batch/"
+
+
+class FeatureSpec(Declaration):
+    """Features of a dataset: one feature function, one age of history."""
+
+    dataset: str = Field(pattern=NAME)
+    name: str = Field("features", pattern=NAME)
+    #: ``module:object``, a :class:`~ml_platform.features.contract.FeatureFunction`.
+    function: str
+    #: Days between an outcome's day and the first day whose features may know it.
+    history_lag: int = Field(ge=0)
+    _stages: tuple[Stage, ...] = ("features",)
+
+    def load_function(self) -> FeatureFunction:
+        """The feature function, checked for its attributes."""
+        function = load_object(self.function, "function")
+        if not isinstance(function, FeatureFunction):
+            wanted = [name for name in FeatureFunction.__protocol_attrs__ if not hasattr(function, name)]  # type: ignore[attr-defined]
+            raise DeclarationError(f"function: {self.function} lacks {', '.join(sorted(wanted))}")
+        return function
+
+    @property
+    def key(self) -> str:
+        """Key that models refer to: ``dataset/name``."""
+        return f"{self.dataset}/{self.name}"
+
+
+class ModelSpec(Declaration):
+    """A model: features, target, split, parameters and the gates from split to deployment."""
+
+    name: str = Field(pattern=NAME)
+    #: Feature set, ``dataset/name``.
+    features: str
+    #: Label column of the feature function.
+    target: str
+    task: Literal["binary", "regression"]
+    split: SplitRule
+    parameters: TrainingParameters = TrainingParameters()
+    #: Probability from which on a row counts as positive.
+    decision_threshold: float | None = Field(None, gt=0, lt=1)
+    #: What the model is for and where it must not be used, for the model card.
+    purpose: str = ""
+    limits: str = ""
+    #: Whether new partitions lead to a training by themselves.
+    retrain_on_new_data: bool = True
+    #: What drift of the newest partitions' inputs leads to.
+    drift: "DriftRule | None" = None
+    _stages: tuple[Stage, ...] = ("split", "evaluation", "service", "deployment")
+
+    @model_validator(mode="after")
+    def _threshold_given(self) -> "ModelSpec":
+        if self.task == "binary" and self.decision_threshold is None:
+            raise ValueError("decision_threshold: a binary model has to declare it")
+        return self
+
+
+class DriftRule(BaseModel):
+    """k of n raw inputs drifted beyond a PSI, over k of n ticks: train anew, or only say so."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: Population stability index above which a column counts as drifted.
+    psi: float = Field(gt=0)
+    #: Share of drifted columns above which a partition counts as drifted.
+    share: float = Field(ge=0, lt=1)
+    #: How many of the newest ``window`` partitions have to be drifted.
+    partitions: int = Field(ge=1)
+    window: int = Field(ge=1)
+    action: Literal["advise", "train"]
+
+    @field_validator("window")
+    @classmethod
+    def _fits(cls, value: int, info: Any) -> int:
+        if value < info.data.get("partitions", 1):
+            raise ValueError("window must not be smaller than partitions")
+        return value
+
+
+ModelSpec.model_rebuild()
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All declarations of a project, by name."""
+
+    datasets: dict[str, DatasetSpec] = field(default_factory=dict)
+    features: dict[str, FeatureSpec] = field(default_factory=dict)
+    models: dict[str, ModelSpec] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, specs: Iterable[Declaration]) -> "Catalogue":
+        """Collect declarations; raises DeclarationError where two would make assets of one name."""
+        catalogue = cls()
+        owners: dict[str, str] = {}
+        for spec in specs:
+            place, name = catalogue._place(spec)
+            for asset in _assets(spec):
+                if asset in owners:
+                    raise DeclarationError(
+                        f"name: two declarations make the asset {asset} ({owners[asset]} and {name})"
+                    )
+                owners[asset] = name
+            place[name] = spec
+        return catalogue
+
+    def _place(self, spec: Declaration) -> tuple[dict[str, Any], str]:
+        if isinstance(spec, DatasetSpec):
+            return self.datasets, spec.name
+        if isinstance(spec, FeatureSpec):
+            return self.features, spec.key
+        assert isinstance(spec, ModelSpec)
+        return self.models, spec.name
+
+    def dataset(self, name: str) -> DatasetSpec:
+        """A dataset by name; raises DeclarationError with the names there are."""
+        return _named(self.datasets, name, "dataset")
+
+    def model(self, name: str) -> ModelSpec:
+        """A model by name; raises DeclarationError with the names there are."""
+        return _named(self.models, name, "model")
+
+    def feature_set(self, key: str) -> FeatureSpec:
+        """A feature set by ``dataset/name``; raises DeclarationError with the names there are."""
+        return _named(self.features, key, "features")
+
+    def problems(self, *specs: Declaration, deep: bool = True) -> list[tuple[Declaration, str, str]]:
+        """What cannot work in the declarations (all, or those given): declaration, key, reason.
+
+        ``deep`` imports the schemas, and with them pandera; otherwise their columns are read from the source
+        where it shows them.
+        """
+        return [problem for spec in specs or self.all for problem in _problems(self, spec, deep)]
+
+    @property
+    def all(self) -> list[Declaration]:
+        """Every declaration, in the order in which data flows."""
+        return [*self.datasets.values(), *self.features.values(), *self.models.values()]
+
+
+@dataclass(frozen=True)
+class ModelContext:
+    """A model with the declarations it stands on."""
+
+    model: ModelSpec
+    feature_set: FeatureSpec
+    dataset: DatasetSpec
+
+    @cached_property
+    def function(self) -> FeatureFunction:
+        """The feature function."""
+        return self.feature_set.load_function()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features of the matrix, in order."""
+        return feature_names(self.function)
+
+    @classmethod
+    def of(cls, catalogue: Catalogue, name: str) -> "ModelContext":
+        """Look a model up with what it stands on."""
+        model = catalogue.model(name)
+        features = catalogue.feature_set(model.features)
+        return cls(model, features, catalogue.dataset(features.dataset))
+
+
+def _named(place: dict[str, Any], name: str, key: str) -> Any:
+    if name not in place:
+        raise DeclarationError(f"{key}: there is no {name!r}; declared: {', '.join(sorted(place)) or 'none'}")
+    return place[name]
+
+
+def _assets(spec: Declaration) -> list[str]:
+    if isinstance(spec, DatasetSpec):
+        return [f"{spec.name}/batch", f"{spec.name}/dataset"]
+    if isinstance(spec, FeatureSpec):
+        return [spec.key]
+    assert isinstance(spec, ModelSpec)
+    return [
+        f"{spec.name}/{asset}"
+        for asset in ("split", "model", "evaluation", "registered_model", "service", "deployment")
+    ]
+
+
+def _problems(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Declaration, str, str]]:
+    found: list[tuple[Declaration, str, str]] = []
+
+    def attempt(key: str, check: Any) -> Any:
+        try:
+            return check()
+        except DeclarationError as error:
+            found.append((spec, key, str(error).removeprefix(f"{key}: ")))
+            return None
+
+    def unknown(key: str, wanted: Iterable[str], known: Iterable[str] | None, what: str) -> None:
+        if known is None:
+            return
+        names = sorted(known)
+        for column in wanted:
+            if column not in names:
+                found.append((spec, key, f"unknown column {column!r}; {what} has {', '.join(names)}"))
+
+    def gate_columns(known: Iterable[str] | None, what: str) -> None:
+        for index, gate in enumerate(spec.gates):
+            unknown(f"gates.{index}.columns", gate.columns or (), known, what)
+
+    if isinstance(spec, DatasetSpec):
+        attempt("source", spec.load_source)
+        known = attempt("schema", lambda: schema_columns(spec, deep))
+        unknown("key", spec.key, known, spec.schema_)
+        unknown("time", [spec.time], known, spec.schema_)
+        gate_columns(known, spec.schema_)
+    elif isinstance(spec, FeatureSpec):
+        dataset = attempt("dataset", lambda: catalogue.dataset(spec.dataset))
+        function = attempt("function", spec.load_function)
+        if dataset is not None and function is not None:
+            known = attempt("dataset", lambda: schema_columns(dataset, deep))
+            unknown("function", function.inputs, known, dataset.schema_)
+    elif isinstance(spec, ModelSpec):
+        features = attempt("features", lambda: catalogue.feature_set(spec.features))
+        function = attempt("features", features.load_function) if features is not None else None
+        if function is not None:
+            unknown("target", [spec.target], function.labels, "the feature function")
+            gate_columns(function.slices, "the feature function")
+    return found
+
+
+def schema_columns(spec: DatasetSpec, deep: bool) -> list[str] | None:
+    """Columns of a dataset's schema; without ``deep`` only where the source shows them, else ``None``.
+
+    Raises DeclarationError where the module or the class is not there.
+    """
+    if deep:
+        from ml_platform.validation.schema import columns
+
+        return [column.name for column in columns(spec.load_schema())]
+    return columns_in_source(spec.schema_, "schema")
+
+
+def columns_in_source(path: str, key: str) -> list[str] | None:
+    """Fields of the class ``module:Class`` read from its source; ``None`` where they cannot be told from it."""
+    module, _, name = path.partition(":")
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError) as error:
+        raise DeclarationError(f"{key}: cannot find module {module} ({error})") from error
+    if found is None or found.origin is None:
+        raise DeclarationError(f"{key}: there is no module {module}")
+    tree = ast.parse(Path(found.origin).read_text())
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    imported = {
+        alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assigned = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    if name not in classes:
+        if name in imported | assigned:
+            return None
+        raise DeclarationError(f"{key}: module {module} has no object {name!r}")
+    node = classes[name]
+    plain = [ast.unparse(base).rpartition(".")[2] for base in node.bases] == ["DataFrameModel"]
+    if not plain or "alias" in ast.unparse(node):
+        return None
+    return [
+        field.target.id
+        for field in node.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+    ]

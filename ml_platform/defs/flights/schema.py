@@ -1,0 +1,170 @@
+"""What a monthly batch of flights must look like."""
+
+from typing import Annotated, Any
+
+import pandera.polars as pa
+import polars as pl
+from pandera.api.polars.types import PolarsData
+
+from ml_platform.defs.flights.source import KEY, MAX_GAP_HOURS, MAX_WIND_MPH
+
+#: Airlines with flights from New York.
+CARRIERS = ("9E", "AA", "AS", "B6", "DL", "EV", "F9", "FL", "HA", "MQ", "OO", "UA", "US", "VX", "WN", "YV")
+ORIGINS = ("EWR", "JFK", "LGA")
+#: Miles per hour from take-off to landing: the slowest hop and the strongest tail wind lie well within.
+SPEED = (50, 800)
+
+UTC = Annotated[pl.Datetime, "us", "UTC"]
+
+
+def _field(description: str, *, outcome: bool = False, pii: bool = False, **rules: Any) -> Any:
+    metadata: dict[str, Any] = {"description": description}
+    metadata |= {"outcome": True} if outcome else {}
+    metadata |= {"pii": True} if pii else {}
+    return pa.Field(metadata=metadata, **rules)
+
+
+def _after(description: str, **rules: Any) -> Any:
+    """A column that is known only after departure; null for flights that did not get so far."""
+    return _field(description, outcome=True, nullable=True, **rules)
+
+
+def _maybe(description: str, **rules: Any) -> Any:
+    """A column that some rows lack: the aeroplane is not registered, or the station sent nothing."""
+    return _field(description, nullable=True, **rules)
+
+
+def _clock(column: str) -> pl.Expr:
+    """Whether a time written as 1435 is on the clock; 2400 is how the source writes midnight of an actual time."""
+    return (pl.col(column) % 100 < 60) & (pl.col(column) <= 2400)
+
+
+def _minutes(column: str) -> pl.Expr:
+    return pl.col(column) // 100 * 60 + pl.col(column) % 100
+
+
+class Flights(pa.DataFrameModel):
+    """One row per scheduled flight."""
+
+    year: int = _field("Year of departure, local time.", ge=2013, le=2100)
+    month: int = _field("Month of departure, local time.", ge=1, le=12)
+    day: int = _field("Day of departure, local time.", ge=1, le=31)
+    dep_time: int = _after("Actual departure, local time as hhmm.", ge=1, le=2400)
+    sched_dep_time: int = _field("Scheduled departure, local time as hhmm.", ge=0, le=2359)
+    dep_delay: int = _after("Departure delay, minutes; negative: early.", ge=-120, le=2880)
+    arr_time: int = _after("Actual arrival, local time as hhmm.", ge=1, le=2400)
+    sched_arr_time: int = _field("Scheduled arrival, local time as hhmm.", ge=0, le=2359)
+    arr_delay: int = _after("Arrival delay, minutes; negative: early.", ge=-180, le=2880)
+    carrier: str = _field("Airline, two-letter code.", isin=CARRIERS)
+    flight: int = _field("Flight number.", ge=1, le=9999)
+    tailnum: str = _field(
+        "Registration of the aeroplane, from which its owner is public.", pii=True, nullable=True,
+        str_matches=r"^[A-Z][A-Z0-9]{4,5}$",
+    )  # fmt: skip
+    origin: str = _field("Airport of departure.", isin=ORIGINS)
+    dest: str = _field("Airport of arrival.", str_matches=r"^[A-Z]{3}$")
+    air_time: int = _after("Minutes in the air.", gt=0, le=1440)
+    distance: int = _field("Miles between the airports.", gt=0, le=10_000)
+    hour: int = _field("Hour of the scheduled departure.", ge=0, le=23)
+    minute: int = _field("Minute of the scheduled departure.", ge=0, le=59)
+    time_hour: UTC = _field("Hour of the scheduled departure, as an instant.")
+    date: pl.Date = _field("Day of departure, local time.")
+    tail_leg: int = _maybe("Number of this flight among the aeroplane's from New York that day.", ge=1, le=24)
+    tail_gap_minutes: int = _maybe(
+        "Minutes since the aeroplane's previous scheduled departure from New York, cut at two days.",
+        ge=0, le=MAX_GAP_HOURS * 60,
+    )  # fmt: skip
+    origin_hour_flights: int = _field("Flights scheduled from the origin in this hour.", ge=1, le=200)
+    route_day_flights: int = _field("Flights scheduled on this route that day.", ge=1, le=200)
+    carrier_hour_flights: int = _field("Flights of the airline from the origin in this hour.", ge=1, le=200)
+    plane_year: int = _maybe("Year the aeroplane was built.", ge=1940, le=2100)
+    seats: int = _maybe("Seats of the aeroplane.", ge=1, le=900)
+    engines: int = _maybe("Engines of the aeroplane.", ge=1, le=8)
+    manufacturer: str = _maybe("Manufacturer of the aeroplane.")
+    engine: str = _maybe("Type of engine.")
+    temp: float = _maybe("Temperature at the origin two hours before, °F.", ge=-60, le=140)
+    dewp: float = _maybe("Dew point, °F.", ge=-80, le=100)
+    humid: float = _maybe("Relative humidity, %.", ge=0, le=100)
+    wind_dir: int = _maybe("Direction the wind comes from, degrees.", ge=0, le=360)
+    wind_speed: float = _maybe("Wind, mph.", ge=0, le=MAX_WIND_MPH)
+    wind_gust: float = _maybe("Gusts, mph; null where there were none.", ge=0, le=MAX_WIND_MPH)
+    precip: float = _maybe("Precipitation in the hour, inches.", ge=0, le=15)
+    pressure: float = _maybe("Pressure at sea level, millibars.", ge=870, le=1090)
+    visib: float = _maybe("Visibility, miles; 10 is the most that is reported.", ge=0, le=10)
+    precip_6h: float = _maybe("Precipitation in six hours, inches.", ge=0, le=50)
+    gust_6h: float = _maybe("Strongest wind or gust in six hours, mph.", ge=0, le=MAX_WIND_MPH)
+    pressure_change_3h: float = _maybe("Change of pressure in three hours, millibars.", ge=-60, le=60)
+    visib_system: float = _maybe("Mean visibility at the three airports, miles.", ge=0, le=10)
+
+    @pa.dataframe_check(name="date_agrees")
+    def date_agrees(cls, data: PolarsData) -> pl.LazyFrame:
+        """The day is the one that year, month and day name."""
+        return data.lazyframe.select(
+            (pl.col("date").dt.year() == pl.col("year"))
+            & (pl.col("date").dt.month() == pl.col("month"))
+            & (pl.col("date").dt.day() == pl.col("day"))
+        )
+
+    @pa.dataframe_check(name="instant_agrees")
+    def instant_agrees(cls, data: PolarsData) -> pl.LazyFrame:
+        """The instant is the scheduled hour of that day in New York."""
+        local = pl.col("time_hour").dt.convert_time_zone("America/New_York")
+        return data.lazyframe.select((local.dt.date() == pl.col("date")) & (local.dt.hour() == pl.col("hour")))
+
+    @pa.dataframe_check(name="scheduled_times_valid")
+    def scheduled_times_valid(cls, data: PolarsData) -> pl.LazyFrame:
+        """Scheduled times are on the clock, and the departure's is the one that hour and minute name."""
+        return data.lazyframe.select(
+            _clock("sched_dep_time")
+            & _clock("sched_arr_time")
+            & (pl.col("sched_dep_time") == pl.col("hour") * 100 + pl.col("minute"))
+        )
+
+    @pa.dataframe_check(name="actual_times_valid")
+    def actual_times_valid(cls, data: PolarsData) -> pl.LazyFrame:
+        """Actual times are on the clock where there are any."""
+        return data.lazyframe.select(_clock("dep_time").fill_null(True) & _clock("arr_time").fill_null(True))
+
+    @pa.dataframe_check(name="departure_delay_agrees")
+    def departure_delay_agrees(cls, data: PolarsData) -> pl.LazyFrame:
+        """A departure has a delay and no delay is without one; it is actual minus scheduled time, modulo a day."""
+        difference = _minutes("dep_time") - _minutes("sched_dep_time") - pl.col("dep_delay")
+        together = pl.col("dep_time").is_null() == pl.col("dep_delay").is_null()
+        return data.lazyframe.select(together & (difference % 1440 == 0).fill_null(True))
+
+    @pa.dataframe_check(name="arrival_delay_agrees")
+    def arrival_delay_agrees(cls, data: PolarsData) -> pl.LazyFrame:
+        """An arrival delay is actual minus scheduled time, modulo a day."""
+        difference = _minutes("arr_time") - _minutes("sched_arr_time") - pl.col("arr_delay")
+        return data.lazyframe.select((difference % 1440 == 0).fill_null(True))
+
+    @pa.dataframe_check(name="arrived_flights_complete")
+    def arrived_flights_complete(cls, data: PolarsData) -> pl.LazyFrame:
+        """A flight with an arrival delay has a departure, an arrival, time in the air and an aeroplane."""
+        complete = pl.all_horizontal(
+            pl.col(c).is_not_null() for c in ("dep_time", "arr_time", "air_time", "tailnum")
+        )  # fmt: skip
+        return data.lazyframe.select(pl.col("arr_delay").is_null() | complete)
+
+    @pa.dataframe_check(name="cancelled_flights_empty")
+    def cancelled_flights_empty(cls, data: PolarsData) -> pl.LazyFrame:
+        """A flight that did not depart has no arrival, delay or time in the air."""
+        empty = pl.all_horizontal(pl.col(c).is_null() for c in ("dep_delay", "arr_time", "arr_delay", "air_time"))
+        return data.lazyframe.select(pl.col("dep_time").is_not_null() | empty)
+
+    @pa.dataframe_check(name="speed_sane")
+    def speed_sane(cls, data: PolarsData) -> pl.LazyFrame:
+        """Distance over time in the air is a speed that an aeroplane flies."""
+        speed = pl.col("distance") / (pl.col("air_time") / 60)
+        return data.lazyframe.select(speed.is_between(*SPEED).fill_null(True))
+
+    @pa.dataframe_check(name="goes_somewhere")
+    def goes_somewhere(cls, data: PolarsData) -> pl.LazyFrame:
+        """A flight does not end where it began."""
+        return data.lazyframe.select(pl.col("origin") != pl.col("dest"))
+
+    class Config:
+        """Unknown columns are an error. Duplicates of the key have a gate of their own."""
+
+        strict = True
+        metadata = {"key": list(KEY)}  # noqa: RUF012 (pandera's own form)

@@ -1,0 +1,17 @@
+"""The one error that a user's mistake or a refused action raises."""
+
+
+class PlatformError(Exception):
+    """Something the user can act on: names the thing, the reason and the way out in one line.
+
+    The command line prints it without a traceback (``--debug`` shows one). Everything else that is
+    raised is a defect of the platform or of the user's own code and keeps its traceback.
+    """
+
+
+class Refused(PlatformError):
+    """A step was asked to act on content whose verdicts do not allow it."""
+
+
+class MissingReference(PlatformError):
+    """A step needs an asset that was never materialized (or whose record was removed)."""

@@ -1,0 +1,147 @@
+"""Comparison of a candidate with the champion on rows that neither has been trained on."""
+
+from datetime import date
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from ml_platform.errors import PlatformError
+from ml_platform.evaluation.bootstrap import draws, weighted
+from ml_platform.evaluation.metrics import HIGHER_IS_BETTER
+from ml_platform.refs import SplitRef
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+#: Level of the two-sided percentile interval.
+LEVEL = 0.95
+
+
+class Comparison(BaseModel):
+    """A metric of two models on the same rows; ``difference`` is candidate minus champion."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metric: str
+    higher_is_better: bool
+    candidate: float
+    champion: float
+    difference: float
+    #: Bounds of the paired interval of the difference.
+    lower: float
+    upper: float
+    level: float
+    #: Replicates in which the metric was defined for both models.
+    replicates: int
+    clusters: int
+    rows: int
+
+    @property
+    def gain(self) -> float:
+        """The difference, turned so that positive means that the candidate is better."""
+        return self.difference if self.higher_is_better else -self.difference
+
+    @property
+    def gain_lower(self) -> float:
+        """The worse bound of the gain: what a margin is held against."""
+        return self.lower if self.higher_is_better else -self.upper
+
+    @property
+    def gain_upper(self) -> float:
+        """The better bound of the gain."""
+        return self.upper if self.higher_is_better else -self.lower
+
+
+class Unseen(NamedTuple):
+    """The rows of a holdout on which two models can be compared."""
+
+    frame: "pl.DataFrame"
+    #: Day of the last event that either model was trained on.
+    cutoff: date
+    #: Rows of the holdout that were left out because a model had seen their time.
+    excluded: int
+    #: One sentence for the report.
+    note: str
+
+
+def compare(
+    y: "np.ndarray",
+    candidate: "np.ndarray",
+    champion: "np.ndarray",
+    clusters: "np.ndarray | pl.Series",
+    metric: str,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """Paired bootstrap of ``metric`` (auc, pr_auc, brier, log_loss, mae or rmse), resampling clusters.
+
+    All arrays have shape (rows,): labels, the predictions of both models, and what rows to keep together
+    (e.g. the day). Deterministic for a seed.
+
+    Raises PlatformError for another metric, fewer than two clusters, or labels of one class only.
+    """
+    import numpy as np
+
+    if not len(y) == len(candidate) == len(champion) == len(clusters):
+        raise PlatformError("comparison: labels, predictions and clusters differ in length; give one per row")
+    names, codes = np.unique(np.asarray(clusters), return_inverse=True)
+    if len(names) < 2:
+        raise PlatformError(f"comparison: {len(names)} cluster(s) give no interval; hold out two or more")
+    weights = np.vstack([np.ones(len(names)), draws(len(names), replicates, seed)])
+    ours = weighted(metric, y, candidate, codes, len(names))(weights)
+    theirs = weighted(metric, y, champion, codes, len(names))(weights)
+    if not np.isfinite(ours[0] - theirs[0]):
+        raise PlatformError(f"comparison: {metric} is undefined on labels of one class; hold out more rows")
+    replicated = (ours - theirs)[1:]
+    replicated = replicated[np.isfinite(replicated)]
+    tail = (1 - LEVEL) / 2
+    lower, upper = np.quantile(replicated, [tail, 1 - tail])
+    return Comparison(
+        metric=metric,
+        higher_is_better=HIGHER_IS_BETTER[metric],
+        candidate=float(ours[0]),
+        champion=float(theirs[0]),
+        difference=float(ours[0] - theirs[0]),
+        lower=float(lower),
+        upper=float(upper),
+        level=LEVEL,
+        replicates=len(replicated),
+        clusters=len(names),
+        rows=len(y),
+    )
+
+
+def training_cutoff(split: SplitRef) -> date:
+    """Day of the last event in the training part. Raises PlatformError where that part is empty."""
+    if not split.train:
+        raise PlatformError(f"split of {split.model}: the training part is empty; plan the split again")
+    return max(_day(entry.last) for entry in split.train)
+
+
+def unseen(holdout: "pl.DataFrame", time: str, candidate: SplitRef, champion: SplitRef) -> Unseen:
+    """The rows of ``holdout`` after the training cut-off of both models; possibly none.
+
+    ``time`` is the Date or Datetime column of the event.
+    """
+    import polars as pl
+
+    ours, theirs = training_cutoff(candidate), training_cutoff(champion)
+    cutoff = max(ours, theirs)
+    frame = holdout.filter(pl.col(time).cast(pl.Date) > cutoff)
+    excluded = holdout.height - frame.height
+    if not excluded:
+        note = f"Neither model was trained on the holdout (cut-offs: candidate {ours}, champion {theirs})."
+    elif not frame.height:
+        note = f"The whole holdout lies before the training cut-off {cutoff}: no fair comparison is possible."
+    else:
+        seen = "champion" if theirs >= ours else "candidate"
+        note = (
+            f"The {seen} was trained up to {cutoff}: {excluded:,} rows of the holdout that it has seen "
+            f"are left out, {frame.height:,} remain."
+        )
+    return Unseen(frame, cutoff, excluded, note)
+
+
+def _day(moment: str) -> date:
+    return date.fromisoformat(moment[:10])

@@ -1,0 +1,251 @@
+"""Evaluation of one model on its holdout: every number that gates, report and model card need."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ml_platform.errors import PlatformError
+from ml_platform.evaluation.baselines import baselines
+from ml_platform.evaluation.champion import Comparison, compare, unseen
+from ml_platform.evaluation.metrics import metrics
+from ml_platform.evaluation.tables import (
+    calibration_table,
+    curves,
+    group_table,
+    importance_table,
+)
+from ml_platform.refs import ModelRef
+from ml_platform.training.train import labelled, matrix, predict
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    import xgboost
+
+COMPARED: dict[str, tuple[str, ...]] = {"binary": ("auc", "pr_auc", "brier"), "regression": ("mae", "rmse")}
+
+
+class EvaluationOptions(BaseModel):
+    """What is measured; thresholds on the results are the gates' business."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Probability from which a row counts as positive; binary needs it.",
+    )
+    time: str = Field(default="date", description="Date or Datetime column of the event.")
+    cluster: str | None = Field(default=None, description="Column whose rows stay together; None: the day.")
+    slices: tuple[str, ...] = Field(default=(), description="Columns by which the holdout is divided.")
+    min_support: int = Field(default=500, ge=1, description="Fewest rows for metrics of a group.")
+    min_positives: int = Field(default=50, ge=0, description="Fewest rows of either class for the same.")
+    compare: tuple[str, ...] | None = Field(default=None, description="Metrics compared with the champion.")
+    replicates: int = Field(default=1000, ge=100, description="Bootstrap replicates.")
+    seed: int = Field(default=0, ge=0, description="Seed of the bootstrap.")
+    calibration_bins: int = Field(default=10, ge=2, description="Quantile bins of the calibration table.")
+    linear_baseline: bool = Field(default=True, description="Whether the linear baseline is fitted.")
+
+
+class ChampionEvidence(BaseModel):
+    """Candidate and champion on the rows that neither was trained on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str
+    mlflow_run_id: str
+    #: Day of the last event either was trained on; rows up to it are left out.
+    cutoff: date
+    rows: int
+    excluded: int
+    note: str
+    #: Empty where no comparison is possible; ``note`` says why.
+    comparisons: dict[str, Comparison]
+    #: Change of outputs: ``mean_absolute_difference``, ``p95_absolute_difference`` and for binary models
+    #: ``flipped`` (share of rows whose decision differs).
+    churn: dict[str, float]
+
+
+class Evaluation(BaseModel):
+    """Everything that was measured, as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    sha256: str
+    manifest_sha256: str
+    task: Literal["binary", "regression"]
+    target: str
+    threshold: float | None
+    #: Labelled rows of the holdout, and those without a label, which were left out.
+    rows: int
+    rows_without_label: int
+    train_rows: int
+    metrics: dict[str, float]
+    #: The same metrics on the training rows: a large distance is overfitting.
+    train_metrics: dict[str, float]
+    baselines: dict[str, dict[str, float]]
+    champion: ChampionEvidence | None
+    #: By calendar month.
+    months: list[dict[str, Any]]
+    #: By slice column.
+    slices: dict[str, list[dict[str, Any]]]
+    calibration: list[dict[str, Any]]
+    #: Expected calibration error, on the scale of the prediction.
+    calibration_error: float
+    importance: list[dict[str, Any]]
+    curves: dict[str, list[list[float]]]
+    options: EvaluationOptions
+
+
+def evaluate(
+    reference: ModelRef,
+    booster: "xgboost.Booster",
+    holdout: "pl.DataFrame",
+    train: "pl.DataFrame | Iterable[pl.DataFrame]",
+    champion: "tuple[ModelRef, xgboost.Booster] | None",
+    options: EvaluationOptions,
+) -> "tuple[Evaluation, pl.DataFrame]":
+    """Evaluate a model on ``holdout``; the frames of ``train`` serve the baselines.
+
+    Frames have the features, the target, the time column and the slices. Also returned are the labelled
+    rows of the holdout without the features, with ``label``, ``prediction`` and, where there is a
+    champion, ``champion_prediction``.
+
+    Raises PlatformError for missing columns, a holdout without labels, a binary model without a
+    threshold, or a champion of another task.
+    """
+    import numpy as np
+    import polars as pl
+
+    task, target, threshold = reference.task, reference.target, options.threshold
+    cluster = options.cluster or options.time
+    needed = (options.time, cluster, *options.slices)
+    if missing := [name for name in dict.fromkeys(needed) if name not in holdout.columns]:
+        raise PlatformError(
+            f"evaluation of {reference.model}: columns {', '.join(missing)} are not in the holdout; "
+            "add them to the slices of the feature function"
+        )
+    known = labelled(holdout, target, task)
+    if not known.height:
+        raise PlatformError(f"evaluation of {reference.model}: no row of the holdout has a value of {target}")
+    y = known[target].cast(pl.Float64).to_numpy()
+    x = matrix(known, reference.features)
+    p = predict(booster, x)
+    x_train, y_train = _training_rows(reference, train)
+
+    predictions = known.drop(reference.features, strict=False).with_columns(
+        label=pl.Series(y), prediction=pl.Series(p.astype(np.float64))
+    )
+    evidence = None
+    if champion is not None:
+        theirs = _champion_predictions(reference, champion, known)
+        predictions = predictions.with_columns(champion_prediction=pl.Series(theirs.astype(np.float64)))
+        evidence = _against_champion(reference, champion[0], predictions, cluster, options)
+
+    def groups(by: pl.Expr) -> list[dict[str, Any]]:
+        return group_table(predictions, by, task, threshold, options.min_support, options.min_positives)
+
+    calibration, error = calibration_table(y, p.astype(np.float64), options.calibration_bins)
+    evaluation = Evaluation(
+        model=reference.model,
+        sha256=reference.sha256,
+        manifest_sha256=reference.manifest_sha256,
+        task=task,
+        target=target,
+        threshold=threshold,
+        rows=known.height,
+        rows_without_label=holdout.height - known.height,
+        train_rows=len(y_train),
+        metrics=metrics(task, y, p, threshold),
+        train_metrics=metrics(task, y_train, predict(booster, x_train), threshold),
+        baselines=baselines(task, x_train, y_train, x, y, threshold, options.linear_baseline),
+        champion=evidence,
+        months=groups(pl.col(options.time).cast(pl.Date).dt.strftime("%Y-%m")),
+        slices={column: groups(pl.col(column)) for column in options.slices},
+        calibration=calibration,
+        calibration_error=error,
+        importance=importance_table(booster, reference.features),
+        curves=curves(task, y, p),
+        options=options,
+    )
+    return evaluation, predictions
+
+
+def _training_rows(
+    reference: ModelRef, train: "pl.DataFrame | Iterable[pl.DataFrame]"
+) -> "tuple[np.ndarray, np.ndarray]":
+    import numpy as np
+    import polars as pl
+
+    parts: Sequence[pl.DataFrame] = [
+        labelled(frame, reference.target, reference.task)
+        for frame in ([train] if isinstance(train, pl.DataFrame) else train)
+    ]
+    if not sum(part.height for part in parts):
+        raise PlatformError(f"evaluation of {reference.model}: no labelled training row for the baselines")
+    return (
+        np.concatenate([matrix(part, reference.features) for part in parts]),
+        np.concatenate([part[reference.target].cast(pl.Float64).to_numpy() for part in parts]),
+    )
+
+
+def _champion_predictions(
+    reference: ModelRef, champion: "tuple[ModelRef, xgboost.Booster]", frame: "pl.DataFrame"
+) -> "np.ndarray":
+    theirs, booster = champion
+    if (theirs.task, theirs.target) != (reference.task, reference.target):
+        raise PlatformError(
+            f"evaluation of {reference.model}: the champion predicts {theirs.target} ({theirs.task}), not "
+            f"{reference.target} ({reference.task}); remove the alias champion or give the model a new name"
+        )
+    return predict(booster, matrix(frame, theirs.features))
+
+
+def _against_champion(
+    reference: ModelRef,
+    champion: ModelRef,
+    predictions: "pl.DataFrame",
+    cluster: str,
+    options: EvaluationOptions,
+) -> ChampionEvidence:
+    import numpy as np
+    import polars as pl
+
+    rows = unseen(predictions, options.time, reference.split, champion.split)
+    frame, note = rows.frame, rows.note
+    y, ours, theirs = (frame[name].to_numpy() for name in ("label", "prediction", "champion_prediction"))
+    groups = frame[cluster]
+    if cluster == options.time:
+        groups = groups.cast(pl.Date)
+    comparisons: dict[str, Comparison] = {}
+    churn: dict[str, float] = {}
+    if frame.height:
+        difference = np.abs(ours - theirs)
+        churn = {
+            "mean_absolute_difference": float(difference.mean()),
+            "p95_absolute_difference": float(np.quantile(difference, 0.95)),
+        }
+        if reference.task == "binary":
+            assert options.threshold is not None  # the candidate's metrics have asked for it
+            churn["flipped"] = float(np.mean((ours >= options.threshold) != (theirs >= options.threshold)))
+        if groups.n_unique() < 2:
+            note += f" It holds one value of {cluster} only, so there is no interval and no comparison."
+        elif reference.task == "binary" and y.min() == y.max():
+            note += " It holds one class only, so there is no comparison."
+        else:
+            for metric in options.compare or COMPARED[reference.task]:
+                comparisons[metric] = compare(y, ours, theirs, groups, metric, options.replicates, options.seed)
+    return ChampionEvidence(
+        sha256=champion.sha256,
+        mlflow_run_id=champion.mlflow_run_id,
+        cutoff=rows.cutoff,
+        rows=frame.height,
+        excluded=rows.excluded,
+        note=note,
+        comparisons=comparisons,
+        churn=churn,
+    )

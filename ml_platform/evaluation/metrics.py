@@ -1,0 +1,117 @@
+"""Metrics of predictions against labels. Undefined ones are left out, never reported as NaN."""
+
+from typing import TYPE_CHECKING
+
+from ml_platform.errors import PlatformError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: Whether a larger value of a metric is better; the ones that are missing here have no better side.
+HIGHER_IS_BETTER: dict[str, bool] = {
+    "auc": True,
+    "pr_auc": True,
+    "brier_skill": True,
+    "f1": True,
+    "precision": True,
+    "recall": True,
+    "brier": False,
+    "log_loss": False,
+    "r2": True,
+    "mae": False,
+    "rmse": False,
+    "median_ae": False,
+}
+#: Probabilities are kept this far from 0 and 1 in the log loss, which is infinite there.
+EPSILON = 1e-7
+
+
+def binary_metrics(y: "np.ndarray", p: "np.ndarray", threshold: float) -> dict[str, float]:
+    """Metrics of probabilities ``p`` for labels ``y`` (0 or 1), both of shape (rows,).
+
+    - ``auc``: probability that a random positive scores above a random negative, ties count half.
+    - ``pr_auc``: average precision, sum over thresholds of (recall step) x precision.
+    - ``brier``: mean of (p - y)^2; ``brier_skill``: 1 - brier / (base_rate x (1 - base_rate)).
+    - ``log_loss``: mean of -ln of the probability given to what happened.
+    - ``base_rate``: mean of y; ``mean_prediction``: mean of p.
+    - ``precision``, ``recall``, ``f1``: of the decision p >= threshold; ``selection_rate``: its mean.
+
+    With one class only, ``auc``, ``pr_auc`` and ``brier_skill`` are undefined and left out; so is
+    ``precision`` where nothing is selected, and ``recall`` without positives.
+    Raises PlatformError for empty input or different lengths.
+    """
+    import numpy as np
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    y, p = _checked(y, p)
+    rate = float(y.mean())
+    brier = float(np.mean((p - y) ** 2))
+    selected = p >= threshold
+    hits = float(np.sum(selected * y))
+    result: dict[str, float] = {}
+    if 0 < rate < 1:
+        result["auc"] = float(roc_auc_score(y, p))
+        result["pr_auc"] = float(average_precision_score(y, p))
+        result["brier_skill"] = 1 - brier / (rate * (1 - rate))
+    result["brier"] = brier
+    result["log_loss"] = float(np.mean(log_losses(y, p)))
+    if selected.any():
+        result["precision"] = hits / float(selected.sum())
+    if rate > 0:
+        result["recall"] = hits / float(y.sum())
+        result["f1"] = 2 * hits / float(selected.sum() + y.sum())
+    result["base_rate"] = rate
+    result["mean_prediction"] = float(p.mean())
+    result["selection_rate"] = float(selected.mean())
+    return result
+
+
+def regression_metrics(y: "np.ndarray", p: "np.ndarray") -> dict[str, float]:
+    """Metrics of predictions ``p`` for values ``y``, both of shape (rows,), in the unit of the target.
+
+    - ``mae``: mean of |p - y|; ``median_ae``: median of it; ``rmse``: root of the mean of (p - y)^2.
+    - ``bias``: mean of p - y; ``mean_prediction``, ``mean_target``.
+    - ``r2``: 1 - sum (p - y)^2 / sum (y - mean y)^2; left out where y is constant.
+
+    Raises PlatformError for empty input or different lengths.
+    """
+    import numpy as np
+
+    y, p = _checked(y, p)
+    error = p - y
+    spread = float(np.sum((y - y.mean()) ** 2))
+    result = {
+        "mae": float(np.abs(error).mean()),
+        "median_ae": float(np.median(np.abs(error))),
+        "rmse": float(np.sqrt(np.mean(error**2))),
+        "bias": float(error.mean()),
+        "mean_prediction": float(p.mean()),
+        "mean_target": float(y.mean()),
+    }
+    if spread > 0:
+        result["r2"] = 1 - float(np.sum(error**2)) / spread
+    return result
+
+
+def metrics(task: str, y: "np.ndarray", p: "np.ndarray", threshold: float | None) -> dict[str, float]:
+    """:func:`binary_metrics` or :func:`regression_metrics`, by task."""
+    if task == "binary":
+        if threshold is None:
+            raise PlatformError("evaluation: a binary model needs a decision threshold")
+        return binary_metrics(y, p, threshold)
+    return regression_metrics(y, p)
+
+
+def log_losses(y: "np.ndarray", p: "np.ndarray") -> "np.ndarray":
+    """-ln of the probability given to what happened, per row."""
+    import numpy as np
+
+    return -np.log(np.clip(np.where(y > 0, p, 1 - p), EPSILON, None))
+
+
+def _checked(y: "np.ndarray", p: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":
+    import numpy as np
+
+    if len(y) != len(p) or not len(y):
+        raise PlatformError(f"evaluation: {len(y)} labels and {len(p)} predictions; give one of each per row")
+    return np.asarray(y, np.float64), np.asarray(p, np.float64)

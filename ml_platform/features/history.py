@@ -1,0 +1,269 @@
+"""Past outcomes as features: daily sums per key, and smoothed means over them with a declared lag.
+
+A day's outcomes are summed once, when its partition is built, into a small table of whole numbers;
+months and single requests then read the same index of running sums, so both give the same bits.
+"""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ml_platform.errors import PlatformError
+from ml_platform.features.contract import FeatureFunction, HistoricalMean
+from ml_platform.features.running_sums import RunningSums
+from ml_platform.files import replacing
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+#: Joins the parts of a key, and stands for a null part: characters that no key contains.
+JOINER = "\x1f"
+NULL = "\x00"
+EPOCH = date(1970, 1, 1)
+#: Name of the group of all rows, whose mean is the prior of every key.
+ALL = ""
+
+
+def group_name(by: Iterable[str]) -> str:
+    """Name of a key group in a daily table: its columns, e.g. ``origin,dest``."""
+    return ",".join(by)
+
+
+@lru_cache(maxsize=32)
+def _groups(histories: tuple[HistoricalMean, ...]) -> dict[str, tuple[str, ...]]:
+    """Groups with their columns, each once, in order of appearance."""
+    return {group_name(history.by): history.by for history in histories}
+
+
+@lru_cache(maxsize=32)
+def _values(histories: tuple[HistoricalMean, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(history.of for history in histories))
+
+
+@lru_cache(maxsize=32)
+def _key_expressions(histories: tuple[HistoricalMean, ...]) -> "tuple[pl.Expr, ...]":
+    import polars as pl
+
+    return tuple(
+        pl.concat_str([pl.col(c).cast(pl.String).fill_null(NULL) for c in by], separator=JOINER).alias(name)
+        for name, by in _groups(histories).items()
+    )
+
+
+def _keys(
+    rows: "pl.DataFrame", histories: tuple[HistoricalMean, ...], expressions: "tuple[pl.Expr, ...]"
+) -> "pl.DataFrame":
+    """One text column per group; the only place where keys become text, for tables and for lookups."""
+    import polars as pl
+
+    schema = dict(zip(rows.columns, rows.dtypes, strict=True))
+    for column in {c for history in histories for c in history.by}:
+        dtype = schema.get(column)
+        if dtype is None:
+            raise PlatformError(f"rows() lacks the key column {column!r} that a history needs; add it there")
+        if not (dtype.is_integer() or dtype in (pl.String, pl.Boolean, pl.Date, pl.Categorical, pl.Enum)):
+            raise PlatformError(
+                f"history key {column!r} is {dtype}: use whole numbers, text, dates or booleans, which match exactly"
+            )
+    return rows.select(expressions)
+
+
+def _check_days(days: "pl.Series") -> None:
+    import polars as pl
+
+    if days.dtype != pl.Date:
+        raise PlatformError(f"the time column {days.name!r} is {days.dtype}; history works on days: make it a Date")
+    if days.null_count():
+        raise PlatformError(f"{days.null_count()} rows have no {days.name!r}, so no past; remove or date them")
+
+
+def daily(function: FeatureFunction, raw: "pl.DataFrame") -> "pl.DataFrame":
+    """Sums of the outcomes of a batch per key and day, in long form and sorted.
+
+    Columns: ``group`` (:func:`group_name`, or ``""`` for all rows), ``key`` (parts joined by ``\\x1f``, null as
+    ``\\x00``), ``day``, and for each outcome ``n_<of>`` (rows where it is known) and ``sum_<of>``, all Int64. Whole
+    numbers make the sums exact, whatever the order of the rows; other outcomes are refused with
+    :class:`PlatformError`. Every day of the batch is present in the group ``""``.
+    """
+    import polars as pl
+
+    groups, values = _groups(function.histories), _values(function.histories)
+    outcomes = function.outcomes(raw)
+    for value in values:
+        dtype = outcomes.schema.get(value)
+        if dtype is None:
+            raise PlatformError(f"outcomes() lacks the column {value!r} that a history averages; add it there")
+        if not (dtype.is_integer() or dtype == pl.Boolean):
+            raise PlatformError(
+                f"outcome {value!r} is {dtype}: round it to a whole number (of a smaller unit), so that sums are exact"
+            )
+    _check_days(raw[function.time])
+    keys = _keys(function.rows(raw), function.histories, _key_expressions(function.histories))
+    parts = pl.DataFrame(
+        [
+            raw[function.time].alias("day"),
+            *keys.get_columns(),
+            *(outcomes[value].cast(pl.Int64).alias(f"\x1e{value}") for value in values),
+        ]
+    )
+    sums = [
+        expression
+        for value in values
+        for expression in (
+            pl.col(f"\x1e{value}").count().cast(pl.Int64).alias(f"n_{value}"),
+            pl.col(f"\x1e{value}").sum().alias(f"sum_{value}"),
+        )
+    ]
+    tables = [parts.group_by("day").agg(*sums).with_columns(pl.lit(ALL).alias("group"), pl.lit(ALL).alias("key"))]
+    for name in groups:
+        tables.append(
+            parts.group_by(pl.col(name).alias("key"), "day").agg(*sums).with_columns(pl.lit(name).alias("group"))
+        )
+    order = ["group", "key", "day", *(e for v in values for e in (f"n_{v}", f"sum_{v}"))]
+    return pl.concat([table.select(order) for table in tables]).sort("group", "key", "day")
+
+
+class History:
+    """Daily sums of the past, from which any day's features follow.
+
+    ``lag_days``: a row of day D sees outcomes up to and including day D - ``lag_days``. Make it with
+    :meth:`from_tables` or :meth:`load`.
+    """
+
+    def __init__(self, histories: tuple[HistoricalMean, ...], table: "pl.DataFrame", lag_days: int) -> None:
+        if lag_days < 1:
+            raise PlatformError(
+                f"history lag of {lag_days} days: it must be at least 1, since a row's own day is its future"
+            )
+        self.histories = tuple(histories)
+        self.lag_days = lag_days
+        self._table = table
+        #: Last day whose outcomes are in the tables; None when there are none.
+        self.until: date | None = table["day"].max()  # type: ignore[assignment]
+        half_lives: dict[str, set[float]] = {name: set() for name in (ALL, *_groups(self.histories))}
+        for history in self.histories:
+            if history.half_life_days is not None:
+                half_lives[ALL].add(history.half_life_days)
+                half_lives[group_name(history.by)].add(history.half_life_days)
+        parts = table.partition_by("group", as_dict=True)
+        self._indexes = {
+            name: RunningSums.build(parts.get((name,), table.clear()), wanted) for name, wanted in half_lives.items()
+        }
+        self._keys = _key_expressions(self.histories)
+        self._plan_lookups()
+
+    def _plan_lookups(self) -> None:
+        """Which sums are looked up once each, and where every history finds its own among them."""
+        import numpy as np
+
+        width = 2 * len(_values(self.histories))
+        column = {value: 2 * place for place, value in enumerate(_values(self.histories))}
+        lookups: dict[tuple[str, int | None, float | None], int] = {}
+        places = np.zeros((2, len(self.histories)), dtype=np.int64)
+        for number, history in enumerate(self.histories):
+            for part, name in enumerate((ALL, group_name(history.by))):
+                lookup = (name, history.window_days, history.half_life_days)
+                places[part, number] = lookups.setdefault(lookup, len(lookups)) * width + column[history.of]
+        self._lookups = tuple(lookups)
+        self._all_places, self._key_places = places
+        self._priors = np.array([[history.prior] for history in self.histories])
+
+    @classmethod
+    def from_tables(cls, function: FeatureFunction, tables: Iterable["pl.DataFrame"], lag_days: int) -> "History":
+        """History of the :func:`daily` tables of any number of partitions, in any order.
+
+        Raises :class:`PlatformError` where a day comes in two tables: its outcomes would count twice.
+        """
+        import polars as pl
+
+        tables = [table for table in tables if table.height]
+        empty = _empty(function.histories)
+        for table in tables:
+            if table.schema != empty.schema:
+                raise PlatformError(
+                    "a daily table was written by another version of the histories "
+                    f"(columns {table.columns}, expected {empty.columns}); rebuild the features of that partition"
+                )
+        table = pl.concat([empty, *tables]).sort("group", "key", "day")
+        days = table.filter(pl.col("group") == ALL)["day"]
+        if days.is_duplicated().any():
+            twice = days.filter(days.is_duplicated()).min()
+            raise PlatformError(f"day {twice} comes in two daily tables; pass one table per partition")
+        first = days.min()
+        if isinstance(first, date) and first < EPOCH:
+            raise PlatformError(f"history begins on {first}: days before {EPOCH} are not supported")
+        missing = set(_groups(function.histories)) - set(table["group"].unique())
+        if tables and missing:
+            raise PlatformError(
+                f"daily tables lack the groups {sorted(missing)}; rebuild the features of their partitions"
+            )
+        return cls(function.histories, table, lag_days)
+
+    def covers(self, day: date) -> bool:
+        """Whether everything that a row of ``day`` may see is known: ``until >= day - lag_days``."""
+        return self.until is not None and self.until >= day - timedelta(days=self.lag_days)
+
+    def matrix(self, rows: "pl.DataFrame", days: "pl.Series") -> "np.ndarray":
+        """Features of ``rows`` (which has the key columns) on ``days``: float32, shape (rows, histories).
+
+        Takes the window's days (see :class:`HistoricalMean`) up to ``lag_days`` before the row's. A key without a
+        past gets the mean over all keys; NaN (missing) where no outcome at all is known in the window. Raises
+        :class:`PlatformError` for a missing key column or a row without a day.
+        """
+        import numpy as np
+
+        _check_days(days)
+        if not self.histories:
+            return np.empty((rows.height, 0), dtype=np.float32)
+        keys = _keys(rows, self.histories, self._keys)
+        last = days.to_physical().to_numpy().astype(np.int64) - self.lag_days
+        codes = {ALL: np.zeros(rows.height, dtype=np.int64)}
+        for series in keys.get_columns():
+            known = self._indexes[series.name].codes
+            # An unknown key takes the code after the last one: it finds an empty stretch of the index.
+            codes[series.name] = np.array([known.get(key, len(known)) for key in series.to_list()], dtype=np.int64)
+        sums = np.concatenate(
+            [
+                self._indexes[name].sums(codes[name], last, window, half_life).astype(np.float64, copy=False)
+                for name, window, half_life in self._lookups
+            ]
+        )
+        # `n` is at each place and `sum` after it.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean_of_all = sums[self._all_places + 1] / sums[self._all_places]
+            total = sums[self._key_places + 1] + self._priors * mean_of_all
+            result = total / (sums[self._key_places] + self._priors)
+        return result.T.astype(np.float32, order="C")
+
+    def features(self, rows: "pl.DataFrame", days: "pl.Series") -> "pl.DataFrame":
+        """:meth:`matrix` as a frame of Float32 columns named after the histories; missing is null."""
+        import polars as pl
+
+        names = [history.name for history in self.histories]
+        return pl.DataFrame(self.matrix(rows, days), schema=dict.fromkeys(names, pl.Float32)).fill_nan(None)
+
+    def save(self, path: Path) -> Path:
+        """Write the table as Parquet with the lag in its metadata, atomically; the service is packaged with it."""
+        with replacing(path) as temporary:
+            self._table.write_parquet(temporary, metadata={"lag_days": str(self.lag_days)}, compression="zstd")
+        return path
+
+    @classmethod
+    def load(cls, function: FeatureFunction, path: Path) -> "History":
+        """Read what :meth:`save` wrote. Raises :class:`PlatformError` when it is not a history of ``function``."""
+        import polars as pl
+
+        lag = pl.read_parquet_metadata(path).get("lag_days")
+        if lag is None:
+            raise PlatformError(f"{path} is not a saved history: no lag in its metadata; save it with History.save")
+        return cls.from_tables(function, [pl.read_parquet(path)], int(lag))
+
+
+def _empty(histories: tuple[HistoricalMean, ...]) -> "pl.DataFrame":
+    import polars as pl
+
+    columns = {f"{part}_{value}": pl.Int64 for value in _values(histories) for part in ("n", "sum")}
+    return pl.DataFrame(schema={"group": pl.String, "key": pl.String, "day": pl.Date, **columns})

@@ -1,0 +1,222 @@
+"""Features of partitions in the store: incremental, content-addressed, with their history beside them."""
+
+import tempfile
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ml_platform.datasets import publishing
+from ml_platform.datasets.store import NotFound, ObjectInfo
+from ml_platform.errors import MissingReference, PlatformError
+from ml_platform.features.contract import FeatureFunction
+from ml_platform.files import canonical_json, sha256_bytes
+from ml_platform.refs import DatasetRef, ManifestEntry
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ml_platform.declarations import DatasetSpec, FeatureSpec
+    from ml_platform.features.history import History
+    from ml_platform.workspace import Run, Workspace
+
+#: Derived data: committed without an audit, since every reader re-reads the verdicts of its content.
+BRANCH = "features"
+
+
+class Stale(PlatformError):
+    """Features stand on content or code that has been replaced since."""
+
+
+class Materializer:
+    """Builds, finds and reads the features of one feature set."""
+
+    def __init__(self, workspace: "Workspace", spec: "FeatureSpec", dataset: "DatasetSpec") -> None:
+        self.workspace, self.spec, self.dataset = workspace, spec, dataset
+
+    @cached_property
+    def function(self) -> FeatureFunction:
+        """The feature function."""
+        return self.spec.load_function()
+
+    @cached_property
+    def code(self) -> str:
+        """Version of the feature code, and of the declared age of history."""
+        from ml_platform.features.build import feature_code_version
+
+        return f"{feature_code_version(self.function)}-{self.spec.history_lag}"
+
+    def path(self, partition: str) -> str:
+        """Path of a partition's features in the store."""
+        return f"features/{self.spec.key}/{partition}.parquet"
+
+    def history_path(self, partition: str) -> str:
+        """Path of a partition's daily aggregates in the store."""
+        return f"features/{self.spec.key}/history/{partition}.parquet"
+
+    def materialize(self, refs: dict[str, DatasetRef], run: "Run") -> dict[str, DatasetRef]:
+        """Features of the given published partitions; what is there already for the same inputs is adopted."""
+        published = publishing.published(self.workspace.store, self.dataset.name)
+        held = self._refused(published)
+        built: dict[str, DatasetRef] = {}
+        with tempfile.TemporaryDirectory(prefix="features-") as folder:
+            files: dict[str, Path] = {}
+            metadata: dict[str, dict[str, str]] = {}
+            pending: dict[str, dict[str, str]] = {}
+            for partition in sorted(refs):
+                inputs, refused = self._inputs(partition, published, held)
+                key = self._key(inputs)
+                known = self._stat(self.path(partition))
+                if known is not None and known.metadata.get("key") == key:
+                    built[partition] = self._ref(partition, known, inputs, refused, run)
+                    continue
+                frame = self._build(partition, inputs)
+                target = Path(folder) / f"{partition}.parquet"
+                publishing.write_frame(frame, target)
+                files[self.path(partition)] = target
+                metadata[self.path(partition)] = {"key": key, "rows": str(frame.height), "code": self.code}
+                self._add_history(partition, inputs, Path(folder), files, metadata)
+                pending[partition] = inputs
+            if files:
+                publishing.commit_objects(
+                    self.workspace.store,
+                    BRANCH,
+                    files,
+                    run_id=run.id,
+                    message=f"Features of {self.spec.key}: {', '.join(sorted(pending))}",
+                    metadata={"code_commit": run.provenance.code_commit},
+                    objects=metadata,
+                )
+            for partition, inputs in pending.items():
+                info = self.workspace.store.stat(BRANCH, self.path(partition))
+                _, refused = self._inputs(partition, published, held)
+                built[partition] = self._ref(partition, info, inputs, refused, run)
+        return dict(sorted(built.items()))
+
+    def check_current(self, ref: DatasetRef) -> None:
+        """Raise Stale unless ``ref`` was built by the current code from what is published now."""
+        published = publishing.published(self.workspace.store, self.dataset.name)
+        inputs, _ = self._inputs(ref.partition, published, self._refused(published))
+        way_out = f"materialize {self.spec.key} again for {ref.partition}"
+        if ref.inputs != inputs:
+            changed = sorted(
+                name for name in ref.inputs.keys() | inputs.keys() if ref.inputs.get(name) != inputs.get(name)
+            )
+            raise Stale(f"{self.spec.key}/{ref.partition} is stale: {', '.join(changed)} changed since; {way_out}")
+        info = self.workspace.store.stat(ref.commit, ref.path)
+        if info.metadata.get("key") != self._key(inputs):
+            raise Stale(f"{self.spec.key}/{ref.partition} is stale: its code or history_lag changed since; {way_out}")
+
+    def read(self, ref: DatasetRef) -> "pl.DataFrame":
+        """The features of a reference, verified."""
+        return publishing.read(self.workspace.store, ref)
+
+    def raw(self, partition: str) -> "pl.DataFrame":
+        """The published rows of a partition."""
+        info = publishing.published(self.workspace.store, self.dataset.name)[partition]
+        return self._raw(partition, info.sha256)
+
+    def raw_at(self, entry: ManifestEntry) -> "pl.DataFrame":
+        """The rows that the features of a manifest entry were built from, by content."""
+        name = f"{self.dataset.name}/{entry.partition}"
+        return publishing.read_batch(self.workspace.store, self.dataset.name, entry.partition, entry.inputs[name])
+
+    def published_partitions(self) -> list[str]:
+        """Partitions that are published now, in order."""
+        return sorted(publishing.published(self.workspace.store, self.dataset.name))
+
+    @lru_cache(maxsize=2)  # noqa: B019 - a materializer lives as long as one step
+    def _raw(self, partition: str, sha256: str) -> "pl.DataFrame":
+        return publishing.read_batch(self.workspace.store, self.dataset.name, partition, sha256)
+
+    def tables(self, partitions: list[str]) -> "list[pl.DataFrame]":
+        """Daily aggregates of published partitions."""
+        published = publishing.published(self.workspace.store, self.dataset.name)
+        return [self._daily(partition, published[partition].sha256) for partition in partitions]
+
+    def history(self, partitions: list[str]) -> "History":
+        """The history over the given published partitions."""
+        from ml_platform.features.history import History
+
+        return History.from_tables(self.function, self.tables(partitions), self.spec.history_lag)
+
+    @lru_cache(maxsize=128)  # noqa: B019 - as above; a year of daily aggregates is some 30 MB
+    def _daily(self, partition: str, sha256: str) -> "pl.DataFrame":
+        from ml_platform.features.history import daily
+
+        known = self._stat(self.history_path(partition))
+        if known is not None and known.metadata.get("key") == self._history_key(sha256):
+            return publishing.read_at(self.workspace.store, BRANCH, self.history_path(partition), known.sha256)
+        return daily(self.function, self._raw(partition, sha256))
+
+    def _history_key(self, sha256: str) -> str:
+        return sha256_bytes(f"{sha256} {self.code}")
+
+    def _add_history(
+        self,
+        partition: str,
+        inputs: dict[str, str],
+        folder: Path,
+        files: dict[str, Path],
+        metadata: dict[str, dict[str, str]],
+    ) -> None:
+        """Keep the daily aggregates too: later partitions read them instead of the rows."""
+        sha256 = inputs[f"{self.dataset.name}/{partition}"]
+        table = self._daily(partition, sha256)
+        target = folder / f"{partition}.history.parquet"
+        publishing.write_frame(table, target)
+        path = self.history_path(partition)
+        files[path] = target
+        metadata[path] = {"key": self._history_key(sha256), "rows": str(table.height)}
+
+    def _build(self, partition: str, inputs: dict[str, str]) -> "pl.DataFrame":
+        from ml_platform.features.build import build
+
+        names = sorted(name.rpartition("/")[2] for name in inputs)
+        raw = self._raw(partition, inputs[f"{self.dataset.name}/{partition}"])
+        return build(self.function, raw, self.history(names))
+
+    def _refused(self, published: dict[str, ObjectInfo]) -> set[str]:
+        held = self.workspace.ledger.refused(self.dataset.prefix)
+        names = {name.removeprefix(self.dataset.prefix) for name in held}
+        return names - published.keys()
+
+    def _inputs(
+        self, partition: str, published: dict[str, ObjectInfo], held: set[str]
+    ) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Content that the features of a partition stand on, and the earlier partitions that were refused."""
+        window = self.dataset.partitions.window(partition)
+        needed = self.dataset.partitions.keys(window[1])
+        gaps = [name for name in needed if name not in published and name not in held]
+        if gaps:
+            raise MissingReference(
+                f"{self.spec.key}/{partition} needs the history of {', '.join(gaps)}, which is neither published "
+                f"nor refused; materialize {self.dataset.name}/dataset for it first"
+            )
+        inputs = {f"{self.dataset.name}/{name}": published[name].sha256 for name in needed if name in published}
+        return inputs, tuple(name for name in needed if name not in published)
+
+    def _key(self, inputs: dict[str, str]) -> str:
+        return sha256_bytes(canonical_json({"inputs": inputs, "code": self.code}))
+
+    def _stat(self, path: str) -> ObjectInfo | None:
+        try:
+            return self.workspace.store.stat(BRANCH, path)
+        except NotFound:
+            return None
+
+    def _ref(
+        self, partition: str, info: ObjectInfo, inputs: dict[str, str], refused: tuple[str, ...], run: "Run"
+    ) -> DatasetRef:
+        return DatasetRef(
+            run_id=run.id,
+            provenance=run.provenance,
+            dataset=self.spec.key,
+            partition=partition,
+            branch=BRANCH,
+            commit=self.workspace.store.resolve(BRANCH),
+            path=self.path(partition),
+            sha256=info.sha256,
+            rows=int(info.metadata["rows"]),
+            inputs=inputs,
+            refused=refused,
+        )

@@ -1,0 +1,107 @@
+"""Sums over the past days of many keys, found by binary search."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+#: Days since 1970 fit into 20 bits until the year 4840.
+DAY_BITS = 20
+
+
+@lru_cache(maxsize=32)
+def _weights(half_life: float) -> "np.ndarray":
+    """Weight by age in days, to the age at which it is below 2**-60 (and then 0).
+
+    A table, since a vectorized power may round differently for one row than within a batch.
+    """
+    import numpy as np
+
+    return np.array([0.5 ** (age / half_life) for age in range(int(60 * half_life) + 2)] + [0.0])
+
+
+def _weight(age: "np.ndarray", half_life: float) -> "np.ndarray":
+    table = _weights(half_life)
+    return table.take(age, mode="clip")
+
+
+@dataclass(frozen=True)
+class RunningSums:
+    """The days of one group, found by binary search, with running sums.
+
+    ``places`` is ``code << DAY_BITS | day``, ascending. Arrays of sums have a column per ``n_*`` and ``sum_*`` and a
+    row per place, after a leading row of zeros.
+    """
+
+    codes: dict[str, int]
+    places: "np.ndarray"
+    #: Running whole-number sums over places: places ``[i, j)`` have ``totals[j] - totals[i]``.
+    totals: "np.ndarray"
+    #: Per half-life: the key's decayed sums as they stood on the place's day.
+    decayed: dict[float, "np.ndarray"]
+
+    @classmethod
+    def build(cls, table: "pl.DataFrame", half_lives: Iterable[float]) -> "RunningSums":
+        """Index the sorted rows ``group, key, day, n_*, sum_*`` of one group."""
+        import numpy as np
+
+        names = table["key"].to_list()
+        codes: dict[str, int] = {}
+        ids = np.fromiter((codes.setdefault(name, len(codes)) for name in names), dtype=np.int64, count=len(names))
+        days = table["day"].to_physical().to_numpy().astype(np.int64)
+        sums = table.drop("group", "key", "day").to_numpy()
+        zero = np.zeros((1, sums.shape[1]), dtype=np.int64)
+        return cls(
+            codes,
+            (ids << DAY_BITS) + days,
+            np.concatenate([zero, np.cumsum(sums, axis=0)]),
+            {half_life: np.concatenate([zero, _decay(ids, days, sums, half_life)]) for half_life in half_lives},
+        )
+
+    def sums(
+        self, codes: "np.ndarray", last: "np.ndarray", window: int | None, half_life: float | None
+    ) -> "np.ndarray":
+        """Sums of each code up to and including the day ``last``; shape (columns, rows)."""
+        import numpy as np
+
+        base = codes << DAY_BITS
+        end = self.places.searchsorted(base + last, side="right")
+        if half_life is None:
+            first = base if window is None else base + np.maximum(last - (window - 1), 0)
+            start = self.places.searchsorted(first, side="left")
+            # Before the first day known, a window may start after it ends: that is no day, not a negative sum.
+            return (self.totals[end] - self.totals[np.minimum(start, end)]).T
+        if not len(self.places):
+            return np.zeros((self.totals.shape[1], len(codes)))
+        # The place before `end` is the key's newest known day, or belongs to another key: then nothing is known.
+        newest = self.places[end - 1]
+        known = (end > 0) & (newest >= base)
+        age = np.where(known, base + last - newest, -1)
+        weights = np.where(known, _weight(age, half_life), 0.0)
+        return self.decayed[half_life][end].T * weights
+
+
+def _decay(ids: "np.ndarray", days: "np.ndarray", sums: "np.ndarray", half_life: float) -> "np.ndarray":
+    """Decayed sums ``s[i] = sums[i] + s[i-1] * 2 ** (-(days[i] - days[i-1]) / half_life)`` along each key.
+
+    From the oldest day on, so that a later day never changes an earlier value, not even in its last bit.
+    """
+    import numpy as np
+
+    result = sums.astype(np.float64)
+    if not len(ids):
+        return result
+    starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
+    weights = _weight(np.diff(days, prepend=days[0]), half_life)[:, None]
+    lengths = np.diff(np.r_[starts, len(ids)])
+    longest_first = np.argsort(-lengths, kind="stable")
+    starts, lengths = starts[longest_first], lengths[longest_first]
+    for step in range(1, int(lengths[0])):
+        # All keys advance together; those without a further day are at the end and drop out.
+        here = starts[: np.searchsorted(-lengths, -step, side="left")] + step
+        result[here] += result[here - 1] * weights[here]
+    return result

@@ -1,0 +1,151 @@
+"""Gates on a staged batch: is this month like what the schema and the earlier months promise?"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from ml_platform.gates.gate import Gate, Measurement, kind
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ml_platform.validation.evidence import BrokenRule, SchemaEvidence
+
+
+class BatchEvidence:
+    """A batch and what it is judged against; the rows are read once, when a gate first needs them."""
+
+    def __init__(
+        self,
+        frame: "Callable[[], pl.DataFrame]",
+        schema: Callable[[], Any],
+        key: tuple[str, ...],
+        earlier_rows: Mapping[str, int],
+    ) -> None:
+        self._frame, self._schema = frame, schema
+        self.key = key
+        #: Rows of the earlier, accepted partitions.
+        self.earlier_rows = earlier_rows
+
+    @cached_property
+    def frame(self) -> "pl.DataFrame":
+        """The rows of the batch."""
+        return self._frame()
+
+    @cached_property
+    def schema(self) -> Any:
+        """The pandera schema."""
+        return self._schema()
+
+    @cached_property
+    def validation(self) -> "SchemaEvidence":
+        """Every broken rule of the schema."""
+        from ml_platform.validation.schema import validate
+
+        return validate(self.schema, self.frame)
+
+
+def _tables(evidence: BatchEvidence, which: Literal["schema", "rule"]) -> dict[str, list[dict[str, Any]]]:
+    broken = evidence.validation.of_kind(which)
+    return {
+        "rules": [
+            {
+                "rule": rule.name,
+                "column": rule.column or "",
+                "rows": rule.count,
+                "rate": rule.rate,
+                "found": rule.message,
+            }
+            for rule in broken
+        ],
+        "samples": [{"rule": rule.name, "row": str(sample)} for rule in broken for sample in rule.sample[:5]],
+    }
+
+
+def _reason(broken: "Sequence[BrokenRule]", fine: str) -> str:
+    return f"{len(broken)} broken: " + "; ".join(rule.message for rule in broken[:5]) if broken else fine
+
+
+@kind("schema", "batch", "Columns, types, nullability and values of every column; counts broken rules", limit=0)
+def schema(evidence: BatchEvidence, _: Gate) -> Measurement:
+    """Broken column rules of the pandera schema."""
+    broken = evidence.validation.of_kind("schema")
+    return Measurement(
+        len(broken),
+        _reason(broken, "every column is as declared"),
+        support=evidence.frame.height,
+        details=_tables(evidence, "schema"),
+    )
+
+
+@kind("rules", "batch", "Largest share of rows that breaks a business rule", needs=("max",))
+def rules(evidence: BatchEvidence, _: Gate) -> Measurement:
+    """Business rules of the pandera schema (its dataframe checks)."""
+    return Measurement(
+        evidence.validation.rate("rule"),
+        _reason(evidence.validation.of_kind("rule"), "every rule holds"),
+        support=evidence.frame.height,
+        details=_tables(evidence, "rule"),
+    )
+
+
+@kind(
+    "missing",
+    "batch",
+    "Largest share of missing values (null or NaN) among the columns",
+    needs=("max",),
+    requires=("columns",),
+)
+def missing(evidence: BatchEvidence, gate: Gate) -> Measurement:
+    """Missing values per column; a column that is not there is missing entirely."""
+    from ml_platform.validation.evidence import missing_rates
+
+    rates = missing_rates(evidence.frame)
+    chosen = {column: rates.get(column, 1.0) for column in gate.columns or ()}
+    worst = max(chosen, key=lambda column: chosen[column])
+    return Measurement(
+        chosen[worst],
+        f"{worst} is missing in {chosen[worst]:.2%} of the rows",
+        support=evidence.frame.height,
+        details={"columns": [{"column": name, "missing": round(rate, 6)} for name, rate in chosen.items()]},
+    )
+
+
+@kind("duplicates", "batch", "Share of rows whose key occurs more than once", needs=("max",))
+def duplicates(evidence: BatchEvidence, _: Gate) -> Measurement:
+    """Rows beyond the first of each natural key."""
+    from ml_platform.validation.evidence import duplicate_count
+    from ml_platform.validation.schema import columns
+
+    count, sample = duplicate_count(evidence.frame, evidence.key)
+    private = {column.name for column in columns(evidence.schema) if column.pii}
+    shown = [{name: "***" if name in private else value for name, value in row.items()} for row in sample[:5]]
+    return Measurement(
+        count / max(evidence.frame.height, 1),
+        f"{count} rows repeat a key ({', '.join(evidence.key)})" if count else "every key is unique",
+        support=evidence.frame.height,
+        details={"samples": [{"row": str(row)} for row in shown]},
+    )
+
+
+@kind("volume", "batch", "Rows relative to the median of the accepted earlier batches", needs=("min", "max"))
+def volume(evidence: BatchEvidence, _: Gate) -> Measurement:
+    """Rows over the median of earlier batches; the first batch only has to hold rows."""
+    from statistics import median
+
+    rows = evidence.frame.height
+    details = {
+        "rows": rows,
+        "earlier": [{"partition": name, "rows": count} for name, count in evidence.earlier_rows.items()],
+    }
+    if rows == 0:
+        return Measurement(0.0, "the batch has no rows", details=details)
+    if not evidence.earlier_rows:
+        return Measurement(None, f"{rows} rows; no earlier batch to compare with", details=details)
+    middle = median(evidence.earlier_rows.values())
+    return Measurement(
+        rows / middle,
+        f"{rows} rows against a median of {middle:g}",
+        support=len(evidence.earlier_rows),
+        details=details,
+    )

@@ -1,0 +1,119 @@
+"""Gates on an evaluation: is the model good enough, better than trivial, no worse than the champion, and
+not too good to be true?"""
+
+from typing import TYPE_CHECKING, Any
+
+from ml_platform.errors import PlatformError
+from ml_platform.gates.gate import Gate, Measurement, kind
+
+if TYPE_CHECKING:
+    from ml_platform.evaluation.evaluate import Evaluation
+
+#: Metrics of which less is better.
+LOWER_IS_BETTER = frozenset({"brier", "log_loss", "mae", "rmse", "median_ae"})
+
+
+def _metric(evaluation: "Evaluation", gate: Gate) -> tuple[str, float]:
+    name = gate.metric or ""
+    if name not in evaluation.metrics:
+        raise PlatformError(
+            f"gate {gate.name}: there is no metric {name!r}; measured: {', '.join(sorted(evaluation.metrics))}"
+        )
+    return name, evaluation.metrics[name]
+
+
+@kind("performance", "evaluation", "Metric on the holdout", requires=("metric",))
+def performance(evaluation: "Evaluation", gate: Gate) -> Measurement:
+    """A metric of the model on the holdout."""
+    name, value = _metric(evaluation, gate)
+    return Measurement(
+        value,
+        f"{name} is {value:.4f} on {evaluation.rows:,} rows ({gate.threshold} asked for)",
+        support=evaluation.rows,
+        details={"metrics": _table(evaluation.metrics)},
+    )
+
+
+@kind("baseline", "evaluation", "Relative gain over the best trivial model", needs=("min",), requires=("metric",))
+def baseline(evaluation: "Evaluation", gate: Gate) -> Measurement:
+    """How much better a metric is than that of the best baseline, as a share of the baseline's value."""
+    name, value = _metric(evaluation, gate)
+    known = {model: metrics[name] for model, metrics in evaluation.baselines.items() if name in metrics}
+    if not known:
+        raise PlatformError(f"gate {gate.name}: no baseline has the metric {name!r}; take another metric")
+    sign = -1 if name in LOWER_IS_BETTER else 1
+    best = max(known, key=lambda model: sign * known[model])
+    gain = sign * (value - known[best]) / abs(known[best])
+    return Measurement(
+        gain,
+        f"{name} {value:.4f} against {known[best]:.4f} of {best}: {gain:+.1%}",
+        support=evaluation.rows,
+        details={"baselines": [{"model": model, name: number} for model, number in known.items()]},
+    )
+
+
+@kind(
+    "champion",
+    "evaluation",
+    "Worse bound of the gain over the champion, by paired bootstrap over days, on rows neither has seen",
+    needs=("min",),
+    requires=("metric", "mode"),
+)
+def champion(evaluation: "Evaluation", gate: Gate) -> Measurement:
+    """Non-inferiority: the interval's worse bound stays above a (negative) margin. Superiority: above a gain.
+
+    In mode ``non_inferior`` ``min`` is minus the margin and may not be positive, in mode ``superior`` it is
+    the least gain and may not be negative.
+    """
+    assert gate.min is not None
+    if (gate.mode == "non_inferior") == (gate.min > 0):
+        raise PlatformError(
+            f"gate {gate.name}: min {gate.min:g} does not fit mode {gate.mode}; non_inferior takes minus the "
+            "margin, superior the least gain"
+        )
+    evidence = evaluation.champion
+    if evidence is None:
+        return Measurement(None, "there is no other champion to compare with")
+    comparison = evidence.comparisons.get(gate.metric or "")
+    if comparison is None:
+        # Without unseen rows nobody knows who is better; the way out is a later holdout.
+        return Measurement(0.0, f"no comparison on {gate.metric}: {evidence.note}", support=-1)
+    return Measurement(
+        comparison.gain_lower,
+        f"{gate.metric} {comparison.candidate:.4f} against the champion's {comparison.champion:.4f}: gain "
+        f"{comparison.gain:+.4f} [{comparison.gain_lower:+.4f}, {comparison.gain_upper:+.4f}]. {evidence.note}",
+        support=evidence.rows,
+        details={
+            "champion": evidence.sha256,
+            "comparisons": [_comparison(item) for item in evidence.comparisons.values()],
+            "churn": _table(evidence.churn),
+        },
+    )
+
+
+@kind("leak_alarm", "evaluation", "Metric that is too good to be true", needs=("max",), requires=("metric",))
+def leak_alarm(evaluation: "Evaluation", gate: Gate) -> Measurement:
+    """A metric above what the problem allows means that the outcome is among the features."""
+    name, value = _metric(evaluation, gate)
+    top = evaluation.importance[:5]
+    return Measurement(
+        value,
+        f"{name} is {value:.4f}; the strongest feature is {top[0]['feature']}" if top else f"{name} is {value:.4f}",
+        support=evaluation.rows,
+        details={"importance": top},
+    )
+
+
+def _comparison(item: Any) -> dict[str, Any]:
+    return {
+        "metric": item.metric,
+        "candidate": item.candidate,
+        "champion": item.champion,
+        "gain": item.gain,
+        "lower": item.gain_lower,
+        "upper": item.gain_upper,
+    }
+
+
+def _table(values: dict[str, float]) -> list[dict[str, Any]]:
+    return [{"metric": name, "value": value} for name, value in values.items()]

@@ -1,0 +1,246 @@
+"""The one gate mechanism: a named threshold on evidence gives a verdict about a content hash."""
+
+import math
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from ml_platform.environment import Provenance
+from ml_platform.errors import PlatformError
+from ml_platform.files import canonical_json, sha256_bytes
+
+Stage = Literal["batch", "dataset", "features", "split", "evaluation", "service", "deployment"]
+Status = Literal["passed", "failed", "not_enough_support", "errored"]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a gate saw in its evidence, before any threshold is applied."""
+
+    #: The measured value; ``None`` where there is nothing to measure, which ``reason`` then explains.
+    observed: float | None
+    #: One sentence for people.
+    reason: str = ""
+    #: Rows, groups or days that the value stands on.
+    support: int | None = None
+    #: Further numbers and small tables (lists of flat records) for the UI.
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of gate: which stage it belongs to, what it needs, and how it measures."""
+
+    name: str
+    stage: Stage
+    description: str
+    measure: Callable[[Any, "Gate"], Measurement]
+    #: Thresholds that a declaration has to give: ``min`` or ``max``; empty where ``limit`` is fixed.
+    needs: tuple[str, ...] = ()
+    #: Further keys that a declaration has to give: ``metric``, ``columns``.
+    requires: tuple[str, ...] = ()
+    #: Upper limit that cannot be declared, for gates where anything above it is an error.
+    limit: float | None = None
+
+
+KINDS: dict[str, Kind] = {}
+
+
+def kind(
+    name: str,
+    stage: Stage,
+    description: str,
+    *,
+    needs: tuple[str, ...] = (),
+    requires: tuple[str, ...] = (),
+    limit: float | None = None,
+) -> Callable[[Callable[[Any, "Gate"], Measurement]], Callable[[Any, "Gate"], Measurement]]:
+    """Register a function as the measure of a kind of gate."""
+
+    def register(measure: Callable[[Any, "Gate"], Measurement]) -> Callable[[Any, "Gate"], Measurement]:
+        KINDS[name] = Kind(name, stage, description, measure, needs, requires, limit)
+        return measure
+
+    return register
+
+
+class Gate(BaseModel):
+    """A gate as declared in ``defs.yaml``. There are no default thresholds: a listed gate states its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: Kind of gate, e.g. ``volume`` or ``performance``.
+    gate: str
+    #: Smallest and largest accepted value.
+    min: float | None = None
+    max: float | None = None
+    #: Metric that is measured, where the kind asks for one.
+    metric: str | None = None
+    #: Columns that are measured, where the kind asks for them.
+    columns: tuple[str, ...] | None = None
+    #: How a champion is compared.
+    mode: Literal["non_inferior", "superior"] | None = None
+    #: A failed gate of severity ``warn`` is shown and recorded, and holds nothing back.
+    severity: Literal["block", "warn"] = "block"
+    #: Below this support the verdict is ``not_enough_support``.
+    min_support: int = 0
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Gate":
+        known = KINDS.get(self.gate)
+        if known is None:
+            raise ValueError(f"unknown gate {self.gate!r}; known: {', '.join(sorted(KINDS))}")
+        given = {"min": self.min, "max": self.max}
+        missing = [name for name in known.needs if given[name] is None]
+        if missing:
+            raise ValueError(f"gate {self.gate!r} has no threshold: give {' and '.join(missing)}")
+        if not known.needs and known.limit is None and self.min is None and self.max is None:
+            raise ValueError(f"gate {self.gate!r} has no threshold: give min or max")
+        if known.limit is not None and (self.min is not None or self.max is not None):
+            raise ValueError(f"gate {self.gate!r} has a fixed limit ({known.limit:g}); remove min and max")
+        for name in known.requires:
+            if getattr(self, name) in (None, ()):
+                raise ValueError(f"gate {self.gate!r} needs {name}")
+        return self
+
+    @property
+    def name(self) -> str:
+        """Name of the asset check: the kind, and the metric where several may stand side by side."""
+        return f"{self.gate}_{self.metric}" if self.metric else self.gate
+
+    @property
+    def stage(self) -> Stage:
+        """Stage of the loop that the gate belongs to."""
+        return KINDS[self.gate].stage
+
+    @property
+    def blocking(self) -> bool:
+        """Whether anything but a pass holds back what follows."""
+        return self.severity == "block"
+
+    @property
+    def description(self) -> str:
+        """What is measured, and the threshold."""
+        return f"{KINDS[self.gate].description} ({self.threshold})"
+
+    @property
+    def threshold(self) -> str:
+        """The threshold in words."""
+        limit = KINDS[self.gate].limit
+        if limit is not None:
+            return f"at most {limit:g}"
+        parts = [f"at least {self.min:g}"] if self.min is not None else []
+        parts += [f"at most {self.max:g}"] if self.max is not None else []
+        return " and ".join(parts)
+
+    @property
+    def declaration(self) -> str:
+        """Hash of the declaration; a verdict given under another threshold does not count."""
+        return sha256_bytes(canonical_json(self.model_dump()))[:16]
+
+    def accepts(self, observed: float) -> bool:
+        """Whether a measured value keeps the threshold. NaN never does."""
+        if math.isnan(observed):
+            return False
+        limit = KINDS[self.gate].limit
+        upper = limit if limit is not None else self.max
+        return (self.min is None or observed >= self.min) and (upper is None or observed <= upper)
+
+
+class Verdict(BaseModel):
+    """The outcome of one gate on one content hash."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gate: str
+    stage: Stage
+    #: sha256 of the content that was judged.
+    subject: str
+    #: Name of what has that content, for people: ``flights/batch/2013-03-01``.
+    subject_name: str
+    status: Status
+    blocking: bool
+    observed: float | None
+    threshold: str
+    declaration: str
+    reason: str
+    support: int | None = None
+    details: dict[str, Any] = {}
+
+    @property
+    def passed(self) -> bool:
+        """Only ``passed`` counts; not enough support and errors hold back like a failure."""
+        return self.status == "passed"
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether what follows must wait."""
+        return self.blocking and not self.passed
+
+
+def judge(gates: Iterable[Gate], evidence: Any, *, subject: str, subject_name: str) -> list[Verdict]:
+    """Apply every gate to the evidence; one verdict each, whatever happens.
+
+    A gate that raises gives ``errored``, which holds back. Each gate runs in its own ``try`` so that one
+    defect neither hides the verdicts of the others nor passes for a green run.
+    """
+    return [_judge(gate, evidence, subject, subject_name) for gate in gates]
+
+
+def _judge(gate: Gate, evidence: Any, subject: str, subject_name: str) -> Verdict:
+    def verdict(status: Status, measured: Measurement) -> Verdict:
+        observed = measured.observed
+        return Verdict(
+            gate=gate.name,
+            stage=gate.stage,
+            subject=subject,
+            subject_name=subject_name,
+            status=status,
+            blocking=gate.blocking,
+            observed=None if observed is None or not math.isfinite(observed) else float(observed),
+            threshold=gate.threshold,
+            declaration=gate.declaration,
+            reason=measured.reason,
+            support=measured.support,
+            details=dict(measured.details),
+        )
+
+    try:
+        measured = KINDS[gate.gate].measure(evidence, gate)
+        if not isinstance(measured, Measurement):
+            raise TypeError(f"gate {gate.name} returned {type(measured).__name__}, not a Measurement")
+        if measured.support is not None and measured.support < gate.min_support:
+            return verdict("not_enough_support", measured)
+        if measured.observed is None:
+            return verdict("passed", measured)
+        return verdict("passed" if gate.accepts(measured.observed) else "failed", measured)
+    except Exception as error:
+        trace = "" if isinstance(error, PlatformError) else traceback.format_exc(limit=-4)
+        return verdict("errored", Measurement(None, f"{type(error).__name__}: {error}", details={"traceback": trace}))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the ledger, as read back."""
+
+    sequence: int
+    at: datetime
+    kind: str
+    subject: str
+    subject_name: str
+    gate: str
+    body: dict[str, Any]
+    provenance: Provenance
+    run_id: str
+    actor: str
+    previous: str
+    hash: str
+
+
+def now_utc() -> datetime:
+    """The wall clock in UTC: when an entry was written, never when an event happened."""
+    return datetime.now(UTC)

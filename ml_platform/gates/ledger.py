@@ -1,0 +1,253 @@
+"""The append-only, hash-chained record of every verdict and decision.
+
+One table, by SQLAlchemy: SQLite on one machine, PostgreSQL by settings. Each entry carries the hash of
+the one before it, so that a changed, removed or reordered entry is found by :meth:`Ledger.verify`; merges
+and registered versions record the chain's head, which anchors it outside the database.
+"""
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from ml_platform.environment import Provenance
+from ml_platform.errors import PlatformError, Refused
+from ml_platform.files import canonical_json, sha256_bytes
+from ml_platform.gates.gate import Entry, Gate, Verdict, now_utc
+
+GENESIS = "0" * 64
+_LOCK = 0x6D6C706C  # key of PostgreSQL's advisory lock: one writer at a time extends the chain
+
+_tables = sa.MetaData()
+_ledger = sa.Table(
+    "ml_platform_ledger",
+    _tables,
+    sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.String(40), nullable=False),
+    sa.Column("kind", sa.String(40), nullable=False),
+    sa.Column("subject", sa.String(80), nullable=False, index=True),
+    sa.Column("subject_name", sa.String(400), nullable=False, index=True),
+    sa.Column("gate", sa.String(120), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("provenance", sa.Text, nullable=False),
+    sa.Column("run_id", sa.String(80), nullable=False),
+    sa.Column("actor", sa.String(200), nullable=False),
+    sa.Column("previous", sa.String(64), nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False, unique=True),
+)
+
+
+class Broken(PlatformError):
+    """The hash chain does not hold; names the first entry that is wrong."""
+
+
+def _hash(row: dict[str, Any]) -> str:
+    return sha256_bytes(canonical_json({name: value for name, value in row.items() if name != "hash"}))
+
+
+class Ledger:
+    """Append to and read from the ledger at a SQLAlchemy URL. Cheap to create; safe for many processes."""
+
+    def __init__(self, url: str, *, actor: str = "unknown") -> None:
+        parsed = sa.make_url(url)
+        self._sqlite = parsed.get_backend_name() == "sqlite"
+        if self._sqlite and parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        self._actor = actor
+        options: dict[str, Any] = {"connect_args": {"timeout": 60}} if self._sqlite else {"pool_pre_ping": True}
+        self._engine = sa.create_engine(parsed, **options)
+        # Reading must not take the write lock that the events below ask for.
+        self._reader = sa.create_engine(parsed, isolation_level="AUTOCOMMIT", **options)
+        if self._sqlite:
+            event.listen(self._engine, "connect", _sqlite_connect)
+            event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        with self._engine.begin() as connection:
+            self._lock(connection)
+            _tables.create_all(connection)
+
+    def _lock(self, connection: sa.Connection) -> None:
+        if not self._sqlite:
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+    def record(self, verdicts: Iterable[Verdict], *, run_id: str, provenance: Provenance) -> int:
+        """Append the verdicts that say something new, in one transaction; returns how many.
+
+        A verdict equal to the latest one of its gate on the same content, under the same declaration and
+        the same code, is not repeated: judging the same thing twice is no news.
+        """
+        entries = [
+            ("verdict", verdict.subject, verdict.subject_name, verdict.gate, verdict.model_dump(mode="json"))
+            for verdict in verdicts
+        ]
+        return self._append(entries, run_id=run_id, provenance=provenance)
+
+    def decide(
+        self, kind: str, *, subject: str, subject_name: str, body: dict[str, Any], run_id: str, provenance: Provenance
+    ) -> int:
+        """Append a decision (publication, registration, approval, promotion …); 0 where it is the latest already."""
+        return self._append([(kind, subject, subject_name, "", body)], run_id=run_id, provenance=provenance)
+
+    def _append(
+        self, entries: list[tuple[str, str, str, str, dict[str, Any]]], *, run_id: str, provenance: Provenance
+    ) -> int:
+        origin = canonical_json(provenance.model_dump())
+        written = 0
+        with self._engine.begin() as connection:
+            self._lock(connection)
+            last = connection.execute(
+                sa.select(_ledger.c.sequence, _ledger.c.hash).order_by(_ledger.c.sequence.desc()).limit(1)
+            ).first()
+            sequence, previous = (last.sequence, last.hash) if last else (0, GENESIS)
+            for kind, subject, subject_name, gate, body in entries:
+                text = canonical_json(body)
+                latest = connection.execute(
+                    sa.select(_ledger.c.body, _ledger.c.provenance, _ledger.c.subject)
+                    .where(_ledger.c.kind == kind, _ledger.c.subject_name == subject_name, _ledger.c.gate == gate)
+                    .order_by(_ledger.c.sequence.desc())
+                    .limit(1)
+                ).first()
+                known = latest is not None and latest.subject == subject and latest.provenance == origin
+                if latest is not None and known and _same(latest.body, text):
+                    continue
+                sequence += 1
+                row = {
+                    "sequence": sequence,
+                    "at": now_utc().isoformat(),
+                    "kind": kind,
+                    "subject": subject,
+                    "subject_name": subject_name,
+                    "gate": gate,
+                    "body": text,
+                    "provenance": origin,
+                    "run_id": run_id,
+                    "actor": self._actor,
+                    "previous": previous,
+                }
+                previous = row["hash"] = _hash(row)
+                connection.execute(_ledger.insert().values(**row))
+                written += 1
+        return written
+
+    def head(self) -> str:
+        """Hash of the newest entry; the genesis hash for an empty ledger."""
+        with self._reader.connect() as connection:
+            newest = connection.execute(sa.select(_ledger.c.hash).order_by(_ledger.c.sequence.desc()).limit(1)).scalar()
+        return newest or GENESIS
+
+    def entries(
+        self,
+        *,
+        subject: str | None = None,
+        subject_name: str | None = None,
+        kind: str | None = None,
+        newest: int | None = None,
+    ) -> list[Entry]:
+        """Entries in order; ``newest`` keeps the last N. ``subject_name`` may end in ``%``."""
+        query = sa.select(_ledger)
+        if subject is not None:
+            query = query.where(_ledger.c.subject == subject)
+        if subject_name is not None:
+            query = query.where(_ledger.c.subject_name.like(subject_name))
+        if kind is not None:
+            query = query.where(_ledger.c.kind == kind)
+        if newest is not None:
+            query = query.order_by(_ledger.c.sequence.desc()).limit(newest)
+        else:
+            query = query.order_by(_ledger.c.sequence)
+        with self._reader.connect() as connection:
+            rows = connection.execute(query).mappings().all()
+        found = [_entry(dict(row)) for row in rows]
+        return found[::-1] if newest is not None else found
+
+    def verdicts(self, subject: str) -> dict[str, Verdict]:
+        """The latest verdict of each gate on a content hash."""
+        return {
+            entry.gate: Verdict.model_validate(entry.body) for entry in self.entries(subject=subject, kind="verdict")
+        }
+
+    def require(self, subject: str, gates: Iterable[Gate], *, subject_name: str) -> list[Verdict]:
+        """The verdicts that allow acting on ``subject``; raises Refused naming each gate that does not.
+
+        A verdict counts only for exactly this hash and under the declaration that stands now.
+        """
+        known = self.verdicts(subject)
+        problems: list[str] = []
+        found: list[Verdict] = []
+        for gate in gates:
+            verdict = known.get(gate.name)
+            if verdict is None:
+                if gate.blocking:
+                    problems.append(f"{gate.name} missing")
+                continue
+            if verdict.declaration != gate.declaration and gate.blocking:
+                problems.append(f"{gate.name} judged under another declaration")
+            elif verdict.holds_back:
+                problems.append(f"{gate.name} {verdict.status.replace('_', ' ')}: {verdict.reason}")
+            found.append(verdict)
+        if problems:
+            raise Refused(
+                f"{subject_name} ({subject[:12]}) is refused by its gates: {'; '.join(problems)}. "
+                "Correct it and run its checks again."
+            )
+        return found
+
+    def refused(self, prefix: str) -> dict[str, list[Verdict]]:
+        """Names below ``prefix`` whose newest content is held back, with the verdicts that do so."""
+        newest: dict[str, str] = {}
+        for entry in self.entries(subject_name=f"{prefix}%", kind="verdict"):
+            newest[entry.subject_name] = entry.subject
+        held = {
+            name: [verdict for verdict in self.verdicts(subject).values() if verdict.holds_back]
+            for name, subject in newest.items()
+        }
+        return {name: verdicts for name, verdicts in held.items() if verdicts}
+
+    def verify(self) -> int:
+        """Recompute the whole chain; returns the number of entries or raises Broken at the first wrong one."""
+        previous, count = GENESIS, 0
+        with self._reader.connect() as connection:
+            for row in connection.execute(sa.select(_ledger).order_by(_ledger.c.sequence)).mappings():
+                count += 1
+                if row["sequence"] != count:
+                    raise Broken(
+                        f"ledger: entry {count} is missing (found {row['sequence']}); restore it from a backup"
+                    )
+                if row["previous"] != previous or row["hash"] != _hash(dict(row)):
+                    raise Broken(f"ledger: entry {count} was changed after it was written; restore it from a backup")
+                previous = row["hash"]
+        return count
+
+
+def _same(left: str, right: str) -> bool:
+    """Equal but for ``details``, which hold timings and samples that differ from run to run."""
+
+    def essence(text: str) -> Any:
+        body = json.loads(text)
+        return {name: value for name, value in body.items() if name not in ("details", "reason")}
+
+    return left == right or essence(left) == essence(right)
+
+
+def _entry(row: dict[str, Any]) -> Entry:
+    return Entry(
+        **{
+            **row,
+            "at": datetime.fromisoformat(row["at"]).astimezone(UTC),
+            "body": json.loads(row["body"]),
+            "provenance": Provenance.model_validate_json(row["provenance"]),
+        }
+    )
+
+
+def _sqlite_connect(connection: Any, _: Any) -> None:
+    # SQLAlchemy issues BEGIN IMMEDIATE itself (above): pysqlite's own deferred BEGIN would let two
+    # processes read the same head and then fork the chain.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.close()

@@ -1,0 +1,62 @@
+"""Gates on a packaged service: it starts alone, answers, and answers what the model says."""
+
+from dataclasses import dataclass
+
+from ml_platform.gates.gate import Gate, Measurement, kind
+
+
+@dataclass(frozen=True)
+class ServiceEvidence:
+    """What a really started process of the packaged service answered."""
+
+    #: Why it did not start or answer; empty where it did.
+    error: str
+    #: Seconds from start to ready.
+    ready_seconds: float
+    #: Answers to the sample rows.
+    answered: int
+    #: Rows of the holdout compared, those that differ, and the largest difference.
+    compared: int
+    differing: int
+    largest_difference: float
+    #: Bad inputs that were not refused as they should be: case and status.
+    not_refused: tuple[tuple[str, int], ...]
+    cases: int
+
+
+@kind("servability", "service", "Whether the packaged service fails to start alone or to answer", limit=0)
+def servability(evidence: ServiceEvidence, _: Gate) -> Measurement:
+    """Start in a fresh process from the package alone, load, predict."""
+    if evidence.error:
+        return Measurement(1, evidence.error)
+    return Measurement(
+        0,
+        f"ready and answered {evidence.answered} rows",
+        support=evidence.answered,
+        details={"ready_seconds": round(evidence.ready_seconds, 2)},
+    )
+
+
+@kind("skew", "service", "Largest difference between served and evaluated predictions of holdout rows", needs=("max",))
+def skew(evidence: ServiceEvidence, _: Gate) -> Measurement:
+    """Training-serving skew: raw holdout rows through HTTP against the predictions of the evaluation."""
+    if not evidence.compared:
+        return Measurement(float("nan"), f"no row was compared: {evidence.error or 'the service gave no answer'}")
+    return Measurement(
+        evidence.largest_difference,
+        f"{evidence.differing} of {evidence.compared} predictions differ",
+        support=evidence.compared,
+    )
+
+
+@kind("bad_input", "service", "Bad inputs that are not refused as they should be", limit=0)
+def bad_input(evidence: ServiceEvidence, _: Gate) -> Measurement:
+    """Missing fields, wrong types, NaN, oversized bodies: each has to be answered with a client error."""
+    if not evidence.cases:
+        return Measurement(float("nan"), f"no case was tried: {evidence.error or 'the service gave no answer'}")
+    wrong = ", ".join(f"{case} ({status})" for case, status in evidence.not_refused)
+    return Measurement(
+        len(evidence.not_refused),
+        f"not refused: {wrong}" if wrong else f"{evidence.cases} bad inputs refused",
+        support=evidence.cases,
+    )

@@ -1,0 +1,123 @@
+"""From a trained model to a registered version: evaluate beside the champion, judge, register."""
+
+from ml_platform.declarations import ModelContext
+from ml_platform.errors import Refused
+from ml_platform.gates.gate import Verdict, judge
+from ml_platform.loop.model import frames
+from ml_platform.refs import ModelRef, ReportRef, VersionRef
+from ml_platform.workspace import Run, Workspace
+
+#: Report files for people, below the folder of a run's outputs.
+REPORTS = "reports"
+
+
+def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, run: Run) -> ReportRef:
+    """Measure the model on the holdout of its manifest; writes the report to MLflow and to a local file."""
+    import polars as pl
+
+    from ml_platform.evaluation import report
+    from ml_platform.evaluation.evaluate import EvaluationOptions
+    from ml_platform.evaluation.evaluate import evaluate as measure
+    from ml_platform.training.train import load_booster
+
+    threads = workspace.settings.threads
+    booster = load_booster(workspace.tracking.model_path(reference), threads)
+    rival = rival_of(workspace, reference)
+    champion = (rival, load_booster(workspace.tracking.model_path(rival), threads)) if rival else None
+    options = EvaluationOptions(
+        threshold=context.model.decision_threshold,
+        time=context.function.time,
+        slices=tuple(context.function.slices),
+    )
+    evaluation, _ = measure(
+        reference,
+        booster,
+        pl.concat(frames(workspace, reference.split.holdout)),
+        frames(workspace, reference.split.train),
+        champion,
+        options,
+    )
+    return report.publish(
+        workspace.tracking,
+        evaluation,
+        reference,
+        workspace.settings.local / REPORTS,
+        run_id=run.id,
+        provenance=run.provenance,
+    )
+
+
+def rival_of(workspace: Workspace, reference: ModelRef) -> ModelRef | None:
+    """The champion; for the champion itself the one before it, so that judging it again gives the same."""
+    for version in (workspace.registry.champion(reference.model), workspace.registry.previous(reference.model)):
+        if version is not None and version.sha256 != reference.sha256:
+            return version.model_ref
+    return None
+
+
+def inspect_evaluation(workspace: Workspace, context: ModelContext, ref: ReportRef, run: Run) -> list[Verdict]:
+    """Judge an evaluation and write the verdicts on the model file to the ledger."""
+    from ml_platform.evaluation import report
+
+    evaluation = report.load(workspace.tracking, ref.model_ref)
+    verdicts = judge(
+        context.model.gates_of("evaluation"), evaluation, subject=ref.sha256, subject_name=f"{ref.model}/model"
+    )
+    workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
+    return verdicts
+
+
+def model_card(workspace: Workspace, context: ModelContext, ref: ReportRef, verdicts: list[Verdict]) -> str:
+    """The model card of an evaluated model, as Markdown."""
+    from ml_platform.evaluation import report
+    from ml_platform.registry.card import render
+
+    return render(
+        report.load(workspace.tracking, ref.model_ref),
+        ref.model_ref,
+        verdicts=verdicts,
+        purpose=context.model.purpose or context.model.description,
+        limits=context.model.limits,
+    )
+
+
+def register(workspace: Workspace, context: ModelContext, report: ReportRef, run: Run) -> VersionRef:
+    """Register the evaluated model; raises Refused by name where a verdict on it does not allow that.
+
+    The approval is automatic where the settings say so; otherwise the version waits as ``pending``.
+    """
+
+    name = f"{report.model}/model"
+    reference = report.model_ref
+    gates = context.model.gates_of("evaluation")
+    try:
+        workspace.ledger.require(
+            reference.split.sha256, context.model.gates_of("split"), subject_name=f"{report.model}/split"
+        )
+        verdicts = workspace.ledger.require(report.sha256, gates, subject_name=name)
+    except Refused as refusal:
+        workspace.ledger.decide(
+            "rejection",
+            subject=report.sha256,
+            subject_name=name,
+            body={"because": str(refusal)},
+            run_id=run.id,
+            provenance=run.provenance,
+        )
+        raise
+    automatic = workspace.settings.approval == "automatic"
+    workspace.ledger.decide(
+        "approval" if automatic else "registration",
+        subject=report.sha256,
+        subject_name=name,
+        body={"by": "gates" if automatic else "", "manifest": report.manifest_sha256},
+        run_id=run.id,
+        provenance=run.provenance,
+    )
+    return workspace.registry.register(
+        reference,
+        approval="approved" if automatic else "pending",
+        ledger_head=workspace.ledger.head(),
+        tags={"ml_platform.report": report.uri, "dagster_run_id": run.id},
+        card_markdown=model_card(workspace, context, report, verdicts),
+    )

@@ -1,0 +1,119 @@
+"""From validated features to a trained model: split and train."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from ml_platform.datasets import publishing
+from ml_platform.declarations import ModelContext
+from ml_platform.errors import PlatformError
+from ml_platform.features.materialize import Materializer
+from ml_platform.gates.gate import Verdict, judge
+from ml_platform.loop.data import refused_partitions
+from ml_platform.refs import DatasetRef, ManifestEntry, ModelRef, SplitRef
+from ml_platform.workspace import Run, Workspace
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def split(workspace: Workspace, context: ModelContext, features: dict[str, DatasetRef], run: Run) -> SplitRef:
+    """Divide the accepted partitions into training and holdout.
+
+    Raises Refused, MissingReference or Stale where a partition of the window is not there as declared:
+    the training set is never made smaller in silence.
+    """
+    from ml_platform.training.split import plan
+
+    refused = set(refused_partitions(workspace, context.dataset))
+    prefix = f"{context.feature_set.key}/"
+    refused |= {name.removeprefix(prefix) for name in workspace.ledger.refused(prefix)}
+    materializer = Materializer(workspace, context.feature_set, context.dataset)
+    available: dict[str, ManifestEntry] = {}
+    for partition, ref in sorted(features.items()):
+        if partition in refused:
+            continue
+        materializer.check_current(ref)
+        workspace.ledger.require(
+            ref.sha256, context.feature_set.gates_of("features"), subject_name=f"{prefix}{partition}"
+        )
+        available[partition] = _entry(context, ref)
+    known = sorted(available.keys() | refused)
+    if not known:
+        raise PlatformError(
+            f"{context.model.name}: no features of {context.model.features} yet; materialize them first"
+        )
+    last = context.dataset.partitions.window(known[-1])[1]
+    expected = context.dataset.partitions.keys(last)
+    train, holdout, left_out = plan(context.model.split, expected, available, refused)
+    return SplitRef(
+        run_id=run.id,
+        provenance=run.provenance,
+        model=context.model.name,
+        dataset=context.feature_set.key,
+        train=train,
+        holdout=holdout,
+        refused=left_out,
+    )
+
+
+def inspect_split(workspace: Workspace, context: ModelContext, ref: SplitRef, run: Run) -> list[Verdict]:
+    """Judge a split and write the verdicts to the ledger."""
+    verdicts = judge(context.model.gates_of("split"), ref, subject=ref.sha256, subject_name=f"{ref.model}/split")
+    workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
+    return verdicts
+
+
+def frames(workspace: Workspace, entries: tuple[ManifestEntry, ...]) -> "Iterator[pl.DataFrame]":
+    """The feature frames of manifest entries, in order, each verified against its hash."""
+    for entry in entries:
+        yield publishing.read_at(workspace.store, entry.commit, entry.path, entry.sha256)
+
+
+def fit(workspace: Workspace, context: ModelContext, manifest: SplitRef, run: Run) -> ModelRef:
+    """Train on the manifest's training part, or adopt the model of an equal finished training."""
+    from ml_platform.training.train import train_and_log, training_key
+
+    workspace.ledger.require(manifest.sha256, context.model.gates_of("split"), subject_name=f"{manifest.model}/split")
+    model = context.model
+    key = training_key(manifest, model.task, model.target, context.names, model.parameters, training_code_version())
+    return train_and_log(
+        workspace.tracking,
+        manifest,
+        frames(workspace, manifest.train),
+        context.names,
+        model.target,
+        model.task,
+        model.parameters,
+        run_id=run.id,
+        training_key=key,
+        provenance=run.provenance,
+        extra_tags={"dagster_run_id": run.id},
+        threads=workspace.settings.threads,
+    )
+
+
+def training_code_version() -> str:
+    """Version of the code that turns feature frames into a model."""
+    from importlib.metadata import version
+    from pathlib import Path
+
+    from ml_platform import training
+    from ml_platform.files import sha256_folder
+
+    folder = Path(training.__file__).parent
+    return f"{sha256_folder(folder)[:16]}-xgboost-{version('xgboost')}"
+
+
+def _entry(context: ModelContext, ref: DatasetRef) -> ManifestEntry:
+    first, after = context.dataset.partitions.window(ref.partition)
+    return ManifestEntry(
+        partition=ref.partition,
+        sha256=ref.sha256,
+        commit=ref.commit,
+        path=ref.path,
+        rows=ref.rows,
+        first=first.isoformat(),
+        last=(after - timedelta(days=1)).isoformat(),
+        inputs=ref.inputs,
+    )

@@ -1,0 +1,62 @@
+"""Population stability index of raw columns, in polars.
+
+``PSI = sum((q_i - p_i) * ln(q_i / p_i))`` over the bins of a column, p of the reference and q of the
+current rows (Siddiqi, Credit Risk Scorecards, 2006). Numbers are binned by the reference's deciles, other
+columns by value; missing values are a bin of their own. Shares are floored at 1e-4.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+BINS = 10
+FLOOR = 1e-4
+#: Most frequent values of the reference that get a bin each; the rest share one.
+VALUES = 50
+
+
+def psi(reference: "pl.Series", current: "pl.Series") -> float:
+    """PSI of one column; 0 where both are empty of variation. Lengths may differ, neither may be 0."""
+    import numpy as np
+
+    ours, theirs = _shares(reference, current)
+    p, q = np.clip(ours, FLOOR, None), np.clip(theirs, FLOOR, None)
+    return float(((q - p) * np.log(q / p)).sum())
+
+
+def drifted_columns(reference: "pl.DataFrame", current: "pl.DataFrame", columns: list[str]) -> dict[str, float]:
+    """PSI of each column, largest first."""
+    values = {name: psi(reference[name], current[name]) for name in columns}
+    return dict(sorted(values.items(), key=lambda item: -item[1]))
+
+
+def _shares(reference: "pl.Series", current: "pl.Series") -> "tuple[np.ndarray, np.ndarray]":
+    import numpy as np
+
+    if reference.dtype.is_numeric():
+        known = reference.drop_nulls().to_numpy().astype(float)
+        known = known[np.isfinite(known)]
+        quantiles = np.linspace(0, 1, BINS + 1)[1:-1]
+        edges = np.unique(np.quantile(known, quantiles)) if len(known) else np.array([])
+
+        def count(series: "pl.Series") -> "np.ndarray":
+            values = series.drop_nulls().to_numpy().astype(float)
+            values = values[np.isfinite(values)]
+            counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
+            return np.append(counts, len(series) - len(values)) / len(series)
+
+        return count(reference), count(current)
+    import polars as pl
+
+    frequent = reference.drop_nulls().cast(pl.String).alias("value").value_counts(sort=True)
+    tops = sorted(frequent["value"].head(VALUES).to_list())
+
+    def share(series: "pl.Series") -> "np.ndarray":
+        counts = dict(series.drop_nulls().cast(pl.String).value_counts().iter_rows())
+        named = [counts.get(value, 0) for value in tops]
+        missing = series.null_count()
+        return np.array([*named, missing, len(series) - missing - sum(named)]) / len(series)
+
+    return share(reference), share(current)

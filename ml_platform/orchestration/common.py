@@ -1,0 +1,133 @@
+"""What the builders of assets share: keys, partitions, checks, versions of user code."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from ml_platform.declarations import DatasetSpec, Declaration, DeclarationError
+from ml_platform.files import canonical_json, sha256_bytes
+from ml_platform.gates.gate import Gate
+from ml_platform.workspace import Workspace
+
+REFERENCES = "ml_platform_references"
+WORKSPACE = "ml_platform_workspace"
+
+
+class WorkspaceResource(dg.ConfigurableResource):
+    """The services that the settings name (environment variables ``ML_PLATFORM_…``)."""
+
+    def open(self) -> Workspace:
+        """One workspace per process."""
+        return _workspace()
+
+
+@lru_cache(maxsize=1)
+def _workspace() -> Workspace:
+    return Workspace()
+
+
+def workspace_of(context: Any) -> Workspace:
+    """The workspace of a step."""
+    return context.resources.original_resource_dict[WORKSPACE].open()
+
+
+def partitions_of(spec: DatasetSpec) -> dg.TimeWindowPartitionsDefinition:
+    """Dagster's form of declared partitions; keys are the ISO date of the first day."""
+    kinds = {
+        "day": dg.DailyPartitionsDefinition,
+        "week": dg.WeeklyPartitionsDefinition,
+        "month": dg.MonthlyPartitionsDefinition,
+    }
+    declared = spec.partitions
+    end = declared.end.isoformat() if declared.end else None
+    return kinds[declared.every](start_date=declared.start.isoformat(), end_date=end)
+
+
+def asset_options(spec: Declaration, group: str, *, kinds: set[str]) -> dict[str, Any]:
+    """What every asset of a declaration has in common."""
+    return {
+        "group_name": group,
+        "owners": list(spec.owners) or None,
+        "tags": spec.tags or None,
+        "kinds": kinds,
+        "io_manager_key": REFERENCES,
+        # Two runs of one dataset or model never overlap, however they were launched (limits in dagster.yaml).
+        "pool": group,
+        # A launch over a range of partitions is one run, for unpartitioned assets too.
+        "backfill_policy": dg.BackfillPolicy.single_run(),
+    }
+
+
+def check_specs(
+    gates: Sequence[Gate], asset: dg.AssetKey, partitions: dg.PartitionsDefinition | None = None
+) -> list[dg.AssetCheckSpec]:
+    """One check per gate. Partitioned assets have partitioned checks: each month has its own verdict."""
+    options: dict[str, Any] = {"partitions_def": partitions} if partitions is not None else {}
+    return [
+        dg.AssetCheckSpec(
+            gate.name,
+            asset=asset,
+            blocking=gate.blocking,
+            description=gate.description,
+            metadata={"threshold": gate.threshold},
+            **options,
+        )
+        for gate in gates
+    ]
+
+
+def gate_check(
+    gates: Sequence[Gate],
+    asset: dg.AssetKey,
+    judge: Callable[[Any, Any], Iterator[Any]],
+    *,
+    partitions: dg.PartitionsDefinition | None = None,
+) -> list[dg.AssetChecksDefinition]:
+    """All gates of an asset as one check step; none where no gate is declared.
+
+    ``can_subset`` stays off: with it a result that a step leaves out goes unnoticed.
+    """
+    if not gates:
+        return []
+    name = "_".join([*asset.path, "gates"])
+
+    @dg.multi_asset_check(
+        name=name,
+        specs=check_specs(gates, asset, partitions),
+        ins={"subject": dg.AssetIn(asset)},
+        can_subset=False,
+        required_resource_keys={WORKSPACE},
+    )
+    def gates_step(context: dg.AssetCheckExecutionContext, subject: Any) -> Iterator[Any]:
+        yield from judge(context, subject)
+
+    return [gates_step]
+
+
+def code_version(*parts: Any) -> str:
+    """Version of an asset's code: the user's modules (``module:object``) by source, other values as they are.
+
+    Modules are found and read, not imported, so that loading the definitions stays fast.
+    """
+    seen = [_source(part) if isinstance(part, str) and ":" in part else canonical_json(part) for part in parts]
+    return sha256_bytes("\x00".join(seen))[:12]
+
+
+def module_file(path: str, key: str) -> Path:
+    """File of the module of ``module:object``. Raises DeclarationError where there is none."""
+    module = path.partition(":")[0]
+    try:
+        found = find_spec(module)
+    except (ImportError, ValueError) as error:
+        raise DeclarationError(f"{key}: cannot find module {module} ({error})") from error
+    if found is None or found.origin is None:
+        raise DeclarationError(f"{key}: there is no module {module}")
+    return Path(found.origin)
+
+
+def _source(path: str) -> str:
+    return module_file(path, "module").read_text()

@@ -1,0 +1,142 @@
+"""Assets of a dataset and of its features: batch → dataset → features, each with its checks."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from ml_platform import features as feature_code
+from ml_platform.declarations import DatasetSpec, FeatureSpec
+from ml_platform.errors import Refused
+from ml_platform.loop import data
+from ml_platform.orchestration.common import (
+    WORKSPACE,
+    asset_options,
+    code_version,
+    gate_check,
+    partitions_of,
+    workspace_of,
+)
+from ml_platform.orchestration.events import evaluated, materialized, step_run
+from ml_platform.orchestration.lineage import batch_metadata, dataset_metadata, feature_metadata
+from ml_platform.refs import DatasetRef
+
+
+def follow_when_checks_pass() -> dg.AutomationCondition:
+    """Dataset and features follow their batch as soon as its blocking checks have passed.
+
+    Without the limit to the latest time window: a corrected batch of an old month is as good a reason.
+    """
+    return (
+        dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window())
+        & dg.AutomationCondition.all_deps_blocking_checks_passed()
+    )
+
+
+def dataset_definitions(spec: DatasetSpec) -> dg.Definitions:
+    """Batch and published dataset, with the gates between them."""
+    partitions = partitions_of(spec)
+    batch_key, dataset_key = dg.AssetKey([spec.name, "batch"]), dg.AssetKey([spec.name, "dataset"])
+    shared = asset_options(spec, spec.name, kinds={"parquet", spec_store()})
+    shared |= {"partitions_def": partitions, "required_resource_keys": {WORKSPACE}}
+    about = spec.description or f"Dataset {spec.name}"
+
+    @dg.asset(
+        key=batch_key,
+        description=f"{about}: one batch as it came, staged on a branch of its own and not yet published.",
+        code_version=code_version(spec.source),
+        **shared,
+    )
+    def batch(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        workspace, run = workspace_of(context), step_run(context)
+        refs = {name: data.ingest(workspace, spec, name, run) for name in context.partition_keys}
+        yield from materialized(context, refs, metadata=batch_metadata(workspace, spec, refs))
+
+    def judge_batches(context: Any, subject: dict[str, DatasetRef]) -> Iterator[Any]:
+        workspace, run = workspace_of(context), step_run(context)
+        verdicts = {name: data.audit(workspace, spec, ref, run) for name, ref in sorted(subject.items())}
+        yield from evaluated(context, batch_key, spec.gates_of("batch"), verdicts)
+
+    @dg.asset(
+        key=dataset_key,
+        ins={"batch": dg.AssetIn(batch_key)},
+        description=f"{about}: batches that passed every gate, merged into main.",
+        code_version=code_version(spec.schema_, [gate.declaration for gate in spec.gates]),
+        automation_condition=follow_when_checks_pass(),
+        **shared,
+    )
+    def dataset(context: dg.AssetExecutionContext, batch: dict[str, DatasetRef]) -> Iterator[Any]:
+        workspace, run = workspace_of(context), step_run(context)
+        refs, refusals = {}, []
+        for name, ref in sorted(batch.items()):
+            try:
+                refs[name] = data.publish(workspace, spec, ref, run)
+            except Refused as refusal:
+                context.log.error(str(refusal))
+                refusals.append(str(refusal))
+        if refusals and not refs:
+            raise Refused("; ".join(refusals))
+        yield from materialized(
+            context, refs, upstream=batch, parent=batch_key, metadata=dataset_metadata(workspace, spec, refs)
+        )
+
+    checks = gate_check(spec.gates_of("batch"), batch_key, judge_batches, partitions=partitions)
+    return dg.Definitions(assets=list[Any]([batch, dataset]), asset_checks=checks)
+
+
+def feature_definitions(spec: FeatureSpec, dataset: DatasetSpec) -> dg.Definitions:
+    """Features of a dataset, with their gates."""
+    partitions = partitions_of(dataset)
+    key, dataset_key = dg.AssetKey([spec.dataset, spec.name]), dg.AssetKey([spec.dataset, "dataset"])
+    shared = asset_options(spec, spec.dataset, kinds={"parquet", "polars", spec_store()})
+    function_file = f"{feature_code.__name__}.history:", f"{feature_code.__name__}.build:"
+
+    @dg.asset(
+        key=key,
+        ins={"dataset_refs": dg.AssetIn(dataset_key)},
+        description=(
+            (spec.description or f"Features of {spec.dataset}")
+            + f" Outcomes are known to them {spec.history_lag} day(s) later."
+        ),
+        code_version=code_version(spec.function, *function_file, spec.history_lag),
+        automation_condition=follow_when_checks_pass(),
+        partitions_def=partitions,
+        required_resource_keys={WORKSPACE},
+        **shared,
+    )
+    def features(context: dg.AssetExecutionContext, dataset_refs: dict[str, DatasetRef]) -> Iterator[Any]:
+        workspace, run = workspace_of(context), step_run(context)
+        refs = data.featurize(workspace, spec, dataset, wanted(context, dataset_refs), run)
+        yield from materialized(
+            context,
+            refs,
+            upstream=dataset_refs,
+            parent=dataset_key,
+            metadata=feature_metadata(workspace, spec, dataset, refs),
+        )
+
+    def wanted(context: dg.AssetExecutionContext, refs: dict[str, DatasetRef]) -> dict[str, DatasetRef]:
+        refused = data.refused_partitions(workspace_of(context), dataset)
+        for name in context.partition_keys:
+            if name not in refs and name not in refused:
+                raise data.not_published(dataset, name)
+        if not refs:
+            raise Refused(f"{spec.key}: every partition of this run was refused ({', '.join(sorted(refused))})")
+        return refs
+
+    def judge_features(context: Any, subject: dict[str, DatasetRef]) -> Iterator[Any]:
+        workspace, run = workspace_of(context), step_run(context)
+        verdicts = {
+            name: data.inspect_features(workspace, spec, dataset, ref, run) for name, ref in sorted(subject.items())
+        }
+        yield from evaluated(context, key, spec.gates_of("features"), verdicts)
+
+    checks = gate_check(spec.gates_of("features"), key, judge_features, partitions=partitions)
+    return dg.Definitions(assets=list[Any]([features]), asset_checks=checks)
+
+
+def spec_store() -> str:
+    """Kind shown on assets that live in the dataset store."""
+    from ml_platform.settings import get_settings
+
+    return "git" if get_settings().store == "embedded" else get_settings().store

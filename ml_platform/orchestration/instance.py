@@ -1,0 +1,52 @@
+"""The Dagster instance: everything it writes goes below the platform's one folder, or to PostgreSQL."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dagster import DagsterInstance
+from dagster._core.instance.ref import InstanceRef
+from dagster._serdes import ConfigurableClassData
+
+from ml_platform.files import canonical_json
+from ml_platform.settings import Settings
+
+POSTGRES_URL = "ML_PLATFORM_DAGSTER_POSTGRES_URL"
+
+
+class PlatformInstance(DagsterInstance):
+    """``DagsterInstance`` with other defaults of place; named by ``instance_class`` in ``dagster.yaml``.
+
+    Paths in ``dagster.yaml`` are relative to the working folder of each process, and its defaults write
+    ``storage``, ``history`` and ``schedules`` beside the code. Here they follow DAGSTER_HOME and
+    ``ML_PLATFORM_LOCAL``, so that every command sees the same history from any folder.
+    """
+
+    @classmethod
+    def config_schema(cls) -> Mapping[str, Any]:
+        """No keys in ``dagster.yaml`` beyond Dagster's own."""
+        return {}
+
+    @classmethod
+    def config_defaults(cls, base_dir: str) -> Mapping[str, ConfigurableClassData | None]:
+        """Storage, compute logs and artifacts where ``dagster.yaml`` does not name any."""
+        settings = Settings()  # pyright: ignore[reportCallIssue]
+        local = settings.local if "local" in settings.model_fields_set else Path(base_dir) / ".local"
+        folder = local.resolve() / "dagster"
+        folder.mkdir(parents=True, exist_ok=True)
+        defaults = dict(InstanceRef.config_defaults(str(folder)))
+        if settings.dagster_postgres_url.get_secret_value():
+            # The reference is handed between processes and so names the variable, never its value.
+            defaults |= _postgres({"postgres_url": {"env": POSTGRES_URL}})
+        return defaults
+
+
+def _postgres(config: Mapping[str, Any]) -> Mapping[str, ConfigurableClassData]:
+    classes = {
+        "storage": "DagsterPostgresStorage",
+        "run_storage": "PostgresRunStorage",
+        "event_log_storage": "PostgresEventLogStorage",
+        "schedule_storage": "PostgresScheduleStorage",
+    }
+    text = canonical_json(config)
+    return {key: ConfigurableClassData("dagster_postgres", name, text) for key, name in classes.items()}

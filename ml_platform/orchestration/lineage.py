@@ -1,0 +1,85 @@
+"""Columns in the UI: their schema, and which columns they come from."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import dagster as dg
+
+from ml_platform.declarations import DatasetSpec, FeatureSpec, load_object
+from ml_platform.features.materialize import Materializer
+from ml_platform.refs import DatasetRef
+from ml_platform.workspace import Workspace
+
+#: Metadata that the `new_data` sensor compares with what the source offers.
+FINGERPRINT = "source_fingerprint"
+
+
+def batch_metadata(workspace: Workspace, spec: DatasetSpec, refs: Mapping[str, DatasetRef]) -> dict[str, Any]:
+    """Metadata of staged batches, with the fingerprint of what the source offered."""
+    offered = spec.load_source().partitions()
+    shown = dataset_metadata(workspace, spec, refs)
+    return {name: {**shown[name], FINGERPRINT: offered[name]} for name in refs}
+
+
+def dataset_metadata(workspace: Workspace, spec: DatasetSpec, refs: Mapping[str, DatasetRef]) -> dict[str, Any]:
+    """Column schema and address of each partition."""
+    columns = _schema(spec.schema_)
+    return {
+        name: {
+            "dagster/column_schema": columns,
+            "store": dg.MetadataValue.text(workspace.store.url(ref.commit, ref.path)),
+        }
+        for name, ref in refs.items()
+    }
+
+
+def feature_metadata(
+    workspace: Workspace, spec: FeatureSpec, dataset: DatasetSpec, refs: Mapping[str, DatasetRef]
+) -> dict[str, Any]:
+    """Column schema, column lineage and address of each partition."""
+    from ml_platform.features.lineage import observed_lineage
+
+    if not refs:
+        return {}
+    materializer = Materializer(workspace, spec, dataset)
+    partition = max(refs)
+    found = observed_lineage(materializer.function, materializer.raw(partition).head(400), spec.history_lag)
+    source = dg.AssetKey([dataset.name, "dataset"])
+    columns = dg.TableSchema(columns=[dg.TableColumn(name, "float32") for name in found])
+    lineage = dg.TableColumnLineage(
+        {
+            name: [dg.TableColumnDep(asset_key=source, column_name=column) for column in sorted(inputs)]
+            for name, inputs in found.items()
+            if inputs
+        }
+    )
+    return {
+        name: {
+            "dagster/column_schema": columns,
+            "dagster/column_lineage": lineage,
+            "store": dg.MetadataValue.text(workspace.store.url(ref.commit, ref.path)),
+        }
+        for name, ref in refs.items()
+    }
+
+
+@lru_cache(maxsize=16)
+def _schema(path: str) -> dg.TableSchema:
+    from ml_platform.validation.schema import columns
+
+    def constraints(nullable: bool) -> dg.TableColumnConstraints:
+        return dg.TableColumnConstraints(nullable=nullable)
+
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name,
+                str(column.dtype),
+                description=column.description + (" (known afterwards)" if column.outcome else ""),
+                constraints=constraints(column.nullable),
+                tags={"pii": ""} if column.pii else None,
+            )
+            for column in columns(load_object(path, "schema"))
+        ]
+    )

@@ -1,0 +1,177 @@
+"""Assets of a model: split → model → evaluation → registered_model → service → deployment."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dagster as dg
+
+from ml_platform.declarations import ModelContext
+from ml_platform.files import canonical_json
+from ml_platform.gates.gate import Verdict
+from ml_platform.loop import evaluation, model, release
+from ml_platform.orchestration.common import WORKSPACE, asset_options, code_version, gate_check, workspace_of
+from ml_platform.orchestration.events import results, step_run
+from ml_platform.orchestration.metadata import ref_metadata, table
+from ml_platform.refs import (
+    DatasetRef,
+    ModelRef,
+    ReportRef,
+    ServiceRef,
+    SplitRef,
+    VersionRef,
+)
+
+ASSETS = ("split", "model", "evaluation", "registered_model", "service", "deployment")
+
+
+def model_definitions(context: ModelContext) -> dg.Definitions:
+    """The six assets of a model, with their gates."""
+    spec = context.model
+    about = spec.description or f"Model {spec.name}"
+    keys = {name: dg.AssetKey([spec.name, name]) for name in ASSETS}
+
+    def options(name: str, text: str, *kinds: str, code: Any = "") -> dict[str, Any]:
+        return {
+            "key": keys[name],
+            "description": f"{about}: {text}",
+            "code_version": code_version([code]),
+            "required_resource_keys": {WORKSPACE},
+            **asset_options(spec, spec.name, kinds=set(kinds)),
+        }
+
+    feature_key = dg.AssetKey(context.feature_set.key.split("/"))
+
+    @dg.asset(
+        ins={"features": dg.AssetIn(feature_key)},
+        **options(
+            "split",
+            "which partitions it is trained on and which are held out, by content.",
+            "json",
+            code=spec.split.model_dump(),
+        ),
+    )
+    def split(context_: dg.AssetExecutionContext, features: dict[str, DatasetRef]) -> dg.MaterializeResult:
+        ref = model.split(workspace_of(context_), context, features, step_run(context_))
+        return _result(ref, _split_metadata(ref))
+
+    @dg.asset(
+        ins={"split_ref": dg.AssetIn(keys["split"])},
+        **options(
+            "model",
+            f"{spec.task} model of {spec.target}.",
+            "xgboost",
+            "mlflow",
+            code=[spec.parameters.model_dump(), spec.task, spec.target],
+        ),
+    )
+    def trained(context_: dg.AssetExecutionContext, split_ref: SplitRef) -> dg.MaterializeResult:
+        workspace = workspace_of(context_)
+        ref = model.fit(workspace, context, split_ref, step_run(context_))
+        return _result(ref, {"mlflow_run": ref.mlflow_run_id, "model_file": ref.uri, "manifest": ref.manifest_sha256})
+
+    @dg.asset(
+        ins={"model_ref": dg.AssetIn(keys["model"])},
+        **options(
+            "evaluation",
+            "how it does on the holdout, against trivial models and against the champion.",
+            "html",
+            "mlflow",
+            code=[spec.decision_threshold],
+        ),
+    )
+    def evaluated(context_: dg.AssetExecutionContext, model_ref: ModelRef) -> dg.MaterializeResult:
+        ref = evaluation.evaluate(workspace_of(context_), context, model_ref, step_run(context_))
+        return _result(ref, _report_metadata(ref), version=f"{ref.sha256}-{ref.manifest_sha256}")
+
+    @dg.asset(
+        ins={"report": dg.AssetIn(keys["evaluation"])},
+        **options(
+            "registered_model",
+            "registered version with its approval; refused unless every verdict on this very model allows it.",
+            "mlflow",
+        ),
+    )
+    def registered_model(context_: dg.AssetExecutionContext, report: ReportRef) -> dg.MaterializeResult:
+        ref = evaluation.register(workspace_of(context_), context, report, step_run(context_))
+        return _result(ref, {"version": ref.version, "approval": ref.approval, "ledger_head": ref.ledger_head})
+
+    @dg.asset(
+        ins={"version": dg.AssetIn(keys["registered_model"])},
+        **options("service", "BentoML service of the approved version, packaged with its feature code.", "bentoml"),
+    )
+    def service(context_: dg.AssetExecutionContext, version: VersionRef) -> dg.MaterializeResult:
+        ref = release.package(workspace_of(context_), context, version, step_run(context_))
+        return _result(ref, {"bento": ref.tag, "folder": dg.MetadataValue.path(ref.path), "version": ref.version})
+
+    @dg.asset(
+        ins={"service_ref": dg.AssetIn(keys["service"])},
+        **options("deployment", "the service that answers, behind its rollout record.", "http"),
+    )
+    def deployment(context_: dg.AssetExecutionContext, service_ref: ServiceRef) -> dg.MaterializeResult:
+        ref = release.deploy(workspace_of(context_), context, service_ref, step_run(context_))
+        return _result(ref, {"url": dg.MetadataValue.url(ref.url), "version": ref.version})
+
+    checks = [
+        *_checks(context, "split", keys["split"], model.inspect_split),
+        *_checks(context, "evaluation", keys["evaluation"], evaluation.inspect_evaluation),
+        *_checks(context, "service", keys["service"], release.inspect_service),
+        *_checks(context, "deployment", keys["deployment"], release.inspect_deployment),
+    ]
+    assets = [split, trained, evaluated, registered_model, service, deployment]
+    return dg.Definitions(assets=assets, asset_checks=checks)
+
+
+def train_job(name: str) -> Any:
+    """The job ``<model>_train``: from split to deployment, with every check."""
+    return dg.define_asset_job(
+        f"{name}_train",
+        selection=dg.AssetSelection.assets(*[dg.AssetKey([name, asset]) for asset in ASSETS]),
+        description=f"Train {name} on what is published now, and carry it to deployment if every gate passes.",
+        tags={"ml_platform/model": name},
+    )
+
+
+def _checks(
+    context: ModelContext, stage: Any, key: dg.AssetKey, inspect: Callable[..., list[Verdict]]
+) -> list[dg.AssetChecksDefinition]:
+    gates = context.model.gates_of(stage)
+
+    def judge(step: Any, subject: Any) -> Iterator[Any]:
+        yield from results(gates, inspect(workspace_of(step), context, subject, step_run(step)))
+
+    return gate_check(gates, key, judge)
+
+
+def _result(ref: Any, metadata: dict[str, Any], version: str | None = None) -> dg.MaterializeResult:
+    return dg.MaterializeResult(
+        value=ref,
+        metadata={**ref_metadata(ref), **metadata},
+        data_version=dg.DataVersion(version or ref.sha256),
+    )
+
+
+def _split_metadata(ref: SplitRef) -> dict[str, Any]:
+    rows = [
+        {"part": part, "partition": entry.partition, "rows": entry.rows, "sha256": entry.sha256, "commit": entry.commit}
+        for part, entries in (("train", ref.train), ("holdout", ref.holdout))
+        for entry in entries
+    ]
+    shown = {"partitions": table(rows), "manifest": dg.MetadataValue.json(_plain(ref))}
+    if ref.refused:
+        shown["refused"] = dg.MetadataValue.text(", ".join(ref.refused))
+    return shown
+
+
+def _plain(ref: SplitRef) -> Any:
+    import json
+
+    return json.loads(canonical_json(ref.model_dump(mode="json")))
+
+
+def _report_metadata(ref: ReportRef) -> dict[str, Any]:
+    return {
+        "report": dg.MetadataValue.url(f"file://{ref.html}"),
+        "report_in_mlflow": ref.uri,
+        "mlflow_run": ref.mlflow_run_id,
+        **{name: float(value) for name, value in ref.metrics.items()},
+    }

@@ -1,0 +1,270 @@
+"""Registered versions of models: MLflow's model registry, with approval and provenance in the tags."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from ml_platform.environment import Provenance
+from ml_platform.errors import MissingReference, PlatformError
+from ml_platform.files import canonical_json
+from ml_platform.refs import ModelRef, VersionRef
+from ml_platform.training.tracking import MODEL_FOLDER, Tracking
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+Approval = Literal["pending", "approved", "rejected"]
+
+CHAMPION = "champion"
+CARD_ARTIFACT = "model_card.md"
+#: Tags of a version.
+SHA_TAG = "ml_platform.model_sha256"
+MANIFEST_TAG = "ml_platform.manifest_sha256"
+APPROVAL_TAG = "ml_platform.approval"
+DECISION_TAG = "ml_platform.approval_decision"
+LEDGER_TAG = "ml_platform.ledger_head"
+RUN_TAG = "ml_platform.run_id"
+PROVENANCE_TAG = "ml_platform.provenance"
+#: Tag of a model: the versions that had an alias before, oldest first, and how many are kept.
+EARLIER_TAG = "ml_platform.earlier."
+EARLIER_LIMIT = 50
+
+#: Longest description that every database behind MLflow takes.
+DESCRIPTION_LIMIT = 5000
+
+
+class Registry:
+    """Versions of models. A version is identified by its model file and its split manifest."""
+
+    def __init__(self, tracking: Tracking) -> None:
+        self.tracking = tracking
+
+    def register(
+        self,
+        reference: ModelRef,
+        *,
+        approval: Approval,
+        ledger_head: str,
+        tags: Mapping[str, str],
+        card_markdown: str,
+        run_id: str | None = None,
+        provenance: Provenance | None = None,
+    ) -> VersionRef:
+        """Register a model file, or return the version that has the same model and manifest already.
+
+        A version that exists keeps its approval, ledger head and tags. Everything that identifies a version
+        is written in the request that creates it, so a kill leaves a whole version or none. ``run_id`` and
+        ``provenance`` are those of the registration (default: of the training).
+
+        Raises MissingReference where the model file is gone, PlatformError where its bytes changed or
+        MLflow fails.
+        """
+        model = reference.model
+        with self.tracking.lock(f"register-{model}"):
+            for version in self._all(model):
+                if (version.tags.get(SHA_TAG), version.tags.get(MANIFEST_TAG)) == (
+                    reference.sha256,
+                    reference.manifest_sha256,
+                ):
+                    return self._ref(version)
+            self.tracking.model_path(reference)
+            self._ensure_model(model)
+            self.tracking.log_artifact(reference.mlflow_run_id, CARD_ARTIFACT, card_markdown)
+            with self.tracking.calls(f"register a version of {model}"):
+                version = self.tracking.client.create_model_version(
+                    model,
+                    source=f"runs:/{reference.mlflow_run_id}/{MODEL_FOLDER}",
+                    run_id=reference.mlflow_run_id,
+                    description=_description(card_markdown),
+                    tags={
+                        **tags,
+                        SHA_TAG: reference.sha256,
+                        MANIFEST_TAG: reference.manifest_sha256,
+                        APPROVAL_TAG: approval,
+                        LEDGER_TAG: ledger_head,
+                        RUN_TAG: run_id or reference.run_id,
+                        PROVENANCE_TAG: (provenance or reference.provenance).model_dump_json(),
+                    },
+                )
+            return self._ref(version, reference)
+
+    def set_approval(
+        self, model: str, version: int, status: Literal["approved", "rejected"], by: str, reason: str
+    ) -> VersionRef:
+        """Approve or reject a version; who, why and when are kept with it. Repeating a decision is no error.
+
+        Raises PlatformError without a name or a reason, MissingReference for an unknown version.
+        """
+        if status not in ("approved", "rejected"):
+            raise PlatformError(f"approval of {model} version {version}: {status!r} is no decision")
+        if not by.strip() or not reason.strip():
+            raise PlatformError(f"approval of {model} version {version}: give a name and a reason")
+        current = self._version(model, version)
+        if current.tags.get(APPROVAL_TAG) != status:
+            decision = {"status": status, "by": by, "reason": reason, "at": datetime.now(UTC).isoformat()}
+            # The status is what counts and is written last: a kill in between leaves the old decision.
+            self._tag(model, version, DECISION_TAG, canonical_json(decision))
+            self._tag(model, version, APPROVAL_TAG, status)
+        return self.get(model, version)
+
+    def decision(self, model: str, version: int) -> dict[str, str] | None:
+        """The person's decision in force on a version (status, by, reason, at); None where there is none."""
+        tags = self._version(model, version).tags
+        found: dict[str, str] = json.loads(tags.get(DECISION_TAG, "{}"))
+        return found if found and found["status"] == tags.get(APPROVAL_TAG) else None
+
+    def set_alias(self, model: str, alias: str, version: int) -> None:
+        """Point an alias at a version; any version it named before loses it. Raises MissingReference."""
+        if alias.removeprefix("v").isdigit() or alias == "latest":
+            raise PlatformError(f"alias {alias!r}: MLflow reserves it (as numbers and v1); take another name")
+        self._version(model, version)
+        with self.tracking.lock(f"alias-{model}"):
+            registered = self._model(model)
+            current = int(registered.aliases.get(alias, version))
+            if current != version:
+                # Like a stack: going back to an earlier version forgets what came after it.
+                earlier = [*self._earlier(registered, alias), current]
+                earlier = earlier[: earlier.index(version)] if version in earlier else earlier
+                with self.tracking.calls(f"tag {model}"):
+                    self.tracking.client.set_registered_model_tag(
+                        model, EARLIER_TAG + alias, canonical_json(earlier[-EARLIER_LIMIT:])
+                    )
+            with self.tracking.calls(f"set alias {alias} of {model}"):
+                self.tracking.client.set_registered_model_alias(model, alias, str(version))
+
+    def _earlier(self, registered: Any, alias: str) -> list[int]:
+        found: list[int] = json.loads(registered.tags.get(EARLIER_TAG + alias, "[]"))
+        return found
+
+    def aliases(self, model: str) -> dict[str, int]:
+        """Alias to version. Raises MissingReference for an unknown model."""
+        return {alias: int(version) for alias, version in self._model(model).aliases.items()}
+
+    def get(self, model: str, version: int | str) -> VersionRef:
+        """A version by its number or an alias.
+
+        Raises MissingReference for an unknown model, version or alias, naming those there are.
+        """
+        return self._ref(self._version(model, version))
+
+    def versions(self, model: str) -> list[VersionRef]:
+        """Every version, oldest first; empty for a model that was never registered."""
+        return [self._ref(version) for version in self._all(model)]
+
+    def latest(self, model: str) -> VersionRef | None:
+        """The newest version, whatever its approval; None where there is none."""
+        found = self._all(model)
+        return self._ref(found[-1]) if found else None
+
+    def champion(self, model: str) -> VersionRef | None:
+        """The version with the alias ``champion``; None where no version has it."""
+        if not self._all(model):
+            return None
+        number = self.aliases(model).get(CHAMPION)
+        return None if number is None else self.get(model, number)
+
+    def previous(self, model: str, alias: str = CHAMPION) -> VersionRef | None:
+        """The version that had the alias before the one that has it now; None where there was none."""
+        if not self._all(model):
+            return None
+        registered = self._model(model)
+        current = int(registered.aliases.get(alias, 0))
+        # A kill between note and alias leaves the present version at the end of the notes.
+        earlier = [number for number in self._earlier(registered, alias) if number != current]
+        return self.get(model, earlier[-1]) if current and earlier else None
+
+    def card(self, version: VersionRef) -> str:
+        """The model card (Markdown). Raises MissingReference."""
+        return self.tracking.read_artifact(version.mlflow_run_id, CARD_ARTIFACT).decode()
+
+    def _ensure_model(self, model: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        with self.tracking.calls(f"create the registered model {model}"):
+            try:
+                self.tracking.client.create_registered_model(model)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+
+    def _model(self, model: str) -> Any:
+        from mlflow.exceptions import MlflowException
+
+        with self.tracking.calls(f"read the registered model {model}"):
+            try:
+                return self.tracking.client.get_registered_model(model)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+        raise MissingReference(f"model {model} is not registered; materialize {model}/registered_model first")
+
+    def _all(self, model: str) -> "list[ModelVersion]":
+        # MLflow's filters cannot quote a quote; no registered model has one in its name.
+        if "'" in model:
+            return []
+        found: list[ModelVersion] = []
+        token = None
+        with self.tracking.calls(f"list versions of {model}"):
+            while True:
+                page = self.tracking.client.search_model_versions(f"name='{model}'", page_token=token)
+                found.extend(page)
+                token = page.token
+                if not token:
+                    break
+        return sorted(found, key=lambda version: int(version.version))
+
+    def _version(self, model: str, version: int | str) -> "ModelVersion":
+        registered = self._model(model)
+        known = self._all(model)
+        name = str(version)
+        number = name if name.isdigit() else str(registered.aliases.get(name, ""))
+        for candidate in known:
+            if str(candidate.version) == number:
+                return candidate
+        numbers = ", ".join(str(candidate.version) for candidate in known) or "none"
+        aliases = ", ".join(sorted(registered.aliases)) or "none"
+        kind = "version" if name.isdigit() else "alias"
+        raise MissingReference(
+            f"model {model} has no {kind} {name}; take one of the versions {numbers} or aliases {aliases}"
+        )
+
+    def _tag(self, model: str, version: int, key: str, value: str) -> None:
+        with self.tracking.calls(f"tag {model} version {version}"):
+            self.tracking.client.set_model_version_tag(model, str(version), key, value)
+
+    def _ref(self, version: "ModelVersion", reference: ModelRef | None = None) -> VersionRef:
+        tags = version.tags
+        needed = (SHA_TAG, APPROVAL_TAG, LEDGER_TAG, RUN_TAG, PROVENANCE_TAG)
+        if absent := [tag for tag in needed if tag not in tags]:
+            raise PlatformError(
+                f"model {version.name} version {version.version} lacks the tags {', '.join(absent)}; not "
+                "registered by this platform; delete it or register the model under another name"
+            )
+        assert version.run_id
+        reference = reference or self.tracking.model_ref(version.run_id)
+        if reference.sha256 != tags[SHA_TAG]:
+            raise PlatformError(
+                f"model {version.name} version {version.version}: run {version.run_id} holds model "
+                f"{reference.sha256[:12]}, the version names {tags[SHA_TAG][:12]}; register the model again"
+            )
+        return VersionRef.model_validate(
+            {
+                "run_id": tags[RUN_TAG],
+                "provenance": Provenance.model_validate_json(tags[PROVENANCE_TAG]),
+                "model": version.name,
+                "version": int(version.version),
+                "sha256": tags[SHA_TAG],
+                "mlflow_run_id": version.run_id,
+                "approval": tags[APPROVAL_TAG],
+                "ledger_head": tags[LEDGER_TAG],
+                "model_ref": reference,
+            }
+        )
+
+
+def _description(card: str) -> str:
+    if len(card) <= DESCRIPTION_LIMIT:
+        return card
+    more = f"\n\n(The whole card is the artifact {CARD_ARTIFACT} of the run.)"
+    return card[: DESCRIPTION_LIMIT - len(more)].rpartition("\n")[0] + more

@@ -1,0 +1,75 @@
+"""What lies in the ``model`` folder of a packaged service, and the identity of a package."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from ml_platform.errors import PlatformError
+from ml_platform.files import canonical_json, sha256_bytes, sha256_file
+from ml_platform.serving.schema import RequestSchema
+
+#: Folder beside the code, and the files in it.
+FOLDER = "model"
+MODEL = "model.ubj"
+HISTORY = "history.parquet"
+SERVICE = "service.json"
+REQUEST = "request.json"
+#: Folder of a Bento that holds code and model files.
+SOURCE = "src"
+
+
+class ServiceConfig(BaseModel):
+    """``service.json``: everything the service needs beside the files."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    model: str
+    version: int
+    task: Literal["binary", "regression"]
+    #: sha256 of the model file and of the history, checked when the service starts.
+    model_sha256: str
+    history_sha256: str
+    #: Last day whose outcomes the history holds; None when it holds none.
+    history_until: date | None
+    #: Import path of the feature function, ``module:object``.
+    function: str
+    features: tuple[str, ...]
+    #: Score from which a binary model decides for the positive class; None: scores only.
+    decision_threshold: float | None = None
+    #: A valid row for the warm-up prediction.
+    example: dict[str, Any]
+    #: Pinned packages of the container image.
+    requirements: tuple[str, ...]
+    python: str
+    provenance: dict[str, Any]
+
+
+def read(folder: Path) -> tuple[ServiceConfig, RequestSchema]:
+    """Service configuration and request schema from a ``model`` folder.
+
+    Raises :class:`PlatformError` when the folder is not part of a packaged service.
+    """
+    if not (folder / SERVICE).is_file():
+        raise PlatformError(
+            f"no {SERVICE} in {folder}: the service runs from a packaged folder; package a version first"
+        )
+    return (
+        ServiceConfig.model_validate_json((folder / SERVICE).read_bytes()),
+        RequestSchema.model_validate_json((folder / REQUEST).read_bytes()),
+    )
+
+
+def content_sha256(source: Path) -> str:
+    """Identity of a package: names and contents of code, model, history, service and request.
+
+    ``source`` is the Bento's ``src`` folder. What differs between two builds of the same inputs is left
+    out: bytecode, and the build description that BentoML writes (with the time of creation).
+    """
+    entries = {
+        path.relative_to(source).as_posix(): sha256_file(path)
+        for path in sorted(source.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts and path != source / "bentofile.yaml"
+    }
+    return sha256_bytes(canonical_json(entries))

@@ -1,0 +1,203 @@
+"""Evidence about a packaged service, taken from a process that was really started."""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ml_platform.errors import PlatformError
+from ml_platform.serving import bundle, process
+from ml_platform.serving.client import Client
+from ml_platform.serving.schema import MAX_ROWS, RequestSchema, to_rows
+from ml_platform.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class Running:
+    """A service that was started for checks."""
+
+    url: str
+    #: Seconds from start to ready.
+    ready_seconds: float
+    request: RequestSchema
+    config: bundle.ServiceConfig
+    #: API key for requests; empty when none is asked for.
+    key: str
+    #: Largest accepted body, bytes.
+    body_limit: int
+
+
+class Servability(NamedTuple):
+    """Whether a packaged service starts and predicts."""
+
+    ready_seconds: float
+    #: HTTP status of the prediction.
+    status: int
+    predictions: list[float]
+    #: Whether model, version and content are those of the package.
+    identity: bool
+
+
+class Skew(NamedTuple):
+    """Difference between predictions over HTTP and those of training's own path."""
+
+    rows: int
+    max_abs_difference: float
+    #: Rows whose float32 predictions differ in any bit.
+    differing: int
+
+
+class BadInput(NamedTuple):
+    """One bad request: which statuses refuse it properly, and what came back."""
+
+    case: str
+    expected: frozenset[int]
+    got: int
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was refused as it should be."""
+        return self.got in self.expected
+
+
+class Latency(NamedTuple):
+    """Milliseconds of one-row requests, one after another on one connection."""
+
+    requests: int
+    p50: float
+    p99: float
+
+
+@contextmanager
+def running(bento: Path, settings: Settings | None = None, env: Mapping[str, str] | None = None) -> Iterator[Running]:
+    """Start the service of a package for the length of the block, without prediction log; stops it in any case.
+
+    Raises :class:`PlatformError` with the end of the log when it does not become ready.
+    """
+    settings = settings or get_settings()
+    config, request = bundle.read(bento / bundle.SOURCE / bundle.FOLDER)
+    with tempfile.TemporaryDirectory(prefix="service-check-") as folder:
+        started = _start(bento, Path(folder), settings, env or {})
+        try:
+            seconds = process.wait_ready(started, settings.service_ready_seconds)
+            key = settings.secret_key.get_secret_value()
+            yield Running(started.url, seconds, request, config, key, settings.service_body_limit)
+        finally:
+            process.stop(started.pid, started.start_time)
+
+
+def _start(bento: Path, folder: Path, settings: Settings, env: Mapping[str, str]) -> process.Started:
+    environment = {
+        "ML_PLATFORM_API_KEY_SHA256": settings.api_key_sha256,
+        "ML_PLATFORM_SERVICE_BODY_LIMIT": str(settings.service_body_limit),
+        "ML_PLATFORM_PREDICTION_LOG": "",
+        **env,
+    }
+    avoid: set[int] = set()
+    while True:
+        port = process.free_port(settings.port_range, settings.host, avoid)
+        try:
+            return process.start(bento, port, folder / "home", environment, folder / "log", settings.host)
+        except process.PortTaken:
+            avoid.add(port)  # taken between looking and binding
+
+
+def servability(service: Running, bento: Path, rows: Sequence[Mapping[str, Any]]) -> Servability:
+    """Ask a started service for predictions of good rows, and who it is."""
+    with Client(service.url, service.key) as client:
+        status, content = client.send("POST", "/predict", json.dumps({"rows": list(rows)}, allow_nan=False).encode())
+        info = client.info()
+    predictions = json.loads(content).get("predictions", []) if status == 200 else []
+    identity = (info["model"], info["version"], info["sha256"]) == (
+        service.config.model,
+        service.config.version,
+        bundle.content_sha256(bento / bundle.SOURCE),
+    )
+    return Servability(service.ready_seconds, status, predictions, identity and len(predictions) == len(rows))
+
+
+def skew(service: Running, raw: "pl.DataFrame", expected: "np.ndarray") -> Skew:
+    """Predictions over HTTP for raw rows against ``expected`` (float32, same order), in requests of 1,000 rows."""
+    import numpy as np
+
+    if raw.height != len(expected):
+        raise PlatformError(f"skew: {raw.height} raw rows but {len(expected)} expected predictions")
+    answers: list[float] = []
+    with Client(service.url, service.key) as client:
+        for chunk in raw.iter_slices(MAX_ROWS):
+            answers += client.predict(to_rows(service.request, chunk))["predictions"]
+    got, wanted = np.array(answers, dtype=np.float32), np.asarray(expected, dtype=np.float32)
+    difference = np.abs(got.astype(np.float64) - wanted.astype(np.float64))
+    differing = int((got.view(np.uint32) != wanted.view(np.uint32)).sum())
+    return Skew(raw.height, float(difference.max(initial=0.0)), differing)
+
+
+def bad_inputs(service: Running, good_row: Mapping[str, Any]) -> list[BadInput]:
+    """Send requests that must be refused, each made from a good row by one defect; then a good one (200)."""
+    fields = service.request.fields
+    first = fields[0].name
+    wrong = {"int": "1", "float": "1", "str": 1, "date": "not a day", "datetime": "not a time", "bool": 1}
+
+    def body(rows: object) -> bytes:
+        return json.dumps({"rows": rows}).encode()
+
+    def changed(name: str, value: object) -> bytes:
+        return body([{**good_row, name: value}])
+
+    unprocessable = frozenset({422})
+    cases: list[tuple[str, bytes, dict[str, str], frozenset[int]]] = [
+        ("missing field", body([{k: v for k, v in good_row.items() if k != first}]), {}, unprocessable),
+        ("extra field", changed("a_field_that_no_model_has", 1), {}, unprocessable),
+        ("no rows", body([]), {}, unprocessable),
+        ("too many rows", body([dict(good_row)] * (MAX_ROWS + 1)), {}, frozenset({413, 422})),
+        ("not a list", body(dict(good_row)), {}, unprocessable),
+        ("not JSON", b'{"rows": [', {}, frozenset({400})),
+        ("empty body", b"", {}, frozenset({400})),
+        ("wrong content type", body([dict(good_row)]), {"content-type": "text/plain"}, frozenset({415})),
+        ("too large body", b" " * (service.body_limit + 1), {}, frozenset({413})),
+    ]
+    for kind in dict.fromkeys(field.type for field in fields):
+        name = next(field.name for field in fields if field.type == kind)
+        cases.append((f"wrong type: {kind}", changed(name, wrong[kind]), {}, unprocessable))
+    numeric = next((field for field in fields if field.type in {"float", "int"}), None)
+    if numeric is not None:
+        for text in ("NaN", "Infinity", "-Infinity", "1e39"):
+            row = json.dumps({**good_row, numeric.name: 0}).replace(f'"{numeric.name}": 0', f'"{numeric.name}": {text}')
+            cases.append((text, f'{{"rows": [{row}]}}'.encode(), {}, unprocessable))
+    required = next((field for field in fields if not field.nullable), None)
+    if required is not None:
+        cases.append(("null", changed(required.name, None), {}, unprocessable))
+    closed = next((field for field in fields if field.allowed and field.type == "str"), None)
+    if closed is not None:
+        cases.append(("value not allowed", changed(closed.name, "\u2603"), {}, unprocessable))
+    cases.append(("good row", body([dict(good_row)]), {}, frozenset({200})))
+    results = []
+    with Client(service.url, service.key) as client:
+        for case, content, headers, expected in cases:
+            results.append(BadInput(case, expected, client.send("POST", "/predict", content, headers)[0]))
+    return results
+
+
+def latency(service: Running, row: Mapping[str, Any], requests: int = 500, warm_up: int = 50) -> Latency:
+    """Time one-row requests over HTTP. Raises PlatformError when one is refused."""
+    import numpy as np
+
+    body = json.dumps({"rows": [dict(row)]}, allow_nan=False).encode()
+    times = []
+    with Client(service.url, service.key) as client:
+        for _ in range(warm_up + requests):
+            before = time.perf_counter()
+            status, content = client.send("POST", "/predict", body)
+            times.append(time.perf_counter() - before)
+            if status != 200:
+                raise PlatformError(f"latency: the row was refused with {status}: {content[:200]!r}")
+    p50, p99 = np.percentile(np.array(times[warm_up:]) * 1000, [50, 99])
+    return Latency(requests, float(p50), float(p99))

@@ -1,0 +1,106 @@
+"""A small client of the services, on a connection that is kept open."""
+
+import http.client
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from ml_platform.errors import PlatformError
+
+
+class ServiceDown(PlatformError):
+    """Nothing answers at the address, or the connection broke."""
+
+
+class RequestRefused(PlatformError):
+    """The service answered with an error; ``status`` is its HTTP status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Client:
+    """Requests to one service. Not for several threads at once; use it as a context manager to close it."""
+
+    def __init__(self, url: str, key: str = "", timeout: float = 30.0) -> None:
+        self.url = url.rstrip("/")
+        parts = urlsplit(self.url)
+        if parts.scheme != "http" or not parts.hostname:
+            raise PlatformError(f"{url!r} is not the address of a service; it looks like http://127.0.0.1:3100")
+        self._prefix = parts.path
+        self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+        self._headers = {"x-api-key": key} if key else {}
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def send(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """One request; HTTP status and body of the answer, whatever it is. Raises :class:`ServiceDown`."""
+        sent = {
+            **self._headers,
+            **({"content-type": "application/json"} if body is not None else {}),
+            **(headers or {}),
+        }
+        for attempt in (0, 1):
+            reused = self._connection.sock is not None
+            try:
+                self._connection.request(method, self._prefix + path, body, sent)
+                answer = self._connection.getresponse()
+                return answer.status, answer.read()
+            except (http.client.HTTPException, OSError) as error:
+                self._connection.close()
+                # A kept connection may have been closed by the other side meanwhile; predicting twice is harmless.
+                if not (reused and attempt == 0 and isinstance(error, ConnectionError | http.client.HTTPException)):
+                    raise ServiceDown(f"no answer from {self.url}: {error}; is the service running?") from error
+        raise AssertionError("unreachable")
+
+    def json(self, method: str, path: str, value: Any = None) -> dict[str, Any]:
+        """One request with a JSON value; the JSON answer. Raises :class:`RequestRefused` unless the status is 2xx."""
+        body = None if value is None else json.dumps(value, allow_nan=False).encode()
+        status, content = self.send(method, path, body)
+        if not 200 <= status < 300:
+            raise RequestRefused(f"{self.url}{path} answered {status}: {_message(content)}", status)
+        return json.loads(content)
+
+    def predict(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Predictions for 1 to 1,000 rows: ``{"predictions": […], "model": …, "version": …}``."""
+        return self.json("POST", "/predict", {"rows": list(rows)})
+
+    def predict_columns(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+        """Predictions for a batch given in columns."""
+        return self.json("POST", "/predict_columns", {"columns": {name: list(v) for name, v in columns.items()}})
+
+    def info(self) -> dict[str, Any]:
+        """Model, version, hashes, last day of the history, features and inputs."""
+        return self.json("GET", "/info")
+
+    def metrics(self) -> str:
+        """Prometheus metrics as text."""
+        status, content = self.send("GET", "/metrics")
+        if status != 200:
+            raise RequestRefused(f"{self.url}/metrics answered {status}: {_message(content)}", status)
+        return content.decode()
+
+
+def _message(content: bytes) -> str:
+    try:
+        return str(json.loads(content)["error"])
+    except (ValueError, KeyError, TypeError):
+        return content[:200].decode(errors="replace").strip() or "no text"
+
+
+def predict(url: str, rows: Sequence[Mapping[str, Any]], key: str = "", timeout: float = 30.0) -> dict[str, Any]:
+    """Predictions of the service at ``url`` for rows; see :meth:`Client.predict`."""
+    with Client(url, key, timeout) as client:
+        return client.predict(rows)

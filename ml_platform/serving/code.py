@@ -1,0 +1,80 @@
+"""Which code a package needs: the service, the feature module and what they import from the same projects."""
+
+import ast
+import importlib.util
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ml_platform.errors import PlatformError
+
+SERVICE = "ml_platform.serving.service"
+
+
+def stage_code(stage: Path, function_path: str) -> None:
+    """Copy into `stage` the modules of the service and of the feature function (``module:object``).
+
+    Imports are followed within their top-level packages; other libraries are requirements of the image. Raises
+    :class:`PlatformError` for a module without a source file.
+    """
+    feature_module = function_path.partition(":")[0]
+    roots = {"ml_platform", feature_module.partition(".")[0]}
+    waiting, done = [SERVICE, feature_module], set()
+    while waiting:
+        name = waiting.pop()
+        if name in done:
+            continue
+        done.add(name)
+        parent = name.rpartition(".")[0]
+        if parent:
+            waiting.append(parent)
+        source = _source(name)
+        if source is None and _is_namespace(name):
+            continue
+        if source is None:
+            raise PlatformError(
+                f"module {name}, which the service needs, has no source file; install the project as source"
+            )
+        is_package = source.name == "__init__.py"
+        target = stage.joinpath(*name.split("."))
+        target = target / "__init__.py" if is_package else target.with_suffix(".py")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        # A package's own imports inside functions are lazy attributes that serving does not ask for.
+        for found in _imports(source, name if is_package else parent, lazy=not is_package):
+            if found.partition(".")[0] in roots and _source(found) is not None:
+                waiting.append(found)
+
+
+def _source(name: str) -> Path | None:
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    return Path(spec.origin)
+
+
+def _is_namespace(name: str) -> bool:
+    """Whether it is a package without ``__init__.py``."""
+    spec = importlib.util.find_spec(name)
+    return spec is not None and spec.origin is None and spec.submodule_search_locations is not None
+
+
+def _imports(source: Path, package: str, *, lazy: bool) -> Iterator[str]:
+    """Names that a module may import, without those for type checkers; ``lazy`` adds those inside functions."""
+    waiting: list[ast.AST] = [ast.parse(source.read_text(), str(source))]
+    while waiting:
+        for node in ast.iter_child_nodes(waiting.pop()):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+                module = ".".join([*base, *([node.module] if node.module else [])])
+                yield module
+                yield from (f"{module}.{alias.name}" for alias in node.names)
+            elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                waiting.extend(node.orelse)
+            elif lazy or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                waiting.append(node)

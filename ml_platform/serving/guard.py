@@ -1,0 +1,126 @@
+"""What every request must pass before it reaches the service: key, size, content type, rate.
+
+Plain ASGI, since Starlette's ``BaseHTTPMiddleware`` costs more than the prediction itself.
+"""
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+#: Health is answered without a key.
+OPEN_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
+JSON_TYPE = "application/json"
+#: How much of a body that is too large is still read and thrown away, in multiples of the limit.
+DISCARDED = 4
+
+
+class Guard:
+    """ASGI middleware: 401 for a wrong API key, 429 above the rate, 415 and 413 before the body is parsed.
+
+    ``key_sha256``: hexadecimal sha256 of the accepted keys; none given, none asked. ``max_body``: bytes.
+    ``rate``: POST requests per second and key, with bursts of ``burst``; 0 sets no limit. ``headers`` are
+    added to every answer, health included.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        key_sha256: Iterable[str] = (),
+        max_body: int = 2 << 20,
+        rate: float = 0.0,
+        burst: int = 100,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.app = app
+        self.keys = [bytes.fromhex(key) for key in key_sha256]
+        self.max_body = max_body
+        self.rate = rate
+        self.burst = burst
+        self.headers = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+        self._buckets: dict[bytes, tuple[float, float]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), *self.headers]}
+            await send(message)
+
+        if scope["path"] in OPEN_PATHS:
+            return await self.app(scope, receive, marked)
+        headers = dict(scope["headers"])
+        key = hashlib.sha256(headers.get(b"x-api-key", b"")).digest()
+        # A list, not a generator: every key is compared, so that time says nothing about which one matched.
+        if self.keys and not any([hmac.compare_digest(key, known) for known in self.keys]):
+            return await _refuse(marked, 401, "missing or wrong API key; send it as the header x-api-key")
+        if scope["method"] != "POST":
+            return await self.app(scope, receive, marked)
+        if self.rate and not self._take(key if self.keys else b""):
+            message = f"more than {self.rate:g} requests a second; slow down"
+            return await _refuse(marked, 429, message, [(b"retry-after", b"1")])
+        kind = headers.get(b"content-type", b"").split(b";")[0].strip().decode("latin1").lower()
+        if kind != JSON_TYPE:
+            return await _refuse(marked, 415, f"content-type must be {JSON_TYPE}")
+        length = headers.get(b"content-length", b"")
+        if length and (not length.isdigit() or int(length) > self.max_body):
+            await _discard(receive, DISCARDED * self.max_body)
+            return await _refuse(marked, 413, f"body is larger than {self.max_body} bytes; send fewer rows")
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            body += message.get("body", b"")
+            # A body sent in chunks announces no length: it is counted as it arrives.
+            if len(body) > self.max_body:
+                await _discard(receive, DISCARDED * self.max_body)
+                return await _refuse(marked, 413, f"body is larger than {self.max_body} bytes; send fewer rows")
+            if not message.get("more_body"):
+                break
+        whole, given = bytes(body), False
+
+        async def replay() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": whole, "more_body": False}
+
+        return await self.app(scope, replay, marked)
+
+    def _take(self, key: bytes) -> bool:
+        """Take a token from the key's bucket; False when it is empty."""
+        now = time.monotonic()
+        tokens, then = self._buckets.get(key, (float(self.burst), now))
+        tokens = min(float(self.burst), tokens + (now - then) * self.rate)
+        self._buckets[key] = (tokens - 1 if tokens >= 1 else tokens, now)
+        return tokens >= 1
+
+
+async def _discard(receive: Receive, limit: int) -> None:
+    """Read on without keeping anything: a client that is cut off while it sends never sees the answer."""
+    while limit > 0:
+        message = await receive()
+        limit -= len(message.get("body", b""))
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            return
+
+
+async def _refuse(send: Send, status: int, message: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    body = json.dumps({"error": message}).encode()
+    own = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+    # The body may be unread: closing the connection is cheaper than draining it.
+    own.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": own})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,269 @@
+"""One Bento per registered version: the model file, its history and just the code that serving needs."""
+
+import importlib.util
+import json
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+from ml_platform.environment import Provenance
+from ml_platform.errors import PlatformError
+from ml_platform.features.contract import feature_names
+from ml_platform.files import canonical_json, sha256_file, sync_folder
+from ml_platform.serving import bundle
+from ml_platform.serving.code import stage_code
+from ml_platform.serving.schema import RequestSchema, example_row, rows_model
+
+logger = logging.getLogger(__name__)
+
+#: Installed packages that a service needs; the first found of each group is pinned.
+REQUIREMENTS = (
+    ("xgboost-cpu", "xgboost"),
+    ("polars",),
+    ("numpy",),
+    ("pydantic",),
+    ("prometheus-client",),
+    ("uvloop",),
+    ("httptools",),
+)
+#: Libraries of training and orchestration, which a service must run without.
+BANNED = ("dagster", "mlflow", "pandera", "evidently", "shap")
+
+#: Runs in a fresh interpreter inside the staged folder, so that what it imports is what was packaged. Making an
+#: instance loads the feature code and predicts for the example row.
+BUILD = """
+import json, sys
+import bentoml
+import bentoml._internal.configuration as configuration
+# BentoML asks for uv (and would install it) even where nothing is locked.
+configuration.get_uv_command = lambda: ["uv"]
+name, version, labels = json.loads(sys.argv[1])
+bento = bentoml.build(
+    "ml_platform.serving.service:Service", name=name, version=version, labels=labels, build_ctx=".",
+    description=f"{name} {version}", include=["**"],
+)
+from ml_platform.serving.service import Service
+Service.inner()
+modules = sorted({module.partition(".")[0] for module in sys.modules})
+print(json.dumps({"tag": str(bento.tag), "path": str(bento.path), "modules": modules}))
+"""
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A packaged service."""
+
+    #: ``name:version`` of the Bento.
+    tag: str
+    #: Identity of its content (:func:`ml_platform.serving.bundle.content_sha256`).
+    sha256: str
+    path: Path
+    #: Whether an earlier package with the same content was taken over.
+    adopted: bool
+    seconds: float
+
+
+def package(
+    model: str,
+    version: int,
+    model_file: Path,
+    model_sha256: str,
+    history_file: Path,
+    function_path: str,
+    request: RequestSchema,
+    *,
+    task: str,
+    provenance: Provenance,
+    destination: Path,
+    decision_threshold: float | None = None,
+    example: Mapping[str, Any] | None = None,
+) -> Packaged:
+    """Build the Bento of a registered version and put it at ``destination/<model>-<version>-<sha256>``.
+
+    ``example`` is a valid row for the warm-up prediction; without it one is made from the schema. The same
+    inputs give the same sha256, and a package that is there already is taken over. Raises
+    :class:`PlatformError` when the model file is not the registered one, or when the feature code cannot be
+    imported or needs a library of training.
+    """
+    started = time.monotonic()
+    if sha256_file(model_file) != model_sha256:
+        raise PlatformError(f"{model_file} is not version {version} of {model}: sha256 differs; download it again")
+    destination.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=destination) as temporary:
+        stage = Path(temporary) / "stage"
+        stage_code(stage, function_path)
+        files = stage / bundle.FOLDER
+        files.mkdir()
+        shutil.copyfile(model_file, files / bundle.MODEL)
+        shutil.copyfile(history_file, files / bundle.HISTORY)
+        config = _config(
+            model, version, model_sha256, history_file, function_path, request, task, provenance,
+            decision_threshold, example,
+        )  # fmt: skip
+        (files / bundle.SERVICE).write_text(canonical_json(config.model_dump(mode="json")))
+        (files / bundle.REQUEST).write_text(canonical_json(request.model_dump(mode="json")))
+        sha256 = bundle.content_sha256(stage)
+        place = destination / f"{model}-{version}-{sha256[:12]}"
+        with _locked(destination):
+            found = _adopt(place, sha256)
+            if found is None:
+                found = _build(stage, Path(temporary), place, model, f"v{version}-{sha256[:12]}", sha256)
+                adopted = False
+            else:
+                adopted = True
+    return Packaged(found, sha256, place, adopted, time.monotonic() - started)
+
+
+def _config(
+    model: str,
+    version: int,
+    model_sha256: str,
+    history_file: Path,
+    function_path: str,
+    request: RequestSchema,
+    task: str,
+    provenance: Provenance,
+    decision_threshold: float | None,
+    example: Mapping[str, Any] | None,
+) -> bundle.ServiceConfig:
+    from ml_platform.features.history import History
+
+    function = load_function(function_path)
+    if tuple(function.inputs) != request.names:
+        raise PlatformError(f"{function_path} has inputs {list(function.inputs)}, the request {list(request.names)}")
+    history = History.load(function, history_file)
+    day = history.until + timedelta(days=history.lag_days) if history.until else date(2000, 1, 1)
+    row = dict(example) if example is not None else example_row(request, day)
+    try:
+        rows_model(request).model_validate_json(json.dumps({"rows": [row]}, default=str))
+    except ValueError as error:
+        raise PlatformError(f"{model}: the example row does not fit the request schema: {error}") from error
+    return bundle.ServiceConfig(
+        model=model,
+        version=version,
+        task=task,  # type: ignore[arg-type]
+        model_sha256=model_sha256,
+        history_sha256=sha256_file(history_file),
+        history_until=history.until,
+        function=function_path,
+        features=feature_names(function),
+        decision_threshold=decision_threshold,
+        example=json.loads(json.dumps(row, default=str)),
+        requirements=tuple(_pins()),
+        python=".".join(platform.python_version_tuple()[:2]),
+        provenance=provenance.model_dump(mode="json"),
+    )
+
+
+def load_function(path: str) -> Any:
+    """The feature function at ``module:object``; a class is instantiated. Raises PlatformError where there is none."""
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise PlatformError(f"feature function {path!r} cannot be imported: {error}") from error
+    return found() if isinstance(found, type) else found
+
+
+def _pins() -> Iterator[str]:
+    for group in REQUIREMENTS:
+        for name in group:
+            try:
+                yield f"{name}=={installed(name)}"
+                break
+            except PackageNotFoundError:
+                continue
+        else:
+            raise PlatformError(f"a service needs {' or '.join(group)}, which is not installed; install it")
+
+
+def _adopt(place: Path, sha256: str) -> str | None:
+    """Tag of the finished package at ``place``; one whose content differs is moved out of the way."""
+    import yaml
+
+    if not place.exists():
+        return None
+    try:
+        if bundle.content_sha256(place / bundle.SOURCE) == sha256:
+            described = yaml.safe_load((place / "bento.yaml").read_text())
+            return f"{described['name']}:{described['version']}"
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        logger.warning("package %s is damaged (%s) and is built again", place, error)
+    aside = place.with_name(f".damaged-{place.name}-{time.time_ns()}")
+    logger.warning("package %s does not have the content of its name; moved to %s", place, aside)
+    os.rename(place, aside)
+    return None
+
+
+def _build(stage: Path, temporary: Path, place: Path, name: str, version: str, sha256: str) -> str:
+    home = temporary / "home"
+    metrics = temporary / "metrics"
+    home.mkdir()
+    metrics.mkdir()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("ML_PLATFORM_", "BENTOML_"))}
+    environment.pop("PYTHONPATH", None)
+    environment |= {
+        "BENTOML_HOME": str(home),
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+        "BENTOML_DO_NOT_TRACK": "true",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TMPDIR": str(temporary),
+    }
+    arguments = json.dumps([name, version, {"sha256": sha256}])
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD, arguments], cwd=stage, env=environment, capture_output=True, text=True
+    )
+    if done.returncode:
+        reason = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
+        logger.error("building the Bento of %s failed:\n%s", name, done.stderr)
+        raise PlatformError(f"service of {name} cannot be built: {reason}")
+    result = json.loads(done.stdout.strip().splitlines()[-1])
+    loaded = sorted(set(BANNED) & set(result["modules"]))
+    if loaded:
+        raise PlatformError(
+            f"service of {name} would import {', '.join(loaded)}: keep feature code free of them (schemas elsewhere)"
+        )
+    built = Path(result["path"])
+    if bundle.content_sha256(built / bundle.SOURCE) != sha256:
+        raise PlatformError(f"service of {name}: BentoML left files out of the package; is a .bentoignore in the way?")
+    _compile(built / bundle.SOURCE)
+    for path in built.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+    os.rename(built, place)
+    sync_folder(place.parent)
+    return result["tag"]
+
+
+def _compile(source: Path) -> None:
+    """Bytecode beside the code, checked by content, so that the folder can be copied and need not be writable."""
+    import compileall
+    from py_compile import PycInvalidationMode
+
+    compileall.compile_dir(
+        str(source), quiet=2, stripdir=str(source), invalidation_mode=PycInvalidationMode.CHECKED_HASH
+    )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One build at a time in a folder, across processes."""
+    import fcntl
+
+    with (folder / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

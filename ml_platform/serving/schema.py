@@ -1,0 +1,239 @@
+"""The request of a service: which columns a row has, and the strict models that check it.
+
+Imported inside the packaged service too, so it needs pydantic only.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+from annotated_types import Len
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, create_model
+
+from ml_platform.errors import PlatformError
+from ml_platform.serving.prediction_log import LEADING, PREDICTION
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ml_platform.features.contract import FeatureFunction
+
+Kind = Literal["int", "float", "str", "date", "datetime", "bool"]
+
+FLOAT32_MAX = 3.4028234663852886e38
+#: Most rows of ``predict``, and of ``predict_columns``.
+MAX_ROWS = 1_000
+MAX_COLUMN_ROWS = 100_000
+#: Longest text of one value, characters.
+MAX_TEXT = 1_000
+#: Longest message that an answer carries, characters.
+MAX_MESSAGE = 600
+
+#: polars type → kind of JSON value. Text is compared as text, so categories are text too.
+KINDS: dict[str, Kind] = {
+    **dict.fromkeys(("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64"), "int"),
+    **dict.fromkeys(("Float32", "Float64"), "float"),
+    "String": "str",
+    "Date": "date",
+    "Datetime": "datetime",
+    "Boolean": "bool",
+}
+
+_STRICT = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class RequestField(BaseModel):
+    """One column of a request."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    type: Kind
+    #: Name of the polars type that the feature function gets, e.g. ``Int64``.
+    dtype: str
+    nullable: bool = False
+    #: The only accepted values; None accepts any.
+    allowed: tuple[str, ...] | tuple[int, ...] | None = None
+    #: Personal data: never written to the prediction log.
+    pii: bool = False
+
+
+class RequestSchema(BaseModel):
+    """The columns of a request, in the order of the feature function's ``inputs``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fields: tuple[RequestField, ...]  # type: ignore[assignment]
+    #: Column with the day of the event.
+    time: str
+    #: Columns that identify a row.
+    key: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return tuple(field.name for field in self.fields)
+
+
+def _dtype_name(dtype: object) -> str:
+    """``Int64`` from ``pl.Int64``, from an instance, or from its text; refuses time zones."""
+    text = str(dtype)
+    name = text.partition("(")[0]
+    if name == "Datetime" and "time_zone=" in text and "time_zone=None" not in text:
+        raise PlatformError(f"request column of type {text}: convert it to UTC without a time zone in the source")
+    return "String" if name in {"Categorical", "Enum", "Utf8"} else name
+
+
+def request_schema(function: "FeatureFunction", schema: Any) -> RequestSchema:
+    """The request of a feature function, typed by the pandera schema of its raw columns.
+
+    ``schema`` is a pandera ``DataFrameSchema`` or ``DataFrameModel``, or a mapping of column name to
+    an object with ``dtype``, ``nullable`` and optionally ``checks`` and ``metadata`` (``{"pii": True}``).
+    Blocking ``isin`` checks become the allowed values. Raises :class:`PlatformError` for an input
+    without a column in the schema or with a type that JSON cannot carry.
+    """
+    columns: Mapping[str, Any]
+    if isinstance(schema, Mapping):
+        columns = schema
+    else:
+        columns = (schema.to_schema() if hasattr(schema, "to_schema") else schema).columns
+    fields = []
+    for name in function.inputs:
+        if name not in columns:
+            raise PlatformError(f"input {name!r} of the feature function is not in the schema; add the column there")
+        column = columns[name]
+        dtype = _dtype_name(getattr(column.dtype, "type", column.dtype))
+        if dtype not in KINDS:
+            raise PlatformError(f"input {name!r} is {dtype}, which a request cannot carry; use one of {list(KINDS)}")
+        metadata = getattr(column, "metadata", None) or {}
+        fields.append(
+            RequestField(
+                name=name,
+                type=KINDS[dtype],
+                dtype=dtype,
+                nullable=bool(column.nullable),
+                allowed=_allowed(getattr(column, "checks", None) or (), KINDS[dtype]),
+                pii=bool(metadata.get("pii")),
+            )
+        )
+    taken = sorted({*LEADING, PREDICTION} & set(function.inputs))
+    if taken:
+        raise PlatformError(f"inputs {taken} have names of the prediction log's own columns; rename them in the source")
+    missing = [name for name in (function.time, *function.key) if name not in function.inputs]
+    if missing:
+        raise PlatformError(f"feature function: time and key columns {missing} are not among its inputs; add them")
+    return RequestSchema(fields=tuple(fields), time=function.time, key=tuple(function.key))
+
+
+def _allowed(checks: Iterable[Any], kind: Kind) -> tuple[Any, ...] | None:
+    for check in checks:
+        values = (getattr(check, "statistics", None) or {}).get("allowed_values")
+        if values is not None and kind in {"int", "str"} and not getattr(check, "raise_warning", False):
+            return tuple(sorted(values))
+    return None
+
+
+def _annotation(field: RequestField) -> Any:
+    """Type of one value. Float64 columns too are held to the float32 range: the matrix is float32."""
+    kind: Any
+    if field.allowed is not None:
+        kind = Literal[tuple(field.allowed)]
+    elif field.type == "float":
+        kind = Annotated[float, Field(ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
+    elif field.type == "int":
+        bits = int(field.dtype.lstrip("UInt"))
+        low, high = (0, 2**bits - 1) if field.dtype.startswith("U") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        kind = Annotated[int, Field(ge=low, le=high)]
+    elif field.type == "str":
+        kind = Annotated[str, Field(max_length=MAX_TEXT)]
+    else:
+        kind = {"date": date, "datetime": datetime, "bool": bool}[field.type]
+    return kind | None if field.nullable else kind
+
+
+def row_model(schema: RequestSchema) -> type[BaseModel]:
+    """Pydantic model of one row: every field required, others forbidden, no coercion, NaN or infinity."""
+    fields: dict[str, Any] = {field.name: (_annotation(field), ...) for field in schema.fields}
+    return create_model("Row", __config__=_STRICT, **fields)
+
+
+def rows_model(schema: RequestSchema, base: type[BaseModel] = BaseModel) -> type[BaseModel]:
+    """Model of the body ``{"rows": [{…}, …]}`` with 1 to 1,000 rows; stops at the first bad one."""
+    rows = Annotated[list[row_model(schema)], Len(1, MAX_ROWS), FailFast()]  # type: ignore[misc]
+    return _body("Rows", base, rows=(rows, ...))
+
+
+def columns_model(schema: RequestSchema, base: type[BaseModel] = BaseModel) -> type[BaseModel]:
+    """Model of the body ``{"columns": {name: […], …}}`` with equally long columns, for batches."""
+    fields: dict[str, Any] = {
+        field.name: (Annotated[list[_annotation(field)], Len(1, MAX_COLUMN_ROWS), FailFast()], ...)  # type: ignore[misc]
+        for field in schema.fields
+    }
+    return _body("ColumnsBody", base, columns=(create_model("Columns", __config__=_STRICT, **fields), ...))
+
+
+def _body(name: str, base: type[BaseModel], **fields: Any) -> type[BaseModel]:
+    strict = cast("type[BaseModel]", type(f"Strict{name}", (base,), {"model_config": _STRICT, "__module__": __name__}))
+    return create_model(name, __base__=strict, **fields)
+
+
+def to_frame(schema: RequestSchema, columns: Mapping[str, list[Any]]) -> "pl.DataFrame":
+    """Raw frame of validated columns, with the types that training saw.
+
+    Raises :class:`PlatformError` when the columns are not equally long.
+    """
+    import polars as pl
+
+    if len({len(values) for values in columns.values()}) > 1:
+        raise PlatformError("columns: the lists are not equally long; send one value per row in each")
+    return pl.DataFrame(
+        [pl.Series(field.name, columns[field.name], dtype=getattr(pl, field.dtype)) for field in schema.fields]
+    )
+
+
+def rows_to_frame(schema: RequestSchema, rows: Sequence[BaseModel]) -> "pl.DataFrame":
+    """Raw frame of validated rows, as :func:`to_frame`; for one row in half its time."""
+    import polars as pl
+
+    names = schema.names
+    return pl.DataFrame(
+        [tuple(map(row.__dict__.__getitem__, names)) for row in rows],
+        schema={field.name: getattr(pl, field.dtype) for field in schema.fields},
+        orient="row",
+    )
+
+
+def to_rows(schema: RequestSchema, frame: "pl.DataFrame") -> list[dict[str, Any]]:
+    """JSON-ready rows of a raw frame: the request's columns only, days as ISO text."""
+    dates = {field.name for field in schema.fields if field.type in {"date", "datetime"}}
+    return [
+        {name: value.isoformat() if name in dates and value is not None else value for name, value in row.items()}
+        for row in frame.select(schema.names).iter_rows(named=True)
+    ]
+
+
+def describe(error: ValidationError) -> tuple[int, str]:
+    """HTTP status and one bounded line for a failed request; never repeats what was sent.
+
+    400 when the body is not JSON at all, else 422.
+    """
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return 400, f"body is not valid JSON: {first['msg'].removeprefix('Invalid JSON: ')}"[:MAX_MESSAGE]
+    # The last part of an unexpected field's place is text that the sender chose.
+    place = first["loc"][:-1] if first["type"] == "extra_forbidden" else first["loc"]
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".") or "body"
+    reason = "has a field that the request does not know" if first["type"] == "extra_forbidden" else first["msg"]
+    return 422, f"{where}: {reason}"[:MAX_MESSAGE]
+
+
+def example_row(schema: RequestSchema, day: date) -> dict[str, Any]:
+    """A valid row made from the schema alone: nulls where allowed, else the plainest value, on ``day``."""
+    plain: dict[str, Any] = {"int": 1, "float": 1.0, "str": "", "date": day.isoformat(), "bool": False}
+    plain["datetime"] = f"{day.isoformat()}T00:00:00"
+    return {
+        field.name: None
+        if field.nullable and field.name != schema.time
+        else (field.allowed[0] if field.allowed else plain[field.type])
+        for field in schema.fields
+    }

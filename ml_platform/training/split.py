@@ -1,0 +1,171 @@
+"""Which partitions a model is trained on and which are held out, by content hash."""
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ml_platform.errors import MissingReference, PlatformError, Refused
+from ml_platform.refs import ManifestEntry, SplitRef
+
+
+class SplitRule(BaseModel):
+    """How the newest partitions are divided; sizes are numbers of partitions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    holdout: int = Field(default=1, ge=1, description="Newest partitions that are held out for evaluation.")
+    train: int | None = Field(default=None, ge=1, description="At most this many before them; None: all.")
+    gap: int = Field(default=0, ge=0, description="Partitions left unused between training and holdout.")
+    refused: Literal["refuse", "list"] = Field(
+        default="refuse", description="A partition refused by its gates: stop, or leave it out and list it."
+    )
+
+
+class Plan(NamedTuple):
+    """A division of partitions, each part in time order."""
+
+    train: tuple[ManifestEntry, ...]
+    holdout: tuple[ManifestEntry, ...]
+    #: Refused partitions inside the window, which are in neither part.
+    refused: tuple[str, ...]
+
+
+class Disjointness(BaseModel):
+    """Evidence on whether training and holdout share anything."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: Names of partitions in both parts.
+    partitions: tuple[str, ...]
+    #: Hashes of feature files in both parts.
+    hashes: tuple[str, ...]
+    #: Hashes of raw batches whose rows are in both parts (the history of a feature does not count).
+    raw: tuple[str, ...]
+
+    @property
+    def shared(self) -> int:
+        """Number of things that both parts share; 0 is what a gate asks for."""
+        return len(self.partitions) + len(self.hashes) + len(self.raw)
+
+
+class TimeOrder(BaseModel):
+    """Evidence on whether training ends before the holdout begins. ISO dates."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train_last: str
+    holdout_first: str
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the last event of training lies before the first event of the holdout."""
+        return self.train_last < self.holdout_first
+
+
+def plan(
+    rule: SplitRule,
+    expected: Sequence[str],
+    available: dict[str, ManifestEntry],
+    refused: AbstractSet[str],
+) -> Plan:
+    """Divide the newest of the ``expected`` partitions (in time order) by ``rule``.
+
+    Only the window that the rule reaches back to has to be complete; with ``train=None`` that is every
+    expected partition. With ``rule.refused == "list"`` refused partitions are passed over, so that the
+    parts keep their sizes where older partitions exist; the gap counts every partition.
+
+    Raises:
+        MissingReference: a partition in the window is neither available nor refused. The training set
+            is never made smaller instead.
+        Refused: a partition in the window was refused and the rule does not allow to leave it out.
+        PlatformError: too few partitions, or partitions that are not in time order.
+    """
+    passing = rule.refused == "list"
+    order = list(dict.fromkeys(expected))
+    position = len(order)
+    left_out: list[str] = []
+
+    def take(count: int | None) -> list[str]:
+        nonlocal position
+        taken: list[str] = []
+        while position > 0 and (count is None or len(taken) < count):
+            position -= 1
+            if passing and order[position] in refused:
+                left_out.append(order[position])
+            else:
+                taken.append(order[position])
+        return taken[::-1]
+
+    holdout = take(rule.holdout)
+    position = max(0, position - rule.gap)
+    train = take(rule.train)
+
+    window = [*train, *holdout]
+    if stopped := [name for name in window if name in refused]:
+        raise Refused(
+            f"split: {_names(stopped)} refused by the gates; publish a corrected batch, "
+            "or set `refused: list` to train without it"
+        )
+    if missing := [name for name in window if name not in available]:
+        raise MissingReference(
+            f"split: {_names(missing)} not materialized; materialize the features of every expected "
+            "partition (or narrow the window with `train`) and run the split again"
+        )
+    if len(holdout) < rule.holdout or not train:
+        raise PlatformError(
+            f"split: {len(order)} partitions ({len(left_out)} refused) are too few for holdout={rule.holdout}"
+            f", gap={rule.gap} and at least 1 for training; ingest more or make the holdout smaller"
+        )
+    entries = [available[name] for name in window]
+    _in_time_order(window, entries)
+    cut = len(train)
+    return Plan(tuple(entries[:cut]), tuple(entries[cut:]), tuple(n for n in order if n in set(left_out)))
+
+
+def check_disjoint(split: SplitRef) -> Disjointness:
+    """What training and holdout have in common: partition names, feature files, raw batches."""
+
+    def own(entry: ManifestEntry) -> set[str]:
+        return {sha for name, sha in entry.inputs.items() if name.rpartition("/")[2] == entry.partition}
+
+    def common(left: set[str], right: set[str]) -> tuple[str, ...]:
+        return tuple(sorted(left & right))
+
+    return Disjointness(
+        partitions=common({e.partition for e in split.train}, {e.partition for e in split.holdout}),
+        hashes=common({e.sha256 for e in split.train}, {e.sha256 for e in split.holdout}),
+        raw=common(set().union(*map(own, split.train)), set().union(*map(own, split.holdout))),
+    )
+
+
+def check_time_order(split: SplitRef) -> TimeOrder:
+    """The last event of training and the first of the holdout.
+
+    Raises PlatformError where a part is empty.
+    """
+    if not split.train or not split.holdout:
+        raise PlatformError(f"split of {split.model}: an empty part has no time; plan the split again")
+    return TimeOrder(
+        train_last=max(entry.last for entry in split.train),
+        holdout_first=min(entry.first for entry in split.holdout),
+    )
+
+
+def _names(partitions: Sequence[str]) -> str:
+    shown = ", ".join(partitions[:12]) + (f" and {len(partitions) - 12} more" if len(partitions) > 12 else "")
+    return f"{'partition' if len(partitions) == 1 else 'partitions'} {shown}"
+
+
+def _in_time_order(names: Sequence[str], entries: Sequence[ManifestEntry]) -> None:
+    for name, entry in zip(names, entries, strict=True):
+        if entry.partition != name:
+            raise PlatformError(f"split: the entry under {name} says partition {entry.partition}; materialize it again")
+    for before, after in pairwise(entries):
+        if before.first > after.first:
+            raise PlatformError(
+                f"split: partition {before.partition} begins at {before.first}, after {after.partition} at "
+                f"{after.first}; list the expected partitions in time order"
+            )

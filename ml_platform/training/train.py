@@ -1,0 +1,257 @@
+"""Training and prediction with XGBoost: from feature frames to the bytes of a model and back."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ml_platform.environment import Provenance
+from ml_platform.errors import PlatformError
+from ml_platform.files import canonical_json, sha256_bytes
+from ml_platform.refs import ModelRef, SplitRef
+from ml_platform.training.parameters import Task, TrainingParameters
+from ml_platform.training.tracking import KEY_TAG, MODEL_ARTIFACT, MODEL_REF, Tracking
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    import xgboost
+
+
+class Trained(NamedTuple):
+    """A trained model."""
+
+    #: The booster in UBJSON, with the feature names inside.
+    content: bytes
+    #: Rows it was trained on.
+    rows: int
+    #: Rows without a label, which were left out.
+    dropped: int
+
+
+def thread_count(threads: int) -> int:
+    """``threads``, or for 0 the cores that this process may use."""
+    if threads > 0:
+        return threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def matrix(frame: "pl.DataFrame", names: Sequence[str]) -> "np.ndarray":
+    """The features of a frame as a C-ordered float32 array (rows x names); a null becomes NaN.
+
+    Raises PlatformError for a missing column, a column that is not numeric, and an infinite value.
+    """
+    import numpy as np
+    import polars as pl
+
+    if missing := [name for name in names if name not in frame.columns]:
+        raise PlatformError(f"features {', '.join(missing)} are not in the frame; materialize the features again")
+    for name in names:
+        if not (frame.schema[name].is_numeric() or frame.schema[name] == pl.Boolean):
+            raise PlatformError(
+                f"feature {name} is {frame.schema[name]}, not numeric; encode it in the feature function"
+            )
+    values = frame.select(pl.col(names).cast(pl.Float32)).to_numpy(order="c")
+    if infinite := [names[int(i)] for i in np.flatnonzero(np.isinf(values).any(axis=0))]:
+        raise PlatformError(
+            f"features {', '.join(infinite)} hold infinite values; make them null in the feature function"
+        )
+    return values
+
+
+def labelled(frame: "pl.DataFrame", target: str, task: Task) -> "pl.DataFrame":
+    """The rows of ``frame`` that have a label (neither null nor NaN).
+
+    Raises PlatformError for a missing or non-numeric target, for values other than 0 and 1 in a
+    binary one and for infinite ones.
+    """
+    import polars as pl
+
+    if target not in frame.columns:
+        raise PlatformError(f"target {target} is not among the columns; name a label column of the feature set")
+    kind = frame.schema[target]
+    if not (kind.is_numeric() or kind == pl.Boolean):
+        raise PlatformError(f"target {target} is {kind}, not numeric; make it a number in the feature function")
+    known = frame.filter(pl.col(target).is_not_null())
+    if kind.is_float():
+        known = known.filter(~pl.col(target).is_nan())
+        if known[target].is_infinite().any():
+            raise PlatformError(f"target {target} holds infinite values; make them null in the feature function")
+    if task == "binary" and not known[target].cast(pl.Float64).is_in([0.0, 1.0]).all():
+        raise PlatformError(f"target {target} holds values other than 0 and 1; use task: regression or another target")
+    return known
+
+
+def train(
+    frames: "pl.DataFrame | Iterable[pl.DataFrame]",
+    names: Sequence[str],
+    target: str,
+    task: Task,
+    parameters: TrainingParameters,
+    threads: int = 0,
+) -> Trained:
+    """Train on the rows that have a label.
+
+    ``frames`` holds the features ``names`` and the ``target``; several frames are taken in order, and
+    only the float32 matrix of all of them is held at once. The bytes are the same for the same rows in the
+    same order, whatever the number of threads; they differ for another order of rows.
+
+    Raises PlatformError where there is nothing to learn from: no labelled row, or one class only.
+    """
+    import numpy as np
+    import polars as pl
+    import xgboost
+
+    features: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    total = 0
+    for frame in [frames] if isinstance(frames, pl.DataFrame) else frames:
+        total += frame.height
+        known = labelled(frame, target, task)
+        features.append(matrix(known, names))
+        labels.append(known[target].cast(pl.Float32).to_numpy())
+    y = np.concatenate(labels) if labels else np.empty(0, np.float32)
+    if not len(y):
+        raise PlatformError(f"training: no row has a value of {target}; check the labels of the training partitions")
+    if task == "binary" and y.min() == y.max():
+        raise PlatformError(f"training: every {target} is {int(y[0])}; a binary model needs both classes")
+    x = np.concatenate(features)
+    features.clear()
+    count = thread_count(threads)
+    data = xgboost.QuantileDMatrix(x, y, feature_names=list(names), max_bin=parameters.max_bin, nthread=count)
+    booster = xgboost.train({**parameters.to_xgboost(task), "nthread": count}, data, parameters.rounds)
+    return Trained(bytes(booster.save_raw("ubj")), len(y), total - len(y))
+
+
+def load_booster(source: bytes | Path, threads: int = 1) -> "xgboost.Booster":
+    """A booster from UBJSON bytes or a file.
+
+    Raises PlatformError where the bytes are no model.
+    """
+    import xgboost
+
+    if isinstance(source, Path) and not source.is_file():
+        raise PlatformError(f"model {source} does not exist; train or download it again")
+    booster = xgboost.Booster({"nthread": thread_count(threads)})
+    try:
+        booster.load_model(bytearray(source) if isinstance(source, bytes) else source)
+    except (xgboost.core.XGBoostError, ValueError) as error:
+        name = "bytes" if isinstance(source, bytes) else str(source)
+        raise PlatformError(f"model {name} is not an XGBoost model in UBJSON; train or download it again") from error
+    return booster
+
+
+def predict(booster: "xgboost.Booster", features: "np.ndarray") -> "np.ndarray":
+    """Predictions (float32, one per row): probabilities for a binary model, else values of the target.
+
+    ``features`` is rows x features in the booster's order. Raises PlatformError for another width.
+    """
+    import numpy as np
+
+    if features.ndim != 2 or features.shape[1] != booster.num_features():
+        raise PlatformError(
+            f"model expects {booster.num_features()} features, got an array of shape {features.shape}; "
+            "build the matrix with the feature names of its reference"
+        )
+    return np.asarray(booster.inplace_predict(features), dtype=np.float32)
+
+
+#: Seconds to wait for another process that trains the same model on the same content.
+TRAINING_LOCK_SECONDS = 3600.0
+
+
+def training_key(
+    split: SplitRef,
+    task: Task,
+    target: str,
+    names: Sequence[str],
+    parameters: TrainingParameters,
+    code_version: str,
+) -> str:
+    """Hash of everything that decides the bytes of a model, so that equal trainings are found again.
+
+    ``code_version`` identifies the code that trains and that computed the features.
+    """
+    return sha256_bytes(
+        canonical_json(
+            {
+                "manifest": split.sha256,
+                "task": task,
+                "target": target,
+                "features": list(names),
+                "parameters": parameters.flat(),
+                "code_version": code_version,
+            }
+        )
+    )
+
+
+def train_and_log(
+    tracking: Tracking,
+    split: SplitRef,
+    frames: "pl.DataFrame | Iterable[pl.DataFrame]",
+    names: Sequence[str],
+    target: str,
+    task: Task,
+    parameters: TrainingParameters,
+    *,
+    run_id: str,
+    training_key: str,
+    provenance: Provenance,
+    extra_tags: Mapping[str, str] | None = None,
+    threads: int = 0,
+) -> ModelRef:
+    """Train on the frames of ``split.train`` and keep the model in an MLflow run.
+
+    The MLflow experiment has the name of the model.
+
+    Where a finished run has the same ``training_key`` its model is verified and returned as it was
+    recorded, without training: then ``run_id`` of the result differs from the given one. Runs that a dead
+    process of this machine left behind are ended first. A second process with the same key waits and adopts.
+    ``frames`` may be a generator: it is not started when a model is adopted.
+
+    Raises PlatformError as :func:`train` and :class:`~ml_platform.training.tracking.Tracking` do.
+    """
+    experiment = split.model
+    with tracking.lock(f"train-{training_key}", TRAINING_LOCK_SECONDS):
+        tracking.end_dead_attempts(experiment)
+        if found := tracking.find_trained(experiment, training_key):
+            reference = tracking.model_ref(found.info.run_id)
+            tracking.model_path(reference)
+            return reference
+        tags = {
+            **(extra_tags or {}),
+            KEY_TAG: training_key,
+            "ml_platform.model": split.model,
+            "ml_platform.manifest_sha256": split.sha256,
+            "ml_platform.code_commit": provenance.code_commit + ("-dirty" if provenance.dirty else ""),
+            "ml_platform.lock_sha256": provenance.lock_sha256,
+            "ml_platform.python": provenance.python,
+        }
+        name = f"{split.model} {split.holdout[-1].partition}" if split.holdout else split.model
+        with tracking.attempt(experiment, run_name=name, tags=tags) as mlflow_run_id:
+            trained = train(frames, names, target, task, parameters, threads)
+            reference = ModelRef(
+                run_id=run_id,
+                provenance=provenance,
+                model=split.model,
+                mlflow_run_id=mlflow_run_id,
+                uri=tracking.log_artifact(mlflow_run_id, MODEL_ARTIFACT, trained.content),
+                sha256=sha256_bytes(trained.content),
+                manifest_sha256=split.sha256,
+                split=split,
+                task=task,
+                features=tuple(names),
+                target=target,
+                parameters=parameters.flat(),
+                seed=parameters.seed,
+            )
+            tracking.log_artifact(mlflow_run_id, "manifest.json", split.model_dump_json(indent=1))
+            tracking.log(
+                mlflow_run_id,
+                parameters={**parameters.flat(), "task": task, "target": target, "features": len(names)},
+                metrics={"train.rows": trained.rows, "train.rows_without_label": trained.dropped},
+                tags={"ml_platform.model_sha256": reference.sha256},
+            )
+            tracking.log_artifact(mlflow_run_id, MODEL_REF, reference.model_dump_json(indent=1))
+        return reference

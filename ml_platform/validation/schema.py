@@ -1,0 +1,165 @@
+"""pandera schemas: what they declare, and the evidence of validating a table against one."""
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from ml_platform.errors import PlatformError
+from ml_platform.validation.evidence import BrokenRule, ColumnInfo, SchemaEvidence, json_rows
+
+if TYPE_CHECKING:
+    import pandera.polars as pa
+    import polars as pl
+    from pandera.errors import SchemaError
+
+MASK = "***"
+#: Failures after which a check on the table as a whole has no meaning row by row.
+_TABLE_LEVEL = {
+    "COLUMN_NOT_IN_DATAFRAME": "column is missing",
+    "COLUMN_NOT_IN_SCHEMA": "column is not in the schema",
+    "COLUMN_NOT_ORDERED": "columns are out of order",
+    "INVALID_COLUMN_NAME": "no column has that name",
+    "WRONG_DATATYPE": "column has the wrong type",
+    "DATATYPE_COERCION": "column cannot be converted",
+    "CHECK_ERROR": "check crashed",
+}
+_OUTPUT = "check_output"
+
+
+def columns(schema: "type[pa.DataFrameModel]") -> list[ColumnInfo]:
+    """The columns of a schema in order, with what its ``pa.Field(metadata=…)`` says of them.
+
+    Metadata that is known: ``outcome`` and ``pii`` (booleans, false if absent) and ``description``.
+    """
+    found = []
+    for name, column in schema.to_schema().columns.items():
+        metadata = column.metadata or {}
+        unknown = set(metadata) - {"outcome", "pii", "description"}
+        if unknown:
+            raise PlatformError(
+                f"schema {schema.__name__}: column {name!r} has unknown metadata {sorted(unknown)}; "
+                "known are outcome, pii and description"
+            )
+        found.append(
+            ColumnInfo(
+                name=str(name),
+                dtype=str(column.dtype),
+                nullable=bool(column.nullable),
+                outcome=bool(metadata.get("outcome", False)),
+                pii=bool(metadata.get("pii", False)),
+                description=str(metadata.get("description") or column.description or ""),
+            )
+        )
+    return found
+
+
+def key(schema: "type[pa.DataFrameModel]") -> tuple[str, ...]:
+    """The natural key, from the schema's ``Config.metadata = {"key": [...]}``. Raises PlatformError without one."""
+    declared = _declared_key(schema)
+    lacking = [name for name in declared if name not in schema.to_schema().columns]
+    if not declared or lacking:
+        reason = f"its key names unknown columns {lacking}" if lacking else "it has no key"
+        raise PlatformError(f'schema {schema.__name__}: {reason}; set metadata = {{"key": [...]}} in its Config')
+    return declared
+
+
+def _declared_key(schema: "type[pa.DataFrameModel]") -> tuple[str, ...]:
+    (described,) = schema.get_metadata().values()
+    return tuple((described["dataframe"] or {}).get("key", ()))
+
+
+def mask(frame: "pl.DataFrame", schema: "type[pa.DataFrameModel]") -> "pl.DataFrame":
+    """``frame`` with the values of pii columns replaced by ``***``; null stays null."""
+    import polars as pl
+
+    private = [info.name for info in columns(schema) if info.pii and info.name in frame.columns]
+    return frame.with_columns(pl.when(pl.col(name).is_not_null()).then(pl.lit(MASK)).alias(name) for name in private)
+
+
+def validate(
+    schema: "type[pa.DataFrameModel]", frame: "pl.DataFrame", *, samples: int = 20, max_cases: int = 100
+) -> SchemaEvidence:
+    """Apply every rule of ``schema`` to ``frame`` and report each that is broken, with exact counts.
+
+    Rules are those of pandera plus ``finite`` on each float column: NaN and infinities pass ``ge`` in polars, so both
+    count as invalid here, nullable or not. ``max_cases`` caps what pandera collects per check (its report of a
+    million failures costs more than the check); counts do not depend on it. Sample rows hold the key and the broken
+    column, or the whole row for a rule across columns. Nothing is dropped or changed. Raises :class:`PlatformError`
+    for a lazy frame, on which pandera would silently skip the checks of the data.
+    """
+    import pandera.polars as pa
+    import polars as pl
+
+    if not isinstance(frame, pl.DataFrame):
+        raise PlatformError(f"validation needs a polars DataFrame, not {type(frame).__name__}; collect it first")
+    # A copy: pandera hands out one cached schema, and the cap is ours.
+    declared = copy.deepcopy(schema.to_schema())
+    columns_declared = declared.columns.values()
+    checks = [*(declared.checks or []), *(check for column in columns_declared for check in column.checks or [])]
+    for check in checks:
+        check.n_failure_cases = max_cases
+    identity = [name for name in _declared_key(schema) if name in frame.columns]
+
+    def sample(invalid: "pl.Series", column: str | None) -> tuple[dict[str, Any], ...]:
+        rows = frame.filter(invalid).head(samples)
+        if column is not None:
+            rows = rows.select(list(dict.fromkeys([*identity, column])))
+        return tuple(json_rows(mask(rows, schema)))
+
+    errors: list[SchemaError] = []
+    try:
+        declared.validate(frame, lazy=True)
+    except pa.errors.SchemaErrors as failure:
+        errors = failure.schema_errors
+    broken = [_broken(error, frame, sample) for error in errors]
+    floats = [name for name in declared.columns if frame.schema.get(name) in (pl.Float32, pl.Float64)]
+    counts = frame.select((~pl.col(floats).is_finite()).sum()).row(0) if floats else ()
+    for name, count in zip(floats, counts, strict=True):
+        if count:
+            broken.append(
+                BrokenRule(
+                    name="finite",
+                    kind="schema",
+                    column=name,
+                    count=count,
+                    rate=count / frame.height,
+                    fatal=False,
+                    message=f"{count} values are NaN or infinite",
+                    sample=sample(~frame[name].is_finite(), name),
+                )
+            )
+    presence_type_and_null = sum(2 + (not column.nullable) for column in columns_declared)
+    return SchemaEvidence(
+        schema=schema.__name__,
+        rows=frame.height,
+        rules=presence_type_and_null + len(checks) + len(floats),
+        broken=tuple(broken),
+    )
+
+
+def _broken(error: "SchemaError", frame: "pl.DataFrame", sample: Any) -> BrokenRule:
+    """One failure of pandera as evidence. Its own message is not used: it shows data, pii included."""
+    import polars as pl
+    from pandera.api.polars.components import Column
+
+    reason = error.reason_code.name if error.reason_code else "UNKNOWN"
+    check = error.check
+    name = check if isinstance(check, str) else (getattr(check, "name", None) or str(check))
+    column = error.schema.name if isinstance(error.schema, Column) else None
+    if reason in ("COLUMN_NOT_IN_DATAFRAME", "COLUMN_NOT_IN_SCHEMA", "INVALID_COLUMN_NAME"):
+        column = str(error.failure_cases)
+    kind = "schema" if column is not None or isinstance(check, str) else "rule"
+    output = error.check_output
+    if reason in _TABLE_LEVEL or not isinstance(output, pl.DataFrame) or output.height != frame.height:
+        message = _TABLE_LEVEL.get(reason, "does not hold for the table")
+        if reason in ("WRONG_DATATYPE", "CHECK_ERROR"):
+            message += f": {str(error.failure_cases)[:200]}"
+        return BrokenRule(
+            name=name, kind=kind, column=column, count=frame.height, rate=1.0, fatal=True, message=message
+        )
+    invalid = ~output.get_column(_OUTPUT).fill_null(True)
+    count = int(invalid.sum())
+    expected = getattr(check, "error", None) or name
+    return BrokenRule(
+        name=name, kind=kind, column=column, count=count, rate=count / frame.height, fatal=False,
+        message=f"{count} of {frame.height} rows break {str(expected)[:200]}", sample=sample(invalid, column),
+    )  # fmt: skip

@@ -1,0 +1,44 @@
+"""What every test shares: an environment of its own, so that none reads or writes the user's ``.local``."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ml_platform.settings import Settings, get_settings
+
+ROOT = Path(__file__).resolve().parent.parent
+_QUIET = {
+    "BENTOML_DO_NOT_TRACK": "true",
+    "DAGSTER_DISABLE_TELEMETRY": "yes",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before the first import of a library: home and ``local`` for fixtures that outlive one test."""
+    for name in [name for name in os.environ if name.startswith("ML_PLATFORM_")]:
+        del os.environ[name]
+    os.environ.update(_QUIET)
+    os.environ["DAGSTER_HOME"] = str(ROOT)
+    local = tempfile.TemporaryDirectory(prefix="ml-platform-tests-", ignore_cleanup_errors=True)
+    config.add_cleanup(local.cleanup)
+    os.environ["ML_PLATFORM_LOCAL"] = local.name
+
+
+@pytest.fixture(autouse=True)
+def _own_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("ML_PLATFORM_LOCAL", str(tmp_path / ".local"))
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """The settings of this test: the defaults, with a ``local`` folder of its own."""
+    return get_settings()

@@ -1,0 +1,351 @@
+"""What every adapter of VersionedStore must do.
+
+An adapter's test module subclasses :class:`StoreContract` and gives a fixture ``store``: an adapter on an
+empty repository with ``main`` protected.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ml_platform.datasets.store import (
+    MAIN,
+    AlreadyExists,
+    Change,
+    Conflict,
+    DirtyBranch,
+    InvalidName,
+    NoChanges,
+    NotFound,
+    Protected,
+    StoreError,
+    VersionedStore,
+)
+from ml_platform.files import sha256_bytes
+
+Tree = dict[str, str]
+
+#: Paths of the laws: none is a folder of another.
+PATHS = ["a", "b/c", "b/d", "e/f/g", "e/f/h"]
+TREES = st.dictionaries(st.sampled_from(PATHS), st.sampled_from(["1", "2", "3"]))
+#: Changes on one side: new content, or None for removal.
+EDITS = st.dictionaries(st.sampled_from(PATHS), st.sampled_from(["1", "2", "3", None]))
+LAWS = settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+)
+
+
+def content(store: VersionedStore, ref: str) -> Tree:
+    """Everything at a reference, read back."""
+    return {info.path: store.open(ref, info.path).read().decode() for info in store.list(ref)}
+
+
+def difference(old: Mapping[str, str], new: Mapping[str, str]) -> list[Change]:
+    """The model of a diff."""
+    return [
+        Change("added" if path not in old else "removed" if path not in new else "changed", path)
+        for path in sorted(old.keys() | new.keys())
+        if old.get(path) != new.get(path)
+    ]
+
+
+class StoreContract:
+    """Tests that hold for every adapter."""
+
+    folder: Path
+    counter = 0
+
+    @pytest.fixture(autouse=True)
+    def _scratch(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
+
+    def file(self, text: str) -> Path:
+        local = self.folder / "local"
+        local.write_text(text)
+        return local
+
+    def edited(self, store: VersionedStore, branch: str, edits: Mapping[str, str | None]) -> str:
+        """Commit edits that change something, or give the head where they change nothing."""
+        held = content(store, branch)
+        for path, text in edits.items():
+            if text is not None:
+                store.put(branch, path, self.file(text))
+            elif path in held:
+                store.delete(branch, path)
+        try:
+            return store.commit(branch, "edit")
+        except NoChanges:
+            return store.resolve(branch)
+
+    def branch(self, store: VersionedStore, name: str, edits: Mapping[str, str | None]) -> str:
+        store.create_branch(name)
+        return self.edited(store, name, edits)
+
+    def test_it_is_a_versioned_store(self, store: VersionedStore) -> None:
+        assert isinstance(store, VersionedStore)
+        assert store.branches() == [MAIN]
+        assert store.list(MAIN) == []
+
+    def test_from_staging_to_main(self, store: VersionedStore) -> None:
+        store.create_branch("work")
+        info = store.put("work", "x/a.parquet", self.file("one"), {"rows": "1", "odd": "12e3 ü\n#: '\"\x07"})
+        assert (info.sha256, info.size) == (sha256_bytes("one"), 3)
+        assert store.uncommitted("work") == [Change("added", "x/a.parquet")]
+        assert store.stat("work", "x/a.parquet") == info
+        with pytest.raises(NotFound, match=r"x/a\.parquet"):
+            store.stat(MAIN, "x/a.parquet")
+        before = store.resolve("work")
+        commit = store.commit("work", "Add one", {"run_id": "r1"})
+        assert store.uncommitted("work") == []
+        assert store.diff(MAIN, "work") == [Change("added", "x/a.parquet")]
+        assert store.diff("work", MAIN) == []
+        merge = store.merge("work", MAIN, "Publish", {"run_id": "r2", "n": "1"})
+        assert store.resolve(MAIN) == merge
+        assert store.stat(merge, "x/a.parquet") == info
+        assert content(store, MAIN) == {"x/a.parquet": "one"}
+        assert store.local_path(MAIN, "x/a.parquet").read_text() == "one"
+        log = list(store.log(MAIN))
+        assert [entry.id for entry in log[:2]] == [merge, commit]
+        assert log[0].parents == (before, commit)
+        assert (log[0].message, log[0].metadata) == ("Publish", {"run_id": "r2", "n": "1"})
+        assert log[1].metadata == {"run_id": "r1"}
+        assert list(store.log(MAIN, limit=1)) == log[:1]
+        assert store.resolve(f"{MAIN}~1") == before == store.resolve(f"{merge}~1")
+        assert commit in store.url(commit, "x/a.parquet")
+
+    def test_list_takes_a_prefix_of_the_path(self, store: VersionedStore) -> None:
+        self.branch(store, "work", {"a/b/1": "1", "a/b/2": "2", "a/bc": "3", "d": "4"})
+        assert [info.path for info in store.list("work", "a/b")] == ["a/b/1", "a/b/2", "a/bc"]
+        assert [info.path for info in store.list("work", "a/b/")] == ["a/b/1", "a/b/2"]
+        assert [info.path for info in store.list("work", "a/b/2")] == ["a/b/2"]
+        assert store.list("work", "nothing/") == []
+
+    def test_commit_is_idempotent_by_run_id(self, store: VersionedStore) -> None:
+        store.create_branch("work")
+        with pytest.raises(NoChanges):
+            store.commit("work", "empty", {"run_id": "r1"})
+        store.put("work", "a", self.file("1"))
+        commit = store.commit("work", "m", {"run_id": "r1"})
+        assert store.commit("work", "m", {"run_id": "r1"}) == commit
+        store.put("work", "a", self.file("1"))
+        assert store.commit("work", "same content again", {"run_id": "r1"}) == commit
+        for metadata in ({"run_id": "r2"}, {}, None):
+            with pytest.raises(NoChanges):
+                store.commit("work", "m", metadata)
+        store.put("work", "a", self.file("2"))
+        assert store.commit("work", "m", {"run_id": "r1"}) != commit
+
+    def test_merge_of_what_is_held_changes_nothing(self, store: VersionedStore) -> None:
+        self.branch(store, "work", {"a": "1"})
+        self.branch(store, "twin", {"a": "1"})
+        merge = store.merge("work", MAIN, "m")
+        for source in ("work", "twin", MAIN):
+            with pytest.raises(NoChanges):
+                store.merge(source, MAIN, "again")
+        assert store.resolve(MAIN) == merge
+
+    def test_both_sides_changed_one_path(self, store: VersionedStore) -> None:
+        self.branch(store, "left", {"a": "1", "same": "s", "l": "l"})
+        self.branch(store, "right", {"a": "2", "same": "s", "r": "r"})
+        head = store.merge("left", MAIN, "m")
+        with pytest.raises(Conflict, match="a") as error:
+            store.merge("right", MAIN, "m")
+        assert error.value.paths == ["a"]
+        assert store.resolve(MAIN) == head
+
+    def test_removal_against_change_is_a_conflict(self, store: VersionedStore) -> None:
+        self.branch(store, "base", {"a": "1"})
+        store.merge("base", MAIN, "m")
+        self.branch(store, "removes", {"a": None})
+        self.branch(store, "changes", {"a": "2"})
+        store.merge("removes", MAIN, "m")
+        with pytest.raises(Conflict):
+            store.merge("changes", MAIN, "m")
+
+    def test_main_takes_merges_only(self, store: VersionedStore) -> None:
+        for action in (
+            lambda: store.put(MAIN, "a", self.file("1")),
+            lambda: store.delete(MAIN, "a"),
+            lambda: store.commit(MAIN, "m"),
+            lambda: store.delete_branch(MAIN),
+        ):
+            with pytest.raises(Protected, match=MAIN):
+                action()
+        assert store.list(MAIN) == []
+
+    def test_staged_changes_stop_merge_and_revert(self, store: VersionedStore) -> None:
+        self.branch(store, "work", {"a": "1"})
+        commit = self.branch(store, "dest", {"b": "1"})
+        store.put("dest", "c", self.file("x"))
+        with pytest.raises(DirtyBranch, match="dest"):
+            store.merge("work", "dest", "m")
+        with pytest.raises(DirtyBranch, match="dest"):
+            store.revert("dest", commit)
+        store.reset("dest")
+        assert store.uncommitted("dest") == []
+        store.merge("work", "dest", "m")
+        assert content(store, "dest") == {"a": "1", "b": "1"}
+
+    def test_staging_of_the_source_is_not_merged(self, store: VersionedStore) -> None:
+        self.branch(store, "work", {"a": "1"})
+        store.put("work", "b", self.file("2"))
+        store.merge("work", MAIN, "m")
+        assert content(store, MAIN) == {"a": "1"}
+        assert store.uncommitted("work") == [Change("added", "b")]
+
+    def test_revert_of_a_merge_needs_its_parent(self, store: VersionedStore) -> None:
+        self.branch(store, "work", {"a": "1"})
+        merge = store.merge("work", MAIN, "m")
+        for number in (0, 3, -1):
+            with pytest.raises(StoreError, match="parent"):
+                store.revert(MAIN, merge, parent_number=number)
+        store.revert(MAIN, merge, parent_number=1, metadata={"run_id": "r9"})
+        assert store.list(MAIN) == []
+        assert content(store, merge) == {"a": "1"}
+        assert next(iter(store.log(MAIN))).metadata == {"run_id": "r9"}
+        with pytest.raises(NoChanges):
+            store.revert(MAIN, merge, parent_number=1)
+
+    def test_revert_keeps_later_work_and_refuses_what_it_would_undo(self, store: VersionedStore) -> None:
+        first = self.branch(store, "work", {"a": "1", "b": "1"})
+        self.edited(store, "work", {"c": "1"})
+        store.revert("work", first)
+        assert content(store, "work") == {"c": "1"}
+        second = self.edited(store, "work", {"d": "1"})
+        self.edited(store, "work", {"d": "2"})
+        with pytest.raises(Conflict) as error:
+            store.revert("work", second)
+        assert error.value.paths == ["d"]
+
+    def test_branches(self, store: VersionedStore) -> None:
+        commit = self.branch(store, "stage-1", {"a": "1"})
+        with pytest.raises(AlreadyExists, match="stage-1"):
+            store.create_branch("stage-1")
+        assert store.create_branch("stage-1", exist_ok=True) == commit
+        assert store.create_branch("stage-2", "stage-1") == commit
+        assert store.branches("stage-") == ["stage-1", "stage-2"]
+        store.put("stage-2", "b", self.file("2"))
+        store.delete_branch("stage-2")
+        store.delete_branch("stage-2")
+        with pytest.raises(NotFound, match="stage-2"):
+            store.uncommitted("stage-2")
+        store.create_branch("stage-2")
+        assert store.uncommitted("stage-2") == []
+        assert store.list("stage-2") == []
+
+    def test_tags_never_move(self, store: VersionedStore) -> None:
+        first = self.branch(store, "work", {"a": "1"})
+        store.tag("v1", "work")
+        store.tag("v1", first, exist_ok=True)
+        with pytest.raises(AlreadyExists):
+            store.tag("v1", first)
+        self.edited(store, "work", {"a": "2"})
+        with pytest.raises(AlreadyExists, match="v1"):
+            store.tag("v1", "work", exist_ok=True)
+        assert store.tags() == {"v1": first} == store.tags("v")
+        assert store.tags("w") == {}
+        assert content(store, "v1") == {"a": "1"}
+
+    @pytest.mark.parametrize("name", ["", "a/b", "-a", "a b", "a.b", "a\n", "..", "x" * 300, "0" * 40])
+    def test_names_that_no_branch_may_have(self, store: VersionedStore, name: str) -> None:
+        with pytest.raises(InvalidName):
+            store.create_branch(name)
+        with pytest.raises(InvalidName):
+            store.tag(name, MAIN)
+
+    @pytest.mark.parametrize(
+        "path",
+        ["", "/a", "a/", "a//b", "../a", "a/./b", ".git/x", "a\\b", "a\x00b", "a\nb", "\ud800", "x" * 300],
+    )
+    def test_paths_that_no_object_may_have(self, store: VersionedStore, path: str) -> None:
+        store.create_branch("work")
+        with pytest.raises(InvalidName):
+            store.put("work", path, self.file("1"))
+        assert store.uncommitted("work") == []
+
+    @pytest.mark.parametrize("path", ["a b", "ä/ü", "x=1/y=2", "a:b", "#", "2013-01|b", "'\"", "12e3", "a.dvcx"])
+    def test_unusual_paths_come_back(self, store: VersionedStore, path: str) -> None:
+        self.branch(store, "work", {path: "1"})
+        store.merge("work", MAIN, "m")
+        assert content(store, MAIN) == {path: "1"}
+
+    @pytest.mark.parametrize("ref", ["nothing", "main~1", "main~99", "0" * 40, "deadbeef", "a b", "refs/heads/main"])
+    def test_references_that_do_not_exist(self, store: VersionedStore, ref: str) -> None:
+        with pytest.raises(NotFound):
+            store.resolve(ref)
+        with pytest.raises(NotFound):
+            store.list(ref)
+
+    def test_what_is_missing_is_named(self, store: VersionedStore) -> None:
+        for action in (
+            lambda: store.put("gone", "a", self.file("1")),
+            lambda: store.commit("gone", "m"),
+            lambda: store.merge("gone", MAIN, "m"),
+            lambda: store.reset("gone"),
+            lambda: store.create_branch("new", "gone"),
+            lambda: store.tag("v", "gone"),
+            lambda: store.diff(MAIN, "gone"),
+        ):
+            with pytest.raises(NotFound, match="gone"):
+                action()
+        store.create_branch("work")
+        with pytest.raises(NotFound, match="absent"):
+            store.delete("work", "absent")
+        with pytest.raises(NotFound, match="absent"):
+            store.open("work", "absent")
+
+    def test_metadata_alone_is_a_change(self, store: VersionedStore) -> None:
+        self.branch(store, "work", {"a": "1"})
+        store.put("work", "a", self.file("1"), {"rows": "5"})
+        assert store.uncommitted("work") == [Change("changed", "a")]
+        store.commit("work", "m")
+        assert store.stat("work", "a").metadata == {"rows": "5"}
+
+    @LAWS
+    @given(base=TREES, left=EDITS, right=EDITS)
+    def test_merge_laws(self, store: VersionedStore, base: Tree, left: dict, right: dict) -> None:
+        """Three-way merge by path: disjoint or equal changes join in either order, others conflict."""
+        StoreContract.counter += 1
+        root, one, two, other = (f"{kind}{StoreContract.counter}" for kind in ("root", "one", "two", "other"))
+        store.create_branch(root)
+        self.edited(store, root, base)
+        for branch, edits in ((one, left), (two, right)):
+            store.create_branch(branch, root)
+            self.edited(store, branch, edits)
+        store.create_branch(other, two)
+        sides = content(store, one), content(store, two)
+        assert sides[0] == {k: v for k, v in {**base, **left}.items() if v is not None}
+        assert store.diff(root, one) == difference(base, sides[0])
+        changed = [{change.path for change in difference(base, side)} for side in sides]
+        clashes = sorted(p for p in changed[0] & changed[1] if sides[0].get(p) != sides[1].get(p))
+        head = store.resolve(one)
+        if clashes:
+            with pytest.raises(Conflict) as error:
+                store.merge(two, one, "m")
+            assert error.value.paths == clashes
+            assert store.resolve(one) == head
+            return
+        joined = {
+            path: text
+            for path in PATHS
+            if (text := (sides[1] if path in changed[1] else sides[0]).get(path)) is not None
+        }
+        if joined == sides[0]:
+            with pytest.raises(NoChanges):
+                store.merge(two, one, "m")
+        else:
+            merge = store.merge(two, one, "m")
+            assert content(store, one) == joined
+            store.revert(one, merge, parent_number=1)
+            assert content(store, one) == sides[0]
+            assert content(store, merge) == joined
+        try:
+            store.merge(head, other, "m")
+        except NoChanges:
+            assert joined == sides[1]
+        assert content(store, other) == joined

@@ -1,0 +1,152 @@
+"""The evidence of the feature gates: silent on honest features, loud on each kind of leak."""
+
+from datetime import date
+from math import isnan
+
+import polars as pl
+import pytest
+
+from ml_platform.defs.flights.features import FlightFeatures, flights
+from ml_platform.errors import PlatformError
+from ml_platform.features import checks
+from ml_platform.features.build import build
+from ml_platform.features.contract import FeatureFunction, feature_names
+from ml_platform.features.history import History, daily
+
+OUTCOMES = ["dep_time", "dep_delay", "arr_time", "arr_delay", "air_time"]
+
+
+class OwnDelay(FlightFeatures):
+    """Reads the departure delay of the very flight."""
+
+    def rows(self, raw: pl.DataFrame) -> pl.DataFrame:
+        return super().rows(raw).with_columns(weekday=raw["dep_delay"])
+
+
+class Cancelled(FlightFeatures):
+    """Reads only whether the flight departed."""
+
+    def rows(self, raw: pl.DataFrame) -> pl.DataFrame:
+        return super().rows(raw).with_columns(weekday=raw["dep_time"].is_null())
+
+
+class WholeBatch(FlightFeatures):
+    """Averages over the batch, later days included."""
+
+    def rows(self, raw: pl.DataFrame) -> pl.DataFrame:
+        late = raw.select((pl.col("arr_delay") > 15).mean().over("carrier")).to_series()
+        return super().rows(raw).with_columns(weekday=late)
+
+
+@pytest.fixture(scope="module")
+def before(january: pl.DataFrame) -> list[pl.DataFrame]:
+    return [daily(flights, january)]
+
+
+def test_honest_features_do_not_travel_in_time(february: pl.DataFrame, before: list[pl.DataFrame]) -> None:
+    evidence = checks.time_travel(flights, february, before, 1, OUTCOMES)
+    assert not evidence.leaks, evidence.sample
+    assert evidence.cut == date(2013, 2, 15)
+    assert evidence.corrupted == february.filter(pl.col("day") >= 15).height
+    assert evidence.compared == february.filter(pl.col("day") <= 15).height
+
+
+@pytest.mark.parametrize("function", [OwnDelay(), Cancelled(), WholeBatch()], ids=lambda f: type(f).__name__)
+def test_a_leak_is_named(function: FeatureFunction, february: pl.DataFrame, before: list[pl.DataFrame]) -> None:
+    evidence = checks.time_travel(function, february, before, 1, OUTCOMES)
+    assert set(evidence.changed) == {"weekday"}
+    assert {"date", "carrier", "before", "after"} <= set(evidence.sample["weekday"][0])
+
+
+def test_a_history_without_its_lag_is_caught(
+    february: pl.DataFrame, before: list[pl.DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = History.matrix
+
+    def no_lag(self: History, rows: pl.DataFrame, days: pl.Series):
+        return honest(self, rows, days.dt.offset_by(f"{self.lag_days}d"))
+
+    monkeypatch.setattr(History, "matrix", no_lag)
+    evidence = checks.time_travel(flights, february, before, 1, OUTCOMES)
+    assert set(evidence.changed) == {history.name for history in flights.histories}
+
+
+def test_corruption_changes_every_value_of_every_type() -> None:
+    raw = pl.DataFrame(
+        {
+            "whole": [1, None, 3], "real": [0.5, None, float("nan")], "text": ["a", None, "c"],
+            "flag": [True, None, False], "day": [date(2013, 1, 1), None, date(2013, 1, 3)], "kept": [1, 2, 3],
+        }
+    )  # fmt: skip
+    raw = raw.with_columns(small=pl.Series([100, None, -5], dtype=pl.Int8))
+    columns = ["small", "whole", "real", "text", "flag", "day"]
+    for seed in range(20):
+        lied = checks.corrupt(raw, columns, pl.Series([True, True, True]), seed)
+        assert lied.schema == raw.schema
+        assert lied["kept"].equals(raw["kept"])
+        for name in columns:
+            pairs = list(zip(raw[name], lied[name], strict=True))
+            assert not [old for old, new in pairs if old is new or old == new], (seed, name, pairs)
+            assert not any(isinstance(new, float) and isnan(new) for _, new in pairs)
+        untouched = checks.corrupt(raw, columns, pl.Series([False, False, False]), seed)
+        assert untouched.equals(raw)
+
+
+def test_a_leak_check_without_subject_is_an_error(february: pl.DataFrame, before: list[pl.DataFrame]) -> None:
+    with pytest.raises(PlatformError, match="marks no column as outcome"):
+        checks.time_travel(flights, february, before, 1, [])
+    with pytest.raises(PlatformError, match="days before and after"):
+        checks.time_travel(flights, february, before, 1, OUTCOMES, cut=date(2014, 1, 1))
+
+
+def test_parity_holds_and_its_breach_is_named(january: pl.DataFrame) -> None:
+    history = History.from_tables(flights, [daily(flights, january)], 1)
+    names = feature_names(flights)
+    built = build(flights, january, history)
+    evidence = checks.parity(flights, january, history, names, built, sample=60)
+    assert (evidence.equal, evidence.rows, evidence.largest) == (True, 60, 0.0)
+
+    # One unit in the last place is a difference.
+    nudged = built.with_columns((pl.col("distance") * (1 + 2**-23)).cast(pl.Float32))
+    evidence = checks.parity(flights, january, history, names, nudged, sample=60)
+    assert set(evidence.different) == {"distance"}
+    assert 0 < evidence.largest < 0.001
+
+    staler = History.from_tables(flights, [daily(flights, january.filter(pl.col("day") < 20))], 1)
+    evidence = checks.parity(flights, january, staler, names, built, sample=60)
+    assert "late_rate_carrier_recent" in evidence.different
+
+
+def test_parity_of_a_function_that_needs_outcomes_is_an_error_of_serving(january: pl.DataFrame) -> None:
+    history = History.from_tables(flights, [daily(flights, january)], 1)
+    built = build(OwnDelay(), january, history)
+    evidence = checks.parity(OwnDelay(), january, history, feature_names(flights), built, sample=5)
+    assert not evidence.equal
+    assert "dep_delay" in evidence.error
+
+
+def test_parity_of_other_rows_is_refused(january: pl.DataFrame) -> None:
+    history = History.from_tables(flights, [daily(flights, january)], 1)
+    built = build(flights, january, history).reverse()
+    with pytest.raises(PlatformError, match="order of the raw rows"):
+        checks.parity(flights, january, history, feature_names(flights), built)
+
+
+def test_ranges_tell_null_nan_infinite_and_constant_apart() -> None:
+    frame = pl.DataFrame(
+        {"a": [1.0, None, float("nan"), float("inf")], "b": [2.0] * 4, "c": [None, None, None, None]},
+        schema={"a": pl.Float32, "b": pl.Float32, "c": pl.Float32},
+    )
+    a, b, c = checks.range_evidence(frame, ["a", "b", "c"]).values()
+    assert (a.missing, a.nan, a.infinite, a.min, a.max, a.constant) == (0.5, 1, 1, 1.0, 1.0, False)
+    assert (b.missing, b.infinite, b.min, b.max, b.constant) == (0.0, 0, 2.0, 2.0, True)
+    assert (c.missing, c.min, c.max, c.constant) == (1.0, None, None, True)
+    with pytest.raises(PlatformError, match="without rows"):
+        checks.range_evidence(frame.clear(), ["a"])
+
+
+def test_real_features_are_finite_and_vary(february: pl.DataFrame, before: list[pl.DataFrame]) -> None:
+    history = History.from_tables(flights, [*before, daily(flights, february)], 1)
+    evidence = checks.range_evidence(build(flights, february, history), feature_names(flights))
+    assert {name for name, found in evidence.items() if found.infinite or found.nan or found.constant} == set()
+    assert all(evidence[history.name].missing == 0 for history in flights.histories)

@@ -1,0 +1,127 @@
+"""The one gate mechanism."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from ml_platform.errors import PlatformError
+from ml_platform.gates import catalogue
+from ml_platform.gates.gate import KINDS, Gate, Kind, Measurement, judge
+
+SUBJECT = "a" * 64
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """A kind of gate whose measurement the test decides."""
+
+    def make(function, **options):
+        monkeypatch.setitem(KINDS, "probe", Kind("probe", "batch", "A probe", function, **options))
+
+    return make
+
+
+def one(gate: Gate):
+    (verdict,) = judge([gate], None, subject=SUBJECT, subject_name="flights/batch/2013-01-01")
+    return verdict
+
+
+def test_every_kind_says_its_stage_and_how_it_is_limited():
+    assert catalogue.KINDS
+    for kind in KINDS.values():
+        assert kind.description
+        assert kind.needs or kind.limit is not None or kind.requires, f"{kind.name} could be declared without a limit"
+
+
+@pytest.mark.parametrize(
+    ("declared", "reason"),
+    [
+        ({"gate": "nothing"}, "unknown gate 'nothing'"),
+        ({"gate": "volume"}, "gate 'volume' has no threshold: give min and max"),
+        ({"gate": "volume", "min": 0.5}, "give max"),
+        ({"gate": "performance", "metric": "auc"}, "has no threshold: give min or max"),
+        ({"gate": "performance", "min": 0.7}, "needs metric"),
+        ({"gate": "schema", "max": 3}, "has a fixed limit"),
+        ({"gate": "missing", "max": 0.1}, "needs columns"),
+        ({"gate": "rules", "max": 0, "colour": "red"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_a_gate_without_what_it_needs_is_an_error_when_it_is_declared(declared, reason):
+    with pytest.raises(ValidationError) as error:
+        Gate.model_validate(declared)
+    assert reason in str(error.value)
+
+
+@given(
+    observed=st.floats(allow_nan=False),
+    low=st.floats(allow_nan=False, allow_infinity=False),
+    high=st.floats(allow_nan=False, allow_infinity=False),
+)
+def test_a_value_is_accepted_exactly_inside_the_threshold(observed, low, high):
+    gate = Gate(gate="performance", metric="auc", min=low, max=high)
+    assert gate.accepts(observed) == (low <= observed <= high)
+
+
+def test_nan_is_never_accepted():
+    assert not Gate(gate="performance", metric="auc", min=-math.inf, max=math.inf).accepts(math.nan)
+
+
+def test_nan_fails_and_is_stored_as_nothing(measured):
+    measured(lambda *_: Measurement(math.nan), needs=("max",))
+    verdict = one(Gate(gate="probe", max=1))
+    assert (verdict.status, verdict.observed) == ("failed", None)
+    verdict.model_dump_json()
+
+
+@pytest.mark.parametrize("error", [ValueError("boom"), KeyError("x"), PlatformError("the store is gone")])
+def test_a_gate_that_raises_is_errored_and_holds_back(measured, error):
+    def broken(*_):
+        raise error
+
+    measured(broken, needs=("max",))
+    verdict = one(Gate(gate="probe", max=1))
+    assert verdict.status == "errored"
+    assert verdict.holds_back
+    assert str(error) in verdict.reason
+
+
+def test_a_gate_without_a_measurement_is_errored(measured):
+    measured(lambda *_: None, needs=("max",))
+    assert one(Gate(gate="probe", max=1)).status == "errored"
+
+
+def test_one_broken_gate_does_not_hide_the_others(measured):
+    def broken(*_):
+        raise RuntimeError("boom")
+
+    measured(broken, needs=("max",))
+    KINDS["fine"] = Kind("fine", "batch", "Fine", lambda *_: Measurement(0.0), needs=("max",))
+    try:
+        verdicts = judge([Gate(gate="probe", max=1), Gate(gate="fine", max=1)], None, subject=SUBJECT, subject_name="x")
+    finally:
+        del KINDS["fine"]
+    assert [verdict.status for verdict in verdicts] == ["errored", "passed"]
+
+
+def test_too_little_support_is_no_pass(measured):
+    measured(lambda *_: Measurement(0.0, support=9), needs=("max",))
+    assert one(Gate(gate="probe", max=1, min_support=9)).status == "passed"
+    verdict = one(Gate(gate="probe", max=1, min_support=10))
+    assert verdict.status == "not_enough_support"
+    assert verdict.holds_back
+
+
+def test_a_warning_holds_nothing_back(measured):
+    measured(lambda *_: Measurement(2.0), needs=("max",))
+    verdict = one(Gate(gate="probe", max=1, severity="warn"))
+    assert verdict.status == "failed"
+    assert not verdict.holds_back
+
+
+def test_a_changed_threshold_is_another_declaration():
+    first, second = Gate(gate="rules", max=0), Gate(gate="rules", max=0.1)
+    assert first.declaration != second.declaration
+    assert first.declaration == Gate(gate="rules", max=0).declaration

@@ -1,0 +1,91 @@
+"""The guard, spoken to in ASGI messages."""
+
+import asyncio
+import hashlib
+from typing import Any
+
+import pytest
+
+from ml_platform.serving.guard import Guard
+
+KEY = b"right"
+SHA256 = hashlib.sha256(KEY).hexdigest()
+
+
+async def _echo(scope: dict, receive: Any, send: Any) -> None:
+    body = (await receive())["body"] if scope["method"] == "POST" else b""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def call(
+    guard: Guard,
+    chunks: list[bytes],
+    headers: dict | None = None,
+    path: str = "/predict",
+    method: str = "POST",
+) -> tuple[int, bytes, dict]:
+    sent: list[dict] = []
+    waiting = [{"type": "http.request", "body": c, "more_body": i < len(chunks) - 1} for i, c in enumerate(chunks)]
+
+    async def receive() -> dict:
+        return waiting.pop(0)
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    given = {"content-type": "application/json", "x-api-key": "right", **(headers or {})}
+    scope = {
+        "type": "http",
+        "path": path,
+        "method": method,
+        "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+    }
+    asyncio.run(guard(scope, receive, send))
+    return sent[0]["status"], sent[1]["body"], dict(sent[0]["headers"])
+
+
+def test_a_good_request_passes_whole_and_marked() -> None:
+    status, body, headers = call(Guard(_echo, [SHA256], headers={"X-Model": "m"}), [b'{"a"', b":1}"])
+    assert (status, body, headers[b"x-model"]) == (200, b'{"a":1}', b"m")
+
+
+@pytest.mark.parametrize("key", ["wrong", "", "right ", SHA256])
+def test_another_key_is_refused(key: str) -> None:
+    assert call(Guard(_echo, [SHA256]), [b"{}"], {"x-api-key": key})[0] == 401
+    assert call(Guard(_echo, [SHA256]), [b""], {"x-api-key": key}, "/metrics", "GET")[0] == 401
+
+
+def test_any_of_several_keys_is_accepted_and_none_asked_when_none_is_set() -> None:
+    assert call(Guard(_echo, ["0" * 64, SHA256]), [b"{}"])[0] == 200
+    assert call(Guard(_echo), [b"{}"], {"x-api-key": ""})[0] == 200
+
+
+def test_health_needs_no_key() -> None:
+    assert call(Guard(_echo, [SHA256]), [b""], {"x-api-key": ""}, "/readyz", "GET")[0] == 200
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/vnd.bentoml+pickle", "multipart/form-data", ""])
+def test_other_content_types_are_refused(kind: str) -> None:
+    assert call(Guard(_echo), [b"{}"], {"content-type": kind})[0] == 415
+
+
+def test_a_charset_is_no_other_content_type() -> None:
+    assert call(Guard(_echo), [b"{}"], {"content-type": "Application/JSON; charset=utf-8"})[0] == 200
+
+
+def test_the_body_is_capped_announced_or_not() -> None:
+    guard = Guard(_echo, max_body=10)
+    assert call(guard, [b"x" * 10])[0] == 200
+    assert call(guard, [b"x" * 6, b"x" * 5])[0] == 413
+    # Refused by the announced length alone, before anything is read.
+    assert call(guard, [], {"content-length": "11"})[0] == 413
+    assert call(guard, [], {"content-length": "-1"})[0] == 413
+
+
+def test_the_rate_is_limited_per_key() -> None:
+    other = hashlib.sha256(b"other").hexdigest()
+    guard = Guard(_echo, [SHA256, other], rate=0.001, burst=2)
+    assert [call(guard, [b"{}"])[0] for _ in range(3)] == [200, 200, 429]
+    assert call(guard, [b"{}"], {"x-api-key": "other"})[0] == 200
+    assert call(guard, [b"{}"])[2][b"retry-after"] == b"1"

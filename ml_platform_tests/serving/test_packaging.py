@@ -1,0 +1,158 @@
+"""A package is complete, the same for the same inputs, and made once."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ml_platform.errors import PlatformError
+from ml_platform.serving import bundle, process
+from ml_platform.serving.client import Client, predict
+from ml_platform.serving.packaging import Packaged
+from ml_platform_tests.serving.conftest import Inputs
+
+
+def test_the_same_inputs_give_the_same_package_once(inputs: Inputs, packaged: Packaged, tmp_path: Path) -> None:
+    before = (packaged.path / "bento.yaml").stat().st_mtime_ns
+    again = inputs.package(packaged.path.parent)
+    assert (again.tag, again.sha256, again.path, again.adopted) == (
+        packaged.tag,
+        packaged.sha256,
+        packaged.path,
+        True,
+    )
+    assert (packaged.path / "bento.yaml").stat().st_mtime_ns == before
+    elsewhere = inputs.package(tmp_path)
+    assert (elsewhere.tag, elsewhere.sha256, elsewhere.adopted) == (packaged.tag, packaged.sha256, False)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", elsewhere.path.name]
+
+
+def test_what_matters_changes_the_identity(inputs: Inputs, packaged: Packaged, tmp_path: Path) -> None:
+    assert inputs.package(tmp_path, decision_threshold=0.4).sha256 != packaged.sha256
+    copy = tmp_path / "copy"
+    shutil.copytree(packaged.path / "src", copy)
+    assert bundle.content_sha256(copy) == packaged.sha256
+    (copy / "ml_platform" / "serving" / "guard.py").open("a").write("\n")
+    assert bundle.content_sha256(copy) != packaged.sha256
+
+
+def test_a_damaged_package_is_not_adopted(inputs: Inputs, packaged: Packaged, tmp_path: Path) -> None:
+    place = tmp_path / packaged.path.name
+    shutil.copytree(packaged.path, place)
+    (place / "src" / "model" / "history.parquet").write_bytes(b"")
+    again = inputs.package(tmp_path)
+    assert (again.path, again.adopted) == (place, False)
+    assert bundle.content_sha256(place / "src") == packaged.sha256
+    assert len(list(tmp_path.glob(".damaged-*"))) == 1
+
+
+def test_a_package_runs_elsewhere_without_the_project(
+    inputs: Inputs, packaged: Packaged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "elsewhere"
+    shutil.copytree(packaged.path, place)
+    raw = inputs.rows(20)
+    # A PYTHONPATH is withheld from services: with it, the code of the project could answer instead.
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    started = process.start(place, process.free_port(range(3350, 3399)), tmp_path / "home", {}, tmp_path / "log")
+    try:
+        process.wait_ready(started, 60)
+        with Client(started.url) as client:
+            assert client.info()["sha256"] == packaged.sha256
+        assert len(predict(started.url, raw)["predictions"]) == 20
+    finally:
+        process.stop(started.pid, started.start_time)
+    loaded = subprocess.run(
+        [sys.executable, "-c", PROBE],
+        cwd=place / "src",
+        env={
+            "PATH": os.environ["PATH"],
+            "PROMETHEUS_MULTIPROC_DIR": str(tmp_path),
+            "BENTOML_HOME": str(tmp_path / "h"),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    files, banned = json.loads(loaded.stdout.splitlines()[-1])
+    assert banned == []
+    assert files
+    assert all(Path(file).is_relative_to(place / "src") for file in files)
+
+
+PROBE = """
+import json, sys
+import ml_platform.serving.service as service
+service.Service.inner()
+own = [m.__file__ for n, m in sys.modules.items() if n.startswith("ml_platform") and getattr(m, "__file__", None)]
+banned = {"dagster", "mlflow", "pandera", "evidently", "shap", "sklearn", "pandas"} & set(sys.modules)
+print(json.dumps([own, sorted(banned)]))
+"""
+
+
+def test_only_what_serving_needs_is_packaged(packaged: Packaged) -> None:
+    code = {path.relative_to(packaged.path / "src").as_posix() for path in (packaged.path / "src").rglob("*.py")}
+    assert {"ml_platform/serving/service.py", "ml_platform_tests/serving/tiny.py"} <= code
+    for folder in ("datasets", "orchestration", "training", "registry", "loop", "validation"):
+        assert not any(name.startswith(f"ml_platform/{folder}/") for name in code)
+    requirements = (packaged.path / "env" / "python" / "requirements.txt").read_text()
+    assert "xgboost" in requirements
+    assert all("==" in line for line in requirements.splitlines() if line.strip())
+
+
+def test_another_model_file_is_refused(inputs: Inputs, tmp_path: Path) -> None:
+    with pytest.raises(PlatformError, match="sha256 differs"):
+        inputs.package(tmp_path, model_sha256="0" * 64)
+
+
+def test_an_example_must_fit_the_request(inputs: Inputs, tmp_path: Path) -> None:
+    with pytest.raises(PlatformError, match="the example row does not fit"):
+        inputs.package(tmp_path, example={"day": "2024-04-01"})
+
+
+def test_feature_code_that_imports_training_libraries_is_refused(
+    inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ml_platform.serving import packaging
+    from ml_platform_tests.serving.conftest import PROVENANCE
+
+    package = tmp_path / "heavy"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    shutil.copy(Path(__file__).with_name("tiny.py"), package / "light.py")
+    (package / "features.py").write_text(
+        "import pandera\n\nfrom heavy.light import Tiny\n\n\nclass Heavy(Tiny):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def build(function: str) -> Packaged:
+        return packaging.package(
+            "tiny",
+            1,
+            inputs.model_file,
+            inputs.model_sha256,
+            inputs.history_file,
+            function,
+            inputs.request,
+            task="binary",
+            provenance=PROVENANCE,
+            destination=tmp_path / "out",
+        )
+
+    with pytest.raises(PlatformError, match="would import pandera"):
+        build("heavy.features:Heavy")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
+    # The same package's light module brings no more than itself.
+    built = build("heavy.light:Tiny")
+    assert sorted(p.name for p in (built.path / "src" / "heavy").glob("*.py")) == ["__init__.py", "light.py"]
+
+
+def test_a_missing_feature_function_is_named(inputs: Inputs, tmp_path: Path) -> None:
+    from ml_platform.serving.packaging import load_function
+
+    with pytest.raises(PlatformError, match="'nowhere:f' cannot be imported"):
+        load_function("nowhere:f")

@@ -1,0 +1,94 @@
+"""Every row lands in the log or is counted as dropped; nothing waits."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ml_platform.serving.prediction_log import LEADING, PREDICTION, PredictionLog
+
+INPUTS = pl.DataFrame({"shop": ["north", "south"], "items": [1, 2]})
+PREDICTIONS = np.array([0.25, 0.75], dtype=np.float32)
+
+
+def read(folder: Path) -> pl.DataFrame:
+    return pl.concat([pl.read_parquet(path) for path in sorted(folder.glob("m/*.parquet"))])
+
+
+def test_rows_land_with_their_request(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, "m", 3)
+    assert log.add("a", INPUTS, PREDICTIONS)
+    assert log.add("b", INPUTS.head(1), PREDICTIONS[:1])
+    log.close()
+    found = read(tmp_path)
+    assert found.columns == [*LEADING, "shop", "items", PREDICTION]
+    assert found["request_id"].to_list() == ["a", "a", "b"]
+    assert found["request_row"].to_list() == [0, 1, 0]
+    assert found["model_version"].unique().to_list() == [3]
+    assert found[PREDICTION].to_list() == [0.25, 0.75, 0.25]
+    assert found["predicted_at"].dtype == pl.Datetime("us", "UTC")
+    assert log.dropped == 0
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_files_appear_without_closing(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, "m", 1, flush_seconds=0.05)
+    log.add("a", INPUTS, PREDICTIONS)
+    waited = threading.Event()
+    for _ in range(200):
+        if list(tmp_path.glob("m/*.parquet")):
+            break
+        waited.wait(0.05)
+    assert read(tmp_path).height == 2
+    log.close()
+
+
+@pytest.mark.parametrize("limits", [{"max_requests": 4}, {"max_rows": 8}])
+def test_overflow_is_dropped_and_counted(tmp_path: Path, limits: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    release, writing = threading.Event(), threading.Event()
+    write = PredictionLog._write
+
+    def slow(log: PredictionLog, entries: list) -> None:
+        writing.set()
+        assert release.wait(20)
+        write(log, entries)
+
+    monkeypatch.setattr(PredictionLog, "_write", slow)
+    told: list[int] = []
+    log = PredictionLog(tmp_path, "m", 1, flush_rows=1, on_drop=told.append, **limits)
+    kept = [log.add("first", INPUTS, PREDICTIONS)]
+    assert writing.wait(20)  # the disk is busy from here on
+    kept += [log.add(str(n), INPUTS, PREDICTIONS) for n in range(20)]
+    release.set()
+    log.close()
+    assert False in kept
+    assert log.dropped == sum(told) == 2 * kept.count(False)
+    assert read(tmp_path).height == 2 * kept.count(True)
+
+
+def test_a_full_disk_is_counted_and_outlived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, failed = PredictionLog._write, threading.Event()
+
+    def fails_once(log: PredictionLog, entries: list) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise OSError(28, "No space left on device")
+        write(log, entries)
+
+    monkeypatch.setattr(PredictionLog, "_write", fails_once)
+    log = PredictionLog(tmp_path, "m", 1, flush_rows=1)
+    log.add("lost", INPUTS, PREDICTIONS)
+    assert failed.wait(20)
+    log.add("kept", INPUTS, PREDICTIONS)
+    log.close()
+    assert read(tmp_path)["request_id"].unique().to_list() == ["kept"]
+    assert log.dropped == 2
+
+
+def test_a_closed_log_takes_nothing(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, "m", 1)
+    log.close()
+    assert not log.add("late", INPUTS, PREDICTIONS)
+    assert log.dropped == 2

@@ -1,0 +1,175 @@
+"""A request accepts exactly what training saw, and its refusals say where and why without repeating the input."""
+
+import json
+from datetime import date, datetime
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from ml_platform.errors import PlatformError
+from ml_platform.serving.schema import (
+    FLOAT32_MAX,
+    MAX_ROWS,
+    RequestField,
+    RequestSchema,
+    columns_model,
+    describe,
+    example_row,
+    request_schema,
+    row_model,
+    rows_model,
+    rows_to_frame,
+    to_frame,
+    to_rows,
+)
+from ml_platform_tests.serving.tiny import Column, Schema, Tiny
+
+REQUEST = request_schema(Tiny(), Schema)
+BODY = rows_model(REQUEST)
+GOOD = {"day": "2024-04-01", "shop": "north", "amount": 2.5, "items": 3, "member": True}
+
+
+def refusal(body: object) -> tuple[int, str]:
+    with pytest.raises(ValidationError) as caught:
+        BODY.model_validate_json(body if isinstance(body, str | bytes) else json.dumps(body))
+    return describe(caught.value)
+
+
+def test_fields_come_from_the_schema() -> None:
+    assert REQUEST.names == Tiny.inputs
+    assert {field.name: (field.type, field.dtype, field.nullable, field.pii) for field in REQUEST.fields} == {
+        "day": ("date", "Date", False, False),
+        "shop": ("str", "String", False, False),
+        "amount": ("float", "Float64", True, False),
+        "items": ("int", "Int16", False, False),
+        "member": ("bool", "Boolean", False, True),
+    }
+    assert REQUEST.fields[1].allowed == ("north", "south", "west")
+    assert RequestSchema.model_validate_json(REQUEST.model_dump_json()) == REQUEST
+
+
+def test_a_pandera_schema_gives_the_same_request() -> None:
+    import pandera.polars as pa
+
+    schema = pa.DataFrameSchema(
+        {
+            "day": pa.Column(pl.Date),
+            "shop": pa.Column(pl.String, pa.Check.isin(["north", "south", "west"])),
+            "amount": pa.Column(pl.Float64, nullable=True),
+            "items": pa.Column(pl.Int16, pa.Check.ge(0)),
+            "member": pa.Column(pl.Boolean, metadata={"pii": True}),
+        }
+    )
+    assert request_schema(Tiny(), schema) == REQUEST
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"day": None}, "'day' of the feature function is not in the schema"),
+        ({"amount": Column(pl.List(pl.Int64))}, "is List, which a request cannot carry"),
+        ({"day": Column(pl.Datetime("us", "UTC"))}, "without a time zone"),
+    ],
+)
+def test_a_schema_that_cannot_be_a_request_is_refused(columns: dict, message: str) -> None:
+    changed = {name: column for name, column in {**Schema.columns, **columns}.items() if column is not None}
+    with pytest.raises(PlatformError, match=message):
+        request_schema(Tiny(), changed)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"items": "3"}, "rows[0].items: Input should be a valid integer"),
+        ({"items": 3.0}, "rows[0].items: Input should be a valid integer"),
+        ({"items": 40000}, "rows[0].items: Input should be less than or equal to 32767"),
+        ({"items": True}, "rows[0].items: Input should be a valid integer"),
+        ({"items": None}, "rows[0].items: Input should be a valid integer"),
+        ({"amount": "2.5"}, "rows[0].amount: Input should be a valid number"),
+        ({"amount": 1e39}, "rows[0].amount: Input should be less than or equal to"),
+        ({"amount": float("nan")}, "rows[0].amount: Input should be a finite number"),
+        ({"amount": float("-inf")}, "rows[0].amount: Input should be"),
+        ({"member": 1}, "rows[0].member: Input should be a valid boolean"),
+        ({"day": "tomorrow"}, "rows[0].day: Input should be a valid date"),
+        ({"day": 1700000000}, "rows[0].day: Input should be a valid date"),
+        ({"shop": "secret-value"}, "rows[0].shop: Input should be 'north', 'south' or 'west'"),
+        ({"secret-value": 1}, "rows[0]: has a field that the request does not know"),
+    ],
+)
+def test_one_defect_is_named_and_not_repeated(change: dict, message: str) -> None:
+    status, text = refusal({"rows": [{**GOOD, **change}]})
+    assert status == 422
+    assert text.startswith(message)
+    assert "secret-value" not in text
+
+
+def test_the_envelope_is_checked() -> None:
+    assert refusal({"rows": [{k: v for k, v in GOOD.items() if k != "day"}]}) == (
+        422,
+        "rows[0].day: Field required",
+    )
+    assert refusal("{")[0] == 400
+    assert refusal("")[0] == 400
+    assert refusal({"rows": []})[0] == 422
+    assert refusal({"rows": [GOOD] * (MAX_ROWS + 1)})[0] == 422
+    assert refusal({"rows": [GOOD], "other": 1}) == (422, "body: has a field that the request does not know")
+    assert refusal([GOOD])[0] == 422
+    assert len(refusal({"rows": [{**GOOD, "shop": "x" * 10**6}]})[1]) < 700
+
+
+def test_null_where_the_schema_allows_it() -> None:
+    body = BODY.model_validate_json(json.dumps({"rows": [{**GOOD, "amount": None}]}))
+    assert body.rows[0].amount is None  # type: ignore[attr-defined]
+
+
+def test_columns_must_be_equally_long() -> None:
+    model = columns_model(REQUEST)
+    columns = {name: [value, value] for name, value in GOOD.items()}
+    body = model.model_validate_json(json.dumps({"columns": columns}))
+    frame = to_frame(REQUEST, {n: getattr(body.columns, n) for n in REQUEST.names})  # type: ignore[attr-defined]
+    assert frame.height == 2
+    body = model.model_validate_json(json.dumps({"columns": {**columns, "items": [1]}}))
+    with pytest.raises(PlatformError, match="not equally long"):
+        to_frame(REQUEST, {n: getattr(body.columns, n) for n in REQUEST.names})  # type: ignore[attr-defined]
+
+
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "day": st.dates(date(1, 1, 1), date(9999, 12, 31)),
+            "shop": st.sampled_from(["north", "south", "west"]),
+            "amount": st.none() | st.floats(-FLOAT32_MAX, FLOAT32_MAX),
+            "items": st.integers(-(2**15), 2**15 - 1),
+            "member": st.booleans(),
+        }
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(rows=ROWS)
+def test_a_frame_survives_the_way_over_json(rows: list[dict]) -> None:
+    frame = pl.DataFrame(rows, schema={field.name: getattr(pl, field.dtype) for field in REQUEST.fields})
+    text = json.dumps({"rows": to_rows(REQUEST, frame)}, allow_nan=False)
+    body = BODY.model_validate_json(text)
+    parsed = body.rows  # type: ignore[attr-defined]
+    by_columns = to_frame(REQUEST, {n: [getattr(row, n) for row in parsed] for n in REQUEST.names})
+    for back in (rows_to_frame(REQUEST, parsed), by_columns):
+        assert back.equals(frame)
+        assert back.schema == frame.schema
+
+
+def test_every_kind_of_field_has_an_example_that_fits() -> None:
+    kinds = {"Int8": "int", "UInt64": "int", "Float32": "float", "String": "str", "Boolean": "bool"}
+    kinds |= {"Date": "date", "Datetime": "datetime"}
+    fields = tuple(RequestField(name=d.lower(), type=k, dtype=d) for d, k in kinds.items())  # type: ignore[arg-type]
+    schema = RequestSchema(fields=fields, time="date", key=("date",))
+    row = row_model(schema).model_validate_json(json.dumps(example_row(schema, date(2024, 2, 29))))
+    frame = to_frame(schema, {name: [getattr(row, name)] for name in schema.names})
+    assert frame["date"].to_list() == [date(2024, 2, 29)]
+    assert frame["datetime"].to_list() == [datetime(2024, 2, 29)]
+    assert [str(dtype).partition("(")[0] for dtype in frame.dtypes] == list(kinds)

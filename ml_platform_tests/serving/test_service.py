@@ -1,0 +1,225 @@
+"""The packaged service as a real process, spoken to over HTTP."""
+
+import os
+import signal
+import socket
+import time
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ml_platform.errors import PlatformError
+from ml_platform.serving import checks, process
+from ml_platform.serving.client import Client, RequestRefused, ServiceDown, predict
+from ml_platform.serving.packaging import Packaged
+from ml_platform.serving.schema import to_rows
+from ml_platform.settings import Settings
+from ml_platform_tests.serving.conftest import UNTIL, Inputs, make_raw
+
+
+def test_predictions_are_those_of_training_bit_for_bit(service: checks.Running, inputs: Inputs) -> None:
+    # Every day of the history, and the first day after it.
+    raw = make_raw(2_300, date(2024, 1, 1), 92, seed=7)
+    found = checks.skew(service, raw, inputs.predict(raw))
+    assert found == checks.Skew(2_300, 0.0, 0)
+
+
+def test_skew_is_seen(service: checks.Running, inputs: Inputs) -> None:
+    raw = make_raw(50, date(2024, 3, 1), 20)
+    expected = inputs.predict(raw)
+    expected[7] = np.nextafter(expected[7], np.float32(1))
+    assert checks.skew(service, raw, expected).differing == 1
+
+
+def test_columns_answer_as_rows_do(service: checks.Running, inputs: Inputs) -> None:
+    rows = inputs.rows(5)
+    with Client(service.url, service.key) as client:
+        by_rows = client.predict(rows)
+        by_columns = client.predict_columns({name: [row[name] for row in rows] for name in rows[0]})
+        with pytest.raises(RequestRefused, match="answered 422: columns: the lists are not equally long"):
+            client.predict_columns({**{n: [row[n] for row in rows] for n in rows[0]}, "items": [1]})
+    assert by_rows == by_columns
+    assert by_rows["decisions"] == [score >= 0.3 for score in by_rows["predictions"]]
+    assert (by_rows["model"], by_rows["version"]) == ("tiny", 1)
+
+
+def test_servability(service: checks.Running, packaged: Packaged, inputs: Inputs) -> None:
+    found = checks.servability(service, packaged.path, inputs.rows(4))
+    assert (found.status, len(found.predictions), found.identity) == (200, 4, True)
+    refused = checks.servability(service, packaged.path, [{"day": "2024-04-01"}])
+    assert (refused.status, refused.predictions, refused.identity) == (422, [], False)
+
+
+def test_info_names_what_answers(service: checks.Running, packaged: Packaged, inputs: Inputs) -> None:
+    with Client(service.url, service.key) as client:
+        info = client.info()
+    assert (info["model"], info["version"], info["sha256"]) == ("tiny", 1, packaged.sha256)
+    assert info["model_sha256"] == inputs.model_sha256
+    assert info["history_until"] == UNTIL.isoformat()
+    headers = process.ready(service.url)
+    assert headers is not None
+    assert (headers["x-model-version"], headers["x-service-sha256"]) == ("1", packaged.sha256)
+
+
+def test_a_day_beyond_the_history_is_refused(service: checks.Running, inputs: Inputs) -> None:
+    good, late = inputs.rows(2)
+    late["day"] = (UNTIL + timedelta(days=2)).isoformat()
+    with pytest.raises(RequestRefused, match=f"ends on {UNTIL}") as caught:
+        predict(service.url, [good, late], service.key)
+    assert caught.value.status == 409
+
+
+def test_bad_inputs_are_refused(service: checks.Running, inputs: Inputs) -> None:
+    found = checks.bad_inputs(service, inputs.rows()[0])
+    assert [case for case in found if not case.refused] == []
+    assert len(found) >= 18
+    assert found[-1] == checks.BadInput("good row", frozenset({200}), 200)
+
+
+def test_keys_are_asked_for(service: checks.Running, inputs: Inputs) -> None:
+    for key in ("", "wrong"):
+        with pytest.raises(RequestRefused, match="answered 401: missing or wrong API key"):
+            predict(service.url, inputs.rows(), key)
+    with Client(service.url) as client, pytest.raises(RequestRefused, match="401"):
+        client.metrics()
+
+
+def test_metrics_count_rows_and_predictions(service: checks.Running, inputs: Inputs) -> None:
+    def rows(text: str) -> float:
+        line = next(line for line in text.splitlines() if line.startswith("ml_service_rows_total{"))
+        return float(line.split()[-1])
+
+    with Client(service.url, service.key) as client:
+        client.predict(inputs.rows(1))
+        before = client.metrics()
+        client.predict(inputs.rows(7))
+        after = client.metrics()
+    assert rows(after) - rows(before) == 7
+    for name in ("ml_service_prediction_bucket", "ml_service_request_duration_seconds_bucket"):
+        assert name in after
+
+
+def test_latency_is_measured(service: checks.Running, inputs: Inputs) -> None:
+    found = checks.latency(service, inputs.rows()[0], requests=20, warm_up=2)
+    assert 0 < found.p50 <= found.p99
+    with pytest.raises(PlatformError, match="refused with 422"):
+        checks.latency(service, {}, requests=1, warm_up=0)
+
+
+def test_the_prediction_log_lands_without_personal_columns(
+    packaged: Packaged, service_settings: Settings, inputs: Inputs, tmp_path: Path
+) -> None:
+    environment = {"ML_PLATFORM_PREDICTION_LOG": str(tmp_path), "ML_PLATFORM_PREDICTION_LOG_SECONDS": "60"}
+    rows = inputs.rows(3)
+    with (
+        checks.running(packaged.path, service_settings, environment) as running,
+        Client(running.url, running.key) as client,
+    ):
+        assert client.send("POST", "/predict", b'{"rows": [{"day": 1}]}')[0] == 422
+        answer = client.predict(rows)
+    # Stopping writes what was waiting.
+    found = pl.concat([pl.read_parquet(path) for path in (tmp_path / "tiny").glob("*.parquet")])
+    assert found["prediction"].to_list() == answer["predictions"]
+    assert found["shop"].to_list() == [row["shop"] for row in rows]
+    assert found["request_id"].n_unique() == 1
+    assert "member" not in found.columns
+
+
+def test_refusals_leave_no_input_in_the_log(
+    packaged: Packaged, service_settings: Settings, inputs: Inputs, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    port = process.free_port(service_settings.port_range)
+    started = process.start(packaged.path, port, tmp_path / "home", {}, log)
+    try:
+        process.wait_ready(started, 60)
+        for row in ({**inputs.rows()[0], "shop": "secret-value"}, {**inputs.rows()[0], "secret-value": 1}):
+            with pytest.raises(RequestRefused) as caught:
+                predict(started.url, [row])
+            assert "secret-value" not in str(caught.value)
+    finally:
+        process.stop(started.pid, started.start_time)
+    text = log.read_text()
+    assert "initialized" in text
+    assert "secret-value" not in text
+    assert "Traceback" not in text
+
+
+def test_a_taken_port_is_named_at_once(packaged: Packaged, tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(process.PortTaken, match=f"port {port} on 127.0.0.1 is taken"):
+            process.start(packaged.path, port, tmp_path, {}, tmp_path / "log")
+        with pytest.raises(process.PortTaken, match="ML_PLATFORM_PORTS"):
+            process.free_port([port])
+        assert process.free_port([port, *range(3350, 3399)]) != port
+
+
+def test_a_service_that_cannot_load_says_why(packaged: Packaged, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(packaged.path, copy)
+    model = copy / "src" / "model" / "model.ubj"
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 1
+    model.write_bytes(content)
+    port = process.free_port(range(3350, 3399))
+    started = process.start(copy, port, tmp_path / "home", {}, tmp_path / "log")
+    with pytest.raises(PlatformError, match=r"ended before it was ready.*sha256 differs"):
+        process.wait_ready(started, 60)
+
+
+def test_a_recycled_pid_is_never_killed() -> None:
+    import subprocess
+    import sys
+
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    try:
+        begun = process.start_time(other.pid)
+        assert begun is not None
+        process.stop(other.pid, begun - 1.0)
+        assert not process.signal_group(other.pid, begun + 0.01, signal.SIGKILL)
+        assert process.alive(other.pid, begun)
+        process.stop(other.pid, begun)
+        assert not process.alive(other.pid, begun)
+    finally:
+        other.returncode = 0
+    process.stop(0, 0.0)
+    assert process.alive(os.getpid(), process.start_time(os.getpid()) or 0.0)
+
+
+def test_a_client_says_that_nothing_answers() -> None:
+    port = process.free_port(range(3350, 3399))
+    with pytest.raises(ServiceDown, match="is the service running"):
+        predict(f"http://127.0.0.1:{port}", [{}])
+    with pytest.raises(PlatformError, match="is not the address of a service"):
+        Client("localhost")
+
+
+def test_a_kept_connection_survives_a_restart(packaged: Packaged, inputs: Inputs, tmp_path: Path) -> None:
+    port = process.free_port(range(3350, 3399))
+    rows = to_rows(inputs.request, make_raw(2, date(2024, 3, 1), 5))
+
+    def begin(n: int) -> process.Started:
+        started = process.start(packaged.path, port, tmp_path / f"home{n}", {}, tmp_path / "log")
+        process.wait_ready(started, 60)
+        return started
+
+    one = begin(1)
+    with Client(one.url) as client:
+        first = client.predict(rows)
+        process.stop(one.pid, one.start_time)
+        two = begin(2)
+        try:
+            assert client.predict(rows) == first
+        finally:
+            begun = time.monotonic()
+            process.stop(two.pid, two.start_time)
+    # An idle kept connection must not hold the end of the service up until it is killed.
+    assert time.monotonic() - begun < process.GRACE + 5

@@ -1,0 +1,86 @@
+"""Monthly feature frames whose outcome is known, and the references that go with them."""
+
+from calendar import monthrange
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from ml_platform.environment import Provenance
+from ml_platform.files import sha256_bytes
+from ml_platform.refs import ManifestEntry, SplitRef
+from ml_platform.training.split import SplitRule, plan
+from ml_platform.training.tracking import Tracking
+
+NAMES = ("signal", "weak", "noise", "gaps")
+PROVENANCE = Provenance(code_commit="0" * 40, dirty=False, lock_sha256="1" * 64, python="3.11")
+#: Share of rows without a label.
+UNLABELLED = 0.03
+
+
+def month_frame(month: int, rows: int = 1500) -> pl.DataFrame:
+    """A month of rows; `late` follows the features through a logistic, with a common shock per day."""
+    random = np.random.default_rng(month)
+    days = np.sort(random.integers(0, monthrange(2013, month)[1], rows))
+    x = random.normal(size=(rows, 4))
+    shock = random.normal(scale=0.7, size=31)[days]
+    score = 1.2 * x[:, 0] + 0.4 * x[:, 1] + shock - 1
+    late = (random.random(rows) < 1 / (1 + np.exp(-score))).astype(np.int8)
+    delay = 12 * score + random.normal(scale=15, size=rows)
+    x[random.random(rows) < 0.2, 3] = np.nan
+    known = random.random(rows) >= UNLABELLED
+    return pl.DataFrame(
+        {
+            "flight": np.arange(rows),
+            "date": [date(2013, month, 1) + timedelta(days=int(day)) for day in days],
+            "carrier": random.choice(["AA", "UA", "ZZ"], rows, p=[0.6, 0.39, 0.01]),
+            **{name: x[:, i].astype(np.float32) for i, name in enumerate(NAMES)},
+            "late": pl.Series(late).set(pl.Series(~known), None),
+            "arr_delay": pl.Series(delay.astype(np.float32)).set(pl.Series(~known), None),
+        }
+    )
+
+
+def key(month: int) -> str:
+    """Partition key of a month."""
+    return date(2013, month, 1).isoformat()
+
+
+def entry(month: int) -> ManifestEntry:
+    """The manifest entry of :func:`month_frame`."""
+    return ManifestEntry(
+        partition=key(month),
+        sha256=sha256_bytes(f"features {month}"),
+        commit="c" * 40,
+        path=f"features/{key(month)}.parquet",
+        rows=1500,
+        first=key(month),
+        last=date(2013, month, monthrange(2013, month)[1]).isoformat(),
+        inputs={f"flights/{key(past)}": sha256_bytes(f"raw {past}") for past in range(1, month + 1)},
+    )
+
+
+def split_ref(months: range, holdout: int = 1, model: str = "flight_delay") -> SplitRef:
+    """A split of these months whose newest ``holdout`` ones are held out."""
+    available = {key(month): entry(month) for month in months}
+    train, held, refused = plan(SplitRule(holdout=holdout), sorted(available), available, set())
+    return SplitRef(
+        run_id="dagster-1",
+        provenance=PROVENANCE,
+        model=model,
+        dataset="flights/features",
+        train=train,
+        holdout=held,
+        refused=refused,
+    )
+
+
+def frames(entries: tuple[ManifestEntry, ...]) -> list[pl.DataFrame]:
+    """The frames of manifest entries."""
+    return [month_frame(int(entry.partition[5:7])) for entry in entries]
+
+
+def tracking_below(folder: Path) -> Tracking:
+    """A tracking store of its own."""
+    return Tracking(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts")

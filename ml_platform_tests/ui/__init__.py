@@ -1,0 +1,1 @@
+"""The platform as a person sees it: a real browser on a real webserver."""
