@@ -1,10 +1,11 @@
 """What the steps of the loop work with: store, ledger, MLflow and registry, opened when first used."""
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ml_platform.environment import Provenance, current
 from ml_platform.errors import PlatformError
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from ml_platform.gates.ledger import Ledger
     from ml_platform.registry.registry import Registry
     from ml_platform.training.tracking import Tracking
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,13 @@ class Workspace:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or get_settings()
+        self._shared: dict[str, Any] = {}
+
+    def shared(self, name: str, make: Callable[[], T]) -> T:
+        """What several steps of a process use together, made when it is first asked for."""
+        if name not in self._shared:
+            self._shared[name] = make()
+        return self._shared[name]
 
     @cached_property
     def store(self) -> "VersionedStore":

@@ -144,14 +144,16 @@ def time_travel(
     outcomes: Sequence[str],
     cut: date | None = None,
     seed: int = 0,
+    built: "pl.DataFrame | None" = None,
 ) -> LeakEvidence:
     """Whether features know outcomes that they must not: an experiment, not an inspection of code.
 
     All ``outcomes`` columns of rows from the day ``cut`` on (default: the middle day of the batch) are corrupted, and
     the daily sums and features built anew. Rows before ``cut + lag_days`` must keep every bit: this holds own
     outcomes (rows of the day ``cut`` itself), later days, and a lag shorter than declared. ``history_tables_before``
-    are the :func:`~ml_platform.features.history.daily` tables of earlier partitions. Raises :class:`PlatformError`
-    when there is nothing to corrupt or to compare.
+    are the :func:`~ml_platform.features.history.daily` tables of earlier partitions, ``built`` the features of the
+    batch as they are (made here where not given). Raises :class:`PlatformError` when there is nothing to corrupt or
+    to compare.
     """
     import numpy as np
 
@@ -174,7 +176,11 @@ def time_travel(
         frame = build(function, batch, history).filter(compared)
         return frame, matrix(function, frame)
 
-    frame, honest = features(raw)
+    if built is None:
+        frame, honest = features(raw)
+    else:
+        frame = built.filter(compared)
+        honest = matrix(function, frame)
     _, corrupted = features(corrupt(raw, outcomes, later, seed))
     differs = _bits(honest) != _bits(corrupted)
     changed, sample = {}, {}

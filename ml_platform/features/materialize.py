@@ -33,6 +33,12 @@ class Materializer:
     def __init__(self, workspace: "Workspace", spec: "FeatureSpec", dataset: "DatasetSpec") -> None:
         self.workspace, self.spec, self.dataset = workspace, spec, dataset
 
+    @classmethod
+    def of(cls, workspace: "Workspace", spec: "FeatureSpec", dataset: "DatasetSpec") -> "Materializer":
+        """The one of this workspace: what it has read serves every step of the process."""
+        name = f"features {spec.model_dump_json()} {dataset.model_dump_json()}"
+        return workspace.shared(name, lambda: cls(workspace, spec, dataset))
+
     @cached_property
     def function(self) -> FeatureFunction:
         """The feature function."""
@@ -124,7 +130,7 @@ class Materializer:
         """Partitions that are published now, in order."""
         return sorted(publishing.published(self.workspace.store, self.dataset.name))
 
-    @lru_cache(maxsize=2)  # noqa: B019 - a materializer lives as long as one step
+    @lru_cache(maxsize=2)  # noqa: B019 - one materializer per process
     def _raw(self, partition: str, sha256: str) -> "pl.DataFrame":
         return publishing.read_batch(self.workspace.store, self.dataset.name, partition, sha256)
 
@@ -135,11 +141,17 @@ class Materializer:
 
     def history(self, partitions: list[str]) -> "History":
         """The history over the given published partitions."""
+        published = publishing.published(self.workspace.store, self.dataset.name)
+        return self._history(tuple((name, published[name].sha256) for name in partitions))
+
+    @lru_cache(maxsize=2)  # noqa: B019 - several gates of one partition look at the same history
+    def _history(self, content: tuple[tuple[str, str], ...]) -> "History":
         from ml_platform.features.history import History
 
-        return History.from_tables(self.function, self.tables(partitions), self.spec.history_lag)
+        tables = [self._daily(partition, sha256) for partition, sha256 in content]
+        return History.from_tables(self.function, tables, self.spec.history_lag)
 
-    @lru_cache(maxsize=128)  # noqa: B019 - as above; a year of daily aggregates is some 30 MB
+    @lru_cache(maxsize=40)  # noqa: B019 - as above; a month of daily aggregates is some 4 MB
     def _daily(self, partition: str, sha256: str) -> "pl.DataFrame":
         from ml_platform.features.history import daily
 

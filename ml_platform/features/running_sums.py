@@ -49,9 +49,9 @@ class RunningSums:
         """Index the sorted rows ``group, key, day, n_*, sum_*`` of one group."""
         import numpy as np
 
-        names = table["key"].to_list()
-        codes: dict[str, int] = {}
-        ids = np.fromiter((codes.setdefault(name, len(codes)) for name in names), dtype=np.int64, count=len(names))
+        # Equal keys stand together, so that the number of their run is their code.
+        ids = table["key"].rle_id().to_numpy().astype(np.int64)
+        codes = {key: code for code, key in enumerate(table["key"].unique(maintain_order=True).to_list())}
         days = table["day"].to_physical().to_numpy().astype(np.int64)
         sums = table.drop("group", "key", "day").to_numpy()
         zero = np.zeros((1, sums.shape[1]), dtype=np.int64)

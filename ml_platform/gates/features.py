@@ -88,8 +88,7 @@ def leakage(evidence: FeatureEvidence, _: Gate) -> Measurement:
         evidence.materializer.tables(evidence.partitions[:-1]),
         evidence.materializer.spec.history_lag,
         outcomes,
-        cut=None,
-        seed=0,
+        built=evidence.frame,
     )
     leaking = found.changed
     return Measurement(

@@ -43,7 +43,7 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
 
     require_approved(workspace, context, version)
     reference = version.model_ref
-    materializer = Materializer(workspace, context.feature_set, context.dataset)
+    materializer = Materializer.of(workspace, context.feature_set, context.dataset)
     request = request_schema(context.function, context.dataset.load_schema())
     raw = materializer.raw(reference.split.holdout[-1].partition)
     with tempfile.TemporaryDirectory(prefix="package-") as folder:
@@ -127,7 +127,7 @@ def holdout_sample(
 
     reference = version.model_ref
     last: ManifestEntry = reference.split.holdout[-1]
-    materializer = Materializer(workspace, context.feature_set, context.dataset)
+    materializer = Materializer.of(workspace, context.feature_set, context.dataset)
     raw = materializer.raw_at(last)
     features = next(frames(workspace, (last,)))
     if raw.height != features.height:

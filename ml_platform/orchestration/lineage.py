@@ -42,7 +42,7 @@ def feature_metadata(
 
     if not refs:
         return {}
-    materializer = Materializer(workspace, spec, dataset)
+    materializer = Materializer.of(workspace, spec, dataset)
     partition = max(refs)
     found = observed_lineage(materializer.function, materializer.raw(partition).head(400), spec.history_lag)
     source = dg.AssetKey([dataset.name, "dataset"])

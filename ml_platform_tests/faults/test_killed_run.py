@@ -1,0 +1,193 @@
+"""``kill -9`` at seeded moments of ``ml-platform run``, then once more: nothing is lost, nothing is there twice."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ml_platform.settings import Settings
+from ml_platform_tests import project as harness
+from ml_platform_tests.conftest import ROOT
+
+#: How many moments; by hand 20 (each takes up to two whole runs).
+KILLS = int(os.environ.get("ML_PLATFORM_TEST_KILLS", "4"))
+SEED = 20131
+MODEL = "flight_delay"
+SECONDS = 240
+
+PYPROJECT = """
+[project]
+name = "small"
+version = "0"
+
+[tool.dg]
+directory_type = "project"
+
+[tool.dg.project]
+root_module = "small"
+"""
+DEFINITIONS = """
+from pathlib import Path
+
+import dagster as dg
+
+
+@dg.definitions
+def defs():
+    return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished run left behind."""
+
+    batches: dict[str, str]
+    features: dict[str, str]
+    model: str
+    versions: list[int]
+    mlflow: list[str]
+    published: int
+
+
+@dataclass(frozen=True)
+class Project:
+    """A small project on disk, run by the command in processes of its own."""
+
+    root: Path
+
+    def environment(self, local: Path) -> dict[str, str]:
+        """Environment of a run with its own ``local`` folder."""
+        return {
+            **os.environ,
+            "DAGSTER_HOME": str(self.root),
+            "ML_PLATFORM_LOCAL": str(local),
+            "ML_PLATFORM_PORTS": "3940-3960",
+            "PYTHONPATH": f"{self.root}{os.pathsep}{ROOT}",
+            "PYTHONWARNINGS": "ignore",
+        }
+
+    def start(self, local: Path) -> subprocess.Popen[str]:
+        """Start ``ml-platform run`` as a process that can be killed alone."""
+        log = (local.parent / f"{local.name}.log").open("a")
+        return subprocess.Popen(
+            ["ml-platform", "run", "--json", str(local.parent / f"{local.name}.json")],
+            env=self.environment(local),
+            cwd=self.root,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, local: Path) -> float:
+        """Run to the end; returns the seconds."""
+        began = time.monotonic()
+        process = self.start(local)
+        assert process.wait(SECONDS) == 0, (local.parent / f"{local.name}.log").read_text()[-3000:]
+        return time.monotonic() - began
+
+    def stop(self, local: Path) -> None:
+        """Stop the services of a ``local`` folder."""
+        subprocess.run(["ml-platform", "stop"], env=self.environment(local), cwd=self.root, check=True, timeout=60)
+
+    def outcome(self, local: Path) -> Outcome:
+        """Read the stores of a ``local`` folder."""
+        from ml_platform.datasets import publishing
+        from ml_platform.workspace import Workspace
+
+        workspace = Workspace(Settings(local=local))
+        store, tracking = workspace.store, workspace.tracking
+        folder = "features/flights/features/"
+        features = {item.path.removeprefix(folder): item.sha256 for item in store.list("features", folder)}
+        versions = workspace.registry.versions(MODEL)
+        runs = tracking.search(tracking.experiment(MODEL), "")
+        assert workspace.ledger.verify() > 0
+        assert store.fsck() == []  # type: ignore[attr-defined]
+        assert not [name for name in store.branches() if name.startswith("stage-")]
+        return Outcome(
+            batches={name: info.sha256 for name, info in publishing.published(store, "flights").items()},
+            features=features,
+            model=versions[-1].sha256,
+            versions=[version.version for version in versions],
+            mlflow=sorted(run.info.status for run in runs),
+            published=sum("ledger_head" in commit.metadata for commit in store.log("main")),
+        )
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Four months, one small model, in a project of its own."""
+    root = tmp_path_factory.mktemp("project")
+    months = harness.sample_months(root / "batches", harness.MONTHS[:4])
+    flights, features = yaml.safe_load_all((ROOT / "ml_platform/defs/flights/defs.yaml").read_text())
+    model = yaml.safe_load((ROOT / "ml_platform/defs/flight_delay/defs.yaml").read_text())
+    flights["attributes"] |= {**harness.DATASET, "partitions": {"every": "month", "start": "2013-01-01"}}
+    model["attributes"] |= {"parameters": harness.PARAMETERS, "split": {"holdout": 1}}
+    model["attributes"]["gates"] = [gate for gate in model["attributes"]["gates"] if not _about_quality(gate)]
+    declared: dict[str, list[Any]] = {
+        "flights": [flights, features],
+        MODEL: [model],
+        "platform": [{"type": "ml_platform.Platform"}],
+    }
+    for name, documents in declared.items():
+        place = root / "small" / "defs" / name
+        place.mkdir(parents=True)
+        (place / "defs.yaml").write_text(yaml.safe_dump_all(documents))
+    (root / "pyproject.toml").write_text(PYPROJECT)
+    (root / "small" / "__init__.py").touch()
+    (root / "small" / "defs" / "__init__.py").touch()
+    (root / "small" / "definitions.py").write_text(DEFINITIONS)
+    (root / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
+    os.environ[harness.FOLDER] = str(months)
+    yield Project(root)
+    del os.environ[harness.FOLDER]
+
+
+def _about_quality(gate: dict[str, Any]) -> bool:
+    """Gates whose thresholds are those of the whole year."""
+    return gate["gate"] in ("performance", "baseline")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2 * SECONDS * (KILLS + 2))
+def test_killed_at_seeded_moments_it_ends_as_if_undisturbed(small: Project, tmp_path: Path):
+    whole = tmp_path / "whole"
+    seconds = small.run(whole)
+    undisturbed = small.outcome(whole)
+    small.run(whole)
+    again = json.loads((tmp_path / "whole.json").read_text())
+    assert again["new"] == {"commits": 0, "versions": 0, "ledger": 0}
+    small.stop(whole)
+    assert undisturbed.versions == [1]
+    assert undisturbed.mlflow == ["FINISHED"]
+
+    moments = random.Random(SEED)
+    for number in range(KILLS):
+        # Evenly over the run, and anywhere inside each part.
+        moment = seconds * (number + moments.random()) / KILLS
+        local = tmp_path / f"killed-{number}"
+        process = small.start(local)
+        try:
+            code = process.wait(moment)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            code = process.wait(30)
+        small.run(local)
+        left = small.outcome(local)
+        small.stop(local)
+        told = f"killed after {moment:.1f} of {seconds:.1f} s (ended with {code})"
+        assert (left.batches, left.features) == (undisturbed.batches, undisturbed.features), told
+        assert left.model == undisturbed.model, told
+        assert left.versions == [1], told
+        assert left.published == undisturbed.published, told
+        assert left.mlflow.count("FINISHED") == 1, told
+        assert set(left.mlflow) <= {"FINISHED", "KILLED"}, told
