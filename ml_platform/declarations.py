@@ -8,6 +8,7 @@ import ast
 import importlib
 import importlib.util
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from ml_platform.errors import PlatformError
 from ml_platform.features.contract import FeatureFunction, feature_names
 from ml_platform.gates.catalogue import Gate, Stage
+from ml_platform.sources.rules import AnySource, SourceRule
 from ml_platform.training.parameters import TrainingParameters
 from ml_platform.training.split import SplitRule
 
@@ -113,12 +115,21 @@ class Partitions(BaseModel):
         return self.keys(self.end or now)
 
 
+class QuarantineRule(BaseModel):
+    """Rows that break a rule are set aside, each with its reasons; beyond ``max`` the batch is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: Largest share of a batch's rows that may be set aside.
+    max: float = Field(gt=0, lt=1)
+
+
 class DatasetSpec(Declaration):
     """A versioned dataset: where batches come from and what they must be like."""
 
     name: str = Field(pattern=NAME)
-    #: ``module:object`` with ``partitions()`` and ``read(partition)``.
-    source: str
+    #: ``module:object`` with ``partitions()`` and ``read(partition)``, or a mapping with a ``kind``.
+    source: AnySource
     #: ``module:object``: a pandera DataFrameModel for polars.
     schema_: str = Field(alias="schema")
     partitions: Partitions
@@ -126,10 +137,31 @@ class DatasetSpec(Declaration):
     key: tuple[str, ...] = Field(min_length=1)
     #: Column with the day of the event.
     time: str
+    #: Rows that break a rule of the schema are set aside, up to a share of the batch; ``None``: they stay in it.
+    quarantine: "QuarantineRule | None" = None
+    #: Whether a batch may bring columns that the schema does not know.
+    new_columns: Literal["accept", "refuse"] = "refuse"
     _stages: tuple[Stage, ...] = ("batch",)
+
+    @model_validator(mode="after")
+    def _quarantine_fits(self) -> "DatasetSpec":
+        if any(gate.gate == "quarantine" for gate in self.gates):
+            raise ValueError("gate 'quarantine' comes with quarantine: {max: …}; declare that instead of the gate")
+        return self
+
+    def gates_of(self, stage: Stage) -> tuple[Gate, ...]:
+        """The gates of a stage, in order; a declared quarantine is a gate on its rate."""
+        declared = super().gates_of(stage)
+        if stage != "batch" or self.quarantine is None:
+            return declared
+        return (*declared, Gate(gate="quarantine", max=self.quarantine.max))
 
     def load_source(self) -> Any:
         """The source object."""
+        if isinstance(self.source, SourceRule):
+            from ml_platform.sources.source import open_source
+
+            return open_source(self)
         source = load_object(self.source, "source")
         for method in ("partitions", "read"):
             if not callable(getattr(source, method, None)):
@@ -359,15 +391,26 @@ def _problems(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple
         dataset = attempt("dataset", lambda: catalogue.dataset(spec.dataset))
         function = attempt("function", spec.load_function)
         if dataset is not None and function is not None:
-            known = attempt("dataset", lambda: schema_columns(dataset, deep))
-            unknown("function", function.inputs, known, dataset.schema_)
+            # What is wrong with the dataset's schema or the feature function is said once, where it is declared.
+            with suppress(DeclarationError):
+                unknown("function", function.inputs, schema_columns(dataset, deep), dataset.schema_)
     elif isinstance(spec, ModelSpec):
+        attempt("parameters.objective", lambda: _objective(spec))
         features = attempt("features", lambda: catalogue.feature_set(spec.features))
-        function = attempt("features", features.load_function) if features is not None else None
+        function = None
+        with suppress(DeclarationError):
+            function = features.load_function() if features is not None else None
         if function is not None:
             unknown("target", [spec.target], function.labels, "the feature function")
             gate_columns(function.slices, "the feature function")
     return found
+
+
+def _objective(spec: ModelSpec) -> None:
+    try:
+        spec.parameters.to_xgboost(spec.task)
+    except PlatformError as error:
+        raise DeclarationError(str(error).removeprefix("parameters: ")) from error
 
 
 def schema_columns(spec: DatasetSpec, deep: bool) -> list[str] | None:

@@ -1,6 +1,6 @@
 """Parquet files that are byte-equal for equal frames and whose damage is noticed when they are read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 ROWS_PER_GROUP = 1 << 18
 
 
-def write_frame(frame: "pl.DataFrame", path: Path) -> str:
+def write_frame(frame: "pl.DataFrame", path: Path, facts: Mapping[str, str] | None = None) -> str:
     """Write ``frame`` atomically as Parquet (zstd, with page checksums); returns the file's sha256.
 
-    Equal frames give equal bytes with one version of pyarrow, however the frames are chunked. Raises
-    PlatformError for a Categorical column: its codes depend on what else the process has read.
+    Equal frames and ``facts`` (kept in the file's footer, and so part of its identity) give equal bytes with one
+    version of pyarrow, however the frames are chunked. Raises PlatformError for a Categorical column: its codes
+    depend on what else the process has read.
     """
     import polars as pl
     import pyarrow.parquet as pq
@@ -37,12 +38,23 @@ def write_frame(frame: "pl.DataFrame", path: Path) -> str:
     with replacing(path) as temporary:
         first = piece(0)
         with pq.ParquetWriter(
-            temporary, first.schema.remove_metadata(), compression="zstd", write_page_checksum=True
+            temporary,
+            first.schema.with_metadata(dict(sorted(facts.items())) if facts else None),
+            compression="zstd",
+            write_page_checksum=True,
         ) as writer:
             writer.write_table(first)
             for offset in range(ROWS_PER_GROUP, frame.height, ROWS_PER_GROUP):
                 writer.write_table(piece(offset))
         return sha256_file(temporary)
+
+
+def read_facts(path: Path) -> dict[str, str]:
+    """The facts that :func:`write_frame` kept in the file's footer."""
+    import pyarrow.parquet as pq
+
+    held = pq.read_metadata(path).metadata or {}
+    return {key.decode(): value.decode() for key, value in held.items() if key != b"ARROW:schema"}
 
 
 def _holds(kind: Any, unwanted: tuple[Any, ...]) -> bool:

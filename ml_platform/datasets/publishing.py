@@ -4,15 +4,15 @@ Every function may be killed at any moment and called again: it adopts what is t
 the sha256 of the Parquet file (never a branch or a commit) is the identity of a batch.
 """
 
-import os
 import re
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ml_platform.datasets import quarantine
+from ml_platform.datasets.derived import ATTEMPTS, private_commit, sha256_at
+from ml_platform.datasets.derived import commit_objects as commit_objects  # used through this module
 from ml_platform.datasets.parquet import read_frame, write_frame
 from ml_platform.datasets.store import (
     MAIN,
@@ -22,26 +22,19 @@ from ml_platform.datasets.store import (
     NoChanges,
     NotFound,
     ObjectInfo,
-    StoreError,
     VersionedStore,
 )
 from ml_platform.environment import Provenance
 from ml_platform.errors import PlatformError
-from ml_platform.files import canonical_json, sha256_bytes, sha256_file
+from ml_platform.files import canonical_json, sha256_bytes
 from ml_platform.refs import DatasetRef
 
 if TYPE_CHECKING:
     import polars as pl
 
-#: How often a step starts again when another process changed the same branch meanwhile.
-ATTEMPTS = 10
-#: Age after which a temporary branch is one of a killed process.
-ABANDONED_SECONDS = 86400
 _PLAIN_DATASET = re.compile(r"[A-Za-z0-9_]{1,60}")
 _PLAIN_PARTITION = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _ENDING = ".parquet"
-#: Start of the names of private branches, followed by the second they were made in.
-_PRIVATE = "tmp-"
 
 
 class Content(Protocol):
@@ -60,7 +53,9 @@ def _folder(dataset: str) -> str:
 
 
 def batch_path(dataset: str, partition: str) -> str:
-    """Where a partition of a dataset lies on every branch."""
+    """Where a partition of a dataset lies on every branch. Raises PlatformError for a name that quarantine takes."""
+    if partition.startswith(quarantine.FOLDER):
+        raise PlatformError(f"partition {partition!r}: names below {quarantine.FOLDER} are taken; use another")
     return f"{_folder(dataset)}{partition}{_ENDING}"
 
 
@@ -82,14 +77,6 @@ def batch_tag(dataset: str, partition: str, sha256: str) -> str:
     return f"{_name(dataset, partition)}-{sha256[:12]}"
 
 
-def _sha256_at(store: VersionedStore, commit: str, path: str) -> str | None:
-    """sha256 of an object at a commit, or ``None`` where it is not there."""
-    try:
-        return store.stat(commit, path).sha256
-    except NotFound:
-        return None
-
-
 def _metadata_of(store: VersionedStore, commit: str) -> Mapping[str, str]:
     return next(iter(store.log(commit, limit=1))).metadata
 
@@ -103,18 +90,30 @@ def stage(
     run_id: str,
     provenance: Provenance,
     metadata: Mapping[str, str] | None = None,
+    set_aside: "pl.DataFrame | None" = None,
+    labels: Mapping[str, str] | None = None,
 ) -> DatasetRef:
     """Put a batch on its staging branch, made from the current ``main``; returns a reference to the commit.
 
-    Content that ``main`` or the staging branch holds already is adopted without a commit (then
-    ``branch`` of the reference says where). Any other content on the staging branch is thrown away.
-    The branch appears with its commit, never half made. ``metadata`` is added to the commit's. Raises
-    PlatformError where other runs keep staging different content for the same partition.
+    ``set_aside`` holds the rows that are kept beside the batch and not in it
+    (:func:`~ml_platform.datasets.quarantine.separate`); they go into the same commit and into the identity of
+    the batch. ``labels`` are added to the object's metadata, ``metadata`` to the commit's.
+
+    Content that ``main`` or the staging branch holds already is adopted without a commit (then ``branch`` of the
+    reference says where). Any other content on the staging branch is thrown away. The branch appears with its
+    commit, never half made. Raises PlatformError where other runs keep staging different content for the same
+    partition.
     """
     path, branch = batch_path(dataset, partition), staging_branch(dataset, partition)
+    beside = quarantine.quarantine_path(dataset, partition)
     with tempfile.TemporaryDirectory(prefix="ml-platform-") as folder:
-        local = Path(folder) / f"batch{_ENDING}"
-        sha256 = write_frame(frame, local)
+        local, local_beside = Path(folder) / f"batch{_ENDING}", Path(folder) / f"quarantine{_ENDING}"
+        count = set_aside.height if set_aside is not None else 0
+        # In the footer, so that the sha256 of the batch is also that of what was set aside from it.
+        aside = write_frame(set_aside, local_beside) if set_aside is not None and count else None
+        sha256 = write_frame(frame, local, {quarantine.FOOTER: aside} if aside else None)
+        files: dict[str, Path | None] = {path: local, beside: local_beside if aside else None}
+        about = {**(labels or {}), "rows": str(frame.height), **({quarantine.COUNT: str(count)} if count else {})}
         facts = {
             "run_id": run_id,
             "dataset": dataset,
@@ -139,14 +138,13 @@ def stage(
 
         for _ in range(ATTEMPTS):
             main = store.resolve(MAIN)
-            if _sha256_at(store, main, path) == sha256:
+            if sha256_at(store, main, path) == sha256:
                 return ref(MAIN, main)
-            if commit := _staged_commit(store, branch, path, sha256):
+            if commit := _staged_commit(store, branch, {path: sha256, beside: aside}):
                 return ref(branch, commit)
-            labels = {path: {"rows": str(frame.height)}}
             message = f"Stage {dataset}/{partition}"
-            with _private_commit(
-                store, branch, main, {path: local}, labels, message, {**(metadata or {}), **facts}
+            with private_commit(
+                store, branch, main, files, {path: about}, message, {**(metadata or {}), **facts}
             ) as commit:
                 store.delete_branch(branch)
                 try:
@@ -161,16 +159,20 @@ def stage(
     )
 
 
-def _staged_commit(store: VersionedStore, branch: str, path: str, sha256: str) -> str | None:
-    """Commit of a staging branch that holds exactly this batch and merges cleanly, else ``None``."""
+def _staged_commit(store: VersionedStore, branch: str, wanted: Mapping[str, str | None]) -> str | None:
+    """Commit of a staging branch that holds exactly this batch and merges cleanly, else ``None``.
+
+    ``wanted``: path to sha256, the batch first; ``None``: no object there.
+    """
+    path = next(iter(wanted))
     try:
         commit = store.resolve(branch)
         if (
-            _sha256_at(store, commit, path) == sha256
-            and _metadata_of(store, commit).get("sha256") == sha256
+            all(sha256_at(store, commit, name) == sha256 for name, sha256 in wanted.items())
+            and _metadata_of(store, commit).get("sha256") == wanted[path]
             and not store.uncommitted(branch)
-            and [change.path for change in store.diff(MAIN, commit)] == [path]
-            and all(change.path != path for change in store.diff(commit, MAIN))
+            and {path} <= {change.path for change in store.diff(MAIN, commit)} <= wanted.keys()
+            and all(change.path not in wanted for change in store.diff(commit, MAIN))
         ):
             return commit
     except NotFound:
@@ -205,7 +207,7 @@ def publish(
         "code_commit": provenance.code_commit,
     }
     main = store.resolve(MAIN)
-    if _sha256_at(store, main, ref.path) == ref.sha256:
+    if sha256_at(store, main, ref.path) == ref.sha256:
         commit = _introduced(store, ref, main)
     else:
         staged = _publishable(store, branch, ref)
@@ -220,7 +222,7 @@ def publish(
                 error.paths,
             ) from error
     _tag(store, batch_tag(ref.dataset, ref.partition, ref.sha256), commit)
-    if branch in store.branches(branch) and _sha256_at(store, branch, ref.path) == ref.sha256:
+    if branch in store.branches(branch) and sha256_at(store, branch, ref.path) == ref.sha256:
         store.delete_branch(branch)
     return ref.model_copy(update={"branch": MAIN, "commit": commit, "run_id": run_id, "provenance": provenance})
 
@@ -239,7 +241,7 @@ def _publishable(store: VersionedStore, branch: str, ref: DatasetRef) -> str:
     except NotFound:
         commit = ref.commit
     try:
-        held = _sha256_at(store, store.resolve(commit), ref.path)
+        held = sha256_at(store, store.resolve(commit), ref.path)
     except NotFound:
         raise PlatformError(
             f"{name}: branch {branch} and commit {commit} are gone and {MAIN} does not hold "
@@ -250,7 +252,8 @@ def _publishable(store: VersionedStore, branch: str, ref: DatasetRef) -> str:
             f"{name}: branch {branch} now holds {(held or 'nothing')[:12]}, not {ref.sha256[:12]} which was "
             "judged; stage it again and run its checks"
         )
-    others = [change.path for change in store.diff(MAIN, commit) if change.path != ref.path]
+    own = {ref.path, quarantine.quarantine_path(ref.dataset, ref.partition)}
+    others = [change.path for change in store.diff(MAIN, commit) if change.path not in own]
     if others:
         raise PlatformError(f"{name}: branch {branch} also changes {', '.join(others)}; stage it again")
     return commit
@@ -258,7 +261,7 @@ def _publishable(store: VersionedStore, branch: str, ref: DatasetRef) -> str:
 
 def _introduced(store: VersionedStore, ref: DatasetRef, main: str) -> str:
     """Commit on ``main`` that published the content of ``ref``; ``main`` itself where none says so."""
-    if _sha256_at(store, main, ref.path) != ref.sha256:
+    if sha256_at(store, main, ref.path) != ref.sha256:
         raise PlatformError(
             f"{ref.dataset}/{ref.partition}: {MAIN} holds other content than {ref.sha256[:12]} although its "
             "commit was merged (it was reverted or replaced); stage a corrected batch"
@@ -279,86 +282,6 @@ def _tag(store: VersionedStore, name: str, commit: str) -> None:
         return
 
 
-def commit_objects(
-    store: VersionedStore,
-    branch: str,
-    files: Mapping[str, Path],
-    *,
-    run_id: str,
-    message: str,
-    metadata: Mapping[str, str] | None = None,
-    objects: Mapping[str, Mapping[str, str]] | None = None,
-) -> dict[str, tuple[str, str]]:
-    """Bring derived objects onto a long-lived branch; returns path to sha256 and the commit to read it at.
-
-    The branch is made from ``main`` where it is missing. Only objects whose sha256 or metadata
-    (``objects``, by path) differ are put, and nothing is committed where none does. The staging area of
-    a branch is shared by all processes, so the work is done on a private branch that is merged: two
-    processes with different paths never mix, and readers see all paths of a call or none. Raises
-    Conflict where another process commits other content to the same path at the same time.
-    """
-    digests = {path: sha256_file(local) for path, local in files.items()}
-    labels = {path: dict(values) for path, values in (objects or {}).items()}
-    store.create_branch(branch, MAIN, exist_ok=True)
-    for _ in range(ATTEMPTS):
-        head = store.resolve(branch)
-        changed = [
-            path for path, sha256 in digests.items() if not _holds(store, head, path, sha256, labels.get(path, {}))
-        ]
-        if not changed:
-            return {path: (sha256, head) for path, sha256 in digests.items()}
-        facts = {**(metadata or {}), "run_id": run_id}
-        put = {path: files[path] for path in changed}
-        try:
-            with _private_commit(store, branch, head, put, labels, message, facts) as work:
-                merged = store.merge(work, branch, message, facts)
-        except NoChanges:
-            # Another process brought the same content; the next round finds it.
-            continue
-        if wrong := [path for path in changed if _sha256_at(store, merged, path) != digests[path]]:
-            raise PlatformError(f"{', '.join(wrong)} changed while being put on branch {branch}; try again")
-        return {path: (sha256, merged if path in changed else head) for path, sha256 in digests.items()}
-    raise StoreError(f"branch {branch} kept moving during {ATTEMPTS} attempts; try again")
-
-
-def _holds(store: VersionedStore, commit: str, path: str, sha256: str, labels: Mapping[str, str]) -> bool:
-    """Whether a commit has this content at ``path``, with this metadata."""
-    try:
-        info = store.stat(commit, path)
-    except NotFound:
-        return False
-    return info.sha256 == sha256 and dict(info.metadata) == dict(labels)
-
-
-@contextmanager
-def _private_commit(
-    store: VersionedStore,
-    branch: str,
-    base: str,
-    files: Mapping[str, Path],
-    labels: Mapping[str, Mapping[str, str]],
-    message: str,
-    metadata: Mapping[str, str],
-) -> Iterator[str]:
-    """Commit files on top of ``base``, on a branch that is named after ``branch`` and lives for the block.
-
-    Branches that killed processes left behind are removed once they are a day old.
-    """
-    now = int(time.time())
-    for name in store.branches(_PRIVATE):
-        created = name.removeprefix(_PRIVATE).partition("-")[0]
-        if created.isdecimal() and now - int(created) > ABANDONED_SECONDS:
-            store.delete_branch(name)
-    private = f"{_PRIVATE}{now}-{os.urandom(8).hex()}-{branch}"
-    store.create_branch(private, base)
-    try:
-        for path, local in files.items():
-            store.put(private, path, local, labels.get(path))
-        yield store.commit(private, message, metadata)
-    finally:
-        store.delete_branch(private)
-
-
 def read(store: VersionedStore, ref: Content, columns: Sequence[str] | None = None) -> "pl.DataFrame":
     """The frame that a reference names, read at its commit; all columns or those named.
 
@@ -369,27 +292,30 @@ def read(store: VersionedStore, ref: Content, columns: Sequence[str] | None = No
 
 def published(store: VersionedStore, dataset: str) -> dict[str, ObjectInfo]:
     """Partition to object, for every batch of a dataset on ``main``."""
+    return batches_at(store, MAIN, dataset)
+
+
+def batches_at(store: VersionedStore, ref: str, dataset: str) -> dict[str, ObjectInfo]:
+    """Partition to object, for every batch of a dataset at a commit, tag or branch."""
     folder = _folder(dataset)
     return {
         info.path.removeprefix(folder).removesuffix(_ENDING): info
-        for info in store.list(MAIN, folder)
-        if info.path.endswith(_ENDING)
+        for info in store.list(ref, folder)
+        if info.path.endswith(_ENDING) and not info.path.startswith(folder + quarantine.FOLDER)
     }
 
 
 def candidates(store: VersionedStore, dataset: str) -> dict[str, ObjectInfo]:
     """Partition to the newest object of a batch: the staged one where there is one, else the published."""
     found = published(store, dataset)
-    folder = _folder(dataset)
     for branch in store.branches("stage-"):
         try:
-            staged = store.list(store.resolve(branch), folder)
+            staged = batches_at(store, store.resolve(branch), dataset)
         except NotFound:
             # Published and deleted by another run since the branches were listed.
             continue
         main = {partition: info.sha256 for partition, info in found.items()}
-        for info in staged:
-            partition = info.path.removeprefix(folder).removesuffix(_ENDING)
+        for partition, info in staged.items():
             if branch == staging_branch(dataset, partition) and main.get(partition) != info.sha256:
                 found[partition] = info
     return found

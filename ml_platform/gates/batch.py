@@ -21,8 +21,16 @@ class BatchEvidence:
         schema: Callable[[], Any],
         key: tuple[str, ...],
         earlier_rows: Mapping[str, int],
+        *,
+        set_aside: "Callable[[], pl.DataFrame | None]" = lambda: None,
+        new_columns: Literal["accept", "refuse"] | None = None,
+        earlier_columns: tuple[str, ...] = (),
     ) -> None:
-        self._frame, self._schema = frame, schema
+        self._frame, self._schema, self._set_aside = frame, schema, set_aside
+        #: Whether columns that the schema does not know are accepted; ``None``: as the schema says.
+        self.new_columns: Literal["accept", "refuse"] | None = new_columns
+        #: Columns of the batch before this one that the schema does not know.
+        self.earlier_columns = earlier_columns
         self.key = key
         #: Rows of the earlier, accepted partitions.
         self.earlier_rows = earlier_rows
@@ -42,7 +50,12 @@ class BatchEvidence:
         """Every broken rule of the schema."""
         from ml_platform.validation.schema import validate
 
-        return validate(self.schema, self.frame)
+        return validate(self.schema, self.frame, new_columns=self.new_columns)
+
+    @cached_property
+    def set_aside(self) -> "pl.DataFrame | None":
+        """The rows that were set aside from the batch, with their reasons."""
+        return self._set_aside()
 
 
 def _tables(evidence: BatchEvidence, which: Literal["schema", "rule"]) -> dict[str, list[dict[str, Any]]]:
@@ -70,11 +83,39 @@ def _reason(broken: "Sequence[BrokenRule]", fine: str) -> str:
 def schema(evidence: BatchEvidence, _: Gate) -> Measurement:
     """Broken column rules of the pandera schema."""
     broken = evidence.validation.of_kind("schema")
+    vanished = [name for name in evidence.earlier_columns if name not in evidence.frame.columns]
+    reasons = [_reason(broken, "")] if broken else []
+    reasons += [f"{', '.join(vanished)} vanished: the batch before has it"] if vanished else []
     return Measurement(
-        len(broken),
-        _reason(broken, "every column is as declared"),
+        len(broken) + len(vanished),
+        "; ".join(reasons) or "every column is as declared",
         support=evidence.frame.height,
         details=_tables(evidence, "schema"),
+    )
+
+
+@kind("quarantine", "batch", "Share of rows that break a rule and were set aside", needs=("max",))
+def quarantine(evidence: BatchEvidence, _: Gate) -> Measurement:
+    """Rows beside the batch over all rows that arrived. Comes with ``quarantine: {max: …}`` of a dataset."""
+    from ml_platform.datasets.quarantine import REASONS
+    from ml_platform.validation.evidence import json_rows
+    from ml_platform.validation.schema import mask
+
+    aside = evidence.set_aside
+    arrived = evidence.frame.height + (aside.height if aside is not None else 0)
+    if aside is None:
+        return Measurement(0.0, "no row was set aside", support=arrived)
+    counts = aside[REASONS].explode().value_counts(sort=True).rows()
+    shown = mask(aside.drop(REASONS).head(5), evidence.schema).with_columns(aside[REASONS].head(5).list.join("; "))
+    return Measurement(
+        aside.height / arrived,
+        f"{aside.height} of {arrived} rows were set aside: "
+        + "; ".join(f"{reason} ({count})" for reason, count in counts[:5]),
+        support=arrived,
+        details={
+            "reasons": [{"rule": reason, "rows": count} for reason, count in counts],
+            "samples": [{"reasons": row.pop(REASONS), "row": str(row)} for row in json_rows(shown)],
+        },
     )
 
 

@@ -1,23 +1,53 @@
 """From a source to published batches and validated features: write, audit, publish."""
 
+from typing import TYPE_CHECKING
+
 from ml_platform.datasets import publishing
+from ml_platform.datasets.quarantine import labels, new_columns_of, quarantined, separate
 from ml_platform.declarations import DatasetSpec, FeatureSpec
 from ml_platform.errors import MissingReference
 from ml_platform.gates.gate import Verdict, judge
 from ml_platform.refs import DatasetRef
 from ml_platform.workspace import Run, Workspace
 
+if TYPE_CHECKING:
+    import polars as pl
+
 
 def ingest(workspace: Workspace, spec: DatasetSpec, partition: str, run: Run) -> DatasetRef:
-    """Read one partition at its source and commit it on a staging branch. Nothing is published."""
+    """Read one partition at its source and commit it on a staging branch. Nothing is published.
+
+    Where the dataset declares a quarantine, rows that break a rule are set aside into the same commit; how many
+    may be is for the gate to say.
+    """
     spec.partitions.window(partition)
     source = spec.load_source()
     if partition not in source.partitions():
         raise MissingReference(
             f"{spec.name}: the source has no partition {partition}; it has {_span(source.partitions())}"
         )
-    frame = source.read(partition)
-    return publishing.stage(workspace.store, spec.name, partition, frame, run_id=run.id, provenance=run.provenance)
+    frame, aside = source.read(partition), None
+    if spec.quarantine is not None:
+        frame, aside = separate(spec.load_schema(), frame, new_columns=spec.new_columns)
+    return publishing.stage(
+        workspace.store,
+        spec.name,
+        partition,
+        frame,
+        run_id=run.id,
+        provenance=run.provenance,
+        set_aside=aside,
+        labels=labels(_unknown(spec, frame)),
+    )
+
+
+def _unknown(spec: DatasetSpec, frame: "pl.DataFrame") -> set[str]:
+    """Columns that the schema does not know, where such are accepted."""
+    if spec.new_columns == "refuse":
+        return set()
+    from ml_platform.validation.schema import columns
+
+    return set(frame.columns) - {column.name for column in columns(spec.load_schema())}
 
 
 def audit(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) -> list[Verdict]:
@@ -29,10 +59,22 @@ def audit(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) ->
         schema=spec.load_schema,
         key=spec.key,
         earlier_rows=accepted_rows(workspace, spec, before=ref.partition),
+        set_aside=lambda: quarantined(workspace.store, ref.commit, ref.dataset, ref.partition),
+        new_columns=spec.new_columns,
+        earlier_columns=_earlier_columns(workspace, spec, ref.partition),
     )
     verdicts = judge(spec.gates_of("batch"), evidence, subject=ref.sha256, subject_name=f"{spec.prefix}{ref.partition}")
     workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
     return verdicts
+
+
+def _earlier_columns(workspace: Workspace, spec: DatasetSpec, before: str) -> tuple[str, ...]:
+    """Columns beyond the schema that the published batch before has: once accepted, none may vanish unnoticed."""
+    if spec.new_columns == "refuse":
+        return ()
+    published = publishing.published(workspace.store, spec.name)
+    earlier = max((partition for partition in published if partition < before), default=None)
+    return () if earlier is None else new_columns_of(published[earlier])
 
 
 def accepted_rows(workspace: Workspace, spec: DatasetSpec, *, before: str) -> dict[str, int]:
@@ -94,7 +136,7 @@ def featurize(
     """Build the features of published partitions, each from its own rows and the history before them."""
     from ml_platform.features.materialize import Materializer
 
-    return Materializer(workspace, spec, dataset).materialize(refs, run)
+    return Materializer.of(workspace, spec, dataset).materialize(refs, run)
 
 
 def inspect_features(
@@ -104,7 +146,7 @@ def inspect_features(
     from ml_platform.features.materialize import Materializer
     from ml_platform.gates.features import FeatureEvidence
 
-    evidence = FeatureEvidence(Materializer(workspace, spec, dataset), ref)
+    evidence = FeatureEvidence(Materializer.of(workspace, spec, dataset), ref)
     verdicts = judge(
         spec.gates_of("features"), evidence, subject=ref.sha256, subject_name=f"{spec.key}/{ref.partition}"
     )

@@ -44,7 +44,10 @@ def dataset_definitions(spec: DatasetSpec) -> dg.Definitions:
     @dg.asset(
         key=batch_key,
         description=f"{about}: one batch as it came, staged on a branch of its own and not yet published.",
-        code_version=code_version(spec.source),
+        code_version=code_version(
+            spec.source if isinstance(spec.source, str) else spec.source.model_dump(),
+            *([] if spec.quarantine is None else [spec.quarantine.model_dump(), spec.schema_]),
+        ),
         **shared,
     )
     def batch(context: dg.AssetExecutionContext) -> Iterator[Any]:
@@ -61,7 +64,7 @@ def dataset_definitions(spec: DatasetSpec) -> dg.Definitions:
         key=dataset_key,
         ins={"batch": dg.AssetIn(batch_key)},
         description=f"{about}: batches that passed every gate, merged into main.",
-        code_version=code_version(spec.schema_, [gate.declaration for gate in spec.gates]),
+        code_version=code_version(spec.schema_, [gate.declaration for gate in spec.gates_of("batch")]),
         automation_condition=follow_when_checks_pass(),
         **shared,
     )

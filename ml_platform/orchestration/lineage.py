@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from ml_platform.datasets.quarantine import count_of, quarantine_path
 from ml_platform.declarations import DatasetSpec, FeatureSpec, load_object
 from ml_platform.features.materialize import Materializer
 from ml_platform.refs import DatasetRef
@@ -29,9 +30,19 @@ def dataset_metadata(workspace: Workspace, spec: DatasetSpec, refs: Mapping[str,
         name: {
             "dagster/column_schema": columns,
             "store": dg.MetadataValue.text(workspace.store.url(ref.commit, ref.path)),
+            **_set_aside(workspace, ref),
         }
         for name, ref in refs.items()
     }
+
+
+def _set_aside(workspace: Workspace, ref: DatasetRef) -> dict[str, Any]:
+    """How many rows are in quarantine, and where; nothing where there are none."""
+    count = count_of(workspace.store.stat(ref.commit, ref.path))
+    if not count:
+        return {}
+    address = workspace.store.url(ref.commit, quarantine_path(ref.dataset, ref.partition))
+    return {"quarantined_rows": count, "quarantine": dg.MetadataValue.text(address)}
 
 
 def feature_metadata(

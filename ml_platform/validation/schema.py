@@ -1,7 +1,7 @@
 """pandera schemas: what they declare, and the evidence of validating a table against one."""
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ml_platform.errors import PlatformError
 from ml_platform.validation.evidence import BrokenRule, ColumnInfo, SchemaEvidence, json_rows
@@ -63,29 +63,71 @@ def key(schema: "type[pa.DataFrameModel]") -> tuple[str, ...]:
 
 
 def _declared_key(schema: "type[pa.DataFrameModel]") -> tuple[str, ...]:
-    (described,) = schema.get_metadata().values()
-    return tuple((described["dataframe"] or {}).get("key", ()))
+    # pandera's own get_metadata fails on a Config without metadata.
+    return tuple((getattr(schema.Config, "metadata", None) or {}).get("key", ()))
 
 
 def mask(frame: "pl.DataFrame", schema: "type[pa.DataFrameModel]") -> "pl.DataFrame":
-    """``frame`` with the values of pii columns replaced by ``***``; null stays null."""
+    """``frame`` with the values of pii columns replaced by ``***``; null stays null.
+
+    Columns that the schema does not know are replaced too: nobody has said that they may be shown.
+    """
     import polars as pl
 
-    private = [info.name for info in columns(schema) if info.pii and info.name in frame.columns]
+    open_to_all = {info.name for info in columns(schema) if not info.pii}
+    private = [name for name in frame.columns if name not in open_to_all]
     return frame.with_columns(pl.when(pl.col(name).is_not_null()).then(pl.lit(MASK)).alias(name) for name in private)
 
 
 def validate(
-    schema: "type[pa.DataFrameModel]", frame: "pl.DataFrame", *, samples: int = 20, max_cases: int = 100
+    schema: "type[pa.DataFrameModel]",
+    frame: "pl.DataFrame",
+    *,
+    samples: int = 20,
+    max_cases: int = 100,
+    new_columns: Literal["accept", "refuse"] | None = None,
 ) -> SchemaEvidence:
     """Apply every rule of ``schema`` to ``frame`` and report each that is broken, with exact counts.
 
     Rules are those of pandera plus ``finite`` on each float column: NaN and infinities pass ``ge`` in polars, so both
     count as invalid here, nullable or not. ``max_cases`` caps what pandera collects per check (its report of a
     million failures costs more than the check); counts do not depend on it. Sample rows hold the key and the broken
-    column, or the whole row for a rule across columns. Nothing is dropped or changed. Raises :class:`PlatformError`
-    for a lazy frame, on which pandera would silently skip the checks of the data.
+    column, or the whole row for a rule across columns. Nothing is dropped or changed. ``new_columns`` says whether a
+    column that the schema does not know breaks it (default: as the schema's ``strict`` says). Raises
+    :class:`PlatformError` for a lazy frame, on which pandera would silently skip the checks of the data.
     """
+    judged, rules = _judged(schema, frame, samples, max_cases, new_columns)
+    return SchemaEvidence(
+        schema=schema.__name__, rows=frame.height, rules=rules, broken=tuple(rule for rule, _ in judged)
+    )
+
+
+def invalid_rows(
+    schema: "type[pa.DataFrameModel]", frame: "pl.DataFrame", *, new_columns: Literal["accept", "refuse"] | None = None
+) -> "dict[str, pl.Series] | None":
+    """Rule to the rows that break it (boolean, as high as ``frame``), for every broken rule.
+
+    ``None`` where the table as a whole is broken: a column missing, unknown or of the wrong type. No row of such
+    a table is known to be good.
+    """
+    judged, _ = _judged(schema, frame, 0, 1, new_columns)
+    found: dict[str, pl.Series] = {}
+    for rule, rows in judged:
+        if rows is None:
+            return None
+        name = f"{rule.column}: {rule.name}" if rule.column else rule.name
+        found[name] = found[name] | rows if name in found else rows
+    return found
+
+
+def _judged(
+    schema: "type[pa.DataFrameModel]",
+    frame: "pl.DataFrame",
+    samples: int,
+    max_cases: int,
+    new_columns: Literal["accept", "refuse"] | None,
+) -> "tuple[list[tuple[BrokenRule, pl.Series | None]], int]":
+    """Broken rules with the rows that break them (``None``: the whole table), and how many rules were applied."""
     import pandera.polars as pa
     import polars as pl
 
@@ -93,6 +135,8 @@ def validate(
         raise PlatformError(f"validation needs a polars DataFrame, not {type(frame).__name__}; collect it first")
     # A copy: pandera hands out one cached schema, and the cap is ours.
     declared = copy.deepcopy(schema.to_schema())
+    if new_columns is not None:
+        declared.strict = new_columns == "refuse"
     columns_declared = declared.columns.values()
     checks = [*(declared.checks or []), *(check for column in columns_declared for check in column.checks or [])]
     for check in checks:
@@ -116,27 +160,25 @@ def validate(
     for name, count in zip(floats, counts, strict=True):
         if count:
             broken.append(
-                BrokenRule(
-                    name="finite",
-                    kind="schema",
-                    column=name,
-                    count=count,
-                    rate=count / frame.height,
-                    fatal=False,
-                    message=f"{count} values are NaN or infinite",
-                    sample=sample(~frame[name].is_finite(), name),
+                (
+                    BrokenRule(
+                        name="finite",
+                        kind="schema",
+                        column=name,
+                        count=count,
+                        rate=count / frame.height,
+                        fatal=False,
+                        message=f"{count} values are NaN or infinite",
+                        sample=sample(~frame[name].is_finite(), name),
+                    ),
+                    (~frame[name].is_finite()).fill_null(False),
                 )
             )
     presence_type_and_null = sum(2 + (not column.nullable) for column in columns_declared)
-    return SchemaEvidence(
-        schema=schema.__name__,
-        rows=frame.height,
-        rules=presence_type_and_null + len(checks) + len(floats),
-        broken=tuple(broken),
-    )
+    return broken, presence_type_and_null + len(checks) + len(floats)
 
 
-def _broken(error: "SchemaError", frame: "pl.DataFrame", sample: Any) -> BrokenRule:
+def _broken(error: "SchemaError", frame: "pl.DataFrame", sample: Any) -> "tuple[BrokenRule, pl.Series | None]":
     """One failure of pandera as evidence. Its own message is not used: it shows data, pii included."""
     import polars as pl
     from pandera.api.polars.components import Column
@@ -155,11 +197,11 @@ def _broken(error: "SchemaError", frame: "pl.DataFrame", sample: Any) -> BrokenR
             message += f": {str(error.failure_cases)[:200]}"
         return BrokenRule(
             name=name, kind=kind, column=column, count=frame.height, rate=1.0, fatal=True, message=message
-        )
+        ), None
     invalid = ~output.get_column(_OUTPUT).fill_null(True)
     count = int(invalid.sum())
     expected = getattr(check, "error", None) or name
     return BrokenRule(
         name=name, kind=kind, column=column, count=count, rate=count / frame.height, fatal=False,
         message=f"{count} of {frame.height} rows break {str(expected)[:200]}", sample=sample(invalid, column),
-    )  # fmt: skip
+    ), invalid  # fmt: skip

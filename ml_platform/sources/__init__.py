@@ -1,0 +1,1 @@
+"""Where batches come from: folders, object stores, SQL queries, Python functions."""

@@ -1,0 +1,250 @@
+"""Batches from files in CSV or Parquet, on this machine or at an address of fsspec.
+
+A file is known by its name and its content: one that is delivered again unchanged changes no fingerprint.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from ml_platform.errors import MissingReference, PlatformError
+from ml_platform.files import canonical_json, sha256_bytes, sha256_file
+from ml_platform.settings import default_home
+from ml_platform.sources.rules import FolderSource, FsspecSource
+from ml_platform.sources.source import conform, environment, expanded, schema_types
+from ml_platform.workspace import Workspace
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ml_platform.declarations import DatasetSpec, Partitions
+
+#: Endings of files that a program is still writing, and of no table.
+_UNFINISHED = (".tmp", ".part", ".partial", ".crdownload")
+_CSV, _PARQUET = (".csv", ".csv.gz"), (".parquet",)
+#: What object stores say about the content of an object, by the keys that fsspec passes on.
+_CONTENT_KEYS = ("ETag", "etag", "md5Hash", "content_md5", "md5", "crc32c")
+_DIGITS = {"Y": 4, "m": 2, "d": 2, "j": 3, "H": 2, "M": 2, "S": 2}
+
+
+@dataclass(frozen=True)
+class Files:
+    """A place with files."""
+
+    #: Where it is, for messages.
+    where: str
+    #: Names of the files there now, sorted.
+    names: Callable[[], list[str]]
+    #: Identity of a file's content.
+    fingerprint: Callable[[str], str]
+    #: A file, opened for reading.
+    open: Callable[[str], IO[bytes]]
+
+
+def _is_table(name: str) -> bool:
+    last = name.rpartition("/")[2]
+    return not last.startswith((".", "_")) and not last.endswith(_UNFINISHED)
+
+
+def folder_files(rule: FolderSource) -> Files:
+    """The files of a folder of this machine. Raises PlatformError, when asked, where there is none."""
+    root = Path(expanded(rule.path, "source.path"))
+    root = root if root.is_absolute() else default_home() / root
+
+    def names() -> list[str]:
+        if not root.is_dir():
+            raise PlatformError(f"source: {root} is no folder; create it or correct source.path")
+        found = (path for path in root.glob(rule.pattern) if path.is_file())
+        return sorted(name for path in found if _is_table(name := path.relative_to(root).as_posix()))
+
+    def fingerprint(name: str) -> str:
+        held = (root / name).stat()
+        return _hashed(root / name, held.st_size, held.st_mtime_ns)
+
+    return Files(str(root), names, fingerprint, lambda name: (root / name).open("rb"))
+
+
+@lru_cache(maxsize=100_000)
+def _hashed(path: Path, size: int, changed: int) -> str:
+    """sha256 of a file, computed once as long as it is not touched."""
+    return sha256_file(path)
+
+
+def fsspec_files(rule: FsspecSource) -> Files:
+    """The files at an address of fsspec. Raises PlatformError where its file system is not installed."""
+    import fsspec
+
+    secret = {option: environment(name, "source.options_env") for option, name in rule.options_env.items()}
+    url = expanded(rule.url, "source.url")
+    try:
+        filesystem, pattern = fsspec.url_to_fs(url, **rule.options, **secret)
+    except (ImportError, ValueError) as error:
+        raise PlatformError(f"source.url: {url.partition('://')[0]}:// cannot be opened ({error})") from error
+    hashed: dict[tuple[Any, ...], str] = {}
+
+    def names() -> list[str]:
+        # Listings are cached for the life of the process; new files would never be seen.
+        filesystem.invalidate_cache()
+        with _reported(url):
+            return sorted(name for name in filesystem.glob(pattern) if _is_table(name) and filesystem.isfile(name))
+
+    def fingerprint(name: str) -> str:
+        with _reported(url):
+            about = filesystem.info(name)
+            said = {key: str(about[key]) for key in _CONTENT_KEYS if about.get(key)}
+            if said:
+                return sha256_bytes(canonical_json({"size": about.get("size"), **said}))
+            # The local and the in-memory file system say when a file changed, and nothing of its content.
+            stamp = (name, about.get("size"), str(about.get("mtime")), str(about.get("created")))
+            if stamp not in hashed:
+                import hashlib
+
+                with filesystem.open(name, "rb") as stream:
+                    hashed[stamp] = hashlib.file_digest(stream, "sha256").hexdigest()
+            return hashed[stamp]
+
+    return Files(url, names, fingerprint, lambda name: filesystem.open(name, "rb"))
+
+
+class _reported:
+    """Turn an error of a file system into one line that names the address and never a credential."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, PlatformError):
+            raise PlatformError(f"source: {self.url} cannot be read ({type(error).__name__}: {error})") from error
+
+
+class FileSource:
+    """Partitions from files: by the date in a file's name, or by the time column of the rows."""
+
+    def __init__(self, rule: FolderSource | FsspecSource, files: Files, spec: "DatasetSpec") -> None:
+        self.rule, self.files, self.spec = rule, files, spec
+        self._days: dict[tuple[str, str], tuple[date, ...]] = {}
+
+    def partitions(self) -> dict[str, str]:
+        """Partitions that have files (or rows) and whose time has ended, with the hash of names and contents."""
+        return {
+            partition: sha256_bytes(canonical_json(members)) for partition, members in sorted(self._members().items())
+        }
+
+    def read(self, partition: str) -> "pl.DataFrame":
+        """The rows of a partition's files, in the order of the names and then of the rows.
+
+        Raises PlatformError where a file cannot be read, changes meanwhile, or has other columns than the others.
+        """
+        import polars as pl
+
+        members = self._members().get(partition)
+        if members is None:
+            raise MissingReference(f"{self.spec.name}: {self.files.where} has nothing for partition {partition}")
+        frames = {name: self._rows(name, partition) for name in members}
+        if changed := [name for name, seen in members.items() if self.files.fingerprint(name) != seen]:
+            raise PlatformError(f"{self.spec.name}: {', '.join(changed)} changed while being read; try again")
+        first = next(iter(frames))
+        for name, frame in frames.items():
+            if frame.schema != frames[first].schema:
+                odd = sorted({*frame.schema.items()} ^ {*frames[first].schema.items()}, key=str)
+                about = f"columns differ: {', '.join(f'{column} {kind}' for column, kind in odd)}" if odd else "order"
+                raise PlatformError(f"{self.spec.name}/{partition}: {name} does not fit {first} ({about})")
+        return pl.concat(frames.values())
+
+    def _members(self) -> dict[str, dict[str, str]]:
+        """Partition to its files, by name with the fingerprint of each."""
+        keys = self.spec.partitions.keys(Workspace().now())
+        found: dict[str, dict[str, str]] = {}
+        for name in self.files.names():
+            if not name.endswith((*_CSV, *_PARQUET)):
+                raise PlatformError(
+                    f"source: {name} is neither CSV nor Parquet; narrow the pattern of {self.files.where}"
+                )
+            seen = self.files.fingerprint(name)
+            days = (self._day_of(name),) if self.rule.by == "name" else self._days_in(name, seen)
+            for partition in {_partition_of(self.spec.partitions, keys, day) for day in days} - {""}:
+                found.setdefault(partition, {})[name] = seen
+        return found
+
+    def _day_of(self, name: str) -> date:
+        form = self.rule.date_format or ""
+        digits = re.sub(
+            r"%(.)|[^%]+",
+            lambda match: rf"\d{{{_DIGITS[match[1]]}}}" if match[1] in _DIGITS else re.escape(match[0]),
+            form,
+        )
+        last = name.rpartition("/")[2]
+        found = re.search(rf"(?<!\d)(?:{digits})(?!\d)", last)
+        try:
+            if found is None:
+                raise ValueError("none found")
+            return datetime.strptime(found[0], form).date()
+        except ValueError as error:
+            raise PlatformError(
+                f"source: the name {last!r} holds no date of the form {form} ({error}); rename the file, or narrow "
+                "the pattern"
+            ) from None
+
+    def _days_in(self, name: str, seen: str) -> tuple[date, ...]:
+        """The days of a file's rows; read once for each content."""
+        if (name, seen) not in self._days:
+            self._days[name, seen] = tuple(self._times(self._table(name, [self.spec.time]), name).unique().sort())
+        return self._days[name, seen]
+
+    def _times(self, frame: "pl.DataFrame", name: str) -> "pl.Series":
+        import polars as pl
+
+        times = frame[self.spec.time]
+        if not times.dtype.is_temporal():
+            raise PlatformError(f"source: {name}: column {self.spec.time} ({times.dtype}) is no date; correct the file")
+        if times.null_count():
+            raise PlatformError(
+                f"source: {name}: {times.null_count()} rows have no {self.spec.time} and belong to no partition; "
+                "correct the file"
+            )
+        return times.cast(pl.Date)
+
+    def _rows(self, name: str, partition: str) -> "pl.DataFrame":
+        frame = self._table(name, None)
+        if self.rule.by == "name":
+            return frame
+        first, after = self.spec.partitions.window(partition)
+        times = self._times(frame, name)
+        return frame.filter((times >= first) & (times < after))
+
+    def _table(self, name: str, columns: list[str] | None) -> "pl.DataFrame":
+        import polars as pl
+
+        try:
+            with self.files.open(name) as stream:
+                if name.endswith(_PARQUET):
+                    frame = pl.read_parquet(stream, columns=columns)
+                else:
+                    # As text: types guessed from the first rows differ from month to month.
+                    frame = pl.read_csv(
+                        stream.read(),
+                        columns=columns,
+                        infer_schema=False,
+                        null_values=list(self.rule.missing),
+                        separator=self.rule.separator,
+                    )
+        except (pl.exceptions.PolarsError, OSError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise PlatformError(f"source: {name} in {self.files.where} cannot be read ({reason})") from error
+        return conform(frame, schema_types(self.spec))
+
+
+def _partition_of(partitions: "Partitions", keys: list[str], day: date) -> str:
+    """The key of these whose partition holds the day; an empty text where none does."""
+    position = bisect_right(keys, day.isoformat()) - 1
+    if position < 0:
+        return ""
+    return keys[position] if day < partitions.next(date.fromisoformat(keys[position])) else ""

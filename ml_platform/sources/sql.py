@@ -1,0 +1,102 @@
+"""Batches from a SQL query, one partition at a time, fetched in chunks."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_platform.errors import MissingReference, PlatformError
+from ml_platform.files import canonical_json, sha256_bytes
+from ml_platform.sources.rules import SqlSource
+from ml_platform.sources.source import conform, environment, schema_types
+from ml_platform.workspace import Workspace
+
+if TYPE_CHECKING:
+    import polars as pl
+    import sqlalchemy as sa
+
+    from ml_platform.declarations import DatasetSpec
+
+
+class QuerySource:
+    """Rows of a query with the parameters ``:start`` and ``:end``, sorted by the dataset's key."""
+
+    def __init__(self, rule: SqlSource, spec: "DatasetSpec") -> None:
+        self.rule, self.spec = rule, spec
+
+    def partitions(self) -> dict[str, str]:
+        """Partitions whose time has ended and that have rows."""
+        keys = self.spec.partitions.keys(Workspace().now())
+        with self._connected() as connection:
+            found = {key: self._fingerprint(connection, key) for key in keys}
+        return {key: value for key, value in found.items() if value}
+
+    def read(self, partition: str) -> "pl.DataFrame":
+        """The rows of a partition. Raises MissingReference where there is none, PlatformError where SQL fails."""
+        with self._connected() as connection:
+            frame = self._rows(connection, partition)
+        if not frame.height:
+            raise MissingReference(f"{self.spec.name}: the query has no row for partition {partition}")
+        return frame
+
+    def _fingerprint(self, connection: "sa.Connection", partition: str) -> str:
+        """Empty where the partition has no row."""
+        import sqlalchemy as sa
+
+        if self.rule.fingerprint == "content":
+            from ml_platform.datasets.parquet import write_frame
+
+            frame = self._rows(connection, partition)
+            with tempfile.TemporaryDirectory(prefix="source-") as folder:
+                return write_frame(frame, Path(folder) / "rows.parquet") if frame.height else ""
+        # The declaration is the user's own SQL, as the query is; only the two days are values.
+        text = f"select count(*) as n_rows, {self.rule.fingerprint} from ({self.rule.query}) as batch"
+        row = connection.execute(sa.text(text), self._bounds(partition)).one()
+        return sha256_bytes(canonical_json([str(value) for value in row])) if row[0] else ""
+
+    def _rows(self, connection: "sa.Connection", partition: str) -> "pl.DataFrame":
+        import polars as pl
+        import sqlalchemy as sa
+
+        types = schema_types(self.spec)
+        streaming = connection.execution_options(stream_results=True)
+        result = streaming.execute(sa.text(self.rule.query), self._bounds(partition))
+        names = list(result.keys())
+        chunks = [
+            conform(pl.DataFrame([tuple(row) for row in rows], names, orient="row", infer_schema_length=None), types)
+            for rows in result.partitions(self.rule.chunk_rows)
+        ]
+        if not chunks:
+            return conform(pl.DataFrame(schema=dict.fromkeys(names, pl.Null)), types)
+        frame = pl.concat(chunks, how="vertical_relaxed")
+        # A database returns rows in any order; the same rows have to be the same content.
+        first = [name for name in self.spec.key if name in names]
+        return frame.sort([*first, *(name for name in names if name not in first)], nulls_last=True)
+
+    def _bounds(self, partition: str) -> dict[str, Any]:
+        start, end = self.spec.partitions.window(partition)
+        return {"start": start, "end": end}
+
+    @contextmanager
+    def _connected(self) -> "Iterator[sa.Connection]":
+        """A connection for the block; any failure is one line without the URL, which may hold a password."""
+        import sqlalchemy as sa
+        from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+        url = environment(self.rule.url_env, f"{self.spec.name}: source.url_env")
+        try:
+            engine = sa.create_engine(url)
+        except (ArgumentError, ImportError) as error:
+            reason = str(error).replace(url, "…").splitlines()[0]
+            raise PlatformError(f"{self.spec.name}: {self.rule.url_env} is no usable address ({reason})") from None
+        try:
+            with engine.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+            raise PlatformError(
+                f"{self.spec.name}: the database of {self.rule.url_env} refused ({reason[:300]})"
+            ) from None
+        finally:
+            engine.dispose()
