@@ -82,6 +82,10 @@ types: $(STAMP) ## pyright
 check-defs: $(STAMP) ## load and check the Dagster definitions and every defs.yaml
 	@dg check defs
 
+.PHONY: docs
+docs: $(STAMP) ## write the tables of README.md again
+	@python -m ml_platform_tests.docs.tables
+
 .PHONY: lock
 lock: $(STAMP) ## resolve requirements.lock again (UPGRADE=--upgrade takes newer versions)
 	@uv pip compile pyproject.toml --extra test --extra dev --quiet $(UPGRADE) \

@@ -1,4 +1,4 @@
-"""A running UI with an empty history, and a browser page on it."""
+"""A running UI with an empty history on three months of flights, and a browser page on it."""
 
 import os
 import shutil
@@ -12,6 +12,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from ml_platform import ui
 from ml_platform.settings import Settings
 from ml_platform_tests.ui.browser import CHROMIUM_ARGUMENTS
+from ml_platform_tests.ui.flights_slice import write_package
+
+#: Sensors would ingest and train by themselves, and hold back what a test launches.
+PAUSED = "flights,flight_delay,arrival_delay_minutes"
 
 
 def free_port() -> int:
@@ -37,7 +41,11 @@ def chromium() -> str:
 def ui_url(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[str]:
     """URL of webserver, daemon and code server on the platform's own definitions, with nothing run yet."""
     settings = Settings(local=tmp_path_factory.mktemp("ui") / ".local")  # pyright: ignore[reportCallIssue]
-    url = ui.start(settings, free_port())
+    package = write_package(tmp_path_factory.mktemp("slice"))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", str(package))
+        environment.setenv("ML_PLATFORM_PAUSED", PAUSED)
+        url = ui.start(settings, free_port())
     try:
         yield url
     finally:

@@ -1,5 +1,7 @@
 """Browse lineage, read gates, materialize: what a person does in the UI, done by a browser."""
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -13,47 +15,77 @@ from ml_platform_tests.ui.browser import (
     screenshot,
     wait_for_run,
 )
+from ml_platform_tests.ui.flights_slice import BROKEN, CLEAN, FAILING
 
-DATASET = "flights"
-DATASET_ASSETS = ["batch", "dataset", "features"]
-MODEL = "flight_delay"
-MODEL_ASSETS = ["split", "model", "evaluation"]
-PARTITION = "2013-01"
-BATCH_GATES = {"schema", "business_rules", "missing_values", "volume"}
+BATCH = "flights/batch"
+MODEL_ASSETS = ["split", "model", "evaluation", "registered_model", "service", "deployment"]
+GROUPS = {
+    "flights": ["batch", "dataset", "features"],
+    "flight_delay": MODEL_ASSETS,
+    "arrival_delay_minutes": MODEL_ASSETS,
+}
+GATES = {
+    BATCH: {"schema", "rules", "missing", "duplicates", "volume"},
+    "flights/features": {"ranges", "leakage", "parity"},
+    "flight_delay/evaluation": {"performance_auc", "baseline_brier", "champion_auc", "leak_alarm_auc"},
+    "flight_delay/service": {"servability", "skew", "bad_input"},
+}
 
 pytestmark = [pytest.mark.slow, pytest.mark.ui]
 
 
 def test_lineage_shows_the_groups(page: Page, ui_url: str) -> None:
-    open_lineage(page, ui_url, [DATASET, MODEL])
+    open_lineage(page, ui_url, list(GROUPS))
     screenshot(page, "lineage")
 
 
-@pytest.mark.parametrize(("group", "assets"), [(DATASET, DATASET_ASSETS), (MODEL, MODEL_ASSETS)])
-def test_a_group_shows_its_assets(page: Page, ui_url: str, group: str, assets: list[str]) -> None:
-    open_group(page, ui_url, group, assets)
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_group_shows_its_assets(page: Page, ui_url: str, group: str) -> None:
+    open_group(page, ui_url, group, GROUPS[group])
     screenshot(page, f"group-{group}")
 
 
-def test_checks_tab_names_the_gates(page: Page, ui_url: str) -> None:
-    assert read_checks(page, ui_url, f"{DATASET}/batch").keys() >= BATCH_GATES
-    screenshot(page, "gates-before")
+@pytest.mark.parametrize("key", GATES)
+def test_checks_tab_names_the_gates(page: Page, ui_url: str, key: str) -> None:
+    assert read_checks(page, ui_url, key).keys() >= GATES[key]
+    screenshot(page, f"gates-{key.replace('/', '-')}")
 
 
 def test_materialize_a_partition_and_see_its_gates_pass(page: Page, ui_url: str) -> None:
-    key = f"{DATASET}/batch"
-    run_id, _ = materialize(page, ui_url, key, PARTITION)
-    screenshot(page, "launched")
+    run_id, _ = materialize(page, ui_url, BATCH, CLEAN)
     assert wait_for_run(ui_url, run_id) == "SUCCESS"
-
     page.goto(f"{ui_url}/runs/{run_id}")
     expect(page.get_by_text("Success", exact=True).first).to_be_visible(timeout=PATIENCE)
     screenshot(page, "run")
 
-    open_asset(page, ui_url, key)
-    expect(page.get_by_text(PARTITION, exact=True).first).to_be_visible(timeout=PATIENCE)
-    screenshot(page, "asset")
-
-    states = read_checks(page, ui_url, key)
-    screenshot(page, "gates-after")
+    states = read_checks(page, ui_url, BATCH)
+    screenshot(page, "gates-passed")
     assert {name: state.split("\n")[-1] for name, state in states.items()} == dict.fromkeys(states, "Succeeded")
+
+
+def test_asset_page_shows_rows_columns_and_commit(page: Page, ui_url: str) -> None:
+    run_id, _ = materialize(page, ui_url, BATCH, CLEAN)
+    assert wait_for_run(ui_url, run_id) == "SUCCESS"
+    open_asset(page, ui_url, BATCH)
+    for text in ("Row count", "27,004", "tailnum", "Registration of the aeroplane"):
+        expect(page.get_by_text(text).first).to_be_visible(timeout=PATIENCE)
+    screenshot(page, "asset")
+    open_asset(page, ui_url, BATCH, "partitions", CLEAN)
+    expect(page.get_by_text(re.compile(r"^[0-9a-f]{40}$")).first).to_be_visible(timeout=PATIENCE)
+    screenshot(page, "partition")
+
+
+def test_a_refused_partition_shows_the_gate_and_is_not_published(page: Page, ui_url: str) -> None:
+    materialized, _ = materialize(page, ui_url, BATCH, CLEAN)
+    assert wait_for_run(ui_url, materialized) == "SUCCESS"
+    run_id, _ = materialize(page, ui_url, BATCH, BROKEN)
+    assert wait_for_run(ui_url, run_id) == "FAILURE"
+    states = read_checks(page, ui_url, BATCH)
+    screenshot(page, "gates-failed")
+    assert {name for name, state in states.items() if state.split("\n")[-1] == "Failed"} == FAILING
+
+    alone, _ = materialize(page, ui_url, "flights/dataset", BROKEN)
+    assert wait_for_run(ui_url, alone) == "FAILURE"
+    page.goto(f"{ui_url}/runs/{alone}")
+    expect(page.get_by_text(re.compile("duplicates.*failed")).first).to_be_visible(timeout=PATIENCE)
+    screenshot(page, "refused")
