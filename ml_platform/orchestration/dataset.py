@@ -19,6 +19,7 @@ from ml_platform.orchestration.common import (
 )
 from ml_platform.orchestration.events import evaluated, materialized, step_run
 from ml_platform.orchestration.lineage import batch_metadata, dataset_metadata, feature_metadata
+from ml_platform.orchestration.metadata import sentences
 from ml_platform.refs import DatasetRef
 
 
@@ -43,7 +44,7 @@ def dataset_definitions(spec: DatasetSpec) -> dg.Definitions:
 
     @dg.asset(
         key=batch_key,
-        description=f"{about}: one batch as it came, staged on a branch of its own and not yet published.",
+        description=sentences(about, "one batch as it came, staged on a branch of its own and not yet published."),
         code_version=code_version(
             spec.source if isinstance(spec.source, str) else spec.source.model_dump(),
             *([] if spec.quarantine is None else [spec.quarantine.model_dump(), spec.schema_]),
@@ -63,7 +64,7 @@ def dataset_definitions(spec: DatasetSpec) -> dg.Definitions:
     @dg.asset(
         key=dataset_key,
         ins={"batch": dg.AssetIn(batch_key)},
-        description=f"{about}: batches that passed every gate, merged into main.",
+        description=sentences(about, "batches that passed every gate, merged into main."),
         code_version=code_version(spec.schema_, [gate.declaration for gate in spec.gates_of("batch")]),
         automation_condition=follow_when_checks_pass(),
         **shared,
@@ -97,9 +98,9 @@ def feature_definitions(spec: FeatureSpec, dataset: DatasetSpec) -> dg.Definitio
     @dg.asset(
         key=key,
         ins={"dataset_refs": dg.AssetIn(dataset_key)},
-        description=(
-            (spec.description or f"Features of {spec.dataset}")
-            + f" Outcomes are known to them {spec.history_lag} day(s) later."
+        description=sentences(
+            spec.description or f"Features of {spec.dataset}",
+            f"outcomes are known to them {spec.history_lag} day(s) later.",
         ),
         code_version=code_version(spec.function, *function_file, spec.history_lag),
         automation_condition=follow_when_checks_pass(),

@@ -7,9 +7,26 @@ import dagster as dg
 
 from ml_platform.gates.gate import Verdict
 from ml_platform.refs import DatasetRef, Ref
+from ml_platform.workspace import Workspace
 
 #: Rows of a table in the UI.
 TABLE_ROWS = 100
+
+
+def sentences(about: str, text: str) -> str:
+    """What a declaration says about itself, as a sentence, and then what one of its assets is."""
+    about = about.strip()
+    end = "" if about.endswith((".", "?", "!")) else "."
+    return f"{about}{end} {text[:1].upper()}{text[1:]}"
+
+
+def mlflow_link(workspace: Workspace, model: str, run_id: str) -> dg.MetadataValue:
+    """A run of MLflow: a link where a server keeps it, else its id (``mlflow ui`` shows local ones)."""
+    server = workspace.settings.mlflow_uri
+    if not server.startswith(("http://", "https://")):
+        return dg.MetadataValue.text(run_id)
+    experiment = workspace.tracking.experiment(model)
+    return dg.MetadataValue.url(f"{server.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}")
 
 
 def ref_metadata(ref: Ref) -> dict[str, Any]:

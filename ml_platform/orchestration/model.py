@@ -11,7 +11,7 @@ from ml_platform.gates.gate import Verdict
 from ml_platform.loop import evaluation, model, release
 from ml_platform.orchestration.common import WORKSPACE, asset_options, code_version, gate_check, workspace_of
 from ml_platform.orchestration.events import results, step_run
-from ml_platform.orchestration.metadata import ref_metadata, table
+from ml_platform.orchestration.metadata import mlflow_link, ref_metadata, sentences, table
 from ml_platform.refs import (
     DatasetRef,
     ModelRef,
@@ -33,7 +33,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
     def options(name: str, text: str, *kinds: str, code: Any = "") -> dict[str, Any]:
         return {
             "key": keys[name],
-            "description": f"{about}: {text}",
+            "description": sentences(about, text),
             "code_version": code_version([code]),
             "required_resource_keys": {WORKSPACE},
             **asset_options(spec, spec.name, kinds=set(kinds)),
@@ -67,7 +67,8 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
     def trained(context_: dg.AssetExecutionContext, split_ref: SplitRef) -> dg.MaterializeResult:
         workspace = workspace_of(context_)
         ref = model.fit(workspace, context, split_ref, step_run(context_))
-        return _result(ref, {"mlflow_run": ref.mlflow_run_id, "model_file": ref.uri, "manifest": ref.manifest_sha256})
+        link = mlflow_link(workspace, spec.name, ref.mlflow_run_id)
+        return _result(ref, {"mlflow_run": link, "model_file": ref.uri, "manifest": ref.manifest_sha256})
 
     @dg.asset(
         ins={"model_ref": dg.AssetIn(keys["model"])},
@@ -80,8 +81,10 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         ),
     )
     def evaluated(context_: dg.AssetExecutionContext, model_ref: ModelRef) -> dg.MaterializeResult:
-        ref = evaluation.evaluate(workspace_of(context_), context, model_ref, step_run(context_))
-        return _result(ref, _report_metadata(ref), version=f"{ref.sha256}-{ref.manifest_sha256}")
+        workspace = workspace_of(context_)
+        ref = evaluation.evaluate(workspace, context, model_ref, step_run(context_))
+        link = {"mlflow_run": mlflow_link(workspace, spec.name, ref.mlflow_run_id)}
+        return _result(ref, link | _report_metadata(ref), version=f"{ref.sha256}-{ref.manifest_sha256}")
 
     @dg.asset(
         ins={"report": dg.AssetIn(keys["evaluation"])},
@@ -170,8 +173,8 @@ def _plain(ref: SplitRef) -> Any:
 
 def _report_metadata(ref: ReportRef) -> dict[str, Any]:
     return {
-        "report": dg.MetadataValue.url(f"file://{ref.html}"),
+        # No link: browsers do not open local files from a page of a server.
+        "report": dg.MetadataValue.path(ref.html),
         "report_in_mlflow": ref.uri,
-        "mlflow_run": ref.mlflow_run_id,
         **{name: float(value) for name, value in ref.metrics.items()},
     }
