@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 from ml_platform.datasets import publishing
 from ml_platform.datasets.quarantine import labels, new_columns_of, quarantined, separate
 from ml_platform.declarations import DatasetSpec, FeatureSpec
-from ml_platform.errors import MissingReference
+from ml_platform.errors import MissingReference, Refused
 from ml_platform.gates.gate import Verdict, judge
+from ml_platform.loop.rollback import taken_back
 from ml_platform.refs import DatasetRef
 from ml_platform.workspace import Run, Workspace
 
@@ -93,7 +94,13 @@ def accepted_rows(workspace: Workspace, spec: DatasetSpec, *, before: str) -> di
 
 def publish(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) -> DatasetRef:
     """Merge a staged batch into ``main``; raises Refused unless its own content passed every gate."""
-    workspace.ledger.require(ref.sha256, spec.gates_of("batch"), subject_name=f"{spec.prefix}{ref.partition}")
+    name = f"{spec.prefix}{ref.partition}"
+    workspace.ledger.require(ref.sha256, spec.gates_of("batch"), subject_name=name)
+    if why := taken_back(workspace, ref.sha256):
+        raise Refused(
+            f"{name} ({ref.sha256[:12]}) was {why}. Deliver a corrected batch, or publish this one again with "
+            f"ml-platform data rollback {spec.name} {ref.partition} --to {ref.sha256[:12]}"
+        )
     workspace.ledger.decide(
         "publication",
         subject=ref.sha256,

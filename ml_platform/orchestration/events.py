@@ -15,6 +15,7 @@ from dagster._core.definitions.data_version import (
     CODE_VERSION_TAG,
     DATA_VERSION_IS_USER_PROVIDED_TAG,
     DATA_VERSION_TAG,
+    NULL_EVENT_POINTER,
     get_input_data_version_tag,
     get_input_event_pointer_tag,
 )
@@ -54,7 +55,10 @@ def materialized(
             tags[CODE_VERSION_TAG] = code
         if parent is not None and upstream is not None:
             tags[get_input_data_version_tag(parent)] = upstream[partition].sha256
-            tags[get_input_event_pointer_tag(parent)] = "NULL"
+            # Without the event that was read, Dagster never shows a partition as stale.
+            tags[get_input_event_pointer_tag(parent)] = _event_with(
+                context.instance, parent, partition, upstream[partition].sha256
+            )
         yield dg.AssetMaterialization(
             asset_key=context.asset_key,
             partition=partition,
@@ -119,6 +123,18 @@ def _complete(gates: Sequence[Gate], verdicts: Mapping[str, list[Verdict]]) -> N
             raise dg.DagsterInvariantViolationError(
                 f"gates declared {wanted}, verdicts given {sorted(v.gate for v in given)} {partition}"
             )
+
+
+def _event_with(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str, version: str) -> str:
+    """Storage id of the newest materialization of a partition that has this data version."""
+    records = instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition]), limit=20
+    ).records
+    for record in records:
+        materialization = record.asset_materialization
+        if materialization is not None and (materialization.tags or {}).get(DATA_VERSION_TAG) == version:
+            return str(record.storage_id)
+    return NULL_EVENT_POINTER
 
 
 def _target(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str) -> Target | None:

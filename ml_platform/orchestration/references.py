@@ -50,6 +50,10 @@ class References:
         """The latest reference of every partition of an asset."""
         return {partition: self.load(asset, partition) for partition in self.partitions(asset)}
 
+    def forget(self, asset: str, partition: str | None) -> None:
+        """Let no reference be the latest; those of runs stay. What has none is no error."""
+        (self._folder(asset, partition) / "latest.json").unlink(missing_ok=True)
+
     def _folder(self, asset: str, partition: str | None) -> Path:
         return self.root / asset / (partition or "")
 

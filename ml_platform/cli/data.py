@@ -1,0 +1,252 @@
+"""``ml-platform data``: what happened to a dataset, what is in it, and taking a batch back."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ml_platform.declarations import Catalogue, DatasetSpec
+    from ml_platform.loop.lineage import Use
+    from ml_platform.workspace import Workspace
+
+data = typer.Typer(no_args_is_help=True, help="Versioned datasets: log, diff, show, rollback, fsck, gc.")
+
+Json = Annotated[Path | None, typer.Option("--json", help="Also write the result to this JSON file.")]
+Dataset = Annotated[str, typer.Argument(help="Name of a declared dataset.")]
+Reference = Annotated[str, typer.Argument(help="Commit, tag or branch, with ~N for ancestors.")]
+
+
+@data.command()
+def log(
+    dataset: Dataset,
+    partition: Annotated[str, typer.Option(help="Only this partition.")] = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1)] = 30,
+    json: Json = None,
+) -> None:
+    """Publications and rollbacks, newest first."""
+    from itertools import islice
+
+    from ml_platform.datasets.history import publications
+
+    workspace, _, spec = _opened(dataset)
+    found = list(islice(publications(workspace.store, spec.name, partition or None), limit))
+    rows = [
+        (
+            f"{item.created:%Y-%m-%d %H:%M:%S}",
+            item.partition,
+            "rollback" if item.rolled_back else "publication",
+            item.sha256[:12] or "withdrawn",
+            f"{item.rows:,}",
+            f"{item.quarantined:,}" if item.quarantined else "-",
+            item.commit[:12],
+            item.run_id[:8],
+            item.reason,
+        )
+        for item in found
+    ]
+    titles = ("when", "partition", "what", "content", "rows", "quarantined", "commit", "run", "reason")
+    _table(titles, rows, f"{spec.name}: nothing was ever published")
+    _written(json, [item._asdict() for item in found])
+
+
+@data.command()
+def diff(
+    dataset: Dataset,
+    left: Reference,
+    right: Reference = "main",
+    partition: Annotated[str, typer.Option(help="Only this partition.")] = "",
+    json: Json = None,
+) -> None:
+    """Rows that were added, removed and changed (by the dataset's key) between two references."""
+    from ml_platform.datasets.history import differences
+
+    workspace, _, spec = _opened(dataset)
+    found = differences(workspace.store, spec.name, left, right, spec.key, partition or None)
+    rows = [
+        (
+            item.partition,
+            f"{item.left[:12] or '-'} → {item.right[:12] or '-'}",
+            *(f"{count:,}" for count in (item.added, item.removed, item.changed, item.equal)),
+            ", ".join(f"{column} {count:,}" for column, count in list(item.columns.items())[:5]),
+            ", ".join(
+                [*(f"+{column}" for column in item.new_columns), *(f"-{column}" for column in item.lost_columns)]
+            ),
+        )
+        for item in found
+    ]
+    titles = ("partition", "content", "added", "removed", "changed", "equal", "changed in", "columns")
+    _table(titles, rows, f"{spec.name}: no difference between {left} and {right}")
+    _written(json, [item._asdict() for item in found])
+
+
+@data.command()
+def show(
+    dataset: Dataset,
+    partition: Annotated[str, typer.Argument(help="Partition, e.g. 2013-01-01.")],
+    at: Annotated[str, typer.Option(help="Commit, tag or branch; default: what is published now.")] = "main",
+    rows: Annotated[int, typer.Option("--rows", "-n", min=0, help="How many rows.")] = 5,
+    quarantine: Annotated[bool, typer.Option("--quarantine", help="The rows that were set aside.")] = False,
+    json: Json = None,
+) -> None:
+    """Schema, number of rows and first rows of a partition; columns marked pii are masked."""
+    from ml_platform.datasets import quarantine as aside
+    from ml_platform.datasets.publishing import batch_path, read_at
+    from ml_platform.errors import PlatformError
+    from ml_platform.validation.evidence import json_rows
+    from ml_platform.validation.schema import columns, mask
+
+    workspace, _, spec = _opened(dataset)
+    commit, path = workspace.store.resolve(at), batch_path(spec.name, partition)
+    info = workspace.store.stat(commit, path)
+    schema = spec.load_schema()
+    if quarantine:
+        frame = aside.quarantined(workspace.store, commit, spec.name, partition)
+        if frame is None:
+            raise PlatformError(f"{spec.name}/{partition} at {at}: no row was set aside")
+        reasons = frame[aside.REASONS].head(rows)
+        head = mask(frame.drop(aside.REASONS).head(rows), schema).with_columns(reasons.list.join("; "))
+    else:
+        frame = read_at(workspace.store, commit, path, info.sha256)
+        head = mask(frame.head(rows), schema)
+    known = {column.name: column for column in columns(schema)}
+    listed = [
+        {
+            "column": name,
+            "type": str(kind),
+            "missing": frame[name].null_count(),
+            "notes": ", ".join(
+                note
+                for note, true in (
+                    ("not in the schema", name not in known),
+                    ("pii", name in known and known[name].pii),
+                    ("known afterwards", name in known and known[name].outcome),
+                )
+                if true
+            ),
+            "description": known[name].description if name in known else "",
+        }
+        for name, kind in frame.schema.items()
+    ]
+    print(
+        f"{spec.name}/{partition}{' quarantine' if quarantine else ''}: {frame.height:,} rows, content "
+        f"{info.sha256[:12]}, commit {commit[:12]}, {aside.count_of(info):,} rows set aside"
+    )
+    _table(tuple(listed[0]) if listed else (), [tuple(map(str, item.values())) for item in listed], "")
+    shown = json_rows(head)
+    for row in shown:
+        print("  ".join(f"{name}={value}" for name, value in row.items()))
+    about = {"rows": frame.height, "sha256": info.sha256, "commit": commit, "columns": listed, "head": shown}
+    _written(json, {"dataset": spec.name, "partition": partition, **about})
+
+
+@data.command()
+def rollback(
+    dataset: Dataset,
+    partition: Annotated[str, typer.Argument(help="Partition, e.g. 2013-01-01.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")],
+    to: Annotated[str, typer.Option(help="First digits of the content to return to; default: the one before.")] = "",
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the partition out altogether.")] = False,
+    by: Annotated[str, typer.Option(help="Who wants it; default: the actor of the settings.")] = "",
+    json: Json = None,
+) -> None:
+    """Publish an earlier content of a partition again, and show what was built from the present one."""
+    from dataclasses import asdict
+
+    from ml_platform.orchestration.data_jobs import roll_back_by_hand, stale_features, summary
+
+    workspace, catalogue, spec = _opened(dataset)
+    done = roll_back_by_hand(workspace, catalogue, spec, partition, reason=reason, to=to, withdraw=withdraw, by=by)
+    print(summary(done))
+    _show_uses(list(done.used_by))
+    stale = stale_features(catalogue, spec.name, done.taken_back) if done.taken_back else {}
+    for key, partitions in stale.items():
+        print(f"stale: {key} of {', '.join(partitions)}; materialize them again")
+    _written(json, {**asdict(done), "ref": done.ref.model_dump() if done.ref else None, "stale": stale})
+
+
+@data.command()
+def fsck(json: Json = None) -> None:
+    """Read all that a branch or tag names and compare it with its recorded sha256; ends with 1 where one is damaged."""
+    from ml_platform.datasets.maintenance import check
+    from ml_platform.workspace import Workspace
+
+    problems = check(Workspace().store)
+    for problem in problems:
+        print(problem)
+    print(f"{len(problems)} problems" if problems else "everything is as it was written")
+    _written(json, problems)
+    raise typer.Exit(1 if problems else 0)
+
+
+@data.command()
+def gc(
+    grace_hours: Annotated[float, typer.Option(min=0, help="Files younger than this stay.")] = 24, json: Json = None
+) -> None:
+    """Remove bytes that no branch, tag or commit names."""
+    from ml_platform.datasets.maintenance import collect
+    from ml_platform.workspace import Workspace
+
+    removed = collect(Workspace().store, grace_hours * 3600)
+    print(f"{removed} files removed")
+    _written(json, {"removed": removed})
+
+
+def trace_from_dataset(target: str, json: Path | None) -> None:
+    """Print the registered versions and services that stand on a commit or content."""
+    from ml_platform.loop.lineage import contents, uses
+    from ml_platform.orchestration.components import project_catalogue
+    from ml_platform.workspace import Workspace
+
+    workspace = Workspace()
+    named = contents(workspace.store, target)
+    for sha256, path in named.items():
+        print(f"content {sha256[:16]}{f' ({path})' if path else ''}")
+    found = uses(workspace, project_catalogue().models, named)
+    _show_uses(found)
+    _written(json, {"contents": named, "uses": [use._asdict() for use in found]})
+
+
+def _show_uses(found: "list[Use]") -> None:
+    rows = [
+        (
+            use.model,
+            str(use.version),
+            use.approval,
+            ", ".join(use.aliases) or "-",
+            "; ".join(f"{part} {', '.join(partitions)}" for part, partitions in use.parts.items()),
+            ", ".join(f"{url} ({phase})" for url, phase in use.services) or "none runs",
+        )
+        for use in found
+    ]
+    _table(("model", "version", "approval", "alias", "used for", "service"), rows, "no registered version stands on it")
+
+
+def _opened(dataset: str) -> "tuple[Workspace, Catalogue, DatasetSpec]":
+    from ml_platform.orchestration.components import project_catalogue
+    from ml_platform.settings import default_home
+    from ml_platform.workspace import Workspace
+
+    os.environ.setdefault("DAGSTER_HOME", str(default_home()))
+    catalogue = project_catalogue()
+    return Workspace(), catalogue, catalogue.dataset(dataset)
+
+
+def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]], empty: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if not rows:
+        print(empty)
+        return
+    table = Table(*titles)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _written(path: Path | None, value: Any) -> None:
+    from ml_platform.cli.app import written
+
+    written(path, value)

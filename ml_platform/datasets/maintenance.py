@@ -1,0 +1,28 @@
+"""Upkeep of a store, for adapters that keep the bytes themselves."""
+
+from ml_platform.datasets.store import StoreError, VersionedStore
+
+
+def check(store: VersionedStore) -> list[str]:
+    """Read everything that a branch, tag or staging area names; returns the problems, one line each.
+
+    Raises StoreError for a store that cannot do it.
+    """
+    fsck = getattr(store, "fsck", None)
+    if fsck is None:
+        raise StoreError(f"store {store.repository!r} has no check of its own; ask its server's administrator")
+    return fsck()
+
+
+def collect(store: VersionedStore, grace_seconds: float) -> int:
+    """Remove bytes that nothing names and that are older than the grace; returns the number of files.
+
+    What a version, tag or manifest names is on a branch or tag, and stays. Raises StoreError for a negative
+    grace, and for a store whose server collects garbage itself.
+    """
+    if grace_seconds < 0:
+        raise StoreError("garbage collection: the grace must not be negative")
+    gc = getattr(store, "gc", None)
+    if gc is None:
+        raise StoreError(f"store {store.repository!r} collects garbage by the rules of its server")
+    return gc(grace_seconds)

@@ -1,0 +1,123 @@
+"""Take a published batch back: ``main`` holds an earlier content of the partition again, by a new commit."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ml_platform.datasets.derived import private_commit, sha256_at
+from ml_platform.datasets.history import earlier_contents, publications
+from ml_platform.datasets.publishing import batch_path, batch_tag, published
+from ml_platform.datasets.quarantine import quarantine_path
+from ml_platform.datasets.store import MAIN, Conflict, NotFound, ObjectInfo, VersionedStore
+from ml_platform.environment import Provenance
+from ml_platform.errors import PlatformError
+
+
+def current(store: VersionedStore, dataset: str, partition: str) -> ObjectInfo:
+    """What ``main`` holds for a partition. Raises NotFound where it is not published."""
+    held = published(store, dataset).get(partition)
+    if held is None:
+        raise NotFound(f"{dataset}/{partition} is not published; see ml-platform data log {dataset}")
+    return held
+
+
+def target(store: VersionedStore, dataset: str, partition: str, content: str = "") -> str:
+    """sha256 of the content to return to: the one before the present, or the one that starts with ``content``.
+
+    Raises PlatformError where there is none or several.
+    """
+    name = f"{dataset}/{partition}"
+    held = published(store, dataset).get(partition)
+    known = dict.fromkeys(item.sha256 for item in publications(store, dataset, partition) if item.sha256)
+    if content:
+        fitting = [sha256 for sha256 in known if sha256.startswith(content)]
+        if len(fitting) != 1:
+            what = f"{len(fitting)} contents that start" if fitting else "no content that starts"
+            raise PlatformError(
+                f"{name} has {what} with {content}; published were {', '.join(sha256[:12] for sha256 in known)}"
+            )
+        if held is not None and fitting[0] == held.sha256:
+            raise PlatformError(f"{name} holds {content} already; nothing was changed")
+        return fitting[0]
+    current(store, dataset, partition)
+    stack = earlier_contents(store, dataset, partition)
+    if len(stack) < 2 or not stack[-2]:
+        raise PlatformError(
+            f"{name}: there is no content before the present one; publish a corrected batch, or take the partition "
+            "out altogether with --withdraw"
+        )
+    return stack[-2]
+
+
+def roll_back(
+    store: VersionedStore,
+    dataset: str,
+    partition: str,
+    to: str,
+    *,
+    run_id: str,
+    ledger_head: str,
+    provenance: Provenance,
+    reason: str,
+) -> str:
+    """Make ``main`` hold content ``to`` of a partition (empty: nothing) with its quarantine; returns the commit.
+
+    Where the present content came by a merge on top of ``to``, that merge is reverted; otherwise the bytes are
+    taken from where they were published. Where ``main`` holds ``to`` already nothing is done. Raises Conflict
+    where another run publishes the partition at the same time.
+    """
+    path, beside = batch_path(dataset, partition), quarantine_path(dataset, partition)
+    main = store.resolve(MAIN)
+    held = sha256_at(store, main, path)
+    if (held or "") == to:
+        return main
+    origin = _published_at(store, dataset, partition, to) if to else None
+    facts = {
+        "run_id": run_id,
+        "dataset": dataset,
+        "partition": partition,
+        "sha256": to,
+        "rows": store.stat(origin, path).metadata["rows"] if origin else "0",
+        "rolled_back": held or "",
+        "reason": reason,
+        "ledger_head": ledger_head,
+        "code_commit": provenance.code_commit,
+    }
+    wanted = {name: sha256_at(store, origin, name) if origin else None for name in (path, beside)}
+    merge = next(iter(publications(store, dataset, partition)), None)
+    if merge is not None and merge.sha256 == held and not merge.rolled_back:
+        parents = next(iter(store.log(merge.commit, limit=1))).parents
+        if len(parents) == 2 and wanted == {name: sha256_at(store, parents[0], name) for name in wanted}:
+            return store.revert(MAIN, merge.commit, parent_number=1, metadata=facts)
+    return _restore(store, main, origin, wanted, f"Roll back {dataset}/{partition}", facts)
+
+
+def _published_at(store: VersionedStore, dataset: str, partition: str, sha256: str) -> str:
+    try:
+        return store.resolve(batch_tag(dataset, partition, sha256))
+    except NotFound:
+        raise NotFound(f"{dataset}/{partition}: content {sha256[:12]} was never published") from None
+
+
+def _restore(
+    store: VersionedStore,
+    main: str,
+    origin: str | None,
+    wanted: Mapping[str, str | None],
+    message: str,
+    facts: Mapping[str, str],
+) -> str:
+    """Merge a commit that holds the objects of ``origin`` at the wanted paths and removes the others."""
+    files: dict[str, Path | None] = {}
+    labels: dict[str, Mapping[str, str]] = {}
+    for name, sha256 in wanted.items():
+        files[name] = None
+        if sha256 is not None and origin is not None:
+            files[name] = store.local_path(origin, name)
+            labels[name] = store.stat(origin, name).metadata
+    # Only the merge carries the ledger's head: it is what changes the partition.
+    prepared = {name: value for name, value in facts.items() if name != "ledger_head"}
+    with private_commit(store, MAIN, main, files, labels, message, prepared) as work:
+        try:
+            return store.merge(work, MAIN, message, facts)
+        except Conflict as error:
+            raise Conflict(f"{message}: another run published it meanwhile; look again", error.paths) from error
