@@ -27,8 +27,32 @@ class Settings(BaseSettings):
         description="Folder for everything that a run writes.",
     )
     environment: str = Field(default="local", description="Name of the environment, shown in ledger entries.")
-    store: Literal["embedded"] = Field(default="embedded", description="Adapter of the dataset store.")
+    store: Literal["embedded", "lakefs"] = Field(default="embedded", description="Adapter of the dataset store.")
     repository: str = Field(default="ml-platform", description="Name of the repository in the dataset store.")
+    lakefs_endpoint: str = Field(default="", description="Address of the lakeFS server, with http:// or https://.")
+    lakefs_access_key: str = Field(default="", description="Access key id of lakeFS.")
+    lakefs_secret_key: SecretStr = Field(default=SecretStr(""), description="Secret access key of lakeFS.")
+    lakefs_storage_namespace: str = Field(
+        default="",
+        description="Where in the object store the repository is created when it is missing, e.g. s3://bucket/data; "
+        "empty: it must exist.",
+    )
+    lakefs_timeout_seconds: float = Field(default=30, gt=0, description="Timeout of one answer of lakeFS.")
+    lakefs_attempts: int = Field(default=6, ge=1, description="How often one request to lakeFS is sent at most.")
+    lakefs_part_bytes: int = Field(
+        default=64 << 20,
+        ge=5 << 20,
+        description="Larger files are uploaded in parts of this size where the server offers presigned addresses.",
+    )
+    lakefs_read_back: bool = Field(
+        default=True, description="Read every upload back and compare its sha256; false: compare the server's md5."
+    )
+    lakefs_cache_bytes: int = Field(
+        default=20 << 30, ge=0, description="Space for copies of what was read from lakeFS, below `local`."
+    )
+    dagster_url: str = Field(
+        default="", description="Address of Dagster's UI, for links from commits in lakeFS to their runs; empty: none."
+    )
     mlflow_tracking_uri: str = Field(default="", description="MLflow server; empty: SQLite below `local`.")
     mlflow_timeout_seconds: int = Field(default=10, description="Timeout of one MLflow request.")
     mlflow_max_retries: int = Field(default=2, description="Retries of one MLflow request.")

@@ -7,7 +7,37 @@ from ml_platform.settings import Settings
 
 
 def open_store(settings: Settings) -> VersionedStore:
-    """The store of these settings, created where it is missing. Raises PlatformError for an unknown one."""
+    """The store of these settings, created where it is missing. Raises PlatformError for an unknown one.
+
+    A lakeFS server is asked at once, so that a wrong address, key or name is told here and not in a run.
+    """
     if settings.store == "embedded":
         return EmbeddedStore(settings.local / "store", settings.repository)
-    raise PlatformError(f"ML_PLATFORM_STORE={settings.store!r} is no dataset store; use 'embedded'")
+    if settings.store == "lakefs":
+        return _open_lakefs(settings)
+    raise PlatformError(f"ML_PLATFORM_STORE={settings.store!r} is no dataset store; use 'embedded' or 'lakefs'")
+
+
+def _open_lakefs(settings: Settings) -> VersionedStore:
+    from ml_platform.datasets.lakefs import LakeFSStore
+    from ml_platform.datasets.lakefs_api import Connection, Server
+    from ml_platform.datasets.lakefs_server import open_repository
+
+    server = Server(
+        endpoint=settings.lakefs_endpoint,
+        access_key=settings.lakefs_access_key,
+        secret_key=settings.lakefs_secret_key,
+        timeout_seconds=settings.lakefs_timeout_seconds,
+        attempts=settings.lakefs_attempts,
+    )
+    api = Connection(server)
+    open_repository(api, settings.repository, settings.lakefs_storage_namespace)
+    return LakeFSStore(
+        api,
+        settings.repository,
+        settings.local / "lakefs-cache",
+        cache_bytes=settings.lakefs_cache_bytes,
+        part_bytes=settings.lakefs_part_bytes,
+        read_back=settings.lakefs_read_back,
+        dagster_url=settings.dagster_url,
+    )

@@ -306,6 +306,16 @@ class StoreContract:
         store.commit("work", "m")
         assert store.stat("work", "a").metadata == {"rows": "5"}
 
+    def test_a_put_of_what_is_held_stages_nothing(self, store: VersionedStore) -> None:
+        self.branch(store, "work", {"a": "1"})
+        store.create_branch("other", "work")
+        store.put("work", "a", self.file("1"))
+        assert store.uncommitted("work") == []
+        self.edited(store, "other", {"a": "2", "b": "1"})
+        store.merge("other", "work", "m")
+        assert content(store, "work") == {"a": "2", "b": "1"}
+        assert store.uncommitted("work") == []
+
     @LAWS
     @given(base=TREES, left=EDITS, right=EDITS)
     def test_merge_laws(self, store: VersionedStore, base: Tree, left: dict, right: dict) -> None:

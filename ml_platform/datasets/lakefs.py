@@ -1,0 +1,427 @@
+"""A versioned store on a lakeFS server, for teams: the same semantics as the embedded store.
+
+Every commit, merge and revert carries an operation number of its own in the metadata, so that one whose
+answer was lost is found instead of repeated. Identity of content is our sha256 in the object's metadata.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+from urllib.parse import urlencode
+
+from ml_platform.datasets.lakefs_api import COMMIT_ID, Connection, Declined, check_name, check_repository, judged
+from ml_platform.datasets.lakefs_transfer import ContentCache, Transfer, object_info
+from ml_platform.datasets.pointers import check_path
+from ml_platform.datasets.store import (
+    MAIN,
+    AlreadyExists,
+    Change,
+    Commit,
+    Conflict,
+    Corrupt,
+    DirtyBranch,
+    InvalidName,
+    NoChanges,
+    NotFound,
+    ObjectInfo,
+    Protected,
+    StoreError,
+)
+
+if TYPE_CHECKING:
+    from lakefs_sdk.models.commit import Commit as ServerCommit
+    from lakefs_sdk.models.diff import Diff
+
+#: Objects that belong to the server (its hooks) and not to the data.
+SERVER_PREFIX = "_lakefs_actions/"
+#: Key in a commit's metadata that tells one attempt to commit from every other.
+_OPERATION = "ml_platform_operation"
+#: Keys that the server or this adapter adds to the caller's metadata.
+_OWN_KEYS = (_OPERATION, ".lakefs.", "::lakefs::")
+_REFERENCE = re.compile(r"[\w.-]+")
+_CONFLICT, _GONE = 409, 410
+
+
+class LakeFSStore:
+    """:class:`~ml_platform.datasets.store.VersionedStore` in a repository of a lakeFS server.
+
+    ``cache`` is a folder for verified copies of what is read, of up to ``cache_bytes``. Files above
+    ``part_bytes`` are uploaded in parts where the server offers it. ``read_back`` reads every upload back
+    and compares its sha256; without it the server's md5 is compared, where it gives one. With
+    ``dagster_url`` every commit links to its run in lakeFS's UI. Raises InvalidName.
+    """
+
+    def __init__(
+        self,
+        api: Connection,
+        repository: str,
+        cache: Path,
+        *,
+        protected: tuple[str, ...] = (MAIN,),
+        cache_bytes: int = 20 << 30,
+        part_bytes: int = 64 << 20,
+        read_back: bool = True,
+        dagster_url: str = "",
+    ) -> None:
+        check_repository(repository)
+        self.repository = repository
+        self.protected = frozenset(protected)
+        self.api = api
+        self._transfer = Transfer(api, repository, part_bytes=part_bytes, read_back=read_back)
+        self._cache = ContentCache(cache, cache_bytes)
+        self._dagster_url = dagster_url.rstrip("/")
+
+    def _call(self, what: str, request: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        return self.api.call(what, request, self.repository, *arguments, **options)
+
+    # -- references ----------------------------------------------------------------------------------
+
+    def resolve(self, ref: str) -> str:
+        return self._commit(ref).id
+
+    def _commit(self, ref: str) -> "ServerCommit":
+        return self._call(self._named(ref), self.api.sdk.commits_api.get_commit, ref)
+
+    def _named(self, ref: str) -> str:
+        """How to name a reference in an error. Raises for one that the server could not hold."""
+        base, tilde, steps = ref.partition("~")
+        if tilde and not steps.isdecimal():
+            raise InvalidName(f"reference {ref!r}: '~' must be followed by a number")
+        if not _REFERENCE.fullmatch(base):
+            raise NotFound(f"{ref!r} is no branch, tag or commit of {self.repository}")
+        return f"reference {ref!r} of {self.repository}"
+
+    def _head(self, branch: str) -> str:
+        """Commit id of a branch, and of nothing else than a branch."""
+        self._named(branch)
+        held = self._call(f"branch {branch!r} of {self.repository}", self.api.sdk.branches_api.get_branch, branch)
+        return str(held.commit_id)
+
+    def create_branch(self, name: str, source: str = MAIN, *, exist_ok: bool = False) -> str:
+        from lakefs_sdk.models.branch_creation import BranchCreation
+
+        check_name("branch", name)
+        target = self.resolve(source)
+
+        def made() -> str | None:
+            try:
+                return target if self._head(name) == target else None
+            except NotFound:
+                return None
+
+        request = BranchCreation(name=name, source=target)
+        try:
+            self._call(f"branch {name!r}", self.api.sdk.branches_api.create_branch, request, happened=made)
+        except Declined as error:
+            if error.status != _CONFLICT:
+                raise
+            if not exist_ok:
+                raise AlreadyExists(f"branch {name!r} exists already in {self.repository}") from error
+            return self._head(name)
+        return target
+
+    def delete_branch(self, name: str) -> None:
+        if name == MAIN or name in self.protected:
+            raise Protected(f"branch {name!r} is protected: it cannot be deleted")
+        check_name("branch", name)
+        try:
+            self._call(f"branch {name!r}", self.api.sdk.branches_api.delete_branch, name)
+        except NotFound:
+            return
+
+    def branches(self, prefix: str = "") -> list[str]:
+        listing = self.api.sdk.branches_api.list_branches
+        return sorted(item.id for item in self.api.pages("branches", listing, self.repository, prefix=prefix))
+
+    def tag(self, name: str, ref: str, *, exist_ok: bool = False) -> None:
+        from lakefs_sdk.models.tag_creation import TagCreation
+
+        check_name("tag", name)
+        commit = self.resolve(ref)
+
+        def held() -> str | None:
+            return self.tags(name).get(name)
+
+        request = TagCreation(id=name, ref=commit)
+        try:
+            self._call(
+                f"tag {name!r}",
+                self.api.sdk.tags_api.create_tag,
+                request,
+                happened=lambda: commit if held() == commit else None,
+            )
+        except Declined as error:
+            if error.status != _CONFLICT:
+                raise
+            named = held()
+            if not exist_ok or named != commit:
+                raise AlreadyExists(f"tag {name!r} exists already and names commit {named}") from error
+
+    def tags(self, prefix: str = "") -> dict[str, str]:
+        listing = self.api.sdk.tags_api.list_tags
+        found = self.api.pages("tags", listing, self.repository, prefix=prefix)
+        return {item.id: item.commit_id for item in found}
+
+    # -- staging and commits -------------------------------------------------------------------------
+
+    def _refuse_protected(self, branch: str) -> None:
+        if branch in self.protected:
+            raise Protected(f"branch {branch!r} is protected: commit to another branch and merge it")
+
+    def put(self, branch: str, path: str, local: Path, metadata: Mapping[str, str] | None = None) -> ObjectInfo:
+        self._refuse_protected(branch)
+        check_path(path)
+        self._head(branch)
+        with judged(branch):
+            return self._transfer.upload(branch, path, local, metadata or {})
+
+    def delete(self, branch: str, path: str) -> None:
+        self._refuse_protected(branch)
+        self.stat(branch, path)
+
+        def gone() -> bool | None:
+            return self._sha256(branch, path) is None or None
+
+        with judged(branch):
+            self._call(f"object {path!r}", self.api.sdk.objects_api.delete_object, branch, path, happened=gone)
+
+    def reset(self, branch: str) -> None:
+        from lakefs_sdk.models.reset_creation import ResetCreation
+
+        self._head(branch)
+        with judged(branch):
+            self._call(
+                f"branch {branch!r}", self.api.sdk.branches_api.reset_branch, branch, ResetCreation(type="reset")
+            )
+
+    def uncommitted(self, branch: str) -> list[Change]:
+        self._head(branch)
+        listing = self.api.sdk.branches_api.diff_branch
+        return _described(self.api.pages(f"branch {branch!r}", listing, self.repository, branch))
+
+    def _marked(self, metadata: Mapping[str, str] | None) -> tuple[str, dict[str, str]]:
+        """A new operation number, and the metadata of a commit that carries it."""
+        operation, marked = os.urandom(16).hex(), dict(metadata or {})
+        marked[_OPERATION] = operation
+        if self._dagster_url and "run_id" in marked:
+            marked["::lakefs::Dagster::url[url:ui]"] = f"{self._dagster_url}/runs/{marked['run_id']}"
+        return operation, marked
+
+    def _made(self, branch: str, operation: str) -> str | None:
+        """Commit of an operation on a branch, where it is among the newest."""
+        newest = self._call(
+            f"branch {branch!r}", self.api.sdk.refs_api.log_commits, branch, amount=1000, first_parent=True
+        )
+        found = (commit.id for commit in newest.results if (commit.metadata or {}).get(_OPERATION) == operation)
+        return next(found, None)
+
+    def commit(self, branch: str, message: str, metadata: Mapping[str, str] | None = None) -> str:
+        from lakefs_sdk.models.commit_creation import CommitCreation
+
+        self._refuse_protected(branch)
+        self._named(branch)
+        operation, marked = self._marked(metadata)
+        request = CommitCreation(message=message, metadata=marked)
+        try:
+            with judged(branch):
+                commit = self._call(
+                    f"branch {branch!r} of {self.repository}",
+                    self.api.sdk.commits_api.commit,
+                    branch,
+                    request,
+                    happened=lambda: self._made(branch, operation),
+                )
+        except NoChanges:
+            head = self._commit(branch)
+            run_id = (metadata or {}).get("run_id")
+            if run_id and (head.metadata or {}).get("run_id") == run_id:
+                return str(head.id)
+            raise
+        return commit if isinstance(commit, str) else str(commit.id)
+
+    def merge(self, source: str, dest: str, message: str, metadata: Mapping[str, str] | None = None) -> str:
+        from lakefs_sdk.models.merge import Merge
+
+        ours, theirs = self._head(dest), self.resolve(source)
+        if not self._brings(ours, theirs):
+            raise self._nothing(dest, f"branch {dest!r} already holds {source!r}")
+        operation, marked = self._marked(metadata)
+
+        def send(strategy: str | None) -> str:
+            request = Merge(message=message, metadata=marked, strategy=strategy)
+            made = self._call(
+                f"merge of {source!r} into {dest!r}",
+                self.api.sdk.refs_api.merge_into_branch,
+                theirs,
+                dest,
+                merge=request,
+                happened=lambda: self._made(dest, operation),
+            )
+            return made if isinstance(made, str) else str(made.reference)
+
+        with judged(dest):
+            try:
+                return send(None)
+            except Declined as error:
+                if error.status != _CONFLICT:
+                    raise
+                clashes = self._clashes(self._head(dest), theirs)
+                if clashes:
+                    what = f"merge of {source!r} into {dest!r}"
+                    raise Conflict(f"{what}: both sides changed {', '.join(clashes)}", clashes) from error
+            # The bytes are equal on both sides, only what the server keeps beside them differs.
+            return send("dest-wins")
+
+    def _compare(self, ours: str, theirs: str, kind: str) -> "Iterator[Diff]":
+        """Differences of two commits: ``three_dot`` as a merge sees them, ``two_dot`` as they are."""
+        listing = self.api.sdk.refs_api.diff_refs
+        found = self.api.pages(
+            f"difference of {ours!r} and {theirs!r}", listing, self.repository, ours, theirs, type=kind
+        )
+        return (entry for entry in found if not entry.path.startswith(SERVER_PREFIX) or kind == "three_dot")
+
+    def _brings(self, ours: str, theirs: str) -> bool:
+        """Whether a merge of ``theirs`` would change anything or end in a conflict."""
+        return any(
+            entry.type != "conflict" or self._differs(ours, theirs, entry.path)
+            for entry in self._compare(ours, theirs, "three_dot")
+        )
+
+    def _nothing(self, branch: str, message: str) -> StoreError:
+        """The error of a merge or revert that changes nothing; staged changes are told first."""
+        if self.uncommitted(branch):
+            return DirtyBranch(f"branch {branch!r} has staged changes: commit or reset them")
+        return NoChanges(message)
+
+    def _clashes(self, ours: str, theirs: str) -> list[str]:
+        """Paths that both sides changed to different contents."""
+        entries = (entry.path for entry in self._compare(ours, theirs, "three_dot") if entry.type == "conflict")
+        return sorted(path for path in entries if self._differs(ours, theirs, path))
+
+    def _differs(self, left: str, right: str, path: str) -> bool:
+        return self._sha256(left, path) != self._sha256(right, path)
+
+    def _sha256(self, ref: str, path: str) -> str | None:
+        try:
+            return self.stat(ref, path).sha256
+        except NotFound:
+            return None
+
+    def revert(
+        self, branch: str, commit: str, *, parent_number: int = 0, metadata: Mapping[str, str] | None = None
+    ) -> str:
+        from lakefs_sdk.models.commit_overrides import CommitOverrides
+        from lakefs_sdk.models.revert_creation import RevertCreation
+
+        tip, undone = self._head(branch), self._commit(commit)
+        parents = undone.parents
+        if not (len(parents) == 1 and parent_number == 0) and not 1 <= parent_number <= len(parents):
+            raise StoreError(f"commit {undone.id} has {len(parents)} parents: say which by parent_number")
+        what = f"revert of {commit!r} on {branch!r}"
+        kept = parents[max(parent_number, 1) - 1]
+        # The server makes an empty commit where nothing is left at all, so it cannot be relied on to tell.
+        if not any(self._differs(tip, kept, entry.path) for entry in self._compare(undone.id, kept, "two_dot")):
+            raise self._nothing(branch, f"branch {branch!r} holds nothing of {commit!r} to revert")
+        operation, marked = self._marked(metadata)
+        request = RevertCreation(
+            ref=undone.id,
+            parent_number=parent_number,
+            commit_overrides=CommitOverrides(message=f"Revert {undone.id}", metadata=marked),
+        )
+        try:
+            with judged(branch):
+                self._call(
+                    what,
+                    self.api.sdk.branches_api.revert_branch,
+                    branch,
+                    request,
+                    happened=lambda: self._made(branch, operation),
+                )
+        except Declined as error:
+            if error.status != _CONFLICT:
+                raise
+            here = {entry.path for entry in self._compare(undone.id, tip, "two_dot")}
+            there = {entry.path for entry in self._compare(undone.id, kept, "two_dot")}
+            clashes = sorted(path for path in here & there if self._differs(tip, kept, path))
+            raise Conflict(f"{what}: both sides changed {', '.join(clashes)}", clashes) from error
+        if (made := self._made(branch, operation)) is None:
+            raise StoreError(f"{what}: the server says that it did it, but branch {branch!r} holds no such commit")
+        return made
+
+    # -- reading -------------------------------------------------------------------------------------
+
+    def diff(self, left: str, right: str) -> list[Change]:
+        ours, theirs = self.resolve(left), self.resolve(right)
+        base = self._call(f"{left!r} and {right!r}", self.api.sdk.refs_api.find_merge_base, theirs, ours)
+        return _described(self._compare(base.base_commit_id, theirs, "two_dot"))
+
+    def stat(self, ref: str, path: str) -> ObjectInfo:
+        self._named(ref)
+        what = f"object {check_path(path)!r} at {ref!r} in {self.repository}"
+        try:
+            found = self._call(what, self.api.sdk.objects_api.stat_object, ref, path)
+        except Declined as error:
+            if error.status == _GONE:
+                raise Corrupt(f"{path} at {ref}: its bytes are gone (collected by the server)") from error
+            raise
+        return object_info(path, found.size_bytes or 0, found.metadata)
+
+    def list(self, ref: str, prefix: str = "") -> "list[ObjectInfo]":
+        what = self._named(ref)
+        found = self.api.pages(what, self.api.sdk.objects_api.list_objects, self.repository, ref, prefix=prefix)
+        return [
+            object_info(item.path, item.size_bytes or 0, item.metadata)
+            for item in found
+            if not item.path.startswith(SERVER_PREFIX)
+        ]
+
+    def open(self, ref: str, path: str) -> BinaryIO:
+        return self._open(ref, path)[0]
+
+    def local_path(self, ref: str, path: str) -> Path:
+        stream, sha256 = self._open(ref, path)
+        stream.close()
+        return self._cache.path(sha256)
+
+    def _open(self, ref: str, path: str) -> tuple[BinaryIO, str]:
+        info = self.stat(ref, path)
+        if not info.sha256:
+            raise Corrupt(f"{path} at {ref} has no recorded sha256: it was not put by this platform; put it again")
+        if found := self._cache.open(info.sha256):
+            return found, info.sha256
+        at = ref if COMMIT_ID.fullmatch(ref) else f"{ref} (commit {self.resolve(ref)})"
+        self._cache.fill(info.sha256, self._transfer, ref, path, info.size, f"{path} at commit {at}")
+        if found := self._cache.open(info.sha256):
+            return found, info.sha256
+        raise Corrupt(f"{path} at commit {at}: its copy {self._cache.path(info.sha256)} was damaged at once")
+
+    def log(self, ref: str, limit: int | None = None) -> Iterator[Commit]:
+        what = self._named(ref)
+        options = {"amount": min(limit, 1000)} if limit else {}
+        found = self.api.pages(what, self.api.sdk.refs_api.log_commits, self.repository, ref, **options)
+        for commit in islice(found, limit):
+            created = datetime.fromtimestamp(commit.creation_date, UTC)
+            metadata = {key: value for key, value in (commit.metadata or {}).items() if not key.startswith(_OWN_KEYS)}
+            yield Commit(commit.id, commit.message, metadata, tuple(commit.parents), created)
+
+    def url(self, ref: str, path: str = "") -> str:
+        commit = self.resolve(ref)
+        address = f"{self.api.address}/repositories/{self.repository}"
+        return (
+            f"{address}/object?{urlencode({'ref': commit, 'path': check_path(path)})}"
+            if path
+            else (f"{address}/commits/{commit}")
+        )
+
+
+def _described(entries: "Iterator[Diff]") -> list[Change]:
+    """Changes by path."""
+    return [
+        Change(cast("Literal['added', 'removed', 'changed']", entry.type), entry.path)
+        for entry in sorted(entries, key=lambda entry: entry.path)
+        if not entry.path.startswith(SERVER_PREFIX)
+    ]

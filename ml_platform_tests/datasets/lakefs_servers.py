@@ -1,0 +1,50 @@
+"""lakeFS servers that the tests talk to: the stand-in always, a real one where ``LAKEFS_ENDPOINT`` names it.
+
+The real server's key is read from ``LAKEFS_ACCESS_KEY_ID`` and ``LAKEFS_SECRET_ACCESS_KEY``; repositories are
+made below ``LAKEFS_STORAGE_NAMESPACE`` (default ``local://``) and deleted when their test ends.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from ml_platform.datasets.lakefs import LakeFSStore
+from ml_platform.datasets.lakefs_api import Connection, Server
+from ml_platform.datasets.lakefs_server import open_repository
+from ml_platform_tests.datasets.lakefs_standin import StandIn
+
+ENDPOINT = os.environ.get("LAKEFS_ENDPOINT", "")
+NAMESPACE = os.environ.get("LAKEFS_STORAGE_NAMESPACE", "local://")
+
+
+def real_server(**patience: Any) -> Server:
+    """The server that the environment names."""
+    return Server(
+        ENDPOINT,
+        os.environ.get("LAKEFS_ACCESS_KEY_ID", ""),
+        SecretStr(os.environ.get("LAKEFS_SECRET_ACCESS_KEY", "")),
+        **patience,
+    )
+
+
+def key(standin: StandIn, **patience: Any) -> Server:
+    """The stand-in, with little patience for its faults."""
+    patience = {"pause_seconds": 0.01, **patience}
+    return Server(standin.address, standin.access_key, SecretStr(standin.secret_key), **patience)
+
+
+@contextmanager
+def repository(server: Server, namespace: str, folder: Path, **options: Any) -> Iterator[LakeFSStore]:
+    """A store on a new repository with ``main`` protected."""
+    name = f"test-{uuid.uuid4().hex}"
+    api = Connection(server)
+    open_repository(api, name, f"{namespace.rstrip('/')}/{name}" if namespace != "local://" else f"local://{name}")
+    try:
+        yield LakeFSStore(api, name, folder / "cache", **options)
+    finally:
+        api.call(name, api.sdk.repositories_api.delete_repository, name, force=True)

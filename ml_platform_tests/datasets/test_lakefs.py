@@ -1,0 +1,231 @@
+"""The lakeFS adapter under failures of the server: nothing is lost or done twice, errors are one line."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ml_platform.datasets.lakefs import LakeFSStore
+from ml_platform.datasets.lakefs_api import Unavailable
+from ml_platform.datasets.store import (
+    MAIN,
+    AlreadyExists,
+    Conflict,
+    Corrupt,
+    DirtyBranch,
+    NoChanges,
+    StoreError,
+)
+from ml_platform.errors import Refused
+from ml_platform_tests.datasets import lakefs_servers
+from ml_platform_tests.datasets.lakefs_standin import StandIn
+from ml_platform_tests.datasets.lakefs_standin.repository import Repository
+
+Action = Callable[[LakeFSStore, Path], object]
+
+
+def file(folder: Path, text: str) -> Path:
+    local = folder / "local"
+    local.write_text(text)
+    return local
+
+
+def prepared(store: LakeFSStore, folder: Path) -> None:
+    """``work`` with one commit that is merged, ``staged`` with one staged change, ``ready`` with one to merge."""
+    for branch in ("work", "ready", "staged"):
+        store.create_branch(branch)
+    store.put("work", "a", file(folder, "1"))
+    store.commit("work", "m")
+    store.merge("work", MAIN, "published")
+    store.put("ready", "b", file(folder, "2"))
+    store.commit("ready", "m")
+    store.put("staged", "c", file(folder, "3"))
+
+
+ACTIONS: dict[str, tuple[str, Action]] = {
+    "commit": (r"POST .*/branches/staged/commits$", lambda store, _: store.commit("staged", "m", {"run_id": "r"})),
+    "commit without a run id": (r"POST .*/branches/staged/commits$", lambda store, _: store.commit("staged", "m")),
+    "merge": (r"POST .*/merge/main$", lambda store, _: store.merge("ready", MAIN, "m", {"run_id": "r"})),
+    "revert": (r"POST .*/revert$", lambda store, _: store.revert(MAIN, MAIN, parent_number=1)),
+    "create branch": (r"POST .*/branches$", lambda store, _: store.create_branch("new", "ready")),
+    "delete branch": (r"DELETE .*/branches/work$", lambda store, _: store.delete_branch("work")),
+    "tag": (r"POST .*/tags$", lambda store, _: store.tag("v1", "ready")),
+    "put": (r"POST .*/objects$", lambda store, folder: store.put("staged", "d", file(folder, "4"), {"rows": "1"})),
+    "delete": (r"DELETE .*/objects$", lambda store, _: store.delete("staged", "c")),
+    "reset": (r"PUT .*/branches/staged$", lambda store, _: store.reset("staged")),
+    "log": (r"GET .*/commits$", lambda store, _: list(store.log(MAIN))),
+    "list": (r"GET .*/objects/ls$", lambda store, _: store.list("staged")),
+    "stat": (r"GET .*/objects/stat$", lambda store, _: store.stat("staged", "c")),
+    "open": (r"GET .*/objects$", lambda store, _: store.open("staged", "c").read()),
+    "diff": (r"GET .*/diff/", lambda store, _: store.diff(MAIN, "ready")),
+}
+FAULTS = {
+    "429": {"status": 429, "headers": {"Retry-After": "0"}},
+    "500": {"status": 500},
+    "503 twice": {"status": 503, "times": 2},
+    "500 after it acted": {"kind": "acted", "status": 500},
+    "lost": {"kind": "lost"},
+    "lost twice": {"kind": "lost", "times": 2},
+    "cut": {"kind": "cut"},
+    "slow": {"kind": "slow", "seconds": 1.5},
+}
+
+
+def shape(repository: Repository) -> dict:
+    """Everything a repository holds, without what differs between two that were made in the same way."""
+
+    def told(commit: str) -> tuple:
+        held = repository.commits[commit]
+        tree = {path: (entry.size, entry.checksum, entry.metadata) for path, entry in held.tree.items()}
+        return (
+            held.message.split()[0],
+            {k: v for k, v in held.metadata.items() if k == "run_id"},
+            tree,
+            len(held.parents),
+        )
+
+    return {
+        "branches": {
+            name: (told(branch.commit), {path: entry and entry.checksum for path, entry in branch.staging.items()})
+            for name, branch in repository.branches.items()
+        },
+        "tags": {name: told(commit) for name, commit in repository.tags.items()},
+        "commits": len(repository.commits),
+    }
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_failing_server_changes_nothing_but_the_time(
+    standin: StandIn, tmp_path: Path, action: str, fault: str
+) -> None:
+    where, act = ACTIONS[action]
+    patience = {"timeout_seconds": 0.4 if fault == "slow" else 10}
+    server = lakefs_servers.key(standin, **patience)
+    # A deleted repository is kept by `shapes`, not by the stand-in.
+    shapes, results = [], []
+    for failing in (False, True):
+        with lakefs_servers.repository(server, "local://", tmp_path / str(failing)) as store:
+            prepared(store, tmp_path)
+            if failing:
+                ordered = standin.order(where, **FAULTS[fault])
+            results.append(act(store, tmp_path))
+            standin.faults.clear()
+            shapes.append(shape(standin.repositories[store.repository]))
+    assert ordered.struck
+    assert shapes[0] == shapes[1]
+    assert type(results[0]) is type(results[1])
+
+
+def test_a_merge_whose_answer_is_lost_is_found_below_later_merges(
+    lakefs_store: LakeFSStore, standin: StandIn, tmp_path: Path
+) -> None:
+    store = lakefs_store
+    prepared(store, tmp_path)
+    store.commit("staged", "m")
+    held = standin.repositories[store.repository]
+    standin.order(r"POST .*/merge/main$", kind="lost", then=lambda: held.merge("staged", MAIN, "theirs", {}, ""))
+    # The look itself fails at first, too.
+    standin.order(r"GET .*/refs/main/commits$", status=503)
+    merge = store.merge("ready", MAIN, "mine", {"run_id": "r"})
+    messages = [entry.message for entry in store.log(MAIN)]
+    assert (messages[0], messages.count("mine"), messages.count("theirs")) == ("theirs", 1, 1)
+    assert [info.path for info in store.list(merge)] == ["a", "b"]
+
+
+def test_retries_end_and_say_what_to_do(lakefs_store: LakeFSStore, standin: StandIn, tmp_path: Path) -> None:
+    ordered = standin.order(r"GET .*/branches$", status=503, times=100, message="store is down")
+    with pytest.raises(
+        Unavailable, match=r"branches: lakeFS at http://127.* failed 6 times.*503 store is down"
+    ) as error:
+        lakefs_store.branches()
+    assert ordered.struck == 6
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 412, 416, 501])
+def test_a_clear_no_is_not_repeated(lakefs_store: LakeFSStore, standin: StandIn, tmp_path: Path, status: int) -> None:
+    prepared(lakefs_store, tmp_path)
+    ordered = standin.order(r"POST .*/staged/commits$", status=status, times=100, message="no")
+    with pytest.raises((StoreError, Refused)) as error:
+        lakefs_store.commit("staged", "m")
+    assert ordered.struck == 1
+    assert "\n" not in str(error.value)
+
+
+def test_a_hook_of_the_server_refuses_a_merge(lakefs_store: LakeFSStore, standin: StandIn, tmp_path: Path) -> None:
+    prepared(lakefs_store, tmp_path)
+    head = lakefs_store.resolve(MAIN)
+    reason = "pre-merge hook aborted, run id 'x': verdict schema is missing"
+    standin.order(r"POST .*/merge/main$", status=412, message=reason)
+    with pytest.raises(Refused, match="verdict schema is missing"):
+        lakefs_store.merge("ready", MAIN, "m")
+    assert lakefs_store.resolve(MAIN) == head
+
+
+def test_listings_longer_than_a_page(lakefs_store: LakeFSStore, standin: StandIn, tmp_path: Path) -> None:
+    store = lakefs_store
+    held = standin.repositories[store.repository]
+    store.create_branch("work")
+    store.put("work", "a", file(tmp_path, "1"))
+    entry = held.branches["work"].staging["a"]
+    held.branches["work"].staging.update({f"x/{number:05}": entry for number in range(2500)})
+    assert len(store.uncommitted("work")) == 2501
+    commit = store.commit("work", "m")
+    assert len(store.list(commit, "x/")) == 2500
+    assert len(store.diff(MAIN, "work")) == 2501
+    for number in range(1100):
+        held.branches[f"b{number:04}"] = held.branches["work"]
+        held.tags[f"t{number:04}"] = commit
+    assert len(store.branches("b")) == 1100
+    assert len(store.tags("t")) == 1100
+
+
+def test_commits_link_to_their_runs_and_give_their_metadata_back(
+    lakefs_store: LakeFSStore, standin: StandIn, tmp_path: Path
+) -> None:
+    store = LakeFSStore(
+        lakefs_store.api, lakefs_store.repository, tmp_path / "cache", dagster_url="https://dagster.example.org/"
+    )
+    store.create_branch("work")
+    store.put("work", "a", file(tmp_path, "1"))
+    commit = store.commit("work", "m", {"run_id": "r1", "partition": "2013-01"})
+    held = standin.repositories[store.repository].commits[commit].metadata
+    assert held["::lakefs::Dagster::url[url:ui]"] == "https://dagster.example.org/runs/r1"
+    assert next(store.log("work")).metadata == {"run_id": "r1", "partition": "2013-01"}
+    assert store.commit("work", "again", {"run_id": "r1"}) == commit
+
+
+def test_objects_of_others_are_told_apart(lakefs_store: LakeFSStore, standin: StandIn, tmp_path: Path) -> None:
+    store = lakefs_store
+    store.create_branch("work")
+    store.put("work", "ours", file(tmp_path, "1"))
+    staging = standin.repositories[store.repository].branches["work"].staging
+    ours = staging["ours"]
+    assert ours is not None
+    foreign = replace(ours, metadata=())
+    staging |= {"theirs": foreign, "_lakefs_actions/gate.yaml": foreign}
+    assert [(info.path, bool(info.sha256)) for info in store.list("work")] == [("ours", True), ("theirs", False)]
+    assert [change.path for change in store.uncommitted("work")] == ["ours", "theirs"]
+    with pytest.raises(Corrupt, match=r"theirs at 'work' has no recorded sha256|theirs at work has no recorded sha256"):
+        store.open("work", "theirs")
+
+
+def test_errors_of_the_protocol_come_through(lakefs_store: LakeFSStore, tmp_path: Path) -> None:
+    store = lakefs_store
+    prepared(store, tmp_path)
+    store.create_branch("clash")
+    store.delete("clash", "a")
+    store.commit("clash", "m")
+    store.put("work", "a", file(tmp_path, "9"))
+    store.commit("work", "m")
+    store.merge("work", MAIN, "m")
+    for error, action in (
+        (Conflict, lambda: store.merge("clash", MAIN, "m")),
+        (DirtyBranch, lambda: store.merge("ready", "staged", "m")),
+        (NoChanges, lambda: store.merge("work", MAIN, "m")),
+        (AlreadyExists, lambda: store.create_branch("work")),
+    ):
+        with pytest.raises(error):
+            action()
