@@ -12,13 +12,12 @@ from ml_platform.datasets import publishing
 from ml_platform.datasets.store import MAIN
 from ml_platform.errors import MissingReference, PlatformError, Refused
 from ml_platform.features.materialize import Materializer, Stale
-from ml_platform.loop import data, model
+from ml_platform.loop import data, evaluation, model
 from ml_platform.loop.lineage import contents, uses
 from ml_platform.loop.rollback import roll_back
 from ml_platform.orchestration.references import References
-from ml_platform.rollout import control
 from ml_platform.workspace import Run
-from ml_platform_tests.project import APRIL, FEBRUARY, JANUARY, MARCH, MODEL, Project, copy_of
+from ml_platform_tests.project import APRIL, FEBRUARY, JANUARY, MARCH, MODEL, Project, copy_of, declared
 
 
 @pytest.fixture
@@ -161,11 +160,19 @@ def test_a_rollback_needs_a_reason_and_something_to_return_to(project: Project) 
         assert workspace.ledger.entries(kind="rollback") == []
 
 
-@pytest.mark.slow
-def test_users_of_a_dataset_are_found_from_commit_and_content(project: Project) -> None:
-    assert project.train().success
+GATES = [{"gate": "disjoint"}, {"gate": "time_order"}, {"gate": "performance", "metric": "auc", "min": 0.5}]
+
+
+def test_users_of_a_dataset_are_found_from_commit_and_content(four_months: Path, tmp_path: Path) -> None:
+    project = copy_of(four_months, tmp_path / "project", declared(models={MODEL: {"gates": GATES}}))
     with project.active() as workspace:
-        (version,) = workspace.registry.versions(MODEL)
+        context, run = project.context(), Run.new()
+        manifest = model.split(workspace, context, References().all("flights/features"), run)
+        model.inspect_split(workspace, context, manifest, run)
+        report = evaluation.evaluate(workspace, context, model.fit(workspace, context, manifest, run), run)
+        evaluation.inspect_evaluation(workspace, context, report, run)
+        version = evaluation.register(workspace, context, report, run)
+        workspace.registry.set_alias(MODEL, "champion", version.version)
         held = publishing.published(workspace.store, "flights")
         for partition, part in ((JANUARY, "train"), (APRIL, "holdout")):
             (use,) = uses(workspace, [MODEL], [held[partition].sha256[:10]])
@@ -178,4 +185,3 @@ def test_users_of_a_dataset_are_found_from_commit_and_content(project: Project) 
         assert uses(workspace, [MODEL], ["f" * 64]) == []
         with pytest.raises(PlatformError, match="neither a commit or tag"):
             contents(workspace.store, "nonsense")
-        control.stop_all(workspace.settings)

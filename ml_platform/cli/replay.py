@@ -1,0 +1,52 @@
+"""``ml-platform replay``: is a registered model what its record says it is?"""
+
+from pathlib import Path
+
+from ml_platform.cli.app import BadUsage, written
+from ml_platform.environment import current
+from ml_platform.loop.replay import replay, warnings
+from ml_platform.orchestration.components import project_catalogue
+from ml_platform.settings import default_home
+from ml_platform.workspace import Run, Workspace
+
+
+def replay_version(target: str, json: Path | None) -> int:
+    """Rebuild ``MODEL@VERSION`` (or ``@ALIAS``); 0 where bytes and metrics are equal."""
+    model, _, which = target.partition("@")
+    catalogue, workspace = project_catalogue(), Workspace()
+    if model not in catalogue.models or not which:
+        raise BadUsage(f"{target!r}: give MODEL@VERSION or MODEL@ALIAS; models: {', '.join(sorted(catalogue.models))}")
+    number = which.removeprefix("v")
+    version = workspace.registry.get(model, int(number) if number.isdigit() else which)
+    reference = version.model_ref
+    print(f"{model} version {version.version}: code {reference.provenance.code_commit[:12]}, seed {reference.seed}")
+    first = warnings(reference, current(default_home()))
+    for warning in first:
+        print(f"note: {warning}", flush=True)
+    done = replay(workspace, catalogue, reference)
+    for warning in done.warnings[len(first) :]:
+        print(f"note: {warning}")
+    odd = done.other_features
+    print(f"features: {len(done.features) - len(odd)} of {len(done.features)} partitions equal" + _named(odd))
+    print(f"model file: {'equal' if done.bytes_equal else 'different'}, {done.recorded[:16]} → {done.rebuilt[:16]}")
+    if not done.metrics:
+        print("metrics: none were recorded")
+    for name, (was, now) in sorted(done.metrics.items()):
+        print(f"metric {name}: {was} → {now}{'' if was == now else '  different'}")
+    print(f"{'equal' if done.equal else 'NOT equal'} after {done.seconds:.0f} s")
+    run = Run.new()
+    body = {"equal": done.equal, "rebuilt": done.rebuilt, "notes": list(done.warnings)}
+    workspace.ledger.decide(
+        "replay",
+        subject=reference.sha256,
+        subject_name=f"{model}/model",
+        body={**body, "version": version.version},
+        run_id=run.id,
+        provenance=run.provenance,
+    )
+    written(json, {**done.__dict__, "equal": done.equal, "version": version.version})
+    return 0 if done.equal else 1
+
+
+def _named(partitions: list[str]) -> str:
+    return f"; different: {', '.join(partitions)}" if partitions else ""

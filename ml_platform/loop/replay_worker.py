@@ -1,0 +1,66 @@
+"""The part of a replay that runs in a fresh process on the code of the replayed commit.
+
+Started by its path as ``python -P replay_worker.py REQUEST RESULT``: everything else is imported from the checked-out
+commit, so only functions are used that its feature and training code has always had.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def main(request_file: Path, result_file: Path) -> None:
+    """Rebuild the features of every manifest entry from raw rows, train, measure; writes what came out as JSON."""
+    import numpy as np
+    import polars as pl
+
+    import ml_platform
+    from ml_platform.datasets.parquet import read_frame, write_frame
+    from ml_platform.declarations import load_object
+    from ml_platform.evaluation.metrics import metrics
+    from ml_platform.features.build import build
+    from ml_platform.features.history import History, daily
+    from ml_platform.files import sha256_bytes
+    from ml_platform.training.parameters import TrainingParameters
+    from ml_platform.training.train import labelled, load_booster, matrix, predict, train
+
+    request: dict[str, Any] = json.loads(request_file.read_text())
+    function = load_object(request["function"], "function")
+    raw = {name: read_frame(Path(place["path"]), sha256=place["sha256"]) for name, place in request["raw"].items()}
+    days = {name: daily(function, rows) for name, rows in raw.items()}
+    rebuilt: dict[str, str] = {}
+
+    def features(entry: dict[str, Any]) -> pl.DataFrame:
+        names = sorted(entry["inputs"])
+        history = History.from_tables(function, [days[name] for name in names], request["history_lag"])
+        frame = build(function, raw[f"{request['dataset']}/{entry['partition']}"], history)
+        with tempfile.TemporaryDirectory() as folder:
+            rebuilt[entry["partition"]] = write_frame(frame, Path(folder) / "features.parquet")
+        return frame
+
+    trained = train(
+        (features(entry) for entry in request["train"]),
+        request["features"],
+        request["target"],
+        request["task"],
+        TrainingParameters.model_validate(request["parameters"]),
+        request["threads"],
+    )
+    holdout = labelled(pl.concat([features(entry) for entry in request["holdout"]]), request["target"], request["task"])
+    booster = load_booster(trained.content, request["threads"])
+    predictions = predict(booster, matrix(holdout, request["features"]))
+    truth = holdout[request["target"]].cast(pl.Float64).to_numpy()
+    measured = metrics(request["task"], np.asarray(truth), predictions, request["threshold"])
+    result = {
+        "code": str(Path(ml_platform.__file__).parent),
+        "features": rebuilt,
+        "sha256": sha256_bytes(trained.content),
+        "metrics": measured,
+    }
+    result_file.write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
