@@ -25,10 +25,11 @@ def split(workspace: Workspace, context: ModelContext, features: dict[str, Datas
     """
     from ml_platform.training.split import plan
 
-    refused = set(refused_partitions(workspace, context.dataset))
     prefix = f"{context.feature_set.key}/"
-    refused |= {name.removeprefix(prefix) for name in workspace.ledger.refused(prefix)}
-    materializer = Materializer(workspace, context.feature_set, context.dataset)
+    held = {name.removeprefix(prefix): verdicts for name, verdicts in workspace.ledger.refused(prefix).items()}
+    held |= refused_partitions(workspace, context.dataset)
+    refused = held.keys()
+    materializer = Materializer.of(workspace, context.feature_set, context.dataset)
     available: dict[str, ManifestEntry] = {}
     for partition, ref in sorted(features.items()):
         if partition in refused:
@@ -45,7 +46,11 @@ def split(workspace: Workspace, context: ModelContext, features: dict[str, Datas
         )
     last = context.dataset.partitions.window(known[-1])[1]
     expected = context.dataset.partitions.keys(last)
-    train, holdout, left_out = plan(context.model.split, expected, available, refused)
+    why = {
+        name: ", ".join(f"{verdict.gate} {verdict.status.replace('_', ' ')}" for verdict in verdicts)
+        for name, verdicts in held.items()
+    }
+    train, holdout, left_out = plan(context.model.split, expected, available, refused, why)
     return SplitRef(
         run_id=run.id,
         provenance=run.provenance,

@@ -1,6 +1,6 @@
 """Which partitions a model is trained on and which are held out, by content hash."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -70,12 +70,14 @@ def plan(
     expected: Sequence[str],
     available: dict[str, ManifestEntry],
     refused: AbstractSet[str],
+    why: Mapping[str, str] | None = None,
 ) -> Plan:
     """Divide the newest of the ``expected`` partitions (in time order) by ``rule``.
 
     Only the window that the rule reaches back to has to be complete; with ``train=None`` that is every
     expected partition. With ``rule.refused == "list"`` refused partitions are passed over, so that the
-    parts keep their sizes where older partitions exist; the gap counts every partition.
+    parts keep their sizes where older partitions exist; the gap counts every partition. ``why`` says for a refused
+    partition which gates did that, for the error.
 
     Raises:
         MissingReference: a partition in the window is neither available nor refused. The training set
@@ -105,9 +107,10 @@ def plan(
 
     window = [*train, *holdout]
     if stopped := [name for name in window if name in refused]:
+        reasons = "; ".join(f"{name}: {why[name]}" for name in stopped if why and name in why)
         raise Refused(
-            f"split: {_names(stopped)} refused by the gates; publish a corrected batch, "
-            "or set `refused: list` to train without it"
+            f"split: {_names(stopped)} refused by the gates{f' ({reasons})' if reasons else ''}; publish a corrected "
+            "batch, or set `refused: list` to train without it"
         )
     if missing := [name for name in window if name not in available]:
         raise MissingReference(

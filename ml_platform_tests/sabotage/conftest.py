@@ -1,0 +1,31 @@
+"""Months of real flights that are ingested once, and copies of that for each break."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_platform_tests.project import Project, copy_of, ingested
+
+
+@pytest.fixture(scope="session")
+def four_months(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which January to April are published, with features."""
+    return ingested(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture
+def project(four_months: Path, tmp_path: Path) -> Project:
+    """A copy of it with the declarations of the example."""
+    return copy_of(four_months, tmp_path / "project")
+
+
+@pytest.fixture
+def project_of(four_months: Path, tmp_path: Path) -> Callable[..., Project]:
+    """Copies of it with other declarations."""
+    return lambda catalogue, **environment: _copy(four_months, tmp_path, catalogue, environment)
+
+
+def _copy(folder: Path, tmp_path: Path, catalogue: Any, environment: dict[str, str]) -> Project:
+    return copy_of(folder, tmp_path / f"project{len(list(tmp_path.iterdir()))}", catalogue, **environment)

@@ -1,0 +1,26 @@
+"""No kind of gate without proof."""
+
+from collections import Counter
+
+from ml_platform.gates.catalogue import KINDS, Stage
+from ml_platform_tests.project import declared
+from ml_platform_tests.sabotage import test_batch, test_features, test_model, test_service
+
+TABLES = [test_batch.PROOFS, test_features.PROOFS, test_model.PROOFS, test_service.PROOFS]
+
+
+def test_every_kind_has_a_break_and_a_clean_twin() -> None:
+    proven = Counter(kind for table in TABLES for kind in table)
+    assert set(KINDS) - set(proven) == set(), "a kind of gate has no sabotage test"
+    assert set(proven) - set(KINDS) == set(), "a sabotage test is for no kind of gate"
+    assert proven.total() == len(proven), "a kind of gate is proven twice"
+    for kind, proof in (item for table in TABLES for item in table.items()):
+        assert proof.broken is not None and proof.clean is not None, kind
+        assert proof.broken != proof.clean, kind
+
+
+def test_the_projects_of_the_proofs_declare_every_kind_and_block_on_it() -> None:
+    stages: set[Stage] = {kind.stage for kind in KINDS.values()}
+    declarations = [*declared().all, *test_batch.QUARANTINING.all]
+    gates = [gate for declaration in declarations for stage in stages for gate in declaration.gates_of(stage)]
+    assert {gate.gate for gate in gates if gate.blocking} == set(KINDS)

@@ -1,0 +1,78 @@
+"""Broken features: by the data that arrives, or by the code that makes them."""
+
+from collections.abc import Callable
+
+import polars as pl
+import pytest
+
+from ml_platform_tests.project import APRIL, JANUARY, MAY, MODEL, MONTHS, Project, declared
+from ml_platform_tests.sabotage import variants
+from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_refuses, assert_stopped
+
+FEATURES = "flights/features"
+INGESTED = ("flights/batch", "flights/dataset")
+
+
+def without_gusts(share: float) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """The stations report no gusts on part of the days: few is a calm month, all is a broken feed."""
+    return lambda month: month.with_columns(
+        pl.when(pl.col("day") > 31 * share).then(pl.col("wind_gust")).alias("wind_gust")
+    )
+
+
+def function(name: str) -> dict[str, str]:
+    """Declaration of another feature function."""
+    return {"function": f"{variants.__name__}:{name}"}
+
+
+#: Changes of May's rows where they are functions, else changed declarations of the feature set.
+PROOFS = {
+    "ranges": Proof(without_gusts(1.0), without_gusts(0.9)),
+    "leakage": Proof(function("with_departure_delay"), function("with_congestion")),
+    "parity": Proof(function("with_congestion_of_the_batch"), function("with_congestion")),
+}
+
+
+@pytest.mark.parametrize("kind", PROOFS)
+def test_broken_features_are_refused_by_their_gate_alone(kind: str, project: Project) -> None:
+    change = PROOFS[kind].broken
+    if not isinstance(change, dict):
+        project.batches.deliver(MAY, change=change)
+        outcome = project.loop(MAY, MAY)
+        assert_stopped(outcome, kind, FEATURES, MAY, allowed=INGESTED)
+        failed = [MAY]
+    else:
+        project = project.variant(declared(features=change))
+        outcome = project.loop(JANUARY, APRIL)
+        failed = list(MONTHS[:4])
+        assert not outcome.success
+        assert [outcome.failed(FEATURES, month) for month in failed] == [{kind}] * 4
+        assert {asset for asset, _ in outcome.materialized} == {FEATURES, *INGESTED}
+    assert not project.materializations(f"{MODEL}/split")
+    assert_refuses(project, f"{MODEL}/split", kind)
+    assert all(project.verdicts(f"{FEATURES}/{month}")[kind].status == "failed" for month in failed)
+
+
+@pytest.mark.parametrize("kind", PROOFS)
+def test_their_clean_twin_goes_on_to_the_split(kind: str, project: Project) -> None:
+    change = PROOFS[kind].clean
+    if not isinstance(change, dict):
+        project.batches.deliver(MAY, change=change)
+        outcome = project.ingest(MAY)
+        assert_passed(outcome, FEATURES, MAY, len(PROOFS))
+    else:
+        project = project.variant(declared(features=change))
+        outcome = project.ingest(JANUARY, APRIL)
+        assert_passed(outcome, FEATURES, APRIL, len(PROOFS))
+    split = project.materialize(f"{MODEL}/split", checks=None)
+    assert split.success, split.error
+    assert split.assets() == {f"{MODEL}/split"}
+
+
+def test_features_that_were_never_judged_are_not_trained_on(project: Project) -> None:
+    project = project.variant(declared(features=function("with_congestion")))
+    assert project.ingest(JANUARY, "2013-03-01").success
+    assert project.materialize(FEATURES, partition=APRIL).success
+    alone = project.materialize(f"{MODEL}/split")
+    assert "Refused" in alone.error and "leakage missing" in alone.error and APRIL in alone.error
+    assert not alone.materialized
