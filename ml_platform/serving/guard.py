@@ -84,7 +84,8 @@ class Guard:
             body += message.get("body", b"")
             # A body sent in chunks announces no length: it is counted as it arrives.
             if len(body) > self.max_body:
-                await _discard(receive, DISCARDED * self.max_body)
+                if message.get("more_body"):
+                    await _discard(receive, DISCARDED * self.max_body)
                 return await _refuse(marked, 413, f"body is larger than {self.max_body} bytes; send fewer rows")
             if not message.get("more_body"):
                 break
