@@ -5,14 +5,22 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
+from ml_platform.cli.data import data
 from ml_platform.errors import PlatformError
+from ml_platform.settings import Settings
 
-cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
+cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 ledger = typer.Typer(no_args_is_help=True, help="The record of every verdict and decision.")
 cli.add_typer(ledger, name="ledger")
+cli.add_typer(data, name="data")
 
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the result to this JSON file.")]
+
+
+class BadUsage(PlatformError):
+    """Something on the command line that cannot be meant."""
 
 
 def app() -> None:
@@ -21,14 +29,34 @@ def app() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         sys.exit(cli(arguments, standalone_mode=True))
-    except PlatformError as error:
-        if debug:
+    except (PlatformError, ValidationError) as error:
+        if debug or (isinstance(error, ValidationError) and error.title != Settings.__name__):
             raise
-        print(f"ml-platform: {error}", file=sys.stderr)
-        sys.exit(1)
+        print(f"ml-platform: {_one_line(error)}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, BadUsage) else 1)
     except KeyboardInterrupt:
         print("ml-platform: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _one_line(error: PlatformError | ValidationError) -> str:
+    if isinstance(error, PlatformError):
+        return str(error)
+    prefix = str(Settings.model_config.get("env_prefix"))
+    return "; ".join(
+        f"{prefix}{'.'.join(map(str, mistake['loc'])).upper()}: {mistake['msg']} (found {mistake['input']!r})"
+        for mistake in error.errors()
+    )
+
+
+@cli.callback()
+def main(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a mistake, not only its line.")] = False,
+) -> None:
+    """From versioned data to a served model, with every gate on the way.
+
+    Ends with 0: done, 1: refused or failed, 2: bad usage.
+    """
 
 
 @cli.command()
@@ -56,21 +84,41 @@ def check(
     model: Annotated[str, typer.Option("--model", help="Only this model and what it stands on.")] = "",
     json: Json = None,
     junit: Annotated[Path | None, typer.Option("--junit", help="Also write JUnit XML to this file.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="A row for each partition, passed ones too.")] = False,
 ) -> None:
     """Apply every gate to the current content; exit 1 where a blocking one fails, errs or has nothing to judge."""
     from ml_platform.cli.check import check_project
 
-    raise typer.Exit(check_project(model, json, junit))
+    raise typer.Exit(check_project(model, json, junit, every))
 
 
 @cli.command()
 def trace(
-    target: Annotated[str, typer.Argument(help="MODEL, MODEL@ALIAS or MODEL@VERSION.")], json: Json = None
+    target: Annotated[str, typer.Argument(help="MODEL, MODEL@ALIAS or MODEL@VERSION.")] = "",
+    from_dataset: Annotated[
+        str, typer.Option("--from-dataset", help="The other way: what stands on this dataset commit, tag or content.")
+    ] = "",
+    json: Json = None,
 ) -> None:
     """Follow a service back to version, MLflow run, manifest, dataset commits, code and every verdict."""
+    if bool(target) == bool(from_dataset):
+        raise BadUsage("give a model, or --from-dataset with a commit or content")
+    if from_dataset:
+        from ml_platform.cli.data import trace_from_dataset
+
+        trace_from_dataset(from_dataset, json)
+        return
     from ml_platform.cli.trace import trace_model
 
     trace_model(target, json)
+
+
+@cli.command()
+def replay(target: Annotated[str, typer.Argument(help="MODEL@VERSION or MODEL@ALIAS.")], json: Json = None) -> None:
+    """Rebuild a registered model from its manifest, code and seed in a fresh process; 1 where it is not equal."""
+    from ml_platform.cli.replay import replay_version
+
+    raise typer.Exit(replay_version(target, json))
 
 
 @cli.command()
@@ -149,10 +197,18 @@ def ledger_log(
 
 
 def written(path: Path | None, value: Any) -> None:
-    """Write ``value`` as JSON where a file was asked for."""
+    """Write ``value`` as JSON where a file was asked for. Raises PlatformError where it cannot be written."""
     import json
 
+    if path is not None:
+        saved("--json", path, json.dumps(value, indent=1, default=str) + "\n")
+
+
+def saved(option: str, path: Path, content: str | bytes) -> None:
+    """Write the file that an option names. Raises PlatformError where it cannot be written."""
     from ml_platform.files import write_atomic
 
-    if path is not None:
-        write_atomic(path.resolve(), json.dumps(value, indent=1, default=str) + "\n")
+    try:
+        write_atomic(path.resolve(), content)
+    except OSError as error:
+        raise PlatformError(f"{option}: {path} cannot be written: {error.strerror}") from error

@@ -4,14 +4,15 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from rich.console import Console
 from rich.table import Table
 
-from ml_platform.cli.app import written
+from ml_platform.cli.app import BadUsage, saved, written
 from ml_platform.datasets import publishing
-from ml_platform.declarations import Catalogue, DatasetSpec, FeatureSpec, ModelContext
+from ml_platform.declarations import Catalogue, DatasetSpec, DeclarationError, FeatureSpec, ModelContext
 from ml_platform.errors import MissingReference
 from ml_platform.gates.gate import Gate, Stage, Verdict
 from ml_platform.loop import data, evaluation, model, release
@@ -21,6 +22,8 @@ from ml_platform.refs import DatasetRef
 from ml_platform.settings import default_home
 from ml_platform.workspace import Run, Workspace
 
+#: Name under which the verdicts are shown among the runs.
+JOB = "ml_platform_check"
 #: Stages of a model that have gates (named as their assets are), and who judges them.
 INSPECTED: dict[Stage, Callable[..., list[Verdict]]] = {
     "split": model.inspect_split,
@@ -56,13 +59,13 @@ class Line:
         return self.verdict.reason if self.verdict else self.missing
 
 
-def check_project(name: str, json: Path | None, junit: Path | None) -> int:
-    """Print every gate's outcome; 1 where a blocking one did not pass."""
+def check_project(name: str, json: Path | None, junit: Path | None, every: bool = False) -> int:
+    """Print every gate's outcome; 1 where a blocking one did not pass. ``every``: a row for each partition."""
     os.environ.setdefault("DAGSTER_HOME", str(default_home()))
     workspace, catalogue, run = Workspace(), project_catalogue(), Run.new()
     lines = list(_lines(workspace, _selected(catalogue, name), run))
-    _print(lines)
-    _report(lines)
+    _print(lines, every)
+    _report(lines, run)
     plain = [
         {
             "asset": line.asset,
@@ -86,7 +89,10 @@ def check_project(name: str, json: Path | None, junit: Path | None) -> int:
 def _selected(catalogue: Catalogue, name: str) -> Catalogue:
     if not name:
         return catalogue
-    context = ModelContext.of(catalogue, name)
+    try:
+        context = ModelContext.of(catalogue, name)
+    except DeclarationError as error:
+        raise BadUsage(f"--model: {error}") from error
     return Catalogue.of([context.dataset, context.feature_set, context.model])
 
 
@@ -153,53 +159,72 @@ def _joined(asset: str, partition: str, gates: tuple[Gate, ...], verdicts: list[
     return [Line(asset, partition, gate, by_name.get(gate.name), "the gate gave no verdict") for gate in gates]
 
 
-def _print(lines: list[Line]) -> None:
+def _print(lines: list[Line], every: bool) -> None:
     console = Console()
     table = Table("asset", "partition", "gate", "status", "observed", "threshold", "reason")
+    groups: dict[tuple[str, str], list[Line]] = {}
     for line in lines:
-        observed = line.verdict.observed if line.verdict else None
-        table.add_row(
-            line.asset,
-            line.partition,
-            line.gate.name,
-            line.status.replace("_", " ") + ("" if line.gate.blocking else " (warns)"),
-            "-" if observed is None else f"{observed:.4g}",
-            line.gate.threshold,
-            line.reason[:120],
-        )
+        groups.setdefault((line.asset, line.gate.name), []).append(line)
+    for group in groups.values():
+        passed = [line for line in group if line.status == "passed"]
+        together = passed if len(passed) > 1 and not every else []
+        if together:
+            table.add_row(group[0].asset, f"{len(together)} of {len(group)}", *_cells(together), "")
+        for line in group:
+            if line not in together:
+                table.add_row(line.asset, line.partition, *_cells([line]), line.reason[:200])
     console.print(table)
     blocking = [line for line in lines if line.blocks]
-    console.print(f"{len(lines)} gates, {len(lines) - len(blocking)} in order, {len(blocking)} blocking")
+    warned = [line for line in lines if line.status != "passed" and not line.blocks]
+    console.print(
+        f"{len(lines)} gates applied: {len(lines) - len(blocking) - len(warned)} passed, {len(warned)} warn, "
+        f"{len(blocking)} block"
+    )
 
 
-def _report(lines: list[Line]) -> None:
-    """Show the verdicts in the UI too."""
+def _cells(lines: list[Line]) -> tuple[str, str, str, str]:
+    """Gate, status, observed values and threshold of lines that have gate and status in common."""
+    values = [line.verdict.observed for line in lines if line.verdict and line.verdict.observed is not None]
+    ends = sorted({f"{value:.4g}" for value in (min(values), max(values))}, key=float) if values else ["-"]
+    line = lines[0]
+    status = line.status.replace("_", " ") + ("" if line.gate.blocking else " (warns)")
+    return line.gate.name, status, " to ".join(ends), line.gate.threshold
+
+
+def _report(lines: list[Line], run: Run) -> None:
+    """Show the verdicts in the UI too, as those of a run of their own.
+
+    Not as events without a run: of those Dagster's storage takes one per check and partition, ever.
+    """
     import dagster as dg
 
     from ml_platform.orchestration.events import severity
     from ml_platform.orchestration.metadata import verdict_metadata
 
+    def event(kind: dg.DagsterEventType, data: Any = None) -> dg.DagsterEvent:
+        return dg.DagsterEvent(kind.value, job_name=JOB, event_specific_data=data)
+
     with dg.DagsterInstance.get() as instance:
+        instance.add_run(dg.DagsterRun(job_name=JOB, run_id=run.id, status=dg.DagsterRunStatus.STARTING))
+        instance.report_dagster_event(event(dg.DagsterEventType.RUN_START), run_id=run.id)
         for line in lines:
             if line.verdict is None:
                 continue
-            instance.report_runless_asset_event(
-                dg.AssetCheckEvaluation(
-                    asset_key=dg.AssetKey(line.asset.split("/")),
-                    check_name=line.gate.name,
-                    passed=line.verdict.passed,
-                    metadata=verdict_metadata(line.verdict),
-                    severity=severity(line.verdict),
-                    description=line.verdict.reason,
-                    blocking=line.gate.blocking,
-                    partition=line.partition or None,
-                )
+            evaluation = dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey(line.asset.split("/")),
+                check_name=line.gate.name,
+                passed=line.verdict.passed,
+                metadata=verdict_metadata(line.verdict),
+                severity=severity(line.verdict),
+                description=line.verdict.reason,
+                blocking=line.gate.blocking,
+                partition=line.partition or None,
             )
+            instance.report_dagster_event(event(dg.DagsterEventType.ASSET_CHECK_EVALUATION, evaluation), run_id=run.id)
+        instance.report_dagster_event(event(dg.DagsterEventType.RUN_SUCCESS), run_id=run.id)
 
 
 def _junit(lines: list[Line], file: Path) -> None:
-    from ml_platform.files import write_atomic
-
     blocking = [line for line in lines if line.blocks]
     suite = ElementTree.Element(
         "testsuite",
@@ -214,8 +239,15 @@ def _junit(lines: list[Line], file: Path) -> None:
             suite, "testcase", classname=line.asset.replace("/", "."), name=f"{line.gate.name}[{line.partition or '-'}]"
         )
         if line.blocks:
-            failure = ElementTree.SubElement(case, "failure", message=f"{line.status}: {line.reason}", type=line.status)
+            failure = ElementTree.SubElement(
+                case, "failure", message=_printable(f"{line.status}: {line.reason}"), type=line.status
+            )
             failure.text = f"threshold: {line.gate.threshold}"
     suites = ElementTree.Element("testsuites")
     suites.append(suite)
-    write_atomic(file.resolve(), ElementTree.tostring(suites, encoding="unicode", xml_declaration=True))
+    saved("--junit", file, ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True))
+
+
+def _printable(text: str) -> str:
+    """Text without the control characters that XML cannot hold."""
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -1,5 +1,6 @@
 """``ml-platform run``: the whole loop in one run of Dagster, with progress and a table at the end."""
 
+import importlib
 import os
 import time
 from collections.abc import Iterator
@@ -14,14 +15,12 @@ from rich.console import Console
 from ml_platform.declarations import Catalogue
 from ml_platform.errors import PlatformError
 from ml_platform.orchestration.components import project_catalogue
-from ml_platform.orchestration.platform import WHOLE_LOOP
-from ml_platform.orchestration.sensors import RANGE_END, RANGE_START
+from ml_platform.orchestration.platform import whole_loops
+from ml_platform.orchestration.runs import PROCESS, RANGE_END, RANGE_START, end_dead_runs
+from ml_platform.project import NoProject, Project, current_project
 from ml_platform.settings import default_home
-from ml_platform.training.process import is_dead, process_identity
+from ml_platform.training.process import process_identity
 from ml_platform.workspace import Workspace
-
-#: Tag with the process that executes a run, so that a killed one is recognized.
-PROCESS = "ml_platform/process"
 
 
 @dataclass(frozen=True)
@@ -50,14 +49,16 @@ def run_loop(first: str, last: str, json: Path | None) -> int:
     with only_one(workspace):
         started = time.monotonic()
         catalogue = project_catalogue()
-        tags = {**_range(catalogue, first, last), PROCESS: process_identity()}
+        ranges = _ranges(catalogue, first, last)
         with dg.DagsterInstance.get() as instance:
             for run_id in end_dead_runs(instance):
                 console.print(f"run {run_id[:8]} was killed; its work is taken up again")
             before = Counts.of(workspace, catalogue)
-            run_id, success = _execute(instance, tags, console, started)
+            ended = [_execute(instance, job, tags, console, started) for job, tags in ranges.items()]
+            success = all(good for _, good in ended)
             after = Counts.of(workspace, catalogue)
-            console.print(f"\n{'done' if success else 'not done'} in {time.monotonic() - started:.0f} s, run {run_id}")
+            runs = f"run {', '.join(run_id for run_id, _ in ended)}"
+            console.print(f"\n{'done' if success else 'not done'} in {time.monotonic() - started:.0f} s, {runs}")
             return show_summary(console, workspace, catalogue, before, after, success, json)
 
 
@@ -74,41 +75,54 @@ def only_one(workspace: Workspace) -> Iterator[None]:
         raise PlatformError("another ml-platform run is under way here; wait for it, or end it") from None
 
 
-def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark runs failed whose process is gone; returns their ids."""
-    from ml_platform.orchestration.sensors import BUSY
-
-    ended = []
-    for record in instance.get_run_records(dg.RunsFilter(statuses=BUSY)):
-        run = record.dagster_run
-        if PROCESS in run.tags and is_dead(run.tags[PROCESS]):
-            instance.report_run_failed(run, "The process that executed the run was killed.")
-            ended.append(run.run_id)
-    return ended
-
-
-def _range(catalogue: Catalogue, first: str, last: str) -> dict[str, str]:
-    offered: set[str] = set()
-    for spec in catalogue.datasets.values():
-        names = spec.load_source().partitions()
-        for wanted in filter(None, (first, last)):
-            if wanted not in names:
-                raise PlatformError(
-                    f"{spec.name}: the source has no partition {wanted}; it has {min(names)} to {max(names)}"
-                )
-        offered |= names.keys()
-    chosen = sorted(name for name in offered if (not first or name >= first) and (not last or name <= last))
-    if not chosen:
-        raise PlatformError("no source has a partition in that range; see ml-platform status")
-    return {RANGE_START: chosen[0], RANGE_END: chosen[-1]}
+def _ranges(catalogue: Catalogue, first: str, last: str) -> dict[str, dict[str, str]]:
+    """The tags of each run: one run for all datasets that have the same partitions."""
+    ranges: dict[str, dict[str, str]] = {}
+    offered: dict[str, set[str]] = {}
+    for job, part in whole_loops(catalogue).items():
+        offered[job] = {name for spec in part.datasets.values() for name in spec.load_source().partitions()}
+        chosen = sorted(name for name in offered[job] if (not first or name >= first) and (not last or name <= last))
+        if chosen:
+            ranges[job] = {RANGE_START: chosen[0], RANGE_END: chosen[-1], PROCESS: process_identity()}
+    known = sorted(set().union(*offered.values()))
+    span = f"{known[0]} to {known[-1]}" if known else "none"
+    for wanted in filter(None, (first, last)):
+        if wanted not in known:
+            raise PlatformError(f"no source has a partition {wanted}; there are {span}")
+    if not ranges:
+        raise PlatformError(
+            f"no source has a partition from {first} to {last}; there are {span}"
+            if known
+            else "no source has a partition yet; see the sources that defs.yaml names"
+        )
+    return ranges
 
 
-def _execute(instance: dg.DagsterInstance, tags: dict[str, str], console: Console, started: float) -> tuple[str, bool]:
+def _attribute(project: Project) -> str:
+    """Name of the Definitions in the project's module. Raises NoProject where it has none."""
+    from dagster._core.workspace.autodiscovery import loadable_targets_from_loaded_module
+
+    try:
+        module = importlib.import_module(project.definitions)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{project.definitions}.".startswith(f"{error.name}."):
+            raise
+        raise NoProject(
+            f"{project.root / 'pyproject.toml'}: there is no module {project.definitions}; "
+            "name the one with the Definitions as tool.dg.project.code_location_target_module"
+        ) from error
+    return loadable_targets_from_loaded_module(module)[0].attribute
+
+
+def _execute(
+    instance: dg.DagsterInstance, name: str, tags: dict[str, str], console: Console, started: float
+) -> tuple[str, bool]:
     from dagster._core.definitions.reconstruct import ReconstructableRepository
     from dagster._core.execution.api import execute_run_iterator
 
-    code = ReconstructableRepository.for_module("ml_platform.definitions", "defs", str(default_home()))
-    job = code.get_reconstructable_job(WHOLE_LOOP)
+    project = current_project()
+    code = ReconstructableRepository.for_module(project.definitions, _attribute(project), str(project.code))
+    job = code.get_reconstructable_job(name)
     run = instance.create_run_for_job(
         job_def=job.get_definition(),
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
@@ -132,10 +146,19 @@ def _show(event: Any, steps: dict[str, float], console: Console, started: float)
     elif kind == dg.DagsterEventType.STEP_SUCCESS:
         console.print(f"[{now - started:6.1f} s] {name:<45} {now - steps.get(name, now):6.1f} s")
     elif kind == dg.DagsterEventType.STEP_FAILURE:
-        error = event.event_specific_data.error
-        cause = error.cause or error
-        console.print(f"[{now - started:6.1f} s] {name:<45} FAILED: {cause.message.strip()[:600]}", markup=False)
+        reason = _failure(event.event_specific_data.error)
+        console.print(f"[{now - started:6.1f} s] {name:<45} FAILED: {reason}", markup=False)
     elif kind == dg.DagsterEventType.ASSET_CHECK_EVALUATION and not event.event_specific_data.passed:
         check = event.event_specific_data
         where = f" {check.partition}" if check.partition else ""
         console.print(f"{'':11}gate {check.check_name}{where}: {check.description}", markup=False)
+
+
+def _failure(error: Any) -> str:
+    """Why a step failed, in one line."""
+    cause = error.cause or error
+    if cause.cls_name == "DagsterAssetCheckFailedError":
+        return "what follows is held back"
+    text = " ".join(cause.message.split())
+    head, _, rest = text.partition(": ")
+    return (f"{cause.cls_name}: {rest}" if head.endswith(cause.cls_name) else text)[:600]

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ml_platform.cli.app import written
+from ml_platform.cli.app import BadUsage, written
 from ml_platform.declarations import ModelContext
 from ml_platform.errors import PlatformError
 from ml_platform.workspace import Workspace
@@ -28,7 +28,7 @@ def rows_of(workspace: Workspace, context: ModelContext, partition: str, limit: 
     from ml_platform.features.materialize import Materializer
     from ml_platform.serving.schema import request_schema, to_rows
 
-    materializer = Materializer(workspace, context.feature_set, context.dataset)
+    materializer = Materializer.of(workspace, context.feature_set, context.dataset)
     known = materializer.published_partitions()
     chosen = partition or (known[-1] if known else "")
     if chosen not in known:
@@ -46,7 +46,10 @@ def predict_rows(model: str, file: Path | None, partition: str, limit: int) -> N
     from ml_platform.serving.client import predict
 
     workspace = Workspace()
-    context = ModelContext.of(project_catalogue(), model)
+    catalogue = project_catalogue()
+    if model not in catalogue.models:
+        raise BadUsage(f"there is no model {model!r}; declared: {', '.join(sorted(catalogue.models)) or 'none'}")
+    context = ModelContext.of(catalogue, model)
     if file is not None:
         try:
             given = jsonlib.loads(file.read_text())

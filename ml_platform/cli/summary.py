@@ -11,10 +11,12 @@ from ml_platform.cli.services import live_url, rows_of
 from ml_platform.datasets import publishing
 from ml_platform.declarations import Catalogue, DatasetSpec, ModelContext
 from ml_platform.errors import MissingReference, PlatformError
-from ml_platform.gates.gate import Gate, Verdict
+from ml_platform.gates.gate import Gate, Stage, Verdict
 from ml_platform.orchestration.references import References
 from ml_platform.workspace import Workspace
 
+#: Stages of a model that have gates, named as their assets are.
+STAGES: tuple[Stage, ...] = ("split", "evaluation", "service", "deployment")
 SHOWN = {"binary": ("auc", "pr_auc", "brier"), "regression": ("mae", "rmse", "r2")}
 
 
@@ -95,18 +97,12 @@ def _model(console: Console, workspace: Workspace, context: ModelContext) -> tup
     shown: dict[str, Any] = {"gates": {}}
     table = Table("what", "value", title=f"model {name}")
     held = 0
-    subjects = []
-    for asset, stage in (
-        ("split", "split"),
-        ("evaluation", "evaluation"),
-        ("service", "service"),
-        ("deployment", "deployment"),
-    ):
+    for stage in STAGES:
         try:
-            subjects.append((stage, references.load(f"{name}/{asset}", None)))
+            ref = references.load(f"{name}/{stage}", None)
         except MissingReference:
-            table.add_row(asset, "not materialized")
-    for stage, ref in subjects:
+            table.add_row(stage, "not materialized")
+            continue
         if stage == "evaluation":
             evaluation = report.load(workspace.tracking, ref.model_ref)
             for metric in SHOWN[evaluation.task]:
@@ -147,10 +143,10 @@ def _served(workspace: Workspace, context: ModelContext, table: Table) -> dict[s
         row = rows_of(workspace, context, "", 1)
         answer = predict(url, row, workspace.settings.secret_key.get_secret_value())
     except PlatformError as error:
-        table.add_row("service", str(error))
+        table.add_row("live service", str(error))
         return {"url": None, "prediction": None}
     key = {name: row[0][name] for name in context.function.key if name in row[0]}
-    table.add_row("service", url)
+    table.add_row("live service", url)
     table.add_row("prediction", f"{answer['predictions'][0]:.4f} by version {answer['version']} for {key}")
     return {"url": url, "prediction": answer}
 

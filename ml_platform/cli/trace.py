@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.tree import Tree
 
-from ml_platform.cli.app import written
+from ml_platform.cli.app import BadUsage, written
 from ml_platform.errors import PlatformError
 from ml_platform.orchestration.components import project_catalogue
 from ml_platform.refs import ManifestEntry, VersionRef
@@ -17,7 +17,8 @@ def trace_model(target: str, json: Path | None) -> None:
     """Print the origin of a version: the live one, one of an alias, or one by number."""
     workspace = Workspace()
     model, _, which = target.partition("@")
-    project_catalogue().model(model)
+    if model not in (declared := project_catalogue().models):
+        raise BadUsage(f"there is no model {model!r}; declared: {', '.join(sorted(declared)) or 'none'}")
     version = _version(workspace, model, which)
     found = _origin(workspace, version)
     Console().print(_tree(found))
@@ -26,10 +27,11 @@ def trace_model(target: str, json: Path | None) -> None:
 
 def _version(workspace: Workspace, model: str, which: str) -> VersionRef:
     if which:
-        return workspace.registry.get(model, int(which) if which.isdigit() else which)
+        number = which.removeprefix("v")
+        return workspace.registry.get(model, int(number) if number.isdigit() else which)
     version = workspace.registry.champion(model) or workspace.registry.latest(model)
     if version is None:
-        raise PlatformError(f"{model}: no version is registered; run {model}_train first")
+        raise PlatformError(f"{model}: no version is registered; run the job {model}_train or ml-platform run first")
     return version
 
 
@@ -115,10 +117,11 @@ def _tree(found: dict[str, Any]) -> Tree:
     for part in ("train", "holdout"):
         branch = manifest.add(part)
         for entry in found[part]:
-            passed = sum(status == "passed" for status in entry["verdicts"].values())
+            others = [f"{gate} {status}" for gate, status in entry["verdicts"].items() if status != "passed"]
+            passed = len(entry["verdicts"]) - len(others)
             branch.add(
                 f"{entry['partition']}: {entry['rows']:,} rows, dataset commit {entry['dataset_commit'][:12]} "
-                f"(content {entry['dataset_sha256'][:12]}), {passed} of {len(entry['verdicts'])} gates passed"
+                f"(content {entry['dataset_sha256'][:12]}), {', '.join([f'{passed} gates passed', *others])}"
             )
     verdicts = tree.add("verdicts")
     for verdict in found["verdicts"]:

@@ -137,7 +137,9 @@ def evaluate(
     p = predict(booster, x)
     x_train, y_train = _training_rows(reference, train)
 
-    predictions = known.drop(reference.features, strict=False).with_columns(
+    # A feature may be a slice as well.
+    dropped = [name for name in reference.features if name not in needed]
+    predictions = known.drop(dropped, strict=False).with_columns(
         label=pl.Series(y), prediction=pl.Series(p.astype(np.float64))
     )
     evidence = None

@@ -1,15 +1,23 @@
 """Drift of raw inputs: the newest partitions against those that the registered version was trained on."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ml_platform.datasets import publishing
-from ml_platform.declarations import ModelContext
+from ml_platform.declarations import DriftRule, ModelContext
+from ml_platform.errors import MissingReference
+from ml_platform.features.contract import FeatureFunction
 from ml_platform.features.materialize import Materializer
 from ml_platform.files import canonical_json, sha256_bytes
 from ml_platform.workspace import Workspace
 
+if TYPE_CHECKING:
+    import polars as pl
+
 #: Rows drawn of each partition of the reference: PSI of deciles needs no more.
 REFERENCE_ROWS = 20_000
+#: Share of distinct values above which a column of the key is an identifier.
+IDENTIFYING = 0.5
 
 
 @dataclass(frozen=True)
@@ -29,41 +37,63 @@ class Drift:
 def observe(workspace: Workspace, context: ModelContext, known: str = "") -> Drift | None:
     """Compare the newest partitions with the training data of the champion; ``None`` where ``known`` names it.
 
-    Raises MissingReference where no version is registered.
+    Only partitions after the newest that the champion was trained on are compared: its own training data would
+    water the finding down. Raises MissingReference where no version is registered or there is no such partition.
     """
     import polars as pl
 
     from ml_platform.monitoring.drift import drifted_columns
 
-    rule = context.model.drift
+    rule, name = context.model.drift, context.model.name
     assert rule is not None
-    version = workspace.registry.champion(context.model.name) or workspace.registry.latest(context.model.name)
+    version = workspace.registry.champion(name) or workspace.registry.latest(name)
     if version is None:
-        return None
+        raise MissingReference(f"no version of {name} is registered; drift is compared with its training data")
+    train = version.model_ref.split.train
     published = publishing.published(workspace.store, context.dataset.name)
-    newest = sorted(published)[-rule.window :]
-    key = sha256_bytes(
-        canonical_json([version.version, rule.model_dump(), {name: published[name].sha256 for name in newest}])
-    )[:16]
+    newest = sorted(partition for partition in published if partition > train[-1].partition)[-rule.window :]
+    if not newest:
+        raise MissingReference(
+            f"nothing is published after {train[-1].partition}, the newest that version {version.version} learned from"
+        )
+    content = {partition: published[partition].sha256 for partition in newest}
+    key = sha256_bytes(canonical_json([version.version, rule.model_dump(), content]))[:16]
     if key == known:
         return None
-    materializer = Materializer(workspace, context.feature_set, context.dataset)
-    function = context.function
-    columns = [name for name in function.inputs if name not in (*function.key, function.time)]
+    materializer = Materializer.of(workspace, context.feature_set, context.dataset)
     reference = pl.concat(
         frame.gather_every(max(1, frame.height // REFERENCE_ROWS))
-        for frame in (materializer.raw_at(entry).select(columns) for entry in version.model_ref.split.train)
+        for frame in (materializer.raw_at(entry).select(context.function.inputs) for entry in train)
     )
-    found = {name: drifted_columns(reference, materializer.raw(name).select(columns), columns) for name in newest}
-    shares = {name: sum(value > rule.psi for value in values.values()) / len(values) for name, values in found.items()}
-    over = [name for name, share in shares.items() if share > rule.share]
+    columns = compared_columns(reference, context.function)
+    found = {part: drifted_columns(reference, materializer.raw(part).select(columns), columns) for part in newest}
+    shares = {part: sum(value > rule.psi for value in values.values()) / len(values) for part, values in found.items()}
+    over = [part for part, share in shares.items() if share > rule.share]
     latest = found[newest[-1]]
-    worst = ", ".join(f"{name} {value:.2f}" for name, value in list(latest.items())[:4])
     drifted = len(over) >= rule.partitions
-    text = (
-        f"{len(over)} of the {len(newest)} newest partitions drifted from version {version.version}'s training data "
-        f"({rule.partitions} of {rule.window} asked for; newest {newest[-1]}: {shares[newest[-1]]:.0%} of "
-        f"{len(columns)} inputs, {worst}); "
-        + (("training is requested" if rule.action == "train" else "training is advised") if drifted else "no action")
-    )
+    text = _text(rule, version.version, shares, over, latest)
     return Drift(key, drifted, text, shares, latest)
+
+
+def compared_columns(reference: "pl.DataFrame", function: FeatureFunction) -> list[str]:
+    """Inputs that can drift: not the day, and no part of the key that names nearly every row by itself."""
+
+    def names_rows(column: str) -> bool:
+        return reference[column].n_unique() > IDENTIFYING * max(reference.height, 1)
+
+    return [
+        name for name in function.inputs if name != function.time and not (name in function.key and names_rows(name))
+    ]
+
+
+def _text(rule: DriftRule, version: int, shares: dict[str, float], over: list[str], latest: dict[str, float]) -> str:
+    newest = max(shares)
+    worst = ", ".join(f"{column} {value:.2f}" for column, value in list(latest.items())[:4])
+    drifted = len(over) >= rule.partitions
+    consequence = {"train": "training is due", "advise": "training is advised"}[rule.action] if drifted else "no action"
+    return (
+        f"{consequence}: {len(over)} of the {len(shares)} newest partitions ({', '.join(over) or 'none'}) drifted from "
+        f"what version {version} learned from, {rule.partitions} of {rule.window} count; in {newest} "
+        f"{shares[newest]:.0%} of {len(latest)} inputs are beyond PSI {rule.psi:g} ({rule.share:.0%} allowed), "
+        f"largest: {worst}"
+    )

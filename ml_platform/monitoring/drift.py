@@ -7,6 +7,8 @@ columns by value; missing values are a bin of their own. Shares are floored at 1
 
 from typing import TYPE_CHECKING
 
+from ml_platform.errors import PlatformError
+
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
@@ -18,9 +20,11 @@ VALUES = 50
 
 
 def psi(reference: "pl.Series", current: "pl.Series") -> float:
-    """PSI of one column; 0 where both are empty of variation. Lengths may differ, neither may be 0."""
+    """PSI of one column, at least 0; 0 for equal shares. Lengths may differ. Raises PlatformError without rows."""
     import numpy as np
 
+    if not len(reference) or not len(current):
+        raise PlatformError(f"drift of {current.name!r}: {len(reference)} reference and {len(current)} current rows")
     ours, theirs = _shares(reference, current)
     p, q = np.clip(ours, FLOOR, None), np.clip(theirs, FLOOR, None)
     return float(((q - p) * np.log(q / p)).sum())

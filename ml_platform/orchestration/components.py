@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Any, Self
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ValidationError
 
 from ml_platform.declarations import (
     Catalogue,
@@ -24,6 +24,7 @@ from ml_platform.orchestration.scaffold import (
     ModelScaffolder,
     PlatformScaffolder,
 )
+from ml_platform.reading import NoAttributes
 
 
 class _Declared(dg.Component):
@@ -87,12 +88,6 @@ class Model(_Declared):
         return model_definitions(ModelContext.of(self._checked(context), self.spec.name))
 
 
-class PlatformAttributes(BaseModel):
-    """Platform takes no attributes: settings are environment variables."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
 @dg.scaffold_with(PlatformScaffolder)
 class Platform(dg.Component):
     """What datasets and models share: resources, executor, sensors, and the job over everything. Once a project."""
@@ -100,7 +95,7 @@ class Platform(dg.Component):
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
         """No attributes."""
-        return PlatformAttributes
+        return NoAttributes
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
@@ -123,10 +118,12 @@ def catalogue_of(context: dg.ComponentLoadContext) -> Catalogue:
 
 @lru_cache(maxsize=1)
 def project_catalogue() -> Catalogue:
-    """Every declaration of this process's project (the one that ``pyproject.toml`` or DAGSTER_HOME names)."""
-    from dagster.components.core.component_tree import ComponentTree
+    """Every declaration of this process's project. Raises NoProject or DeclarationError."""
+    from dagster.components.core.component_tree import ComponentTree, ComponentTreeException
 
-    from ml_platform.settings import default_home
+    from ml_platform.project import current_project
 
-    tree = ComponentTree.for_project(default_home())
-    return catalogue_of(tree.load_context)
+    try:
+        return catalogue_of(ComponentTree.for_project(current_project().root).load_context)
+    except (ComponentTreeException, ValidationError) as error:
+        raise DeclarationError("the declarations have mistakes; ml-platform validate shows each in one line") from error

@@ -7,12 +7,11 @@ import dagster as dg
 
 from ml_platform.declarations import Catalogue, DatasetSpec, FeatureSpec
 from ml_platform.orchestration.common import REFERENCES, WORKSPACE, WorkspaceResource, partitions_of
+from ml_platform.orchestration.data_jobs import data_jobs
 from ml_platform.orchestration.model import train_job
 from ml_platform.orchestration.references import ReferenceIOManager
+from ml_platform.orchestration.runs import WHOLE_LOOP
 from ml_platform.orchestration.sensors import drift_sensor, new_data_sensor
-
-#: The job over every asset: launched with a range of partitions it is one run.
-WHOLE_LOOP = "whole_loop"
 
 
 def ingest_job(spec: DatasetSpec, features: Sequence[FeatureSpec]) -> Any:
@@ -27,6 +26,25 @@ def ingest_job(spec: DatasetSpec, features: Sequence[FeatureSpec]) -> Any:
     )
 
 
+def whole_loops(catalogue: Catalogue) -> dict[str, Catalogue]:
+    """Jobs over everything, and what they cover.
+
+    One, where all datasets have the same partitions; else one for each kind of partitions, since a run of
+    Dagster has only one.
+    """
+    kinds: dict[str, list[str]] = {}
+    for spec in catalogue.datasets.values():
+        kinds.setdefault(spec.partitions.model_dump_json(), []).append(spec.name)
+    parts = {}
+    for names in kinds.values():
+        features = [item for item in catalogue.features.values() if item.dataset in names]
+        keys = {item.key for item in features}
+        models = [item for item in catalogue.models.values() if item.features in keys]
+        job = WHOLE_LOOP if len(kinds) == 1 else f"{WHOLE_LOOP}_{names[0]}"
+        parts[job] = Catalogue.of([*(catalogue.datasets[name] for name in names), *features, *models])
+    return parts
+
+
 def platform_definitions(catalogue: Catalogue) -> dg.Definitions:
     """Resources, executor, sensors, and the job over everything that is declared."""
     ingest = [
@@ -35,11 +53,14 @@ def platform_definitions(catalogue: Catalogue) -> dg.Definitions:
     ]
     train = [train_job(name) for name in catalogue.models]
     owned = [*catalogue.datasets, *catalogue.models]
-    whole = dg.define_asset_job(
-        WHOLE_LOOP,
-        selection=dg.AssetSelection.key_prefixes(*owned) if owned else dg.AssetSelection.all(),
-        description="Everything from batch to deployment. Launch it with a range of partitions: one run.",
-    )
+    whole = [
+        dg.define_asset_job(
+            name,
+            selection=dg.AssetSelection.key_prefixes(*part.datasets, *part.models),
+            description="Everything from batch to deployment. Launch it with a range of partitions: one run.",
+        )
+        for name, part in whole_loops(catalogue).items()
+    ]
     automation = dg.AutomationConditionSensorDefinition(
         "automation",
         target=dg.AssetSelection.key_prefixes(*catalogue.datasets) if catalogue.datasets else dg.AssetSelection.all(),
@@ -50,7 +71,7 @@ def platform_definitions(catalogue: Catalogue) -> dg.Definitions:
         resources={WORKSPACE: WorkspaceResource(), REFERENCES: ReferenceIOManager()},
         # Steps of a run share one process: imports of the ML libraries cost more than most steps do.
         executor=dg.in_process_executor,
-        jobs=[*ingest, *train, *([whole] if owned else [])],
+        jobs=[*ingest, *train, *whole, *data_jobs(catalogue)],
         sensors=[new_data_sensor(catalogue, [*ingest, *train]), drift_sensor(catalogue, train), automation]
         if owned
         else [],

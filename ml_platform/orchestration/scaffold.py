@@ -1,50 +1,161 @@
 """``dg scaffold defs ml_platform.Model NAME``: files that load as they are."""
 
+import re
 from importlib.resources import files
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
+import click
 import dagster as dg
+from pydantic import BaseModel, Field
+
+from ml_platform.declarations import NAME, DatasetSpec, FeatureSpec
+from ml_platform.project import Project
+from ml_platform.reading import Reading, read_declarations
 
 
 class _TemplateScaffolder(dg.Scaffolder[Any]):
-    """Copies the templates of one component, with the name filled in."""
+    """Copies the templates of one component, with the words in capitals filled in."""
 
-    template: str
-    others: tuple[str, ...] = ()
+    #: Files of ``templates/`` by the name they get.
+    templates: dict[str, str]
 
     def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
-        """Write ``defs.yaml`` and the files beside it."""
-        root = files("ml_platform.orchestration") / "templates"
+        """Write ``defs.yaml`` and the files beside it. Raises ClickException for what cannot be scaffolded."""
         target = request.target_path
-        target.mkdir(parents=True, exist_ok=True)
-        name = target.name
-        package = ".".join(target.relative_to(request.project_root).parts) if request.project_root else name
-        for source in (self.template, *self.others):
-            text = (root / source).read_text().replace("__NAME__", name).replace("__PACKAGE__", package)
-            destination = target / source.removeprefix(f"{self.template.split('.')[0]}.").removesuffix(".txt")
-            (target / "defs.yaml" if source == self.template else destination).write_text(text)
+        name = target.parent.name if request.append else target.name
+        if request.scaffold_format != "yaml":
+            raise click.ClickException("components of ml_platform are declared in YAML; leave --format python out")
+        if not re.fullmatch(NAME, name):
+            _give_up(target, f"{name!r} is no name for assets: take lower-case letters, digits and _, e.g. my_model")
+        project = Project.find(request.project_root or target)
+        project.make_importable()
+        words = {"NAME": name, "CAPITALS": name.upper(), "PACKAGE": _package(project, target)}
+        words |= self.words(target, request.params, read_declarations(project))
+        root = files("ml_platform.orchestration") / "templates"
+        chosen, folder = self.choose(request.params), target.parent if request.append else target
+        if taken := [
+            file for file in chosen if (folder / file).exists() and not (request.append and file == "defs.yaml")
+        ]:
+            _give_up(target, f"{folder / taken[0]} is there already; take another name or remove it")
+        for file, template in chosen.items():
+            text = (root / template).read_text()
+            for word, value in words.items():
+                text = text.replace(f"__{word}__", value)
+            if request.append and file == "defs.yaml":
+                target.write_text(f"{target.read_text().rstrip()}\n---\n{text}")
+            else:
+                (folder / file).write_text(text)
+
+    def words(self, target: Path, params: Any, reading: Reading) -> dict[str, str]:
+        """Further words to fill in."""
+        return {}
+
+    def choose(self, params: Any) -> dict[str, str]:
+        """Files and their templates."""
+        return self.templates
 
 
 class DatasetScaffolder(_TemplateScaffolder):
     """A dataset with a source, a schema and features to fill in."""
 
-    template = "dataset.yaml.txt"
-    others = ("dataset.source.py.txt", "dataset.schema.py.txt", "dataset.features.py.txt", "dataset.__init__.py.txt")
+    templates = {  # noqa: RUF012
+        "defs.yaml": "dataset.yaml.txt",
+        "__init__.py": "dataset.__init__.py.txt",
+        "source.py": "dataset.source.py.txt",
+        "schema.py": "dataset.schema.py.txt",
+        "features.py": "dataset.features.py.txt",
+    }
+
+
+class FeatureSetParams(BaseModel):
+    """Options of ``dg scaffold defs ml_platform.FeatureSet``."""
+
+    dataset: str = Field("", description="Dataset of the project; default: the first one.")
+    function: str = Field("", description="Feature function, module:object; default: that of the dataset's features.")
 
 
 class FeatureSetScaffolder(_TemplateScaffolder):
     """A further feature set of a dataset."""
 
-    template = "featureset.yaml.txt"
+    templates = {"defs.yaml": "featureset.yaml.txt"}  # noqa: RUF012
+
+    @classmethod
+    def get_scaffold_params(cls) -> type[BaseModel]:
+        """Dataset and function."""
+        return FeatureSetParams
+
+    def words(self, target: Path, params: Any, reading: Reading) -> dict[str, str]:
+        """The dataset that is named, or the first one, and its function."""
+        datasets = [spec.name for spec in reading.of_type(DatasetSpec)]
+        dataset = params.dataset or next(iter(datasets), "")
+        if dataset not in datasets:
+            _give_up(target, _unknown("dataset", dataset, datasets))
+        known = [spec.function for spec in reading.of_type(FeatureSpec) if spec.dataset == dataset]
+        function = params.function or next(iter(known), "")
+        if not function:
+            _give_up(target, f"{dataset} has no feature function yet: give one as --function module:object")
+        return {"DATASET": dataset, "FUNCTION": function}
+
+
+class ModelParams(BaseModel):
+    """Options of ``dg scaffold defs ml_platform.Model``."""
+
+    features: str = Field("", description="Feature set, dataset/name; default: the first one of the project.")
+    target: str = Field("", description="Label of the feature function; default: its first one.")
+    task: Literal["binary", "regression"] = Field("binary", description="What kind of label it is.")
 
 
 class ModelScaffolder(_TemplateScaffolder):
-    """A model on the features of the flights example, to be pointed at one's own."""
+    """A model on a feature set of the project."""
 
-    template = "model.yaml.txt"
+    @classmethod
+    def get_scaffold_params(cls) -> type[BaseModel]:
+        """Feature set, target and task."""
+        return ModelParams
+
+    def choose(self, params: Any) -> dict[str, str]:
+        """The declaration for the task."""
+        return {"defs.yaml": f"model.{params.task}.yaml.txt"}
+
+    def words(self, target: Path, params: Any, reading: Reading) -> dict[str, str]:
+        """The feature set that is named, or the first one, and its label."""
+        sets = {spec.key: spec for spec in reading.of_type(FeatureSpec)}
+        key = params.features or next(iter(sets), "")
+        if key not in sets:
+            _give_up(target, _unknown("feature set", key, list(sets)))
+        labels = sets[key].load_function().labels
+        label = params.target or labels[0]
+        if label not in labels:
+            _give_up(target, f"{key} has no label {label!r}; it has {', '.join(labels)}")
+        return {"FEATURES": key, "TARGET": label, "LABELS": ", ".join(labels)}
 
 
 class PlatformScaffolder(_TemplateScaffolder):
     """The component with resources and sensors."""
 
-    template = "platform.yaml.txt"
+    templates = {"defs.yaml": "platform.yaml.txt"}  # noqa: RUF012
+
+    def words(self, target: Path, params: Any, reading: Reading) -> dict[str, str]:
+        """None; a project has one Platform only."""
+        if reading.platforms:
+            _give_up(target, f"the project has a Platform already: {reading.platforms[0].file}")
+        return {}
+
+
+def _package(project: Project, target: Path) -> str:
+    folder = target.parent if target.suffix else target
+    return ".".join(folder.resolve().relative_to(project.code).parts)
+
+
+def _unknown(what: str, name: str, known: list[str]) -> str:
+    if not known:
+        return f"the project has no {what} yet: run dg scaffold defs ml_platform.Dataset NAME first"
+    return f"there is no {what} {name!r}; declared: {', '.join(sorted(known))}"
+
+
+def _give_up(target: Path, reason: str) -> None:
+    # An empty folder would stand in the way of the next attempt.
+    if target.is_dir() and not any(target.iterdir()):
+        target.rmdir()
+    raise click.ClickException(reason)

@@ -1,9 +1,11 @@
 """Sensors: one per kind, over all datasets and models, on by default. They decide from persisted state.
 
-A model or dataset is paused by name with ``ML_PLATFORM_PAUSED``.
+A model or dataset is paused by name with ``ML_PLATFORM_PAUSED``. What a tick found is its skip reason or, where it
+requests runs, in its log and in the tag ``ml_platform/why`` of each run.
 """
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,38 +15,62 @@ from ml_platform.declarations import Catalogue, DatasetSpec, ModelContext
 from ml_platform.errors import PlatformError
 from ml_platform.loop import model as model_steps
 from ml_platform.orchestration.lineage import FINGERPRINT
+from ml_platform.orchestration.progress import Pending, pending_partitions, training_outcome
 from ml_platform.orchestration.references import References
+from ml_platform.orchestration.runs import BUSY, RANGE_END, RANGE_START, attempts, end_dead_runs, under_way
+from ml_platform.reading import one_line
 from ml_platform.settings import get_settings
 from ml_platform.workspace import Run, Workspace
 
-#: How often the same content is tried before the sensor gives up on it and says so.
+__all__ = ["ATTEMPTS", "BUSY", "RANGE_END", "RANGE_START", "drift_sensor", "new_data_sensor"]
+
+#: How often the same content is tried before a sensor gives up on it and says so.
 ATTEMPTS = 3
-#: Tag that counts the attempts for the same content.
+#: Tag of a training with what it was requested for: model and hash of the split.
 REASON = "ml_platform/requested_for"
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
-BUSY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+#: Tags of an ingestion, one for each partition: what was wanted of it.
+WANTED = "ml_platform/wanted."
+#: Tag that explains a requested run to people.
+WHY = "ml_platform/why"
+#: Partitions in one requested run.
+LARGEST_RANGE = 60
 
 
 @dataclass
 class Tick:
     """What a tick found: runs to request, and a sentence about everything it looked at."""
 
+    context: dg.SensorEvaluationContext
+    workspace: Workspace = field(default_factory=Workspace)
     requests: list[dg.RunRequest] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def result(self) -> dg.SensorResult:
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        """The Dagster instance."""
+        return self.context.instance
+
+    def paused(self, name: str) -> bool:
+        """Whether the settings pause this dataset or model."""
+        paused = name in {part.strip() for part in get_settings().paused.split(",")}
+        if paused:
+            self.notes.append(f"{name}: paused by ML_PLATFORM_PAUSED")
+        return paused
+
+    def busy(self, owner: str, job: str, what: str) -> bool:
+        """Whether a run works on the dataset or model."""
+        run = under_way(self.instance, owner, job)
+        if run:
+            self.notes.append(f"{owner}: {what} {run[:8]} is under way")
+        return bool(run)
+
+    def result(self, cursor: str | None = None) -> dg.SensorResult:
         """Requests, or the reason why there are none."""
-        text = "; ".join(self.notes) or "nothing is declared"
+        for note in [*self.notes, *(f"requested: {request.tags[WHY]}" for request in self.requests)]:
+            self.context.log.info(note)
         if self.requests:
-            return dg.SensorResult(run_requests=self.requests)
-        return dg.SensorResult(skip_reason=dg.SkipReason(text))
+            return dg.SensorResult(run_requests=self.requests, cursor=cursor)
+        return dg.SensorResult(skip_reason=dg.SkipReason("; ".join(self.notes) or "nothing is declared"), cursor=cursor)
 
 
 def new_data_sensor(catalogue: Catalogue, jobs: Sequence[Any]) -> dg.SensorDefinition:
@@ -58,92 +84,22 @@ def new_data_sensor(catalogue: Catalogue, jobs: Sequence[Any]) -> dg.SensorDefin
         description="Ingests what is new at the sources, then trains each model on it once.",
     )
     def new_data(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        tick, workspace = Tick(), Workspace()
+        tick = Tick(context)
+        for run in end_dead_runs(context.instance):
+            tick.notes.append(f"run {run[:8]} was killed")
         for dataset in catalogue.datasets.values():
-            if _paused(dataset.name, tick):
-                continue
-            if _request_ingestion(context, dataset, tick):
+            if tick.paused(dataset.name) or _request_ingestion(tick, catalogue, dataset):
                 continue
             for name, model in catalogue.models.items():
-                if model.features.partition("/")[0] == dataset.name and not _paused(name, tick):
-                    _request_training(context, workspace, ModelContext.of(catalogue, name), tick)
-        for note in tick.notes:
-            context.log.info(note)
+                if model.features.partition("/")[0] != dataset.name or tick.paused(name):
+                    continue
+                if not model.retrain_on_new_data:
+                    tick.notes.append(f"{name}: not trained on new data (retrain_on_new_data: false)")
+                    continue
+                _request_training(tick, ModelContext.of(catalogue, name), "new data")
         return tick.result()
 
     return new_data
-
-
-def _request_ingestion(context: dg.SensorEvaluationContext, spec: DatasetSpec, tick: Tick) -> bool:
-    """Ask for the partitions whose content at the source was not ingested yet; whether training has to wait."""
-    busy = _busy(context.instance, f"{spec.name}_ingest")
-    if busy:
-        tick.notes.append(f"{spec.name}: ingestion {busy[:8]} is under way")
-        return True
-    offered = spec.load_source().partitions()
-    key = dg.AssetKey([spec.name, "batch"])
-    fresh, given_up = [], []
-    for partition, fingerprint in sorted(offered.items()):
-        if _ingested(context.instance, key, partition) == fingerprint:
-            continue
-        attempts = _attempts(context.instance, f"{spec.name}/{partition}/{fingerprint}"[:250])
-        (fresh if attempts < ATTEMPTS else given_up).append((partition, fingerprint, attempts))
-    for partition, fingerprint, attempts in given_up:
-        tick.notes.append(
-            f"{spec.name}/{partition} ({fingerprint[:8]}) was not ingested in {attempts} attempts; see its runs"
-        )
-    if not fresh:
-        tick.notes.append(f"{spec.name}: nothing new among {len(offered)} partitions at the source")
-        return False
-    all_keys = sorted(offered)
-    for group in _contiguous(all_keys, [item[0] for item in fresh]):
-        chosen = [item for item in fresh if item[0] in group]
-        first, last = group[0], group[-1]
-        tags = {REASON: f"{spec.name}/{first}/{chosen[0][1]}"[:250]}
-        run_key = "/".join([spec.name, *(f"{name}:{print_[:12]}:{count}" for name, print_, count in chosen)])
-        if first == last:
-            tick.requests.append(
-                dg.RunRequest(run_key=run_key, job_name=f"{spec.name}_ingest", partition_key=first, tags=tags)
-            )
-        else:
-            tags |= {RANGE_START: first, RANGE_END: last}
-            tick.requests.append(dg.RunRequest(run_key=run_key, job_name=f"{spec.name}_ingest", tags=tags))
-        # One at a time: the features of a later partition need the earlier ones.
-        break
-    tick.notes.append(f"{spec.name}: {len(fresh)} new at the source ({fresh[0][0]} to {fresh[-1][0]})")
-    return True
-
-
-def _request_training(
-    context: dg.SensorEvaluationContext, workspace: Workspace, model: ModelContext, tick: Tick
-) -> None:
-    name = model.model.name
-    if not model.model.retrain_on_new_data:
-        tick.notes.append(f"{name}: trains on request only (retrain_on_new_data: false)")
-        return
-    busy = _busy(context.instance, f"{name}_train")
-    if busy:
-        tick.notes.append(f"{name}: training {busy[:8]} is under way")
-        return
-    try:
-        split = model_steps.split(workspace, model, References().all(model.feature_set.key), Run(id="new_data"))
-    except PlatformError as error:
-        tick.notes.append(f"{name}: not trained: {error}")
-        return
-    if _trained(context.instance, name) == split.sha256:
-        tick.notes.append(f"{name}: trained on everything that is published ({split.sha256[:8]})")
-        return
-    reason = f"{name}/{split.sha256}"
-    attempts = _attempts(context.instance, reason)
-    if attempts >= ATTEMPTS:
-        tick.notes.append(
-            f"{name}: {attempts} trainings on {split.sha256[:8]} did not get past the split; see its runs"
-        )
-        return
-    tick.requests.append(dg.RunRequest(run_key=f"{reason}:{attempts}", job_name=f"{name}_train", tags={REASON: reason}))
-    tick.notes.append(
-        f"{name}: to be trained on {split.train[-1].partition}, held out up to {split.holdout[-1].partition}"
-    )
 
 
 def drift_sensor(catalogue: Catalogue, jobs: Sequence[Any]) -> dg.SensorDefinition:
@@ -154,100 +110,168 @@ def drift_sensor(catalogue: Catalogue, jobs: Sequence[Any]) -> dg.SensorDefiniti
         jobs=jobs,
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Compares the newest partitions with the training data of the registered version.",
+        description="Compares the newest partitions with the training data of the champion.",
     )
     def drift(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        from ml_platform.loop.drift import observe
-
-        tick, workspace = Tick(), Workspace()
-        seen: dict[str, str] = _cursor(context)
+        tick = Tick(context)
+        # What was seen is kept, so that the rows are read once; whether it led to a training is asked each time.
+        seen: dict[str, dict[str, Any]] = json.loads(context.cursor) if context.cursor else {}
         for name, spec in catalogue.models.items():
-            if spec.drift is None or _paused(name, tick):
-                continue
-            if busy := _busy(context.instance, f"{name}_train"):
-                tick.notes.append(f"{name}: training {busy[:8]} is under way")
-                continue
-            try:
-                found = observe(workspace, ModelContext.of(catalogue, name), known=seen.get(name, ""))
-            except PlatformError as error:
-                tick.notes.append(f"{name}: {error}")
-                continue
-            if found is None:
-                tick.notes.append(f"{name}: nothing new since the last look")
-                continue
-            seen[name] = found.key
-            tick.notes.append(f"{name}: {found.text}")
-            if found.drifted and spec.drift.action == "train":
-                reason = f"drift/{name}/{found.key}"
-                tick.requests.append(
-                    dg.RunRequest(run_key=reason, job_name=f"{name}_train", tags={REASON: reason[:250]})
-                )
-        for note in tick.notes:
-            context.log.info(note)
-        result = tick.result()
-        return dg.SensorResult(run_requests=result.run_requests, skip_reason=result.skip_reason, cursor=_text(seen))
+            if spec.drift is None:
+                tick.notes.append(f"{name}: no drift rule is declared")
+            elif not tick.paused(name):
+                _look_for_drift(tick, ModelContext.of(catalogue, name), seen)
+        return tick.result(json.dumps(seen, sort_keys=True))
 
     return drift
 
 
-def _paused(name: str, tick: Tick) -> bool:
-    paused = name in {part.strip() for part in get_settings().paused.split(",")}
-    if paused:
-        tick.notes.append(f"{name}: paused by ML_PLATFORM_PAUSED")
-    return paused
+def _request_ingestion(tick: Tick, catalogue: Catalogue, spec: DatasetSpec) -> bool:
+    """Ask for the partitions that have to be ingested; whether training has to wait for it."""
+    job = f"{spec.name}_ingest"
+    if tick.busy(spec.name, job, "ingestion"):
+        return True
+    try:
+        everything = spec.load_source().partitions()
+    except Exception as error:
+        # Somebody else's system: what else this sensor looks after goes on without it.
+        tick.context.log.warning(f"{spec.name}: the source cannot be asked", exc_info=True)
+        tick.notes.append(f"{spec.name}: the source cannot be asked: {type(error).__name__}: {one_line(str(error))}")
+        return False
+    known = set(spec.partitions.all_keys(tick.workspace.now()))
+    offered = {name: fingerprint for name, fingerprint in everything.items() if name in known}
+    if ignored := sorted(everything.keys() - known):
+        tick.notes.append(
+            f"{spec.name}: the source offers {_some(ignored)}, which is no partition that has ended "
+            f"(every {spec.partitions.every} from {spec.partitions.start})"
+        )
+    features = [item for item in catalogue.features.values() if item.dataset == spec.name]
+    pending = pending_partitions(tick.workspace, spec, features, offered, _ingested(tick.instance, spec, offered))
+    tried = {item.partition: attempts(tick.instance, {f"{WANTED}{item.partition}": item.wanted}) for item in pending}
+    given_up = [item for item in pending if tried[item.partition] >= ATTEMPTS]
+    for item in given_up:
+        tick.notes.append(
+            f"{spec.name}/{item.partition}: given up after {ATTEMPTS} attempts ({item.reason}); see its runs, "
+            "then launch one or change the content"
+        )
+    if given_up and features:
+        # Features need the history of every earlier partition: later ones would fail for the same reason.
+        pending = [item for item in pending if item.partition < given_up[0].partition]
+    if not pending:
+        tick.notes.append(f"{spec.name}: nothing new among the {len(offered)} partitions at the source")
+        return False
+    chosen = _first_range(list(offered), pending, tried)
+    tick.requests.append(_ingestion(spec, job, chosen, tried))
+    return True
 
 
-def _busy(instance: dg.DagsterInstance, job: str) -> str:
-    """Id of a run of the job that has not ended, or of the job over everything; empty where there is none."""
-    for name in (job, "whole_loop"):
-        runs = instance.get_run_records(dg.RunsFilter(job_name=name, statuses=BUSY), limit=1)
-        if runs:
-            return runs[0].dagster_run.run_id
-    return ""
+def _first_range(keys: list[str], pending: list[Pending], tried: dict[str, int]) -> list[Pending]:
+    """The first partitions in a row that were never tried; alone the first one, if it was.
+
+    One range at a time, since the features of later partitions need the earlier ones; one by one after a
+    failure, so that a partition that cannot be ingested keeps no other back.
+    """
+    order = sorted(keys)
+    chosen = [pending[0]]
+    if tried[pending[0].partition]:
+        return chosen
+    for item in pending[1:LARGEST_RANGE]:
+        adjacent = order.index(item.partition) == order.index(chosen[-1].partition) + 1
+        if not adjacent or tried[item.partition]:
+            break
+        chosen.append(item)
+    return chosen
 
 
-def _attempts(instance: dg.DagsterInstance, reason: str) -> int:
-    return instance.get_runs_count(dg.RunsFilter(tags={REASON: reason[:250]}))
+def _ingestion(spec: DatasetSpec, job: str, chosen: list[Pending], tried: dict[str, int]) -> dg.RunRequest:
+    first, last, attempt = chosen[0].partition, chosen[-1].partition, tried[chosen[0].partition] + 1
+    reasons = ", ".join(sorted({item.reason for item in chosen}))
+    span = first if first == last else f"{first} to {last}"
+    why = f"{spec.name}: {span} {reasons}" + (f" (attempt {attempt} of {ATTEMPTS})" if attempt > 1 else "")
+    tags = {WHY: why, **{f"{WANTED}{item.partition}": item.wanted for item in chosen}}
+    wanted = "-".join(item.wanted for item in chosen)
+    run_key = f"{spec.name}/{first}/{last}/{wanted[:200]}:{attempt}"
+    if first == last:
+        return dg.RunRequest(run_key=run_key, job_name=job, partition_key=first, tags=tags)
+    return dg.RunRequest(run_key=run_key, job_name=job, tags={**tags, RANGE_START: first, RANGE_END: last})
 
 
-def _ingested(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str) -> str | None:
-    """Fingerprint of what was last ingested for a partition."""
-    records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition]), limit=1
-    ).records
-    if not records or records[0].asset_materialization is None:
-        return None
-    value = records[0].asset_materialization.metadata.get(FINGERPRINT)
-    return str(value.value) if value is not None else None
+def _request_training(tick: Tick, context: ModelContext, why: str) -> None:
+    """Ask for a training on what is published now, unless one came to its end."""
+    name = context.model.name
+    if tick.busy(name, f"{name}_train", "training"):
+        return
+    try:
+        split = model_steps.split(tick.workspace, context, References().all(context.feature_set.key), Run(id="sensor"))
+        outcome = training_outcome(tick.workspace, context, split)
+    except PlatformError as error:
+        tick.notes.append(f"{name}: cannot be trained: {error}")
+        return
+    if outcome:
+        tick.notes.append(f"{name}: nothing to train: {outcome}")
+        return
+    reason = f"{name}/{split.sha256}"
+    tried = attempts(tick.instance, {REASON: reason})
+    if tried >= ATTEMPTS:
+        tick.notes.append(
+            f"{name}: given up after {ATTEMPTS} trainings on {split.sha256[:8]} that did not come to their end; "
+            "see their runs, then launch one"
+        )
+        return
+    text = (
+        f"{name}: {why}: trained on {split.train[0].partition} to {split.train[-1].partition}, "
+        f"held out {split.holdout[0].partition} to {split.holdout[-1].partition}"
+    ) + (f" (attempt {tried + 1} of {ATTEMPTS})" if tried else "")
+    tags = {REASON: reason, WHY: text}
+    tick.requests.append(dg.RunRequest(run_key=f"{reason}:{tried + 1}", job_name=f"{name}_train", tags=tags))
 
 
-def _trained(instance: dg.DagsterInstance, name: str) -> str | None:
-    """Hash of the split that the model was last trained on."""
-    event = instance.get_latest_materialization_event(dg.AssetKey([name, "split"]))
-    if event is None or event.asset_materialization is None:
-        return None
-    return (event.asset_materialization.tags or {}).get("dagster/data_version")
+def _look_for_drift(tick: Tick, context: ModelContext, seen: dict[str, dict[str, Any]]) -> None:
+    from ml_platform.loop.drift import observe
+
+    name, dataset, rule = context.model.name, context.dataset.name, context.model.drift
+    assert rule is not None
+    if tick.busy(dataset, f"{dataset}_ingest", "ingestion") or tick.busy(name, f"{name}_train", "training"):
+        return
+    before = seen.get(name, {})
+    try:
+        found = observe(tick.workspace, context, known=before.get("key", ""))
+    except PlatformError as error:
+        tick.notes.append(f"{name}: {error}")
+        return
+    if found is not None:
+        before = seen[name] = {"key": found.key, "drifted": found.drifted, "text": found.text}
+    tick.notes.append(f"{name}: {before['text']}" + ("" if found else " (as seen before)"))
+    if not before["drifted"] or rule.action == "advise":
+        return
+    if context.model.retrain_on_new_data:
+        tick.notes.append(f"{name}: new_data trains it on these partitions")
+        return
+    _request_training(tick, context, "drift")
 
 
-def _contiguous(all_keys: list[str], wanted: list[str]) -> Iterator[list[str]]:
-    group: list[str] = []
-    for key in all_keys:
-        if key in wanted:
-            group.append(key)
-        elif group:
-            yield group
-            group = []
-    if group:
-        yield group
+def _ingested(instance: dg.DagsterInstance, spec: DatasetSpec, offered: dict[str, str]) -> dict[str, str]:
+    """Partition to the fingerprint of what was last ingested for it."""
+    found: dict[str, str] = {}
+    cursor, waiting = None, set(offered)
+    while waiting:
+        page = instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=dg.AssetKey([spec.name, "batch"]), asset_partitions=sorted(waiting)),
+            limit=500,
+            cursor=cursor,
+        )
+        for record in page.records:
+            event = record.asset_materialization
+            if event is None or event.partition not in waiting:
+                continue
+            waiting.discard(event.partition)
+            value = event.metadata.get(FINGERPRINT)
+            found[event.partition] = str(value.value) if value is not None else ""
+        if not page.has_more:
+            break
+        cursor = page.cursor
+    return found
 
 
-def _cursor(context: dg.SensorEvaluationContext) -> dict[str, Any]:
-    import json
-
-    return json.loads(context.cursor) if context.cursor else {}
-
-
-def _text(seen: dict[str, Any]) -> str:
-    import json
-
-    return json.dumps(seen, sort_keys=True)
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

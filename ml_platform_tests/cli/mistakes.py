@@ -1,0 +1,74 @@
+"""Mistakes that people make in declarations: how to make one, and the line that names it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ml_platform_tests.components.shop import DATASET, MODEL, Shop
+
+
+class Mistake(NamedTuple):
+    """One mistake in the scaffolded project."""
+
+    name: str
+    make: Callable[[Shop], object]
+    #: File, key and a part of the reason.
+    file: str
+    key: str
+    reason: str
+
+
+def _edit(folder: str, old: str, new: str, file: str = "defs.yaml") -> Callable[[Shop], object]:
+    return lambda shop: shop.edit(folder, old, new, file)
+
+
+def _add(folder: str, text: str) -> Callable[[Shop], object]:
+    def make(shop: Shop) -> object:
+        (shop.defs / folder).mkdir()
+        return (shop.defs / folder / "defs.yaml").write_text(text)
+
+    return make
+
+
+_MODEL, _DATASET = f"{MODEL}/defs.yaml", f"{DATASET}/defs.yaml"
+_SECOND = """type: ml_platform.FeatureSet
+attributes: {dataset: orders, function: "shop.defs.orders.features:features", history_lag: 1}
+"""
+MISTAKES = (
+    Mistake("unknown key", _edit(MODEL, "task: binary", "task: binary\n  colour: red"), _MODEL, "colour",
+            "unknown key"),
+    Mistake("unknown key of a gate", _edit(MODEL, "metric: auc, min: 0.55", "metric: auc, mim: 0.55, min: 0.5"), _MODEL,
+            "gates.2.mim", "unknown key"),
+    Mistake("missing threshold", _edit(MODEL, "{gate: performance, metric: auc, min: 0.55}",
+                                       "{gate: performance, metric: auc}"), _MODEL, "gates.2", "has no threshold"),
+    Mistake("missing key", _edit(MODEL, "  target: outcome", "  # target"), _MODEL, "target", "is missing"),
+    Mistake("wrong type", _edit(MODEL, "rounds: 200", "rounds: many"), _MODEL, "parameters.rounds",
+            "should be a valid integer"),
+    Mistake("unknown choice", _edit(MODEL, "task: binary", "task: ranking"), _MODEL, "task",
+            "'binary' or 'regression'"),
+    Mistake("unknown column of a gate", _edit(DATASET, "columns: [amount]", "columns: [amont]"), _DATASET,
+            "gates.2.columns", "unknown column 'amont'"),
+    Mistake("unknown target", _edit(MODEL, "target: outcome", "target: returned"), _MODEL, "target",
+            "unknown column 'returned'"),
+    Mistake("unimportable source", _edit(DATASET, "source:source", "sauce:source"), _DATASET, "source",
+            "cannot import shop.defs.orders.sauce"),
+    Mistake("unimportable function",
+            _edit(DATASET, "import polars as pl", "import no_such_library as pl", "features.py"), _DATASET,
+            "function", "no_such_library"),
+    Mistake("object that is not there", _edit(DATASET, "features:features", "features:featurs"), _DATASET, "function",
+            "has no object 'featurs'"),
+    Mistake("two assets of one name", _add("again", _SECOND), _DATASET, "name", "orders/features"),
+    Mistake("unknown feature set", _edit(MODEL, "features: orders/features", "features: orders/feature"), _MODEL,
+            "features", "there is no 'orders/feature'; declared: orders/features"),
+    Mistake("unknown gate", _edit(DATASET, "gate: schema", "gate: shema"), _DATASET, "gates.0", "unknown gate 'shema'"),
+    Mistake("gate of another stage", _edit(DATASET, "- gate: schema", "- gate: health"), _DATASET, "",
+            "gate 'health' belongs to deployment"),
+    Mistake("gate listed twice", _edit(DATASET, "- gate: schema", "- gate: schema\n    - gate: schema"), _DATASET, "",
+            "gate 'schema' is listed twice"),
+    Mistake("objective of another task", _edit(MODEL, "rounds: 200", "rounds: 200\n    objective: reg:gamma"), _MODEL,
+            "parameters.objective", "does not fit the task binary"),
+    Mistake("not YAML", _edit(MODEL, "attributes:", "attributes: ]"), _MODEL, "", "not YAML"),
+    Mistake("unknown component", _edit(MODEL, "ml_platform.Model", "ml_platform.Modle"), _MODEL, "type",
+            "unknown component 'ml_platform.Modle'"),
+    Mistake("second platform", _add("platform2", "type: ml_platform.Platform\n"), "platform2/defs.yaml", "type",
+            "a second ml_platform.Platform"),
+)  # fmt: skip

@@ -1,0 +1,105 @@
+"""``ml-platform validate``: one line for each mistake, with file, line, key and reason."""
+
+import re
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ml_platform.cli.validate import find_mistakes
+from ml_platform.project import Project
+from ml_platform_tests.cli.mistakes import MISTAKES, Mistake
+from ml_platform_tests.components.shop import DATASET, MODEL, Shop
+from ml_platform_tests.conftest import ROOT
+
+LINE = re.compile(r"^(?P<file>src/shop/defs/[\w/.]+?):(?P<line>\d+): (?:(?P<key>[\w.]+): )?(?P<reason>.+)$")
+
+
+@pytest.fixture
+def shop(shop_template: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    """A copy of its own, whose modules this process can import and forgets again."""
+    copy = shop_template.copy(tmp_path / "shop")
+    monkeypatch.syspath_prepend(str(copy.root / "src"))
+    yield copy
+    for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
+        del sys.modules[name]
+
+
+def mistakes_in(shop: Shop) -> list[str]:
+    return find_mistakes(Project.find(shop.root))[0]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=[mistake.name for mistake in MISTAKES])
+def test_each_mistake_is_one_line(shop: Shop, mistake: Mistake) -> None:
+    mistake.make(shop)
+    (line,) = mistakes_in(shop)
+    found = LINE.match(line)
+    assert found, line
+    text = (shop.root / found["file"]).read_text().splitlines()
+    assert 1 <= int(found["line"]) <= len(text)
+    assert found["file"].removeprefix("src/shop/defs/") == mistake.file
+    assert (found["key"] or "").removeprefix("attributes").removeprefix(".") == mistake.key
+    assert mistake.reason in found["reason"]
+
+
+def test_the_line_is_that_of_the_key(shop: Shop) -> None:
+    path = shop.edit(MODEL, "rounds: 200", "rounds: many")
+    (line,) = mistakes_in(shop)
+    number = next(i for i, text in enumerate(path.read_text().splitlines(), 1) if "rounds" in text)
+    assert line.startswith(f"src/shop/defs/{MODEL}/defs.yaml:{number}: attributes.parameters.rounds: ")
+
+
+def test_a_broken_dataset_is_not_reported_again_where_it_is_used(shop: Shop) -> None:
+    shop.edit(DATASET, "key: [id]", "key: []")
+    (line,) = mistakes_in(shop)
+    assert "attributes.key" in line
+
+
+def test_mistakes_in_several_files_are_all_found(shop: Shop) -> None:
+    shop.edit(MODEL, "rounds: 200", "rounds: many\n    depth: 3")
+    shop.edit(DATASET, "columns: [amount]", "columns: [amont, id]")
+    shop.edit(DATASET, "key: [id]", "key: [idd]")
+    assert sorted(LINE.match(line)["key"] for line in mistakes_in(shop)) == [  # type: ignore[index]
+        "attributes.gates.2.columns",
+        "attributes.key",
+        "attributes.parameters.depth",
+        "attributes.parameters.rounds",
+    ]
+
+
+def test_a_project_without_platform_is_told_how_to_get_one(shop: Shop) -> None:
+    (shop.defs / "platform" / "defs.yaml").unlink()
+    (line,) = mistakes_in(shop)
+    assert "run dg scaffold defs ml_platform.Platform platform" in line
+
+
+def test_the_example_is_in_order() -> None:
+    mistakes, declared = find_mistakes(Project.find(ROOT))
+    assert mistakes == []
+    assert len(declared) == 4
+
+
+def test_the_command_prints_them_and_exits_1(shop: Shop) -> None:
+    shop.edit(MODEL, "task: binary", "task: binary\n  colour: red")
+    shop.edit(DATASET, "columns: [amount]", "columns: [amont]")
+    done = shop.ml("validate")
+    assert done.returncode == 1
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2
+    assert all(LINE.match(line) for line in lines)
+
+
+@pytest.mark.slow
+def test_dg_check_defs_fails_on_each_mistake(shop_template: Shop, tmp_path: Path) -> None:
+    def check(numbered: tuple[int, Mistake]) -> str:
+        number, mistake = numbered
+        copy = shop_template.copy(tmp_path / f"shop{number}")
+        mistake.make(copy)
+        return "" if copy.dg("check", "defs").returncode else mistake.name
+
+    with ThreadPoolExecutor(2) as pool:
+        unnoticed = [name for name in pool.map(check, enumerate(MISTAKES)) if name]
+    assert unnoticed == []

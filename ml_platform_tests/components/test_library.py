@@ -1,0 +1,71 @@
+"""The package as a library: another project with its own root module, dataset, features and model."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from ml_platform_tests.components.shop import BIN, DATASET, MODEL, Shop
+
+
+def test_scaffolded_project_is_in_order(shop_template: Shop) -> None:
+    checked = shop_template.dg("check", "defs")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    listed = json.loads(shop_template.dg("list", "defs", "--json").stdout)
+    assert {item["asset_key"] for item in listed["assets"]} == {
+        *(f"{DATASET}/{name}" for name in ("batch", "dataset", "features")),
+        *(f"{MODEL}/{name}" for name in ("split", "model", "evaluation", "registered_model", "service", "deployment")),
+    }
+    validated = shop_template.ml("validate")
+    assert (validated.returncode, validated.stdout) == (0, "3 declarations and 18 gates are in order\n")
+
+
+def test_its_dataset_and_features_materialize(shop_template: Shop, tmp_path: Path) -> None:
+    shop = shop_template.copy(tmp_path / "shop")
+    rows = {"2024-01-01": 300, "2024-02-01": 310}
+    for month, count in rows.items():
+        shop.deliver(month, count)
+    done = shop.dg("launch", "--job", "orders_ingest", "--partition-range", "2024-01-01...2024-02-01")
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    for asset in ("batch", "dataset", "features"):
+        found = {
+            path.parent.name: json.loads(path.read_text())["rows"]
+            for path in (shop.root / ".local" / "refs" / DATASET / asset).glob("*/latest.json")
+        }
+        assert found == rows, asset
+
+
+def test_commands_find_the_project_from_a_folder_below(shop_template: Shop, tmp_path: Path) -> None:
+    shop = shop_template.copy(tmp_path / "shop")
+    environment = shop.environment | {"PYTHONPATH": ""}
+    del environment["DAGSTER_HOME"]
+
+    def validate(folder: Path) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [str(BIN / "ml-platform"), "validate"],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    assert "in order" in validate(shop.defs).stdout
+    outside = validate(tmp_path)
+    assert outside.returncode == 1
+    assert outside.stderr.startswith("ml-platform: ")
+    assert "no pyproject.toml with [tool.dg.project]" in outside.stderr
+    assert len(outside.stderr.splitlines()) == 1
+
+
+def test_scaffolds_refuse_what_would_not_load(shop_template: Shop, tmp_path: Path) -> None:
+    shop = shop_template.copy(tmp_path / "shop")
+    for arguments, reason in (
+        (("Model", "my-model"), "'my-model' is no name for assets"),
+        (("Model", "other", "--features", "orders/nope"), "there is no feature set 'orders/nope'"),
+        (("Model", "other", "--target", "nope"), "orders/features has no label 'nope'; it has outcome"),
+    ):
+        done = shop.dg("scaffold", "defs", f"ml_platform.{arguments[0]}", *arguments[1:])
+        assert done.returncode != 0
+        assert reason in done.stdout + done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+        assert not (shop.defs / arguments[1]).exists()

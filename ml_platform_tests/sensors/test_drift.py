@@ -1,0 +1,151 @@
+"""The sensor drift: k of n partitions, advice or training, and no second look at what was seen."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from ml_platform.loop.drift import Drift, compared_columns, observe
+from ml_platform.orchestration.sensors import ATTEMPTS
+from ml_platform_tests.project import APRIL, MAY, MODEL, Project, declared
+from ml_platform_tests.sensors.ticks import attempt_tags, copied, pretend, tick
+
+RULE: dict[str, Any] = {"psi": 0.25, "share": 0.3, "partitions": 2, "window": 2, "action": "advise"}
+#: The gates of the evaluation are not what is tested here.
+MODEL_WITH_RULE: dict[str, Any] = {"drift": RULE, "gates": [{"gate": "disjoint"}, {"gate": "time_order"}]}
+FAILURE, STARTED = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED
+
+
+@pytest.fixture(scope="module")
+def registered(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Version 1 was trained on January to March; April and May are newer."""
+    project = copied(base, tmp_path_factory.mktemp("drift") / "project", declared(models={MODEL: MODEL_WITH_RULE}))
+    names = ("split", "model", "evaluation", "registered_model")
+    outcome = project.materialize(*(f"{MODEL}/{name}" for name in names), checks=None)
+    assert outcome.success, outcome.error
+    project.batches.deliver(MAY)
+    ingested = project.ingest(MAY)
+    assert ingested.success, ingested.error
+    return project
+
+
+def with_rule(project: Project, retrain: bool = False, **changes: Any) -> Project:
+    model = {**MODEL_WITH_RULE, "drift": {**RULE, **changes}, "retrain_on_new_data": retrain}
+    return project.variant(declared(models={MODEL: model}))
+
+
+def look(project: Project) -> Drift:
+    with project.active() as workspace:
+        found = observe(workspace, project.context())
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def shares(registered: Project) -> dict[str, float]:
+    """Share of drifted inputs in each partition after the training data, with a PSI that few columns pass."""
+    found = look(with_rule(registered, psi=0.1))
+    assert min(found.shares.values()) > 0
+    return found.shares
+
+
+def test_only_partitions_after_the_training_data_are_compared(shares: dict[str, float]) -> None:
+    assert list(shares) == [APRIL, MAY]
+
+
+def test_columns_that_only_name_rows_are_left_out(registered: Project) -> None:
+    import polars as pl
+
+    function = registered.context().function
+    reference = pl.DataFrame({name: range(100) for name in function.inputs})
+    columns = compared_columns(reference, function)
+    assert set(function.inputs) - set(columns) == set(function.key) | {function.time}
+    reference = reference.with_columns(pl.lit("UA").alias("carrier"))
+    assert "carrier" in compared_columns(reference, function)
+
+
+@pytest.mark.parametrize(("partitions", "drifted"), [(1, True), (2, False)])
+def test_k_of_n(registered: Project, shares: dict[str, float], partitions: int, drifted: bool) -> None:
+    lower, upper = sorted(shares.values())
+    assert lower < upper, "the test needs months that differ"
+    found = look(with_rule(registered, psi=0.1, share=(lower + upper) / 2, partitions=partitions))
+    assert found.drifted is drifted
+    assert f"1 of the 2 newest partitions ({max(shares, key=lambda name: shares[name])})" in found.text
+
+
+def test_advice_requests_nothing_and_says_what_it_saw(registered: Project) -> None:
+    found = tick(with_rule(registered, psi=0.001, share=0.0), "drift")
+    assert found.requests == []
+    assert f"{MODEL}: training is advised: 2 of the 2 newest partitions ({APRIL}, {MAY}) drifted" in found.skipped
+    assert "beyond PSI 0.001 (0% allowed), largest: " in found.skipped
+
+
+def test_below_the_thresholds_nothing_happens(registered: Project) -> None:
+    found = tick(with_rule(registered, psi=50.0, action="train"), "drift")
+    assert found.requests == []
+    assert f"{MODEL}: no action: 0 of the 2 newest partitions (none) drifted" in found.skipped
+
+
+def test_rows_are_read_once_for_the_same_content(registered: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = with_rule(registered, psi=0.001, share=0.0)
+    first = tick(project, "drift")
+    from ml_platform.monitoring import drift
+
+    def read_again(*_: object) -> dict[str, float]:
+        raise AssertionError("compared again")
+
+    monkeypatch.setattr(drift, "drifted_columns", read_again)
+    second = tick(project, "drift", first.cursor)
+    assert second.skipped == f"{first.skipped} (as seen before)"
+    assert second.cursor == first.cursor
+    other = with_rule(registered, psi=0.002, share=0.0)
+    with pytest.raises(Exception, match="compared again"):
+        tick(other, "drift", first.cursor)
+
+
+def test_training_is_asked_for_until_it_came_to_its_end(registered: Project) -> None:
+    project = with_rule(registered, psi=0.001, share=0.0, action="train")
+    cursor = None
+    for attempt in range(1, ATTEMPTS + 1):
+        found = tick(project, "drift", cursor)
+        cursor = found.cursor
+        assert found.only.job_name == f"{MODEL}_train"
+        assert found.only.run_key is not None
+        assert found.only.run_key.endswith(f":{attempt}")
+        assert f"{MODEL}: drift: trained on 2013-01-01 to {APRIL}, held out {MAY} to {MAY}" in found.why
+        assert json.loads(cursor or "{}")[MODEL]["drifted"] is True
+        pretend(project, f"{MODEL}_train", FAILURE, attempt_tags(found.only))
+    last = tick(project, "drift", cursor)
+    assert last.requests == []
+    assert f"{MODEL}: given up after {ATTEMPTS} trainings" in last.skipped
+
+
+def test_a_model_that_new_data_trains_is_not_trained_twice(registered: Project) -> None:
+    found = tick(with_rule(registered, retrain=True, psi=0.001, share=0.0, action="train"), "drift")
+    assert found.requests == []
+    assert f"{MODEL}: new_data trains it on these partitions" in found.skipped
+
+
+def test_nothing_while_a_training_is_under_way(registered: Project) -> None:
+    project = with_rule(registered, psi=0.001, share=0.0, action="train")
+    run = pretend(project, f"{MODEL}_train", STARTED)
+    found = tick(project, "drift")
+    project.instance.report_run_failed(run)
+    assert found.requests == []
+    assert found.skipped == f"{MODEL}: training {run.run_id[:8]} is under way"
+    assert found.cursor == "{}"
+
+
+def test_without_a_version_there_is_nothing_to_compare_with(base: Path, tmp_path: Path) -> None:
+    project = copied(base, tmp_path / "project", declared(models={MODEL: {"drift": RULE}, "plain": {"drift": None}}))
+    found = tick(project, "drift")
+    assert found.requests == []
+    assert f"{MODEL}: no version of {MODEL} is registered" in found.skipped
+    assert "plain: no drift rule is declared" in found.skipped
+
+
+def test_paused_by_name(registered: Project) -> None:
+    project = registered.variant(registered.catalogue, ML_PLATFORM_PAUSED=MODEL)
+    assert tick(project, "drift").skipped == f"{MODEL}: paused by ML_PLATFORM_PAUSED"
