@@ -12,8 +12,8 @@ def observed_lineage(function: FeatureFunction, raw: "pl.DataFrame", lag_days: i
     """Feature to the raw columns that changed it on the given rows.
 
     Each column is turned upside down in turn; a feature whose values differ then depends on it. What no
-    row of the sample shows is not found, so that the result is a lower bound. Features from history
-    depend on the columns of their key and of their outcome.
+    row of the sample shows is not found, so that the result is a lower bound: take rows of many days. Features from
+    history depend on the day, on the columns of their key and on those of their outcome.
     """
     from ml_platform.features.build import build
     from ml_platform.features.history import History, daily
@@ -25,7 +25,7 @@ def observed_lineage(function: FeatureFunction, raw: "pl.DataFrame", lag_days: i
     outcomes = function.outcomes(raw)
     for column in raw.columns:
         values = raw[column]
-        if values.n_unique() < 2 or column == function.time:
+        if values.n_unique() < 2:
             continue
         changed = raw.with_columns(values.reverse())
         if column in function.inputs:
