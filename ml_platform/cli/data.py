@@ -34,7 +34,7 @@ def log(
     found = list(islice(publications(workspace.store, spec.name, partition or None), limit))
     rows = [
         (
-            f"{item.created:%Y-%m-%d %H:%M:%S}",
+            f"{item.created:%Y-%m-%d %H:%M}",
             item.partition,
             "rollback" if item.rolled_back else "publication",
             item.sha256[:12] or "withdrawn",
@@ -203,6 +203,8 @@ def trace_from_dataset(target: str, json: Path | None) -> None:
     named = contents(workspace.store, target)
     for sha256, path in named.items():
         print(f"content {sha256[:16]}{f' ({path})' if path else ''}")
+    if not named:
+        print("that commit brought no content")
     found = uses(workspace, project_catalogue().models, named)
     _show_uses(found)
     _written(json, {"contents": named, "uses": [use._asdict() for use in found]})
@@ -234,16 +236,15 @@ def _opened(dataset: str) -> "tuple[Workspace, Catalogue, DatasetSpec]":
 
 
 def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]], empty: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+    """Print columns side by side, never cut: hashes are there to be copied. Columns without any value are left out."""
     if not rows:
         print(empty)
         return
-    table = Table(*titles)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    used = [index for index in range(len(titles)) if any(row[index] not in ("", "-") for row in rows)]
+    lines = [[row[index] for index in used] for row in (titles, *rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(used))]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def _written(path: Path | None, value: Any) -> None:

@@ -1,12 +1,17 @@
 """From a trained model to a registered version: evaluate beside the champion, judge, register."""
 
-from ml_platform.declarations import ModelContext
+from functools import partial
+
+from ml_platform.declarations import Catalogue, ModelContext
 from ml_platform.errors import Refused
 from ml_platform.gates.gate import Verdict, judge
 from ml_platform.loop.model import frames
+from ml_platform.loop.replay import replay
 from ml_platform.refs import ModelRef, ReportRef, VersionRef
 from ml_platform.workspace import Run, Workspace
 
+#: The gate whose evidence is not the evaluation but a second training.
+REPLAY = "replay"
 #: Report files for people, below the folder of a run's outputs.
 REPORTS = "reports"
 
@@ -60,9 +65,12 @@ def inspect_evaluation(workspace: Workspace, context: ModelContext, ref: ReportR
     from ml_platform.evaluation import report
 
     evaluation = report.load(workspace.tracking, ref.model_ref)
-    verdicts = judge(
-        context.model.gates_of("evaluation"), evaluation, subject=ref.sha256, subject_name=f"{ref.model}/model"
-    )
+    about = {"subject": ref.sha256, "subject_name": f"{ref.model}/model"}
+    gates = context.model.gates_of("evaluation")
+    verdicts = judge([gate for gate in gates if gate.gate != REPLAY], evaluation, **about)
+    catalogue = Catalogue.of([context.dataset, context.feature_set, context.model])
+    again = partial(replay, workspace, catalogue, ref.model_ref)
+    verdicts += judge([gate for gate in gates if gate.gate == REPLAY], again, **about)
     workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
     return verdicts
 

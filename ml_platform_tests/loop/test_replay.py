@@ -1,7 +1,5 @@
 """A registered model is rebuilt from what is recorded, on the code of its commit, in a process of its own."""
 
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,41 +12,8 @@ from ml_platform.loop.replay import Replay, replay, warnings
 from ml_platform.orchestration.references import References
 from ml_platform.refs import ModelRef
 from ml_platform.workspace import Run
-from ml_platform_tests.conftest import ROOT
+from ml_platform_tests.loop.repository import Repository
 from ml_platform_tests.project import Project, copy_of
-
-
-class Repository:
-    """A Git repository with a copy of this code, as the project that trains."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
-        shutil.copytree(ROOT / "ml_platform", root / "ml_platform", ignore=ignored)
-        (root / "requirements.lock").write_text("polars==2.1\n")
-        (root / ".gitignore").write_text("__pycache__/\n")
-        self.git("init", "--quiet")
-        self.commit("first")
-
-    def git(self, *arguments: str) -> str:
-        who = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
-        done = subprocess.run(
-            ["git", "-C", str(self.root), *who, *arguments], capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
-
-    def commit(self, message: str) -> str:
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "-m", message)
-        current.cache_clear()
-        return self.git("rev-parse", "HEAD")
-
-    def edit(self, name: str, old: str, new: str) -> None:
-        file = self.root / name
-        text = file.read_text()
-        assert old in text
-        file.write_text(text.replace(old, new))
-        current.cache_clear()
 
 
 @pytest.fixture

@@ -1,12 +1,21 @@
-"""No kind of gate without proof."""
+"""No kind of gate without proof. A module of this folder proves what its table ``PROOFS`` names."""
 
+import importlib
+import pkgutil
 from collections import Counter
 
 from ml_platform.gates.catalogue import KINDS, Stage
+from ml_platform_tests import sabotage
 from ml_platform_tests.project import declared
-from ml_platform_tests.sabotage import test_batch, test_features, test_model, test_service
 
-TABLES = [test_batch.PROOFS, test_features.PROOFS, test_model.PROOFS, test_service.PROOFS]
+MODULES = [
+    importlib.import_module(f"{sabotage.__name__}.{module.name}")
+    for module in pkgutil.iter_modules(sabotage.__path__)
+    if module.name.startswith("test_") and module.name != __name__.rpartition(".")[2]
+]
+TABLES = [module.PROOFS for module in MODULES]
+#: Declarations of gates that are not among those of every project.
+CATALOGUES = [declared(), *(catalogue for module in MODULES for catalogue in getattr(module, "CATALOGUES", []))]
 
 
 def test_every_kind_has_a_break_and_a_clean_twin() -> None:
@@ -21,6 +30,6 @@ def test_every_kind_has_a_break_and_a_clean_twin() -> None:
 
 def test_the_projects_of_the_proofs_declare_every_kind_and_block_on_it() -> None:
     stages: set[Stage] = {kind.stage for kind in KINDS.values()}
-    declarations = [*declared().all, *test_batch.QUARANTINING.all]
+    declarations = [declaration for catalogue in CATALOGUES for declaration in catalogue.all]
     gates = [gate for declaration in declarations for stage in stages for gate in declaration.gates_of(stage)]
     assert {gate.gate for gate in gates if gate.blocking} == set(KINDS)
