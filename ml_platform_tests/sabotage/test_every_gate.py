@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 from collections import Counter
 
+from ml_platform.declarations import Catalogue
 from ml_platform.gates.catalogue import KINDS, Stage
 from ml_platform_tests import sabotage
 from ml_platform_tests.project import declared
@@ -14,8 +15,11 @@ MODULES = [
     if module.name.startswith("test_") and module.name != __name__.rpartition(".")[2]
 ]
 TABLES = [module.PROOFS for module in MODULES]
-#: Declarations of gates that are not among those of every project.
-CATALOGUES = [declared(), *(catalogue for module in MODULES for catalogue in getattr(module, "CATALOGUES", []))]
+#: Declarations of every project, and those that a module has for gates of its own.
+CATALOGUES = [
+    declared(),
+    *(value for module in MODULES for value in vars(module).values() if isinstance(value, Catalogue)),
+]
 
 
 def test_every_kind_has_a_break_and_a_clean_twin() -> None:
