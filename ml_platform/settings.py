@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     lakefs_cache_bytes: int = Field(
         default=20 << 30, ge=0, description="Space for copies of what was read from lakeFS, below `local`."
     )
+    lakefs_s3_endpoint: str = Field(
+        default="", description="Address of lakeFS's S3 gateway, to look into Parquet files without a download."
+    )
     dagster_url: str = Field(
         default="", description="Address of Dagster's UI, for links from commits in lakeFS to their runs; empty: none."
     )

@@ -40,4 +40,5 @@ def _open_lakefs(settings: Settings) -> VersionedStore:
         part_bytes=settings.lakefs_part_bytes,
         read_back=settings.lakefs_read_back,
         dagster_url=settings.dagster_url,
+        s3_endpoint=settings.lakefs_s3_endpoint,
     )

@@ -5,26 +5,25 @@ answer was lost is found instead of repeated. Identity of content is our sha256 
 """
 
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 from urllib.parse import urlencode
 
-from ml_platform.datasets.lakefs_api import COMMIT_ID, Connection, Declined, check_name, check_repository, judged
-from ml_platform.datasets.lakefs_transfer import ContentCache, Transfer, object_info
+from ml_platform.datasets.lakefs_api import COMMIT_ID, Connection, Declined, judged
+from ml_platform.datasets.lakefs_cache import ContentCache
+from ml_platform.datasets.lakefs_references import References
+from ml_platform.datasets.lakefs_transfer import Transfer, object_info
 from ml_platform.datasets.pointers import check_path
 from ml_platform.datasets.store import (
     MAIN,
-    AlreadyExists,
     Change,
     Commit,
     Conflict,
     Corrupt,
     DirtyBranch,
-    InvalidName,
     NoChanges,
     NotFound,
     ObjectInfo,
@@ -33,7 +32,7 @@ from ml_platform.datasets.store import (
 )
 
 if TYPE_CHECKING:
-    from lakefs_sdk.models.commit import Commit as ServerCommit
+    import polars as pl
     from lakefs_sdk.models.diff import Diff
 
 #: Objects that belong to the server (its hooks) and not to the data.
@@ -42,17 +41,17 @@ SERVER_PREFIX = "_lakefs_actions/"
 _OPERATION = "ml_platform_operation"
 #: Keys that the server or this adapter adds to the caller's metadata.
 _OWN_KEYS = (_OPERATION, ".lakefs.", "::lakefs::")
-_REFERENCE = re.compile(r"[\w.-]+")
-_CONFLICT, _GONE = 409, 410
+_CONFLICT = 409
 
 
-class LakeFSStore:
+class LakeFSStore(References):
     """:class:`~ml_platform.datasets.store.VersionedStore` in a repository of a lakeFS server.
 
     ``cache`` is a folder for verified copies of what is read, of up to ``cache_bytes``. Files above
     ``part_bytes`` are uploaded in parts where the server offers it. ``read_back`` reads every upload back
     and compares its sha256; without it the server's md5 is compared, where it gives one. With
-    ``dagster_url`` every commit links to its run in lakeFS's UI. Raises InvalidName.
+    ``dagster_url`` every commit links to its run in lakeFS's UI. ``s3_endpoint`` is the address of the
+    server's S3 gateway, for :meth:`scan_parquet`. Raises InvalidName.
     """
 
     def __init__(
@@ -66,105 +65,13 @@ class LakeFSStore:
         part_bytes: int = 64 << 20,
         read_back: bool = True,
         dagster_url: str = "",
+        s3_endpoint: str = "",
     ) -> None:
-        check_repository(repository)
-        self.repository = repository
-        self.protected = frozenset(protected)
-        self.api = api
+        super().__init__(api, repository, protected)
         self._transfer = Transfer(api, repository, part_bytes=part_bytes, read_back=read_back)
         self._cache = ContentCache(cache, cache_bytes)
         self._dagster_url = dagster_url.rstrip("/")
-
-    def _call(self, what: str, request: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        return self.api.call(what, request, self.repository, *arguments, **options)
-
-    # -- references ----------------------------------------------------------------------------------
-
-    def resolve(self, ref: str) -> str:
-        return self._commit(ref).id
-
-    def _commit(self, ref: str) -> "ServerCommit":
-        return self._call(self._named(ref), self.api.sdk.commits_api.get_commit, ref)
-
-    def _named(self, ref: str) -> str:
-        """How to name a reference in an error. Raises for one that the server could not hold."""
-        base, tilde, steps = ref.partition("~")
-        if tilde and not steps.isdecimal():
-            raise InvalidName(f"reference {ref!r}: '~' must be followed by a number")
-        if not _REFERENCE.fullmatch(base):
-            raise NotFound(f"{ref!r} is no branch, tag or commit of {self.repository}")
-        return f"reference {ref!r} of {self.repository}"
-
-    def _head(self, branch: str) -> str:
-        """Commit id of a branch, and of nothing else than a branch."""
-        self._named(branch)
-        held = self._call(f"branch {branch!r} of {self.repository}", self.api.sdk.branches_api.get_branch, branch)
-        return str(held.commit_id)
-
-    def create_branch(self, name: str, source: str = MAIN, *, exist_ok: bool = False) -> str:
-        from lakefs_sdk.models.branch_creation import BranchCreation
-
-        check_name("branch", name)
-        target = self.resolve(source)
-
-        def made() -> str | None:
-            try:
-                return target if self._head(name) == target else None
-            except NotFound:
-                return None
-
-        request = BranchCreation(name=name, source=target)
-        try:
-            self._call(f"branch {name!r}", self.api.sdk.branches_api.create_branch, request, happened=made)
-        except Declined as error:
-            if error.status != _CONFLICT:
-                raise
-            if not exist_ok:
-                raise AlreadyExists(f"branch {name!r} exists already in {self.repository}") from error
-            return self._head(name)
-        return target
-
-    def delete_branch(self, name: str) -> None:
-        if name == MAIN or name in self.protected:
-            raise Protected(f"branch {name!r} is protected: it cannot be deleted")
-        check_name("branch", name)
-        try:
-            self._call(f"branch {name!r}", self.api.sdk.branches_api.delete_branch, name)
-        except NotFound:
-            return
-
-    def branches(self, prefix: str = "") -> list[str]:
-        listing = self.api.sdk.branches_api.list_branches
-        return sorted(item.id for item in self.api.pages("branches", listing, self.repository, prefix=prefix))
-
-    def tag(self, name: str, ref: str, *, exist_ok: bool = False) -> None:
-        from lakefs_sdk.models.tag_creation import TagCreation
-
-        check_name("tag", name)
-        commit = self.resolve(ref)
-
-        def held() -> str | None:
-            return self.tags(name).get(name)
-
-        request = TagCreation(id=name, ref=commit)
-        try:
-            self._call(
-                f"tag {name!r}",
-                self.api.sdk.tags_api.create_tag,
-                request,
-                happened=lambda: commit if held() == commit else None,
-            )
-        except Declined as error:
-            if error.status != _CONFLICT:
-                raise
-            named = held()
-            if not exist_ok or named != commit:
-                raise AlreadyExists(f"tag {name!r} exists already and names commit {named}") from error
-
-    def tags(self, prefix: str = "") -> dict[str, str]:
-        listing = self.api.sdk.tags_api.list_tags
-        found = self.api.pages("tags", listing, self.repository, prefix=prefix)
-        return {item.id: item.commit_id for item in found}
+        self._s3_endpoint = s3_endpoint
 
     # -- staging and commits -------------------------------------------------------------------------
 
@@ -359,17 +266,6 @@ class LakeFSStore:
         base = self._call(f"{left!r} and {right!r}", self.api.sdk.refs_api.find_merge_base, theirs, ours)
         return _described(self._compare(base.base_commit_id, theirs, "two_dot"))
 
-    def stat(self, ref: str, path: str) -> ObjectInfo:
-        self._named(ref)
-        what = f"object {check_path(path)!r} at {ref!r} in {self.repository}"
-        try:
-            found = self._call(what, self.api.sdk.objects_api.stat_object, ref, path)
-        except Declined as error:
-            if error.status == _GONE:
-                raise Corrupt(f"{path} at {ref}: its bytes are gone (collected by the server)") from error
-            raise
-        return object_info(path, found.size_bytes or 0, found.metadata)
-
     def list(self, ref: str, prefix: str = "") -> "list[ObjectInfo]":
         what = self._named(ref)
         found = self.api.pages(what, self.api.sdk.objects_api.list_objects, self.repository, ref, prefix=prefix)
@@ -398,6 +294,51 @@ class LakeFSStore:
         if found := self._cache.open(info.sha256):
             return found, info.sha256
         raise Corrupt(f"{path} at commit {at}: its copy {self._cache.path(info.sha256)} was damaged at once")
+
+    def scan_parquet(self, ref: str, path: str) -> "pl.LazyFrame":
+        """A lazy frame of a Parquet file at the commit of a reference, read in pieces through the S3 gateway.
+
+        For a look at a large file without a download. The sha256 cannot be checked in this way, so nothing that
+        is built on reads like this. Raises StoreError where no gateway is configured.
+        """
+        import polars as pl
+
+        if not self._s3_endpoint:
+            raise StoreError("no S3 gateway of lakeFS is configured: set ML_PLATFORM_LAKEFS_S3_ENDPOINT to its address")
+        commit = self.resolve(ref)
+        self.stat(commit, path)
+        return pl.scan_parquet(
+            f"s3://{self.repository}/{commit}/{path}",
+            glob=False,
+            storage_options={
+                "aws_endpoint_url": self._s3_endpoint,
+                "aws_access_key_id": self.api.server.access_key,
+                "aws_secret_access_key": self.api.server.secret_key.get_secret_value(),
+                "aws_region": "us-east-1",
+                "aws_allow_http": "true",
+                "aws_virtual_hosted_style_request": "false",
+            },
+        )
+
+    def fsck(self) -> "list[str]":
+        """Read back every object that a branch or tag names and check it; returns the problems, one line each."""
+        problems: list[str] = []
+        checked: set[str] = set()
+        listing = self.api.sdk.objects_api.list_objects
+        for name in [*self.branches(), *self.tags()]:
+            for item in self.api.pages(self._named(name), listing, self.repository, name):
+                info = object_info(item.path, item.size_bytes or 0, item.metadata)
+                if not info.sha256 or item.physical_address in checked:
+                    continue
+                checked.add(item.physical_address)
+                try:
+                    actual = self._transfer.download(name, info.path, info.size)
+                except StoreError as error:
+                    problems.append(f"{info.path} at {name}: {error}")
+                else:
+                    if actual != info.sha256:
+                        problems.append(f"{info.path} at {name}: sha256 is {actual}, recorded is {info.sha256}")
+        return problems
 
     def log(self, ref: str, limit: int | None = None) -> Iterator[Commit]:
         what = self._named(ref)

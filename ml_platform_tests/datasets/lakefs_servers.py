@@ -1,7 +1,8 @@
 """lakeFS servers that the tests talk to: the stand-in always, a real one where ``LAKEFS_ENDPOINT`` names it.
 
 The real server's key is read from ``LAKEFS_ACCESS_KEY_ID`` and ``LAKEFS_SECRET_ACCESS_KEY``; repositories are
-made below ``LAKEFS_STORAGE_NAMESPACE`` (default ``local://``) and deleted when their test ends.
+made below ``LAKEFS_STORAGE_NAMESPACE`` (default ``local://``) and deleted when their test ends. Its hooks reach
+this process at ``LAKEFS_CALLBACK``.
 """
 
 import os
@@ -19,6 +20,8 @@ from ml_platform.datasets.lakefs_server import open_repository
 from ml_platform_tests.datasets.lakefs_standin import StandIn
 
 ENDPOINT = os.environ.get("LAKEFS_ENDPOINT", "")
+#: Where the server reaches this process, without a port.
+CALLBACK = os.environ.get("LAKEFS_CALLBACK", "http://127.0.0.1")
 NAMESPACE = os.environ.get("LAKEFS_STORAGE_NAMESPACE", "local://")
 
 
@@ -38,12 +41,17 @@ def key(standin: StandIn, **patience: Any) -> Server:
     return Server(standin.address, standin.access_key, SecretStr(standin.secret_key), **patience)
 
 
+def below(namespace: str, name: str) -> str:
+    """A storage namespace for one repository."""
+    return namespace + name if namespace.endswith("/") else f"{namespace}/{name}"
+
+
 @contextmanager
 def repository(server: Server, namespace: str, folder: Path, **options: Any) -> Iterator[LakeFSStore]:
     """A store on a new repository with ``main`` protected."""
     name = f"test-{uuid.uuid4().hex}"
     api = Connection(server)
-    open_repository(api, name, f"{namespace.rstrip('/')}/{name}" if namespace != "local://" else f"local://{name}")
+    open_repository(api, name, below(namespace, name))
     try:
         yield LakeFSStore(api, name, folder / "cache", **options)
     finally:

@@ -1,5 +1,6 @@
 """The contract on the lakeFS adapter: against the stand-in, and against a real server where there is one."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,9 +10,11 @@ import pytest
 
 from ml_platform.datasets.lakefs import LakeFSStore
 from ml_platform.datasets.lakefs_server import collects, open_repository
+from ml_platform.datasets.parquet import write_frame
 from ml_platform.datasets.publishing import publish, published, read, read_batch, stage
-from ml_platform.datasets.store import MAIN, Protected
+from ml_platform.datasets.store import MAIN, NotFound, Protected
 from ml_platform.environment import Provenance
+from ml_platform.files import sha256_bytes, sha256_file
 from ml_platform_tests.datasets import lakefs_servers
 from ml_platform_tests.datasets.contract import StoreContract, content
 from ml_platform_tests.datasets.lakefs_standin import StandIn
@@ -61,6 +64,27 @@ class LakeFSContract(StoreContract):
             with store.api.exchange("GET", url, headers=headers, timeout=(3, 10)) as answer:
                 assert (answer.status, answer.data) == (206, rest)
 
+    def test_a_file_of_several_parts(self, store: LakeFSStore) -> None:
+        """In parts by presigned addresses where the server offers them, else in one stream."""
+        parted = LakeFSStore(store.api, store.repository, self.folder / "other-cache", part_bytes=5 << 20)
+        local = self.folder / "large"
+        local.write_bytes(os.urandom((11 << 20) + 5))
+        store.create_branch("work")
+        info = parted.put("work", "x/large", local, {"rows": "1"})
+        assert parted.stat("work", "x/large") == info
+        with parted.open("work", "x/large") as stream:
+            assert sha256_bytes(stream.read()) == info.sha256 == sha256_file(local)
+        parted.commit("work", "m")
+        parted.put("work", "x/large", local, {"rows": "1"})
+        assert parted.uncommitted("work") == []
+
+    def test_everything_that_is_named_can_be_checked(self, store: LakeFSStore) -> None:
+        for number in range(3):
+            self.branch(store, f"b{number}", {"a": str(number), "same": "x"})
+        store.merge("b0", MAIN, "m")
+        store.tag("v1", MAIN)
+        assert store.fsck() == []
+
     def test_many_publishers_lose_nothing(self, store: LakeFSStore, provenance: Provenance) -> None:
         """Threads publish partitions of their own through the same merges into ``main``."""
 
@@ -103,11 +127,42 @@ class TestContractOnStandIn(LakeFSContract):
             yield store
 
 
+class TestContractOnPresigningStandIn(LakeFSContract):
+    """The contract on a stand-in that offers presigned addresses."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[LakeFSStore]:
+        with (
+            StandIn(presign=True) as standin,
+            lakefs_servers.repository(lakefs_servers.key(standin), "local://", tmp_path) as store,
+        ):
+            yield store
+
+
 @pytest.mark.skipif(not lakefs_servers.ENDPOINT, reason="LAKEFS_ENDPOINT names no server")
 class TestContractOnRealServer(LakeFSContract):
     """The contract on the server that ``LAKEFS_ENDPOINT`` names."""
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[LakeFSStore]:
-        with lakefs_servers.repository(lakefs_servers.real_server(), lakefs_servers.NAMESPACE, tmp_path) as store:
+        with lakefs_servers.repository(
+            lakefs_servers.real_server(),
+            lakefs_servers.NAMESPACE,
+            tmp_path,
+            s3_endpoint=os.environ.get("LAKEFS_S3_ENDPOINT", lakefs_servers.ENDPOINT),
+        ) as store:
             yield store
+
+    def test_a_parquet_file_is_scanned_at_its_commit(self, store: LakeFSStore) -> None:
+        frame = polars.DataFrame({"row": list(range(1000)), "text": ["x"] * 1000})
+        write_frame(frame, self.folder / "frame.parquet")
+        store.create_branch("work")
+        store.put("work", "x/frame.parquet", self.folder / "frame.parquet")
+        commit = store.commit("work", "m")
+        store.delete("work", "x/frame.parquet")
+        store.commit("work", "m")
+        scanned = store.scan_parquet(commit, "x/frame.parquet")
+        assert scanned.filter(polars.col("row") >= 998).collect().equals(frame.tail(2))
+        with pytest.raises(NotFound):
+            store.scan_parquet("work", "x/frame.parquet")
+        assert not (self.folder / "cache").exists()

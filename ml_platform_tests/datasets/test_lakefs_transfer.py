@@ -13,7 +13,7 @@ import pytest
 
 from ml_platform.datasets import lakefs_transfer
 from ml_platform.datasets.lakefs import LakeFSStore
-from ml_platform.datasets.lakefs_transfer import ContentCache
+from ml_platform.datasets.lakefs_cache import ContentCache
 from ml_platform.datasets.pointers import digests
 from ml_platform.datasets.store import MAIN, Corrupt, ObjectInfo, StoreError
 from ml_platform.files import sha256_bytes, sha256_file

@@ -1,0 +1,51 @@
+"""``ml-platform serve-hooks``: the verdicts, for lakeFS to ask before it merges."""
+
+import socket
+import threading
+
+from ml_platform.errors import PlatformError
+from ml_platform.settings import Settings
+from ml_platform.workspace import Workspace
+
+
+def serve_merge_hook(install_at: str, port: int) -> None:
+    """Listen in the foreground, and set up the server's hook where an address is given.
+
+    Raises PlatformError where the store is no lakeFS or no port is free.
+    """
+    import uvicorn
+
+    from ml_platform.datasets.lakefs import LakeFSStore
+    from ml_platform.datasets.lakefs_hook import HOOK, application, install
+    from ml_platform.loop.merge_hook import require_verdicts
+    from ml_platform.orchestration.components import project_catalogue
+
+    workspace = Workspace()
+    store, datasets = workspace.store, project_catalogue().datasets
+    if not isinstance(store, LakeFSStore):
+        raise PlatformError(f"ML_PLATFORM_STORE={workspace.settings.store}: only lakeFS asks before it merges")
+    app = application(store.repository, lambda source: require_verdicts(workspace, datasets, source))
+    with _listening(workspace.settings, port) as listening:
+        taken = listening.getsockname()[1]
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        answering = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        answering.start()
+        try:
+            print(f"answering on http://{workspace.settings.host}:{taken}{HOOK}", flush=True)
+            # The merge that sets the hook up is asked about already, so the answers must be running.
+            if install_at and install(store, install_at):
+                print(f"{store.repository}: lakeFS asks {install_at.rstrip('/')}{HOOK} before a merge into main")
+            answering.join()
+        finally:
+            server.should_exit = True
+            answering.join()
+
+
+def _listening(settings: Settings, port: int) -> socket.socket:
+    for candidate in [port] if port else settings.port_range:
+        try:
+            return socket.create_server((settings.host, candidate))
+        except OSError:
+            continue
+    wanted = f"port {port}" if port else f"every port of ML_PLATFORM_PORTS={settings.ports}"
+    raise PlatformError(f"{settings.host}: {wanted} is taken; name another one with --port")
