@@ -58,7 +58,7 @@ class Workspace:
         """The ledger of verdicts and decisions."""
         from ml_platform.gates.ledger import Ledger
 
-        return Ledger(self.settings.ledger, actor=self.settings.actor)
+        return Ledger(self.settings.ledger, actor=self.settings.actor, clock=self.now)
 
     @cached_property
     def tracking(self) -> "Tracking":

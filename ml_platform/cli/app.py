@@ -113,6 +113,45 @@ def trace(
     trace_model(target, json)
 
 
+By = Annotated[str, typer.Option("--by", help="Who decides.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why.")]
+
+
+@cli.command()
+def approve(
+    target: Annotated[str, typer.Argument(help="MODEL@VERSION.")], by: By, reason: Reason, json: Json = None
+) -> None:
+    """Approve a registered version, so that it may be packaged and deployed; its gates must let it pass."""
+    from ml_platform.cli.approve import decide
+
+    decide(target, "approved", by, reason, json)
+
+
+@cli.command()
+def reject(
+    target: Annotated[str, typer.Argument(help="MODEL@VERSION.")], by: By, reason: Reason, json: Json = None
+) -> None:
+    """Reject a registered version: it is neither packaged nor deployed."""
+    from ml_platform.cli.approve import decide
+
+    decide(target, "rejected", by, reason, json)
+
+
+@cli.command()
+def override(
+    gate: Annotated[str, typer.Argument(help="Name of the gate, as shown.")],
+    subject: Annotated[str, typer.Argument(help="Hash of the content, or the name of what has it.")],
+    by: By,
+    reason: Reason,
+    days: Annotated[int, typer.Option("--days", min=1, max=365, help="How long it holds.")],
+    json: Json = None,
+) -> None:
+    """Let exactly this content pass a gate that holds it back, for some days; shown everywhere as an override."""
+    from ml_platform.cli.approve import override_gate
+
+    override_gate(gate, subject, by, reason, days, json)
+
+
 @cli.command()
 def replay(target: Annotated[str, typer.Argument(help="MODEL@VERSION or MODEL@ALIAS.")], json: Json = None) -> None:
     """Rebuild a registered model from its manifest, code and seed in a fresh process; 1 where it is not equal."""
@@ -149,6 +188,19 @@ def serve() -> None:
     from ml_platform.settings import get_settings
 
     supervise(get_settings())
+
+
+@cli.command("serve-hooks")
+def serve_hooks(
+    install: Annotated[
+        str, typer.Option("--install", help="Address at which lakeFS reaches this process; sets up its hook, once.")
+    ] = "",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: the first free one of ML_PLATFORM_PORTS.")] = 0,
+) -> None:
+    """Answer lakeFS before it merges into main: yes only where the ledger allows everything that would change."""
+    from ml_platform.cli.hooks import serve_merge_hook
+
+    serve_merge_hook(install, port)
 
 
 @cli.command()

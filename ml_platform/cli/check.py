@@ -46,12 +46,14 @@ class Line:
     @property
     def status(self) -> str:
         """Status in words."""
-        return self.verdict.status if self.verdict else "missing"
+        if self.verdict is None:
+            return "missing"
+        return "overridden" if self.verdict.override else self.verdict.status
 
     @property
     def blocks(self) -> bool:
         """Whether the command has to fail."""
-        return self.gate.blocking and self.status != "passed"
+        return self.gate.blocking and self.status not in ("passed", "overridden")
 
     @property
     def reason(self) -> str:

@@ -158,7 +158,7 @@ def _verdicts(gates: tuple[Gate, ...], verdicts: dict[str, Verdict]) -> tuple[st
         if verdict is None:
             bad.append(f"{gate.name} missing")
         elif not verdict.passed:
-            bad.append(f"{gate.name} {verdict.status.replace('_', ' ')}")
+            bad.append(f"{gate.name} {verdict.shown}")
     good = len(gates) - len(bad)
     return f"{good} passed" + (f", {', '.join(bad)}" if bad else ""), len(bad)
 
@@ -166,7 +166,7 @@ def _verdicts(gates: tuple[Gate, ...], verdicts: dict[str, Verdict]) -> tuple[st
 def _plain(verdicts: dict[str, Verdict]) -> dict[str, Any]:
     return {
         name: {
-            "status": verdict.status,
+            "status": "overridden" if verdict.override else verdict.status,
             "observed": verdict.observed,
             "threshold": verdict.threshold,
             "reason": verdict.reason,

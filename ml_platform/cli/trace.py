@@ -69,7 +69,9 @@ def _origin(workspace: Workspace, version: VersionRef) -> dict[str, Any]:
         "verdicts": [
             {
                 "about": about,
-                **verdict.model_dump(include={"gate", "status", "observed", "threshold", "reason", "subject"}),
+                **verdict.model_dump(
+                    include={"gate", "status", "observed", "threshold", "reason", "subject", "override"}
+                ),
             }
             for about, subject in (
                 ("split", split.sha256),
@@ -99,7 +101,7 @@ def _entry(workspace: Workspace, entry: ManifestEntry) -> dict[str, Any]:
         "dataset_commit": commit,
         "features_sha256": entry.sha256,
         "features_commit": entry.commit,
-        "verdicts": {gate: verdict.status for gate, verdict in verdicts.items()},
+        "verdicts": {gate: verdict.shown for gate, verdict in verdicts.items()},
     }
 
 
@@ -125,5 +127,6 @@ def _tree(found: dict[str, Any]) -> Tree:
             )
     verdicts = tree.add("verdicts")
     for verdict in found["verdicts"]:
-        verdicts.add(f"{verdict['about']} {verdict['gate']}: {verdict['status']}; {verdict['reason']}")
+        status = "overridden" if verdict["override"] else verdict["status"]
+        verdicts.add(f"{verdict['about']} {verdict['gate']}: {status}; {verdict['reason']}")
     return tree

@@ -9,7 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from ml_platform.errors import PlatformError
 from ml_platform.evaluation.baselines import baselines
 from ml_platform.evaluation.champion import Comparison, compare, unseen
+from ml_platform.evaluation.explanation import Stability, contributions, stability
+from ml_platform.evaluation.fairness import Fairness, fairness
+from ml_platform.evaluation.intervals import Interval, intervals
 from ml_platform.evaluation.metrics import metrics
+from ml_platform.evaluation.robustness import Disturbance, robustness
+from ml_platform.evaluation.slices import two_way
 from ml_platform.evaluation.tables import (
     calibration_table,
     curves,
@@ -47,6 +52,9 @@ class EvaluationOptions(BaseModel):
     replicates: int = Field(default=1000, ge=100, description="Bootstrap replicates.")
     seed: int = Field(default=0, ge=0, description="Seed of the bootstrap.")
     calibration_bins: int = Field(default=10, ge=2, description="Quantile bins of the calibration table.")
+    feature_groups: dict[str, tuple[str, ...]] = Field(
+        default={}, description="Features that may go missing together, by the group's name."
+    )
     linear_baseline: bool = Field(default=True, description="Whether the linear baseline is fitted.")
 
 
@@ -99,6 +107,20 @@ class Evaluation(BaseModel):
     importance: list[dict[str, Any]]
     curves: dict[str, list[list[float]]]
     options: EvaluationOptions
+    # What follows came later: None (or empty) in an evaluation that was made before.
+    #: Intervals of the compared metrics, clustered as the comparison is.
+    intervals: dict[str, Interval] = {}
+    #: By two slice columns, groups with support only.
+    slice_pairs: dict[str, list[dict[str, Any]]] = {}
+    #: By slice column, of a binary model.
+    fairness: dict[str, Fairness] = {}
+    robustness: list[Disturbance] = []
+    #: Mean absolute SHAP value of each feature, largest first.
+    contributions: dict[str, float] = {}
+    #: None where there is no champion.
+    stability: Stability | None = None
+    #: Size of the model as a file.
+    model_bytes: int | None = None
 
 
 def evaluate(
@@ -142,15 +164,21 @@ def evaluate(
     predictions = known.drop(dropped, strict=False).with_columns(
         label=pl.Series(y), prediction=pl.Series(p.astype(np.float64))
     )
-    evidence = None
+    evidence, stable = None, None
+    explained = contributions(booster, x, reference.features)
     if champion is not None:
         theirs = _champion_predictions(reference, champion, known)
         predictions = predictions.with_columns(champion_prediction=pl.Series(theirs.astype(np.float64)))
         evidence = _against_champion(reference, champion[0], predictions, cluster, options)
+        their_features = champion[0].features
+        stable = stability(explained, contributions(champion[1], matrix(known, their_features), their_features))
 
     def groups(by: pl.Expr) -> list[dict[str, Any]]:
         return group_table(predictions, by, task, threshold, options.min_support, options.min_positives)
 
+    together = _clusters(predictions, cluster, options)
+    supported = (options.min_support, options.min_positives)
+    drawn = (options.replicates, options.seed)
     calibration, error = calibration_table(y, p.astype(np.float64), options.calibration_bins)
     evaluation = Evaluation(
         model=reference.model,
@@ -173,8 +201,26 @@ def evaluate(
         importance=importance_table(booster, reference.features),
         curves=curves(task, y, p),
         options=options,
+        intervals=intervals(y, p.astype(np.float64), together, options.compare or COMPARED[task], *drawn),
+        slice_pairs=two_way(predictions, options.slices, task, threshold, *supported),
+        fairness={
+            column: fairness(predictions, column, threshold, together, *supported, *drawn)
+            for column in options.slices
+            if task == "binary" and threshold is not None
+        },
+        robustness=robustness(booster, x, y, reference.features, options.feature_groups, task, threshold, options.seed),
+        contributions=explained,
+        stability=stable,
+        model_bytes=len(booster.save_raw("ubj")),
     )
     return evaluation, predictions
+
+
+def _clusters(frame: "pl.DataFrame", cluster: str, options: EvaluationOptions) -> "pl.Series":
+    """What rows are resampled together: the declared column, or the day."""
+    import polars as pl
+
+    return frame[cluster].cast(pl.Date) if cluster == options.time else frame[cluster]
 
 
 def _training_rows(
@@ -215,14 +261,11 @@ def _against_champion(
     options: EvaluationOptions,
 ) -> ChampionEvidence:
     import numpy as np
-    import polars as pl
 
     rows = unseen(predictions, options.time, reference.split, champion.split)
     frame, note = rows.frame, rows.note
     y, ours, theirs = (frame[name].to_numpy() for name in ("label", "prediction", "champion_prediction"))
-    groups = frame[cluster]
-    if cluster == options.time:
-        groups = groups.cast(pl.Date)
+    groups = _clusters(frame, cluster, options)
     comparisons: dict[str, Comparison] = {}
     churn: dict[str, float] = {}
     if frame.height:

@@ -99,6 +99,42 @@ def range_evidence(frame: "pl.DataFrame", names: Sequence[str]) -> dict[str, Ran
     }
 
 
+def single_feature_auc(frame: "pl.DataFrame", names: Sequence[str], label: str) -> dict[str, float]:
+    """AUC of each feature alone for ``label``, turned so that it is at least 0.5; empty for a label of one value.
+
+    A label with more than two values counts as positive above its median. Rows in which feature or label are
+    missing do not count; a feature that is missing for one of the classes has no AUC.
+    """
+    import polars as pl
+
+    y = frame[label].cast(pl.Float64)
+    y = y.fill_nan(None)
+    if y.n_unique() - (y.null_count() > 0) > 2:
+        middle = y.median()
+        assert isinstance(middle, float)
+        y = (y > middle).cast(pl.Float64)
+    else:
+        y = (y == y.max()).cast(pl.Float64)
+    table = frame.select(pl.col(name).cast(pl.Float64).fill_nan(None) for name in names).with_columns(
+        y.alias("(label)")
+    )
+    known = pl.col("(label)").is_not_null()
+    measured = {}
+    for place, name in enumerate(names):
+        both = known & pl.col(name).is_not_null()
+        positive = both & (pl.col("(label)") == 1)
+        ranks = pl.when(both).then(pl.col(name)).rank("average").filter(positive).sum()
+        measured[f"r{place}"], measured[f"p{place}"], measured[f"n{place}"] = ranks, positive.sum(), both.sum()
+    row = table.select(**measured).row(0, named=True)
+    found = {}
+    for place, name in enumerate(names):
+        positives, rows = row[f"p{place}"], row[f"n{place}"]
+        if 0 < positives < rows:
+            auc = (row[f"r{place}"] - positives * (positives + 1) / 2) / (positives * (rows - positives))
+            found[name] = max(auc, 1 - auc)
+    return found
+
+
 def corrupt(raw: "pl.DataFrame", outcomes: Sequence[str], rows: "pl.Series", seed: int) -> "pl.DataFrame":
     """``raw`` with other values in the ``outcomes`` columns of the marked ``rows``: each value is changed.
 

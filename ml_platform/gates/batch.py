@@ -1,9 +1,11 @@
 """Gates on a staged batch: is this month like what the schema and the earlier months promise?"""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from ml_platform.errors import PlatformError
 from ml_platform.gates.gate import Gate, Measurement, kind
 
 if TYPE_CHECKING:
@@ -25,6 +27,10 @@ class BatchEvidence:
         set_aside: "Callable[[], pl.DataFrame | None]" = lambda: None,
         new_columns: Literal["accept", "refuse"] | None = None,
         earlier_columns: tuple[str, ...] = (),
+        earlier: "Callable[[tuple[str, ...], tuple[str, ...]], pl.DataFrame] | None" = None,
+        time: str = "",
+        window_end: date | None = None,
+        now: datetime | None = None,
     ) -> None:
         self._frame, self._schema, self._set_aside = frame, schema, set_aside
         #: Whether columns that the schema does not know are accepted; ``None``: as the schema says.
@@ -34,6 +40,15 @@ class BatchEvidence:
         self.key = key
         #: Rows of the earlier, accepted partitions.
         self.earlier_rows = earlier_rows
+        self._earlier = earlier
+        #: Column with the day of the event; day after the partition's last one; the clock.
+        self.time, self.window_end, self.now = time, window_end, now
+
+    def earlier(self, partitions: tuple[str, ...], columns: tuple[str, ...]) -> "pl.DataFrame":
+        """Columns of accepted earlier partitions, one after the other."""
+        if self._earlier is None:
+            raise PlatformError("the earlier batches cannot be read here")
+        return self._earlier(partitions, columns)
 
     @cached_property
     def frame(self) -> "pl.DataFrame":

@@ -1,6 +1,19 @@
 """Importing this module registers every kind of gate."""
 
-from ml_platform.gates import batch, deployment, evaluation, features, replay, service, split
+from ml_platform.gates import batch, data, deployment, evaluation, features, quality, replay, service, split
 from ml_platform.gates.gate import KINDS, Gate, Stage
 
-__all__ = ["KINDS", "Gate", "Stage", "batch", "deployment", "evaluation", "features", "replay", "service", "split"]
+__all__ = [
+    "KINDS",
+    "Gate",
+    "Stage",
+    "batch",
+    "data",
+    "deployment",
+    "evaluation",
+    "features",
+    "quality",
+    "replay",
+    "service",
+    "split",
+]

@@ -3,6 +3,7 @@
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ml_platform.errors import PlatformError
 from ml_platform.features.contract import feature_names
 from ml_platform.gates.gate import Gate, Measurement, kind
 
@@ -125,4 +126,62 @@ def parity(evidence: FeatureEvidence, _: Gate) -> Measurement:
         else f"{found.rows} rows are equal to the last bit",
         support=found.rows,
         details={"features": [{"feature": name, "rows": count} for name, count in sorted(wrong.items())]},
+    )
+
+
+@kind("constancy", "features", "Features with one value in the whole partition, but for those in `columns`", limit=0)
+def constancy(evidence: FeatureEvidence, gate: Gate) -> Measurement:
+    """Constant features; missing throughout is constant too. ``columns`` names those that may be."""
+    from ml_platform.features.checks import range_evidence
+
+    names = feature_names(evidence.function)
+    if unknown := [name for name in gate.columns or () if name not in names]:
+        raise PlatformError(f"gate {gate.name}: there is no feature {', '.join(unknown)}; see the feature function")
+    found = range_evidence(evidence.frame, names)
+    constant = [name for name, row in found.items() if row.constant]
+    bad = [name for name in constant if name not in (gate.columns or ())]
+    return Measurement(
+        len(bad),
+        f"constant: {', '.join(bad[:8])}" if bad else f"{len(names) - len(constant)} of {len(names)} features vary",
+        support=evidence.frame.height,
+        details={
+            "features": [{"feature": name, "value": found[name].min, "allowed": name not in bad} for name in constant]
+        },
+    )
+
+
+@kind(
+    "single_feature",
+    "features",
+    "Largest AUC of a single feature for a label (`columns`): an outcome among the features gives itself away",
+    needs=("max",),
+    requires=("columns",),
+)
+def single_feature(evidence: FeatureEvidence, gate: Gate) -> Measurement:
+    """Leak suspicion: each feature alone, in whichever direction, against each label.
+
+    A label with more than two values is cut at its median. AUC is the share of pairs in the right order
+    (Mann-Whitney), ties as half, over rows in which both are known.
+    """
+    from ml_platform.features.checks import single_feature_auc
+
+    names = feature_names(evidence.function)
+    table = []
+    for label in gate.columns or ():
+        if label not in evidence.function.labels:
+            known = ", ".join(evidence.function.labels)
+            raise PlatformError(f"gate {gate.name}: {label!r} is no label; the feature function has {known}")
+        table += [
+            {"label": label, "feature": name, "auc": value}
+            for name, value in single_feature_auc(evidence.frame, names, label).items()
+        ]
+    if not table:
+        return Measurement(float("nan"), "no label has two values, so nothing can be told", support=0)
+    table.sort(key=lambda row: -row["auc"])
+    top = table[0]
+    return Measurement(
+        top["auc"],
+        f"{top['feature']} alone has AUC {top['auc']:.3f} for {top['label']}",
+        support=evidence.frame.height,
+        details={"features": [{**row, "auc": round(row["auc"], 6)} for row in table[:20]]},
     )

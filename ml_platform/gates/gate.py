@@ -82,6 +82,8 @@ class Gate(BaseModel):
     metric: str | None = None
     #: Columns that are measured, where the kind asks for them.
     columns: tuple[str, ...] | None = None
+    #: Partitions to compare with, where the kind compares with earlier ones; ``None``: all accepted ones.
+    reference: tuple[str, ...] | None = None
     #: How a champion is compared.
     mode: Literal["non_inferior", "superior"] | None = None
     #: A failed gate of severity ``warn`` is shown and recorded, and holds nothing back.
@@ -140,7 +142,9 @@ class Gate(BaseModel):
     @property
     def declaration(self) -> str:
         """Hash of the declaration; a verdict given under another threshold does not count."""
-        return sha256_bytes(canonical_json(self.model_dump()))[:16]
+        # Keys that came later count where they are given, so that older verdicts stay good.
+        later = {"reference"} if self.reference is None else set()
+        return sha256_bytes(canonical_json(self.model_dump(exclude=later)))[:16]
 
     def accepts(self, observed: float) -> bool:
         """Whether a measured value keeps the threshold. NaN never does."""
@@ -170,6 +174,9 @@ class Verdict(BaseModel):
     reason: str
     support: int | None = None
     details: dict[str, Any] = {}
+    #: Who lets the content pass all the same, until when and why; empty where nobody does. Never recorded with the
+    #: verdict: the ledger adds it when it is asked (see :meth:`~ml_platform.gates.ledger.Ledger.with_overrides`).
+    override: str = ""
 
     @property
     def passed(self) -> bool:
@@ -179,7 +186,12 @@ class Verdict(BaseModel):
     @property
     def holds_back(self) -> bool:
         """Whether what follows must wait."""
-        return self.blocking and not self.passed
+        return self.blocking and not self.passed and not self.override
+
+    @property
+    def shown(self) -> str:
+        """The status for people: an override never looks like a pass."""
+        return "overridden" if self.override else self.status.replace("_", " ")
 
 
 def judge(gates: Iterable[Gate], evidence: Any, *, subject: str, subject_name: str) -> list[Verdict]:

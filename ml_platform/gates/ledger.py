@@ -6,8 +6,8 @@ and registered versions record the chain's head, which anchors it outside the da
 """
 
 import json
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +52,12 @@ def _hash(row: dict[str, Any]) -> str:
 class Ledger:
     """Append to and read from the ledger at a SQLAlchemy URL. Cheap to create; safe for many processes."""
 
-    def __init__(self, url: str, *, actor: str = "unknown") -> None:
+    def __init__(self, url: str, *, actor: str = "unknown", clock: Callable[[], datetime] = now_utc) -> None:
         parsed = sa.make_url(url)
         self._sqlite = parsed.get_backend_name() == "sqlite"
         if self._sqlite and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        self._actor = actor
+        self._actor, self._clock = actor, clock
         options: dict[str, Any] = {"connect_args": {"timeout": 60}} if self._sqlite else {"pool_pre_ping": True}
         self._engine = sa.create_engine(parsed, **options)
         # Reading must not take the write lock that the events below ask for.
@@ -80,7 +80,13 @@ class Ledger:
         the same code, is not repeated: judging the same thing twice is no news.
         """
         entries = [
-            ("verdict", verdict.subject, verdict.subject_name, verdict.gate, verdict.model_dump(mode="json"))
+            (
+                "verdict",
+                verdict.subject,
+                verdict.subject_name,
+                verdict.gate,
+                verdict.model_dump(mode="json", exclude={"override"}),
+            )
             for verdict in verdicts
         ]
         return self._append(entries, run_id=run_id, provenance=provenance)
@@ -90,6 +96,51 @@ class Ledger:
     ) -> int:
         """Append a decision (publication, registration, approval, promotion …); 0 where it is the latest already."""
         return self._append([(kind, subject, subject_name, "", body)], run_id=run_id, provenance=provenance)
+
+    def override(
+        self, verdict: Verdict, *, by: str, reason: str, days: int, run_id: str, provenance: Provenance
+    ) -> datetime:
+        """Let one content pass one gate for some days, by name and with a reason; returns when that ends.
+
+        It holds for exactly this gate, this hash and the declaration that the verdict was given under. Raises
+        PlatformError without a name or a reason, for less than a day, and for a verdict that holds nothing back.
+        """
+        about = f"override of {verdict.gate} on {verdict.subject_name}"
+        if not by.strip() or not reason.strip():
+            raise PlatformError(f"{about}: give a name and a reason")
+        if days < 1:
+            raise PlatformError(f"{about}: {days} days; an override holds for a day at least")
+        if verdict.passed or not verdict.blocking:
+            raise PlatformError(f"{about}: the gate holds nothing back ({verdict.status})")
+        expires = self._clock() + timedelta(days=days)
+        body = {
+            "by": by,
+            "because": reason,
+            "expires": expires.isoformat(),
+            "status": verdict.status,
+            "declaration": verdict.declaration,
+        }
+        entry = ("override", verdict.subject, verdict.subject_name, verdict.gate, body)
+        self._append([entry], run_id=run_id, provenance=provenance)
+        return expires
+
+    def with_overrides(self, verdicts: Iterable[Verdict]) -> list[Verdict]:
+        """The verdicts, those with an unexpired override marked as such, with who, until when and why."""
+        given = list(verdicts)
+        now = self._clock()
+        found: dict[tuple[str, str, str], dict[str, Any]] = {}
+        for subject in {verdict.subject for verdict in given if verdict.blocking and not verdict.passed}:
+            for entry in self.entries(subject=subject, kind="override"):
+                found[subject, entry.gate, entry.body["declaration"]] = entry.body
+
+        def marked(verdict: Verdict) -> Verdict:
+            body = found.get((verdict.subject, verdict.gate, verdict.declaration))
+            if verdict.passed or body is None or datetime.fromisoformat(body["expires"]) <= now:
+                return verdict
+            text = f"overridden by {body['by']} until {body['expires'][:16]}Z: {body['because']}"
+            return verdict.model_copy(update={"override": text, "reason": f"{text} ({verdict.reason})"})
+
+        return [marked(verdict) for verdict in given]
 
     def _append(
         self, entries: list[tuple[str, str, str, str, dict[str, Any]]], *, run_id: str, provenance: Provenance
@@ -164,15 +215,17 @@ class Ledger:
         return found[::-1] if newest is not None else found
 
     def verdicts(self, subject: str) -> dict[str, Verdict]:
-        """The latest verdict of each gate on a content hash."""
-        return {
+        """The latest verdict of each gate on a content hash, overridden ones marked."""
+        latest = {
             entry.gate: Verdict.model_validate(entry.body) for entry in self.entries(subject=subject, kind="verdict")
         }
+        return {verdict.gate: verdict for verdict in self.with_overrides(latest.values())}
 
     def require(self, subject: str, gates: Iterable[Gate], *, subject_name: str) -> list[Verdict]:
         """The verdicts that allow acting on ``subject``; raises Refused naming each gate that does not.
 
-        A verdict counts only for exactly this hash and under the declaration that stands now.
+        A verdict counts only for exactly this hash and under the declaration that stands now. An unexpired override
+        lets a verdict pass; a missing one, or one under another declaration, cannot be overridden.
         """
         known = self.verdicts(subject)
         problems: list[str] = []

@@ -22,6 +22,9 @@ class ServiceEvidence:
     #: Bad inputs that were not refused as they should be: case and status.
     not_refused: tuple[tuple[str, int], ...]
     cases: int
+    #: 99th percentile of one-row requests in milliseconds, and how many; None where nobody asked.
+    latency_ms: float | None = None
+    requests: int = 0
 
 
 @kind("servability", "service", "Whether the packaged service fails to start alone or to answer", limit=0)
@@ -59,4 +62,18 @@ def bad_input(evidence: ServiceEvidence, _: Gate) -> Measurement:
         len(evidence.not_refused),
         f"not refused: {wrong}" if wrong else f"{evidence.cases} bad inputs refused",
         support=evidence.cases,
+    )
+
+
+@kind(
+    "latency", "service", "99th percentile of one-row requests to the started service, in milliseconds", needs=("max",)
+)
+def latency(evidence: ServiceEvidence, _: Gate) -> Measurement:
+    """One request after another on one connection, warmed up."""
+    if evidence.latency_ms is None:
+        return Measurement(float("nan"), f"no request was timed: {evidence.error or 'the service gave no answer'}")
+    return Measurement(
+        evidence.latency_ms,
+        f"99 of 100 one-row requests take at most {evidence.latency_ms:.2f} ms",
+        support=evidence.requests,
     )

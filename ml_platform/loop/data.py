@@ -63,10 +63,14 @@ def audit(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) ->
         set_aside=lambda: quarantined(workspace.store, ref.commit, ref.dataset, ref.partition),
         new_columns=spec.new_columns,
         earlier_columns=_earlier_columns(workspace, spec, ref.partition),
+        earlier=lambda partitions, columns: earlier_rows(workspace, spec, partitions, columns),
+        time=spec.time,
+        window_end=spec.partitions.window(ref.partition)[1],
+        now=workspace.now(),
     )
     verdicts = judge(spec.gates_of("batch"), evidence, subject=ref.sha256, subject_name=f"{spec.prefix}{ref.partition}")
     workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
-    return verdicts
+    return workspace.ledger.with_overrides(verdicts)
 
 
 def _earlier_columns(workspace: Workspace, spec: DatasetSpec, before: str) -> tuple[str, ...]:
@@ -76,6 +80,24 @@ def _earlier_columns(workspace: Workspace, spec: DatasetSpec, before: str) -> tu
     published = publishing.published(workspace.store, spec.name)
     earlier = max((partition for partition in published if partition < before), default=None)
     return () if earlier is None else new_columns_of(published[earlier])
+
+
+def earlier_rows(
+    workspace: Workspace, spec: DatasetSpec, partitions: tuple[str, ...], columns: tuple[str, ...]
+) -> "pl.DataFrame":
+    """Columns of the newest content of partitions, staged or published, one after the other."""
+    import polars as pl
+
+    found = publishing.candidates(workspace.store, spec.name)
+    published = publishing.published(workspace.store, spec.name)
+
+    def frame(partition: str) -> "pl.DataFrame":
+        info = found[partition]
+        on_main = partition in published and published[partition].sha256 == info.sha256
+        branch = publishing.MAIN if on_main else publishing.staging_branch(spec.name, partition)
+        return publishing.read_at(workspace.store, branch, info.path, info.sha256, columns)
+
+    return pl.concat([frame(partition) for partition in partitions], how="vertical_relaxed")
 
 
 def accepted_rows(workspace: Workspace, spec: DatasetSpec, *, before: str) -> dict[str, int]:
@@ -158,7 +180,7 @@ def inspect_features(
         spec.gates_of("features"), evidence, subject=ref.sha256, subject_name=f"{spec.key}/{ref.partition}"
     )
     workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
-    return verdicts
+    return workspace.ledger.with_overrides(verdicts)
 
 
 def _span(partitions: dict[str, str]) -> str:

@@ -33,6 +33,7 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
         threshold=context.model.decision_threshold,
         time=context.function.time,
         slices=tuple(context.function.slices),
+        feature_groups=_feature_groups(context),
     )
     evaluation, _ = measure(
         reference,
@@ -50,6 +51,12 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
         run_id=run.id,
         provenance=run.provenance,
     )
+
+
+def _feature_groups(context: ModelContext) -> dict[str, tuple[str, ...]]:
+    """Features that go missing together: all histories, when the service starts without."""
+    histories = tuple(history.name for history in context.function.histories)
+    return {"every history": histories} if histories else {}
 
 
 def rival_of(workspace: Workspace, reference: ModelRef) -> ModelRef | None:
@@ -72,7 +79,7 @@ def inspect_evaluation(workspace: Workspace, context: ModelContext, ref: ReportR
     again = partial(replay, workspace, catalogue, ref.model_ref)
     verdicts += judge([gate for gate in gates if gate.gate == REPLAY], again, **about)
     workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
-    return verdicts
+    return workspace.ledger.with_overrides(verdicts)
 
 
 def model_card(workspace: Workspace, context: ModelContext, ref: ReportRef, verdicts: list[Verdict]) -> str:

@@ -66,7 +66,7 @@ def inspect_split(workspace: Workspace, context: ModelContext, ref: SplitRef, ru
     """Judge a split and write the verdicts to the ledger."""
     verdicts = judge(context.model.gates_of("split"), ref, subject=ref.sha256, subject_name=f"{ref.model}/split")
     workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
-    return verdicts
+    return workspace.ledger.with_overrides(verdicts)
 
 
 def frames(workspace: Workspace, entries: tuple[ManifestEntry, ...]) -> "Iterator[pl.DataFrame]":

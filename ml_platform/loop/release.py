@@ -31,6 +31,11 @@ def require_approved(workspace: Workspace, context: ModelContext, version: Versi
             f"{version.model} version {version.version} is {now.approval}, not approved; "
             f"approve it or train another candidate"
         )
+    require_gates(workspace, context, version)
+
+
+def require_gates(workspace: Workspace, context: ModelContext, version: VersionRef) -> None:
+    """Raise Refused unless every gate on the version's model file lets it pass."""
     workspace.ledger.require(
         version.sha256, context.model.gates_of("evaluation"), subject_name=f"{version.model}/model"
     )
@@ -82,7 +87,7 @@ def inspect_service(workspace: Workspace, context: ModelContext, ref: ServiceRef
         context.model.gates_of("service"), evidence, subject=ref.sha256, subject_name=f"{ref.model}/service"
     )
     workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
-    return verdicts
+    return workspace.ledger.with_overrides(verdicts)
 
 
 def service_evidence(workspace: Workspace, context: ModelContext, ref: ServiceRef) -> ServiceEvidence:
@@ -99,6 +104,8 @@ def service_evidence(workspace: Workspace, context: ModelContext, ref: ServiceRe
             alive = checks.servability(service, bento, rows)
             compared = checks.skew(service, raw, expected)
             refused = checks.bad_inputs(service, rows[0])
+            timed = any(gate.gate == "latency" for gate in context.model.gates_of("service"))
+            latency = checks.latency(service, rows[0]) if timed else None
     except PlatformError as error:
         return ServiceEvidence(str(error), 0.0, 0, 0, 0, float("nan"), (), 0)
     problem = "" if alive.status == 200 and len(alive.predictions) == len(rows) else f"answered {alive.status}"
@@ -113,6 +120,8 @@ def service_evidence(workspace: Workspace, context: ModelContext, ref: ServiceRe
         largest_difference=compared.max_abs_difference,
         not_refused=tuple((case.case, case.got) for case in refused if not case.refused),
         cases=len(refused),
+        latency_ms=latency.p99 if latency else None,
+        requests=latency.requests if latency else 0,
     )
 
 
@@ -197,4 +206,4 @@ def inspect_deployment(workspace: Workspace, context: ModelContext, ref: Deploym
         context.model.gates_of("deployment"), evidence, subject=ref.sha256, subject_name=f"{ref.model}/deployment"
     )
     workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
-    return verdicts
+    return workspace.ledger.with_overrides(verdicts)

@@ -88,7 +88,7 @@ def evaluated(
                 passed=verdict.passed,
                 metadata=verdict_metadata(verdict),
                 partition=partition,
-                blocking=verdict.blocking and none_passed,
+                blocking=verdict.blocking and not verdict.override and none_passed,
                 severity=severity(verdict),
                 description=verdict.reason,
                 target_materialization_data=target,
@@ -112,8 +112,9 @@ def results(gates: Sequence[Gate], verdicts: list[Verdict]) -> Iterator[dg.Asset
 
 
 def severity(verdict: Verdict) -> dg.AssetCheckSeverity:
-    """ERROR for a gate that blocks, WARN for one that only tells."""
-    return dg.AssetCheckSeverity.ERROR if verdict.blocking else dg.AssetCheckSeverity.WARN
+    """ERROR for a gate that blocks, WARN for one that only tells or is overridden."""
+    blocks = verdict.blocking and not verdict.override
+    return dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN
 
 
 def _complete(gates: Sequence[Gate], verdicts: Mapping[str, list[Verdict]]) -> None:

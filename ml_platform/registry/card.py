@@ -89,7 +89,7 @@ def render(
         "",
         *_table(
             ("gate", "status", "observed", "threshold", "reason"),
-            [(v.gate, v.status, _number(v.observed), v.threshold, v.reason) for v in verdicts],
+            [(v.gate, v.shown, _number(v.observed), v.threshold, v.reason) for v in verdicts],
         ),
         "",
         "## Limits",

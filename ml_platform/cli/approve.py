@@ -1,0 +1,58 @@
+"""Decisions of people: approve or reject a version, let a content pass a gate."""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from ml_platform.cli.app import BadUsage, written
+from ml_platform.declarations import ModelContext
+from ml_platform.errors import MissingReference
+from ml_platform.loop.release import require_gates
+from ml_platform.orchestration.components import project_catalogue
+from ml_platform.workspace import Run, Workspace
+
+
+def decide(target: str, status: Literal["approved", "rejected"], by: str, reason: str, json: Path | None) -> None:
+    """Decide on ``MODEL@VERSION``. Approval raises Refused by name where a gate holds the version back."""
+    name, _, number = target.partition("@")
+    number = number.removeprefix("v")
+    catalogue = project_catalogue()
+    if name not in catalogue.models:
+        raise BadUsage(f"there is no model {name!r}; declared: {', '.join(sorted(catalogue.models)) or 'none'}")
+    if not number.isdigit():
+        raise BadUsage(f"{target!r} names no version; write {name}@1, say: a decision is about one version")
+    workspace, run = Workspace(), Run.new()
+    version = workspace.registry.get(name, int(number))
+    if status == "approved":
+        require_gates(workspace, ModelContext.of(catalogue, name), version)
+    decided = workspace.registry.set_approval(name, version.version, status, by=by, reason=reason)
+    workspace.ledger.decide(
+        "approval" if status == "approved" else "rejection",
+        subject=version.sha256,
+        subject_name=f"{name}/model",
+        body={"by": by, "because": reason, "version": version.version},
+        run_id=run.id,
+        provenance=run.provenance,
+    )
+    print(f"{name} version {decided.version} is {decided.approval} by {by}: {reason}")
+    written(json, {"model": name, "version": decided.version, "approval": decided.approval, "by": by, "reason": reason})
+
+
+def override_gate(gate: str, subject: str, by: str, reason: str, days: int, json: Path | None) -> None:
+    """Override a gate on a content, given by its hash or by the name under which it was judged last."""
+    workspace, run = Workspace(), Run.new()
+    ledger = workspace.ledger
+    hashed = re.fullmatch(r"[0-9a-f]{64}", subject)
+    # A name is no pattern here: an override is about one content.
+    entries = [] if "%" in subject else ledger.entries(subject_name=subject, kind="verdict", newest=1)
+    known = ledger.verdicts(subject if hashed else entries[-1].subject if entries else "")
+    if gate not in known:
+        about = f"its gates are {', '.join(sorted(known))}" if known else "nothing of this name or hash was judged"
+        raise MissingReference(f"there is no verdict of {gate} on {subject}; {about}")
+    verdict = known[gate]
+    expires = ledger.override(verdict, by=by, reason=reason, days=days, run_id=run.id, provenance=run.provenance)
+    about = f"{gate} on {verdict.subject_name} ({verdict.subject[:12]})"
+    print(f"{about} is overridden by {by} until {expires:%Y-%m-%d %H:%M}Z")
+    written(
+        json, {"gate": gate, "subject": verdict.subject, "by": by, "reason": reason, "expires": expires.isoformat()}
+    )

@@ -1,0 +1,51 @@
+"""What the predictions stand on: mean absolute SHAP values, and how far they are those of the champion."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import numpy as np
+    import xgboost
+
+#: Rows that are explained, and features that are compared.
+ROWS = 1_000
+TOP = 10
+
+
+class Stability(BaseModel):
+    """The strongest features of two models."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    candidate: tuple[str, ...]
+    champion: tuple[str, ...]
+    #: Share of the champion's strongest features that are among the candidate's.
+    overlap: float
+
+
+def contributions(booster: "xgboost.Booster", x: "np.ndarray", features: tuple[str, ...]) -> dict[str, float]:
+    """Mean absolute SHAP value of each feature, largest first, on at most :data:`ROWS` rows of ``x``.
+
+    In units of the model's margin (log-odds for a binary one), by XGBoost's TreeSHAP (Lundberg et al. 2020).
+    """
+    import numpy as np
+    import xgboost
+
+    rows = np.ascontiguousarray(x[:: max(1, len(x) // ROWS)][:ROWS])
+    data = xgboost.DMatrix(rows, feature_names=list(features))
+    # The last column is the bias.
+    values = np.abs(booster.predict(data, pred_contribs=True)[:, :-1]).mean(axis=0)
+    table = {name: float(value) for name, value in zip(features, values, strict=True)}
+    return dict(sorted(table.items(), key=lambda item: (-item[1], item[0])))
+
+
+def stability(ours: dict[str, float], theirs: dict[str, float], top: int = TOP) -> Stability:
+    """Overlap of the ``top`` strongest features that have any influence."""
+
+    def strongest(values: dict[str, float]) -> tuple[str, ...]:
+        return tuple([name for name, value in values.items() if value > 0][:top])
+
+    candidate, champion = strongest(ours), strongest(theirs)
+    overlap = len(set(candidate) & set(champion)) / len(champion) if champion else 1.0
+    return Stability(candidate=candidate, champion=champion, overlap=overlap)

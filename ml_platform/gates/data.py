@@ -1,0 +1,128 @@
+"""Gates on a staged batch that compare it with the accepted earlier ones or with the clock."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+from ml_platform.errors import PlatformError
+from ml_platform.gates.batch import BatchEvidence
+from ml_platform.gates.gate import Gate, Measurement, kind
+
+if TYPE_CHECKING:
+    import polars as pl
+
+#: PSI above which a column counts as drifted: the usual "significant shift" (Siddiqi, Credit Risk Scorecards, 2006).
+DRIFTED = 0.25
+#: What ``distribution`` can measure.
+MEASURES = ("psi", "share")
+
+
+def _reference(evidence: BatchEvidence, gate: Gate, columns: Sequence[str]) -> "pl.DataFrame | None":
+    """The columns of the declared, else of all accepted earlier partitions; ``None`` where there are none.
+
+    Raises PlatformError for columns that are not there and for declared partitions that were not accepted.
+    """
+    missing = [name for name in columns if name not in evidence.frame.columns]
+    if missing:
+        raise PlatformError(f"gate {gate.name}: the batch has no column {', '.join(missing)}")
+    wanted = gate.reference or tuple(evidence.earlier_rows)
+    if unknown := [name for name in wanted if name not in evidence.earlier_rows]:
+        raise PlatformError(
+            f"gate {gate.name}: the reference {', '.join(unknown)} is not among the accepted earlier batches "
+            f"({', '.join(evidence.earlier_rows) or 'none'})"
+        )
+    return evidence.earlier(wanted, tuple(columns)) if wanted else None
+
+
+@kind(
+    "distribution",
+    "batch",
+    "Drift of columns from accepted earlier batches: largest PSI (`psi`) or share of columns beyond 0.25 (`share`)",
+    needs=("max",),
+    requires=("metric", "columns"),
+)
+def distribution(evidence: BatchEvidence, gate: Gate) -> Measurement:
+    """Population stability index of each column; ``reference`` names partitions instead of all accepted ones."""
+    from ml_platform.monitoring.drift import drifted_columns
+
+    if gate.metric not in MEASURES:
+        raise PlatformError(f"gate {gate.name}: there is no metric {gate.metric!r}; take {' or '.join(MEASURES)}")
+    columns = list(gate.columns or ())
+    reference = _reference(evidence, gate, columns)
+    if reference is None:
+        return Measurement(None, "no earlier batch to compare with")
+    found = drifted_columns(reference, evidence.frame, columns)
+    over = [name for name, value in found.items() if value > DRIFTED]
+    worst = next(iter(found))
+    return Measurement(
+        found[worst] if gate.metric == "psi" else len(over) / len(columns),
+        f"{worst} has moved most (PSI {found[worst]:.3f}); {len(over)} of {len(columns)} columns beyond {DRIFTED:g}",
+        support=evidence.frame.height,
+        details={
+            "columns": [{"column": name, "psi": round(value, 6)} for name, value in found.items()],
+            "reference_rows": reference.height,
+        },
+    )
+
+
+@kind(
+    "freshness",
+    "batch",
+    "Days that end without an event before the window does (before now, while it is open)",
+    needs=("max",),
+)
+def freshness(evidence: BatchEvidence, _: Gate) -> Measurement:
+    """Age of the newest event in whole days, on the clock of the events.
+
+    The clock is the end of the partition's own window, or now where the window is still open: a year that is
+    replayed long after is as fresh as it was then, and a month that breaks off is stale.
+    """
+    import polars as pl
+
+    if evidence.window_end is None or not evidence.time:
+        raise PlatformError("freshness: nothing says when the batch's window ends; declare partitions and time")
+    newest = evidence.frame.select(pl.col(evidence.time).cast(pl.Date).max()).item()
+    if newest is None:
+        return Measurement(float("nan"), f"no row has a value of {evidence.time}", support=evidence.frame.height)
+    today: date = evidence.now.date() if isinstance(evidence.now, datetime) else evidence.window_end
+    clock = min(evidence.window_end, today)
+    # A window that ends on the 1st is complete with events of the day before.
+    age = max((clock - newest).days - 1, 0)
+    return Measurement(
+        age,
+        f"the newest event is of {newest}, the clock says {clock}",
+        support=evidence.frame.height,
+        details={"newest": str(newest), "clock": str(clock), "window_end": str(evidence.window_end)},
+    )
+
+
+@kind(
+    "referential",
+    "batch",
+    "Largest share of rows whose value of a column no accepted earlier batch has",
+    needs=("max",),
+    requires=("columns",),
+)
+def referential(evidence: BatchEvidence, gate: Gate) -> Measurement:
+    """Values that refer to nothing known, per column. Missing ones are for the gate ``missing``."""
+    import polars as pl
+
+    columns = list(gate.columns or ())
+    reference = _reference(evidence, gate, columns)
+    if reference is None:
+        return Measurement(None, "no earlier batch to compare with")
+    table = []
+    for name in columns:
+        known = reference[name].drop_nulls().unique()
+        unknown = evidence.frame.filter(pl.col(name).is_not_null() & ~pl.col(name).is_in(known.implode()))
+        table.append({"column": name, "rows": unknown.height, "values": unknown[name].n_unique()})
+    worst = max(table, key=lambda row: row["rows"])
+    share = worst["rows"] / max(evidence.frame.height, 1)
+    return Measurement(
+        share,
+        f"{worst['column']} has {worst['values']} unknown values in {worst['rows']} rows ({share:.2%})"
+        if worst["rows"]
+        else "every value is known from earlier batches",
+        support=evidence.frame.height,
+        details={"columns": table},
+    )

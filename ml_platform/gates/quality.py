@@ -1,0 +1,245 @@
+"""Gates on an evaluation beyond its metrics: certainty, change, weak groups, robustness, explanation, size."""
+
+from typing import TYPE_CHECKING, Any
+
+from ml_platform.errors import PlatformError
+from ml_platform.gates.evaluation import LOWER_IS_BETTER
+from ml_platform.gates.gate import Gate, Measurement, kind
+
+if TYPE_CHECKING:
+    from ml_platform.evaluation.evaluate import Evaluation
+
+#: Rows of a table that are kept with a verdict.
+SHOWN = 20
+
+
+def _unknown(gate: Gate, what: str, known: Any) -> PlatformError:
+    return PlatformError(f"gate {gate.name}: there is no {what}; measured: {', '.join(sorted(known)) or 'nothing'}")
+
+
+@kind(
+    "confidence",
+    "evaluation",
+    "Worse bound of the 95 % interval of a metric, by bootstrap over days",
+    requires=("metric",),
+)
+def confidence(evaluation: "Evaluation", gate: Gate) -> Measurement:
+    """The metric that a bad draw of days would still give."""
+    found = evaluation.intervals.get(gate.metric or "")
+    if found is None:
+        raise _unknown(gate, f"interval of {gate.metric!r}", evaluation.intervals)
+    return Measurement(
+        found.worse,
+        f"{gate.metric} is {found.value:.4f} [{found.lower:.4f}, {found.upper:.4f}] over {found.clusters} clusters",
+        support=evaluation.rows,
+        details={
+            "intervals": [
+                {"metric": name, "value": one.value, "lower": one.lower, "upper": one.upper}
+                for name, one in evaluation.intervals.items()
+            ]
+        },
+    )
+
+
+@kind(
+    "calibration",
+    "evaluation",
+    "Expected calibration error: mean distance of predicted and actual over quantile bins",
+    needs=("max",),
+)
+def calibration(evaluation: "Evaluation", _: Gate) -> Measurement:
+    """On the scale of the prediction: probability, or the unit of the target."""
+    worst = max(evaluation.calibration, key=lambda row: abs(row["mean_label"] - row["mean_prediction"]))
+    return Measurement(
+        evaluation.calibration_error,
+        f"calibration error {evaluation.calibration_error:.4g}; furthest off where {worst['mean_prediction']:.4g} is "
+        f"predicted and {worst['mean_label']:.4g} happens",
+        support=evaluation.rows,
+        details={"bins": evaluation.calibration},
+    )
+
+
+@kind(
+    "churn",
+    "evaluation",
+    "Change of outputs against the champion: `flipped` decisions, `mean_` or `p95_absolute_difference`",
+    needs=("max",),
+    requires=("metric",),
+)
+def churn(evaluation: "Evaluation", gate: Gate) -> Measurement:
+    """How much the users of the predictions would notice, on rows that neither model has seen."""
+    evidence = evaluation.champion
+    if evidence is None:
+        return Measurement(None, "there is no other champion to compare with")
+    if not evidence.rows:
+        return Measurement(0.0, f"no output compared: {evidence.note}", support=-1)
+    if gate.metric not in evidence.churn:
+        raise _unknown(gate, f"churn {gate.metric!r}", evidence.churn)
+    return Measurement(
+        evidence.churn[gate.metric],
+        f"{gate.metric.replace('_', ' ')} {evidence.churn[gate.metric]:.4g} against champion {evidence.sha256[:12]}",
+        support=evidence.rows,
+        details={"churn": [{"measure": name, "value": value} for name, value in evidence.churn.items()]},
+    )
+
+
+@kind(
+    "slices",
+    "evaluation",
+    "How much worse a metric is in the worst slice than overall, over slices by one and by two columns",
+    needs=("max",),
+    requires=("metric",),
+)
+def slices(evaluation: "Evaluation", gate: Gate) -> Measurement:
+    """Worst slice; ``columns`` restricts the slice columns, ``min_support`` asks for more rows than the evaluation."""
+    name = gate.metric or ""
+    wanted = set(gate.columns or evaluation.slices)
+    if lacking := sorted(wanted - evaluation.slices.keys()):
+        raise _unknown(gate, f"slice column {', '.join(lacking)}", evaluation.slices)
+    tables = {column: rows for column, rows in evaluation.slices.items() if column in wanted}
+    tables |= {pair: rows for pair, rows in evaluation.slice_pairs.items() if set(pair.split(_BY)) <= wanted}
+    if name not in evaluation.metrics or not any(name in row for rows in tables.values() for row in rows):
+        raise _unknown(
+            gate, f"metric {name!r} of slices", {key for rows in tables.values() for row in rows for key in row}
+        )
+    sign = 1 if name in LOWER_IS_BETTER else -1
+    overall = evaluation.metrics[name]
+    judged = [
+        {
+            "slice": column,
+            "group": row["group"],
+            "rows": row["rows"],
+            name: row[name],
+            "worse": sign * (row[name] - overall),
+        }
+        for column, rows in tables.items()
+        for row in rows
+        if row["supported"] and row["rows"] >= gate.min_support and row[name] is not None
+    ]
+    left_out = sum(len(rows) for column, rows in tables.items() if column in evaluation.slices) - sum(
+        row["slice"] in evaluation.slices for row in judged
+    )
+    if not judged:
+        return Measurement(float("nan"), "no slice has enough rows", support=-1)
+    judged.sort(key=lambda row: -row["worse"])
+    worst = judged[0]
+    return Measurement(
+        worst["worse"],
+        f"{name} is {worst[name]:.4f} where {worst['slice']} is {worst['group']} ({worst['rows']:,} rows), "
+        f"{overall:.4f} overall; {len(judged)} slices judged, {left_out} groups too small",
+        support=min(row["rows"] for row in judged),
+        details={"slices": judged[:SHOWN]},
+    )
+
+
+@kind(
+    "fairness",
+    "evaluation",
+    "Disparity between the groups of each of `columns`, by Fairlearn's definitions "
+    "(demographic_parity_ and equalized_odds_, _difference and _ratio)",
+    requires=("metric", "columns"),
+)
+def fairness(evaluation: "Evaluation", gate: Gate) -> Measurement:
+    """Worst disparity of the columns: largest difference, smallest ratio. Small groups are shown, not judged."""
+    name = gate.metric or ""
+    if evaluation.task != "binary":
+        raise PlatformError(f"gate {gate.name}: decisions have disparities, values have none; use the gate slices")
+    if lacking := sorted(set(gate.columns or ()) - evaluation.fairness.keys()):
+        raise _unknown(gate, f"fairness by {', '.join(lacking)}", evaluation.fairness)
+    if name.endswith("_ratio") == (gate.min is None):
+        raise PlatformError(f"gate {gate.name}: a ratio has a min (1 is parity), a difference a max (0 is parity)")
+    chosen = {column: evaluation.fairness[column] for column in gate.columns or ()}
+    judged = {column: found for column, found in chosen.items() if found.disparities}
+    table = [
+        {"column": column, "disparity": kind_, "value": one.value, "lower": one.lower, "upper": one.upper}
+        for column, found in judged.items()
+        for kind_, one in found.disparities.items()
+    ]
+    small = sum(len(found.too_small) for found in chosen.values())
+    if len(judged) < len(chosen):
+        lacking = sorted(chosen.keys() - judged.keys())
+        return Measurement(0.0, f"{', '.join(lacking)}: fewer than two groups have enough rows", support=-1)
+    if any(name not in found.disparities for found in judged.values()):
+        raise _unknown(gate, f"disparity {name!r}", {row["disparity"] for row in table})
+    pick = min if name.endswith("_ratio") else max
+    worst = pick(judged, key=lambda column: judged[column].disparities[name].value)
+    found = judged[worst].disparities[name]
+    return Measurement(
+        found.value,
+        f"{name.replace('_', ' ')} by {worst} is {found.value:.4f} [{found.lower:.4f}, {found.upper:.4f}] over "
+        f"{len(judged[worst].groups)} groups; {small} groups too small",
+        support=min(one.support for one in judged.values()),
+        details={"disparities": table},
+    )
+
+
+@kind(
+    "robustness",
+    "evaluation",
+    "Worst effect of disturbed features: `missing`, `noise` or `extreme`, then `_loss` (of AUC, or in MAE), "
+    "`_flipped` (decisions) or `_difference` (of outputs)",
+    needs=("max",),
+    requires=("metric",),
+)
+def robustness(evaluation: "Evaluation", gate: Gate) -> Measurement:
+    """Features alone and in groups are missing, noisy, or stuck at their smallest and largest value."""
+    disturbed, _, measure = (gate.metric or "").partition("_")
+    measures = {"loss": "loss", "flipped": "flipped", "difference": "mean_absolute_difference"}
+    kinds = {one.kind for one in evaluation.robustness}
+    if disturbed not in kinds or measure not in measures:
+        known = [f"{one}_{other}" for one in kinds for other in measures]
+        raise _unknown(gate, f"robustness {gate.metric!r}", known)
+    table = [
+        {"disturbed": one.name, measure: getattr(one, measures[measure])}
+        for one in evaluation.robustness
+        if one.kind == disturbed
+    ]
+    table = [row for row in table if row[measure] is not None]
+    if not table:
+        raise PlatformError(f"gate {gate.name}: {measure} is not defined for this model; take another measure")
+    table.sort(key=lambda row: -row[measure])
+    worst = table[0]
+    return Measurement(
+        worst[measure],
+        f"{measure} {worst[measure]:.4g} at worst, with {worst['disturbed']} {_WORDS[disturbed]}",
+        support=evaluation.rows,
+        details={"disturbances": table[:SHOWN]},
+    )
+
+
+@kind(
+    "explanation",
+    "evaluation",
+    "Share of the champion's ten strongest features (mean absolute SHAP value) that are among the candidate's",
+    needs=("min",),
+)
+def explanation(evaluation: "Evaluation", gate: Gate) -> Measurement:
+    """A model that suddenly stands on other features has learnt something else, even where its metrics are alike."""
+    if evaluation.champion is None:
+        return Measurement(None, "there is no other champion to compare with")
+    found = evaluation.stability
+    if found is None:
+        raise PlatformError(f"gate {gate.name}: the evaluation explains nothing; evaluate the model again")
+    new = [name for name in found.candidate if name not in found.champion]
+    return Measurement(
+        found.overlap,
+        f"{found.overlap:.0%} of the champion's strongest features are kept"
+        + (f"; new: {', '.join(new)}" if new else ""),
+        support=len(found.champion),
+        details={
+            "strongest": [{"feature": name, "shap": value} for name, value in evaluation.contributions.items()][:SHOWN],
+            "champion": list(found.champion),
+        },
+    )
+
+
+@kind("model_size", "evaluation", "Size of the model file in bytes", needs=("max",))
+def model_size(evaluation: "Evaluation", gate: Gate) -> Measurement:
+    """Bytes that every replica of the service loads."""
+    if evaluation.model_bytes is None:
+        raise PlatformError(f"gate {gate.name}: the evaluation has no size; evaluate the model again")
+    return Measurement(evaluation.model_bytes, f"the model has {evaluation.model_bytes:,} bytes")
+
+
+_WORDS = {"missing": "missing", "noise": "under noise", "extreme": "stuck at its smallest or largest value"}
+_BY = " × "  # noqa: RUF001 - as evaluation.slices writes pairs; importing it would load the evaluation

@@ -1,0 +1,193 @@
+"""Measures of single kinds of gates on small evidence."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ml_platform.evaluation.evaluate import Evaluation
+from ml_platform.features.checks import single_feature_auc
+from ml_platform.gates.batch import BatchEvidence
+from ml_platform.gates.catalogue import Gate
+from ml_platform.gates.gate import Verdict, judge
+from ml_platform_tests.evaluation.test_evaluate import OLDER, SPLIT, measured
+
+FRAME = pl.DataFrame(
+    {
+        "day": [date(2013, 3, day) for day in (1, 10, 20, 28)],
+        "size": [1.0, 2.0, None, 4.0],
+        "place": ["a", "b", "b", None],
+    }
+)
+EARLIER = {"2013-01-01": pl.DataFrame({"size": [1.0, 2.0, 3.0, 4.0], "place": ["a", "a", "c", None]})}
+
+
+def batch(gate: dict[str, Any], frame: pl.DataFrame = FRAME, **evidence: Any) -> Verdict:
+    """The verdict of one gate on a batch of March."""
+    known: dict[str, Any] = {
+        "earlier": lambda names, columns: pl.concat(EARLIER[name].select(columns) for name in names),
+        "time": "day",
+        "window_end": date(2013, 4, 1),
+        "now": datetime(2026, 1, 1, tzinfo=UTC),
+    }
+    earlier_rows = evidence.pop("earlier_rows", {"2013-01-01": 4})
+    found = BatchEvidence(lambda: frame, lambda: None, ("day",), earlier_rows, **{**known, **evidence})
+    (verdict,) = judge([Gate.model_validate(gate)], found, subject="a" * 64, subject_name="x")
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("now", "age"),
+    [
+        # Long after the window has closed, its own end is the clock: the 29th to the 31st are missing.
+        (datetime(2026, 1, 1, tzinfo=UTC), 3),
+        # While it is open, the present is.
+        (datetime(2013, 3, 29, 12, tzinfo=UTC), 0),
+        (datetime(2013, 3, 31, tzinfo=UTC), 2),
+        # An event that lies ahead of the clock is not stale.
+        (datetime(2013, 3, 2, tzinfo=UTC), 0),
+    ],
+)
+def test_freshness_is_measured_on_the_clock_of_the_events(now: datetime, age: int) -> None:
+    assert batch({"gate": "freshness", "max": 2}, now=now).observed == age
+    assert batch({"gate": "freshness", "max": 2}, now=now).passed == (age <= 2)
+
+
+def test_freshness_of_a_batch_without_days_or_without_a_window() -> None:
+    empty = FRAME.with_columns(day=pl.lit(None, pl.Date))
+    assert batch({"gate": "freshness", "max": 2}, empty).status == "failed"
+    assert batch({"gate": "freshness", "max": 2}, window_end=None).status == "errored"
+
+
+def test_references_to_nothing_known() -> None:
+    gate = {"gate": "referential", "columns": ["place"], "max": 0.4}
+    found = batch(gate)
+    assert found.observed == 0.5 and not found.passed
+    assert found.details["columns"] == [{"column": "place", "rows": 2, "values": 1}]
+    assert batch(gate, FRAME.with_columns(place=pl.lit("c"))).observed == 0
+
+
+def test_the_reference_is_what_was_accepted_or_declared() -> None:
+    gate = {"gate": "referential", "columns": ["place"], "max": 0.4}
+    assert batch(gate, earlier_rows={}).passed
+    assert "no earlier batch" in batch(gate, earlier_rows={}).reason
+    assert batch({**gate, "reference": ["2013-01-01"]}).observed == 0.5
+    refused = batch({**gate, "reference": ["2013-02-01"]})
+    assert refused.status == "errored" and "2013-02-01 is not among the accepted" in refused.reason
+    lacking = batch({**gate, "columns": ["nowhere"]})
+    assert lacking.status == "errored" and "no column nowhere" in lacking.reason
+
+
+def test_a_distribution_that_moved() -> None:
+    random = np.random.default_rng(0)
+    earlier = pl.DataFrame({"size": random.normal(size=2000), "place": random.choice(["a", "b"], 2000)})
+    moved = pl.DataFrame({"size": random.normal(2, size=1000), "place": random.choice(["a", "b"], 1000)})
+    options = {"earlier": lambda _, columns: earlier.select(columns)}
+    gate = {"gate": "distribution", "metric": "psi", "columns": ["size", "place"], "max": 0.2}
+    found = batch(gate, moved, **options)
+    assert not found.passed and (found.observed or 0) > 1 and "size has moved most" in found.reason
+    assert batch({**gate, "metric": "share", "max": 0.5}, moved, **options).observed == 0.5
+    same = batch(gate, earlier.head(1000), **options)
+    assert same.passed and (same.observed or 0) < 0.02
+    assert batch({**gate, "metric": "kolmogorov"}, moved, **options).status == "errored"
+
+
+def test_a_declared_reference_is_part_of_the_declaration_and_none_changes_nothing() -> None:
+    plain = Gate.model_validate({"gate": "referential", "columns": ["place"], "max": 0.4})
+    named = plain.model_copy(update={"reference": ("2013-01-01",)})
+    assert plain.declaration != named.declaration
+
+
+def test_a_single_feature_is_turned_and_ties_count_half() -> None:
+    frame = pl.DataFrame(
+        {
+            "up": [1.0, 2.0, 3.0, 4.0, None],
+            "down": [4.0, 3.0, 2.0, 1.0, 9.0],
+            "tied": [1.0, 1.0, 1.0, 1.0, 1.0],
+            "half": [1.0, 2.0, 2.0, 3.0, float("nan")],
+            "y": [0, 0, 1, 1, None],
+            "minutes": [1.0, 2.0, 30.0, 40.0, None],
+            "always": [1, 1, 1, 1, 1],
+        }
+    )
+    names = ["up", "down", "tied", "half"]
+    expected = {"up": 1.0, "down": 1.0, "tied": 0.5, "half": 3.5 / 4}
+    assert single_feature_auc(frame, names, "y") == pytest.approx(expected)
+    assert single_feature_auc(frame, names, "minutes") == pytest.approx(expected)
+    assert single_feature_auc(frame, names, "always") == {}
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    return measured(SPLIT, OLDER)[0]
+
+
+def model(evaluation: Evaluation, **gate: Any) -> Verdict:
+    """The verdict of one gate on an evaluation."""
+    (verdict,) = judge([Gate.model_validate(gate)], evaluation, subject="a" * 64, subject_name="x")
+    return verdict
+
+
+def test_what_was_not_measured_is_an_error_that_names_what_was(evaluation: Evaluation) -> None:
+    for gate, reason in (
+        ({"gate": "confidence", "metric": "f2", "min": 0.1}, "auc, brier, pr_auc"),
+        ({"gate": "churn", "metric": "flips", "max": 1}, "flipped, mean_absolute_difference"),
+        ({"gate": "slices", "metric": "auc", "columns": ["region"], "max": 1}, "carrier"),
+        ({"gate": "slices", "metric": "f1", "max": 1}, "auc"),
+        ({"gate": "fairness", "metric": "parity", "columns": ["carrier"], "max": 1}, "demographic_parity_difference"),
+        ({"gate": "robustness", "metric": "missing_hope", "max": 1}, "missing_loss"),
+    ):
+        found = model(evaluation, **gate)
+        assert found.status == "errored" and reason in found.reason, found.reason
+
+
+def test_an_evaluation_made_before_these_gates_is_an_error_not_a_pass(evaluation: Evaluation) -> None:
+    empty = {"intervals": {}, "fairness": {}, "robustness": [], "stability": None, "model_bytes": None}
+    older = evaluation.model_copy(update=empty)
+    for gate in (
+        {"gate": "confidence", "metric": "auc", "min": 0.1},
+        {"gate": "fairness", "metric": "demographic_parity_ratio", "columns": ["carrier"], "min": 0.1},
+        {"gate": "robustness", "metric": "noise_loss", "max": 1},
+        {"gate": "explanation", "min": 0.1},
+        {"gate": "model_size", "max": 1e9},
+    ):
+        assert model(evaluation, **gate).passed
+        assert model(older, **gate).status == "errored"
+
+
+def test_without_a_champion_there_is_nothing_to_compare(evaluation: Evaluation) -> None:
+    alone = evaluation.model_copy(update={"champion": None, "stability": None})
+    assert model(alone, gate="churn", metric="flipped", max=0).passed
+    assert model(alone, gate="explanation", min=1).passed
+    assert evaluation.champion is not None
+    seen = evaluation.champion.model_copy(update={"rows": 0, "churn": {}})
+    blind = evaluation.model_copy(update={"champion": seen})
+    assert model(blind, gate="churn", metric="flipped", max=0.5).status == "not_enough_support"
+
+
+def test_groups_that_are_too_small_are_not_judged(evaluation: Evaluation) -> None:
+    found = model(evaluation, gate="slices", metric="auc", max=1)
+    assert {row["group"] for row in found.details["slices"]} == {"AA", "UA"} and "1 groups too small" in found.reason
+    many = model(evaluation, gate="slices", metric="auc", max=1, min_support=10_000)
+    assert many.status == "not_enough_support"
+    few = evaluation.fairness["carrier"].model_copy(update={"disparities": {}, "groups": ("AA",)})
+    alone = evaluation.model_copy(update={"fairness": {"carrier": few}})
+    gate = {"gate": "fairness", "metric": "equalized_odds_difference", "columns": ["carrier"], "max": 1}
+    assert model(evaluation, **gate).passed
+    assert model(alone, **gate).status == "not_enough_support"
+
+
+def test_the_worst_slice_is_worse_whichever_way_the_metric_runs(evaluation: Evaluation) -> None:
+    rows = {row["group"]: row for row in evaluation.slices["carrier"]}
+    auc = model(evaluation, gate="slices", metric="auc", max=1).observed
+    brier = model(evaluation, gate="slices", metric="brier", max=1).observed
+    supported = [rows["AA"], rows["UA"]]
+    assert auc == pytest.approx(evaluation.metrics["auc"] - min(row["auc"] for row in supported))
+    assert brier == pytest.approx(max(row["brier"] for row in supported) - evaluation.metrics["brier"])
+
+
+def test_a_ratio_has_a_min_and_a_difference_a_max(evaluation: Evaluation) -> None:
+    wrong = {"gate": "fairness", "metric": "demographic_parity_ratio", "columns": ["carrier"], "max": 1}
+    assert "a ratio has a min" in model(evaluation, **wrong).reason

@@ -1,0 +1,122 @@
+"""Broken batches and features that only a look at earlier batches, the clock or the labels gives away."""
+
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+import pytest
+
+from ml_platform_tests.project import APRIL, JANUARY, MAY, MODEL, MONTHS, Project, declared
+from ml_platform_tests.sabotage import variants
+from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_refuses, assert_stopped
+from ml_platform_tests.sabotage.test_batch import BATCH, DATASET, GATES, Change, cut_off
+from ml_platform_tests.sabotage.test_features import FEATURES, INGESTED, function
+
+#: The example with every gate that compares, and those of the example.
+COMPARING = declared(
+    dataset={
+        "gates": [
+            *(gate.model_dump(exclude_none=True) for gate in declared().dataset("flights").gates),
+            {"gate": "distribution", "metric": "psi", "columns": ["distance", "wind_speed", "carrier"], "max": 0.25},
+            {"gate": "freshness", "max": 2},
+            {"gate": "referential", "columns": ["origin", "dest"], "max": 0.02},
+        ]
+    }
+)
+COMPARING_FEATURES = [
+    {"gate": "ranges"},
+    {"gate": "leakage"},
+    {"gate": "parity"},
+    # No public holiday is near in March and April.
+    {"gate": "constancy", "columns": ["days_to_holiday"]},
+    {"gate": "single_feature", "columns": ["late", "arr_delay"], "max": 0.8},
+]
+
+
+def wind(factor: float) -> Change:
+    """The wind comes in another unit, or is measured a little higher."""
+    return lambda month: month.with_columns(pl.col("wind_speed") * factor)
+
+
+def renamed_airport(code: str, by: str) -> Change:
+    """An airport of arrival comes under another code."""
+    return lambda month: month.with_columns(pl.col("dest").replace(code, by))
+
+
+def legs_up_to(most: int) -> Change:
+    """Flights of one aeroplane are counted no further than this: for one, the count says nothing."""
+    return lambda month: month.with_columns(pl.col("tail_leg").fill_null(1).clip(1, most))
+
+
+BATCHES = {
+    # Metres per second instead of miles per hour: every value is possible.
+    "distribution": Proof(wind(0.447), wind(1.02)),
+    "freshness": Proof(cut_off(27), cut_off(29)),
+    "referential": Proof(renamed_airport("ATL", "KAT"), renamed_airport("AVL", "KAV")),
+}
+FEATURE_ROWS = {"constancy": Proof(legs_up_to(1), legs_up_to(2))}
+#: The schema does not say that departure delays are known only afterwards, so that the leak check is blind.
+FEATURE_CODE = {"single_feature": Proof("with_departure_delay", "with_congestion")}
+PROOFS = {**BATCHES, **FEATURE_ROWS, **FEATURE_CODE}
+
+
+@pytest.fixture
+def comparing(project: Project) -> Project:
+    """The four months under declarations that compare."""
+    return project.variant(COMPARING)
+
+
+@pytest.mark.parametrize("kind", BATCHES)
+def test_a_broken_batch_is_refused_by_its_gate_alone(kind: str, comparing: Project) -> None:
+    comparing.batches.deliver(MAY, change=BATCHES[kind].broken)
+    gate = {"distribution": "distribution_psi"}.get(kind, kind)
+    outcome = comparing.ingest(MAY)
+    assert_stopped(outcome, gate, BATCH, MAY)
+    assert_refuses(comparing, DATASET, gate, MAY)
+    assert MAY not in comparing.published()
+
+
+@pytest.mark.parametrize("kind", BATCHES)
+def test_its_clean_twin_is_published(kind: str, comparing: Project) -> None:
+    comparing.batches.deliver(MAY, change=BATCHES[kind].clean)
+    outcome = comparing.ingest(MAY)
+    assert_passed(outcome, BATCH, MAY, GATES + len(BATCHES))
+    assert MAY in comparing.published()
+
+
+def with_feature_gates(schema: str = "", name: str = "") -> dict[str, Any]:
+    """Declarations of the feature gates that compare."""
+    features = {"gates": COMPARING_FEATURES, **(function(name) if name else {})}
+    return {"features": features, "dataset": {"schema": schema} if schema else {}}
+
+
+FEATURED = declared(**with_feature_gates())
+
+
+@pytest.mark.parametrize("part", ["broken", "clean"])
+def test_a_feature_that_has_become_constant(part: str, project: Project) -> None:
+    project = project.variant(FEATURED)
+    assert project.ingest(JANUARY, APRIL).success
+    change: Callable[[pl.DataFrame], pl.DataFrame] = getattr(FEATURE_ROWS["constancy"], part)
+    project.batches.deliver(MAY, change=change)
+    outcome = project.loop(MAY, MAY) if part == "broken" else project.ingest(MAY)
+    if part == "clean":
+        assert_passed(outcome, FEATURES, MAY, len(COMPARING_FEATURES))
+        return
+    assert_stopped(outcome, "constancy", FEATURES, MAY, allowed=INGESTED)
+    assert "tail_leg" in project.verdicts(f"{FEATURES}/{MAY}")["constancy"].reason
+    assert not project.materializations(f"{MODEL}/split")
+    assert_refuses(project, f"{MODEL}/split", "constancy")
+
+
+@pytest.mark.parametrize("part", ["broken", "clean"])
+def test_a_feature_that_gives_the_outcome_away(part: str, project: Project) -> None:
+    name = getattr(FEATURE_CODE["single_feature"], part)
+    project = project.variant(declared(**with_feature_gates(f"{variants.__name__}:ForgetfulFlights", name)))
+    outcome = project.ingest(JANUARY, APRIL)
+    if part == "clean":
+        assert_passed(outcome, FEATURES, JANUARY, len(COMPARING_FEATURES))
+        return
+    assert [outcome.failed(FEATURES, month) for month in MONTHS[:4]] == [{"single_feature"}] * 4
+    assert "dep_delay alone" in project.verdicts(f"{FEATURES}/{JANUARY}")["single_feature"].reason
+    assert_refuses(project, f"{MODEL}/split", "single_feature")

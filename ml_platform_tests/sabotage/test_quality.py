@@ -1,0 +1,146 @@
+"""Models whose metrics are in order and which are broken all the same."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from ml_platform.loop import evaluation as evaluation_steps
+from ml_platform_tests.project import MAY, Project, copy_of, declared, gates
+from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_stopped
+from ml_platform_tests.sabotage.test_model import (
+    EVALUATION,
+    MODEL,
+    SPLIT,
+    refuses_registration,
+    rounds,
+    up_to_registration,
+)
+
+pytestmark = pytest.mark.slow
+
+Frames = Callable[..., Iterator[pl.DataFrame]]
+
+
+def of_rows(where: pl.Expr, change: Callable[[pl.Expr], pl.Expr], prefix: str) -> Callable[[Frames], Frames]:
+    """Features whose names begin so are changed in some rows, as by a wrong join for one airport."""
+
+    def breaks(frames: Frames) -> Frames:
+        def changed(*arguments: Any) -> Iterator[pl.DataFrame]:
+            for frame in frames(*arguments):
+                names = [name for name in frame.columns if name.startswith(prefix) and frame[name].dtype.is_float()]
+                yield frame.with_columns(pl.when(where).then(change(pl.col(name))).otherwise(name) for name in names)
+
+        return changed
+
+    return breaks
+
+
+def shuffled(column: pl.Expr) -> pl.Expr:
+    """The values of other rows."""
+    return column.shuffle(seed=7)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that is trained and evaluated: with other parameters, or with a step that somebody has broken."""
+
+    parameters: dict[str, Any] = field(default_factory=lambda: rounds(40))
+    #: Module, attribute, and what breaks it.
+    breaks: tuple[Any, str, Callable[..., Any]] | None = None
+
+
+LAGUARDIA = pl.col("origin") == "LGA"
+GOOD = Candidate(rounds(44, seed=8))
+PROOFS = {
+    "confidence": Proof(Candidate(rounds(4)), GOOD),
+    # Right in order, useless as probabilities; and decisions change with them.
+    "calibration": Proof(Candidate(rounds(40, eta=0.01)), GOOD),
+    "churn": Proof(Candidate(rounds(40, eta=0.01)), GOOD),
+    # The newest features of one airport come from other flights.
+    "slices": Proof(Candidate(breaks=(evaluation_steps, "frames", of_rows(LAGUARDIA, shuffled, ""))), GOOD),
+    # The delays of one airport are filled with an hour.
+    "fairness": Proof(
+        Candidate(breaks=(evaluation_steps, "frames", of_rows(LAGUARDIA, lambda delay: delay * 0 + 60, "delay_"))), GOOD
+    ),
+    # Grown until every leaf is a handful of rows.
+    "robustness": Proof(Candidate(rounds(60, max_depth=10, min_child_weight=1, eta=0.3)), GOOD),
+    # A single tree, left over from trying something out: it stands on what it happened to draw.
+    "explanation": Proof(Candidate(rounds(1)), GOOD),
+    "model_size": Proof(Candidate(rounds(150)), GOOD),
+}
+#: The gate of each proof; the other gates are those of the example, lenient enough to let the broken model pass.
+DECLARED = {
+    "confidence": {"gate": "confidence", "metric": "auc", "min": 0.68},
+    "calibration": {"gate": "calibration", "max": 0.08},
+    "churn": {"gate": "churn", "metric": "flipped", "max": 0.08},
+    "slices": {"gate": "slices", "metric": "auc", "columns": ["origin"], "max": 0.06},
+    "fairness": {
+        "gate": "fairness",
+        "metric": "demographic_parity_difference",
+        "columns": ["origin"],
+        "max": 0.3,
+    },
+    "robustness": {"gate": "robustness", "metric": "noise_flipped", "max": 0.08},
+    "explanation": {"gate": "explanation", "min": 0.6},
+    "model_size": {"gate": "model_size", "max": 150_000},
+}
+LENIENT = gates(performance={"min": 0.55}, baseline={"min": -0.3}, champion={"min": -0.3})
+GATES_OF_EVALUATION = 4
+WITH_CHAMPION = ("churn", "explanation")
+
+
+def gates_with(kind: str) -> list[dict[str, Any]]:
+    """The lenient gates and the one to prove."""
+    return [*LENIENT, DECLARED[kind]]
+
+
+#: All of them at once, for the walk over every kind.
+JUDGED = declared(models={"judged": {"gates": [*LENIENT, *DECLARED.values()]}})
+
+
+@pytest.fixture(scope="module")
+def shop(four_months: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project with five months, in which each test trains models of its own names."""
+    folder = tmp_path_factory.mktemp("quality")
+    project = copy_of(four_months, folder / "project")
+    project.batches.deliver(MAY)
+    assert project.ingest(MAY).success
+    yield project
+    shutil.rmtree(folder)
+
+
+def candidate(shop: Project, kind: str, name: str, which: Candidate, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with one candidate; beside a champion where the gate compares with one."""
+    project = shop.variant(declared(models={name: {"parameters": which.parameters, "gates": gates_with(kind)}}))
+    if kind in WITH_CHAMPION:
+        first = shop.variant(declared(models={name: {"parameters": rounds(40, seed=8), "gates": LENIENT}}))
+        assert up_to_registration(first, name).success
+        with first.active() as workspace:
+            workspace.registry.set_alias(name, "champion", 1)
+    if which.breaks is not None:
+        module, attribute, breaks = which.breaks
+        monkeypatch.setattr(module, attribute, breaks(getattr(module, attribute)))
+    return project
+
+
+@pytest.mark.parametrize("kind", PROOFS)
+def test_a_broken_model_is_refused_by_its_gate_alone(kind: str, shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"broken_{kind}"
+    project = candidate(shop, kind, name, PROOFS[kind].broken, monkeypatch)
+    metric = DECLARED[kind].get("metric")
+    gate = f"{kind}_{metric}" if metric else kind
+    outcome = up_to_registration(project, name)
+    assert_stopped(outcome, gate, f"{name}/{EVALUATION}", allowed=(f"{name}/{SPLIT}", f"{name}/{MODEL}"))
+    refuses_registration(project, name, gate)
+
+
+@pytest.mark.parametrize("kind", PROOFS)
+def test_a_clean_model_is_registered(kind: str, shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"clean_{kind}"
+    project = candidate(shop, kind, name, PROOFS[kind].clean, monkeypatch)
+    assert_passed(up_to_registration(project, name), f"{name}/{EVALUATION}", None, GATES_OF_EVALUATION + 1)
