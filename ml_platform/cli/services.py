@@ -115,5 +115,10 @@ def stop_everything() -> None:
 
     workspace = Workspace()
     before = read_state(workspace.settings)
+    supervised, count = before.running, len(before.services)
     stop_all(workspace.settings)
-    print(f"stopped {len(before.services)} services{' and the supervisor' if before.running else ''}")
+    if supervised or count:
+        services = "1 service" if count == 1 else f"{count} services"
+        print(f"stopped {services}{' and the supervisor' if supervised else ''}")
+    else:
+        print("no service runs")

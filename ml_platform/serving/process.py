@@ -22,6 +22,8 @@ from ml_platform.errors import PlatformError
 from ml_platform.serving import bundle
 
 WORKER = "_bentoml_impl.worker.service"
+#: Connections that may wait to be accepted.
+BACKLOG = 2048
 #: A log larger than this is moved to ``<name>.1`` when the process starts, bytes.
 MAX_LOG = 10 << 20
 #: Seconds that running requests get to end after SIGTERM.
@@ -83,11 +85,16 @@ def reap(pid: int) -> None:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket bound to a port, not yet listening. Raises :class:`PortTaken`."""
+    """A socket that listens on a port; nobody accepts yet. Raises :class:`PortTaken`.
+
+    Not only bound: while none of them listens, several sockets may be bound to one port, and two services that
+    start at once would take the same.
+    """
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        bound.listen(BACKLOG)
     except OSError as error:
         bound.close()
         if error.errno == errno.EADDRINUSE:

@@ -1,5 +1,78 @@
-"""The same scaffolded project as for the components."""
+"""A small project that ran once, and its commands in this process."""
 
+import sys
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import pytest
+
+from ml_platform.cli import app
+from ml_platform.orchestration.components import project_catalogue
+from ml_platform.project import current_project
+from ml_platform.settings import get_settings
 from ml_platform_tests.components.conftest import shop_template
+from ml_platform_tests.components.shop import MONTHS, Shop, free_ports
 
 __all__ = ["shop_template"]
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Invoke = Callable[..., Ended]
+
+
+class RanShop(NamedTuple):
+    """A project in which everything ran once, with what the command printed."""
+
+    shop: Shop
+    settings: dict[str, str]
+    out: str
+
+
+@pytest.fixture(scope="session")
+def ran(shop_template: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RanShop]:
+    """January to April were run, and a service is live until the tests are over."""
+    shop = shop_template.copy(tmp_path_factory.mktemp("ran") / "shop")
+    for month in MONTHS:
+        shop.deliver(month)
+    settings = {"ML_PLATFORM_PORTS": free_ports()}
+    try:
+        done = shop.ml("run", **settings)
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield RanShop(shop, settings, done.stdout)
+    finally:
+        stopped = shop.ml("stop", **settings)
+        assert stopped.returncode == 0, stopped.stderr
+
+
+@pytest.fixture
+def invoke(ran: RanShop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Invoke]:
+    """Call the command of that project in this process, where the libraries are loaded already."""
+    monkeypatch.chdir(ran.shop.root)
+    forget()
+
+    def call(*arguments: str, **environment: str) -> Ended:
+        for name, value in (ran.shop.environment | ran.settings | environment).items():
+            monkeypatch.setenv(name, value)
+        forget()
+        monkeypatch.setattr(sys, "argv", ["ml-platform", *arguments])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            app()
+        printed = capfd.readouterr()
+        return Ended(int(end.value.code or 0), printed.out, printed.err)
+
+    yield call
+    forget()
+
+
+def forget() -> None:
+    """Forget settings and project of this process."""
+    for cached in (get_settings, current_project, project_catalogue):
+        cached.cache_clear()

@@ -1,0 +1,327 @@
+"""The commands on a project that ran: what they print, write and end with."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import dagster as dg
+import pytest
+from filelock import FileLock
+
+from ml_platform_tests.cli.conftest import Invoke, RanShop
+from ml_platform_tests.components.shop import APRIL, BIN, JANUARY, MARCH, MODEL, MONTHS
+
+GATES = 8 * len(MONTHS) + 10
+
+
+def only_line(text: str) -> str:
+    (line,) = text.splitlines()
+    return line
+
+
+def backup(ran: RanShop, folder: Path) -> Path:
+    """A copy of the project's ledger."""
+    copy = folder / "ledger.db"
+    with sqlite3.connect(ran.shop.root / ".local" / "ledger.db") as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+    target.close()
+    return copy
+
+
+def test_help_is_fast_and_loads_no_dagster() -> None:
+    code = (
+        "import sys; sys.argv = ['ml-platform', '--help']\n"
+        "from ml_platform.cli import app\n"
+        "try: app()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'dagster', 'mlflow', 'polars', 'pandera', 'xgboost'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stderr.splitlines()[-1] == "[]"
+    assert "Usage: ml-platform" in done.stdout
+    assert "--debug" in done.stdout
+
+
+def test_run_ends_with_everything_that_counts(ran: RanShop) -> None:
+    for text in (
+        *MONTHS,
+        "5 passed",
+        "3 passed",
+        "auc on the holdout",
+        "1 (approved)",
+        "http://127.0.0.1:",
+        "by version 1",
+    ):
+        assert text in ran.out, text
+    assert "new: " in ran.out
+
+
+def test_a_second_run_with_nothing_new_says_so(ran: RanShop, tmp_path: Path) -> None:
+    result = tmp_path / "result.json"
+    done = ran.shop.ml("run", "--from", JANUARY, "--to", APRIL, "--json", str(result), **ran.settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing new: 0 commits, 0 versions, 0 ledger entries" in done.stdout
+    written = json.loads(result.read_text())
+    assert written["success"] is True
+    assert written["new"] == {"commits": 0, "versions": 0, "ledger": 0}
+    assert written["models"][MODEL]["version"] == 1
+    assert [row["partition"] for row in written["datasets"]["orders"]] == list(MONTHS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--from", "2024-02-15"), "no source has a partition 2024-02-15; there are 2024-01-01 to 2024-04-01"),
+        (("--to", "2025-01-01"), "no source has a partition 2025-01-01"),
+        (("--from", APRIL, "--to", JANUARY), "no source has a partition from 2024-04-01 to 2024-01-01"),
+    ],
+)
+def test_a_partition_that_is_not_there_is_one_line(invoke: Invoke, arguments: tuple[str, ...], reason: str) -> None:
+    code, out, err = invoke("run", *arguments)
+    assert (code, out) == (1, "")
+    assert reason in only_line(err)
+
+
+def test_a_second_run_at_the_same_time_is_refused(invoke: Invoke, ran: RanShop) -> None:
+    with FileLock(ran.shop.root / ".local" / "run.lock"):
+        code, _, err = invoke("run")
+    assert code == 1
+    assert only_line(err).startswith("ml-platform: another ml-platform run is under way here")
+
+
+def test_check_passes_and_collapses_what_passed(invoke: Invoke, ran: RanShop, tmp_path: Path) -> None:
+    result, junit = tmp_path / "gates.json", tmp_path / "gates.xml"
+    code, out, _ = invoke("check", "--json", str(result), "--junit", str(junit))
+    assert code == 0, out
+    assert f"{GATES} gates applied: {GATES} passed, 0 warn, 0 block" in out
+    assert out.count("orders/batch") == 5
+    assert "4 of 4" in out
+    rows = json.loads(result.read_text())
+    assert len(rows) == GATES
+    assert {row["status"] for row in rows} == {"passed"}
+    assert {row["partition"] for row in rows if row["asset"] == "orders/batch"} == set(MONTHS)
+    assert all(len(row["subject"]) == 64 for row in rows)
+    suite = ElementTree.parse(junit).getroot()[0]
+    assert (suite.get("tests"), suite.get("failures")) == (str(GATES), "0")
+    assert len(suite.findall("testcase")) == GATES
+    # It can be repeated, and is seen in the UI as a run with the verdicts of each partition.
+    again = invoke("check", "--all")
+    assert again.code == 0
+    assert again.out.count("orders/batch") == 5 * len(MONTHS)
+    with dg.DagsterInstance.get() as instance:
+        (latest, before) = instance.get_run_records(dg.RunsFilter(job_name="ml_platform_check"), limit=2)
+        assert latest.dagster_run.status == before.dagster_run.status == dg.DagsterRunStatus.SUCCESS
+        shown = instance.event_log_storage.get_asset_check_execution_history(
+            dg.AssetCheckKey(dg.AssetKey(["orders", "batch"]), "volume"), limit=4
+        )
+        assert {item.partition for item in shown} == set(MONTHS)
+        assert {item.run_id for item in shown} == {latest.dagster_run.run_id}
+
+
+def test_check_fails_where_a_stricter_gate_does_not_hold(ran: RanShop, invoke: Invoke, tmp_path: Path) -> None:
+    junit, result = tmp_path / "gates.xml", tmp_path / "gates.json"
+    # A ledger of its own: the verdict under another threshold is not for the other tests.
+    ledger = {"ML_PLATFORM_LEDGER_URL": f"sqlite:///{backup(ran, tmp_path)}"}
+    declared = ran.shop.defs / MODEL / "defs.yaml"
+    text = declared.read_text()
+    try:
+        declared.write_text(text.replace("metric: auc, min: 0.55", "metric: auc, min: 0.999"))
+        code, out, _ = invoke("check", "--model", MODEL, "--junit", str(junit), "--json", str(result), **ledger)
+    finally:
+        declared.write_text(text)
+    assert code == 1, out
+    assert f"{GATES - 1} passed, 0 warn, 1 block" in out
+    failures = ElementTree.parse(junit).getroot().findall(".//failure")
+    assert [failure.get("type") for failure in failures] == ["failed"]
+    assert "at least 0.999 asked for" in (failures[0].get("message") or "")
+    (failed,) = [row for row in json.loads(result.read_text()) if row["status"] != "passed"]
+    assert (failed["gate"], failed["asset"]) == ("performance_auc", f"{MODEL}/evaluation")
+
+
+def test_check_without_evidence_fails(shop_template: object, invoke: Invoke, tmp_path: Path) -> None:
+    code, out, _ = invoke("check", ML_PLATFORM_LOCAL=str(tmp_path / "empty"))
+    assert code == 1
+    assert "18 gates applied: 0 passed, 0 warn, 18 block" in out
+    assert "nothing was ever ingested" in out
+
+
+def test_trace_leads_back_to_data_and_code(invoke: Invoke, tmp_path: Path) -> None:
+    result = tmp_path / "trace.json"
+    code, out, _ = invoke("trace", MODEL, "--json", str(result))
+    assert code == 0
+    for text in ("http://127.0.0.1:", "version 1 (approved)", "MLflow run", "train", "holdout", "8 gates passed"):
+        assert text in out, text
+    found = json.loads(result.read_text())
+    assert [entry["partition"] for entry in found["train"]] == list(MONTHS[:3])
+    assert [entry["partition"] for entry in found["holdout"]] == [APRIL]
+    assert all(len(entry["verdicts"]) == 8 for entry in found["train"])
+    assert {verdict["status"] for verdict in found["verdicts"]} == {"passed"}
+    assert len(found["verdicts"]) == 10
+    for target in (f"{MODEL}@champion", f"{MODEL}@1", f"{MODEL}@v1"):
+        assert invoke("trace", target).out == out, target
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "reason"),
+    [
+        ("nope", 2, f"there is no model 'nope'; declared: {MODEL}"),
+        (f"{MODEL}@7", 1, "has no version 7"),
+        (f"{MODEL}@nope", 1, "has no alias nope"),
+    ],
+)
+def test_trace_of_what_is_not_there_is_one_line(invoke: Invoke, target: str, code: int, reason: str) -> None:
+    ended = invoke("trace", target)
+    assert (ended.code, ended.out) == (code, "")
+    assert reason in only_line(ended.err)
+
+
+def test_predict_rows_of_a_partition_and_of_a_file(invoke: Invoke, tmp_path: Path) -> None:
+    code, out, _ = invoke("predict", MODEL, "--partition", MARCH, "--limit", "3")
+    assert code == 0
+    answer = json.loads(out)
+    assert (answer["model"], answer["version"], len(answer["predictions"])) == (MODEL, 1, 3)
+    assert all(0 <= value <= 1 for value in answer["predictions"])
+    row = {"id": 1, "day": "2024-04-15", "customer": "c3", "amount": 60.0}
+    for number, rows in enumerate(([row], {"rows": [row]})):
+        file = tmp_path / f"rows{number}.json"
+        file.write_text(json.dumps(rows))
+        one = json.loads(invoke("predict", MODEL, "--rows", str(file)).out)
+        assert len(one["predictions"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot be read as JSON"),
+        ("{not json", "cannot be read as JSON"),
+        ('[{"id": 1}]', "day"),
+        ('[{"id": 1, "day": "2024-04-15", "customer": "c3", "amount": "much"}]', "amount"),
+        ('"text"', "row"),
+        ("[]", "row"),
+    ],
+)
+def test_predict_with_a_bad_file_is_one_line(invoke: Invoke, tmp_path: Path, content: str | None, reason: str) -> None:
+    file = tmp_path / "rows.json"
+    if content is not None:
+        file.write_text(content)
+    code, out, err = invoke("predict", MODEL, "--rows", str(file))
+    assert (code, out) == (1, "")
+    assert reason in only_line(err)
+
+
+def test_predict_names_what_it_cannot_find(invoke: Invoke) -> None:
+    unknown = invoke("predict", "nope")
+    assert unknown.code == 2
+    assert "there is no model 'nope'" in only_line(unknown.err)
+    missing = invoke("predict", MODEL, "--partition", "2023-01-01")
+    assert missing.code == 1
+    assert "2023-01-01 is not published; published: 2024-01-01" in only_line(missing.err)
+
+
+def test_status_says_what_is_there(invoke: Invoke, tmp_path: Path) -> None:
+    result = tmp_path / "status.json"
+    code, out, _ = invoke("status", "--json", str(result))
+    assert code == 0
+    assert "supervisor: running" in out
+    found = json.loads(result.read_text())
+    assert found["datasets"]["orders"]["published"] == list(MONTHS)
+    assert found["models"][MODEL] == {
+        "version": 1,
+        "approval": "approved",
+        "champion": 1,
+        "url": found["models"][MODEL]["url"],
+        "phase": "live",
+    }
+
+
+def test_ledger_verifies_logs_and_finds_tampering(invoke: Invoke, ran: RanShop, tmp_path: Path) -> None:
+    code, out, _ = invoke("ledger", "verify")
+    assert code == 0
+    assert "entries, unbroken; head " in only_line(out)
+    result = tmp_path / "log.json"
+    log = invoke("ledger", "log", "--subject", "orders/batch/%", "-n", "3", "--json", str(result))
+    assert log.code == 0
+    entries = json.loads(result.read_text())
+    assert len(entries) == 3
+    assert all(entry["subject_name"].startswith("orders/batch/") for entry in entries)
+    by_hash = invoke("ledger", "log", "--subject", entries[0]["subject"])
+    assert entries[0]["subject"][:8] in by_hash.out
+
+    copy = backup(ran, tmp_path)
+    with sqlite3.connect(copy) as target:
+        target.execute("UPDATE ml_platform_ledger SET body = replace(body, 'passed', 'failed') WHERE sequence = 5")
+    target.close()
+    broken = invoke("ledger", "verify", ML_PLATFORM_LEDGER_URL=f"sqlite:///{copy}")
+    assert (broken.code, broken.out) == (1, "")
+    assert "entry 5 was changed after it was written" in only_line(broken.err)
+
+
+def test_debug_shows_the_traceback_and_nothing_else_does(ran: RanShop) -> None:
+    plain = ran.shop.ml("trace", "nope")
+    assert "Traceback" not in plain.stderr
+    debug = ran.shop.ml("--debug", "trace", "nope")
+    assert "Traceback" in debug.stderr
+    assert "there is no model 'nope'" in debug.stderr
+    assert debug.returncode != 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("walk",), ("check", "--colour"), ("predict",), ("predict", MODEL, "--limit", "0"), ("check", "--model", "nope")],
+)
+def test_bad_usage_exits_2(invoke: Invoke, arguments: tuple[str, ...]) -> None:
+    ended = invoke(*arguments)
+    assert ended.code == 2
+    assert ended.err
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(("name", "value"), [("ML_PLATFORM_THREADS", "many"), ("ML_PLATFORM_STORE", "floppy")])
+def test_a_setting_that_cannot_be_is_one_line(invoke: Invoke, name: str, value: str) -> None:
+    code, out, err = invoke("ledger", "verify", **{name: value})
+    assert (code, out) == (1, "")
+    assert only_line(err).startswith(f"ml-platform: {name}: ")
+    assert value in err
+
+
+def test_a_file_that_cannot_be_written_is_one_line(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, _, err = invoke("ledger", "log", "--json", str(tmp_path / "file" / "log.json"))
+    assert code == 1
+    assert "--json: " in only_line(err)
+    assert "cannot be written" in err
+
+
+def test_broken_declarations_lead_to_validate(shop_template: object, ran: RanShop, tmp_path: Path) -> None:
+    shop = ran.shop.copy(tmp_path / "broken")
+    shop.edit(MODEL, "task: binary", "task: ranking")
+    done = shop.ml("status")
+    assert done.returncode == 1
+    assert "ml-platform validate shows each in one line" in only_line(done.stderr)
+
+
+def test_services_stop_and_are_served_again(ran: RanShop) -> None:
+    stopped = ran.shop.ml("stop", **ran.settings)
+    assert (stopped.returncode, stopped.stdout) == (0, "stopped 1 service and the supervisor\n")
+    refused = ran.shop.ml("predict", MODEL, **ran.settings)
+    assert refused.returncode == 1
+    assert "no service is live" in only_line(refused.stderr)
+    serving = subprocess.Popen(
+        [str(BIN / "ml-platform"), "serve"],
+        cwd=ran.shop.root,
+        env=ran.shop.environment | ran.settings,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(60):
+            if (answer := ran.shop.ml("predict", MODEL, **ran.settings)).returncode == 0:
+                break
+            assert serving.poll() is None
+        assert json.loads(answer.stdout)["version"] == 1
+    finally:
+        serving.terminate()
+        assert serving.wait(30) == 0
