@@ -4,11 +4,12 @@ Each is read from the environment variable ``ML_PLATFORM_<NAME>``; nothing else 
 """
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -81,6 +82,13 @@ class Settings(BaseSettings):
         description="Who acts, as written to the ledger.",
     )
     secret_key: SecretStr = Field(default=SecretStr(""), description="API key that the command line sends to services.")
+
+    @field_validator("ports")
+    @classmethod
+    def _range_of_ports(cls, value: str) -> str:
+        if not re.fullmatch(r"\d{1,5}(-\d{1,5})?", value):
+            raise ValueError("write a port or a range of ports such as 3100-3199")
+        return value
 
     @property
     def ledger(self) -> str:
