@@ -34,7 +34,7 @@ def presigning() -> Iterator[StandIn]:
 def parted(presigning: StandIn, tmp_path: Path) -> Iterator[LakeFSStore]:
     server = lakefs_servers.key(presigning)
     with lakefs_servers.repository(server, "local://", tmp_path, part_bytes=PART) as store:
-        store.create_branch("work")
+        store.create_branch("draft")
         yield store
 
 
@@ -51,16 +51,16 @@ def asked(standin: StandIn, part: str) -> list[str]:
 
 
 def test_a_large_file_goes_in_parts_past_the_server(parted: LakeFSStore, presigning: StandIn, large: Path) -> None:
-    info = parted.put("work", "x/large", large, {"rows": "ä\n"})
+    info = parted.put("draft", "x/large", large, {"rows": "ä\n"})
     assert info == ObjectInfo("x/large", sha256_file(large), large.stat().st_size, {"rows": "ä\n"})
-    assert parted.stat("work", "x/large") == info
-    assert parted.open("work", "x/large").read() == large.read_bytes()
+    assert parted.stat("draft", "x/large") == info
+    assert parted.open("draft", "x/large").read() == large.read_bytes()
     assert len(asked(presigning, "PUT /store/")) == 4
-    assert not asked(presigning, "/refs/work/objects?")
+    assert not asked(presigning, "/refs/draft/objects?")
     assert not presigning.uploads
-    parted.commit("work", "m")
-    parted.put("work", "x/large", large, {"rows": "ä\n"})
-    assert parted.uncommitted("work") == []
+    parted.commit("draft", "m")
+    parted.put("draft", "x/large", large, {"rows": "ä\n"})
+    assert parted.uncommitted("draft") == []
 
 
 @pytest.mark.parametrize(
@@ -80,27 +80,27 @@ def test_a_large_file_goes_in_parts_past_the_server(parted: LakeFSStore, presign
 )
 def test_parts_survive_failures(parted: LakeFSStore, presigning: StandIn, large: Path, where: str, fault: dict) -> None:
     ordered = presigning.order(where, **fault)
-    info = parted.put("work", "large", large)
+    info = parted.put("draft", "large", large)
     assert ordered.struck == ordered.times
-    assert parted.open("work", "large").read() == large.read_bytes()
+    assert parted.open("draft", "large").read() == large.read_bytes()
     assert info.sha256 == sha256_file(large)
 
 
 def test_an_upload_that_fails_leaves_no_parts(parted: LakeFSStore, presigning: StandIn, large: Path) -> None:
     presigning.order("PUT .*/pmpu/[^/]*$", status=400, message="InvalidPart", times=9)
     with pytest.raises(StoreError, match="InvalidPart"):
-        parted.put("work", "large", large)
+        parted.put("draft", "large", large)
     assert not presigning.uploads
-    assert parted.uncommitted("work") == []
+    assert parted.uncommitted("draft") == []
 
 
 def test_a_download_that_breaks_off_goes_on_where_it_ended(
     lakefs_store: LakeFSStore, standin: StandIn, large: Path
 ) -> None:
-    lakefs_store.create_branch("work")
-    lakefs_store.put("work", "large", large)
-    standin.order("GET .*/work/objects$", kind="cut", times=4)
-    assert lakefs_store.open("work", "large").read() == large.read_bytes()
+    lakefs_store.create_branch("draft")
+    lakefs_store.put("draft", "large", large)
+    standin.order("GET .*/draft/objects$", kind="cut", times=4)
+    assert lakefs_store.open("draft", "large").read() == large.read_bytes()
 
 
 @pytest.mark.parametrize("position", ["first", "second"])
@@ -108,26 +108,26 @@ def test_bytes_that_are_wrong_on_arrival(
     lakefs_store: LakeFSStore, standin: StandIn, large: Path, position: str
 ) -> None:
     """Damage in the server's store is found after the upload: once it is healed, twice it is told and nothing stays."""
-    lakefs_store.create_branch("work")
+    lakefs_store.create_branch("draft")
     times = 1 if position == "first" else 2
     standin.order("POST .*/objects$", kind="rot", times=times)
     if times == 1:
-        lakefs_store.put("work", "large", large)
-        assert lakefs_store.open("work", "large").read() == large.read_bytes()
+        lakefs_store.put("draft", "large", large)
+        assert lakefs_store.open("draft", "large").read() == large.read_bytes()
     else:
-        with pytest.raises(Corrupt, match="large on branch 'work'"):
-            lakefs_store.put("work", "large", large)
-        assert lakefs_store.uncommitted("work") == []
+        with pytest.raises(Corrupt, match="large on branch 'draft'"):
+            lakefs_store.put("draft", "large", large)
+        assert lakefs_store.uncommitted("draft") == []
 
 
 def test_damage_on_the_way_out_is_found_and_never_kept(
     lakefs_store: LakeFSStore, standin: StandIn, large: Path
 ) -> None:
     store = lakefs_store
-    store.create_branch("work")
-    store.put("work", "x/large", large)
-    store.commit("work", "m")
-    commit = store.merge("work", MAIN, "m")
+    store.create_branch("draft")
+    store.put("draft", "x/large", large)
+    store.commit("draft", "m")
+    commit = store.merge("draft", MAIN, "m")
     for reader in (store.open, store.local_path):
         standin.order("GET .*/objects$", kind="flip")
         with pytest.raises(Corrupt) as error:
@@ -139,24 +139,24 @@ def test_damage_on_the_way_out_is_found_and_never_kept(
 def test_a_single_bit_anywhere_in_a_copy_is_found_and_fetched_again(lakefs_store: LakeFSStore, tmp_path: Path) -> None:
     local = tmp_path / "local"
     local.write_bytes(os.urandom(40))
-    lakefs_store.create_branch("work")
-    lakefs_store.put("work", "a", local)
-    copy = lakefs_store.local_path("work", "a")
+    lakefs_store.create_branch("draft")
+    lakefs_store.put("draft", "a", local)
+    copy = lakefs_store.local_path("draft", "a")
     assert copy.stat().st_mode & 0o222 == 0
     for bit in range(320):
         damaged = bytearray(local.read_bytes())
         damaged[bit // 8] ^= 1 << bit % 8
         copy.chmod(0o644)
         copy.write_bytes(damaged)
-        assert lakefs_store.open("work", "a").read() == local.read_bytes()
+        assert lakefs_store.open("draft", "a").read() == local.read_bytes()
 
 
 def test_a_copy_is_asked_for_once(lakefs_store: LakeFSStore, standin: StandIn, large: Path) -> None:
-    lakefs_store.create_branch("work")
-    lakefs_store.put("work", "large", large)
+    lakefs_store.create_branch("draft")
+    lakefs_store.put("draft", "large", large)
     standin.requests.clear()
     for _ in range(3):
-        assert lakefs_store.local_path("work", "large").read_bytes() == large.read_bytes()
+        assert lakefs_store.local_path("draft", "large").read_bytes() == large.read_bytes()
     assert len([request for request in standin.requests if request.endswith("/objects")]) == 1
 
 
@@ -174,7 +174,7 @@ def test_the_cache_keeps_to_its_limit(tmp_path: Path) -> None:
         for known in keys[:age]:
             if cache.path(known).exists():
                 os.utime(cache.path(known), (1000 + keys.index(known), 1000 + keys.index(known)))
-        cache.fill(key, Fixed(), "work", letter, 100, letter)  # type: ignore[arg-type]
+        cache.fill(key, Fixed(), "draft", letter, 100, letter)  # type: ignore[arg-type]
     assert [cache.path(key).exists() for key in keys] == [False, False, True, True]
     assert cache.open(keys[2]).read() == b"c" * 100  # type: ignore[union-attr]
     assert cache.path(keys[2]).stat().st_mtime > time.time() - 60
@@ -189,17 +189,17 @@ def test_a_file_that_changes_while_it_is_put(
         return found
 
     monkeypatch.setattr(lakefs_transfer, "digests", then_change)
-    lakefs_store.create_branch("work")
+    lakefs_store.create_branch("draft")
     with pytest.raises(StoreError, match="changed while it was put"):
-        lakefs_store.put("work", "large", large)
-    assert lakefs_store.uncommitted("work") == []
+        lakefs_store.put("draft", "large", large)
+    assert lakefs_store.uncommitted("draft") == []
 
 
 def test_without_reading_back_the_servers_checksum_decides(standin: StandIn, large: Path, tmp_path: Path) -> None:
     with lakefs_servers.repository(lakefs_servers.key(standin), "local://", tmp_path, read_back=False) as store:
-        store.create_branch("work")
-        store.put("work", "large", large)
-        assert not [request for request in standin.requests if request.endswith("/refs/work/objects")]
+        store.create_branch("draft")
+        store.put("draft", "large", large)
+        assert not [request for request in standin.requests if request.endswith("/refs/draft/objects")]
 
 
 MEASURED = """
@@ -213,8 +213,8 @@ store = LakeFSStore(Connection(Server(endpoint, access, SecretStr(secret))), rep
                     part_bytes=int(part))
 peaks = []
 for name in ("small", "large"):
-    info = store.put("work", name, Path(folder) / name)
-    store.local_path("work", name)
+    info = store.put("draft", name, Path(folder) / name)
+    store.local_path("draft", name)
     peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
 print(json.dumps(peaks))
 """
@@ -230,7 +230,7 @@ def test_memory_does_not_grow_with_the_file(presign: bool, tmp_path: Path) -> No
         StandIn(presign=presign) as standin,
         lakefs_servers.repository(lakefs_servers.key(standin), "local://", tmp_path) as store,
     ):
-        store.create_branch("work")
+        store.create_branch("draft")
         arguments = [standin.address, standin.access_key, standin.secret_key, store.repository, str(tmp_path)]
         done = subprocess.run(
             [sys.executable, "-c", MEASURED, *arguments, str(8 << 20)], capture_output=True, text=True, timeout=120
