@@ -95,15 +95,27 @@ class Tracking:
         database.parent.mkdir(parents=True, exist_ok=True)
         with self.lock("initialise"), self.calls("initialise the store"):
             if not database.exists():
-                with contextlib.closing(sqlite3.connect(database)) as connection:
-                    # Readers and one writer do not lock each other out; the mode is kept in the file.
-                    connection.execute("PRAGMA journal_mode=WAL")
+                self._create(database)
             # Seconds a writer waits for another one (SQLite's own default is 5).
             uri = f"{self.uri}?timeout=60"
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             client.search_experiments(max_results=1)
             client.search_registered_models(max_results=1)
         return client
+
+    def _create(self, database: Path) -> None:
+        """Make the tables beside the final place and move them there whole.
+
+        MLflow migrates its tables in many steps, and cannot go on with what a killed process left half done.
+        """
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        with replacing(database) as temporary:
+            store = SqlAlchemyStore(f"{SQLITE}{temporary}", self.artifact_root.as_uri())
+            store.engine.dispose()
+            with contextlib.closing(sqlite3.connect(temporary)) as connection:
+                # Readers and one writer do not lock each other out; the mode is kept in the file.
+                connection.execute("PRAGMA journal_mode=WAL")
 
     @contextlib.contextmanager
     def calls(self, what: str) -> Iterator[None]:

@@ -1,9 +1,12 @@
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -200,3 +203,34 @@ def test_a_lock_that_stays_taken_is_named(tracking: Tracking) -> None:
         tracking_below(tracking.artifact_root.parent).lock("busy", seconds=0.1),
     ):
         raise AssertionError("two holders")
+
+
+def test_killed_while_the_tables_are_made_the_next_process_makes_them(tmp_path: Path) -> None:
+    program = f"""
+    from pathlib import Path
+    from ml_platform.training.tracking import Tracking
+    Tracking("sqlite:///{tmp_path}/store/mlflow.db", Path("{tmp_path}/artifacts")).client
+    """
+    for tables in (1, 10, 25):
+        process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)])
+        while process.poll() is None and _tables_in_the_making(tmp_path / "store") < tables:
+            time.sleep(0.002)
+        assert process.poll() is None, "the process ended before it could be killed"
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        assert not (tmp_path / "store" / "mlflow.db").exists()
+        for half_made in (tmp_path / "store").glob(".mlflow.db.*.tmp"):
+            half_made.rename(half_made.with_suffix(f".killed-{tables}"))
+    tracking = Tracking(f"sqlite:///{tmp_path}/store/mlflow.db", tmp_path / "artifacts")
+    assert tracking.experiment("after")
+
+
+def _tables_in_the_making(folder: Path) -> int:
+    found = 0
+    for path in folder.glob(".mlflow.db.*.tmp"):
+        try:
+            with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+                found = max(found, connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+        except sqlite3.OperationalError:
+            continue
+    return found
