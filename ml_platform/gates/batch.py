@@ -29,7 +29,7 @@ class BatchEvidence:
         earlier_columns: tuple[str, ...] = (),
         earlier: "Callable[[tuple[str, ...], tuple[str, ...]], pl.DataFrame] | None" = None,
         time: str = "",
-        window_end: date | None = None,
+        window: tuple[date, date] | None = None,
         now: datetime | None = None,
     ) -> None:
         self._frame, self._schema, self._set_aside = frame, schema, set_aside
@@ -41,8 +41,8 @@ class BatchEvidence:
         #: Rows of the earlier, accepted partitions.
         self.earlier_rows = earlier_rows
         self._earlier = earlier
-        #: Column with the day of the event; day after the partition's last one; the clock.
-        self.time, self.window_end, self.now = time, window_end, now
+        #: Column with the day of the event; first day of the partition and the day after its last one; the clock.
+        self.time, self.window, self.now = time, window, now
 
     def earlier(self, partitions: tuple[str, ...], columns: tuple[str, ...]) -> "pl.DataFrame":
         """Columns of accepted earlier partitions, one after the other."""

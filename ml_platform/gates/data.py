@@ -1,4 +1,4 @@
-"""Gates on a staged batch that compare it with the accepted earlier ones or with the clock."""
+"""Gates on a staged batch that compare it with the accepted earlier ones, with its window or with the clock."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -65,6 +65,32 @@ def distribution(evidence: BatchEvidence, gate: Gate) -> Measurement:
     )
 
 
+def _window(evidence: BatchEvidence, gate: str) -> tuple[date, date]:
+    if evidence.window is None or not evidence.time:
+        raise PlatformError(f"{gate}: nothing says when the batch's window is; declare partitions and time")
+    return evidence.window
+
+
+@kind("window", "batch", "Rows of another time than the partition's, or of none", limit=0)
+def window(evidence: BatchEvidence, _: Gate) -> Measurement:
+    """Rows whose day lies outside the partition: a page of last month, or a batch under the wrong name."""
+    import polars as pl
+
+    first, end = _window(evidence, "window")
+    days = evidence.frame[evidence.time].cast(pl.Date)
+    outside = days.filter(~days.is_between(first, end, closed="left").fill_null(False))
+    counts = outside.value_counts(sort=True).head(10).rows()
+    shown = ", ".join(f"{day or 'no day'} ({rows})" for day, rows in counts[:5])
+    return Measurement(
+        outside.len(),
+        f"{outside.len()} rows are not of {first} to before {end}: {shown}"
+        if outside.len()
+        else f"every row is of {first} to before {end}",
+        support=evidence.frame.height,
+        details={"days": [{"day": str(day), "rows": rows} for day, rows in counts]},
+    )
+
+
 @kind(
     "freshness",
     "batch",
@@ -79,20 +105,19 @@ def freshness(evidence: BatchEvidence, _: Gate) -> Measurement:
     """
     import polars as pl
 
-    if evidence.window_end is None or not evidence.time:
-        raise PlatformError("freshness: nothing says when the batch's window ends; declare partitions and time")
+    _, end = _window(evidence, "freshness")
     newest = evidence.frame.select(pl.col(evidence.time).cast(pl.Date).max()).item()
     if newest is None:
         return Measurement(float("nan"), f"no row has a value of {evidence.time}", support=evidence.frame.height)
-    today: date = evidence.now.date() if isinstance(evidence.now, datetime) else evidence.window_end
-    clock = min(evidence.window_end, today)
+    today: date = evidence.now.date() if isinstance(evidence.now, datetime) else end
+    clock = min(end, today)
     # A window that ends on the 1st is complete with events of the day before.
     age = max((clock - newest).days - 1, 0)
     return Measurement(
         age,
         f"the newest event is of {newest}, the clock says {clock}",
         support=evidence.frame.height,
-        details={"newest": str(newest), "clock": str(clock), "window_end": str(evidence.window_end)},
+        details={"newest": str(newest), "clock": str(clock), "window_end": str(end)},
     )
 
 

@@ -65,7 +65,7 @@ def audit(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) ->
         earlier_columns=_earlier_columns(workspace, spec, ref.partition),
         earlier=lambda partitions, columns: earlier_rows(workspace, spec, partitions, columns),
         time=spec.time,
-        window_end=spec.partitions.window(ref.partition)[1],
+        window=spec.partitions.window(ref.partition),
         now=workspace.now(),
     )
     verdicts = judge(spec.gates_of("batch"), evidence, subject=ref.sha256, subject_name=f"{spec.prefix}{ref.partition}")

@@ -29,7 +29,7 @@ def batch(gate: dict[str, Any], frame: pl.DataFrame = FRAME, **evidence: Any) ->
     known: dict[str, Any] = {
         "earlier": lambda names, columns: pl.concat(EARLIER[name].select(columns) for name in names),
         "time": "day",
-        "window_end": date(2013, 4, 1),
+        "window": (date(2013, 3, 1), date(2013, 4, 1)),
         "now": datetime(2026, 1, 1, tzinfo=UTC),
     }
     earlier_rows = evidence.pop("earlier_rows", {"2013-01-01": 4})
@@ -58,7 +58,15 @@ def test_freshness_is_measured_on_the_clock_of_the_events(now: datetime, age: in
 def test_freshness_of_a_batch_without_days_or_without_a_window() -> None:
     empty = FRAME.with_columns(day=pl.lit(None, pl.Date))
     assert batch({"gate": "freshness", "max": 2}, empty).status == "failed"
-    assert batch({"gate": "freshness", "max": 2}, window_end=None).status == "errored"
+    assert batch({"gate": "freshness", "max": 2}, window=None).status == "errored"
+
+
+def test_rows_of_another_time_than_the_window() -> None:
+    edges = pl.DataFrame({"day": [date(2013, 2, 28), date(2013, 3, 1), date(2013, 3, 31), date(2013, 4, 1), None]})
+    found = batch({"gate": "window"}, edges)
+    assert found.observed == 3 and not found.passed
+    assert {row["day"]: row["rows"] for row in found.details["days"]} == {"2013-02-28": 1, "2013-04-01": 1, "None": 1}
+    assert batch({"gate": "window"}, edges[1:3]).passed
 
 
 def test_references_to_nothing_known() -> None:

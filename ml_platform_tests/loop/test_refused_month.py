@@ -19,7 +19,7 @@ from ml_platform_tests.project import (
 )
 
 BATCH, DATASET, FEATURES = "flights/batch", "flights/dataset", "flights/features"
-BATCH_GATES = {"schema", "rules", "missing", "duplicates", "volume"}
+BATCH_GATES = {"schema", "rules", "missing", "duplicates", "window", "volume"}
 FEATURE_GATES = {"ranges", "leakage", "parity"}
 GOOD = (JANUARY, FEBRUARY, APRIL)
 

@@ -25,7 +25,7 @@ GROUPS = {
     "arrival_delay_minutes": MODEL_ASSETS,
 }
 GATES = {
-    BATCH: {"schema", "rules", "missing", "duplicates", "volume"},
+    BATCH: {"schema", "rules", "missing", "duplicates", "window", "volume"},
     "flights/features": {"ranges", "leakage", "parity"},
     "flight_delay/evaluation": {"performance_auc", "baseline_brier", "champion_auc", "leak_alarm_auc"},
     "flight_delay/service": {"servability", "skew", "bad_input"},
