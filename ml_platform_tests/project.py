@@ -437,8 +437,9 @@ def _outcome(result: dg.ExecuteInProcessResult) -> Outcome:
         if event.is_step_failure:
             error = event.step_failure_data.error
             assert error is not None and event.step_key is not None
-            cause = error.cause or error
-            errors[event.step_key] = f"{cause.cls_name}: {cause.message}"
+            cause, told = error.cause or error, event.step_failure_data.user_failure_data
+            kind = told.metadata["error"].text if told else cause.cls_name
+            errors[event.step_key] = f"{kind}: {cause.message}"
         elif event.is_step_materialization:
             materialization = event.step_materialization_data.materialization
             materialized.append((materialization.asset_key.to_user_string(), materialization.partition))

@@ -146,7 +146,7 @@ def _show(event: Any, steps: dict[str, float], console: Console, started: float)
     elif kind == dg.DagsterEventType.STEP_SUCCESS:
         console.print(f"[{now - started:6.1f} s] {name:<45} {now - steps.get(name, now):6.1f} s")
     elif kind == dg.DagsterEventType.STEP_FAILURE:
-        reason = _failure(event.event_specific_data.error)
+        reason = _failure(event.event_specific_data)
         console.print(f"[{now - started:6.1f} s] {name:<45} FAILED: {reason}", markup=False)
     elif kind == dg.DagsterEventType.ASSET_CHECK_EVALUATION and not event.event_specific_data.passed:
         check = event.event_specific_data
@@ -154,8 +154,11 @@ def _show(event: Any, steps: dict[str, float], console: Console, started: float)
         console.print(f"{'':11}gate {check.check_name}{where}: {check.description}", markup=False)
 
 
-def _failure(error: Any) -> str:
+def _failure(data: Any) -> str:
     """Why a step failed, in one line."""
+    told, error = data.user_failure_data, data.error
+    if told is not None and told.description:
+        return told.description[:600]
     cause = error.cause or error
     if cause.cls_name == "DagsterAssetCheckFailedError":
         return "what follows is held back"

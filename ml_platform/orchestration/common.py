@@ -1,17 +1,23 @@
 """What the builders of assets share: keys, partitions, checks, versions of user code."""
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from contextlib import contextmanager
+from functools import lru_cache, wraps
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import dagster as dg
 
 from ml_platform.declarations import DatasetSpec, Declaration, DeclarationError
+from ml_platform.errors import PlatformError
 from ml_platform.files import canonical_json, sha256_bytes
 from ml_platform.gates.gate import Gate
 from ml_platform.workspace import Workspace
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 REFERENCES = "ml_platform_references"
 WORKSPACE = "ml_platform_workspace"
@@ -33,6 +39,34 @@ def _workspace() -> Workspace:
 def workspace_of(context: Any) -> Workspace:
     """The workspace of a step."""
     return context.resources.original_resource_dict[WORKSPACE].open()
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    try:
+        yield
+    except PlatformError as error:
+        # Without its cause: the run page would show the stack of a refusal as if the platform had crashed.
+        raise dg.Failure(str(error), {"error": type(error).__name__}, allow_retries=False) from None
+
+
+def plainly(step: Callable[P, R]) -> Callable[P, R]:
+    """A step that says what its user can act on (a refusal, a missing reference) in one line, and is not retried."""
+    if inspect.isgeneratorfunction(step):
+
+        @wraps(step)
+        def generate(*args: P.args, **kwargs: P.kwargs) -> Iterator[Any]:
+            with _plainly():
+                yield from step(*args, **kwargs)
+
+        return generate  # pyright: ignore[reportReturnType]
+
+    @wraps(step)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _plainly():
+            return step(*args, **kwargs)
+
+    return call
 
 
 def partitions_of(spec: DatasetSpec) -> dg.TimeWindowPartitionsDefinition:
@@ -102,6 +136,7 @@ def gate_check(
         can_subset=False,
         required_resource_keys={WORKSPACE},
     )
+    @plainly
     def gates_step(context: dg.AssetCheckExecutionContext, subject: Any) -> Iterator[Any]:
         yield from judge(context, subject)
 

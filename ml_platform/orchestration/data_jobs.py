@@ -7,7 +7,7 @@ import dagster as dg
 
 from ml_platform.declarations import Catalogue, DatasetSpec
 from ml_platform.loop.rollback import RolledBack, roll_back
-from ml_platform.orchestration.common import WORKSPACE, workspace_of
+from ml_platform.orchestration.common import WORKSPACE, plainly, workspace_of
 from ml_platform.orchestration.events import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG, step_run
 from ml_platform.orchestration.metadata import ref_metadata, table
 from ml_platform.orchestration.references import References
@@ -42,6 +42,7 @@ def rollback_job(spec: DatasetSpec, models: Sequence[str]) -> dg.JobDefinition:
     """The job ``<dataset>_rollback``."""
 
     @dg.op(name=f"roll_back_{spec.name}", required_resource_keys={WORKSPACE}, pool=spec.name)
+    @plainly
     def step(context: dg.OpExecutionContext, config: RollbackConfig) -> None:
         # A run that is retried after its process died carries the wish of the first one.
         request = context.run.root_run_id or context.run.run_id
@@ -67,6 +68,7 @@ def gc_job() -> dg.JobDefinition:
     """The job ``data_gc``."""
 
     @dg.op(name="collect_garbage", required_resource_keys={WORKSPACE})
+    @plainly
     def step(context: dg.OpExecutionContext, config: GcConfig) -> None:
         from ml_platform.datasets.maintenance import collect
 

@@ -15,6 +15,7 @@ from ml_platform.orchestration.common import (
     code_version,
     gate_check,
     partitions_of,
+    plainly,
     workspace_of,
 )
 from ml_platform.orchestration.events import evaluated, materialized, step_run
@@ -51,6 +52,7 @@ def dataset_definitions(spec: DatasetSpec) -> dg.Definitions:
         ),
         **shared,
     )
+    @plainly
     def batch(context: dg.AssetExecutionContext) -> Iterator[Any]:
         workspace, run = workspace_of(context), step_run(context)
         refs = {name: data.ingest(workspace, spec, name, run) for name in context.partition_keys}
@@ -69,6 +71,7 @@ def dataset_definitions(spec: DatasetSpec) -> dg.Definitions:
         automation_condition=follow_when_checks_pass(),
         **shared,
     )
+    @plainly
     def dataset(context: dg.AssetExecutionContext, batch: dict[str, DatasetRef]) -> Iterator[Any]:
         workspace, run = workspace_of(context), step_run(context)
         refs, refusals = {}, []
@@ -108,6 +111,7 @@ def feature_definitions(spec: FeatureSpec, dataset: DatasetSpec) -> dg.Definitio
         required_resource_keys={WORKSPACE},
         **shared,
     )
+    @plainly
     def features(context: dg.AssetExecutionContext, dataset_refs: dict[str, DatasetRef]) -> Iterator[Any]:
         workspace, run = workspace_of(context), step_run(context)
         refs = data.featurize(workspace, spec, dataset, wanted(context, dataset_refs), run)

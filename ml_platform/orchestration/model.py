@@ -9,7 +9,7 @@ from ml_platform.declarations import ModelContext
 from ml_platform.files import canonical_json
 from ml_platform.gates.gate import Verdict
 from ml_platform.loop import evaluation, model, release
-from ml_platform.orchestration.common import WORKSPACE, asset_options, code_version, gate_check, workspace_of
+from ml_platform.orchestration.common import WORKSPACE, asset_options, code_version, gate_check, plainly, workspace_of
 from ml_platform.orchestration.events import results, step_run
 from ml_platform.orchestration.metadata import mlflow_link, ref_metadata, sentences, table
 from ml_platform.refs import (
@@ -50,6 +50,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
             code=spec.split.model_dump(),
         ),
     )
+    @plainly
     def split(context_: dg.AssetExecutionContext, features: dict[str, DatasetRef]) -> dg.MaterializeResult:
         ref = model.split(workspace_of(context_), context, features, step_run(context_))
         return _result(ref, _split_metadata(ref))
@@ -64,6 +65,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
             code=[spec.parameters.model_dump(), spec.task, spec.target],
         ),
     )
+    @plainly
     def trained(context_: dg.AssetExecutionContext, split_ref: SplitRef) -> dg.MaterializeResult:
         workspace = workspace_of(context_)
         ref = model.fit(workspace, context, split_ref, step_run(context_))
@@ -80,6 +82,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
             code=[spec.decision_threshold],
         ),
     )
+    @plainly
     def evaluated(context_: dg.AssetExecutionContext, model_ref: ModelRef) -> dg.MaterializeResult:
         workspace = workspace_of(context_)
         ref = evaluation.evaluate(workspace, context, model_ref, step_run(context_))
@@ -94,6 +97,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
             "mlflow",
         ),
     )
+    @plainly
     def registered_model(context_: dg.AssetExecutionContext, report: ReportRef) -> dg.MaterializeResult:
         ref = evaluation.register(workspace_of(context_), context, report, step_run(context_))
         return _result(ref, {"version": ref.version, "approval": ref.approval, "ledger_head": ref.ledger_head})
@@ -102,6 +106,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         ins={"version": dg.AssetIn(keys["registered_model"])},
         **options("service", "BentoML service of the approved version, packaged with its feature code.", "bentoml"),
     )
+    @plainly
     def service(context_: dg.AssetExecutionContext, version: VersionRef) -> dg.MaterializeResult:
         ref = release.package(workspace_of(context_), context, version, step_run(context_))
         return _result(ref, {"bento": ref.tag, "folder": dg.MetadataValue.path(ref.path), "version": ref.version})
@@ -110,6 +115,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         ins={"service_ref": dg.AssetIn(keys["service"])},
         **options("deployment", "the service that answers, behind its rollout record.", "http"),
     )
+    @plainly
     def deployment(context_: dg.AssetExecutionContext, service_ref: ServiceRef) -> dg.MaterializeResult:
         ref = release.deploy(workspace_of(context_), context, service_ref, step_run(context_))
         return _result(ref, {"url": dg.MetadataValue.url(ref.url), "version": ref.version})

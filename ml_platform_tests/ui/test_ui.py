@@ -88,4 +88,5 @@ def test_a_refused_partition_shows_the_gate_and_is_not_published(page: Page, ui_
     assert wait_for_run(ui_url, alone) == "FAILURE"
     page.goto(f"{ui_url}/runs/{alone}")
     expect(page.get_by_text(re.compile("duplicates.*failed")).first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("Error occurred while executing op")).to_have_count(0)
     screenshot(page, "refused")
