@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from ml_platform.cli.app import written
 from ml_platform.cli.services import live_url, rows_of
@@ -17,7 +17,11 @@ from ml_platform.workspace import Workspace
 
 #: Stages of a model that have gates, named as their assets are.
 STAGES: tuple[Stage, ...] = ("split", "evaluation", "service", "deployment")
-SHOWN = {"binary": ("auc", "pr_auc", "brier"), "regression": ("mae", "rmse", "r2")}
+SHOWN = {
+    "binary": ("auc", "pr_auc", "brier"),
+    "multiclass": ("accuracy", "log_loss", "auc_macro"),
+    "regression": ("mae", "rmse", "r2"),
+}
 
 
 def show_summary(
@@ -95,7 +99,7 @@ def _model(console: Console, workspace: Workspace, context: ModelContext) -> tup
     name = context.model.name
     references = References()
     shown: dict[str, Any] = {"gates": {}}
-    table = Table("what", "value", title=f"model {name}")
+    table = Table("what", Column("value", overflow="fold"), title=f"model {name}")
     held = 0
     for stage in STAGES:
         try:
@@ -105,7 +109,7 @@ def _model(console: Console, workspace: Workspace, context: ModelContext) -> tup
             continue
         if stage == "evaluation":
             evaluation = report.load(workspace.tracking, ref.model_ref)
-            for metric in SHOWN[evaluation.task]:
+            for metric in [name for name in SHOWN[evaluation.task] if name in evaluation.metrics]:
                 best = {
                     model: f"{values[metric]:.4f}" for model, values in evaluation.baselines.items() if metric in values
                 }
@@ -147,7 +151,9 @@ def _served(workspace: Workspace, context: ModelContext, table: Table) -> dict[s
         return {"url": None, "prediction": None}
     key = {name: row[0][name] for name in context.function.key if name in row[0]}
     table.add_row("live service", url)
-    table.add_row("prediction", f"{answer['predictions'][0]:.4f} by version {answer['version']} for {key}")
+    value = answer["predictions"][0]
+    said = value if isinstance(value, str) else f"{value:.4f}"
+    table.add_row("prediction", f"{said} by version {answer['version']} for {key}")
     return {"url": url, "prediction": answer}
 
 

@@ -62,7 +62,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
             f"{spec.task} model of {spec.target}.",
             "xgboost",
             "mlflow",
-            code=[spec.parameters.model_dump(), spec.task, spec.target],
+            code=[spec.parameters.model_dump(), spec.task, spec.target, *spec.classes],
         ),
     )
     @plainly

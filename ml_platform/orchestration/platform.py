@@ -8,6 +8,7 @@ import dagster as dg
 from ml_platform.declarations import Catalogue, DatasetSpec, FeatureSpec
 from ml_platform.orchestration.common import REFERENCES, WORKSPACE, WorkspaceResource, partitions_of
 from ml_platform.orchestration.data_jobs import data_jobs
+from ml_platform.orchestration.mlflow_run import MLFLOW, mlflow_run
 from ml_platform.orchestration.model import train_job
 from ml_platform.orchestration.references import ReferenceIOManager
 from ml_platform.orchestration.runs import WHOLE_LOOP
@@ -68,7 +69,7 @@ def platform_definitions(catalogue: Catalogue) -> dg.Definitions:
         minimum_interval_seconds=30,
     )
     return dg.Definitions(
-        resources={WORKSPACE: WorkspaceResource(), REFERENCES: ReferenceIOManager()},
+        resources={WORKSPACE: WorkspaceResource(), REFERENCES: ReferenceIOManager(), MLFLOW: mlflow_run},
         # Steps of a run share one process: imports of the ML libraries cost more than most steps do.
         executor=dg.in_process_executor,
         jobs=[*ingest, *train, *whole, *data_jobs(catalogue)],

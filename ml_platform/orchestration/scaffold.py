@@ -103,7 +103,7 @@ class ModelParams(BaseModel):
 
     features: str = Field("", description="Feature set, dataset/name; default: the first one of the project.")
     target: str = Field("", description="Label of the feature function; default: its first one.")
-    task: Literal["binary", "regression"] = Field("binary", description="What kind of label it is.")
+    task: Literal["binary", "multiclass", "regression"] = Field("binary", description="What kind of label it is.")
 
 
 class ModelScaffolder(_TemplateScaffolder):
