@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -11,6 +11,9 @@ from ml_platform.declarations import DatasetSpec, FeatureSpec, load_object
 from ml_platform.features.materialize import Materializer
 from ml_platform.refs import DatasetRef
 from ml_platform.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ml_platform.features.contract import HistoricalMean
 
 #: Metadata that the `new_data` sensor compares with what the source offers.
 FINGERPRINT = "source_fingerprint"
@@ -62,7 +65,13 @@ def feature_metadata(
     sample = raw.gather_every(max(1, raw.height // LINEAGE_ROWS))
     found = observed_lineage(materializer.function, sample, spec.history_lag)
     source = dg.AssetKey([dataset.name, "dataset"])
-    columns = dg.TableSchema(columns=[dg.TableColumn(name, "float32") for name in found])
+    past = {history.name: history for history in materializer.function.histories}
+    columns = dg.TableSchema(
+        columns=[
+            dg.TableColumn(name, "float32", description=_about(past.get(name), found[name], spec.history_lag))
+            for name in found
+        ]
+    )
     lineage = dg.TableColumnLineage(
         {
             name: [dg.TableColumnDep(asset_key=source, column_name=column) for column in sorted(inputs)]
@@ -78,6 +87,15 @@ def feature_metadata(
         }
         for name, ref in refs.items()
     }
+
+
+def _about(history: "HistoricalMean | None", inputs: set[str], lag_days: int) -> str:
+    """Description of a feature: what it averages, or the columns that it comes from."""
+    if history is None:
+        return f"From {', '.join(sorted(inputs))}" if inputs else "The same in every row"
+    days = f" over {history.window_days} days" if history.window_days else ""
+    days = f" with a half-life of {history.half_life_days:g} days" if history.half_life_days else days
+    return f"Past mean of {history.of} by {', '.join(history.by)}{days}, up to {lag_days} day(s) before"
 
 
 @lru_cache(maxsize=16)

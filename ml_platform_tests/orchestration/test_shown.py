@@ -68,6 +68,9 @@ def test_rows_commit_and_columns_of_every_partition(project: Project, asset: str
     names = [column.name for column in schema.columns]
     if asset == FEATURES:
         assert names == list(feature_names(example.flights))
+        about = {column.name: column.description or "" for column in schema.columns}
+        assert about["weekday"] == "From date" and all(about.values())
+        assert about["late_rate_carrier"].startswith("Past mean of late by carrier")
     else:
         columns = {column.name: column for column in schema.columns}
         assert set(names) == set(project.batches.original(month).columns)
