@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from ml_platform.files import canonical_json, sha256_bytes, sha256_file
-from ml_platform.settings import default_home
+from ml_platform.project import code_root
 
 
 class Provenance(BaseModel):
@@ -44,7 +44,7 @@ def _installed() -> str:
 @lru_cache(maxsize=4)
 def current(root: Path | None = None) -> Provenance:
     """The provenance of this process; read once, since code loaded now is what runs later."""
-    root = root or default_home()
+    root = root or code_root()
     commit = _git(root, "rev-parse", "HEAD")
     lock = root / "requirements.lock"
     return Provenance(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_platform.errors import PlatformError
+from ml_platform.settings import default_home
 
 
 class NoProject(PlatformError):
@@ -74,6 +75,14 @@ def current_project() -> Project:
     project = Project.find()
     project.make_importable()
     return project
+
+
+def code_root() -> Path:
+    """Where the code is whose commit counts: the project's root, and where there is no project DAGSTER_HOME."""
+    try:
+        return Project.find().root
+    except NoProject:
+        return default_home()
 
 
 def _declared(folder: Path) -> dict[str, Any] | None:

@@ -36,6 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["ML_PLATFORM_LOCAL"] = local.name
 
 
+def ports(first: int, count: int) -> str:
+    """A range of ports for services under test, another one in each process of pytest-xdist."""
+    first += 1000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    return f"{first}-{first + count - 1}"
+
+
 @pytest.fixture(autouse=True)
 def _own_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("ML_PLATFORM_LOCAL", str(tmp_path / ".local"))

@@ -17,7 +17,7 @@ import yaml
 from ml_platform.gates.catalogue import KINDS
 from ml_platform.settings import Settings
 from ml_platform_tests import project as harness
-from ml_platform_tests.conftest import ROOT
+from ml_platform_tests.conftest import ROOT, ports
 
 #: How many moments; by hand 20 (each takes up to two whole runs).
 KILLS = int(os.environ.get("TEST_KILLS", "4"))
@@ -72,7 +72,7 @@ class Project:
             **os.environ,
             "DAGSTER_HOME": str(self.root),
             "ML_PLATFORM_LOCAL": str(local),
-            "ML_PLATFORM_PORTS": "3940-3960",
+            "ML_PLATFORM_PORTS": ports(3940, 21),
             "PYTHONPATH": f"{self.root}{os.pathsep}{ROOT}",
             "PYTHONWARNINGS": "ignore",
         }

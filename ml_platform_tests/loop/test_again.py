@@ -7,6 +7,7 @@ import pytest
 from ml_platform.declarations import Catalogue
 from ml_platform.rollout import control, record
 from ml_platform.rollout.processes import read_state
+from ml_platform_tests.conftest import ports
 from ml_platform_tests.project import (
     APRIL,
     FEBRUARY,
@@ -78,7 +79,7 @@ def test_the_whole_loop_a_second_time_adds_nothing(originals: Path, tmp_path: Pa
         originals,
         lenient(),
         arrived=(JANUARY, FEBRUARY, MARCH),
-        environment={"ML_PLATFORM_PORTS": "3440-3449"},
+        environment={"ML_PLATFORM_PORTS": ports(3460, 10)},
     )
     with project.active() as workspace:
         settings = workspace.settings

@@ -9,6 +9,7 @@ from ml_platform.refs import ServiceRef
 from ml_platform.rollout import supervisor
 from ml_platform.serving.packaging import Packaged
 from ml_platform.settings import Settings
+from ml_platform_tests.conftest import ports
 from ml_platform_tests.serving.conftest import PROVENANCE, Inputs, inputs, packaged  # noqa: F401
 
 
@@ -39,7 +40,7 @@ def second(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> ServiceR
 @pytest.fixture
 def own(tmp_path: Path) -> Settings:
     """Settings with an own folder and range of ports."""
-    return Settings(local=tmp_path / ".local", ports="3400-3449", service_ready_seconds=60)
+    return Settings(local=tmp_path / ".local", ports=ports(3500, 50), service_ready_seconds=60)
 
 
 @pytest.fixture

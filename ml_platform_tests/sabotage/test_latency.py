@@ -7,6 +7,7 @@ import pytest
 
 from ml_platform.rollout import control
 from ml_platform.serving import packaging
+from ml_platform_tests.conftest import ports
 from ml_platform_tests.project import MAY, MODEL, Project, copy_of, declared, gates
 from ml_platform_tests.sabotage.proof import Proof
 from ml_platform_tests.sabotage.test_service import SERVICE_GATES, edited
@@ -36,7 +37,7 @@ PROOFS = {
 def shop(four_months: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project with a registered model whose service is timed."""
     folder = tmp_path_factory.mktemp("latency") / "project"
-    project = copy_of(four_months, folder, TIMED, ML_PLATFORM_PORTS="3440-3459")
+    project = copy_of(four_months, folder, TIMED, ML_PLATFORM_PORTS=ports(3440, 20))
     project.batches.deliver(MAY)
     assert project.ingest(MAY).success
     steps = [f"{MODEL}/{step}" for step in ("split", "model", "evaluation", "registered_model")]

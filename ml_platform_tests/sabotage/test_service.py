@@ -9,6 +9,7 @@ from ml_platform.errors import MissingReference, Refused
 from ml_platform.rollout import control
 from ml_platform.rollout import record as records
 from ml_platform.serving import bundle, packaging, process
+from ml_platform_tests.conftest import ports
 from ml_platform_tests.project import MAY, MODEL, Outcome, Project, copy_of, declared
 from ml_platform_tests.sabotage.proof import Proof
 
@@ -91,7 +92,7 @@ def shop(four_months: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """A project with two registered models, and nothing packaged yet."""
     catalogue = declared(models={MODEL: {}, FRAGILE: {"parameters": {"rounds": 40, "max_depth": 4, "seed": 7}}})
     project = copy_of(
-        four_months, tmp_path_factory.mktemp("services") / "project", catalogue, ML_PLATFORM_PORTS="3420-3439"
+        four_months, tmp_path_factory.mktemp("services") / "project", catalogue, ML_PLATFORM_PORTS=ports(3420, 20)
     )
     project.batches.deliver(MAY)
     assert project.ingest(MAY).success

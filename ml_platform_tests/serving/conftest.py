@@ -16,6 +16,7 @@ from ml_platform.files import sha256_file
 from ml_platform.serving import checks, packaging
 from ml_platform.serving.schema import RequestSchema, request_schema, to_rows
 from ml_platform.settings import Settings
+from ml_platform_tests.conftest import ports
 from ml_platform_tests.serving.tiny import Schema, Tiny
 
 FUNCTION = "ml_platform_tests.serving.tiny:Tiny"
@@ -111,7 +112,7 @@ def service_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
     return Settings(
         local=tmp_path_factory.mktemp("local"),
-        ports="3300-3399",
+        ports=ports(3300, 100),
         api_key_sha256=sha256_bytes("right"),
         secret_key="right",  # type: ignore[arg-type]
         service_body_limit=1 << 18,
