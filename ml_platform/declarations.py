@@ -211,7 +211,9 @@ class ModelSpec(Declaration):
     features: str
     #: Label column of the feature function.
     target: str
-    task: Literal["binary", "regression"]
+    task: Literal["binary", "multiclass", "regression"]
+    #: Values of a multiclass target, in the order in which their probabilities are given.
+    classes: tuple[str, ...] = ()
     split: SplitRule
     parameters: TrainingParameters = TrainingParameters()
     #: Probability from which on a row counts as positive.
@@ -229,6 +231,16 @@ class ModelSpec(Declaration):
     def _threshold_given(self) -> "ModelSpec":
         if self.task == "binary" and self.decision_threshold is None:
             raise ValueError("decision_threshold: a binary model has to declare it")
+        if self.task == "multiclass" and self.decision_threshold is not None:
+            raise ValueError("decision_threshold: a multiclass model decides for the most probable class; remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_given(self) -> "ModelSpec":
+        if self.task != "multiclass" and self.classes:
+            raise ValueError(f"classes: a {self.task} model has none; use task: multiclass")
+        if self.task == "multiclass" and (len(self.classes) < 3 or len(set(self.classes)) < len(self.classes)):
+            raise ValueError("classes: a multiclass model has to declare three or more different values of its target")
         return self
 
 

@@ -103,7 +103,9 @@ class ModelRef(Ref):
     sha256: str
     manifest_sha256: str
     split: SplitRef
-    task: Literal["binary", "regression"]
+    task: Literal["binary", "multiclass", "regression"]
+    #: Values of a multiclass target, in the order of the model's probabilities.
+    classes: tuple[str, ...] = ()
     #: Feature names in the order of the matrix.
     features: tuple[str, ...]
     target: str

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ml_platform.errors import PlatformError
-from ml_platform.evaluation.metrics import log_losses
+from ml_platform.evaluation.metrics import brier_losses, log_losses
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +40,8 @@ def draws(clusters: int, replicates: int, seed: int) -> "np.ndarray":
 def weighted(metric: str, y: "np.ndarray", p: "np.ndarray", codes: "np.ndarray", clusters: int) -> Weighted:
     """A function from cluster weights (replicates x clusters) to the metric of each weighted sample.
 
-    ``codes`` is the cluster (0 to ``clusters`` - 1) of every row. NaN where a sample has one class only.
+    ``p`` has the probabilities of all classes (rows x classes) where the task has several. ``codes`` is the
+    cluster (0 to ``clusters`` - 1) of every row. NaN where a sample has one class only.
     Raises PlatformError for a metric that cannot be compared, and for too many clusters.
     """
     import numpy as np
@@ -50,18 +51,25 @@ def weighted(metric: str, y: "np.ndarray", p: "np.ndarray", codes: "np.ndarray",
             f"comparison: {clusters} clusters are more than {MOST_CLUSTERS}; cluster by a coarser column"
         )
     y, p = np.asarray(y, np.float64), np.asarray(p, np.float64)
-    if metric == "auc":
+    if metric == "auc_macro" and p.ndim == 2:
+        return _mean_of([_auc(y == place, p[:, place], codes, clusters) for place in range(p.shape[1])])
+    if metric == "f1_macro" and p.ndim == 2:
+        return _mean_of([_f1(y == place, p.argmax(axis=1) == place, codes, clusters) for place in range(p.shape[1])])
+    if metric == "auc" and p.ndim == 1:
         return _auc(y, p, codes, clusters)
-    if metric == "pr_auc":
+    if metric == "pr_auc" and p.ndim == 1:
         return _average_precision(y, p, codes, clusters)
     losses: dict[str, Callable[[], np.ndarray]] = {
-        "brier": lambda: (p - y) ** 2,
+        "brier": lambda: brier_losses(y, p),
         "log_loss": lambda: log_losses(y, p),
-        "mae": lambda: np.abs(p - y),
-        "rmse": lambda: (p - y) ** 2,
     }
+    if p.ndim == 2:
+        losses["accuracy"] = lambda: p.argmax(axis=1) == y
+    else:
+        losses |= {"mae": lambda: np.abs(p - y), "rmse": lambda: (p - y) ** 2}
     if metric not in losses:
-        raise PlatformError(f"comparison: metric {metric!r} is not one of auc, pr_auc, {', '.join(losses)}")
+        ranked = ("auc_macro", "f1_macro") if p.ndim == 2 else ("auc", "pr_auc")
+        raise PlatformError(f"comparison: metric {metric!r} is not one of {', '.join([*ranked, *losses])}")
     sums = np.bincount(codes, losses[metric](), clusters)
     counts = np.bincount(codes, minlength=clusters)
 
@@ -70,6 +78,28 @@ def weighted(metric: str, y: "np.ndarray", p: "np.ndarray", codes: "np.ndarray",
         return np.sqrt(value) if metric == "rmse" else value
 
     return mean
+
+
+def _mean_of(parts: list[Weighted]) -> Weighted:
+    """Mean over classes; a class that a sample leaves undefined leaves the mean undefined."""
+
+    def value(weights: "np.ndarray") -> "np.ndarray":
+        return sum(part(weights) for part in parts) / len(parts)  # type: ignore[return-value]
+
+    return value
+
+
+def _f1(label: "np.ndarray", decided: "np.ndarray", codes: "np.ndarray", clusters: int) -> Weighted:
+    import numpy as np
+
+    hits = np.bincount(codes, label & decided, clusters)
+    asked = np.bincount(codes, label, clusters) + np.bincount(codes, decided, clusters)
+
+    def value(weights: "np.ndarray") -> "np.ndarray":
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return 2 * (weights @ hits) / (weights @ asked)
+
+    return value
 
 
 def _auc(y: "np.ndarray", p: "np.ndarray", codes: "np.ndarray", clusters: int) -> Weighted:

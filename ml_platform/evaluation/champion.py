@@ -74,10 +74,10 @@ def compare(
     replicates: int = 1000,
     seed: int = 0,
 ) -> Comparison:
-    """Paired bootstrap of ``metric`` (auc, pr_auc, brier, log_loss, mae or rmse), resampling clusters.
+    """Paired bootstrap of ``metric`` (see :func:`~ml_platform.evaluation.bootstrap.weighted`), resampling clusters.
 
-    All arrays have shape (rows,): labels, the predictions of both models, and what rows to keep together
-    (e.g. the day). Deterministic for a seed.
+    All arrays have one entry per row: labels, the predictions of both models (of several classes rows x classes),
+    and what rows to keep together (e.g. the day). Deterministic for a seed.
 
     Raises PlatformError for another metric, fewer than two clusters, or labels of one class only.
     """

@@ -7,29 +7,35 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ml_platform.errors import PlatformError
+from ml_platform.evaluation import outputs
 from ml_platform.evaluation.baselines import baselines
 from ml_platform.evaluation.champion import Comparison, compare, unseen
 from ml_platform.evaluation.explanation import Stability, contributions, stability
-from ml_platform.evaluation.fairness import Fairness, fairness
+from ml_platform.evaluation.fairness import Fairness, fairness, fairness_by_class
 from ml_platform.evaluation.intervals import Interval, intervals
 from ml_platform.evaluation.metrics import metrics
 from ml_platform.evaluation.robustness import Disturbance, robustness
 from ml_platform.evaluation.slices import two_way
 from ml_platform.evaluation.tables import (
     calibration_table,
+    confusion_table,
     curves,
     group_table,
     importance_table,
 )
 from ml_platform.refs import ModelRef
-from ml_platform.training.train import labelled, matrix, predict
+from ml_platform.training.train import label_values, labelled, matrix, predict
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
     import xgboost
 
-COMPARED: dict[str, tuple[str, ...]] = {"binary": ("auc", "pr_auc", "brier"), "regression": ("mae", "rmse")}
+COMPARED: dict[str, tuple[str, ...]] = {
+    "binary": ("auc", "pr_auc", "brier"),
+    "multiclass": ("accuracy", "log_loss", "auc_macro", "f1_macro"),
+    "regression": ("mae", "rmse"),
+}
 
 
 class EvaluationOptions(BaseModel):
@@ -72,8 +78,8 @@ class ChampionEvidence(BaseModel):
     note: str
     #: Empty where no comparison is possible; ``note`` says why.
     comparisons: dict[str, Comparison]
-    #: Change of outputs: ``mean_absolute_difference``, ``p95_absolute_difference`` and for binary models
-    #: ``flipped`` (share of rows whose decision differs).
+    #: Change of outputs: ``mean_absolute_difference``, ``p95_absolute_difference`` (of several classes: total
+    #: variation) and, where the model decides, ``flipped`` (share of rows whose decision differs).
     churn: dict[str, float]
 
 
@@ -85,7 +91,7 @@ class Evaluation(BaseModel):
     model: str
     sha256: str
     manifest_sha256: str
-    task: Literal["binary", "regression"]
+    task: Literal["binary", "multiclass", "regression"]
     target: str
     threshold: float | None
     #: Labelled rows of the holdout, and those without a label, which were left out.
@@ -112,7 +118,7 @@ class Evaluation(BaseModel):
     intervals: dict[str, Interval] = {}
     #: By two slice columns, groups with support only.
     slice_pairs: dict[str, list[dict[str, Any]]] = {}
-    #: By slice column, of a binary model.
+    #: By slice column, of a model that decides.
     fairness: dict[str, Fairness] = {}
     robustness: list[Disturbance] = []
     #: Mean absolute SHAP value of each feature, largest first.
@@ -121,6 +127,9 @@ class Evaluation(BaseModel):
     stability: Stability | None = None
     #: Size of the model as a file.
     model_bytes: int | None = None
+    #: Of a multiclass model: its classes, and rows of each by the class that was decided for.
+    classes: tuple[str, ...] = ()
+    confusion: list[dict[str, Any]] = []
 
 
 def evaluate(
@@ -151,10 +160,11 @@ def evaluate(
             f"evaluation of {reference.model}: columns {', '.join(missing)} are not in the holdout; "
             "add them to the slices of the feature function"
         )
-    known = labelled(holdout, target, task)
+    classes = reference.classes
+    known = labelled(holdout, target, task, classes)
     if not known.height:
         raise PlatformError(f"evaluation of {reference.model}: no row of the holdout has a value of {target}")
-    y = known[target].cast(pl.Float64).to_numpy()
+    y = label_values(known, target, classes)
     x = matrix(known, reference.features)
     p = predict(booster, x)
     x_train, y_train = _training_rows(reference, train)
@@ -162,13 +172,13 @@ def evaluate(
     # A feature may be a slice as well.
     dropped = [name for name in reference.features if name not in needed]
     predictions = known.drop(dropped, strict=False).with_columns(
-        label=pl.Series(y), prediction=pl.Series(p.astype(np.float64))
+        label=pl.Series(y), prediction=outputs.series("prediction", p)
     )
     evidence, stable = None, None
     explained = contributions(booster, x, reference.features)
     if champion is not None:
         theirs = _champion_predictions(reference, champion, known)
-        predictions = predictions.with_columns(champion_prediction=pl.Series(theirs.astype(np.float64)))
+        predictions = predictions.with_columns(champion_prediction=outputs.series("", theirs))
         evidence = _against_champion(reference, champion[0], predictions, cluster, options)
         their_features = champion[0].features
         stable = stability(explained, contributions(champion[1], matrix(known, their_features), their_features))
@@ -179,7 +189,9 @@ def evaluate(
     together = _clusters(predictions, cluster, options)
     supported = (options.min_support, options.min_positives)
     drawn = (options.replicates, options.seed)
-    calibration, error = calibration_table(y, p.astype(np.float64), options.calibration_bins)
+    # Of several classes the most probable one is calibrated: how often it is right against how sure the model was.
+    asked = (y, p) if task != "multiclass" else ((p.argmax(axis=1) == y).astype(np.float64), p.max(axis=1))
+    calibration, error = calibration_table(asked[0], asked[1].astype(np.float64), options.calibration_bins)
     evaluation = Evaluation(
         model=reference.model,
         sha256=reference.sha256,
@@ -192,7 +204,7 @@ def evaluate(
         train_rows=len(y_train),
         metrics=metrics(task, y, p, threshold),
         train_metrics=metrics(task, y_train, predict(booster, x_train), threshold),
-        baselines=baselines(task, x_train, y_train, x, y, threshold, options.linear_baseline),
+        baselines=baselines(task, x_train, y_train, x, y, threshold, options.linear_baseline, len(classes)),
         champion=evidence,
         months=groups(pl.col(options.time).cast(pl.Date).dt.strftime("%Y-%m")),
         slices={column: groups(pl.col(column)) for column in options.slices},
@@ -203,17 +215,27 @@ def evaluate(
         options=options,
         intervals=intervals(y, p.astype(np.float64), together, options.compare or COMPARED[task], *drawn),
         slice_pairs=two_way(predictions, options.slices, task, threshold, *supported),
-        fairness={
-            column: fairness(predictions, column, threshold, together, *supported, *drawn)
-            for column in options.slices
-            if task == "binary" and threshold is not None
-        },
+        fairness={column: _fairness(predictions, column, reference, together, options) for column in options.slices}
+        if task != "regression"
+        else {},
         robustness=robustness(booster, x, y, reference.features, options.feature_groups, task, threshold, options.seed),
         contributions=explained,
         stability=stable,
         model_bytes=len(booster.save_raw("ubj")),
+        classes=classes,
+        confusion=confusion_table(y, p, classes) if classes else [],
     )
     return evaluation, predictions
+
+
+def _fairness(
+    predictions: "pl.DataFrame", column: str, reference: ModelRef, clusters: "pl.Series", options: EvaluationOptions
+) -> Fairness:
+    limits = (clusters, options.min_support, options.min_positives, options.replicates, options.seed)
+    if reference.classes:
+        return fairness_by_class(predictions, column, reference.classes, *limits)
+    assert options.threshold is not None  # the metrics have asked for it
+    return fairness(predictions, column, options.threshold, *limits)
 
 
 def _clusters(frame: "pl.DataFrame", cluster: str, options: EvaluationOptions) -> "pl.Series":
@@ -230,14 +252,14 @@ def _training_rows(
     import polars as pl
 
     parts: Sequence[pl.DataFrame] = [
-        labelled(frame, reference.target, reference.task)
+        labelled(frame, reference.target, reference.task, reference.classes)
         for frame in ([train] if isinstance(train, pl.DataFrame) else train)
     ]
     if not sum(part.height for part in parts):
         raise PlatformError(f"evaluation of {reference.model}: no labelled training row for the baselines")
     return (
         np.concatenate([matrix(part, reference.features) for part in parts]),
-        np.concatenate([part[reference.target].cast(pl.Float64).to_numpy() for part in parts]),
+        np.concatenate([label_values(part, reference.target, reference.classes) for part in parts]),
     )
 
 
@@ -245,10 +267,11 @@ def _champion_predictions(
     reference: ModelRef, champion: "tuple[ModelRef, xgboost.Booster]", frame: "pl.DataFrame"
 ) -> "np.ndarray":
     theirs, booster = champion
-    if (theirs.task, theirs.target) != (reference.task, reference.target):
+    if (theirs.task, theirs.target, theirs.classes) != (reference.task, reference.target, reference.classes):
+        kinds = [", ".join([one.task, *one.classes]) for one in (theirs, reference)]
         raise PlatformError(
-            f"evaluation of {reference.model}: the champion predicts {theirs.target} ({theirs.task}), not "
-            f"{reference.target} ({reference.task}); remove the alias champion or give the model a new name"
+            f"evaluation of {reference.model}: the champion predicts {theirs.target} ({kinds[0]}), not "
+            f"{reference.target} ({kinds[1]}); remove the alias champion or give the model a new name"
         )
     return predict(booster, matrix(frame, theirs.features))
 
@@ -269,20 +292,23 @@ def _against_champion(
     comparisons: dict[str, Comparison] = {}
     churn: dict[str, float] = {}
     if frame.height:
-        difference = np.abs(ours - theirs)
+        difference = outputs.distance(ours, theirs)
         churn = {
             "mean_absolute_difference": float(difference.mean()),
             "p95_absolute_difference": float(np.quantile(difference, 0.95)),
         }
-        if reference.task == "binary":
-            assert options.threshold is not None  # the candidate's metrics have asked for it
-            churn["flipped"] = float(np.mean((ours >= options.threshold) != (theirs >= options.threshold)))
+        changed = outputs.flipped(ours, theirs, options.threshold)
+        if changed is not None:
+            churn["flipped"] = changed
         if groups.n_unique() < 2:
             note += f" It holds one value of {cluster} only, so there is no interval and no comparison."
         elif reference.task == "binary" and y.min() == y.max():
             note += " It holds one class only, so there is no comparison."
         else:
-            for metric in options.compare or COMPARED[reference.task]:
+            # Without a row of each class the AUC against the rest is not defined.
+            ranked = not reference.classes or len(np.unique(y)) == len(reference.classes)
+            wanted = options.compare or COMPARED[reference.task]
+            for metric in [name for name in wanted if ranked or name not in {"auc_macro", "f1_macro"}]:
                 comparisons[metric] = compare(y, ours, theirs, groups, metric, options.replicates, options.seed)
     return ChampionEvidence(
         sha256=champion.sha256,

@@ -27,7 +27,8 @@ class Stability(BaseModel):
 def contributions(booster: "xgboost.Booster", x: "np.ndarray", features: tuple[str, ...]) -> dict[str, float]:
     """Mean absolute SHAP value of each feature, largest first, on at most :data:`ROWS` rows of ``x``.
 
-    In units of the model's margin (log-odds for a binary one), by XGBoost's TreeSHAP (Lundberg et al. 2020).
+    In units of the model's margin (log-odds for a binary one; of several classes the mean over them), by XGBoost's
+    TreeSHAP (Lundberg et al. 2020).
     """
     import numpy as np
     import xgboost
@@ -35,7 +36,8 @@ def contributions(booster: "xgboost.Booster", x: "np.ndarray", features: tuple[s
     rows = np.ascontiguousarray(x[:: max(1, len(x) // ROWS)][:ROWS])
     data = xgboost.DMatrix(rows, feature_names=list(features))
     # The last column is the bias.
-    values = np.abs(booster.predict(data, pred_contribs=True)[:, :-1]).mean(axis=0)
+    found = np.abs(booster.predict(data, pred_contribs=True)[..., :-1])
+    values = found.mean(axis=tuple(range(found.ndim - 1)))
     table = {name: float(value) for name, value in zip(features, values, strict=True)}
     return dict(sorted(table.items(), key=lambda item: (-item[1], item[0])))
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ml_platform.evaluation.bootstrap import draws
 from ml_platform.evaluation.champion import LEVEL
+from ml_platform.evaluation.outputs import of_class
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,8 @@ class Disparity(BaseModel):
     value: float
     lower: float
     upper: float
+    #: Class whose decisions are most unequal, of a multiclass model.
+    of: str = ""
 
 
 class Fairness(BaseModel):
@@ -113,6 +116,41 @@ def fairness(
         groups=tuple(names),
         too_small=tuple(sizes.filter(~pl.col("counts"))["group"]),
         support=int(kept["rows"].min() or 0),  # type: ignore[arg-type]
+        disparities=disparities,
+    )
+
+
+def fairness_by_class(
+    frame: "pl.DataFrame",
+    column: str,
+    classes: tuple[str, ...],
+    cluster: "pl.Series",
+    min_support: int,
+    min_positives: int,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> Fairness:
+    """Each disparity for the class where it is worst: every class is taken as a decision for or against it.
+
+    As :func:`fairness` for a multiclass ``frame``. A group counts with ``min_positives`` rows in and out of a
+    class for that class; groups, small ones and support are those over all classes.
+    """
+    found = {
+        name: fairness(of_class(frame, place), column, 0.5, cluster, min_support, min_positives, replicates, seed)
+        for place, name in enumerate(classes)
+    }
+    disparities: dict[str, Disparity] = {}
+    for kind in DISPARITIES:
+        known = {name: one.disparities[kind] for name, one in found.items() if kind in one.disparities}
+        if known:
+            pick = min if kind.endswith("_ratio") else max
+            worst = pick(known, key=lambda name: known[name].value)
+            disparities[kind] = known[worst].model_copy(update={"of": worst})
+    groups = tuple(sorted({group for one in found.values() for group in one.groups}))
+    return Fairness(
+        groups=groups,
+        too_small=tuple(sorted({group for one in found.values() for group in one.too_small} - set(groups))),
+        support=min((one.support for one in found.values() if one.disparities), default=0),
         disparities=disparities,
     )
 

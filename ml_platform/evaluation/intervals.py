@@ -40,7 +40,7 @@ def intervals(
     replicates: int = 1000,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Interval of each metric (see :func:`~ml_platform.evaluation.bootstrap.weighted`); arrays of shape (rows,).
+    """Interval of each metric (see :func:`~ml_platform.evaluation.bootstrap.weighted`), one entry per row.
 
     Empty with fewer than two clusters; a metric that the labels leave undefined is left out.
     """

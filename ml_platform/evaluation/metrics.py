@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ml_platform.errors import PlatformError
+from ml_platform.evaluation.outputs import given_to_label
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,6 +13,9 @@ HIGHER_IS_BETTER: dict[str, bool] = {
     "auc": True,
     "pr_auc": True,
     "brier_skill": True,
+    "accuracy": True,
+    "auc_macro": True,
+    "f1_macro": True,
     "f1": True,
     "precision": True,
     "recall": True,
@@ -93,8 +97,39 @@ def regression_metrics(y: "np.ndarray", p: "np.ndarray") -> dict[str, float]:
     return result
 
 
+def multiclass_metrics(y: "np.ndarray", p: "np.ndarray") -> dict[str, float]:
+    """Metrics of probabilities ``p`` (rows x classes) for labels ``y`` (rows,), places among the classes.
+
+    - ``accuracy``: share of rows whose most probable class is the label.
+    - ``log_loss``: mean of -ln of the probability given to what happened.
+    - ``brier``: mean over rows of the sum over classes of (p - 1[label])^2, from 0 to 2.
+    - ``f1_macro``: mean of the F1 of each class that happens or is decided for.
+    - ``auc_macro``: mean of the AUC of each class against the rest; left out where a class does not happen.
+    - ``mean_confidence``: mean of the largest probability.
+
+    Raises PlatformError for empty input or different lengths.
+    """
+    import numpy as np
+    from sklearn.metrics import f1_score, roc_auc_score
+
+    y, p = _checked(y, p)
+    decided, classes = p.argmax(axis=1), range(p.shape[1])
+    result = {
+        "accuracy": float(np.mean(decided == y)),
+        "log_loss": float(np.mean(log_losses(y, p))),
+        "brier": float(np.mean(brier_losses(y, p))),
+        "f1_macro": float(f1_score(y.astype(int), decided, average="macro")),
+        "mean_confidence": float(p.max(axis=1).mean()),
+    }
+    if len(np.unique(y)) == len(classes):
+        result["auc_macro"] = float(np.mean([roc_auc_score(y == place, p[:, place]) for place in classes]))
+    return result
+
+
 def metrics(task: str, y: "np.ndarray", p: "np.ndarray", threshold: float | None) -> dict[str, float]:
-    """:func:`binary_metrics` or :func:`regression_metrics`, by task."""
+    """:func:`binary_metrics`, :func:`multiclass_metrics` or :func:`regression_metrics`, by task."""
+    if task == "multiclass":
+        return multiclass_metrics(y, p)
     if task == "binary":
         if threshold is None:
             raise PlatformError("evaluation: a binary model needs a decision threshold")
@@ -106,7 +141,16 @@ def log_losses(y: "np.ndarray", p: "np.ndarray") -> "np.ndarray":
     """-ln of the probability given to what happened, per row."""
     import numpy as np
 
+    if p.ndim == 2:
+        return -np.log(np.clip(given_to_label(y, p), EPSILON, None))
     return -np.log(np.clip(np.where(y > 0, p, 1 - p), EPSILON, None))
+
+
+def brier_losses(y: "np.ndarray", p: "np.ndarray") -> "np.ndarray":
+    """Squared distance of the probabilities from what happened, per row; of several classes their sum."""
+    if p.ndim == 2:
+        return (p**2).sum(axis=1) - 2 * given_to_label(y, p) + 1
+    return (p - y) ** 2
 
 
 def _checked(y: "np.ndarray", p: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":

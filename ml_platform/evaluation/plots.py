@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from ml_platform.evaluation.evaluate import Evaluation
 
 BLUE, GREY, ORANGE = "#2563a8", "#9aa3ad", "#c8641b"
+#: Colours of classes, in order (Okabe and Ito 2008, told apart by everybody); more classes repeat them.
+CLASSES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444")
 
 
 def figure(evaluation: "Evaluation") -> str:
@@ -17,11 +19,11 @@ def figure(evaluation: "Evaluation") -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    draw = _binary if evaluation.task == "binary" else _regression
+    draw = {"binary": _binary, "multiclass": _multiclass, "regression": _regression}[evaluation.task]
     # Text stays text. Ids come from a fixed salt and no date is written: equal input gives equal bytes.
     style: Any = {"svg.fonttype": "none", "svg.hashsalt": "ml-platform", "font.size": 9}
     with matplotlib.rc_context(style):
-        count = 3 if evaluation.task == "binary" else 2
+        count = 2 if evaluation.task == "regression" else 3
         canvas = FigureCanvasSVG(Figure(figsize=(3.6 * count, 3.3), layout="constrained"))
         axes = list(canvas.figure.subplots(1, count))
         for ax in axes:
@@ -48,6 +50,22 @@ def _binary(evaluation: "Evaluation", axes: "list[Axes]") -> None:
     precision_recall.axhline(rate, color=GREY, linestyle="--", linewidth=1)
     precision_recall.set(title="Precision and recall", xlabel="recall", ylabel="precision", ylim=(0, 1.02))
     _calibration(evaluation, calibration, "predicted probability", "share that happened")
+
+
+def _multiclass(evaluation: "Evaluation", axes: "list[Axes]") -> None:
+    roc, precision_recall, calibration = axes
+    for place, name in enumerate(evaluation.classes):
+        if f"roc {place}" in evaluation.curves:
+            style: Any = {"color": CLASSES[place % len(CLASSES)], "label": name}
+            roc.plot(*zip(*evaluation.curves[f"roc {place}"], strict=True), **style)
+            precision_recall.plot(*zip(*evaluation.curves[f"precision_recall {place}"], strict=True), **style)
+    roc.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+    auc = evaluation.metrics.get("auc_macro")
+    title = "ROC of each class" if auc is None else f"ROC of each class (mean AUC {auc:.3f})"
+    roc.set(title=title, xlabel="false positive rate", ylabel="true positive rate")
+    roc.legend(frameon=False, fontsize=8)
+    precision_recall.set(title="Precision and recall", xlabel="recall", ylabel="precision", ylim=(0, 1.02))
+    _calibration(evaluation, calibration, "probability of the most probable class", "share that was right")
 
 
 def _regression(evaluation: "Evaluation", axes: "list[Axes]") -> None:

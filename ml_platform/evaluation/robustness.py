@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ml_platform.evaluation.outputs import distance, flipped
 from ml_platform.training.train import predict
 
 if TYPE_CHECKING:
@@ -26,10 +27,12 @@ class Disturbance(BaseModel):
 
     name: str
     kind: Kind
-    #: How much worse the metric got (AUC down, MAE up); negative where it got better, None where undefined.
+    #: How much worse the metric got (AUC down, of several classes their mean; MAE up); negative where it got better,
+    #: None where undefined.
     loss: float | None
-    #: Share of rows whose decision changed, of a binary model.
+    #: Share of rows whose decision changed, of a model that decides.
     flipped: float | None
+    #: Of several classes their total variation.
     mean_absolute_difference: float
 
 
@@ -51,33 +54,41 @@ def robustness(
       sensor that sticks at its stop.
     """
     import numpy as np
-    from sklearn.metrics import roc_auc_score
 
     random = np.random.default_rng(seed)
     chosen = np.sort(random.choice(len(x), min(ROWS, len(x)), replace=False))
     x, y = np.ascontiguousarray(x[chosen]), y[chosen]
     base = predict(booster, x).astype(np.float64)
 
-    def cost(p: "np.ndarray") -> float | None:
-        if task != "binary":
-            return float(np.abs(p - y).mean())
-        return -float(roc_auc_score(y, p)) if 0 < y.mean() < 1 else None
-
-    before = cost(base)
+    before = _cost(task, y, base)
     found = []
     for name, kind, disturbed in _disturbed(x, features, groups, random):
         p = predict(booster, disturbed).astype(np.float64)
-        after = cost(p)
+        after = _cost(task, y, p)
         found.append(
             Disturbance(
                 name=name,
                 kind=kind,
                 loss=None if before is None or after is None else after - before,
-                flipped=None if threshold is None else float(np.mean((p >= threshold) != (base >= threshold))),
-                mean_absolute_difference=float(np.abs(p - base).mean()),
+                flipped=flipped(p, base, threshold),
+                mean_absolute_difference=float(distance(p, base).mean()),
             )
         )
     return found
+
+
+def _cost(task: str, y: "np.ndarray", p: "np.ndarray") -> float | None:
+    """What a disturbance makes larger: minus the AUC (mean over classes against the rest), or the MAE."""
+    import numpy as np
+    from sklearn.metrics import roc_auc_score
+
+    if task == "regression":
+        return float(np.abs(p - y).mean())
+    if task == "binary":
+        return -float(roc_auc_score(y, p)) if 0 < y.mean() < 1 else None
+    if len(np.unique(y)) < p.shape[1]:
+        return None
+    return -float(np.mean([roc_auc_score(y == place, p[:, place]) for place in range(p.shape[1])]))
 
 
 def _disturbed(

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ml_platform.evaluation.metrics import EPSILON
+
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
@@ -52,6 +54,16 @@ def group_table(
             & (pl.col("rows") - pl.col("positives") >= min_positives)
         )
         plain = {"group", "rows", "positives", "supported"}
+    elif task == "multiclass":
+        label = y.cast(pl.Int64)
+        given = p.arr.get(label).clip(EPSILON)
+        result = table.agg(
+            rows=pl.len(),
+            accuracy=(p.arr.arg_max().cast(pl.Int64) == label).mean(),
+            mean_confidence=p.arr.max().mean(),
+            log_loss=-given.log().mean(),
+        ).with_columns(supported=pl.col("rows") >= min_support)
+        plain = {"group", "rows", "supported"}
     else:
         result = table.agg(
             rows=pl.len(),
@@ -103,7 +115,8 @@ def calibration_table(y: "np.ndarray", p: "np.ndarray", bins: int) -> tuple[Tabl
 
 
 def curves(task: str, y: "np.ndarray", p: "np.ndarray") -> dict[str, list[list[float]]]:
-    """Curves for the report as lists of points.
+    """Curves for the report as lists of points. Of several classes: those of each against the rest, as ``roc 0`` and
+    ``precision_recall 0`` for the first.
 
     Binary: ``roc`` (false positive rate, true positive rate) and ``precision_recall`` (recall, precision).
     Regression: ``residuals`` (left edge of a bin of prediction minus label, rows), 1st to 99th percentile.
@@ -115,6 +128,12 @@ def curves(task: str, y: "np.ndarray", p: "np.ndarray") -> dict[str, list[list[f
         low, high = np.quantile(residuals, [0.01, 0.99])
         counts, edges = np.histogram(residuals, bins=60, range=(low, high) if low < high else None)
         return {"residuals": [[float(a), float(b)] for a, b in zip(edges[:-1], counts, strict=True)]}
+    if task == "multiclass":
+        return {
+            f"{name} {place}": points
+            for place in range(p.shape[1])
+            for name, points in curves("binary", (y == place).astype(float), p[:, place]).items()
+        }
     if y.min() == y.max():
         return {}
     from sklearn.metrics import precision_recall_curve, roc_curve
@@ -129,6 +148,19 @@ def curves(task: str, y: "np.ndarray", p: "np.ndarray") -> dict[str, list[list[f
         return [[float(x[i]), float(z[i])] for i in np.unique(np.r_[0, places, len(x) - 1])]
 
     return {"roc": thin(fpr, tpr), "precision_recall": thin(recall[::-1], precision[::-1])}
+
+
+def confusion_table(y: "np.ndarray", p: "np.ndarray", classes: tuple[str, ...]) -> Table:
+    """Rows of each class (``label``) by the class that was decided for, and their number as ``rows``."""
+    import numpy as np
+
+    count = len(classes)
+    cells = np.bincount(y.astype(int) * count + p.argmax(axis=1), minlength=count**2).reshape(count, count)
+    return [
+        {"label": name, "rows": int(cells[place].sum())}
+        | {f"decided {other}": int(cells[place, column]) for column, other in enumerate(classes)}
+        for place, name in enumerate(classes)
+    ]
 
 
 def importance_table(booster: "xgboost.Booster", names: tuple[str, ...]) -> Table:

@@ -142,7 +142,7 @@ def slices(evaluation: "Evaluation", gate: Gate) -> Measurement:
 def fairness(evaluation: "Evaluation", gate: Gate) -> Measurement:
     """Worst disparity of the columns: largest difference, smallest ratio. Small groups are shown, not judged."""
     name = gate.metric or ""
-    if evaluation.task != "binary":
+    if evaluation.task == "regression":
         raise PlatformError(f"gate {gate.name}: decisions have disparities, values have none; use the gate slices")
     if lacking := sorted(set(gate.columns or ()) - evaluation.fairness.keys()):
         raise _unknown(gate, f"fairness by {', '.join(lacking)}", evaluation.fairness)
@@ -152,6 +152,7 @@ def fairness(evaluation: "Evaluation", gate: Gate) -> Measurement:
     judged = {column: found for column, found in chosen.items() if found.disparities}
     table = [
         {"column": column, "disparity": kind_, "value": one.value, "lower": one.lower, "upper": one.upper}
+        | ({"class": one.of} if one.of else {})
         for column, found in judged.items()
         for kind_, one in found.disparities.items()
     ]
@@ -166,7 +167,7 @@ def fairness(evaluation: "Evaluation", gate: Gate) -> Measurement:
     found = judged[worst].disparities[name]
     return Measurement(
         found.value,
-        f"{name.replace('_', ' ')} by {worst} is {found.value:.4f} [{found.lower:.4f}, {found.upper:.4f}] over "
+        f"{name.replace('_', ' ')}{f' of {found.of}' if found.of else ''} by {worst} is {found.value:.4f} [{found.lower:.4f}, {found.upper:.4f}] over "
         f"{len(judged[worst].groups)} groups; {small} groups too small",
         support=min(one.support for one in judged.values()),
         details={"disparities": table},

@@ -81,7 +81,15 @@ def fit(workspace: Workspace, context: ModelContext, manifest: SplitRef, run: Ru
 
     workspace.ledger.require(manifest.sha256, context.model.gates_of("split"), subject_name=f"{manifest.model}/split")
     model = context.model
-    key = training_key(manifest, model.task, model.target, context.names, model.parameters, training_code_version())
+    key = training_key(
+        manifest,
+        model.task,
+        model.target,
+        context.names,
+        model.parameters,
+        training_code_version(),
+        model.classes,
+    )
     return train_and_log(
         workspace.tracking,
         manifest,
@@ -95,6 +103,7 @@ def fit(workspace: Workspace, context: ModelContext, manifest: SplitRef, run: Ru
         provenance=run.provenance,
         extra_tags={"dagster_run_id": run.id},
         threads=workspace.settings.threads,
+        classes=model.classes,
     )
 
 

@@ -66,6 +66,7 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
             provenance=reference.provenance,
             destination=workspace.settings.local / BENTOS,
             decision_threshold=context.model.decision_threshold,
+            classes=reference.classes,
             example=to_rows(request, raw.select(context.function.inputs).head(1))[0],
         )
     return ServiceRef(

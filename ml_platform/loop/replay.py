@@ -117,6 +117,7 @@ def replay(workspace: Workspace, catalogue: Catalogue, reference: ModelRef) -> R
                 "features": list(reference.features),
                 "target": reference.target,
                 "task": reference.task,
+                "classes": list(reference.classes),
                 "parameters": reference.parameters,
                 "threads": workspace.settings.threads,
                 "threshold": evaluation.threshold if evaluation else _threshold(catalogue, reference),

@@ -40,19 +40,28 @@ def main(request_file: Path, result_file: Path) -> None:
             rebuilt[entry["partition"]] = write_frame(frame, Path(folder) / "features.parquet")
         return frame
 
+    target, task = request["target"], request["task"]
+    # Code from before there were classes takes none.
+    several = {"classes": request["classes"]} if request.get("classes") else {}
     trained = train(
         (features(entry) for entry in request["train"]),
         request["features"],
-        request["target"],
-        request["task"],
+        target,
+        task,
         TrainingParameters.model_validate(request["parameters"]),
         request["threads"],
+        **several,
     )
-    holdout = labelled(pl.concat([features(entry) for entry in request["holdout"]]), request["target"], request["task"])
+    holdout = labelled(pl.concat([features(entry) for entry in request["holdout"]]), target, task, **several)
     booster = load_booster(trained.content, request["threads"])
     predictions = predict(booster, matrix(holdout, request["features"]))
-    truth = holdout[request["target"]].cast(pl.Float64).to_numpy()
-    measured = metrics(request["task"], np.asarray(truth), predictions, request["threshold"])
+    if several:
+        from ml_platform.training.train import label_values
+
+        truth = label_values(holdout, target, **several)
+    else:
+        truth = holdout[target].cast(pl.Float64).to_numpy()
+    measured = metrics(task, np.asarray(truth), predictions, request["threshold"])
     result = {
         "code": str(Path(ml_platform.__file__).parent),
         "features": rebuilt,

@@ -27,7 +27,9 @@ class ServiceConfig(BaseModel):
 
     model: str
     version: int
-    task: Literal["binary", "regression"]
+    task: Literal["binary", "multiclass", "regression"]
+    #: Names of the classes of a multiclass model, in the order of its probabilities.
+    classes: tuple[str, ...] = ()
     #: sha256 of the model file and of the history, checked when the service starts.
     model_sha256: str
     history_sha256: str

@@ -41,7 +41,7 @@ class Servability(NamedTuple):
     ready_seconds: float
     #: HTTP status of the prediction.
     status: int
-    predictions: list[float]
+    predictions: list[Any]
     #: Whether model, version and content are those of the package.
     identity: bool
 
@@ -125,18 +125,23 @@ def servability(service: Running, bento: Path, rows: Sequence[Mapping[str, Any]]
 
 
 def skew(service: Running, raw: "pl.DataFrame", expected: "np.ndarray") -> Skew:
-    """Predictions over HTTP for raw rows against ``expected`` (float32, same order), in requests of 1,000 rows."""
+    """Predictions over HTTP for raw rows against ``expected`` (float32, same order), in requests of 1,000 rows.
+
+    ``expected`` has one value per row, or the probabilities of each class (rows x classes).
+    """
     import numpy as np
 
     if raw.height != len(expected):
         raise PlatformError(f"skew: {raw.height} raw rows but {len(expected)} expected predictions")
-    answers: list[float] = []
+    answers: list[Any] = []
+    asked = "probabilities" if service.config.classes else "predictions"
     with Client(service.url, service.key) as client:
         for chunk in raw.iter_slices(MAX_ROWS):
-            answers += client.predict(to_rows(service.request, chunk))["predictions"]
+            answers += client.predict(to_rows(service.request, chunk))[asked]
     got, wanted = np.array(answers, dtype=np.float32), np.asarray(expected, dtype=np.float32)
     difference = np.abs(got.astype(np.float64) - wanted.astype(np.float64))
-    differing = int((got.view(np.uint32) != wanted.view(np.uint32)).sum())
+    bits = (got.view(np.uint32) != wanted.view(np.uint32)).reshape(raw.height, -1)
+    differing = int(bits.any(axis=1).sum())
     return Skew(raw.height, float(difference.max(initial=0.0)), differing)
 
 

@@ -74,7 +74,9 @@ class Client:
         return json.loads(content)
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Predictions for 1 to 1,000 rows: ``{"predictions": […], "model": …, "version": …}``."""
+        """Predictions for 1 to 1,000 rows: ``{"predictions": […], "model": …, "version": …}``; of several classes the
+        most probable one each, with ``probabilities`` and ``classes``.
+        """
         return self.json("POST", "/predict", {"rows": list(rows)})
 
     def predict_columns(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:

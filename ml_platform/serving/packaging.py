@@ -89,6 +89,7 @@ def package(
     provenance: Provenance,
     destination: Path,
     decision_threshold: float | None = None,
+    classes: tuple[str, ...] = (),
     example: Mapping[str, Any] | None = None,
 ) -> Packaged:
     """Build the Bento of a registered version and put it at ``destination/<model>-<version>-<sha256>``.
@@ -111,7 +112,7 @@ def package(
         shutil.copyfile(history_file, files / bundle.HISTORY)
         config = _config(
             model, version, model_sha256, history_file, function_path, request, task, provenance,
-            decision_threshold, example,
+            decision_threshold, classes, example,
         )  # fmt: skip
         (files / bundle.SERVICE).write_text(canonical_json(config.model_dump(mode="json")))
         (files / bundle.REQUEST).write_text(canonical_json(request.model_dump(mode="json")))
@@ -137,6 +138,7 @@ def _config(
     task: str,
     provenance: Provenance,
     decision_threshold: float | None,
+    classes: tuple[str, ...],
     example: Mapping[str, Any] | None,
 ) -> bundle.ServiceConfig:
     from ml_platform.features.history import History
@@ -161,6 +163,7 @@ def _config(
         function=function_path,
         features=feature_names(function),
         decision_threshold=decision_threshold,
+        classes=classes,
         example=json.loads(json.dumps(row, default=str)),
         requirements=tuple(_pins()),
         python=".".join(platform.python_version_tuple()[:2]),

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 #: Columns before the inputs; the inputs of the request follow, and the prediction.
 LEADING = ("predicted_at", "request_id", "request_row", "model_name", "model_version")
 PREDICTION = "prediction"
+PROBABILITIES = "probabilities"
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class PredictionLog:
 
     Files appear in ``folder/<model>/`` after ``flush_seconds`` or ``flush_rows``. Columns:
     ``predicted_at`` (UTC, microseconds), ``request_id``, ``request_row`` (position in the request), ``model_name``,
-    ``model_version``, the raw inputs but for personal ones, ``prediction`` (float32). A killed process loses what it
-    had not flushed.
+    ``model_version``, the raw inputs but for personal ones, ``prediction`` (float32; with ``classes`` the name of the
+    most probable one, and ``probabilities`` of all in their order). A killed process loses what it had not flushed.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class PredictionLog:
         model: str,
         version: int,
         *,
+        classes: tuple[str, ...] = (),
         flush_seconds: float = 5.0,
         flush_rows: int = 50_000,
         max_requests: int = 2_000,
@@ -55,7 +57,7 @@ class PredictionLog:
     ) -> None:
         self.folder = folder / model
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.model, self.version = model, version
+        self.model, self.version, self.classes = model, version, classes
         self.flush_seconds, self.flush_rows, self.max_rows = flush_seconds, flush_rows, max_rows
         #: Rows that were not logged because the queue was full or a file could not be written.
         self.dropped = 0
@@ -132,6 +134,17 @@ class PredictionLog:
             with self._lock:
                 self._pending -= rows
 
+    def _predicted(self, predictions: "np.ndarray") -> "list[pl.Series]":
+        import polars as pl
+
+        if not self.classes:
+            return [pl.Series(PREDICTION, predictions, dtype=pl.Float32)]
+        names = [self.classes[place] for place in predictions.argmax(axis=1)]
+        return [
+            pl.Series(PREDICTION, names, dtype=pl.String),
+            pl.Series(PROBABILITIES, predictions, dtype=pl.Array(pl.Float32, len(self.classes))),
+        ]
+
     def _write(self, entries: list[_Entry]) -> None:
         import polars as pl
 
@@ -143,7 +156,7 @@ class PredictionLog:
                 pl.lit(self.model).alias("model_name"),
                 pl.lit(self.version, dtype=pl.Int32).alias("model_version"),
                 pl.all(),
-                pl.Series(PREDICTION, entry.predictions, dtype=pl.Float32),
+                *self._predicted(entry.predictions),
             )
             for entry in entries
         ]

@@ -11,7 +11,7 @@ from annotated_types import Len
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, create_model
 
 from ml_platform.errors import PlatformError
-from ml_platform.serving.prediction_log import LEADING, PREDICTION
+from ml_platform.serving.prediction_log import LEADING, PREDICTION, PROBABILITIES
 
 if TYPE_CHECKING:
     import polars as pl
@@ -116,7 +116,7 @@ def request_schema(function: "FeatureFunction", schema: Any) -> RequestSchema:
                 pii=bool(metadata.get("pii")),
             )
         )
-    taken = sorted({*LEADING, PREDICTION} & set(function.inputs))
+    taken = sorted({*LEADING, PREDICTION, PROBABILITIES} & set(function.inputs))
     if taken:
         raise PlatformError(f"inputs {taken} have names of the prediction log's own columns; rename them in the source")
     missing = [name for name in (function.time, *function.key) if name not in function.inputs]

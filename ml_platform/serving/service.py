@@ -110,7 +110,19 @@ class Answer(BaseModel):
     version: int
 
 
-_ANSWER: Any = Answer
+class ClassAnswer(BaseModel):
+    """The most probable class of each row, in order, and the probabilities of all ``classes`` in their order."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    predictions: list[str]
+    probabilities: list[list[float]]
+    classes: tuple[str, ...]
+    model: str
+    version: int
+
+
+_ANSWER: Any = ClassAnswer if CONFIG.classes else Answer
 
 
 def load_function(path: str) -> FeatureFunction:
@@ -145,6 +157,7 @@ def info(_: Request) -> JSONResponse:
             "features": CONFIG.features,
             "inputs": [field.model_dump() for field in REQUEST.fields],
             "decision_threshold": CONFIG.decision_threshold,
+            "classes": CONFIG.classes,
             "provenance": CONFIG.provenance,
         }
     )
@@ -190,6 +203,7 @@ class Service:
                 Path(folder),
                 CONFIG.model,
                 CONFIG.version,
+                classes=CONFIG.classes,
                 flush_seconds=float(os.environ.get("ML_PLATFORM_PREDICTION_LOG_SECONDS") or 5),
                 on_drop=self.dropped.inc,
             )
@@ -232,17 +246,28 @@ class Service:
             status = error.status if isinstance(error, Refusal) else 422
             return JSONResponse({"error": str(error)}, status, {"x-request-id": parsed.request_id})
         self.rows.inc(len(predictions))
-        for value in predictions[:OBSERVED].tolist():
+        shown = predictions[:OBSERVED]
+        for value in (shown.max(axis=1) if CONFIG.classes else shown).tolist():
             self.scores.observe(value)
         if self.log is not None:
             self.log.add(parsed.request_id, raw.select(self.logged), predictions)
-        threshold = CONFIG.decision_threshold
-        answer = Answer(
-            predictions=predictions.tolist(),
-            decisions=None if threshold is None else (predictions >= threshold).tolist(),
-            model=CONFIG.model,
-            version=CONFIG.version,
-        )
+        answer: BaseModel
+        if CONFIG.classes:
+            answer = ClassAnswer(
+                predictions=[CONFIG.classes[place] for place in predictions.argmax(axis=1)],
+                probabilities=predictions.tolist(),
+                classes=CONFIG.classes,
+                model=CONFIG.model,
+                version=CONFIG.version,
+            )
+        else:
+            threshold = CONFIG.decision_threshold
+            answer = Answer(
+                predictions=predictions.tolist(),
+                decisions=None if threshold is None else (predictions >= threshold).tolist(),
+                model=CONFIG.model,
+                version=CONFIG.version,
+            )
         return Response(
             answer.model_dump_json(exclude_none=True),
             200,
@@ -268,14 +293,19 @@ class Service:
 
 
 def _buckets() -> list[float]:
-    if CONFIG.task == "binary":
+    if CONFIG.task != "regression":
         return [step / 20 for step in range(1, 20)]
     return [sign * 2**power for sign in (-1, 1) for power in range(12)] + [0]
 
 
 _LABELS = ["model", "version"]
 _rows = Counter("ml_service_rows_total", "Rows predicted.", _LABELS)
-_scores = Histogram("ml_service_prediction", "Predictions.", _LABELS, buckets=sorted(_buckets()))
+_scores = Histogram(
+    "ml_service_prediction",
+    "Predictions; of several classes the probability of the one.",
+    _LABELS,
+    buckets=sorted(_buckets()),
+)
 _dropped = Counter("ml_service_prediction_log_dropped_total", "Rows that were not logged.", _LABELS)
 _refused = Counter("ml_service_refused_total", "Requests refused after the guard.", _LABELS)
 

@@ -6,12 +6,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ml_platform.errors import PlatformError
 
-Task = Literal["binary", "regression"]
+Task = Literal["binary", "multiclass", "regression"]
 
-DEFAULT_OBJECTIVE: dict[str, str] = {"binary": "binary:logistic", "regression": "reg:squarederror"}
-#: Objectives whose prediction is a probability (binary) or lies on the scale of the target (regression).
+DEFAULT_OBJECTIVE: dict[str, str] = {
+    "binary": "binary:logistic",
+    "multiclass": "multi:softprob",
+    "regression": "reg:squarederror",
+}
+#: Objectives whose prediction is a probability (binary), one per class (multiclass) or lies on the scale of the target.
 OBJECTIVES: dict[str, tuple[str, ...]] = {
     "binary": ("binary:logistic",),
+    "multiclass": ("multi:softprob",),
     "regression": (
         "reg:squarederror",
         "reg:absoluteerror",
@@ -41,8 +46,8 @@ class TrainingParameters(BaseModel):
     huber_slope: float | None = Field(default=None, gt=0, description="Slope of reg:pseudohubererror; None: XGBoost's.")
     seed: int = Field(default=0, ge=0, lt=2**31, description="Seed of row and feature sampling.")
 
-    def to_xgboost(self, task: Task) -> dict[str, Any]:
-        """Parameters for ``xgboost.train``, without the rounds and the threads.
+    def to_xgboost(self, task: Task, classes: int = 0) -> dict[str, Any]:
+        """Parameters for ``xgboost.train``, without the rounds and the threads; ``classes`` of a multiclass task.
 
         Raises PlatformError for an objective whose output the platform could not read for ``task``.
         """
@@ -53,7 +58,8 @@ class TrainingParameters(BaseModel):
                 f"use one of {', '.join(OBJECTIVES[task])}"
             )
         values = self.model_dump(exclude={"rounds", "objective"}, exclude_none=True)
-        return {**values, "objective": objective, "tree_method": "hist"}
+        several = {"num_class": classes} if task == "multiclass" else {}
+        return {**values, **several, "objective": objective, "tree_method": "hist"}
 
     def flat(self) -> dict[str, float | int | str]:
         """Every value that is set, for a reference or a run's parameters."""

@@ -59,17 +59,26 @@ def matrix(frame: "pl.DataFrame", names: Sequence[str]) -> "np.ndarray":
     return values
 
 
-def labelled(frame: "pl.DataFrame", target: str, task: Task) -> "pl.DataFrame":
+def labelled(frame: "pl.DataFrame", target: str, task: Task, classes: Sequence[str] = ()) -> "pl.DataFrame":
     """The rows of ``frame`` that have a label (neither null nor NaN).
 
     Raises PlatformError for a missing or non-numeric target, for values other than 0 and 1 in a
-    binary one and for infinite ones.
+    binary one, for infinite ones, and in a multiclass one for values that are no class.
     """
     import polars as pl
 
     if target not in frame.columns:
         raise PlatformError(f"target {target} is not among the columns; name a label column of the feature set")
     kind = frame.schema[target]
+    if task == "multiclass":
+        known = frame.filter(pl.col(target).is_not_null())
+        unknown = set(known[target].cast(pl.String).unique()) - set(classes)
+        if unknown:
+            raise PlatformError(
+                f"target {target} holds {', '.join(sorted(unknown)[:5])}, not among the classes {', '.join(classes)}; "
+                "declare every class"
+            )
+        return known
     if not (kind.is_numeric() or kind == pl.Boolean):
         raise PlatformError(f"target {target} is {kind}, not numeric; make it a number in the feature function")
     known = frame.filter(pl.col(target).is_not_null())
@@ -82,6 +91,16 @@ def labelled(frame: "pl.DataFrame", target: str, task: Task) -> "pl.DataFrame":
     return known
 
 
+def label_values(frame: "pl.DataFrame", target: str, classes: Sequence[str] = ()) -> "np.ndarray":
+    """Labels of :func:`labelled` rows as float64; of a multiclass target the place of each among ``classes``."""
+    import polars as pl
+
+    if not classes:
+        return frame[target].cast(pl.Float64).to_numpy()
+    places = {name: place for place, name in enumerate(classes)}
+    return frame[target].cast(pl.String).replace_strict(places, return_dtype=pl.Float64).to_numpy()
+
+
 def train(
     frames: "pl.DataFrame | Iterable[pl.DataFrame]",
     names: Sequence[str],
@@ -89,14 +108,15 @@ def train(
     task: Task,
     parameters: TrainingParameters,
     threads: int = 0,
+    classes: Sequence[str] = (),
 ) -> Trained:
-    """Train on the rows that have a label.
+    """Train on the rows that have a label; ``classes`` names the values of a multiclass target.
 
     ``frames`` holds the features ``names`` and the ``target``; several frames are taken in order, and
     only the float32 matrix of all of them is held at once. The bytes are the same for the same rows in the
     same order, whatever the number of threads; they differ for another order of rows.
 
-    Raises PlatformError where there is nothing to learn from: no labelled row, or one class only.
+    Raises PlatformError where there is nothing to learn from: no labelled row, or none of a class.
     """
     import numpy as np
     import polars as pl
@@ -107,19 +127,21 @@ def train(
     total = 0
     for frame in [frames] if isinstance(frames, pl.DataFrame) else frames:
         total += frame.height
-        known = labelled(frame, target, task)
+        known = labelled(frame, target, task, classes)
         features.append(matrix(known, names))
-        labels.append(known[target].cast(pl.Float32).to_numpy())
+        labels.append(label_values(known, target, classes).astype(np.float32))
     y = np.concatenate(labels) if labels else np.empty(0, np.float32)
     if not len(y):
         raise PlatformError(f"training: no row has a value of {target}; check the labels of the training partitions")
     if task == "binary" and y.min() == y.max():
         raise PlatformError(f"training: every {target} is {int(y[0])}; a binary model needs both classes")
+    if lacking := [name for place, name in enumerate(classes) if not (y == place).any()]:
+        raise PlatformError(f"training: no row has the {target} {', '.join(lacking)}; declare classes that happen")
     x = np.concatenate(features)
     features.clear()
     count = thread_count(threads)
     data = xgboost.QuantileDMatrix(x, y, feature_names=list(names), max_bin=parameters.max_bin, nthread=count)
-    booster = xgboost.train({**parameters.to_xgboost(task), "nthread": count}, data, parameters.rounds)
+    booster = xgboost.train({**parameters.to_xgboost(task, len(classes)), "nthread": count}, data, parameters.rounds)
     return Trained(bytes(booster.save_raw("ubj")), len(y), total - len(y))
 
 
@@ -142,7 +164,8 @@ def load_booster(source: bytes | Path, threads: int = 1) -> "xgboost.Booster":
 
 
 def predict(booster: "xgboost.Booster", features: "np.ndarray") -> "np.ndarray":
-    """Predictions (float32, one per row): probabilities for a binary model, else values of the target.
+    """Predictions (float32): per row the probability of a binary model, those of each class (rows x classes) of a
+    multiclass one, else the value of the target.
 
     ``features`` is rows x features in the booster's order. Raises PlatformError for another width.
     """
@@ -167,6 +190,7 @@ def training_key(
     names: Sequence[str],
     parameters: TrainingParameters,
     code_version: str,
+    classes: Sequence[str] = (),
 ) -> str:
     """Hash of everything that decides the bytes of a model, so that equal trainings are found again.
 
@@ -181,6 +205,7 @@ def training_key(
                 "features": list(names),
                 "parameters": parameters.flat(),
                 "code_version": code_version,
+                **({"classes": list(classes)} if classes else {}),
             }
         )
     )
@@ -200,6 +225,7 @@ def train_and_log(
     provenance: Provenance,
     extra_tags: Mapping[str, str] | None = None,
     threads: int = 0,
+    classes: Sequence[str] = (),
 ) -> ModelRef:
     """Train on the frames of ``split.train`` and keep the model in an MLflow run.
 
@@ -230,7 +256,7 @@ def train_and_log(
         }
         name = f"{split.model} {split.holdout[-1].partition}" if split.holdout else split.model
         with tracking.attempt(experiment, run_name=name, tags=tags) as mlflow_run_id:
-            trained = train(frames, names, target, task, parameters, threads)
+            trained = train(frames, names, target, task, parameters, threads, classes)
             reference = ModelRef(
                 run_id=run_id,
                 provenance=provenance,
@@ -241,6 +267,7 @@ def train_and_log(
                 manifest_sha256=split.sha256,
                 split=split,
                 task=task,
+                classes=tuple(classes),
                 features=tuple(names),
                 target=target,
                 parameters=parameters.flat(),

@@ -76,6 +76,7 @@ def test_scaffolds_load_in_a_copy_of_the_project(tmp_path: Path) -> None:
     for arguments in (
         ("Model", "second_delay"),
         ("Model", "second_minutes", "--task", "regression", "--target", "arr_delay"),
+        ("Model", "second_class", "--task", "multiclass"),
         ("FeatureSet", "lagged"),
         ("Dataset", "orders"),
         ("Model", "returns", "--features", "orders/features"),
@@ -83,7 +84,7 @@ def test_scaffolds_load_in_a_copy_of_the_project(tmp_path: Path) -> None:
         succeeded("dg", "scaffold", "defs", f"ml_platform.{arguments[0]}", *arguments[1:], cwd=copy, **environment)
     assert "target: late" in (copy / "ml_platform/defs/second_delay/defs.yaml").read_text()
     assert "All definitions loaded successfully" in succeeded("dg", "check", "defs", cwd=copy, **environment)
-    assert "10 declarations" in succeeded("ml-platform", "validate", cwd=copy, **environment)
+    assert "11 declarations" in succeeded("ml-platform", "validate", cwd=copy, **environment)
     refused = run("dg", "scaffold", "defs", "ml_platform.Platform", "another", cwd=copy, **environment)
     assert refused.returncode != 0
     assert "has a Platform already: ml_platform/defs/platform/defs.yaml" in refused.stdout + refused.stderr

@@ -6,7 +6,7 @@ from sklearn import metrics as reference
 
 from ml_platform.errors import PlatformError
 from ml_platform.evaluation.baselines import baselines
-from ml_platform.evaluation.metrics import HIGHER_IS_BETTER, binary_metrics, regression_metrics
+from ml_platform.evaluation.metrics import HIGHER_IS_BETTER, binary_metrics, multiclass_metrics, regression_metrics
 
 
 def sample(rows: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -102,4 +102,5 @@ def test_every_compared_metric_has_a_better_side() -> None:
     y, p = sample()
     directed = set(binary_metrics(y, p, 0.5)) - {"base_rate", "mean_prediction", "selection_rate"}
     directed |= set(regression_metrics(y, p)) - {"bias", "mean_prediction", "mean_target"}
+    directed |= set(multiclass_metrics(y, np.column_stack([1 - p, p]))) - {"mean_confidence"}
     assert directed == set(HIGHER_IS_BETTER)

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_platform.serving.prediction_log import LEADING, PREDICTION, PredictionLog
+from ml_platform.serving.prediction_log import LEADING, PREDICTION, PROBABILITIES, PredictionLog
 
 INPUTS = pl.DataFrame({"shop": ["north", "south"], "items": [1, 2]})
 PREDICTIONS = np.array([0.25, 0.75], dtype=np.float32)
@@ -31,6 +31,16 @@ def test_rows_land_with_their_request(tmp_path: Path) -> None:
     assert found["predicted_at"].dtype == pl.Datetime("us", "UTC")
     assert log.dropped == 0
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_of_several_classes_the_name_and_all_probabilities_land(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, "m", 1, classes=("early", "on time", "late"))
+    log.add("a", INPUTS, np.array([[0.2, 0.3, 0.5], [0.7, 0.2, 0.1]], dtype=np.float32))
+    log.close()
+    found = read(tmp_path)
+    assert found[PREDICTION].to_list() == ["late", "early"]
+    np.testing.assert_allclose(found[PROBABILITIES].to_numpy()[0], [0.2, 0.3, 0.5], rtol=1e-6)
+    assert log.dropped == 0
 
 
 def test_files_appear_without_closing(tmp_path: Path) -> None:
