@@ -108,7 +108,7 @@ def test_a_broken_column_is_named_and_counted(rule: tuple[str, str], march: pl.D
         (("dtype('Int64')", "distance"), lambda frame: frame.with_columns(pl.col("distance").cast(pl.Float64))),
         (("dtype('Int64')", "arr_delay"), lambda frame: frame.with_columns(pl.col("arr_delay").cast(pl.String))),
     ],
-    ids=str,
+    ids=["without air_time", "with note", "distance as float", "arr_delay as text"],
 )
 def test_a_table_of_another_shape_is_fatal(rule, sabotage, march: pl.DataFrame) -> None:
     evidence = validate(Flights, sabotage(march))
