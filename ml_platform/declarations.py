@@ -4,15 +4,11 @@ Plain data with plain checks: the components of :mod:`ml_platform.orchestration`
 definitions, the command line uses them without.
 """
 
-import ast
 import importlib
-import importlib.util
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -223,6 +219,8 @@ class ModelSpec(Declaration):
     limits: str = ""
     #: Whether new partitions lead to a training by themselves.
     retrain_on_new_data: bool = True
+    #: How far features may move in the search for the worst case.
+    worst_case: "WorstCase | None" = None
     #: What drift of the newest partitions' inputs leads to.
     drift: "DriftRule | None" = None
     _stages: tuple[Stage, ...] = ("split", "evaluation", "service", "deployment")
@@ -242,6 +240,24 @@ class ModelSpec(Declaration):
         if self.task == "multiclass" and (len(self.classes) < 3 or len(set(self.classes)) < len(self.classes)):
             raise ValueError("classes: a multiclass model has to declare three or more different values of its target")
         return self
+
+
+class WorstCase(BaseModel):
+    """The box around a row in which the worst case is searched."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: How far every feature may move, in its interquartile ranges.
+    within: float = Field(0.1, gt=0)
+    #: How far single features may move, in their own unit; 0: not at all.
+    bounds: dict[str, float] = {}
+
+    @field_validator("bounds")
+    @classmethod
+    def _not_negative(cls, value: dict[str, float]) -> dict[str, float]:
+        if wrong := sorted(name for name, size in value.items() if not 0 <= size < float("inf")):
+            raise ValueError(f"{', '.join(wrong)}: a bound must be finite and not negative")
+        return value
 
 
 class DriftRule(BaseModel):
@@ -319,7 +335,9 @@ class Catalogue:
         ``deep`` imports the schemas, and with them pandera; otherwise their columns are read from the source
         where it shows them.
         """
-        return [problem for spec in specs or self.all for problem in _problems(self, spec, deep)]
+        from ml_platform.mistakes import find
+
+        return [problem for spec in specs or self.all for problem in find(self, spec, deep)]
 
     @property
     def all(self) -> list[Declaration]:
@@ -368,106 +386,4 @@ def _assets(spec: Declaration) -> list[str]:
     return [
         f"{spec.name}/{asset}"
         for asset in ("split", "model", "evaluation", "registered_model", "service", "deployment")
-    ]
-
-
-def _problems(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Declaration, str, str]]:
-    found: list[tuple[Declaration, str, str]] = []
-
-    def attempt(key: str, check: Any) -> Any:
-        try:
-            return check()
-        except DeclarationError as error:
-            found.append((spec, key, str(error).removeprefix(f"{key}: ")))
-            return None
-
-    def unknown(key: str, wanted: Iterable[str], known: Iterable[str] | None, what: str) -> None:
-        if known is None:
-            return
-        names = sorted(known)
-        for column in wanted:
-            if column not in names:
-                found.append((spec, key, f"unknown column {column!r}; {what} has {', '.join(names)}"))
-
-    def gate_columns(known: Iterable[str] | None, what: str) -> None:
-        for index, gate in enumerate(spec.gates):
-            unknown(f"gates.{index}.columns", gate.columns or (), known, what)
-
-    if isinstance(spec, DatasetSpec):
-        attempt("source", spec.load_source)
-        known = attempt("schema", lambda: schema_columns(spec, deep))
-        unknown("key", spec.key, known, spec.schema_)
-        unknown("time", [spec.time], known, spec.schema_)
-        gate_columns(known, spec.schema_)
-    elif isinstance(spec, FeatureSpec):
-        dataset = attempt("dataset", lambda: catalogue.dataset(spec.dataset))
-        function = attempt("function", spec.load_function)
-        if dataset is not None and function is not None:
-            # What is wrong with the dataset's schema or the feature function is said once, where it is declared.
-            with suppress(DeclarationError):
-                unknown("function", function.inputs, schema_columns(dataset, deep), dataset.schema_)
-    elif isinstance(spec, ModelSpec):
-        attempt("parameters.objective", lambda: _objective(spec))
-        features = attempt("features", lambda: catalogue.feature_set(spec.features))
-        function = None
-        with suppress(DeclarationError):
-            function = features.load_function() if features is not None else None
-        if function is not None:
-            unknown("target", [spec.target], function.labels, "the feature function")
-            gate_columns(function.slices, "the feature function")
-    return found
-
-
-def _objective(spec: ModelSpec) -> None:
-    try:
-        spec.parameters.to_xgboost(spec.task)
-    except PlatformError as error:
-        raise DeclarationError(str(error).removeprefix("parameters: ")) from error
-
-
-def schema_columns(spec: DatasetSpec, deep: bool) -> list[str] | None:
-    """Columns of a dataset's schema; without ``deep`` only where the source shows them, else ``None``.
-
-    Raises DeclarationError where the module or the class is not there.
-    """
-    if deep:
-        from ml_platform.validation.schema import columns
-
-        return [column.name for column in columns(spec.load_schema())]
-    return columns_in_source(spec.schema_, "schema")
-
-
-def columns_in_source(path: str, key: str) -> list[str] | None:
-    """Fields of the class ``module:Class`` read from its source; ``None`` where they cannot be told from it."""
-    module, _, name = path.partition(":")
-    try:
-        found = importlib.util.find_spec(module)
-    except (ImportError, ValueError) as error:
-        raise DeclarationError(f"{key}: cannot find module {module} ({error})") from error
-    if found is None or found.origin is None:
-        raise DeclarationError(f"{key}: there is no module {module}")
-    tree = ast.parse(Path(found.origin).read_text())
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    imported = {
-        alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
-    }
-    assigned = {
-        target.id
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    if name not in classes:
-        if name in imported | assigned:
-            return None
-        raise DeclarationError(f"{key}: module {module} has no object {name!r}")
-    node = classes[name]
-    plain = [ast.unparse(base).rpartition(".")[2] for base in node.bases] == ["DataFrameModel"]
-    if not plain or "alias" in ast.unparse(node):
-        return None
-    return [
-        field.target.id
-        for field in node.body
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
     ]

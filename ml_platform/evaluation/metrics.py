@@ -26,6 +26,15 @@ HIGHER_IS_BETTER: dict[str, bool] = {
     "rmse": False,
     "median_ae": False,
 }
+#: What is measured for each task; a metric that the rows leave undefined is missing all the same.
+METRICS: dict[str, tuple[str, ...]] = {
+    "binary": (
+        *("auc", "pr_auc", "brier_skill", "brier", "log_loss", "precision", "recall", "f1"),
+        *("base_rate", "mean_prediction", "selection_rate"),
+    ),
+    "multiclass": ("accuracy", "log_loss", "brier", "f1_macro", "mean_confidence", "auc_macro"),
+    "regression": ("mae", "median_ae", "rmse", "bias", "mean_prediction", "mean_target", "r2"),
+}
 #: Probabilities are kept this far from 0 and 1 in the log loss, which is infinite there.
 EPSILON = 1e-7
 

@@ -6,7 +6,13 @@ from sklearn import metrics as reference
 
 from ml_platform.errors import PlatformError
 from ml_platform.evaluation.baselines import baselines
-from ml_platform.evaluation.metrics import HIGHER_IS_BETTER, binary_metrics, multiclass_metrics, regression_metrics
+from ml_platform.evaluation.metrics import (
+    HIGHER_IS_BETTER,
+    METRICS,
+    binary_metrics,
+    multiclass_metrics,
+    regression_metrics,
+)
 
 
 def sample(rows: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -104,3 +110,11 @@ def test_every_compared_metric_has_a_better_side() -> None:
     directed |= set(regression_metrics(y, p)) - {"bias", "mean_prediction", "mean_target"}
     directed |= set(multiclass_metrics(y, np.column_stack([1 - p, p]))) - {"mean_confidence"}
     assert directed == set(HIGHER_IS_BETTER)
+
+
+def test_the_metrics_that_may_be_declared_are_those_that_are_measured() -> None:
+    y, p = np.array([0.0, 1.0, 1.0, 0.0]), np.array([0.2, 0.7, 0.4, 0.6])
+    three = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.1, 0.2, 0.7]])
+    assert set(METRICS["binary"]) == binary_metrics(y, p, 0.5).keys()
+    assert set(METRICS["regression"]) == regression_metrics(y, p).keys()
+    assert set(METRICS["multiclass"]) == multiclass_metrics(np.array([0.0, 1.0, 2.0]), three).keys()
