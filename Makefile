@@ -10,6 +10,8 @@ STAMP := $(VENV)/.installed
 UI_PORT ?= 3000
 UPGRADE ?=
 PYTEST ?=
+# Files of tests are spread over this many processes; each takes about a gigabyte.
+PROCESSES ?= 2
 
 export DAGSTER_HOME := $(CURDIR)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -56,15 +58,15 @@ clean: stop ## stop everything and delete all that was ever run (.local)
 ##@ Develop
 .PHONY: test
 test: $(STAMP) ## the fast tests
-	@python -m pytest -m "not slow" $(PYTEST)
+	@python -m pytest -n $(PROCESSES) --dist loadfile -m "not slow" $(PYTEST)
 
 .PHONY: test-slow
 test-slow: $(STAMP) ## the slow tests: whole runs, kills, the UI in a browser
-	@python -m pytest -m slow $(PYTEST)
+	@python -m pytest -n $(PROCESSES) --dist loadfile -m slow $(PYTEST)
 
 .PHONY: test-all
 test-all: $(STAMP) ## all tests
-	@python -m pytest $(PYTEST)
+	@python -m pytest -n $(PROCESSES) --dist loadfile $(PYTEST)
 
 .PHONY: lint
 lint: $(STAMP) ## ruff
