@@ -6,7 +6,6 @@ from ml_platform.cli.app import BadUsage, written
 from ml_platform.environment import current
 from ml_platform.loop.replay import replay, warnings
 from ml_platform.orchestration.components import project_catalogue
-from ml_platform.settings import default_home
 from ml_platform.workspace import Run, Workspace
 
 
@@ -20,7 +19,7 @@ def replay_version(target: str, json: Path | None) -> int:
     version = workspace.registry.get(model, int(number) if number.isdigit() else which)
     reference = version.model_ref
     print(f"{model} version {version.version}: code {reference.provenance.code_commit[:12]}, seed {reference.seed}")
-    first = warnings(reference, current(default_home()))
+    first = warnings(reference, current())
     for warning in first:
         print(f"note: {warning}", flush=True)
     done = replay(workspace, catalogue, reference)

@@ -17,8 +17,8 @@ from ml_platform.datasets.publishing import batch_path, batch_tag
 from ml_platform.declarations import Catalogue, FeatureSpec
 from ml_platform.environment import Provenance, current
 from ml_platform.errors import MissingReference, PlatformError
+from ml_platform.project import code_root
 from ml_platform.refs import ModelRef
-from ml_platform.settings import default_home
 from ml_platform.workspace import Workspace
 
 #: Longest time of a replay, seconds.
@@ -92,7 +92,7 @@ def replay(workspace: Workspace, catalogue: Catalogue, reference: ModelRef) -> R
 
     started = time.monotonic()
     then = reference.provenance
-    said = list(warnings(reference, current(default_home())))
+    said = list(warnings(reference, current()))
     try:
         evaluation = report.load(workspace.tracking, reference)
     except MissingReference:
@@ -163,7 +163,7 @@ def _raw(workspace: Workspace, reference: ModelRef, folder: Path) -> dict[str, d
 @contextmanager
 def _checked_out(commit: str, folder: Path, model: str) -> Iterator[Path]:
     """The project's root in a work tree of a commit, removed again after the block."""
-    root = default_home()
+    root = code_root()
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)

@@ -15,6 +15,7 @@ class Repository:
         self.root = root
         ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
         shutil.copytree(ROOT / "ml_platform", root / "ml_platform", ignore=ignored)
+        shutil.copy(ROOT / "pyproject.toml", root)
         (root / "requirements.lock").write_text("polars==2.1\n")
         (root / ".gitignore").write_text("__pycache__/\n")
         self.git("init", "--quiet")
