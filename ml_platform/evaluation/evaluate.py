@@ -14,7 +14,8 @@ from ml_platform.evaluation.explanation import Stability, contributions, stabili
 from ml_platform.evaluation.fairness import Fairness, fairness, fairness_by_class
 from ml_platform.evaluation.intervals import Interval, intervals
 from ml_platform.evaluation.metrics import metrics
-from ml_platform.evaluation.robustness import Disturbance, robustness
+from ml_platform.evaluation.robustness import Disturbance, Unseen, robustness
+from ml_platform.evaluation.search import Direction, directions
 from ml_platform.evaluation.slices import two_way
 from ml_platform.evaluation.tables import (
     calibration_table,
@@ -60,6 +61,12 @@ class EvaluationOptions(BaseModel):
     calibration_bins: int = Field(default=10, ge=2, description="Quantile bins of the calibration table.")
     feature_groups: dict[str, tuple[str, ...]] = Field(
         default={}, description="Features that may go missing together, by the group's name."
+    )
+    worst_case_within: float = Field(
+        default=0.1, gt=0, description="How far a feature may move in the search for the worst case, in its IQRs."
+    )
+    worst_case_bounds: dict[str, float] = Field(
+        default={}, description="How far single features may move, in their own unit; 0: not at all."
     )
     linear_baseline: bool = Field(default=True, description="Whether the linear baseline is fitted.")
 
@@ -123,6 +130,8 @@ class Evaluation(BaseModel):
     robustness: list[Disturbance] = []
     #: Mean absolute SHAP value of each feature, largest first.
     contributions: dict[str, float] = {}
+    #: By feature that varies; empty for several classes.
+    directions: dict[str, Direction] = {}
     #: None where there is no champion.
     stability: Stability | None = None
     #: Size of the model as a file.
@@ -139,8 +148,9 @@ def evaluate(
     train: "pl.DataFrame | Iterable[pl.DataFrame]",
     champion: "tuple[ModelRef, xgboost.Booster] | None",
     options: EvaluationOptions,
+    unseen: Unseen | None = None,
 ) -> "tuple[Evaluation, pl.DataFrame]":
-    """Evaluate a model on ``holdout``; the frames of ``train`` serve the baselines.
+    """Evaluate a model on ``holdout``; the frames of ``train`` serve the baselines, ``unseen`` the robustness.
 
     Frames have the features, the target, the time column and the slices. Also returned are the labelled
     rows of the holdout without the features, with ``label``, ``prediction`` and, where there is a
@@ -218,7 +228,20 @@ def evaluate(
         fairness={column: _fairness(predictions, column, reference, together, options) for column in options.slices}
         if task != "regression"
         else {},
-        robustness=robustness(booster, x, y, reference.features, options.feature_groups, task, threshold, options.seed),
+        robustness=robustness(
+            booster,
+            x,
+            y,
+            reference.features,
+            options.feature_groups,
+            task,
+            threshold,
+            options.seed,
+            unseen=unseen,
+            within=options.worst_case_within,
+            bounds=options.worst_case_bounds,
+        ),
+        directions=directions(booster, x, reference.features, options.seed),
         contributions=explained,
         stability=stable,
         model_bytes=len(booster.save_raw("ubj")),

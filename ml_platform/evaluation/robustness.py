@@ -1,11 +1,12 @@
-"""What a model does with inputs worse than those of the holdout: lost, noisy and extreme features."""
+"""What a model does with inputs worse than those of the holdout: lost, noisy, extreme and unknown ones."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from ml_platform.evaluation.outputs import distance, flipped
+from ml_platform.evaluation.search import worst_case
 from ml_platform.training.train import predict
 
 if TYPE_CHECKING:
@@ -17,7 +18,17 @@ ROWS = 5_000
 #: Standard deviation of the noise, in standard deviations of the feature.
 NOISE = 0.1
 
-Kind = Literal["missing", "noise", "extreme"]
+Kind = Literal["missing", "noise", "extreme", "unseen", "worst_case"]
+
+
+class Unseen(NamedTuple):
+    """Rows of the holdout, and the same with a value that no training row had in one raw column."""
+
+    #: Features (rows x features) and labels; rows without a label are left out.
+    x: "np.ndarray"
+    y: "np.ndarray"
+    #: Raw column to the features that its rows have with the unknown value.
+    changed: "Mapping[str, np.ndarray]"
 
 
 class Disturbance(BaseModel):
@@ -34,6 +45,8 @@ class Disturbance(BaseModel):
     flipped: float | None
     #: Of several classes their total variation.
     mean_absolute_difference: float
+    #: Rows that it stands on; None in an evaluation that was made before.
+    rows: int | None = None
 
 
 def robustness(
@@ -45,6 +58,10 @@ def robustness(
     task: str,
     threshold: float | None,
     seed: int = 0,
+    *,
+    unseen: Unseen | None = None,
+    within: float = 0.1,
+    bounds: Mapping[str, float] | None = None,
 ) -> list[Disturbance]:
     """Predict again with disturbed features, on at most :data:`ROWS` rows of ``x`` (rows x features, float32).
 
@@ -52,29 +69,55 @@ def robustness(
     - ``noise``: Gaussian noise of :data:`NOISE` standard deviations on every feature with more than two values.
     - ``extreme``: each such feature alone is at the smallest or largest value of ``x`` in one row of ten each: a
       sensor that sticks at its stop.
+    - ``unseen``: a raw column holds a value that nobody has seen, in all rows of ``unseen``.
+    - ``worst_case``: what small changes of all features at once can do, see
+      :func:`~ml_platform.evaluation.search.worst_case` for ``within`` and ``bounds``.
     """
     import numpy as np
 
     random = np.random.default_rng(seed)
     chosen = np.sort(random.choice(len(x), min(ROWS, len(x)), replace=False))
     x, y = np.ascontiguousarray(x[chosen]), y[chosen]
-    base = predict(booster, x).astype(np.float64)
-
-    before = _cost(task, y, base)
-    found = []
-    for name, kind, disturbed in _disturbed(x, features, groups, random):
-        p = predict(booster, disturbed).astype(np.float64)
-        after = _cost(task, y, p)
-        found.append(
-            Disturbance(
-                name=name,
-                kind=kind,
-                loss=None if before is None or after is None else after - before,
-                flipped=flipped(p, base, threshold),
-                mean_absolute_difference=float(distance(p, base).mean()),
-            )
-        )
+    compare = _Comparison(booster, task, threshold, x, y)
+    found = [compare(name, kind, disturbed) for name, kind, disturbed in _disturbed(x, features, groups, random)]
+    if unseen is not None:
+        compare = _Comparison(booster, task, threshold, unseen.x, unseen.y)
+        found += [compare(column, "unseen", changed) for column, changed in unseen.changed.items()]
+    rows, worst = worst_case(booster, x, features, threshold, within, bounds or {}, seed)
+    changed = _Comparison(booster, task, threshold, rows, None)
+    found.append(changed(f"every feature within {within:g} of its interquartile range", "worst_case", worst))
     return found
+
+
+class _Comparison:
+    """Predictions of some rows, held against those of the same rows disturbed."""
+
+    def __init__(
+        self, booster: "xgboost.Booster", task: str, threshold: float | None, x: "np.ndarray", y: "np.ndarray | None"
+    ) -> None:
+        self.booster, self.task, self.threshold, self.y = booster, task, threshold, y
+        self.base = self._predict(x)
+        self.before = self._cost(self.base)
+
+    def __call__(self, name: str, kind: Kind, disturbed: "np.ndarray") -> Disturbance:
+        p = self._predict(disturbed)
+        after = self._cost(p)
+        return Disturbance(
+            name=name,
+            kind=kind,
+            loss=None if self.before is None or after is None else after - self.before,
+            flipped=flipped(p, self.base, self.threshold),
+            mean_absolute_difference=float(distance(p, self.base).mean()),
+            rows=len(p),
+        )
+
+    def _predict(self, x: "np.ndarray") -> "np.ndarray":
+        import numpy as np
+
+        return predict(self.booster, x).astype(np.float64)
+
+    def _cost(self, p: "np.ndarray") -> float | None:
+        return None if self.y is None else _cost(self.task, self.y, p)
 
 
 def _cost(task: str, y: "np.ndarray", p: "np.ndarray") -> float | None:

@@ -126,6 +126,10 @@ class Materializer:
         name = f"{self.dataset.name}/{entry.partition}"
         return publishing.read_batch(self.workspace.store, self.dataset.name, entry.partition, entry.inputs[name])
 
+    def history_at(self, entry: ManifestEntry) -> "History":
+        """The history that the features of a manifest entry were built from, by content."""
+        return self._history(tuple((name.rpartition("/")[2], sha256) for name, sha256 in sorted(entry.inputs.items())))
+
     def published_partitions(self) -> list[str]:
         """Partitions that are published now, in order."""
         return sorted(publishing.published(self.workspace.store, self.dataset.name))

@@ -45,6 +45,8 @@ class Kind:
     requires: tuple[str, ...] = ()
     #: Upper limit that cannot be declared, for gates where anything above it is an error.
     limit: float | None = None
+    #: Keys of which a declaration has to give at least one.
+    any_of: tuple[str, ...] = ()
 
 
 KINDS: dict[str, Kind] = {}
@@ -58,11 +60,12 @@ def kind(
     needs: tuple[str, ...] = (),
     requires: tuple[str, ...] = (),
     limit: float | None = None,
+    any_of: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Any, "Gate"], Measurement]], Callable[[Any, "Gate"], Measurement]]:
     """Register a function as the measure of a kind of gate."""
 
     def register(measure: Callable[[Any, "Gate"], Measurement]) -> Callable[[Any, "Gate"], Measurement]:
-        KINDS[name] = Kind(name, stage, description, measure, needs, requires, limit)
+        KINDS[name] = Kind(name, stage, description, measure, needs, requires, limit, any_of)
         return measure
 
     return register
@@ -84,6 +87,9 @@ class Gate(BaseModel):
     columns: tuple[str, ...] | None = None
     #: Partitions to compare with, where the kind compares with earlier ones; ``None``: all accepted ones.
     reference: tuple[str, ...] | None = None
+    #: Features that a prediction must not fall (rise) with.
+    increasing: tuple[str, ...] | None = None
+    decreasing: tuple[str, ...] | None = None
     #: How a champion is compared.
     mode: Literal["non_inferior", "superior"] | None = None
     #: A failed gate of severity ``warn`` is shown and recorded, and holds nothing back.
@@ -107,6 +113,10 @@ class Gate(BaseModel):
         for name in known.requires:
             if getattr(self, name) in (None, ()):
                 raise ValueError(f"gate {self.gate!r} needs {name}")
+        if known.any_of and not any(getattr(self, name) for name in known.any_of):
+            raise ValueError(f"gate {self.gate!r} needs {' or '.join(known.any_of)}")
+        if both := sorted(set(self.increasing or ()) & set(self.decreasing or ())):
+            raise ValueError(f"gate {self.gate!r}: {', '.join(both)} cannot be increasing and decreasing")
         return self
 
     @property
@@ -143,7 +153,7 @@ class Gate(BaseModel):
     def declaration(self) -> str:
         """Hash of the declaration; a verdict given under another threshold does not count."""
         # Keys that came later count where they are given, so that older verdicts stay good.
-        later = {"reference"} if self.reference is None else set()
+        later = {name for name in ("reference", "increasing", "decreasing") if getattr(self, name) is None}
         return sha256_bytes(canonical_json(self.model_dump(exclude=later)))[:16]
 
     def accepts(self, observed: float) -> bool:

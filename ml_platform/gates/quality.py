@@ -165,9 +165,10 @@ def fairness(evaluation: "Evaluation", gate: Gate) -> Measurement:
     pick = min if name.endswith("_ratio") else max
     worst = pick(judged, key=lambda column: judged[column].disparities[name].value)
     found = judged[worst].disparities[name]
+    whose = f" of {found.of}" if found.of else ""
     return Measurement(
         found.value,
-        f"{name.replace('_', ' ')}{f' of {found.of}' if found.of else ''} by {worst} is {found.value:.4f} [{found.lower:.4f}, {found.upper:.4f}] over "
+        f"{name.replace('_', ' ')}{whose} by {worst} is {found.value:.4f} [{found.lower:.4f}, {found.upper:.4f}] over "
         f"{len(judged[worst].groups)} groups; {small} groups too small",
         support=min(one.support for one in judged.values()),
         details={"disparities": table},
@@ -177,21 +178,21 @@ def fairness(evaluation: "Evaluation", gate: Gate) -> Measurement:
 @kind(
     "robustness",
     "evaluation",
-    "Worst effect of disturbed features: `missing`, `noise` or `extreme`, then `_loss` (of AUC, or in MAE), "
-    "`_flipped` (decisions) or `_difference` (of outputs)",
+    "Worst effect of disturbed inputs: `missing`, `noise`, `extreme`, `unseen` (categories) or `worst_case` (found by "
+    "bounded search), then `_loss` (of AUC, or in MAE), `_flipped` (decisions) or `_difference` (of outputs)",
     needs=("max",),
     requires=("metric",),
 )
 def robustness(evaluation: "Evaluation", gate: Gate) -> Measurement:
-    """Features alone and in groups are missing, noisy, or stuck at their smallest and largest value."""
-    disturbed, _, measure = (gate.metric or "").partition("_")
+    """Features are missing, noisy, stuck, made from raw values that nobody knows, or moved to where it hurts most."""
+    disturbed, _, measure = (gate.metric or "").rpartition("_")
     measures = {"loss": "loss", "flipped": "flipped", "difference": "mean_absolute_difference"}
     kinds = {one.kind for one in evaluation.robustness}
     if disturbed not in kinds or measure not in measures:
         known = [f"{one}_{other}" for one in kinds for other in measures]
         raise _unknown(gate, f"robustness {gate.metric!r}", known)
     table = [
-        {"disturbed": one.name, measure: getattr(one, measures[measure])}
+        {"disturbed": one.name, measure: getattr(one, measures[measure]), "rows": one.rows or evaluation.rows}
         for one in evaluation.robustness
         if one.kind == disturbed
     ]
@@ -203,8 +204,37 @@ def robustness(evaluation: "Evaluation", gate: Gate) -> Measurement:
     return Measurement(
         worst[measure],
         f"{measure} {worst[measure]:.4g} at worst, with {worst['disturbed']} {_WORDS[disturbed]}",
-        support=evaluation.rows,
+        support=worst["rows"],
         details={"disturbances": table[:SHOWN]},
+    )
+
+
+@kind(
+    "monotonic",
+    "evaluation",
+    "Largest share of sampled rows whose prediction falls on the way when a feature of `increasing` is raised along "
+    "its quantiles, or rises for one of `decreasing`",
+    needs=("max",),
+    any_of=("increasing", "decreasing"),
+)
+def monotonic(evaluation: "Evaluation", gate: Gate) -> Measurement:
+    """Movement below a tenth of the predictions' standard deviation is the grain of the trees and does not count."""
+    if evaluation.classes:
+        raise PlatformError(f"gate {gate.name}: probabilities of several classes have no common direction; remove it")
+    asked = {**dict.fromkeys(gate.increasing or (), "falls"), **dict.fromkeys(gate.decreasing or (), "rises")}
+    if lacking := sorted(asked.keys() - evaluation.directions.keys()):
+        raise _unknown(gate, f"direction of {', '.join(lacking)}", evaluation.directions)
+    table = [
+        {"feature": name, "wrong way": wrong, "share": getattr(evaluation.directions[name], wrong)}
+        for name, wrong in asked.items()
+    ]
+    table.sort(key=lambda row: -row["share"])
+    worst = table[0]
+    return Measurement(
+        worst["share"],
+        f"the prediction {worst['wrong way']} in {worst['share']:.1%} of the rows when {worst['feature']} is raised",
+        support=evaluation.directions[worst["feature"]].rows,
+        details={"directions": table[:SHOWN]},
     )
 
 
@@ -242,5 +272,11 @@ def model_size(evaluation: "Evaluation", gate: Gate) -> Measurement:
     return Measurement(evaluation.model_bytes, f"the model has {evaluation.model_bytes:,} bytes")
 
 
-_WORDS = {"missing": "missing", "noise": "under noise", "extreme": "stuck at its smallest or largest value"}
+_WORDS = {
+    "missing": "missing",
+    "noise": "under noise",
+    "extreme": "stuck at its smallest or largest value",
+    "unseen": "never seen before",
+    "worst_case": "moved to where it hurts most",
+}
 _BY = " × "  # noqa: RUF001 - as evaluation.slices writes pairs; importing it would load the evaluation

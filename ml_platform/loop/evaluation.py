@@ -1,17 +1,25 @@
 """From a trained model to a registered version: evaluate beside the champion, judge, register."""
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ml_platform.declarations import Catalogue, ModelContext
 from ml_platform.errors import Refused
+from ml_platform.features.materialize import Materializer
 from ml_platform.gates.gate import Verdict, judge
 from ml_platform.loop.model import frames
 from ml_platform.loop.replay import replay
 from ml_platform.refs import ModelRef, ReportRef, VersionRef
 from ml_platform.workspace import Run, Workspace
 
+if TYPE_CHECKING:
+    from ml_platform.evaluation.robustness import Unseen
+
 #: The gate whose evidence is not the evaluation but a second training.
 REPLAY = "replay"
+#: Rows of the holdout in which a category is replaced, and what by.
+UNSEEN_ROWS = 2_000
+NEVER_SEEN = "never seen before"
 #: Report files for people, below the folder of a run's outputs.
 REPORTS = "reports"
 
@@ -34,6 +42,11 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
         time=context.function.time,
         slices=tuple(context.function.slices),
         feature_groups=_feature_groups(context),
+        **(
+            {"worst_case_within": box.within, "worst_case_bounds": box.bounds}
+            if (box := context.model.worst_case)
+            else {}
+        ),
     )
     evaluation, _ = measure(
         reference,
@@ -42,6 +55,7 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
         frames(workspace, reference.split.train),
         champion,
         options,
+        unseen_categories(workspace, context, reference),
     )
     return report.publish(
         workspace.tracking,
@@ -50,6 +64,37 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
         workspace.settings.local / REPORTS,
         run_id=run.id,
         provenance=run.provenance,
+    )
+
+
+def unseen_categories(workspace: Workspace, context: ModelContext, reference: ModelRef) -> "Unseen | None":
+    """Rows of the last holdout partition, made into features again with a text in each raw column that nobody knows.
+
+    None where no input is text.
+    """
+    import polars as pl
+
+    from ml_platform.evaluation.robustness import Unseen
+    from ml_platform.features.build import featurize
+    from ml_platform.training.train import label_values, labelled, matrix
+
+    last = reference.split.holdout[-1]
+    materializer = Materializer.of(workspace, context.feature_set, context.dataset)
+    raw = materializer.raw_at(last)
+    texts = [name for name in context.function.inputs if raw.schema[name] in (pl.String, pl.Categorical, pl.Enum)]
+    if not texts:
+        return None
+    stored = next(frames(workspace, (last,))).with_row_index("row in the batch")
+    known = labelled(stored, reference.target, reference.task, reference.classes)
+    known = known.gather_every(max(1, known.height // UNSEEN_ROWS)).head(UNSEEN_ROWS)
+    history, rows = materializer.history_at(last), raw[known["row in the batch"]]
+    return Unseen(
+        matrix(known, reference.features),
+        label_values(known, reference.target, reference.classes),
+        {
+            name: featurize(context.function, rows.with_columns(pl.lit(NEVER_SEEN).alias(name)), history)
+            for name in texts
+        },
     )
 
 

@@ -5,12 +5,15 @@ import polars as pl
 import pytest
 import xgboost
 
+from ml_platform.evaluation import outputs
 from ml_platform.evaluation.evaluate import Evaluation
 from ml_platform.evaluation.explanation import contributions, stability
-from ml_platform.evaluation.robustness import robustness
+from ml_platform.evaluation.robustness import Unseen, robustness
+from ml_platform.evaluation.search import directions, worst_case
 from ml_platform.evaluation.slices import BY, two_way
-from ml_platform.training.train import load_booster, matrix
-from ml_platform_tests.evaluation.test_evaluate import OLDER, OPTIONS, SPLIT, fitted, measured
+from ml_platform.training.parameters import TrainingParameters
+from ml_platform.training.train import load_booster, matrix, predict, train
+from ml_platform_tests.evaluation.test_evaluate import OLDER, OPTIONS, PARAMETERS, SPLIT, fitted, measured
 from ml_platform_tests.training.synthetic import NAMES, frames
 
 
@@ -37,7 +40,8 @@ def test_a_regression_has_no_decisions() -> None:
     found, _ = measured(SPLIT, OLDER, "regression", OPTIONS.model_copy(update={"threshold": None}))
     assert found.fairness == {}
     assert found.intervals["mae"].worse > found.metrics["mae"]
-    assert all(one.flipped is None and one.loss is not None for one in found.robustness)
+    assert all(one.flipped is None for one in found.robustness)
+    assert all(one.loss is not None for one in found.robustness if one.kind != "worst_case")
 
 
 def test_slices_by_two_columns_are_the_metrics_of_their_rows() -> None:
@@ -66,6 +70,62 @@ def test_the_feature_that_matters_is_the_one_whose_loss_hurts() -> None:
     assert {one.name for one in found if one.kind == "extreme"} == set(NAMES)
     assert found == robustness(booster, x, y, NAMES, groups, "binary", 0.3)
     assert np.isfinite(x[:, 0]).all(), "the rows themselves stay as they are"
+
+
+def test_the_worst_case_stays_in_its_box_and_is_worse_than_noise() -> None:
+    x, y = holdout()
+    booster = load_booster(fitted(SPLIT)[1])
+    rows, worst = worst_case(booster, x, NAMES, 0.3, 0.1, {"noise": 0.0, "weak": 0.05})
+    spread = np.subtract(*np.nanquantile(x, [0.75, 0.25], axis=0))
+    moved = np.abs(np.nan_to_num(worst - rows)).max(axis=0)
+    assert (moved <= np.array([0.1 * spread[0], 0.05, 0, 0.1 * spread[3]]) + 1e-6).all()
+    assert moved[2] == 0 < moved[0]
+    np.testing.assert_array_equal(np.isnan(worst), np.isnan(rows))
+    before, after = predict(booster, rows), predict(booster, worst)
+    # Nothing moves away from the other decision.
+    assert (np.where(before >= 0.3, after - before, before - after) <= 0).all()
+    found = {one.kind: one for one in robustness(booster, x, y, NAMES, {}, "binary", 0.3)}
+    assert (found["worst_case"].flipped or 0) > 2 * (found["noise"].flipped or 0)
+    assert found["worst_case"].loss is None and found["worst_case"].rows == len(rows)
+
+
+def test_a_model_that_hangs_on_details_is_flipped_more_often() -> None:
+    x, _ = holdout()
+    overgrown = train(
+        *(frames(SPLIT.train), NAMES, "late", "binary"),
+        TrainingParameters(rounds=80, max_depth=10, min_child_weight=0, eta=0.5),
+        1,
+    )
+
+    def flips(content: bytes) -> float:
+        booster = load_booster(content)
+        rows, worst = worst_case(booster, x, NAMES, 0.3, 0.1, {})
+        return outputs.flipped(predict(booster, rows), predict(booster, worst), 0.3) or 0.0
+
+    assert flips(overgrown.content) > 2 * flips(fitted(SPLIT)[1])
+
+
+def test_unknown_values_are_compared_on_their_own_rows() -> None:
+    x, y = holdout()
+    lost = x[:200].copy()
+    lost[:, 0] = np.nan
+    unseen = Unseen(x[:200], y[:200], {"carrier": lost, "dest": x[:200]})
+    found = robustness(load_booster(fitted(SPLIT)[1]), x, y, NAMES, {}, "binary", 0.3, unseen=unseen)
+    carrier, dest = (one for one in found if one.kind == "unseen")
+    assert (carrier.name, carrier.rows) == ("carrier", 200) and (carrier.loss or 0) > 0.1
+    assert (dest.loss, dest.flipped, dest.mean_absolute_difference) == (0, 0, 0)
+
+
+def test_directions_are_those_that_the_data_were_made_with() -> None:
+    x, _ = holdout()
+    found = directions(load_booster(fitted(SPLIT)[1]), x, NAMES)
+    assert found["signal"].falls < 0.05 < 0.95 < found["signal"].rises
+    against = x.copy()
+    against[:, 0] *= -1
+    months = [frame.with_columns(-pl.col("signal")) for frame in frames(SPLIT.train)]
+    turned = train(months, NAMES, "late", "binary", PARAMETERS, 1)
+    found = directions(load_booster(turned.content), against, NAMES)
+    assert found["signal"].rises < 0.05 < 0.95 < found["signal"].falls
 
 
 def test_contributions_are_those_of_treeshap() -> None:

@@ -125,3 +125,14 @@ def test_a_changed_threshold_is_another_declaration():
     first, second = Gate(gate="rules", max=0), Gate(gate="rules", max=0.1)
     assert first.declaration != second.declaration
     assert first.declaration == Gate(gate="rules", max=0).declaration
+
+
+def test_directions_are_asked_of_a_feature_one_way() -> None:
+    for keys, message in (
+        ({}, "needs increasing or decreasing"),
+        ({"increasing": ["a", "b"], "decreasing": ["b"]}, "b cannot be increasing and decreasing"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Gate.model_validate({"gate": "monotonic", "max": 0.1, **keys})
+    given = Gate(gate="monotonic", max=0.1, increasing=("a",))
+    assert given.declaration != Gate(gate="monotonic", max=0.1, decreasing=("a",)).declaration

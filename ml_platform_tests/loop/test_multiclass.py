@@ -36,6 +36,8 @@ ARRIVAL = {
         {"gate": "fairness", "metric": "demographic_parity_difference", "columns": ["origin"], "max": 0.6},
         {"gate": "robustness", "metric": "missing_loss", "max": 0.2},
         {"gate": "robustness", "metric": "noise_flipped", "max": 0.2},
+        {"gate": "robustness", "metric": "unseen_loss", "max": 0.2},
+        {"gate": "robustness", "metric": "worst_case_flipped", "max": 0.9},
         {"gate": "churn", "metric": "flipped", "max": 0.3},
         {"gate": "explanation", "min": 0.4},
         {"gate": "servability"},

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from ml_platform.datasets import publishing
 from ml_platform.loop import evaluation as evaluation_steps
 from ml_platform_tests.project import MAY, Project, copy_of, declared, gates
 from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_stopped
@@ -34,6 +35,19 @@ def of_rows(where: pl.Expr, change: Callable[[pl.Expr], pl.Expr], prefix: str) -
             for frame in frames(*arguments):
                 names = [name for name in frame.columns if name.startswith(prefix) and frame[name].dtype.is_float()]
                 yield frame.with_columns(pl.when(where).then(change(pl.col(name))).otherwise(name) for name in names)
+
+        return changed
+
+    return breaks
+
+
+def turned(prefix: str) -> Callable[[Callable[..., pl.DataFrame]], Callable[..., pl.DataFrame]]:
+    """Stored features whose names begin so have the other sign: minutes early in place of minutes late."""
+
+    def breaks(read_at: Callable[..., pl.DataFrame]) -> Callable[..., pl.DataFrame]:
+        def changed(*arguments: Any, **options: Any) -> pl.DataFrame:
+            frame = read_at(*arguments, **options)
+            return frame.with_columns(-pl.col(name) for name in frame.columns if name.startswith(prefix))
 
         return changed
 
@@ -69,6 +83,8 @@ PROOFS = {
     ),
     # Grown until every leaf is a handful of rows.
     "robustness": Proof(Candidate(rounds(60, max_depth=10, min_child_weight=1, eta=0.3)), GOOD),
+    # The model is as good as ever, and says that delays make flights punctual.
+    "monotonic": Proof(Candidate(breaks=(publishing, "read_at", turned("delay_origin_hour"))), GOOD),
     # A single tree, left over from trying something out: it stands on what it happened to draw.
     "explanation": Proof(Candidate(rounds(1)), GOOD),
     "model_size": Proof(Candidate(rounds(150)), GOOD),
@@ -86,6 +102,7 @@ DECLARED = {
         "max": 0.3,
     },
     "robustness": {"gate": "robustness", "metric": "noise_flipped", "max": 0.08},
+    "monotonic": {"gate": "monotonic", "increasing": ["delay_origin_hour_recent"], "max": 0.25},
     "explanation": {"gate": "explanation", "min": 0.6},
     "model_size": {"gate": "model_size", "max": 150_000},
 }
