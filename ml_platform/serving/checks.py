@@ -1,6 +1,7 @@
 """Evidence about a packaged service, taken from a process that was really started."""
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -80,12 +81,13 @@ class Latency(NamedTuple):
 def running(bento: Path, settings: Settings | None = None, env: Mapping[str, str] | None = None) -> Iterator[Running]:
     """Start the service of a package for the length of the block, without prediction log; stops it in any case.
 
-    Raises :class:`PlatformError` with the end of the log when it does not become ready.
+    It also ends when this process is killed. Raises :class:`PlatformError` with the end of
+    the log when it does not become ready.
     """
     settings = settings or get_settings()
     config, request = bundle.read(bento / bundle.SOURCE / bundle.FOLDER)
-    with tempfile.TemporaryDirectory(prefix="service-check-") as folder:
-        started = _start(bento, Path(folder), settings, env or {})
+    with tempfile.TemporaryDirectory(prefix="service-check-") as folder, _pipe() as reading:
+        started = _start(bento, Path(folder), settings, env or {}, reading)
         try:
             seconds = process.wait_ready(started, settings.service_ready_seconds)
             key = settings.secret_key.get_secret_value()
@@ -94,7 +96,18 @@ def running(bento: Path, settings: Settings | None = None, env: Mapping[str, str
             process.stop(started.pid, started.start_time)
 
 
-def _start(bento: Path, folder: Path, settings: Settings, env: Mapping[str, str]) -> process.Started:
+@contextmanager
+def _pipe() -> Iterator[int]:
+    """The reading end of a pipe that has an end when this block, or this process, has one."""
+    reading, writing = os.pipe()
+    try:
+        yield reading
+    finally:
+        os.close(writing)
+        os.close(reading)
+
+
+def _start(bento: Path, folder: Path, settings: Settings, env: Mapping[str, str], parent: int) -> process.Started:
     environment = {
         "ML_PLATFORM_API_KEY_SHA256": settings.api_key_sha256,
         "ML_PLATFORM_SERVICE_BODY_LIMIT": str(settings.service_body_limit),
@@ -105,7 +118,7 @@ def _start(bento: Path, folder: Path, settings: Settings, env: Mapping[str, str]
     while True:
         port = process.free_port(settings.port_range, settings.host, avoid)
         try:
-            return process.start(bento, port, folder / "home", environment, folder / "log", settings.host)
+            return process.start(bento, port, folder / "home", environment, folder / "log", settings.host, parent)
         except process.PortTaken:
             avoid.add(port)  # taken between looking and binding
 

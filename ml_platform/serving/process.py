@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ml_platform.errors import PlatformError
 from ml_platform.serving import bundle
+from ml_platform.serving.parent import DESCRIPTOR
 
 WORKER = "_bentoml_impl.worker.service"
 #: Connections that may wait to be accepted.
@@ -120,11 +121,20 @@ def free_port(ports: Iterable[int], host: str = "127.0.0.1", avoid: Iterable[int
     raise PortTaken(f"no port of {shown} is free on {host}; free one or set ML_PLATFORM_PORTS")
 
 
-def start(bento: Path, port: int, home: Path, env: Mapping[str, str], log: Path, host: str = "127.0.0.1") -> Started:
+def start(
+    bento: Path,
+    port: int,
+    home: Path,
+    env: Mapping[str, str],
+    log: Path,
+    host: str = "127.0.0.1",
+    parent: int | None = None,
+) -> Started:
     """Start the service of a packaged folder in its own session; returns before it is ready.
 
     ``home`` becomes its own BENTOML_HOME (metrics live there), ``env`` is added to this process's
-    environment. Raises :class:`PortTaken`, and :class:`PlatformError` when ``bento`` is no package.
+    environment. ``parent`` is the reading end of a pipe: the service ends when the pipe does.
+    Raises :class:`PortTaken`, and :class:`PlatformError` when ``bento`` is no package.
     """
     bento, home, log = bento.resolve(), home.resolve(), log.resolve()
     if not (bento / "bento.yaml").is_file():
@@ -146,6 +156,7 @@ def start(bento: Path, port: int, home: Path, env: Mapping[str, str], log: Path,
             "OMP_NUM_THREADS": "1",
             "POLARS_MAX_THREADS": "1",
             **env,
+            **({DESCRIPTOR: str(parent)} if parent is not None else {}),
         }
         with log.open("ab") as output:
             # start_new_session: a signal to this process's group, or its end, leaves the service alone.
@@ -159,7 +170,7 @@ def start(bento: Path, port: int, home: Path, env: Mapping[str, str], log: Path,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                pass_fds=(bound.fileno(),),
+                pass_fds=(bound.fileno(),) if parent is None else (bound.fileno(), parent),
                 start_new_session=True,
             )
     finally:

@@ -32,6 +32,7 @@ from ml_platform.features.history import History
 from ml_platform.files import sha256_file
 from ml_platform.serving import bundle
 from ml_platform.serving.guard import Guard
+from ml_platform.serving.parent import end_with_parent
 from ml_platform.serving.prediction_log import PredictionLog
 from ml_platform.serving.schema import columns_model, describe, rows_model, rows_to_frame, to_frame
 
@@ -50,6 +51,7 @@ def _import_xgboost() -> Any:
             del sys.modules[name]
 
 
+end_with_parent()
 xgb = _import_xgboost()
 SOURCE = Path(__file__).resolve().parents[2]
 FILES = SOURCE / bundle.FOLDER

@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from datetime import date, timedelta
 from pathlib import Path
@@ -173,6 +175,24 @@ def test_a_service_that_cannot_load_says_why(packaged: Packaged, tmp_path: Path)
     started = process.start(copy, port, tmp_path / "home", {}, tmp_path / "log")
     with pytest.raises(PlatformError, match=r"ended before it was ready.*sha256 differs"):
         process.wait_ready(started, 60)
+
+
+def test_a_checked_service_ends_with_a_killed_checker(packaged: Packaged, service_settings: Settings) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from ml_platform.serving import checks\n"
+        "with checks.running(Path(sys.argv[1])) as service: print(service.url, flush=True); time.sleep(600)"
+    )
+    environment = {**os.environ, "ML_PLATFORM_PORTS": service_settings.ports}
+    command = [sys.executable, "-c", code, str(packaged.path)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as checker:
+        assert checker.stdout is not None
+        url = checker.stdout.readline().strip()
+        assert process.ready(url) is not None
+        checker.kill()
+    deadline = time.monotonic() + 30
+    while process.ready(url) is not None:
+        assert time.monotonic() < deadline, "the service outlived its checker"
+        time.sleep(0.1)
 
 
 def test_a_recycled_pid_is_never_killed() -> None:
