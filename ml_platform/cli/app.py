@@ -93,6 +93,31 @@ def check(
 
 
 @cli.command()
+def prove(
+    model: Annotated[str, typer.Option("--model", help="The model whose gates, and those below it, are proved.")],
+    alarms: Annotated[
+        bool, typer.Option("--alarms", help="Only the rate of alarms on clean data; 1 where --allowed is exceeded.")
+    ] = False,
+    allowed: Annotated[
+        int, typer.Option("--allowed", min=0, help="Blocking alarms that the later half may raise.")
+    ] = 1,
+    partitions: Annotated[int, typer.Option("--partitions", min=3, help="At most this many, the newest.")] = 12,
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=0, help="At most this many boosting rounds; 0: as declared.")
+    ] = 100,
+    json: Json = None,
+) -> None:
+    """Break data, features, training and service in a scratch folder: which gate catches what, and what none does.
+
+    The project's own store, ledger and registry are neither read nor written; rows come from the source. Ends with 1
+    where nothing catches a break.
+    """
+    from ml_platform.cli.prove import prove_model
+
+    raise typer.Exit(prove_model(model, alarms, allowed, partitions, rounds, json))
+
+
+@cli.command()
 def trace(
     target: Annotated[str, typer.Argument(help="MODEL, MODEL@ALIAS or MODEL@VERSION.")] = "",
     from_dataset: Annotated[

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
+from ml_platform.proving.batches import sent_twice
 from ml_platform_tests.project import APRIL, MAY, Project, declared
 from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_refuses, assert_stopped
 
@@ -36,11 +37,6 @@ def station_down(share: float) -> Change:
     return lambda month: month.with_columns(
         pl.when(pl.col("day") > 31 * share).then(pl.col(name)).alias(name) for name in readings
     )
-
-
-def sent_twice(month: pl.DataFrame) -> pl.DataFrame:
-    """A page of the feed was sent twice."""
-    return pl.concat([month, month[500:600]])
 
 
 def a_busy_month(month: pl.DataFrame) -> pl.DataFrame:

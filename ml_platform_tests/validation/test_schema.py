@@ -13,6 +13,7 @@ from ml_platform.validation.schema import MASK, columns, key, mask, validate
 
 ARRIVED = pl.col("arr_delay").is_not_null()
 CANCELLED = pl.col("dep_time").is_null()
+MEASURED = pl.all_horizontal(pl.col("temp", "dewp", "humid").is_not_null())
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,8 @@ RULES = {
     "cancelled_flights_empty": (CANCELLED, {"arr_delay": 5}),
     "speed_sane": (ARRIVED, {"air_time": 5}),
     "goes_somewhere": (pl.lit(True), {"dest": pl.col("origin")}),
+    "humidity_agrees": (MEASURED, {"humid": (pl.col("humid") + 50) % 100}),
+    "precipitation_in_hundredths": (pl.col("precip").is_not_null(), {"precip": 0.0254}),
 }
 
 

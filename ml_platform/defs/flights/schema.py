@@ -13,6 +13,8 @@ CARRIERS = ("9E", "AA", "AS", "B6", "DL", "EV", "F9", "FL", "HA", "MQ", "OO", "U
 ORIGINS = ("EWR", "JFK", "LGA")
 #: Miles per hour from take-off to landing: the slowest hop and the strongest tail wind lie well within.
 SPEED = (50, 800)
+#: Percentage points between measured humidity and the one that temperature and dew point give.
+MAX_HUMIDITY_ERROR = 30
 
 UTC = Annotated[pl.Datetime, "us", "UTC"]
 
@@ -162,6 +164,25 @@ class Flights(pa.DataFrameModel):
     def goes_somewhere(cls, data: PolarsData) -> pl.LazyFrame:
         """A flight does not end where it began."""
         return data.lazyframe.select(pl.col("origin") != pl.col("dest"))
+
+    @pa.dataframe_check(name="humidity_agrees")
+    def humidity_agrees(cls, data: PolarsData) -> pl.LazyFrame:
+        """Humidity is roughly what temperature and dew point say; another unit of any of the three is far off.
+
+        Magnus' formula with the constants of Alduchov and Eskridge (J. Appl. Meteor. 35, 1996). From January to June
+        readings are at most 23 points away from it.
+        """
+        temp, dewp = ((pl.col(name) - 32) * 5 / 9 for name in ("temp", "dewp"))
+        saturation = [17.625 * value / (243.04 + value) for value in (temp, dewp)]
+        expected = 100 * (saturation[1] - saturation[0]).exp()
+        return data.lazyframe.select(((expected - pl.col("humid")).abs() <= MAX_HUMIDITY_ERROR).fill_null(True))
+
+    @pa.dataframe_check(name="precipitation_in_hundredths")
+    def precipitation_in_hundredths(cls, data: PolarsData) -> pl.LazyFrame:
+        """Gauges count hundredths of an inch."""
+        hundredths = [pl.col(name) * 100 for name in ("precip", "precip_6h")]
+        whole = pl.all_horizontal((value - value.round()).abs() < 1e-6 for value in hundredths)
+        return data.lazyframe.select(whole.fill_null(True))
 
     class Config:
         """Unknown columns are an error. Duplicates of the key have a gate of their own."""

@@ -1,0 +1,155 @@
+"""Workspaces that exist for a proof only: temporary, on the defaults of one machine, filled by the loop's own steps."""
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from ml_platform.declarations import ModelContext
+from ml_platform.errors import PlatformError
+from ml_platform.gates.gate import Stage, Verdict
+from ml_platform.proving.given import given
+from ml_platform.refs import DatasetRef
+from ml_platform.settings import Settings
+from ml_platform.workspace import Run, Workspace
+
+if TYPE_CHECKING:
+    import polars as pl
+
+#: Who lets alarms on clean data pass, in the scratch ledger only.
+ACTOR = "ml-platform prove"
+LEDGER = "ledger.db"
+#: Content-addressed files: never changed, so a copy may share them.
+SHARED = "cas"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict on clean content."""
+
+    stage: Stage
+    partition: str
+    verdict: Verdict
+
+
+@dataclass
+class Clean:
+    """What clean data gave: the states that breaks start from."""
+
+    #: All partitions in order; the newest is the one that is broken.
+    partitions: list[str]
+    #: The declarations, with the clean batches as the source.
+    context: ModelContext
+    frames: "dict[str, pl.DataFrame]"
+    #: Features of every partition.
+    features: dict[str, DatasetRef] = field(default_factory=dict)
+    judged: list[Judged] = field(default_factory=list)
+
+    @property
+    def newest(self) -> str:
+        """The partition that arrives broken."""
+        return self.partitions[-1]
+
+    def alarms(self, stage: Stage, partition: str = "") -> frozenset[str]:
+        """Gates that hold back clean content too; that they fail on a break says nothing."""
+        return frozenset(
+            one.verdict.gate
+            for one in self.judged
+            if (one.stage, one.partition) == (stage, partition) and one.verdict.blocking and not one.verdict.passed
+        )
+
+
+def scratch_settings(settings: Settings, folder: Path) -> Settings:
+    """The user's settings with every store, ledger and registry below ``folder``."""
+    return settings.model_copy(
+        update={
+            "local": folder,
+            "store": "embedded",
+            "ledger_url": "",
+            "mlflow_tracking_uri": "",
+            "approval": "automatic",
+            "environment": "proof",
+            "actor": ACTOR,
+            "api_key_sha256": "",
+            "secret_key": SecretStr(""),
+        }
+    )
+
+
+def clean_data(context: ModelContext, workspace: Workspace, most: int) -> Clean:
+    """The newest ``most`` partitions of the model's source (and any before them that a gate names as reference).
+
+    Raises PlatformError where there are too few for a split.
+    """
+    dataset, rule = context.dataset, context.model.split
+    source = dataset.load_source()
+    there = [name for name in dataset.partitions.keys(workspace.now()) if name in source.partitions()]
+    chosen = there[-most:]
+    named = [name for gate in dataset.gates for name in gate.reference or () if name in there]
+    chosen = there[there.index(min([*named, *chosen[:1]])) :] if chosen else []
+    needed = rule.holdout + rule.gap + 1
+    if len(chosen) < max(needed, 3):
+        raise PlatformError(
+            f"prove: the source of {dataset.name} has {len(chosen)} usable partitions, the proof of "
+            f"{context.model.name} needs {max(needed, 3)}; deliver more, or ask for more with --partitions"
+        )
+    frames = {name: source.read(name) for name in chosen}
+    starting = dataset.partitions.model_copy(update={"start": date.fromisoformat(chosen[0])})
+    scratch = given(dataset.model_copy(update={"partitions": starting}), frames)
+    # A partition that raises an alarm is let through by an override, so the split finds every partition.
+    return Clean(chosen, ModelContext(context.model, context.feature_set, scratch), frames)
+
+
+def with_batch(
+    context: ModelContext, frames: "dict[str, pl.DataFrame]", name: str, frame: "pl.DataFrame"
+) -> ModelContext:
+    """The declarations with another batch in one place."""
+    dataset = given(context.dataset, {**frames, name: frame})
+    return ModelContext(context.model, context.feature_set, dataset)
+
+
+def copied(source: Workspace, folder: Path, services: Workspace | None = None) -> Workspace:
+    """A workspace of its own in the state of ``source``: datasets, features and ledger.
+
+    With ``services`` it shares MLflow and the registry with that one. Raises OSError where the disk is full.
+    """
+    settings = source.settings.model_copy(update={"local": folder})
+    store = source.settings.local / "store"
+    folder.mkdir(parents=True)
+
+    def duplicate(path: str, target: str) -> None:
+        if f"{os.sep}{SHARED}{os.sep}" in path.removeprefix(str(store)):
+            os.link(path, target)
+        else:
+            shutil.copy2(path, target)
+
+    shutil.copytree(store, folder / "store", copy_function=duplicate)
+    with (
+        closing(sqlite3.connect(source.settings.local / LEDGER)) as held,
+        closing(sqlite3.connect(folder / LEDGER)) as target,
+    ):
+        held.backup(target)
+    workspace = Workspace(settings)
+    if services is not None:
+        workspace.__dict__["tracking"], workspace.__dict__["registry"] = services.tracking, services.registry
+    return workspace
+
+
+def let_through(workspace: Workspace, verdicts: list[Verdict], run: Run) -> None:
+    """Override what holds clean content back, in the scratch ledger, so that later stages can be proved as well."""
+    for verdict in verdicts:
+        if verdict.holds_back:
+            workspace.ledger.override(
+                verdict,
+                by=ACTOR,
+                reason="an alarm on clean data; the proof goes on behind it",
+                days=1,
+                run_id=run.id,
+                provenance=run.provenance,
+            )

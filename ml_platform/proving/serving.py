@@ -1,0 +1,78 @@
+"""Breaks between a registered version and what answers: packages, and the live route."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ml_platform.evaluation import report
+from ml_platform.files import sha256_bytes
+from ml_platform.loop import model, release
+from ml_platform.proving import steps
+from ml_platform.proving.findings import Finding
+from ml_platform.refs import DeploymentRef, ServiceRef
+
+if TYPE_CHECKING:
+    from ml_platform.proving.prove import Proof
+
+OTHER = "another version answers than was deployed"
+
+
+def services(proof: "Proof") -> Iterator[Finding]:
+    """The clean package first, then each broken one, each really started; then the live route."""
+    context, clean = proof.context, proof.workspace
+    sound = release.package(clean, context, proof.version, proof.run)
+    proof.keep("service", "", release.inspect_service(clean, context, sound, proof.run))
+    importance = report.load(clean.tracking, proof.model).importance
+    strongest = [row["feature"] for row in importance][:2]
+    other, sha256 = _another_model(proof)
+    if len(strongest) == 2:
+        for one in steps.package_breaks(proof.model.features, (strongest[0], strongest[1]), other, sha256):
+            finding = Finding(one.name, one.case, "service")
+            workspace = proof.copy(clean)
+            with proof.watched(finding), one.applied():
+                built = release.package(workspace, context, proof.version, proof.run)
+                verdicts = release.inspect_service(workspace, context, built, proof.run)
+                proof.asked(finding, workspace, "service", "", verdicts)
+            yield finding
+    yield _route(proof, sound)
+
+
+def _another_model(proof: "Proof") -> tuple[Path, str]:
+    """A smaller model of the same features, and its hash."""
+    from ml_platform.training.train import train
+
+    spec, split = proof.context.model, proof.split
+    parameters = spec.parameters.model_copy(update={"rounds": max(1, spec.parameters.rounds // 10)})
+    frames = model.frames(proof.workspace, split.train[:1])
+    content = train(frames, proof.model.features, spec.target, spec.task, parameters).content
+    path = proof.folder / "other.ubj"
+    path.write_bytes(content)
+    return path, sha256_bytes(content)
+
+
+def _route(proof: "Proof", service: ServiceRef) -> Finding:
+    """The sound package answers where another version is said to be deployed."""
+    from ml_platform.serving import checks
+
+    finding = Finding(OTHER, "", "deployment")
+    workspace = proof.copy(proof.workspace)
+
+    def deployed(url: str, version: int, sha256: str) -> DeploymentRef:
+        return DeploymentRef(
+            run_id=proof.run.id,
+            provenance=proof.run.provenance,
+            model=service.model,
+            version=version,
+            sha256=sha256,
+            url=url,
+            record="",
+        )
+
+    with proof.watched(finding), checks.running(Path(service.path), workspace.settings) as live:
+        right = deployed(live.url, service.version, service.sha256)
+        verdicts = release.inspect_deployment(proof.workspace, proof.context, right, proof.run)
+        proof.keep("deployment", "", verdicts)
+        wrong = deployed(live.url, service.version + 1, sha256_bytes(b"another package"))
+        verdicts = release.inspect_deployment(workspace, proof.context, wrong, proof.run)
+        proof.asked(finding, workspace, "deployment", "", verdicts)
+    return finding

@@ -1,0 +1,75 @@
+"""``ml-platform prove`` in another team's project, which never ran anything."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ml_platform_tests.components.conftest import shop_template
+from ml_platform_tests.components.shop import APRIL, DATASET, MODEL, MONTHS, Shop, free_ports
+
+__all__ = ["shop_template"]
+
+
+@pytest.fixture(scope="module")
+def shop(shop_template: Shop, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """Four months wait at the source."""
+    shop = shop_template.copy(tmp_path_factory.mktemp("prove") / "shop")
+    for month in MONTHS:
+        shop.deliver(month)
+    return shop
+
+
+def test_alarms_on_clean_data_are_counted_per_gate(shop: Shop, tmp_path: Path) -> None:
+    result = tmp_path / "alarms.json"
+    done = shop.ml("prove", "--model", MODEL, "--alarms", "--json", str(result))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"4 partitions of {DATASET} from its source" in done.stdout
+    assert "blocking alarms from 2024-03-01 to 2024-04-01: 0;" in done.stdout
+    written = json.loads(result.read_text())
+    assert written["partitions"] == list(MONTHS) and written["breaks"] == []
+    gates = {"schema", "rules", "missing_amount", "duplicates", "volume", "ranges", "leakage", "parity"}
+    assert {rate["gate"].replace("missing", "missing_amount") for rate in written["alarms"]} == gates
+    assert all(rate["second"] == 2 and rate["second_alarms"] == 0 for rate in written["alarms"])
+    assert not (shop.root / ".local").exists()
+
+
+def test_more_alarms_than_allowed_end_with_1(shop: Shop, tmp_path: Path) -> None:
+    busy = shop.copy(tmp_path / "busy")
+    busy.deliver(APRIL, rows=1800)
+    allowed = busy.ml("prove", "--model", MODEL, "--alarms")
+    assert allowed.returncode == 0 and f"alarm of volume on {APRIL}: 1800 rows" in allowed.stdout
+    strict = busy.ml("prove", "--model", MODEL, "--alarms", "--allowed", "0")
+    assert strict.returncode == 1 and "to 2024-04-01: 1;" in strict.stdout
+
+
+def test_a_model_that_is_not_declared_is_bad_usage(shop: Shop) -> None:
+    done = shop.ml("prove", "--model", "nothing")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "there is no 'nothing'" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_break_that_no_gate_notices_ends_with_1(shop: Shop, tmp_path: Path) -> None:
+    lenient = shop.copy(tmp_path / "lenient")
+    lenient.edit(DATASET, "    - {gate: duplicates, max: 0}\n", "")
+    result = tmp_path / "proof.json"
+    done = lenient.ml(
+        "prove", "--model", MODEL, "--rounds", "30", "--json", str(result), ML_PLATFORM_PORTS=free_ports()
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "NOT CAUGHT: rows come twice" in done.stdout
+    breaks = {(one["break"], one["case"]): one for one in json.loads(result.read_text())["breaks"]}
+    twice = breaks["rows come twice", ""]
+    assert twice["caught_by"] == "" and twice["asked"]["batch"] == 4
+    assert breaks["a column is missing", "amount"]["caught_by"] == "schema"
+    assert breaks["the batch breaks off in the middle", ""]["asked"]["batch"] == 4
+    assert breaks["two columns change places at serving", breaks_case(breaks)]["caught_by"] == "skew"
+    assert not any(one["crashed"] for one in breaks.values())
+    assert not (lenient.root / ".local").exists()
+
+
+def breaks_case(breaks: dict[tuple[str, str], dict[str, object]]) -> str:
+    """The columns that were swapped: the two that the model looks at most."""
+    (case,) = (case for name, case in breaks if name == "two columns change places at serving")
+    return case

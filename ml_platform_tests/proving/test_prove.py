@@ -1,0 +1,205 @@
+"""The proof on a small project: what catches what, what nothing catches, and that nothing else is touched."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_platform.declarations import Catalogue, ModelContext
+from ml_platform.errors import PlatformError
+from ml_platform.features.materialize import Materializer
+from ml_platform.loop import model as model_steps
+from ml_platform.proving import steps
+from ml_platform.proving.batches import BatchBreak
+from ml_platform.proving.findings import Finding, rates
+from ml_platform.proving.prove import Proof
+from ml_platform.training import split as splitting
+from ml_platform_tests.conftest import ports
+from ml_platform_tests.project import MAY, MODEL, MONTHS, PARAMETERS, Project, declared, new_project, sample_months
+
+CONSTANT = {"gate": "constancy", "columns": ["days_to_holiday"]}
+#: As many rounds as make a model of the sample that passes the gates of the sample.
+ROUNDS = 30
+
+
+def with_gates(*more: dict[str, Any]) -> Catalogue:
+    """The example on samples, with further gates on its features."""
+    gates = [
+        gate.model_dump(exclude_none=True, exclude_defaults=True)
+        for gate in declared().features["flights/features"].gates
+    ]
+    return declared(features={"gates": [*gates, *more]}, models={MODEL: {"parameters": {**PARAMETERS, "rounds": 40}}})
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Five months wait at the source; nothing was ever ingested."""
+    base = tmp_path_factory.getbasetemp()
+    folder = tmp_path_factory.mktemp("proof")
+    environment = {"ML_PLATFORM_PORTS": ports(3460, 10)}
+    return new_project(
+        folder, sample_months(base / "flights"), with_gates(CONSTANT), arrived=MONTHS, environment=environment
+    )
+
+
+@pytest.fixture(scope="module")
+def proof(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proof]:
+    """Clean data went through the loop."""
+    with project.active() as workspace:
+        made = Proof(project.context(), workspace, tmp_path_factory.mktemp("scratch"), 5, ROUNDS)
+        made.run_data()
+        made.run_model()
+        yield made
+
+
+def found(findings: list[Finding], name: str) -> Finding:
+    (one,) = [finding for finding in findings if finding.name == name]
+    return one
+
+
+def test_clean_data_raises_no_alarm_and_nothing_of_the_project_is_touched(proof: Proof, project: Project) -> None:
+    assert [one for one in proof.clean.judged if not one.verdict.passed] == []
+    assert proof.clean.partitions == list(MONTHS)
+    assert proof.context.model.parameters.rounds == ROUNDS
+    assert not (project.folder / "local").exists()
+    assert proof.workspace.settings.local.is_relative_to(proof.folder)
+
+
+def test_rates_are_per_gate_over_the_halves_of_the_partitions(proof: Proof) -> None:
+    found = {rate.gate: rate for rate in rates(proof.clean.judged, proof.clean.partitions)}
+    declared_gates = [*proof.context.dataset.gates, *proof.context.feature_set.gates]
+    assert set(found) == {gate.name for gate in declared_gates}
+    volume = found["volume"]
+    assert (volume.first, volume.second, volume.second_alarms) == (3, 2, 0)
+    # Every sample has as many rows; the first batch has nothing to compare with.
+    assert volume.first_range == volume.second_range == (1.0, 1.0)
+
+
+def test_broken_code_is_caught_by_the_gate_that_is_meant_for_it(proof: Proof) -> None:
+    findings = list(proof.code())
+    assert {finding.name: finding.by for finding in findings} == {
+        "an outcome is among the features": "leakage",
+        "a feature is counted over the rows at hand": "parity",
+        "a feature is constant": "constancy",
+        "a feature is empty": "ranges",
+        "a feature is divided by zero": "ranges",
+        "history is younger than declared (looks into the future)": "leakage",
+        "a partition is in training and holdout": "disjoint",
+        "training reaches beyond the holdout": "time_order",
+        "labels are shuffled in training": "performance_auc",
+        "training is on noise": "performance_auc",
+        "the target is a feature, in training and evaluation": "baseline_auc",
+    }
+    leak = found(findings, "the target is a feature, in training and evaluation")
+    assert "leak_alarm_auc" in {verdict.gate for verdict in leak.caught}
+    assert not any(finding.crashed or finding.refused for finding in findings)
+    labels = found(findings, "labels are shuffled in training")
+    assert labels.asked.keys() == {"split", "evaluation"}
+    assert {verdict.stage for verdict in labels.caught} == {"evaluation"}
+
+
+def test_without_the_gate_nothing_catches_the_break(proof: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
+    lenient = ModelContext.of(with_gates(), MODEL).feature_set
+    context = ModelContext(proof.context.model, lenient, proof.context.dataset)
+    monkeypatch.setattr(proof.clean, "context", context)
+    wanted = [
+        one for one in steps.feature_breaks(context, proof.clean.frames[MAY]) if one.name == "a feature is constant"
+    ]
+    monkeypatch.setattr(steps, "feature_breaks", lambda *_: wanted[:1])
+    monkeypatch.setattr(steps, "split_breaks", lambda: [])
+    monkeypatch.setattr(steps, "training_breaks", lambda _: [])
+    (finding,) = proof.code()
+    assert finding.by == "" and not finding.caught and not finding.crashed
+    assert finding.asked == {"features": 3 * len(MONTHS), "split": 2, "evaluation": 4}
+
+
+def batches_of(proof: Proof, monkeypatch: pytest.MonkeyPatch, *breaks: BatchBreak) -> list[Finding]:
+    monkeypatch.setattr("ml_platform.proving.prove.batch_breaks", lambda *_: breaks)
+    return list(proof.batches())
+
+
+def test_a_batch_break_goes_on_until_a_gate_notices(proof: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
+    import polars as pl
+
+    from ml_platform.proving.batches import nulled, sent_twice
+
+    findings = batches_of(
+        proof,
+        monkeypatch,
+        BatchBreak("twice", "", sent_twice),
+        BatchBreak("empty", "seats", lambda rows: nulled(rows, "seats")),
+        BatchBreak("harmless", "", lambda rows: rows.with_columns(pl.col("wind_speed") * 1.01)),
+        BatchBreak("crash", "", lambda rows: rows.no_such_method()),  # type: ignore[attr-defined]
+    )
+    twice, empty, harmless, crash = findings
+    assert (twice.by, twice.asked) == ("duplicates", {"batch": 6})
+    assert (empty.by, empty.caught[0].stage) == ("ranges", "features")
+    assert harmless.by == "" and set(harmless.asked) == {"batch", "features", "split", "evaluation"}
+    # What nobody refuses with a reason is not caught.
+    assert crash.by == "" and "no_such_method" in crash.crashed
+
+
+def test_a_gate_that_clean_data_fails_catches_nothing(proof: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ml_platform.proving.batches import sent_twice
+
+    failing = [
+        one.__class__(one.stage, one.partition, one.verdict.model_copy(update={"status": "failed"}))
+        if one.verdict.gate == "duplicates" and one.partition == MAY
+        else one
+        for one in proof.clean.judged
+    ]
+    monkeypatch.setattr(proof.clean, "judged", failing)
+    assert [one.by for one in batches_of(proof, monkeypatch, BatchBreak("twice", "", sent_twice))] != ["duplicates"]
+    alarm = next(rate for rate in rates(failing, proof.clean.partitions) if rate.gate == "duplicates")
+    assert (alarm.first_alarms, alarm.second_alarms, list(alarm.alarms)) == (0, 1, [MAY])
+
+
+def test_broken_steps_are_sound_again_afterwards(proof: Proof) -> None:
+    before = (splitting.plan, model_steps.frames, Materializer.__dict__["_history"], Materializer.__dict__["code"])
+    for one in (*steps.feature_breaks(proof.context, proof.clean.frames[MAY]), *steps.split_breaks()):
+        with pytest.raises(RuntimeError), one.applied():
+            raise RuntimeError
+    after = (splitting.plan, model_steps.frames, Materializer.__dict__["_history"], Materializer.__dict__["code"])
+    assert after == before
+
+
+def test_too_few_partitions_are_refused_in_one_line(project: Project, tmp_path: Path) -> None:
+    with project.active() as workspace, pytest.raises(PlatformError, match="needs 3; deliver more"):
+        Proof(project.context(), workspace, tmp_path, 2)
+
+
+@pytest.mark.slow
+def test_broken_services_are_caught(proof: Proof) -> None:
+    findings = list(proof.services())
+    assert [(finding.name, finding.by) for finding in findings] == [
+        ("two columns change places at serving", "skew"),
+        ("another model file under the recorded hash", "refusal"),
+        ("another model is packaged than was evaluated", "skew"),
+        ("the service accepts any input", "bad_input"),
+        ("another version answers than was deployed", "health"),
+    ]
+    assert "sha256 differs" in findings[1].refused
+
+
+@pytest.mark.slow
+def test_every_break_of_a_batch_of_the_example_is_caught(project: Project, tmp_path: Path) -> None:
+    """With the gates of the example as they are, on samples of five months."""
+    import yaml
+
+    from ml_platform.declarations import DatasetSpec, FeatureSpec
+    from ml_platform_tests.conftest import ROOT
+    from ml_platform_tests.project import DATASET
+
+    text = (ROOT / "ml_platform" / "defs" / "flights" / "defs.yaml").read_text()
+    data, features = (document["attributes"] for document in yaml.safe_load_all(text))
+    context = ModelContext(
+        project.context().model, FeatureSpec.model_validate(features), DatasetSpec.model_validate({**data, **DATASET})
+    )
+    with project.active() as workspace:
+        proof = Proof(context, workspace, tmp_path, 5, ROUNDS)
+        proof.run_data()
+        proof.run_model()
+        findings = list(proof.batches())
+    assert [(finding.name, finding.case, finding.crashed) for finding in findings if not finding.by] == []
+    assert len(findings) > 150
