@@ -10,7 +10,7 @@ from ml_platform.errors import PlatformError
 from ml_platform.evaluation import outputs
 from ml_platform.evaluation.baselines import baselines
 from ml_platform.evaluation.champion import Comparison, compare, unseen
-from ml_platform.evaluation.explanation import Stability, contributions, stability
+from ml_platform.evaluation.explanation import Stability, beeswarm, contributions, stability
 from ml_platform.evaluation.fairness import Fairness, fairness, fairness_by_class
 from ml_platform.evaluation.intervals import Interval, intervals
 from ml_platform.evaluation.metrics import metrics
@@ -21,6 +21,7 @@ from ml_platform.evaluation.tables import (
     calibration_table,
     confusion_table,
     curves,
+    feature_drift,
     group_table,
     importance_table,
 )
@@ -137,6 +138,10 @@ class Evaluation(BaseModel):
     #: Size of the model as a file.
     model_bytes: int | None = None
     #: Of a multiclass model: its classes, and rows of each by the class that was decided for.
+    #: Strongest features with ``shap`` values of sampled rows and the ``value`` of the feature (its rank, 0 to 1).
+    beeswarm: list[dict[str, Any]] = []
+    #: Population stability index of each feature, holdout against training, largest first.
+    drift: dict[str, float] = {}
     classes: tuple[str, ...] = ()
     confusion: list[dict[str, Any]] = []
 
@@ -243,6 +248,8 @@ def evaluate(
         ),
         directions=directions(booster, x, reference.features, options.seed),
         contributions=explained,
+        beeswarm=beeswarm(booster, x, reference.features, explained),
+        drift=feature_drift(x_train, x, reference.features),
         stability=stable,
         model_bytes=len(booster.save_raw("ubj")),
         classes=classes,

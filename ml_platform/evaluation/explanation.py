@@ -1,6 +1,6 @@
 """What the predictions stand on: mean absolute SHAP values, and how far they are those of the champion."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 #: Rows that are explained, and features that are compared.
 ROWS = 1_000
 TOP = 10
+#: Rows whose SHAP values are drawn.
+SWARM_ROWS = 250
 
 
 class Stability(BaseModel):
@@ -40,6 +42,37 @@ def contributions(booster: "xgboost.Booster", x: "np.ndarray", features: tuple[s
     values = found.mean(axis=tuple(range(found.ndim - 1)))
     table = {name: float(value) for name, value in zip(features, values, strict=True)}
     return dict(sorted(table.items(), key=lambda item: (-item[1], item[0])))
+
+
+def beeswarm(
+    booster: "xgboost.Booster", x: "np.ndarray", features: tuple[str, ...], strongest: dict[str, float]
+) -> list[dict[str, Any]]:
+    """SHAP values of a sample of rows for the strongest features, each with the rank of the feature's value (0 to 1).
+
+    Of several classes they are those of the class that is decided for. A missing value has rank None.
+    """
+    import numpy as np
+    import xgboost
+    from scipy.stats import rankdata
+
+    rows = np.ascontiguousarray(x[:: max(1, len(x) // SWARM_ROWS)][:SWARM_ROWS])
+    values = booster.predict(xgboost.DMatrix(rows, feature_names=list(features)), pred_contribs=True)
+    if values.ndim == 3:
+        values = values[np.arange(len(rows)), booster.inplace_predict(rows).argmax(axis=1)]
+    table = []
+    for name in list(strongest)[:TOP]:
+        place = features.index(name)
+        known = np.isfinite(rows[:, place])
+        ranks = np.full(len(rows), np.nan)
+        ranks[known] = (rankdata(rows[known, place]) - 1) / max(1, known.sum() - 1)
+        table.append(
+            {
+                "feature": name,
+                "shap": [float(f"{value:.4g}") for value in values[:, place]],
+                "value": [None if np.isnan(rank) else round(float(rank), 3) for rank in ranks],
+            }
+        )
+    return table
 
 
 def stability(ours: dict[str, float], theirs: dict[str, float], top: int = TOP) -> Stability:

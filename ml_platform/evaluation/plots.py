@@ -1,6 +1,8 @@
 """Plots of an evaluation as inline SVG: same numbers, same bytes."""
 
 import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,28 +15,39 @@ BLUE, GREY, ORANGE = "#2563a8", "#9aa3ad", "#c8641b"
 CLASSES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444")
 
 
-def figure(evaluation: "Evaluation") -> str:
-    """The plots of the task side by side: ROC, precision-recall and calibration, or deciles and residuals."""
+@contextmanager
+def svg(count: int, width: float, height: float) -> "Iterator[tuple[list[Axes], Callable[[], str]]]":
+    """``count`` axes side by side (sizes in inches), and a function that gives them as SVG, inside the block."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    draw = {"binary": _binary, "multiclass": _multiclass, "regression": _regression}[evaluation.task]
     # Text stays text. Ids come from a fixed salt and no date is written: equal input gives equal bytes.
     style: Any = {"svg.fonttype": "none", "svg.hashsalt": "ml-platform", "font.size": 9}
     with matplotlib.rc_context(style):
-        count = 2 if evaluation.task == "regression" else 3
-        canvas = FigureCanvasSVG(Figure(figsize=(3.6 * count, 3.3), layout="constrained"))
-        axes = list(canvas.figure.subplots(1, count))
+        canvas = FigureCanvasSVG(Figure(figsize=(width, height), layout="constrained"))
+        axes = list(canvas.figure.subplots(1, count, squeeze=False)[0])
         for ax in axes:
             ax.spines[["top", "right"]].set_visible(False)
             ax.grid(color="#e6e9ec", linewidth=0.6)
             ax.set_axisbelow(True)
+
+        def done() -> str:
+            buffer = io.StringIO()
+            canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
+            text = buffer.getvalue()
+            return text[text.index("<svg") :]
+
+        yield axes, done
+
+
+def figure(evaluation: "Evaluation") -> str:
+    """The plots of the task side by side: ROC, precision-recall and calibration, or deciles and residuals."""
+    draw = {"binary": _binary, "multiclass": _multiclass, "regression": _regression}[evaluation.task]
+    count = 2 if evaluation.task == "regression" else 3
+    with svg(count, 3.6 * count, 3.3) as (axes, done):
         draw(evaluation, axes)
-        buffer = io.StringIO()
-        canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
+        return done()
 
 
 def _binary(evaluation: "Evaluation", axes: "list[Axes]") -> None:

@@ -31,6 +31,7 @@ def render(evaluation: Evaluation, reference: ModelRef) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
+    from ml_platform.evaluation import summaries
     from ml_platform.evaluation.plots import figure
 
     environment = Environment(
@@ -39,8 +40,15 @@ def render(evaluation: Evaluation, reference: ModelRef) -> str:
     environment.filters["number"] = number
     environment.filters["words"] = lambda name: str(name).replace("_", " ")
     template = environment.get_template("report.html.j2")
-    # The figure is our own SVG, whose labels are fixed texts and numbers.
-    return template.render(e=evaluation, m=reference, figure=Markup(figure(evaluation)))
+    # The figures are SVG of matplotlib, which escapes the names that it writes.
+    drawn = {
+        "figure": figure(evaluation),
+        "beeswarm": summaries.beeswarm(evaluation),
+        "slices": summaries.slices(evaluation),
+        "disparities": summaries.disparities(evaluation),
+        "shift": summaries.shift(evaluation),
+    }
+    return template.render(e=evaluation, m=reference, **{name: Markup(plot) for name, plot in drawn.items()})
 
 
 def publish(

@@ -13,6 +13,8 @@ Table = list[dict[str, Any]]
 
 #: Points kept of a curve; more cannot be seen.
 CURVE_POINTS = 200
+#: Rows of training and of holdout whose shares are compared.
+DRIFT_ROWS = 20_000
 
 
 def group_table(
@@ -161,6 +163,18 @@ def confusion_table(y: "np.ndarray", p: "np.ndarray", classes: tuple[str, ...]) 
         | {f"decided {other}": int(cells[place, column]) for column, other in enumerate(classes)}
         for place, name in enumerate(classes)
     ]
+
+
+def feature_drift(train: "np.ndarray", holdout: "np.ndarray", features: tuple[str, ...]) -> dict[str, float]:
+    """Population stability index of each feature from training to holdout rows, largest first."""
+    import polars as pl
+
+    from ml_platform.monitoring.drift import drifted_columns
+
+    def drawn(x: "np.ndarray") -> "pl.DataFrame":
+        return pl.from_numpy(x[:: max(1, len(x) // DRIFT_ROWS)], schema=list(features)).fill_nan(None)
+
+    return drifted_columns(drawn(train), drawn(holdout), list(features))
 
 
 def importance_table(booster: "xgboost.Booster", names: tuple[str, ...]) -> Table:

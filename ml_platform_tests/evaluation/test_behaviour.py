@@ -1,16 +1,19 @@
 """Intervals, slices by two columns, disturbed features, explanations: on models of synthetic months."""
 
+from typing import Literal
+
 import numpy as np
 import polars as pl
 import pytest
 import xgboost
 
-from ml_platform.evaluation import outputs
+from ml_platform.evaluation import outputs, summaries
 from ml_platform.evaluation.evaluate import Evaluation
-from ml_platform.evaluation.explanation import contributions, stability
+from ml_platform.evaluation.explanation import beeswarm, contributions, stability
 from ml_platform.evaluation.robustness import Unseen, robustness
 from ml_platform.evaluation.search import directions, worst_case
 from ml_platform.evaluation.slices import BY, two_way
+from ml_platform.evaluation.tables import feature_drift
 from ml_platform.training.parameters import TrainingParameters
 from ml_platform.training.train import load_booster, matrix, predict, train
 from ml_platform_tests.evaluation.test_evaluate import OLDER, OPTIONS, PARAMETERS, SPLIT, fitted, measured
@@ -148,3 +151,38 @@ def test_stability_counts_the_champions_strongest_features() -> None:
         2 / 3
     )
     assert stability(ours, {"a": 0.0}).overlap == 1
+
+
+def test_a_swarm_shows_the_values_that_raise_a_prediction() -> None:
+    x, _ = holdout()
+    booster = load_booster(fitted(SPLIT)[1])
+    (first, *_) = beeswarm(booster, x, NAMES, contributions(booster, x, NAMES))
+    assert first["feature"] == "signal"
+    shap, value = np.array(first["shap"]), np.array(first["value"])
+    # The outcome was made to rise with it.
+    assert np.corrcoef(shap, value)[0, 1] > 0.9 and shap[value.argmin()] < 0 < shap[value.argmax()]
+    gaps = next(
+        row for row in beeswarm(booster, x, NAMES, contributions(booster, x, NAMES)) if row["feature"] == "gaps"
+    )
+    assert None in gaps["value"]
+
+
+def test_shift_is_that_of_the_feature_that_moved() -> None:
+    x, _ = holdout()
+    moved = x.copy()
+    moved[:, 1] += 1
+    found = feature_drift(x, moved, NAMES)
+    assert next(iter(found)) == "weak" and found["weak"] > 0.25
+    assert all(value == 0 for name, value in found.items() if name != "weak")
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_every_plot_is_drawn_where_it_makes_sense(task: Literal["binary", "regression"]) -> None:
+    found, _ = measured(SPLIT, None, task, OPTIONS)
+    drawn = {name: getattr(summaries, name)(found) for name in ("beeswarm", "slices", "disparities", "shift")}
+    assert {name for name, plot in drawn.items() if not plot} == ({"disparities"} if task == "regression" else set())
+    assert all(plot.startswith("<svg") for plot in drawn.values() if plot)
+    assert "signal" in drawn["beeswarm"] and "signal" in drawn["shift"] and "UA" in drawn["slices"]
+    nothing = {"beeswarm": [], "slices": {}, "fairness": {}, "drift": {}}
+    older = found.model_copy(update=nothing)
+    assert not any(getattr(summaries, name)(older) for name in drawn)
