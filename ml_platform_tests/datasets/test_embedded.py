@@ -1,5 +1,7 @@
 """The embedded adapter: the contract, damage, left-overs of killed processes, Git and DVC as readers."""
 
+import hashlib
+import io
 import os
 import stat
 import subprocess
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ml_platform.datasets.embedded import EmbeddedStore
-from ml_platform.datasets.pointers import Pointer, decode, encode
+from ml_platform.datasets.pointers import _BLOCK, _BLOCKS, Pointer, decode, digests, encode
 from ml_platform.datasets.store import MAIN, Conflict, Corrupt, InvalidName, NotFound, StoreError
 from ml_platform_tests.datasets import processes, workers
 from ml_platform_tests.datasets.contract import StoreContract, content
@@ -51,6 +53,14 @@ def test_bytes_are_read_only_and_shared_by_content(store: EmbeddedStore) -> None
     put(store, "b", "same")
     assert store.local_path(MAIN, "a") == store.local_path(MAIN, "b")
     assert stat.S_IMODE(store.local_path(MAIN, "a").stat().st_mode) == 0o444
+
+
+@pytest.mark.parametrize("blocks", [0, 1 / 3, 1, 1.5, _BLOCKS, _BLOCKS + 1, 3 * _BLOCKS + 0.5])
+def test_hashes_and_copy_are_of_the_same_bytes(blocks: float) -> None:
+    written, data = io.BytesIO(), os.urandom(int(blocks * _BLOCK))
+    expected = hashlib.md5(data, usedforsecurity=False).hexdigest(), hashlib.sha256(data).hexdigest(), len(data)
+    assert digests(io.BytesIO(data), written) == expected
+    assert written.getvalue() == data
 
 
 def test_a_flipped_bit_is_found_by_every_reader_and_healed_by_a_put(store: EmbeddedStore) -> None:
