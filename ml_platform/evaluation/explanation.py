@@ -52,8 +52,8 @@ def beeswarm(
     Of several classes they are those of the class that is decided for. A missing value has rank None.
     """
     import numpy as np
+    import polars as pl
     import xgboost
-    from scipy.stats import rankdata
 
     rows = np.ascontiguousarray(x[:: max(1, len(x) // SWARM_ROWS)][:SWARM_ROWS])
     values = booster.predict(xgboost.DMatrix(rows, feature_names=list(features)), pred_contribs=True)
@@ -64,7 +64,7 @@ def beeswarm(
         place = features.index(name)
         known = np.isfinite(rows[:, place])
         ranks = np.full(len(rows), np.nan)
-        ranks[known] = (rankdata(rows[known, place]) - 1) / max(1, known.sum() - 1)
+        ranks[known] = (pl.Series(rows[known, place]).rank().to_numpy() - 1) / max(1, known.sum() - 1)
         table.append(
             {
                 "feature": name,
