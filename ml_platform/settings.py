@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     dagster_url: str = Field(
         default="", description="Address of Dagster's UI, for links from commits in lakeFS to their runs; empty: none."
     )
+    reports_url: str = Field(
+        default="http://127.0.0.1:3001",
+        description="Where a browser finds reports; where it is this machine, `ml-platform ui` serves them there.",
+    )
     mlflow_tracking_uri: str = Field(default="", description="MLflow server; empty: SQLite below `local`.")
     mlflow_timeout_seconds: int = Field(default=10, description="Timeout of one MLflow request.")
     mlflow_max_retries: int = Field(default=2, description="Retries of one MLflow request.")

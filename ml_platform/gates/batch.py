@@ -86,8 +86,14 @@ def _tables(evidence: BatchEvidence, which: Literal["schema", "rule"]) -> dict[s
             }
             for rule in broken
         ],
-        "samples": [{"rule": rule.name, "row": str(sample)} for rule in broken for sample in rule.sample[:5]],
+        "samples": [_sample(rule, row) for rule in broken for row in rule.sample[:5]],
     }
+
+
+def _sample(rule: "BrokenRule", row: dict[str, Any]) -> dict[str, Any]:
+    """A row as a line of a table: the rule that it breaks, the column of the rule, then the others."""
+    first = {rule.column: row[rule.column]} if rule.column in row else {}
+    return {"broken rule": rule.name, **first, **row}
 
 
 def _reason(broken: "Sequence[BrokenRule]", fine: str) -> str:
@@ -129,7 +135,7 @@ def quarantine(evidence: BatchEvidence, _: Gate) -> Measurement:
         support=arrived,
         details={
             "reasons": [{"rule": reason, "rows": count} for reason, count in counts],
-            "samples": [{"reasons": row.pop(REASONS), "row": str(row)} for row in json_rows(shown)],
+            "samples": [{"broken rules": row.pop(REASONS), **row} for row in json_rows(shown)],
         },
     )
 
@@ -180,7 +186,7 @@ def duplicates(evidence: BatchEvidence, _: Gate) -> Measurement:
         count / max(evidence.frame.height, 1),
         f"{count} rows repeat a key ({', '.join(evidence.key)})" if count else "every key is unique",
         support=evidence.frame.height,
-        details={"samples": [{"row": str(row)} for row in shown]},
+        details={"samples": shown},
     )
 
 

@@ -10,9 +10,12 @@ from ml_platform.gates.gate import Verdict, judge
 from ml_platform.loop.model import frames
 from ml_platform.loop.replay import replay
 from ml_platform.refs import ModelRef, ReportRef, VersionRef
+from ml_platform.reports import folder
 from ml_platform.workspace import Run, Workspace
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from ml_platform.evaluation.robustness import Unseen
 
 #: The gate whose evidence is not the evaluation but a second training.
@@ -20,8 +23,6 @@ REPLAY = "replay"
 #: Rows of the holdout in which a category is replaced, and what by.
 UNSEEN_ROWS = 2_000
 NEVER_SEEN = "never seen before"
-#: Report files for people, below the folder of a run's outputs.
-REPORTS = "reports"
 
 
 def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, run: Run) -> ReportRef:
@@ -40,7 +41,7 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
     options = EvaluationOptions(
         threshold=context.model.decision_threshold,
         time=context.function.time,
-        slices=tuple(context.function.slices),
+        slices=slices_of(context),
         feature_groups=_feature_groups(context),
         **(
             {"worst_case_within": box.within, "worst_case_bounds": box.bounds}
@@ -51,7 +52,7 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
     evaluation, _ = measure(
         reference,
         booster,
-        pl.concat(frames(workspace, reference.split.holdout)),
+        masked_groups(pl.concat(frames(workspace, reference.split.holdout)), context),
         frames(workspace, reference.split.train),
         champion,
         options,
@@ -61,10 +62,37 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
         workspace.tracking,
         evaluation,
         reference,
-        workspace.settings.local / REPORTS,
+        folder(workspace.settings),
         run_id=run.id,
         provenance=run.provenance,
     )
+
+
+def masked_groups(holdout: "pl.DataFrame", context: ModelContext) -> "pl.DataFrame":
+    """``holdout`` with the values of slices that are marked ``pii`` replaced: by ``*** 1`` for the largest group, …"""
+    import polars as pl
+
+    from ml_platform.validation.schema import MASK
+
+    for name in set(slices_of(context)) & private_columns(context):
+        order = holdout[name].drop_nulls().cast(pl.String).alias("value").value_counts(sort=True)["value"].to_list()
+        names = {value: f"{MASK} {place}" for place, value in enumerate(order, 1)}
+        masked = pl.col(name).cast(pl.String).replace_strict(names, default=None, return_dtype=pl.String)
+        holdout = holdout.with_columns(masked)
+    return holdout
+
+
+def slices_of(context: ModelContext) -> tuple[str, ...]:
+    """The slices that are evaluated. One that is a feature as well cannot be masked, so it is left out if it is pii."""
+    private = private_columns(context) & set(context.names)
+    return tuple(name for name in context.function.slices if name not in private)
+
+
+def private_columns(context: ModelContext) -> set[str]:
+    """Columns of the dataset that are marked ``pii``."""
+    from ml_platform.validation.schema import columns
+
+    return {column.name for column in columns(context.dataset.load_schema()) if column.pii}
 
 
 def unseen_categories(workspace: Workspace, context: ModelContext, reference: ModelRef) -> "Unseen | None":

@@ -1,8 +1,9 @@
 """From a registered version to an answering service: package, check, deploy."""
 
 import tempfile
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_platform.declarations import ModelContext
 from ml_platform.errors import PlatformError, Refused
@@ -16,6 +17,8 @@ from ml_platform.workspace import Run, Workspace
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
+
+    from ml_platform.serving.schema import RequestSchema
 
 #: Folder of packaged services, below the folder of a run's outputs.
 BENTOS = "bentos"
@@ -67,7 +70,7 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
             destination=workspace.settings.local / BENTOS,
             decision_threshold=context.model.decision_threshold,
             classes=reference.classes,
-            example=to_rows(request, raw.select(context.function.inputs).head(1))[0],
+            example=without_private(request, to_rows(request, raw.select(context.function.inputs).head(1))[0]),
         )
     return ServiceRef(
         run_id=run.id,
@@ -79,6 +82,14 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
         path=str(built.path),
         model_sha256=reference.sha256,
     )
+
+
+def without_private(request: "RequestSchema", row: dict[str, Any]) -> dict[str, Any]:
+    """A valid row whose personal values are replaced by plain ones: it is kept in the package."""
+    from ml_platform.serving.schema import example_row
+
+    plain = example_row(request, date.fromisoformat(row[request.time][:10]))
+    return {field.name: plain[field.name] if field.pii else row[field.name] for field in request.fields}
 
 
 def inspect_service(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Run) -> list[Verdict]:
