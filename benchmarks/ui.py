@@ -56,7 +56,7 @@ def served(home: Path, local: Path) -> Iterator[str]:
     # Sensors must not start runs of their own meanwhile.
     os.environ["ML_PLATFORM_PAUSED"] = "flights,flight_delay,arrival_delay_minutes"
     try:
-        yield ui.start(settings, free_port())
+        yield ui.start(settings.model_copy(update={"reports_url": f"http://127.0.0.1:{free_port()}"}), free_port())
     finally:
         ui.stop(settings)
         os.environ.pop("DAGSTER_HOME")

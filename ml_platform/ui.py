@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ml_platform import reports
 from ml_platform.errors import PlatformError
 from ml_platform.files import write_atomic
 from ml_platform.settings import Settings, default_home
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     import psutil
 
 DEFAULT_PORT = 3000
+#: Record of the process that serves the reports, beside that of the UI.
+REPORTS = "reports.json"
 #: Seconds until the first page must be there; the code server imports the definitions once.
 READY_SECONDS = 180.0
 #: Seconds for an orderly end; a run in progress is given this long.
@@ -74,10 +77,45 @@ def start(settings: Settings, port: int = DEFAULT_PORT) -> str:
         write_atomic(folder / "ui.json", record.model_dump_json())
         try:
             _wait_ready(process, url, log)
+            if reports.is_here(settings):
+                _start_reports(settings, own)
         except BaseException:
             _end(settings, record)
             raise
     return url
+
+
+def _start_reports(settings: Settings, own: dict[str, str]) -> None:
+    """Serve the reports at their address, in a process of its own."""
+    _end_reports(settings)
+    address = reports.address(settings)
+    _require_free(*address, "ML_PLATFORM_REPORTS_URL")
+    log = settings.local / "ui" / "reports.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ml_platform.reports"],
+            env=os.environ | own | {"ML_PLATFORM_REPORTS_URL": settings.reports_url},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    record = UiRecord(pid=process.pid, created=_created(process.pid), url=settings.reports_url)
+    write_atomic(settings.local / "ui" / REPORTS, record.model_dump_json())
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(address, timeout=1):
+            return
+        time.sleep(0.1)
+    _end_reports(settings)
+    raise PlatformError(f"reports are not served at {settings.reports_url}: see {log}")
+
+
+def _end_reports(settings: Settings) -> None:
+    record = _read(settings.local / "ui" / REPORTS)
+    if record:
+        _end_processes(record)
+    (settings.local / "ui" / REPORTS).unlink(missing_ok=True)
 
 
 def stop(settings: Settings) -> bool:
@@ -85,12 +123,17 @@ def stop(settings: Settings) -> bool:
     record = status(settings)
     if record:
         _end(settings, record)
+    _end_reports(settings)
     return record is not None
 
 
 def status(settings: Settings) -> UiRecord | None:
     """The UI that was started and not stopped, as long as any of its processes lives; else None."""
-    path = _record_file(settings)
+    return _read(_record_file(settings))
+
+
+def _read(path: Path) -> UiRecord | None:
+    """The record in a file, where any of its processes lives; else the file is removed."""
     try:
         record = UiRecord.model_validate_json(path.read_text())
     except FileNotFoundError:
@@ -127,14 +170,14 @@ def _session(record: UiRecord) -> "list[psutil.Process]":
     return members
 
 
-def _require_free(host: str, port: int) -> None:
+def _require_free(host: str, port: int, setting: str = "UI_PORT") -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
             raise PlatformError(
-                f"port {port} on {host} cannot be used for the UI ({error.strerror}): set UI_PORT"
+                f"port {port} on {host} cannot be used for the UI ({error.strerror}): set {setting}"
             ) from error
 
 
@@ -155,6 +198,11 @@ def _wait_ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None
 
 
 def _end(settings: Settings, record: UiRecord) -> None:
+    _end_processes(record)
+    _record_file(settings).unlink(missing_ok=True)
+
+
+def _end_processes(record: UiRecord) -> None:
     """Interrupt the first process, which ends its services in order; then end what is left."""
     import psutil
 
@@ -173,4 +221,3 @@ def _end(settings: Settings, record: UiRecord) -> None:
         left = _session(record)
     if left:
         raise PlatformError(f"processes {[process.pid for process in left]} of the UI did not end")
-    _record_file(settings).unlink(missing_ok=True)

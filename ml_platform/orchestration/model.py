@@ -20,6 +20,8 @@ from ml_platform.refs import (
     SplitRef,
     VersionRef,
 )
+from ml_platform.reports import report_url
+from ml_platform.settings import Settings
 
 ASSETS = ("split", "model", "evaluation", "registered_model", "service", "deployment")
 
@@ -87,7 +89,9 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         workspace = workspace_of(context_)
         ref = evaluation.evaluate(workspace, context, model_ref, step_run(context_))
         link = {"mlflow_run": mlflow_link(workspace, spec.name, ref.mlflow_run_id)}
-        return _result(ref, link | _report_metadata(ref), version=f"{ref.sha256}-{ref.manifest_sha256}")
+        return _result(
+            ref, link | _report_metadata(workspace.settings, ref), version=f"{ref.sha256}-{ref.manifest_sha256}"
+        )
 
     @dg.asset(
         ins={"report": dg.AssetIn(keys["evaluation"])},
@@ -177,10 +181,11 @@ def _plain(ref: SplitRef) -> Any:
     return json.loads(canonical_json(ref.model_dump(mode="json")))
 
 
-def _report_metadata(ref: ReportRef) -> dict[str, Any]:
+def _report_metadata(settings: Settings, ref: ReportRef) -> dict[str, Any]:
     return {
-        # No link: browsers do not open local files from a page of a server.
-        "report": dg.MetadataValue.path(ref.html),
+        # Browsers do not open local files from a page of a server: `ml-platform ui` serves them.
+        "report": dg.MetadataValue.url(report_url(settings, ref.html)),
+        "report_file": dg.MetadataValue.path(ref.html),
         "report_in_mlflow": ref.uri,
         **{name: float(value) for name, value in ref.metrics.items()},
     }

@@ -38,9 +38,17 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def ui_url(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[str]:
+def ui_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The settings of the UI under test."""
+    return Settings(
+        local=tmp_path_factory.mktemp("ui") / ".local", reports_url=f"http://127.0.0.1:{free_port()}"
+    )  # pyright: ignore[reportCallIssue]
+
+
+@pytest.fixture(scope="session")
+def ui_url(ui_settings: Settings, tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[str]:
     """URL of webserver, daemon and code server on the platform's own definitions, with nothing run yet."""
-    settings = Settings(local=tmp_path_factory.mktemp("ui") / ".local")  # pyright: ignore[reportCallIssue]
+    settings = ui_settings
     package = write_package(tmp_path_factory.mktemp("slice"))
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PYTHONPATH", str(package))

@@ -2,9 +2,13 @@
 
 import re
 
+import dagster as dg
 import pytest
 from playwright.sync_api import Page, expect
 
+from ml_platform.files import write_atomic
+from ml_platform.reports import folder, report_url
+from ml_platform.settings import Settings
 from ml_platform_tests.ui.browser import (
     PATIENCE,
     materialize,
@@ -73,6 +77,22 @@ def test_asset_page_shows_rows_columns_and_commit(page: Page, ui_url: str) -> No
     open_asset(page, ui_url, BATCH, "partitions", CLEAN)
     expect(page.get_by_text(re.compile(r"^[0-9a-f]{40}$")).first).to_be_visible(timeout=PATIENCE)
     screenshot(page, "partition")
+
+
+def test_a_report_opens_from_the_asset_page(
+    page: Page, ui_url: str, ui_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_atomic(folder(ui_settings) / "flight_delay-0123.html", "<h1>Evaluation of flight_delay</h1>")
+    monkeypatch.setenv("ML_PLATFORM_LOCAL", str(ui_settings.local))
+    with dg.DagsterInstance.get() as instance:
+        link = dg.MetadataValue.url(report_url(ui_settings, file))
+        event = dg.AssetMaterialization(["flight_delay", "evaluation"], metadata={"report": link})
+        instance.report_runless_asset_event(event)
+    open_asset(page, ui_url, "flight_delay/evaluation")
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name=re.compile("flight_delay-0123.html")).first.click(timeout=PATIENCE)
+    expect(opened.value.get_by_role("heading", name="Evaluation of flight_delay")).to_be_visible(timeout=PATIENCE)
+    screenshot(opened.value, "report")
 
 
 def test_a_refused_partition_shows_the_gate_and_is_not_published(page: Page, ui_url: str) -> None:
