@@ -44,7 +44,7 @@ def _another_model(proof: "Proof") -> tuple[Path, str]:
     spec, split = proof.context.model, proof.split
     parameters = spec.parameters.model_copy(update={"rounds": max(1, spec.parameters.rounds // 10)})
     frames = model.frames(proof.workspace, split.train[:1])
-    content = train(frames, proof.model.features, spec.target, spec.task, parameters).content
+    content = train(frames, proof.model.features, spec.target, spec.task, parameters, classes=spec.classes).content
     path = proof.folder / "other.ubj"
     path.write_bytes(content)
     return path, sha256_bytes(content)

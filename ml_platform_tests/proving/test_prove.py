@@ -164,6 +164,26 @@ def test_broken_steps_are_sound_again_afterwards(proof: Proof) -> None:
     assert after == before
 
 
+def test_the_target_leaks_as_a_number_whatever_it_is() -> None:
+    from types import SimpleNamespace
+
+    import polars as pl
+
+    def leaked(target: list[Any], classes: tuple[str, ...]) -> list[float | None]:
+        model = SimpleNamespace(target="y", classes=classes)
+        context: Any = SimpleNamespace(names=("x",), model=model)
+        *_, leak = steps.training_breaks(context)
+        _, name, change = leak.replace[0]
+        assert name == "frames"
+        frame = pl.DataFrame({"x": [0.5, 0.5, 0.5], "y": target})
+        (changed,) = change(lambda workspace, entries: [frame])(None, ())
+        assert changed.schema["x"] == pl.Float32
+        return changed["x"].to_list()
+
+    assert leaked([1, 0, None], ()) == [1, 0, None]
+    assert leaked(["late", "early", None], ("early", "on time", "late")) == [2, 0, None]
+
+
 def test_too_few_partitions_are_refused_in_one_line(project: Project, tmp_path: Path) -> None:
     with project.active() as workspace, pytest.raises(PlatformError, match="needs 3; deliver more"):
         Proof(project.context(), workspace, tmp_path, 2)
