@@ -340,6 +340,21 @@ class LakeFSStore(References):
                         problems.append(f"{info.path} at {name}: sha256 is {actual}, recorded is {info.sha256}")
         return problems
 
+    def gc(self, grace_seconds: float = 86400) -> int:
+        """Remove this machine's copies that were not used within the grace; returns how many.
+
+        Bytes on the server are collected by the server: this only sees to it that its rules keep every commit, and
+        so all that a version, tag, manifest or ledger entry names. Raises StoreError where they do not.
+        """
+        from ml_platform.datasets.lakefs_server import collects
+
+        if collects(self.api, self.repository):
+            raise StoreError(
+                f"repository {self.repository!r}: the server's garbage collection would remove commits; set "
+                "ML_PLATFORM_LAKEFS_STORAGE_NAMESPACE and the rules are put right when the store is opened"
+            )
+        return self._cache.remove_unused(grace_seconds)
+
     def log(self, ref: str, limit: int | None = None) -> Iterator[Commit]:
         what = self._named(ref)
         options = {"amount": min(limit, 1000)} if limit else {}

@@ -54,6 +54,16 @@ class ContentCache:
             temporary.chmod(0o444)
         self._shrink()
 
+    def remove_unused(self, seconds: float) -> int:
+        """Remove copies that nobody asked for within this time; returns how many. What is needed again is fetched again."""
+        limit, removed = time.time() - seconds, 0
+        for file in self.root.glob("??/*"):
+            with suppress(FileNotFoundError):
+                if file.stat().st_mtime <= limit:
+                    file.unlink()
+                    removed += 1
+        return removed
+
     def _shrink(self) -> None:
         """Remove the copies that were not used for longest, until the rest fits the limit."""
         copies = []

@@ -8,6 +8,7 @@ import pytest
 
 from ml_platform.datasets.lakefs import LakeFSStore
 from ml_platform.datasets.lakefs_api import Unavailable
+from ml_platform.datasets.maintenance import collect
 from ml_platform.datasets.store import (
     MAIN,
     AlreadyExists,
@@ -237,6 +238,23 @@ def test_a_check_of_everything_finds_what_rots(lakefs_store: LakeFSStore, standi
         Path(entry.address).write_text("9")
     (problem,) = lakefs_store.fsck()
     assert problem.startswith("b at ready: sha256 is ")
+
+
+def test_collecting_garbage_needs_rules_that_keep_every_commit(
+    lakefs_store: LakeFSStore, standin: StandIn, tmp_path: Path
+) -> None:
+    lakefs_store.create_branch("work")
+    (tmp_path / "local").write_text("1")
+    lakefs_store.put("work", "a", tmp_path / "local")
+    commit = lakefs_store.commit("work", "m")
+    copy = lakefs_store.local_path(commit, "a")
+    assert collect(lakefs_store, 3600) == 0 and copy.exists()
+    assert collect(lakefs_store, 0) == 1 and not copy.exists()
+    assert lakefs_store.open(commit, "a").read() == b"1", "fetched again"
+    standin.repositories[lakefs_store.repository].gc_rules = {"default_retention_days": 28, "branches": []}
+    with pytest.raises(StoreError, match="would remove commits"):
+        collect(lakefs_store, 0)
+    assert copy.exists()
 
 
 def test_without_a_gateway_a_scan_says_what_to_set(lakefs_store: LakeFSStore) -> None:
