@@ -3,7 +3,7 @@
 import tempfile
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ml_platform.datasets import publishing
 from ml_platform.datasets.store import NotFound, ObjectInfo
@@ -25,6 +25,14 @@ BRANCH = "features"
 
 class Stale(PlatformError):
     """Features stand on content or code that has been replaced since."""
+
+
+class Standing(NamedTuple):
+    """The partitions of a dataset at one moment."""
+
+    published: dict[str, ObjectInfo]
+    #: Refused, and nothing of them is published.
+    refused: set[str]
 
 
 class Materializer:
@@ -98,10 +106,14 @@ class Materializer:
                 built[partition] = self._ref(partition, info, inputs, refused, run)
         return dict(sorted(built.items()))
 
-    def check_current(self, ref: DatasetRef) -> None:
-        """Raise Stale unless ``ref`` was built by the current code from what is published now."""
+    def standing(self) -> "Standing":
+        """What is published and what is refused now: asked once by those who look at many partitions."""
         published = publishing.published(self.workspace.store, self.dataset.name)
-        inputs, _ = self._inputs(ref.partition, published, self._refused(published))
+        return Standing(published, self._refused(published))
+
+    def check_current(self, ref: DatasetRef, standing: "Standing | None" = None) -> None:
+        """Raise Stale unless ``ref`` was built by the current code from what is published now (or in ``standing``)."""
+        inputs, _ = self._inputs(ref.partition, *(standing or self.standing()))
         way_out = f"materialize {self.spec.key} again for {ref.partition}"
         if ref.inputs != inputs:
             changed = sorted(

@@ -6,7 +6,7 @@ and registered versions record the chain's head, which anchors it outside the da
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ml_platform.gates.gate import Entry, Gate, Verdict, now_utc
 
 GENESIS = "0" * 64
 _LOCK = 0x6D6C706C  # key of PostgreSQL's advisory lock: one writer at a time extends the chain
+_AT_ONCE = 1000  # contents in one query: every database takes that many parameters
 
 _tables = sa.MetaData()
 _ledger = sa.Table(
@@ -128,10 +129,11 @@ class Ledger:
         """The verdicts, those with an unexpired override marked as such, with who, until when and why."""
         given = list(verdicts)
         now = self._clock()
+        held = {verdict.subject for verdict in given if verdict.blocking and not verdict.passed}
         found: dict[tuple[str, str, str], dict[str, Any]] = {}
-        for subject in {verdict.subject for verdict in given if verdict.blocking and not verdict.passed}:
-            for entry in self.entries(subject=subject, kind="override"):
-                found[subject, entry.gate, entry.body["declaration"]] = entry.body
+        for subject, gate, text in self._bodies("override", held):
+            body = json.loads(text)
+            found[subject, gate, body["declaration"]] = body
 
         def marked(verdict: Verdict) -> Verdict:
             body = found.get((verdict.subject, verdict.gate, verdict.declaration))
@@ -216,10 +218,32 @@ class Ledger:
 
     def verdicts(self, subject: str) -> dict[str, Verdict]:
         """The latest verdict of each gate on a content hash, overridden ones marked."""
-        latest = {
-            entry.gate: Verdict.model_validate(entry.body) for entry in self.entries(subject=subject, kind="verdict")
-        }
-        return {verdict.gate: verdict for verdict in self.with_overrides(latest.values())}
+        return self.judged([subject])[subject]
+
+    def judged(self, subjects: Iterable[str]) -> dict[str, dict[str, Verdict]]:
+        """:meth:`verdicts` of many contents. The number of queries does not grow with theirs (but for very many)."""
+        wanted = list(dict.fromkeys(subjects))
+        texts = {(subject, gate): text for subject, gate, text in self._bodies("verdict", wanted)}
+        found: dict[str, dict[str, Verdict]] = {subject: {} for subject in wanted}
+        for verdict in self.with_overrides(Verdict.model_validate_json(text) for text in texts.values()):
+            found[verdict.subject][verdict.gate] = verdict
+        return found
+
+    def _bodies(self, kind: str, subjects: Collection[str]) -> list[tuple[str, str, str]]:
+        """Subject, gate and body of the entries of a kind about these contents, in order."""
+        rows: list[tuple[str, str, str]] = []
+        wanted = list(subjects)
+        if not wanted:
+            return rows
+        with self._reader.connect() as connection:
+            for start in range(0, len(wanted), _AT_ONCE):
+                query = (
+                    sa.select(_ledger.c.subject, _ledger.c.gate, _ledger.c.body)
+                    .where(_ledger.c.kind == kind, _ledger.c.subject.in_(wanted[start : start + _AT_ONCE]))
+                    .order_by(_ledger.c.sequence)
+                )
+                rows.extend((row.subject, row.gate, row.body) for row in connection.execute(query))
+        return rows
 
     def require(self, subject: str, gates: Iterable[Gate], *, subject_name: str) -> list[Verdict]:
         """The verdicts that allow acting on ``subject``; raises Refused naming each gate that does not.
@@ -227,34 +251,26 @@ class Ledger:
         A verdict counts only for exactly this hash and under the declaration that stands now. An unexpired override
         lets a verdict pass; a missing one, or one under another declaration, cannot be overridden.
         """
-        known = self.verdicts(subject)
-        problems: list[str] = []
-        found: list[Verdict] = []
-        for gate in gates:
-            verdict = known.get(gate.name)
-            if verdict is None:
-                if gate.blocking:
-                    problems.append(f"{gate.name} missing")
-                continue
-            if verdict.declaration != gate.declaration and gate.blocking:
-                problems.append(f"{gate.name} judged under another declaration")
-            elif verdict.holds_back:
-                problems.append(f"{gate.name} {verdict.status.replace('_', ' ')}: {verdict.reason}")
-            found.append(verdict)
-        if problems:
-            raise Refused(
-                f"{subject_name} ({subject[:12]}) is refused by its gates: {'; '.join(problems)}. "
-                "Correct it and run its checks again."
-            )
-        return found
+        return self.require_each({subject_name: subject}, gates)[subject_name]
+
+    def require_each(self, subjects: Mapping[str, str], gates: Iterable[Gate]) -> dict[str, list[Verdict]]:
+        """:meth:`require` for many contents by name, asked at once; raises Refused for the first that is refused."""
+        asked = list(gates)
+        judged = self.judged(subjects.values())
+        return {name: _allowed(name, subject, judged[subject], asked) for name, subject in subjects.items()}
 
     def refused(self, prefix: str) -> dict[str, list[Verdict]]:
         """Names below ``prefix`` whose newest content is held back, with the verdicts that do so."""
-        newest: dict[str, str] = {}
-        for entry in self.entries(subject_name=f"{prefix}%", kind="verdict"):
-            newest[entry.subject_name] = entry.subject
+        query = (
+            sa.select(_ledger.c.subject_name, _ledger.c.subject)
+            .where(_ledger.c.kind == "verdict", _ledger.c.subject_name.like(f"{prefix}%"))
+            .order_by(_ledger.c.sequence)
+        )
+        with self._reader.connect() as connection:
+            newest = {row.subject_name: row.subject for row in connection.execute(query)}
+        judged = self.judged(newest.values())
         held = {
-            name: [verdict for verdict in self.verdicts(subject).values() if verdict.holds_back]
+            name: [verdict for verdict in judged[subject].values() if verdict.holds_back]
             for name, subject in newest.items()
         }
         return {name: verdicts for name, verdicts in held.items() if verdicts}
@@ -273,6 +289,29 @@ class Ledger:
                     raise Broken(f"ledger: entry {count} was changed after it was written; restore it from a backup")
                 previous = row["hash"]
         return count
+
+
+def _allowed(name: str, subject: str, known: Mapping[str, Verdict], gates: Iterable[Gate]) -> list[Verdict]:
+    """The verdicts of these gates on one content. Raises Refused, see :meth:`Ledger.require`."""
+    problems: list[str] = []
+    found: list[Verdict] = []
+    for gate in gates:
+        verdict = known.get(gate.name)
+        if verdict is None:
+            if gate.blocking:
+                problems.append(f"{gate.name} missing")
+            continue
+        if verdict.declaration != gate.declaration and gate.blocking:
+            problems.append(f"{gate.name} judged under another declaration")
+        elif verdict.holds_back:
+            problems.append(f"{gate.name} {verdict.status.replace('_', ' ')}: {verdict.reason}")
+        found.append(verdict)
+    if problems:
+        raise Refused(
+            f"{name} ({subject[:12]}) is refused by its gates: {'; '.join(problems)}. "
+            "Correct it and run its checks again."
+        )
+    return found
 
 
 def _same(left: str, right: str) -> bool:

@@ -30,15 +30,15 @@ def split(workspace: Workspace, context: ModelContext, features: dict[str, Datas
     held |= refused_partitions(workspace, context.dataset)
     refused = held.keys()
     materializer = Materializer.of(workspace, context.feature_set, context.dataset)
-    available: dict[str, ManifestEntry] = {}
-    for partition, ref in sorted(features.items()):
-        if partition in refused:
-            continue
-        materializer.check_current(ref)
-        workspace.ledger.require(
-            ref.sha256, context.feature_set.gates_of("features"), subject_name=f"{prefix}{partition}"
-        )
-        available[partition] = _entry(context, ref)
+    standing = materializer.standing()
+    candidates = {partition: ref for partition, ref in sorted(features.items()) if partition not in refused}
+    for ref in candidates.values():
+        materializer.check_current(ref, standing)
+    workspace.ledger.require_each(
+        {f"{prefix}{partition}": ref.sha256 for partition, ref in candidates.items()},
+        context.feature_set.gates_of("features"),
+    )
+    available = {partition: _entry(context, ref) for partition, ref in candidates.items()}
     known = sorted(available.keys() | refused)
     if not known:
         raise PlatformError(

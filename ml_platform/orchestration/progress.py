@@ -8,9 +8,9 @@ from ml_platform.datasets import publishing
 from ml_platform.datasets.store import MAIN, ObjectInfo
 from ml_platform.declarations import DatasetSpec, FeatureSpec, ModelContext
 from ml_platform.errors import MissingReference
-from ml_platform.features.materialize import Materializer, Stale
+from ml_platform.features.materialize import Materializer, Stale, Standing
 from ml_platform.files import canonical_json, sha256_bytes
-from ml_platform.gates.gate import Gate
+from ml_platform.gates.gate import Gate, Verdict
 from ml_platform.orchestration.references import References
 from ml_platform.refs import SplitRef
 from ml_platform.workspace import Workspace
@@ -42,6 +42,8 @@ def pending_partitions(
     candidates = publishing.candidates(workspace.store, spec.name)
     published = publishing.published(workspace.store, spec.name)
     main = workspace.store.resolve(MAIN)
+    standings = {item.key: Materializer.of(workspace, item, spec).standing() for item in features}
+    judged = workspace.ledger.judged(info.sha256 for info in candidates.values())
     found = []
     for partition, fingerprint in sorted(offered.items()):
         if partition not in ingested:
@@ -49,7 +51,7 @@ def pending_partitions(
         elif ingested[partition] != fingerprint:
             reason = "changed"
         else:
-            reason = _unfinished(workspace, spec, features, partition, candidates, published)
+            reason = _unfinished(workspace, spec, features, partition, candidates, published, standings, judged)
         if reason:
             # What is published already is news only for what stands on it.
             state = [] if reason in ("new", "changed") else [reason, main]
@@ -65,26 +67,28 @@ def _unfinished(
     partition: str,
     candidates: Mapping[str, ObjectInfo],
     published: Mapping[str, ObjectInfo],
+    standings: Mapping[str, Standing],
+    judged: Mapping[str, Mapping[str, Verdict]],
 ) -> str:
     """What a batch with the content of the source still lacks; empty where it is done or refused."""
     if partition not in candidates:
         return "not staged"
     sha256 = candidates[partition].sha256
-    if _unjudged(workspace, sha256, spec.gates_of("batch")):
+    if _unjudged(judged[sha256], spec.gates_of("batch")):
         return "not judged by the gates as declared"
-    if _held(workspace, sha256, spec.gates_of("batch")):
+    if _held(judged[sha256], spec.gates_of("batch")):
         return ""
     if partition not in published or published[partition].sha256 != sha256:
         return "not published"
     for item in features:
         try:
             ref = References().load(item.key, partition)
-            Materializer.of(workspace, item, spec).check_current(ref)
+            Materializer.of(workspace, item, spec).check_current(ref, standings[item.key])
         except MissingReference:
             return f"without {item.name}"
         except Stale:
             return f"with stale {item.name}"
-        if _unjudged(workspace, ref.sha256, item.gates_of("features")):
+        if _unjudged(workspace.ledger.verdicts(ref.sha256), item.gates_of("features")):
             return f"with {item.name} that were not judged"
     return ""
 
@@ -95,12 +99,12 @@ def training_outcome(workspace: Workspace, context: ModelContext, split: SplitRe
     A candidate that its gates refused has come to its end: training it again would give the same.
     """
     name, model = context.model.name, context.model
-    if held := _held(workspace, split.sha256, model.gates_of("split")):
+    if held := _held(workspace.ledger.verdicts(split.sha256), model.gates_of("split")):
         return f"the split of {_last(split)} is refused by {', '.join(held)}"
     evaluation = _latest(f"{name}/evaluation")
     if evaluation is None or evaluation.manifest_sha256 != split.sha256:
         return ""
-    if held := _held(workspace, evaluation.sha256, model.gates_of("evaluation")):
+    if held := _held(workspace.ledger.verdicts(evaluation.sha256), model.gates_of("evaluation")):
         return f"the candidate trained up to {_last(split)} is refused by {', '.join(held)}"
     version = _latest(f"{name}/registered_model")
     if version is None or version.sha256 != evaluation.sha256 or version.model_ref.manifest_sha256 != split.sha256:
@@ -111,7 +115,7 @@ def training_outcome(workspace: Workspace, context: ModelContext, split: SplitRe
     service = _latest(f"{name}/service")
     if service is None or service.version != version.version:
         return ""
-    if held := _held(workspace, service.sha256, model.gates_of("service")):
+    if held := _held(workspace.ledger.verdicts(service.sha256), model.gates_of("service")):
         return f"the service of version {version.version} is refused by {', '.join(held)}"
     deployment = _latest(f"{name}/deployment")
     if deployment is None or deployment.sha256 != service.sha256:
@@ -130,17 +134,15 @@ def _latest(asset: str) -> Any:
         return None
 
 
-def _unjudged(workspace: Workspace, sha256: str, gates: Iterable[Gate]) -> bool:
+def _unjudged(known: Mapping[str, Verdict], gates: Iterable[Gate]) -> bool:
     """Whether a blocking gate, as it is declared now, has no verdict on the content."""
-    known = workspace.ledger.verdicts(sha256)
     return any(
         gate.blocking and (gate.name not in known or known[gate.name].declaration != gate.declaration) for gate in gates
     )
 
 
-def _held(workspace: Workspace, sha256: str, gates: Iterable[Gate]) -> list[str]:
+def _held(known: Mapping[str, Verdict], gates: Iterable[Gate]) -> list[str]:
     """Names of the gates whose verdict, under the declaration that stands, holds the content back."""
-    known = workspace.ledger.verdicts(sha256)
     return [
         gate.name
         for gate in gates

@@ -7,6 +7,7 @@ import sqlite3
 import time
 
 import pytest
+from sqlalchemy import event
 
 from ml_platform.environment import Provenance
 from ml_platform.errors import Refused
@@ -165,3 +166,24 @@ def test_a_killed_writer_leaves_a_whole_chain(url):
         os.kill(worker.pid, signal.SIGKILL)
         worker.join()
         assert Ledger(url).verify() >= 3
+
+
+def test_many_contents_are_asked_about_at_once(ledger):
+    def queries(count: int) -> int:
+        names = {f"flights/batch/{number:04}": f"{number:064x}" for number in range(count)}
+        write(ledger, *(verdict(subject=subject, name=name) for name, subject in names.items()))
+        asked = []
+        event.listen(ledger._reader, "before_cursor_execute", lambda *arguments: asked.append(arguments[2]))
+        assert ledger.require_each(names, [RULES]).keys() == names.keys()
+        assert ledger.refused("flights/batch/") == {}
+        return len(asked)
+
+    assert queries(2) == 3
+    assert queries(1000) == 3
+
+
+def test_the_refused_one_among_many_is_named(ledger):
+    write(ledger, verdict(), verdict(subject=TWO, name="flights/batch/2013-04-01", status="failed"))
+    with pytest.raises(Refused, match=r"flights/batch/2013-04-01.*rules failed"):
+        ledger.require_each({MARCH: ONE, "flights/batch/2013-04-01": TWO}, [RULES])
+    assert ledger.judged([ONE, "3" * 64])["3" * 64] == {}
