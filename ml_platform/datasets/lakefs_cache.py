@@ -55,7 +55,7 @@ class ContentCache:
         self._shrink()
 
     def remove_unused(self, seconds: float) -> int:
-        """Remove copies that nobody asked for within this time; returns how many. What is needed again is fetched again."""
+        """Remove copies that nobody asked for within this time; returns how many. They are fetched again if needed."""
         limit, removed = time.time() - seconds, 0
         for file in self.root.glob("??/*"):
             with suppress(FileNotFoundError):
