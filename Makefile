@@ -62,7 +62,7 @@ test: $(STAMP) ## the fast tests
 
 .PHONY: test-slow
 test-slow: $(STAMP) ## the slow tests: whole runs, kills, the UI in a browser
-	@python -m pytest -n $(PROCESSES) --dist loadfile -m slow $(PYTEST)
+	@python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder -m slow $(PYTEST)
 
 .PHONY: test-all
 test-all: $(STAMP) ## all tests
