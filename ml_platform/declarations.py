@@ -385,5 +385,5 @@ def _assets(spec: Declaration) -> list[str]:
     assert isinstance(spec, ModelSpec)
     return [
         f"{spec.name}/{asset}"
-        for asset in ("split", "model", "evaluation", "registered_model", "service", "deployment")
+        for asset in ("split", "model", "evaluation", "registered_model", "service", "deployment", "drift")
     ]

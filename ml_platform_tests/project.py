@@ -260,6 +260,10 @@ class Project:
         """Run the job over everything for a range of partitions, in one run."""
         return self._execute(self.definitions.resolve_job_def(WHOLE_LOOP), first, last)
 
+    def execute(self, job: str) -> Outcome:
+        """Run a job without partitions."""
+        return self._execute(self.definitions.resolve_job_def(job))
+
     def train(self, model: str = MODEL) -> Outcome:
         """Run the job ``<model>_train``."""
         return self._execute(self.definitions.resolve_job_def(f"{model}_train"))

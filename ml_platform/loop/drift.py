@@ -9,10 +9,16 @@ from ml_platform.errors import MissingReference
 from ml_platform.features.contract import FeatureFunction
 from ml_platform.features.materialize import Materializer
 from ml_platform.files import canonical_json, sha256_bytes
+from ml_platform.refs import ManifestEntry, VersionRef
+from ml_platform.reports import folder
 from ml_platform.workspace import Workspace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import polars as pl
+
+    from ml_platform.monitoring.report import DriftSummary
 
 #: Rows drawn of each partition of the reference: PSI of deciles needs no more.
 REFERENCE_ROWS = 20_000
@@ -73,6 +79,34 @@ def observe(workspace: Workspace, context: ModelContext, known: str = "") -> Dri
     drifted = len(over) >= rule.partitions
     text = _text(rule, version.version, shares, over, latest)
     return Drift(key, drifted, text, shares, latest)
+
+
+def write_report(workspace: Workspace, context: ModelContext, version: VersionRef) -> "tuple[Path, DriftSummary]":
+    """Evidently's report on the raw inputs of a version: its holdout against what it was trained on, by samples.
+
+    Columns marked ``pii`` are left out: the report shows values.
+    """
+    import polars as pl
+
+    from ml_platform.loop.evaluation import private_columns
+    from ml_platform.monitoring.report import ROWS, write
+
+    split = version.model_ref.split
+    materializer = Materializer.of(workspace, context.feature_set, context.dataset)
+
+    def drawn(entries: tuple[ManifestEntry, ...]) -> "pl.DataFrame":
+        rows = sum(entry.rows for entry in entries)
+        # Each partition by its share; rounding down keeps the sum within the limit.
+        return pl.concat(
+            frame.sample(min(frame.height, ROWS // 2 * frame.height // rows), seed=0)
+            for frame in (materializer.raw_at(entry).select(context.function.inputs) for entry in entries)
+        )
+
+    reference, current = drawn(split.train), drawn(split.holdout)
+    private = private_columns(context)
+    columns = [name for name in compared_columns(reference, context.function) if name not in private]
+    path = folder(workspace.settings) / f"{context.model.name}-drift-{version.sha256[:16]}.html"
+    return path, write(reference.select(columns), current.select(columns), path)
 
 
 def compared_columns(reference: "pl.DataFrame", function: FeatureFunction) -> list[str]:

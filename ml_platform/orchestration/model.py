@@ -8,7 +8,7 @@ import dagster as dg
 from ml_platform.declarations import ModelContext
 from ml_platform.files import canonical_json
 from ml_platform.gates.gate import Verdict
-from ml_platform.loop import evaluation, model, release
+from ml_platform.loop import drift, evaluation, model, release
 from ml_platform.orchestration.common import WORKSPACE, asset_options, code_version, gate_check, plainly, workspace_of
 from ml_platform.orchestration.events import results, step_run
 from ml_platform.orchestration.metadata import mlflow_link, ref_metadata, sentences, table
@@ -24,13 +24,15 @@ from ml_platform.reports import report_url
 from ml_platform.settings import Settings
 
 ASSETS = ("split", "model", "evaluation", "registered_model", "service", "deployment")
+#: Made by a job of its own: Evidently takes longer to import than a small training.
+DRIFT = "drift"
 
 
 def model_definitions(context: ModelContext) -> dg.Definitions:
-    """The six assets of a model, with their gates."""
+    """The assets of a model, with their gates."""
     spec = context.model
     about = spec.description or f"Model {spec.name}"
-    keys = {name: dg.AssetKey([spec.name, name]) for name in ASSETS}
+    keys = {name: dg.AssetKey([spec.name, name]) for name in (*ASSETS, DRIFT)}
 
     def options(name: str, text: str, *kinds: str, code: Any = "") -> dict[str, Any]:
         return {
@@ -124,14 +126,44 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         ref = release.deploy(workspace_of(context_), context, service_ref, step_run(context_))
         return _result(ref, {"url": dg.MetadataValue.url(ref.url), "version": ref.version})
 
+    @dg.asset(
+        ins={"version": dg.AssetIn(keys["registered_model"])},
+        **options(DRIFT, "Evidently's report on its raw inputs, holdout against training.", "html"),
+    )
+    @plainly
+    def drift_report(context_: dg.AssetExecutionContext, version: VersionRef) -> dg.MaterializeResult:
+        settings = workspace_of(context_).settings
+        path, found = drift.write_report(workspace_of(context_), context, version)
+        return dg.MaterializeResult(
+            metadata={
+                "report": dg.MetadataValue.url(report_url(settings, path)),
+                "report_file": dg.MetadataValue.path(str(path)),
+                "version": version.version,
+                "columns": found.columns,
+                "drifted_columns": found.drifted,
+                "share_drifted": found.share,
+            },
+            data_version=dg.DataVersion(version.sha256),
+        )
+
     checks = [
         *_checks(context, "split", keys["split"], model.inspect_split),
         *_checks(context, "evaluation", keys["evaluation"], evaluation.inspect_evaluation),
         *_checks(context, "service", keys["service"], release.inspect_service),
         *_checks(context, "deployment", keys["deployment"], release.inspect_deployment),
     ]
-    assets = [split, trained, evaluated, registered_model, service, deployment]
+    assets = [split, trained, evaluated, registered_model, service, deployment, drift_report]
     return dg.Definitions(assets=assets, asset_checks=checks)
+
+
+def drift_job(name: str) -> Any:
+    """The job ``<model>_drift``: Evidently's report on the newest registered version."""
+    return dg.define_asset_job(
+        f"{name}_drift",
+        selection=dg.AssetSelection.assets(dg.AssetKey([name, DRIFT])),
+        description=f"Evidently's report on the inputs of {name}: holdout against training.",
+        tags={"ml_platform/model": name},
+    )
 
 
 def train_job(name: str) -> Any:

@@ -9,7 +9,7 @@ from ml_platform.declarations import Catalogue, DatasetSpec, FeatureSpec
 from ml_platform.orchestration.common import REFERENCES, WORKSPACE, WorkspaceResource, partitions_of
 from ml_platform.orchestration.data_jobs import data_jobs
 from ml_platform.orchestration.mlflow_run import MLFLOW, mlflow_run
-from ml_platform.orchestration.model import train_job
+from ml_platform.orchestration.model import DRIFT, drift_job, train_job
 from ml_platform.orchestration.references import ReferenceIOManager
 from ml_platform.orchestration.runs import WHOLE_LOOP
 from ml_platform.orchestration.sensors import drift_sensor, new_data_sensor
@@ -57,7 +57,8 @@ def platform_definitions(catalogue: Catalogue) -> dg.Definitions:
     whole = [
         dg.define_asset_job(
             name,
-            selection=dg.AssetSelection.key_prefixes(*part.datasets, *part.models),
+            selection=dg.AssetSelection.key_prefixes(*part.datasets, *part.models)
+            - dg.AssetSelection.assets(*[dg.AssetKey([model, DRIFT]) for model in part.models]),
             description="Everything from batch to deployment. Launch it with a range of partitions: one run.",
         )
         for name, part in whole_loops(catalogue).items()
@@ -72,7 +73,7 @@ def platform_definitions(catalogue: Catalogue) -> dg.Definitions:
         resources={WORKSPACE: WorkspaceResource(), REFERENCES: ReferenceIOManager(), MLFLOW: mlflow_run},
         # Steps of a run share one process: imports of the ML libraries cost more than most steps do.
         executor=dg.in_process_executor,
-        jobs=[*ingest, *train, *whole, *data_jobs(catalogue)],
+        jobs=[*ingest, *train, *whole, *[drift_job(name) for name in catalogue.models], *data_jobs(catalogue)],
         sensors=[new_data_sensor(catalogue, [*ingest, *train]), drift_sensor(catalogue, train), automation]
         if owned
         else [],

@@ -14,6 +14,7 @@ def test_scaffolded_project_is_in_order(shop_template: Shop) -> None:
     assert {item["asset_key"] for item in listed["assets"]} == {
         *(f"{DATASET}/{name}" for name in ("batch", "dataset", "features")),
         *(f"{MODEL}/{name}" for name in ("split", "model", "evaluation", "registered_model", "service", "deployment")),
+        f"{MODEL}/drift",
     }
     validated = shop_template.ml("validate")
     assert (validated.returncode, validated.stdout) == (0, "3 declarations and 18 gates are in order\n")

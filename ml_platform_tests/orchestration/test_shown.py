@@ -115,6 +115,20 @@ def test_links_of_a_model(project: Project) -> None:
         assert shown(project, f"{MODEL}/{asset}")["code_commit"].value
 
 
+def test_evidentlys_report_is_linked_and_shows_no_aeroplane(project: Project) -> None:
+    made = project.execute(f"{MODEL}_drift")
+    assert made.success, made.error
+    assert {asset for asset, _ in made.materialized} == {f"{MODEL}/drift"}
+    metadata = shown(project, f"{MODEL}/drift")
+    file = Path(str(metadata["report_file"].value))
+    assert metadata["report"] == dg.MetadataValue.url(f"http://127.0.0.1:3001/{file.name}")
+    html = file.read_text()
+    assert "carrier_hour_flights" in html and "tailnum" not in html
+    assert 0 <= float(str(metadata["share_drifted"].value)) <= 1
+    whole = project.definitions.resolve_job_def("whole_loop").asset_layer
+    assert dg.AssetKey([MODEL, "drift"]) not in whole.executable_asset_keys
+
+
 def test_every_asset_has_an_owner_a_description_and_a_code_version(project: Project) -> None:
     graph = project.definitions.resolve_asset_graph()
     for key in graph.materializable_asset_keys:
