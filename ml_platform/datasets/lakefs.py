@@ -156,6 +156,11 @@ class LakeFSStore(References):
         ours, theirs = self._head(dest), self.resolve(source)
         if not self._brings(ours, theirs):
             raise self._nothing(dest, f"branch {dest!r} already holds {source!r}")
+        # The server (1.84) takes theirs in silence where both sides added a path before the first of their base.
+        if clashes := self._both_changed(ours, theirs):
+            if self.uncommitted(dest):
+                raise DirtyBranch(f"branch {dest!r} has staged changes: commit or reset them")
+            raise Conflict(f"merge of {source!r} into {dest!r}: both sides changed {', '.join(clashes)}", clashes)
         operation, marked = self._marked(metadata)
 
         def send(strategy: str | None) -> str:
@@ -208,6 +213,16 @@ class LakeFSStore(References):
         """Paths that both sides changed to different contents."""
         entries = (entry.path for entry in self._compare(ours, theirs, "three_dot") if entry.type == "conflict")
         return sorted(path for path in entries if self._differs(ours, theirs, path))
+
+    def _both_changed(self, ours: str, theirs: str) -> list[str]:
+        """Paths that both sides changed since their merge base to different contents, by our own count."""
+        found = self._call(f"{ours!r} and {theirs!r}", self.api.sdk.refs_api.find_merge_base, theirs, ours)
+        base = found.base_commit_id
+        if base in (ours, theirs):
+            return []
+        there = {entry.path for entry in self._compare(base, theirs, "two_dot")}
+        here = {entry.path for entry in self._compare(base, ours, "two_dot")}
+        return sorted(path for path in here & there if self._differs(ours, theirs, path))
 
     def _differs(self, left: str, right: str, path: str) -> bool:
         return self._sha256(left, path) != self._sha256(right, path)

@@ -158,6 +158,18 @@ class StoreContract:
         assert error.value.paths == ["a"]
         assert store.resolve(MAIN) == head
 
+    def test_both_sides_added_a_path_that_sorts_before_their_base(self, store: VersionedStore) -> None:
+        """A lakeFS server merges this in silence, and one side is lost."""
+        store.create_branch("base")
+        self.edited(store, "base", {"b/c": "1"})
+        for branch, text in (("one", "1"), ("two", "2")):
+            store.create_branch(branch, "base")
+            self.edited(store, branch, {"a": text})
+        with pytest.raises(Conflict) as error:
+            store.merge("two", "one", "m")
+        assert error.value.paths == ["a"]
+        assert content(store, "one") == {"a": "1", "b/c": "1"}
+
     def test_removal_against_change_is_a_conflict(self, store: VersionedStore) -> None:
         self.branch(store, "base", {"a": "1"})
         store.merge("base", MAIN, "m")
