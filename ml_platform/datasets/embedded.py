@@ -76,10 +76,11 @@ class EmbeddedStore:
     def _by_id(self, commit_id: str) -> "pygit2.Commit | None":
         if not _COMMIT_ID.fullmatch(commit_id):
             return None
-        try:
-            found = self._repo.read(commit_id)
-        except (KeyError, ValueError):
-            return None
+        with self._repo.reading(f"commit {commit_id}"):
+            try:
+                found = self._repo.read(commit_id)
+            except (KeyError, ValueError):
+                return None
         return found if found.type_str == "commit" else None
 
     def create_branch(self, name: str, source: str = MAIN, *, exist_ok: bool = False) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import random
 import stat
 import subprocess
 import sys
@@ -46,6 +47,32 @@ def damage(file: Path) -> None:
     file.chmod(0o644)
     file.write_bytes(data)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def flipped(file: Path, bit: int) -> None:
+    """Flip one bit of a file; flip it again to undo that."""
+    data = bytearray(file.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    file.chmod(0o644)
+    file.write_bytes(data)
+
+
+def test_three_hundred_flipped_bits_of_stored_bytes_are_all_found(store: EmbeddedStore) -> None:
+    rng = random.Random(5)
+    paths = [f"x/{name}" for name in "abc"]
+    for path in paths:
+        put(store, path, rng.randbytes(rng.randrange(1, 20_000)))
+    commit = store.resolve(MAIN)
+    for _ in range(300):
+        path = rng.choice(paths)
+        file = store._files.path(store._found(commit, path)[0].md5)
+        bit = rng.randrange(file.stat().st_size * 8)
+        flipped(file, bit)
+        with pytest.raises(Corrupt) as error:
+            store.open(commit, path)
+        assert path in str(error.value) and commit in str(error.value)
+        flipped(file, bit)
+    assert store.fsck() == []
 
 
 def test_bytes_are_read_only_and_shared_by_content(store: EmbeddedStore) -> None:
