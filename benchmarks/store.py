@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 MEGABYTE = 1_000_000
-ROUNDS = 3
+ROUNDS = 5
 
 
 def timed(command: list[str]) -> float:
