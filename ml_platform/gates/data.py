@@ -97,7 +97,7 @@ def window(evidence: BatchEvidence, _: Gate) -> Measurement:
     "Days that end without an event before the window does (before now, while it is open)",
     needs=("max",),
 )
-def freshness(evidence: BatchEvidence, _: Gate) -> Measurement:
+def freshness(evidence: BatchEvidence, gate: Gate) -> Measurement:
     """Age of the newest event in whole days, on the clock of the events.
 
     The clock is the end of the partition's own window, or now where the window is still open: a year that is
@@ -105,7 +105,7 @@ def freshness(evidence: BatchEvidence, _: Gate) -> Measurement:
     """
     import polars as pl
 
-    _, end = _window(evidence, "freshness")
+    _, end = _window(evidence, gate.name)
     newest = evidence.frame.select(pl.col(evidence.time).cast(pl.Date).max()).item()
     if newest is None:
         return Measurement(float("nan"), f"no row has a value of {evidence.time}", support=evidence.frame.height)

@@ -14,7 +14,7 @@ from filelock import FileLock
 from ml_platform_tests.cli.conftest import Invoke, RanShop
 from ml_platform_tests.components.shop import APRIL, BIN, JANUARY, MARCH, MODEL, MONTHS
 
-GATES = 8 * len(MONTHS) + 10
+GATES = 9 * len(MONTHS) + 10
 
 
 def only_line(text: str) -> str:
@@ -48,7 +48,7 @@ def test_help_is_fast_and_loads_no_dagster() -> None:
 def test_run_ends_with_everything_that_counts(ran: RanShop) -> None:
     for text in (
         *MONTHS,
-        "5 passed",
+        "6 passed",
         "3 passed",
         "auc on the holdout",
         "1 (approved)",
@@ -97,7 +97,7 @@ def test_check_passes_and_collapses_what_passed(invoke: Invoke, ran: RanShop, tm
     code, out, _ = invoke("check", "--json", str(result), "--junit", str(junit))
     assert code == 0, out
     assert f"{GATES} gates applied: {GATES} passed, 0 warn, 0 block" in out
-    assert out.count("orders/batch") == 5
+    assert out.count("orders/batch") == 6
     assert "4 of 4" in out
     rows = json.loads(result.read_text())
     assert len(rows) == GATES
@@ -110,7 +110,7 @@ def test_check_passes_and_collapses_what_passed(invoke: Invoke, ran: RanShop, tm
     # It can be repeated, and is seen in the UI as a run with the verdicts of each partition.
     again = invoke("check", "--all")
     assert again.code == 0
-    assert again.out.count("orders/batch") == 5 * len(MONTHS)
+    assert again.out.count("orders/batch") == 6 * len(MONTHS)
     with dg.DagsterInstance.get() as instance:
         (latest, before) = instance.get_run_records(dg.RunsFilter(job_name="ml_platform_check"), limit=2)
         assert latest.dagster_run.status == before.dagster_run.status == dg.DagsterRunStatus.SUCCESS
@@ -144,7 +144,7 @@ def test_check_fails_where_a_stricter_gate_does_not_hold(ran: RanShop, invoke: I
 def test_check_without_evidence_fails(shop_template: object, invoke: Invoke, tmp_path: Path) -> None:
     code, out, _ = invoke("check", ML_PLATFORM_LOCAL=str(tmp_path / "empty"))
     assert code == 1
-    assert "18 gates applied: 0 passed, 0 warn, 18 block" in out
+    assert "19 gates applied: 0 passed, 0 warn, 19 block" in out
     assert "nothing was ever ingested" in out
 
 
@@ -152,12 +152,12 @@ def test_trace_leads_back_to_data_and_code(invoke: Invoke, tmp_path: Path) -> No
     result = tmp_path / "trace.json"
     code, out, _ = invoke("trace", MODEL, "--json", str(result))
     assert code == 0
-    for text in ("http://127.0.0.1:", "version 1 (approved)", "MLflow run", "train", "holdout", "8 gates passed"):
+    for text in ("http://127.0.0.1:", "version 1 (approved)", "MLflow run", "train", "holdout", "9 gates passed"):
         assert text in out, text
     found = json.loads(result.read_text())
     assert [entry["partition"] for entry in found["train"]] == list(MONTHS[:3])
     assert [entry["partition"] for entry in found["holdout"]] == [APRIL]
-    assert all(len(entry["verdicts"]) == 8 for entry in found["train"])
+    assert all(len(entry["verdicts"]) == 9 for entry in found["train"])
     assert {verdict["status"] for verdict in found["verdicts"]} == {"passed"}
     assert len(found["verdicts"]) == 10
     for target in (f"{MODEL}@champion", f"{MODEL}@1", f"{MODEL}@v1"):

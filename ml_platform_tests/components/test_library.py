@@ -17,7 +17,7 @@ def test_scaffolded_project_is_in_order(shop_template: Shop) -> None:
         f"{MODEL}/drift",
     }
     validated = shop_template.ml("validate")
-    assert (validated.returncode, validated.stdout) == (0, "3 declarations and 18 gates are in order\n")
+    assert (validated.returncode, validated.stdout) == (0, "3 declarations and 19 gates are in order\n")
 
 
 def test_its_dataset_and_features_materialize(shop_template: Shop, tmp_path: Path) -> None:
