@@ -212,6 +212,8 @@ class ModelSpec(Declaration):
     classes: tuple[str, ...] = ()
     split: SplitRule
     parameters: TrainingParameters = TrainingParameters()
+    #: Newest published partitions on which ``ml-platform check --branch`` trains; ``None``: all.
+    check_partitions: int | None = Field(default=None, ge=2)
     #: Probability from which on a row counts as positive.
     decision_threshold: float | None = Field(None, gt=0, lt=1)
     #: What the model is for and where it must not be used, for the model card.

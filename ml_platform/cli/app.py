@@ -84,12 +84,26 @@ def check(
     model: Annotated[str, typer.Option("--model", help="Only this model and what it stands on.")] = "",
     json: Json = None,
     junit: Annotated[Path | None, typer.Option("--junit", help="Also write JUnit XML to this file.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", help="Also write a comment for a pull request to this file.")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="A row for each partition, passed ones too.")] = False,
+    branch: Annotated[
+        str,
+        typer.Option(
+            "--branch",
+            help="Make the models anew from published data, with features on this branch of the store, and judge them.",
+        ),
+    ] = "",
 ) -> None:
-    """Apply every gate to the current content; exit 1 where a blocking one fails, errs or has nothing to judge."""
+    """Apply every gate to the current content; exit 1 where a blocking one fails, errs or has nothing to judge.
+
+    With --branch it is what the code here would make of the published data: for pull requests. Nothing is published,
+    registered or deployed.
+    """
     from ml_platform.cli.check import check_project
 
-    raise typer.Exit(check_project(model, json, junit, every))
+    raise typer.Exit(check_project(model, json, junit, markdown, every, branch))
 
 
 @cli.command()

@@ -2,20 +2,20 @@
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 from rich.console import Console
 from rich.table import Table
 
 from ml_platform.cli.app import BadUsage, saved, written
+from ml_platform.cli.outcomes import Line, junit, markdown, plain
 from ml_platform.datasets import publishing
 from ml_platform.declarations import Catalogue, DatasetSpec, DeclarationError, FeatureSpec, ModelContext
 from ml_platform.errors import MissingReference
 from ml_platform.gates.gate import Gate, Stage, Verdict
 from ml_platform.loop import data, evaluation, model, release
+from ml_platform.loop.trial import trial
 from ml_platform.orchestration.components import project_catalogue
 from ml_platform.orchestration.references import References
 from ml_platform.refs import DatasetRef
@@ -33,58 +33,25 @@ INSPECTED: dict[Stage, Callable[..., list[Verdict]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Line:
-    """The outcome of one gate; no verdict where there was nothing to judge."""
+def check_project(
+    name: str, json: Path | None, junit_file: Path | None, comment: Path | None, every: bool = False, branch: str = ""
+) -> int:
+    """Print every gate's outcome; 1 where a blocking one did not pass. ``every``: a row for each partition.
 
-    asset: str
-    partition: str
-    gate: Gate
-    verdict: Verdict | None
-    missing: str = ""
-
-    @property
-    def status(self) -> str:
-        """Status in words."""
-        if self.verdict is None:
-            return "missing"
-        return "overridden" if self.verdict.override else self.verdict.status
-
-    @property
-    def blocks(self) -> bool:
-        """Whether the command has to fail."""
-        return self.gate.blocking and self.status not in ("passed", "overridden")
-
-    @property
-    def reason(self) -> str:
-        """Why."""
-        return self.verdict.reason if self.verdict else self.missing
-
-
-def check_project(name: str, json: Path | None, junit: Path | None, every: bool = False) -> int:
-    """Print every gate's outcome; 1 where a blocking one did not pass. ``every``: a row for each partition."""
+    With ``branch`` the models are made anew from published data, by the code that is here, before they are judged.
+    """
     os.environ.setdefault("DAGSTER_HOME", str(default_home()))
     workspace, catalogue, run = Workspace(), project_catalogue(), Run.new()
-    lines = list(_lines(workspace, _selected(catalogue, name), run))
+    selected = _selected(catalogue, name)
+    lines = list(_trials(workspace, selected, branch, run) if branch else _lines(workspace, selected, run))
     _print(lines, every)
-    _report(lines, run)
-    plain = [
-        {
-            "asset": line.asset,
-            "partition": line.partition,
-            "gate": line.gate.name,
-            "status": line.status,
-            "blocking": line.gate.blocking,
-            "observed": line.verdict.observed if line.verdict else None,
-            "threshold": line.gate.threshold,
-            "reason": line.reason,
-            "subject": line.verdict.subject if line.verdict else None,
-        }
-        for line in lines
-    ]
-    written(json, plain)
-    if junit is not None:
-        _junit(lines, junit)
+    if not branch:
+        _report(lines, run)
+    written(json, plain(lines))
+    if junit_file is not None:
+        saved("--junit", junit_file, junit(lines))
+    if comment is not None:
+        saved("--markdown", comment, markdown(lines, f"Gates of {name}" if name else "Gates").encode())
     return 1 if any(line.blocks for line in lines) else 0
 
 
@@ -114,6 +81,27 @@ def _lines(workspace: Workspace, catalogue: Catalogue, run: Run) -> Iterable[Lin
                 yield from (Line(f"{name}/{stage}", "", gate, None, str(error)) for gate in gates)
                 continue
             yield from _joined(f"{name}/{stage}", "", gates, inspect(workspace, context, ref, run))
+
+
+def _trials(workspace: Workspace, catalogue: Catalogue, branch: str, run: Run) -> Iterable[Line]:
+    """Gates of every model that the code here makes of published data; shared batches and features are judged once."""
+    seen: set[tuple[str, str]] = set()
+    for name in catalogue.models:
+        context = ModelContext.of(catalogue, name)
+        of_stage: dict[Stage, tuple[str, tuple[Gate, ...]]] = {
+            "batch": (f"{context.dataset.name}/batch", context.dataset.gates_of("batch")),
+            "features": (context.feature_set.key, context.feature_set.gates_of("features")),
+            **{stage: (f"{name}/{stage}", context.model.gates_of(stage)) for stage in INSPECTED},
+        }
+        for found in trial(workspace, context, branch, run):
+            asset, gates = of_stage[found.stage]
+            if (asset, found.partition) in seen:
+                continue
+            seen.add((asset, found.partition))
+            if found.missing:
+                yield from (Line(asset, found.partition, gate, None, found.missing) for gate in gates)
+            else:
+                yield from _joined(asset, found.partition, gates, found.verdicts)
 
 
 def _batches(workspace: Workspace, spec: DatasetSpec, run: Run) -> Iterable[Line]:
@@ -224,32 +212,3 @@ def _report(lines: list[Line], run: Run) -> None:
             )
             instance.report_dagster_event(event(dg.DagsterEventType.ASSET_CHECK_EVALUATION, evaluation), run_id=run.id)
         instance.report_dagster_event(event(dg.DagsterEventType.RUN_SUCCESS), run_id=run.id)
-
-
-def _junit(lines: list[Line], file: Path) -> None:
-    blocking = [line for line in lines if line.blocks]
-    suite = ElementTree.Element(
-        "testsuite",
-        name="ml-platform gates",
-        tests=str(len(lines)),
-        failures=str(len(blocking)),
-        errors="0",
-        skipped="0",
-    )
-    for line in lines:
-        case = ElementTree.SubElement(
-            suite, "testcase", classname=line.asset.replace("/", "."), name=f"{line.gate.name}[{line.partition or '-'}]"
-        )
-        if line.blocks:
-            failure = ElementTree.SubElement(
-                case, "failure", message=_printable(f"{line.status}: {line.reason}"), type=line.status
-            )
-            failure.text = f"threshold: {line.gate.threshold}"
-    suites = ElementTree.Element("testsuites")
-    suites.append(suite)
-    saved("--junit", file, ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True))
-
-
-def _printable(text: str) -> str:
-    """Text without the control characters that XML cannot hold."""
-    return "".join(character if character.isprintable() else " " for character in text)

@@ -262,7 +262,7 @@ class Tracking:
         Raises MissingReference where MLflow no longer has the file, PlatformError where its bytes do not
         have the sha256 of the reference.
         """
-        cached = self.artifact_root / ".cache" / reference.sha256 / MODEL_FILE
+        cached = self.cached(reference.sha256)
         if cached.exists() and sha256_file(cached) == reference.sha256:
             return cached
         with tempfile.TemporaryDirectory() as temporary:
@@ -276,6 +276,10 @@ class Tracking:
             with replacing(cached) as target:
                 shutil.copyfile(found, target)
         return cached
+
+    def cached(self, sha256: str) -> Path:
+        """Where :meth:`model_path` keeps the model file of this content."""
+        return self.artifact_root / ".cache" / sha256 / MODEL_FILE
 
     def _download(self, run_id: str, name: str, folder: Path) -> Path:
         # The client answers with an error of the storage behind it, which differs for each storage.

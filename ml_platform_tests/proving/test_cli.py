@@ -28,8 +28,8 @@ def test_alarms_on_clean_data_are_counted_per_gate(shop: Shop, tmp_path: Path) -
     assert "blocking alarms from 2024-03-01 to 2024-04-01: 0;" in done.stdout
     written = json.loads(result.read_text())
     assert written["partitions"] == list(MONTHS) and written["breaks"] == []
-    gates = {"schema", "rules", "missing_amount", "duplicates", "volume", "ranges", "leakage", "parity"}
-    assert {rate["gate"].replace("missing", "missing_amount") for rate in written["alarms"]} == gates
+    gates = {"schema", "rules", "missing", "duplicates", "window", "volume", "ranges", "leakage", "parity"}
+    assert {rate["gate"] for rate in written["alarms"]} == gates
     assert all(rate["second"] == 2 and rate["second_alarms"] == 0 for rate in written["alarms"])
     assert not (shop.root / ".local").exists()
 
@@ -61,7 +61,7 @@ def test_a_break_that_no_gate_notices_ends_with_1(shop: Shop, tmp_path: Path) ->
     assert "NOT CAUGHT: rows come twice" in done.stdout
     breaks = {(one["break"], one["case"]): one for one in json.loads(result.read_text())["breaks"]}
     twice = breaks["rows come twice", ""]
-    assert twice["caught_by"] == "" and twice["asked"]["batch"] == 4
+    assert twice["caught_by"] == "" and twice["asked"]["batch"] == 5
     assert breaks["a column is missing", "amount"]["caught_by"] == "schema"
     assert breaks["the batch breaks off in the middle", ""]["asked"]["batch"] == 4
     assert breaks["two columns change places at serving", breaks_case(breaks)]["caught_by"] == "skew"
