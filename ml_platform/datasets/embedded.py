@@ -276,6 +276,8 @@ class EmbeddedStore:
         Files younger than ``grace_seconds`` stay, since another process may be about to stage them.
         Writers wait meanwhile. Raises Corrupt (and removes nothing) where the history cannot be read.
         """
+        if problems := self._repo.damaged():
+            raise Corrupt(problems[0])
         with self._repo.lock():
             seen: set[pygit2.Oid] = set()
             live: set[str] = set()
@@ -287,7 +289,10 @@ class EmbeddedStore:
 
     def fsck(self) -> "list[str]":
         """Check every pointer and all bytes that a reference reaches; returns the problems, one line each."""
-        problems: list[str] = []
+        problems = self._repo.damaged()
+        if problems:
+            # What stands on a damaged object cannot be followed.
+            return problems
         checked: set[tuple[str, str]] = set()
         seen: set[pygit2.Oid] = set()
         for name in self._repo.names("refs/"):
