@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ml_platform.orchestration.components import Dataset, FeatureSet, Model, Platform
+    from ml_platform.orchestration.refusals import crash_sensor
 
-__all__ = ["Dataset", "FeatureSet", "Model", "Platform"]
+__all__ = ["Dataset", "FeatureSet", "Model", "Platform", "crash_sensor"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from ml_platform.orchestration import components
+        from ml_platform.orchestration import components, refusals
 
-        return getattr(components, name)
+        return getattr(refusals if name == "crash_sensor" else components, name)
     raise AttributeError(f"module 'ml_platform' has no attribute {name!r}")
 
 

@@ -10,7 +10,14 @@ class PlatformError(Exception):
 
 
 class Refused(PlatformError):
-    """A step was asked to act on content whose verdicts do not allow it."""
+    """A step was asked to act on content whose verdicts do not allow it.
+
+    ``because`` names gates and statuses only, so that it stays the same where measured values differ.
+    """
+
+    def __init__(self, message: str, because: str = "") -> None:
+        super().__init__(message)
+        self.because = because or message
 
 
 class MissingReference(PlatformError):

@@ -7,7 +7,7 @@ from typing import Literal
 from ml_platform.cli.app import BadUsage, written
 from ml_platform.declarations import ModelContext
 from ml_platform.errors import MissingReference
-from ml_platform.loop.release import require_gates
+from ml_platform.loop import approval
 from ml_platform.orchestration.components import project_catalogue
 from ml_platform.workspace import Run, Workspace
 
@@ -21,19 +21,10 @@ def decide(target: str, status: Literal["approved", "rejected"], by: str, reason
         raise BadUsage(f"there is no model {name!r}; declared: {', '.join(sorted(catalogue.models)) or 'none'}")
     if not number.isdigit():
         raise BadUsage(f"{target!r} names no version; write {name}@1, say: a decision is about one version")
-    workspace, run = Workspace(), Run.new()
+    workspace = Workspace()
     version = workspace.registry.get(name, int(number))
-    if status == "approved":
-        require_gates(workspace, ModelContext.of(catalogue, name), version)
-    decided = workspace.registry.set_approval(name, version.version, status, by=by, reason=reason)
-    workspace.ledger.decide(
-        "approval" if status == "approved" else "rejection",
-        subject=version.sha256,
-        subject_name=f"{name}/model",
-        body={"by": by, "because": reason, "version": version.version},
-        run_id=run.id,
-        provenance=run.provenance,
-    )
+    context = ModelContext.of(catalogue, name)
+    decided = approval.decide(workspace, context, version, status, by=by, reason=reason, run=Run.new())
     print(f"{name} version {decided.version} is {decided.approval} by {by}: {reason}")
     written(json, {"model": name, "version": decided.version, "approval": decided.approval, "by": by, "reason": reason})
 

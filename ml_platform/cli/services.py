@@ -2,7 +2,7 @@
 
 import json as jsonlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -11,6 +11,9 @@ from ml_platform.cli.app import BadUsage, written
 from ml_platform.declarations import ModelContext
 from ml_platform.errors import PlatformError
 from ml_platform.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ml_platform.loop.approval import Decision
 
 
 def live_url(workspace: Workspace, model: str) -> str:
@@ -65,6 +68,7 @@ def predict_rows(model: str, file: Path | None, partition: str, limit: int) -> N
 def show_status(json: Path | None) -> None:
     """Print what is published, registered and live."""
     from ml_platform.datasets import publishing
+    from ml_platform.loop import approval
     from ml_platform.loop.data import refused_partitions
     from ml_platform.orchestration.components import project_catalogue
     from ml_platform.rollout.processes import read_state
@@ -82,13 +86,15 @@ def show_status(json: Path | None) -> None:
         data.add_row(
             name, str(len(published)), published[-1] if published else "-", ", ".join(refused) or "-", head[:12]
         )
-    models = Table("model", "newest version", "approval", "champion", "service", "phase")
+    models = Table("model", "newest candidate", "newest version", "approval", "champion", "service", "phase")
     for name in catalogue.models:
         newest, champion = workspace.registry.latest(name), workspace.registry.champion(name)
         service = next((item for item in state.services if item.model == name), None)
         phase = (service.phase if service.running else "not running") if service else "-"
+        candidate = next(reversed(approval.decisions(workspace, name)), None)
         models.add_row(
             name,
+            _candidate(candidate),
             str(newest.version) if newest else "-",
             newest.approval if newest else "-",
             str(champion.version) if champion else "-",
@@ -96,6 +102,8 @@ def show_status(json: Path | None) -> None:
             phase,
         )
         found["models"][name] = {
+            "candidate": candidate.status if candidate else None,
+            "because": candidate.reason if candidate else None,
             "version": newest.version if newest else None,
             "approval": newest.approval if newest else None,
             "champion": champion.version if champion else None,
@@ -106,6 +114,14 @@ def show_status(json: Path | None) -> None:
     console.print(models)
     console.print(f"supervisor: {'running' if state.running else 'not running'}")
     written(json, found)
+
+
+def _candidate(decision: "Decision | None") -> str:
+    """What became of the model that was trained last."""
+    if decision is None:
+        return "-"
+    why = f" by {decision.by}: {decision.reason}" if decision.status == "rejected" else ""
+    return f"{decision.sha256[:8]} {decision.status}{why}"
 
 
 def stop_everything() -> None:

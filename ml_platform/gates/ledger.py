@@ -293,23 +293,25 @@ class Ledger:
 
 def _allowed(name: str, subject: str, known: Mapping[str, Verdict], gates: Iterable[Gate]) -> list[Verdict]:
     """The verdicts of these gates on one content. Raises Refused, see :meth:`Ledger.require`."""
-    problems: list[str] = []
+    #: Gate and status to the reason, where there is one.
+    problems: dict[str, str] = {}
     found: list[Verdict] = []
     for gate in gates:
         verdict = known.get(gate.name)
         if verdict is None:
             if gate.blocking:
-                problems.append(f"{gate.name} missing")
+                problems[f"{gate.name} missing"] = ""
             continue
         if verdict.declaration != gate.declaration and gate.blocking:
-            problems.append(f"{gate.name} judged under another declaration")
+            problems[f"{gate.name} judged under another declaration"] = ""
         elif verdict.holds_back:
-            problems.append(f"{gate.name} {verdict.status.replace('_', ' ')}: {verdict.reason}")
+            problems[f"{gate.name} {verdict.status.replace('_', ' ')}"] = verdict.reason
         found.append(verdict)
     if problems:
+        told = [f"{problem}: {reason}" if reason else problem for problem, reason in problems.items()]
         raise Refused(
-            f"{name} ({subject[:12]}) is refused by its gates: {'; '.join(problems)}. "
-            "Correct it and run its checks again."
+            f"{name} ({subject[:12]}) is refused by its gates: {'; '.join(told)}. Correct it and run its checks again.",
+            because=", ".join(problems),
         )
     return found
 

@@ -7,6 +7,7 @@ from ml_platform.declarations import Catalogue, ModelContext
 from ml_platform.errors import Refused
 from ml_platform.features.materialize import Materializer
 from ml_platform.gates.gate import Verdict, judge
+from ml_platform.loop import approval
 from ml_platform.loop.model import frames
 from ml_platform.loop.replay import replay
 from ml_platform.refs import ModelRef, ReportRef, VersionRef
@@ -141,7 +142,10 @@ def rival_of(workspace: Workspace, reference: ModelRef) -> ModelRef | None:
 
 
 def inspect_evaluation(workspace: Workspace, context: ModelContext, ref: ReportRef, run: Run) -> list[Verdict]:
-    """Judge an evaluation and write the verdicts on the model file to the ledger."""
+    """Judge an evaluation and write the verdicts on the model file to the ledger.
+
+    A candidate that they hold back is thereby rejected: that is a result, and is kept as a decision.
+    """
     from ml_platform.evaluation import report
 
     evaluation = report.load(workspace.tracking, ref.model_ref)
@@ -152,7 +156,12 @@ def inspect_evaluation(workspace: Workspace, context: ModelContext, ref: ReportR
     again = partial(replay, workspace, catalogue, ref.model_ref)
     verdicts += judge([gate for gate in gates if gate.gate == REPLAY], again, **about)
     workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
-    return workspace.ledger.with_overrides(verdicts)
+    verdicts = workspace.ledger.with_overrides(verdicts)
+    try:
+        workspace.ledger.require(ref.sha256, gates, subject_name=about["subject_name"])
+    except Refused as refusal:
+        approval.reject(workspace, ref.model, ref.sha256, refusal, verdicts, run)
+    return verdicts
 
 
 def model_card(workspace: Workspace, context: ModelContext, ref: ReportRef, verdicts: list[Verdict]) -> str:
@@ -166,6 +175,8 @@ def model_card(workspace: Workspace, context: ModelContext, ref: ReportRef, verd
         verdicts=verdicts,
         purpose=context.model.purpose or context.model.description,
         limits=context.model.limits,
+        approvals=approval.table(approval.decisions(workspace, ref.model, ref.sha256)),
+        owners=context.model.owners,
     )
 
 
@@ -184,14 +195,9 @@ def register(workspace: Workspace, context: ModelContext, report: ReportRef, run
         )
         verdicts = workspace.ledger.require(report.sha256, gates, subject_name=name)
     except Refused as refusal:
-        workspace.ledger.decide(
-            "rejection",
-            subject=report.sha256,
-            subject_name=name,
-            body={"because": str(refusal)},
-            run_id=run.id,
-            provenance=run.provenance,
-        )
+        judged = workspace.ledger.judged([reference.split.sha256, report.sha256]).values()
+        verdicts = [verdict for found in judged for verdict in found.values()]
+        approval.reject(workspace, report.model, report.sha256, refusal, verdicts, run)
         raise
     automatic = workspace.settings.approval == "automatic"
     workspace.ledger.decide(

@@ -12,6 +12,7 @@ from ml_platform.loop import drift, evaluation, model, release
 from ml_platform.orchestration.common import WORKSPACE, asset_options, code_version, gate_check, plainly, workspace_of
 from ml_platform.orchestration.events import results, step_run
 from ml_platform.orchestration.metadata import mlflow_link, ref_metadata, sentences, table
+from ml_platform.orchestration.refusals import tag_refusal
 from ml_platform.refs import (
     DatasetRef,
     ModelRef,
@@ -182,7 +183,9 @@ def _checks(
     gates = context.model.gates_of(stage)
 
     def judge(step: Any, subject: Any) -> Iterator[Any]:
-        yield from results(gates, inspect(workspace_of(step), context, subject, step_run(step)))
+        verdicts = inspect(workspace_of(step), context, subject, step_run(step))
+        tag_refusal(step, key, verdicts)
+        yield from results(gates, verdicts)
 
     return gate_check(gates, key, judge)
 

@@ -6,11 +6,15 @@ After Mitchell et al. 2019, "Model Cards for Model Reporting".
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ml_platform.errors import PlatformError
 from ml_platform.refs import ManifestEntry, ModelRef
 
 if TYPE_CHECKING:
     from ml_platform.evaluation.evaluate import ChampionEvidence, Evaluation
     from ml_platform.gates.gate import Verdict
+
+#: Heading of the decisions on the version, which come after the card was written.
+APPROVALS = "## Approvals"
 
 
 def render(
@@ -96,18 +100,29 @@ def render(
         "",
         limits.strip() or "No limits are declared.",
         "",
-        "## Approvals",
+        APPROVALS,
         "",
-        *_table(
-            ("status", "by", "reason", "at"),
-            [tuple(_number(one.get(key)) for key in ("status", "by", "reason", "at")) for one in approvals],
-        ),
+        *_approvals(approvals),
         "",
         "## Parameters",
         "",
         *_table(("parameter", "value"), [(key, str(value)) for key, value in reference.parameters.items()]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def with_approvals(card: str, approvals: Sequence[Mapping[str, Any]]) -> str:
+    """A card with other approvals and nothing else changed. Raises PlatformError where it has no place for them."""
+    before, heading, after = card.rpartition(f"\n{APPROVALS}\n")
+    if not heading:
+        raise PlatformError(f"the model card has no section {APPROVALS!r}; register the model again")
+    _, following, rest = after.partition("\n## ")
+    return "\n".join([before, APPROVALS, "", *_approvals(approvals), ""]) + following + rest
+
+
+def _approvals(approvals: Sequence[Mapping[str, Any]]) -> list[str]:
+    columns = ("status", "by", "reason", "at")
+    return _table(columns, [tuple(_number(one.get(key)) for key in columns) for one in approvals])
 
 
 def _champion(evidence: "ChampionEvidence | None") -> list[str]:

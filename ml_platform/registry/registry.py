@@ -178,6 +178,14 @@ class Registry:
         """The model card (Markdown). Raises MissingReference."""
         return self.tracking.read_artifact(version.mlflow_run_id, CARD_ARTIFACT).decode()
 
+    def set_card(self, version: VersionRef, card_markdown: str) -> None:
+        """Replace the model card of a version, in MLflow's description of it too."""
+        self.tracking.log_artifact(version.mlflow_run_id, CARD_ARTIFACT, card_markdown)
+        with self.tracking.calls(f"describe {version.model} version {version.version}"):
+            self.tracking.client.update_model_version(
+                version.model, str(version.version), description=_description(card_markdown)
+            )
+
     def _ensure_model(self, model: str) -> None:
         from mlflow.exceptions import MlflowException
 

@@ -71,6 +71,19 @@ def test_a_decision_counts_is_recorded_and_can_be_changed(
     assert not alone.materialized and "is rejected, not approved" in alone.error
     (entry,) = shop.entries(kind="rejection")
     assert entry.body["by"] == "bob"
+    # The card that is registered with the model follows, and says nothing else than before.
+    with shop.active() as workspace:
+        card = workspace.registry.card(version)
+        described = workspace.tracking.client.get_model_version(MODEL, "1").description
+    section = card.split("## Approvals\n\n")[1].split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")][:3] for line in section.splitlines()[2:]]
+    assert rows == [
+        ["pending", "gates", "every gate passed; waits for a person"],
+        ["approved", "ann", "seen by the board"],
+        ["rejected", "bob", "seen by the board"],
+    ]
+    assert card.startswith(f"# {MODEL}") and "## Parameters" in card
+    assert described == card or "model_card.md" in described
 
 
 @pytest.mark.parametrize(

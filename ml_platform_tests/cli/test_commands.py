@@ -229,6 +229,8 @@ def test_status_says_what_is_there(invoke: Invoke, tmp_path: Path) -> None:
     found = json.loads(result.read_text())
     assert found["datasets"]["orders"]["published"] == list(MONTHS)
     assert found["models"][MODEL] == {
+        "candidate": "approved",
+        "because": "every gate passed",
         "version": 1,
         "approval": "approved",
         "champion": 1,

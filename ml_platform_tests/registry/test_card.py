@@ -1,5 +1,8 @@
+import pytest
+
+from ml_platform.errors import PlatformError
 from ml_platform.gates.gate import Verdict
-from ml_platform.registry.card import render
+from ml_platform.registry.card import render, with_approvals
 from ml_platform_tests.evaluation.test_evaluate import OLDER, SPLIT, fitted, measured
 
 VERDICT = Verdict(
@@ -42,6 +45,21 @@ def test_a_card_names_data_split_metrics_verdicts_and_approvals() -> None:
         "| approved | Ada | fine | 2013-07-01 |",
     ):
         assert expected in card, expected
+
+
+def test_approvals_are_replaced_and_nothing_else() -> None:
+    reference, evaluation = fitted(SPLIT)[0], measured(SPLIT)[0]
+
+    def card(*approvals: dict[str, str]) -> str:
+        limits = "None.\n\n## Approvals\n\nAsk Ada."
+        return render(evaluation, reference, verdicts=[VERDICT], purpose="", limits=limits, approvals=approvals)
+
+    one = {"status": "pending", "by": "gates", "reason": "every | gate\npassed", "at": "2013-07-01"}
+    two = {"status": "approved", "by": "Ada", "reason": "fine", "at": "2013-07-02"}
+    assert with_approvals(card(), [one, two]) == card(one, two)
+    assert with_approvals(card(one, two), [two]) == card(two)
+    with pytest.raises(PlatformError, match="has no section"):
+        with_approvals("# A card", [one])
 
 
 def test_what_is_absent_is_said() -> None:
