@@ -40,9 +40,7 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def ui_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The settings of the UI under test."""
-    return Settings(
-        local=tmp_path_factory.mktemp("ui") / ".local", reports_url=f"http://127.0.0.1:{free_port()}"
-    )  # pyright: ignore[reportCallIssue]
+    return Settings(local=tmp_path_factory.mktemp("ui") / ".local", reports_url=f"http://127.0.0.1:{free_port()}")  # pyright: ignore[reportCallIssue]
 
 
 @pytest.fixture(scope="session")
