@@ -95,6 +95,7 @@ def check(
             help="Make the models anew from published data, with features on this branch of the store, and judge them.",
         ),
     ] = "",
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the branch of --branch in the store.")] = False,
 ) -> None:
     """Apply every gate to the current content; exit 1 where a blocking one fails, errs or has nothing to judge.
 
@@ -103,7 +104,7 @@ def check(
     """
     from ml_platform.cli.check import check_project
 
-    raise typer.Exit(check_project(model, json, junit, markdown, every, branch))
+    raise typer.Exit(check_project(model, json, junit, markdown, every, branch, keep))
 
 
 @cli.command()

@@ -11,11 +11,12 @@ from rich.table import Table
 from ml_platform.cli.app import BadUsage, saved, written
 from ml_platform.cli.outcomes import Line, junit, markdown, plain
 from ml_platform.datasets import publishing
+from ml_platform.datasets.store import InvalidName
 from ml_platform.declarations import Catalogue, DatasetSpec, DeclarationError, FeatureSpec, ModelContext
 from ml_platform.errors import MissingReference
 from ml_platform.gates.gate import Gate, Stage, Verdict
 from ml_platform.loop import data, evaluation, model, release
-from ml_platform.loop.trial import trial
+from ml_platform.loop.trial import Trial
 from ml_platform.orchestration.components import project_catalogue
 from ml_platform.orchestration.references import References
 from ml_platform.refs import DatasetRef
@@ -34,16 +35,23 @@ INSPECTED: dict[Stage, Callable[..., list[Verdict]]] = {
 
 
 def check_project(
-    name: str, json: Path | None, junit_file: Path | None, comment: Path | None, every: bool = False, branch: str = ""
+    name: str,
+    json: Path | None,
+    junit_file: Path | None,
+    comment: Path | None,
+    every: bool = False,
+    branch: str = "",
+    keep: bool = False,
 ) -> int:
     """Print every gate's outcome; 1 where a blocking one did not pass. ``every``: a row for each partition.
 
-    With ``branch`` the models are made anew from published data, by the code that is here, before they are judged.
+    With ``branch`` the models are made anew from published data, by the code that is here, before they are judged;
+    the branch is removed afterwards unless ``keep`` is set.
     """
     os.environ.setdefault("DAGSTER_HOME", str(default_home()))
     workspace, catalogue, run = Workspace(), project_catalogue(), Run.new()
     selected = _selected(catalogue, name)
-    lines = list(_trials(workspace, selected, branch, run) if branch else _lines(workspace, selected, run))
+    lines = list(_trials(workspace, selected, branch, keep, run) if branch else _lines(workspace, selected, run))
     _print(lines, every)
     if not branch:
         _report(lines, run)
@@ -83,8 +91,20 @@ def _lines(workspace: Workspace, catalogue: Catalogue, run: Run) -> Iterable[Lin
             yield from _joined(f"{name}/{stage}", "", gates, inspect(workspace, context, ref, run))
 
 
-def _trials(workspace: Workspace, catalogue: Catalogue, branch: str, run: Run) -> Iterable[Line]:
-    """Gates of every model that the code here makes of published data; shared batches and features are judged once."""
+def _trials(workspace: Workspace, catalogue: Catalogue, branch: str, keep: bool, run: Run) -> Iterable[Line]:
+    """Gates of every model that the code here makes of published data; shared batches and features are shown once."""
+    try:
+        trial = Trial(workspace, branch, run)
+    except InvalidName as error:
+        raise BadUsage(f"--branch: {error}") from error
+    try:
+        yield from _tried(trial, catalogue)
+    finally:
+        if not keep:
+            trial.close()
+
+
+def _tried(trial: Trial, catalogue: Catalogue) -> Iterable[Line]:
     seen: set[tuple[str, str]] = set()
     for name in catalogue.models:
         context = ModelContext.of(catalogue, name)
@@ -93,7 +113,7 @@ def _trials(workspace: Workspace, catalogue: Catalogue, branch: str, run: Run) -
             "features": (context.feature_set.key, context.feature_set.gates_of("features")),
             **{stage: (f"{name}/{stage}", context.model.gates_of(stage)) for stage in INSPECTED},
         }
-        for found in trial(workspace, context, branch, run):
+        for found in trial.of(context):
             asset, gates = of_stage[found.stage]
             if (asset, found.partition) in seen:
                 continue

@@ -125,6 +125,19 @@ class Ledger:
         self._append([entry], run_id=run_id, provenance=provenance)
         return expires
 
+    def adopt_overrides(
+        self, other: "Ledger", subjects: Collection[str], *, run_id: str, provenance: Provenance
+    ) -> int:
+        """Append the overrides that another ledger has on these contents; returns how many were new here."""
+        known = {(subject, gate, text) for subject, gate, text in self._bodies("override", subjects)}
+        entries = [
+            (entry.kind, entry.subject, entry.subject_name, entry.gate, entry.body)
+            for subject in subjects
+            for entry in other.entries(subject=subject, kind="override")
+            if (entry.subject, entry.gate, canonical_json(entry.body)) not in known
+        ]
+        return self._append(entries, run_id=run_id, provenance=provenance)
+
     def with_overrides(self, verdicts: Iterable[Verdict]) -> list[Verdict]:
         """The verdicts, those with an unexpired override marked as such, with who, until when and why."""
         given = list(verdicts)

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def split(workspace: Workspace, context: ModelContext, features: dict[str, DatasetRef], run: Run) -> SplitRef:
-    """Divide the accepted partitions into training and holdout.
+def split(
+    workspace: Workspace, context: ModelContext, features: dict[str, DatasetRef], run: Run, *, first: str = ""
+) -> SplitRef:
+    """Divide the accepted partitions, those from ``first`` on where it is given, into training and holdout.
 
     Raises Refused, MissingReference or Stale where a partition of the window is not there as declared:
     the training set is never made smaller in silence.
@@ -45,7 +47,7 @@ def split(workspace: Workspace, context: ModelContext, features: dict[str, Datas
             f"{context.model.name}: no features of {context.model.features} yet; materialize them first"
         )
     last = context.dataset.partitions.window(known[-1])[1]
-    expected = context.dataset.partitions.keys(last)
+    expected = [partition for partition in context.dataset.partitions.keys(last) if partition >= first]
     why = {
         name: ", ".join(f"{verdict.gate} {verdict.status.replace('_', ' ')}" for verdict in verdicts)
         for name, verdicts in held.items()
