@@ -15,6 +15,8 @@ from ml_platform_tests.cli.conftest import Invoke, RanShop
 from ml_platform_tests.components.shop import APRIL, BIN, JANUARY, MARCH, MODEL, MONTHS
 
 GATES = 9 * len(MONTHS) + 10
+#: The same where each partition's gates count once.
+GATES_OF_ONE = 9 + 10
 
 
 def only_line(text: str) -> str:
@@ -148,6 +150,35 @@ def test_check_without_evidence_fails(shop_template: object, invoke: Invoke, tmp
     assert "nothing was ever ingested" in out
 
 
+def test_check_of_a_pull_request_leaves_no_trace(invoke: Invoke, ran: RanShop, tmp_path: Path) -> None:
+    before = (invoke("ledger", "verify").out, invoke("data", "log").out)
+    comment, result = tmp_path / "gates.md", tmp_path / "gates.json"
+    code, out, _ = invoke("check", "--branch", "pr-1", "--markdown", str(comment), "--json", str(result))
+    # Its live route is not a pull request's.
+    assert code == 0 and f"{GATES - 1} gates applied: {GATES - 1} passed, 0 warn, 0 block" in out
+    assert comment.read_text().startswith(f"## Gates: passed\n\n{GATES - 1} gates: {GATES - 1} passed")
+    assert {row["asset"] for row in json.loads(result.read_text())} >= {"orders/batch", f"{MODEL}/service"}
+    assert (invoke("ledger", "verify").out, invoke("data", "log").out) == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"ML_PLATFORM_REPOSITORY": "empty"}, "repository empty has no published batch of orders"),
+        ({"ML_PLATFORM_STORE": "lakefs"}, "ML_PLATFORM_LAKEFS"),
+    ],
+)
+def test_a_bare_runner_has_no_evidence_and_says_so_in_every_report(
+    invoke: Invoke, tmp_path: Path, settings: dict[str, str], reason: str
+) -> None:
+    comment, junit = tmp_path / "gates.md", tmp_path / "gates.xml"
+    code, out, _ = invoke("check", "--branch", "pr-1", "--markdown", str(comment), "--junit", str(junit), **settings)
+    assert code == 1 and f"{GATES_OF_ONE - 1} block" in out
+    assert "## Gates: failed" in comment.read_text()
+    errors = ElementTree.parse(junit).getroot().findall(".//error")
+    assert len(errors) == GATES_OF_ONE - 1 and all(reason in (error.get("message") or "") for error in errors)
+
+
 def test_trace_leads_back_to_data_and_code(invoke: Invoke, tmp_path: Path) -> None:
     result = tmp_path / "trace.json"
     code, out, _ = invoke("trace", MODEL, "--json", str(result))
@@ -272,7 +303,14 @@ def test_debug_shows_the_traceback_and_nothing_else_does(ran: RanShop) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("walk",), ("check", "--colour"), ("predict",), ("predict", MODEL, "--limit", "0"), ("check", "--model", "nope")],
+    [
+        ("walk",),
+        ("check", "--colour"),
+        ("predict",),
+        ("predict", MODEL, "--limit", "0"),
+        ("check", "--model", "nope"),
+        ("check", "--branch", "../.."),
+    ],
 )
 def test_bad_usage_exits_2(invoke: Invoke, arguments: tuple[str, ...]) -> None:
     ended = invoke(*arguments)

@@ -1,11 +1,20 @@
 """What ``check`` found, in the forms that others read."""
 
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from ml_platform.cli.outcomes import COMMENT, Line, junit, markdown
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from ml_platform.cli.outcomes import COMMENT, REASON, Line, junit, markdown, plain
+from ml_platform.defs.flights.schema import Flights
+from ml_platform.gates.batch import BatchEvidence
 from ml_platform.gates.catalogue import Gate
-from ml_platform.gates.gate import Verdict
+from ml_platform.gates.gate import Verdict, judge
+from ml_platform_tests.project import JANUARY, sample_months
 
 RULES = Gate(gate="rules", max=0)
 WARNED = Gate(gate="duplicates", max=0, severity="warn")
@@ -51,6 +60,43 @@ def test_reasons_stand_as_text() -> None:
     for markup in ("<img", "](", "`code`", "@everyone", "http://"):
         assert markup not in row.replace("\\[", "").replace("\\]", "")
     assert "\x00" not in text
+
+
+def cells(text: str) -> list[list[str]]:
+    """The cells of the first table without its head, as GitHub shows them; markup in one of them is an error."""
+    rows: list[list[str]] = []
+    for token in MarkdownIt("commonmark", {"html": True}).enable("table").parse(text):
+        if token.type == "tr_open":
+            rows.append([])
+        elif token.type == "inline" and token.level >= 4:
+            children = token.children or []
+            assert {child.type for child in children} <= {"text", "text_special"}, token.content
+            rows[-1].append("".join(child.content for child in children))
+    return rows[1:]
+
+
+SPICY = st.text(st.one_of(st.sampled_from("|\\`*_[]<>&#@\n\r\t!~:/()-$"), st.characters()), max_size=REASON)
+
+
+@given(reason=SPICY)
+def test_any_reason_is_shown_as_it_is_in_one_row(reason: str) -> None:
+    [row] = cells(markdown([line("failed", reason=reason)]))
+    shown = "".join(character if character.isprintable() else " " for character in reason).strip()
+    assert row[6].replace("@\u200b", "@").replace(":\u200b//", "://") == shown
+    assert len(ElementTree.fromstring(junit([line("errored", reason=reason)])).findall(".//error")) == 1
+
+
+def test_private_values_are_in_no_report(tmp_path: Path) -> None:
+    month = pl.read_parquet(sample_months(tmp_path, [JANUARY], 300) / f"{JANUARY}.parquet")
+    # The same aeroplanes twice, and values that break rules beside them.
+    broken = pl.concat([month, month.head(5)]).with_columns(tailnum=pl.col("tailnum") + " of somebody", distance=-1.0)
+    evidence = BatchEvidence(lambda: broken, lambda: Flights, ("tailnum", "sched_dep_time"), {})
+    gates = [Gate(gate="schema"), Gate(gate="rules", max=0), Gate(gate="duplicates", max=0)]
+    verdicts = judge(gates, evidence, subject="0" * 64, subject_name="flights/batch")
+    lines = [Line("flights/batch", JANUARY, gate, verdict) for gate, verdict in zip(gates, verdicts, strict=True)]
+    assert sum(one.blocks for one in lines) >= 2
+    told = str(plain(lines)) + junit(lines).decode() + markdown(lines)
+    assert not [name for name in month["tailnum"].drop_nulls().unique() if name in told]
 
 
 def test_a_comment_is_never_too_long() -> None:
