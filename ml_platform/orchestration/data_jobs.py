@@ -1,6 +1,6 @@
 """Jobs that change what is published: rollback of a batch, and removal of bytes that nothing names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
@@ -11,6 +11,7 @@ from ml_platform.orchestration.common import WORKSPACE, plainly, workspace_of
 from ml_platform.orchestration.events import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG, step_run
 from ml_platform.orchestration.metadata import ref_metadata, table
 from ml_platform.orchestration.references import References
+from ml_platform.orchestration.standing import observed
 from ml_platform.workspace import Run, Workspace
 
 #: Data version of a partition that was taken out.
@@ -49,7 +50,8 @@ def rollback_job(spec: DatasetSpec, models: Sequence[str]) -> dg.JobDefinition:
         done = roll_back(
             workspace_of(context), spec, models=models, run=step_run(context), request=request, **config.model_dump()
         )
-        context.log_event(settle(done))
+        for event in settle(workspace_of(context), spec, done):
+            context.log_event(event)
         context.log.info(summary(done))
 
     @dg.job(
@@ -93,11 +95,13 @@ def models_on(catalogue: Catalogue, spec: DatasetSpec) -> list[str]:
     return [name for name, model in catalogue.models.items() if model.features.partition("/")[0] == spec.name]
 
 
-def settle(done: RolledBack) -> dg.AssetMaterialization:
-    """Let everything downstream see the rollback: the reference that steps load, and the event for the UI.
+def settle(
+    workspace: Workspace, spec: DatasetSpec, done: RolledBack
+) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
+    """Let everything downstream see the rollback: the reference that steps load, and the events for the UI.
 
-    The event carries the data version of the content that is current again, so that what was built from the other
-    one shows as stale.
+    They carry the data versions of what is current again, so that what was built from the other content shows as
+    stale.
     """
     asset, references = f"{done.dataset}/dataset", References()
     if done.ref is not None:
@@ -123,7 +127,8 @@ def settle(done: RolledBack) -> dg.AssetMaterialization:
         if done.used_by
         else dg.MetadataValue.text("no registered version"),
     }
-    return dg.AssetMaterialization(
+    yield from observed(workspace, spec, done.partition)
+    yield dg.AssetMaterialization(
         asset_key=dg.AssetKey(asset.split("/")),
         partition=done.partition,
         description=f"rolled back: {done.reason}",
@@ -138,7 +143,8 @@ def roll_back_by_hand(
     """A rollback outside any run; Dagster's event log gets the same event."""
     done = roll_back(workspace, spec, partition, Run.new(), models=models_on(catalogue, spec), **wish)
     with dg.DagsterInstance.get() as instance:
-        instance.report_runless_asset_event(settle(done))
+        for event in settle(workspace, spec, done):
+            instance.report_runless_asset_event(event)
     return done
 
 

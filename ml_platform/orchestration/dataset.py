@@ -21,16 +21,20 @@ from ml_platform.orchestration.common import (
 from ml_platform.orchestration.events import evaluated, materialized, step_run
 from ml_platform.orchestration.lineage import batch_metadata, dataset_metadata, feature_metadata
 from ml_platform.orchestration.metadata import sentences
+from ml_platform.orchestration.standing import history_key, history_tags, observed, standing_definitions
 from ml_platform.refs import DatasetRef
 
 
-def follow_when_checks_pass() -> dg.AutomationCondition:
+def follow_when_checks_pass(name: str) -> dg.AutomationCondition:
     """Dataset and features follow their batch as soon as its blocking checks have passed.
 
-    Without the limit to the latest time window: a corrected batch of an old month is as good a reason.
+    Without the limit to the latest time window: a corrected batch of an old month is as good a reason. A new history
+    is none: the sensor `new_data` builds the features of later months anew, in order.
     """
     return (
-        dg.AutomationCondition.eager().without(dg.AutomationCondition.in_latest_time_window())
+        dg.AutomationCondition.eager()
+        .without(dg.AutomationCondition.in_latest_time_window())
+        .ignore(dg.AssetSelection.assets(history_key(name)))
         & dg.AutomationCondition.all_deps_blocking_checks_passed()
     )
 
@@ -68,7 +72,7 @@ def dataset_definitions(spec: DatasetSpec) -> dg.Definitions:
         ins={"batch": dg.AssetIn(batch_key)},
         description=sentences(about, "batches that passed every gate, merged into main."),
         code_version=code_version(spec.schema_, [gate.declaration for gate in spec.gates_of("batch")]),
-        automation_condition=follow_when_checks_pass(),
+        automation_condition=follow_when_checks_pass(spec.name),
         **shared,
     )
     @plainly
@@ -83,12 +87,15 @@ def dataset_definitions(spec: DatasetSpec) -> dg.Definitions:
                 refusals.append(str(refusal))
         if refusals and not refs:
             raise Refused("; ".join(refusals))
+        yield from observed(workspace, spec, min(refs))
         yield from materialized(
             context, refs, upstream=batch, parent=batch_key, metadata=dataset_metadata(workspace, spec, refs)
         )
 
     checks = gate_check(spec.gates_of("batch"), batch_key, judge_batches, partitions=partitions)
-    return dg.Definitions(assets=list[Any]([batch, dataset]), asset_checks=checks)
+    return dg.Definitions(
+        assets=list[Any]([batch, dataset, *standing_definitions(spec, partitions)]), asset_checks=checks
+    )
 
 
 def feature_definitions(spec: FeatureSpec, dataset: DatasetSpec) -> dg.Definitions:
@@ -101,12 +108,13 @@ def feature_definitions(spec: FeatureSpec, dataset: DatasetSpec) -> dg.Definitio
     @dg.asset(
         key=key,
         ins={"dataset_refs": dg.AssetIn(dataset_key)},
+        deps=[history_key(dataset.name)],
         description=sentences(
             spec.description or f"Features of {spec.dataset}",
             f"outcomes are known to them {spec.history_lag} day(s) later.",
         ),
         code_version=code_version(spec.function, *function_file, spec.history_lag),
-        automation_condition=follow_when_checks_pass(),
+        automation_condition=follow_when_checks_pass(dataset.name),
         partitions_def=partitions,
         required_resource_keys={WORKSPACE},
         **shared,
@@ -120,6 +128,7 @@ def feature_definitions(spec: FeatureSpec, dataset: DatasetSpec) -> dg.Definitio
             refs,
             upstream=dataset_refs,
             parent=dataset_key,
+            tags={name: history_tags(context.instance, dataset.name, name, ref.inputs) for name, ref in refs.items()},
             metadata=feature_metadata(workspace, spec, dataset, refs),
         )
 

@@ -42,28 +42,29 @@ def materialized(
     *,
     upstream: Mapping[str, DatasetRef] | None = None,
     parent: dg.AssetKey | None = None,
+    tags: Mapping[str, Mapping[str, str]] | None = None,
     metadata: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Iterator[Any]:
     """One materialization per reference, each with its own data version, then the output.
 
-    Partitions of the run without a reference (refused ones) get no event.
+    Partitions of the run without a reference (refused ones) get no event. ``upstream`` are the references that were
+    read from ``parent``; ``tags`` of a partition are added to those of its materialization.
     """
     code = context.assets_def.specs_by_key[context.asset_key].code_version
     for partition, ref in refs.items():
-        tags = {DATA_VERSION_TAG: ref.sha256, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
+        own = {DATA_VERSION_TAG: ref.sha256, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
         if code is not None:
-            tags[CODE_VERSION_TAG] = code
+            own[CODE_VERSION_TAG] = code
         if parent is not None and upstream is not None:
-            tags[get_input_data_version_tag(parent)] = upstream[partition].sha256
-            # Without the event that was read, Dagster never shows a partition as stale.
-            tags[get_input_event_pointer_tag(parent)] = _event_with(
-                context.instance, parent, partition, upstream[partition].sha256
-            )
+            records = context.instance.fetch_materializations(
+                dg.AssetRecordsFilter(asset_key=parent, asset_partitions=[partition]), limit=20
+            ).records
+            own |= input_tags(parent, upstream[partition].sha256, records)
         yield dg.AssetMaterialization(
             asset_key=context.asset_key,
             partition=partition,
             metadata={**ref_metadata(ref), **((metadata or {}).get(partition) or {})},
-            tags=tags,
+            tags={**own, **((tags or {}).get(partition) or {})},
         )
     yield dg.Output(dict(refs), metadata=_NO_OWN_EVENTS)
 
@@ -126,16 +127,18 @@ def _complete(gates: Sequence[Gate], verdicts: Mapping[str, list[Verdict]]) -> N
             )
 
 
-def _event_with(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str, version: str) -> str:
-    """Storage id of the newest materialization of a partition that has this data version."""
-    records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition]), limit=20
-    ).records
+def input_tags(key: dg.AssetKey, version: str, records: Sequence[dg.EventLogRecord]) -> dict[str, str]:
+    """Tags of a materialization that read ``version`` of ``key``, and the newest of the events that had it.
+
+    Without the event that was read, Dagster never shows a partition as stale.
+    """
+    found = NULL_EVENT_POINTER
     for record in records:
-        materialization = record.asset_materialization
-        if materialization is not None and (materialization.tags or {}).get(DATA_VERSION_TAG) == version:
-            return str(record.storage_id)
-    return NULL_EVENT_POINTER
+        event = record.asset_materialization or record.asset_observation
+        if event is not None and (event.tags or {}).get(DATA_VERSION_TAG) == version:
+            found = str(record.storage_id)
+            break
+    return {get_input_data_version_tag(key): version, get_input_event_pointer_tag(key): found}
 
 
 def _target(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str) -> Target | None:

@@ -13,6 +13,7 @@ from ml_platform.orchestration.common import WORKSPACE, asset_options, code_vers
 from ml_platform.orchestration.events import results, step_run
 from ml_platform.orchestration.metadata import mlflow_link, ref_metadata, sentences, table
 from ml_platform.orchestration.refusals import tag_refusal
+from ml_platform.orchestration.standing import inherited_tags, published_key
 from ml_platform.refs import (
     DatasetRef,
     ModelRef,
@@ -33,16 +34,26 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
     """The assets of a model, with their gates."""
     spec = context.model
     about = spec.description or f"Model {spec.name}"
+    published = published_key(context.dataset.name)
     keys = {name: dg.AssetKey([spec.name, name]) for name in (*ASSETS, DRIFT)}
 
-    def options(name: str, text: str, *kinds: str, code: Any = "") -> dict[str, Any]:
+    def options(name: str, text: str, *kinds: str, code: tuple[Any, ...] = ()) -> dict[str, Any]:
         return {
             "key": keys[name],
             "description": sentences(about, text),
-            "code_version": code_version([code]),
+            "code_version": code_version(*code),
             "required_resource_keys": {WORKSPACE},
+            "deps": [published],
             **asset_options(spec, spec.name, kinds=set(kinds)),
         }
+
+    def result(step: Any, parent: str, ref: Any, metadata: dict[str, Any], version: str = "") -> dg.MaterializeResult:
+        return dg.MaterializeResult(
+            value=ref,
+            metadata={**ref_metadata(ref), **metadata},
+            data_version=dg.DataVersion(version or ref.sha256),
+            tags=inherited_tags(step.instance, context.dataset.name, keys[parent]) if parent else None,
+        )
 
     feature_key = dg.AssetKey(context.feature_set.key.split("/"))
 
@@ -52,13 +63,14 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
             "split",
             "which partitions it is trained on and which are held out, by content.",
             "json",
-            code=spec.split.model_dump(),
+            # Other code of the features is another split, once they are built anew.
+            code=(spec.split.model_dump(), context.feature_set.function, context.feature_set.history_lag),
         ),
     )
     @plainly
     def split(context_: dg.AssetExecutionContext, features: dict[str, DatasetRef]) -> dg.MaterializeResult:
         ref = model.split(workspace_of(context_), context, features, step_run(context_))
-        return _result(ref, _split_metadata(ref))
+        return result(context_, "", ref, _split_metadata(ref))
 
     @dg.asset(
         ins={"split_ref": dg.AssetIn(keys["split"])},
@@ -67,7 +79,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
             f"{spec.task} model of {spec.target}.",
             "xgboost",
             "mlflow",
-            code=[spec.parameters.model_dump(), spec.task, spec.target, *spec.classes],
+            code=([spec.parameters.model_dump(), spec.task, spec.target, *spec.classes],),
         ),
     )
     @plainly
@@ -75,7 +87,9 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         workspace = workspace_of(context_)
         ref = model.fit(workspace, context, split_ref, step_run(context_))
         link = mlflow_link(workspace, spec.name, ref.mlflow_run_id)
-        return _result(ref, {"mlflow_run": link, "model_file": ref.uri, "manifest": ref.manifest_sha256})
+        return result(
+            context_, "split", ref, {"mlflow_run": link, "model_file": ref.uri, "manifest": ref.manifest_sha256}
+        )
 
     @dg.asset(
         ins={"model_ref": dg.AssetIn(keys["model"])},
@@ -84,7 +98,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
             "how it does on the holdout, against trivial models and against the champion.",
             "html",
             "mlflow",
-            code=[spec.decision_threshold],
+            code=(spec.decision_threshold,),
         ),
     )
     @plainly
@@ -92,8 +106,12 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         workspace = workspace_of(context_)
         ref = evaluation.evaluate(workspace, context, model_ref, step_run(context_))
         link = {"mlflow_run": mlflow_link(workspace, spec.name, ref.mlflow_run_id)}
-        return _result(
-            ref, link | _report_metadata(workspace.settings, ref), version=f"{ref.sha256}-{ref.manifest_sha256}"
+        return result(
+            context_,
+            "model",
+            ref,
+            link | _report_metadata(workspace.settings, ref),
+            version=f"{ref.sha256}-{ref.manifest_sha256}",
         )
 
     @dg.asset(
@@ -107,7 +125,12 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
     @plainly
     def registered_model(context_: dg.AssetExecutionContext, report: ReportRef) -> dg.MaterializeResult:
         ref = evaluation.register(workspace_of(context_), context, report, step_run(context_))
-        return _result(ref, {"version": ref.version, "approval": ref.approval, "ledger_head": ref.ledger_head})
+        return result(
+            context_,
+            "evaluation",
+            ref,
+            {"version": ref.version, "approval": ref.approval, "ledger_head": ref.ledger_head},
+        )
 
     @dg.asset(
         ins={"version": dg.AssetIn(keys["registered_model"])},
@@ -116,7 +139,12 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
     @plainly
     def service(context_: dg.AssetExecutionContext, version: VersionRef) -> dg.MaterializeResult:
         ref = release.package(workspace_of(context_), context, version, step_run(context_))
-        return _result(ref, {"bento": ref.tag, "folder": dg.MetadataValue.path(ref.path), "version": ref.version})
+        return result(
+            context_,
+            "registered_model",
+            ref,
+            {"bento": ref.tag, "folder": dg.MetadataValue.path(ref.path), "version": ref.version},
+        )
 
     @dg.asset(
         ins={"service_ref": dg.AssetIn(keys["service"])},
@@ -125,7 +153,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
     @plainly
     def deployment(context_: dg.AssetExecutionContext, service_ref: ServiceRef) -> dg.MaterializeResult:
         ref = release.deploy(workspace_of(context_), context, service_ref, step_run(context_))
-        return _result(ref, {"url": dg.MetadataValue.url(ref.url), "version": ref.version})
+        return result(context_, "service", ref, {"url": dg.MetadataValue.url(ref.url), "version": ref.version})
 
     @dg.asset(
         ins={"version": dg.AssetIn(keys["registered_model"])},
@@ -145,6 +173,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
                 "share_drifted": found.share,
             },
             data_version=dg.DataVersion(version.sha256),
+            tags=inherited_tags(context_.instance, context.dataset.name, keys["registered_model"]),
         )
 
     checks = [
@@ -188,14 +217,6 @@ def _checks(
         yield from results(gates, verdicts)
 
     return gate_check(gates, key, judge)
-
-
-def _result(ref: Any, metadata: dict[str, Any], version: str | None = None) -> dg.MaterializeResult:
-    return dg.MaterializeResult(
-        value=ref,
-        metadata={**ref_metadata(ref), **metadata},
-        data_version=dg.DataVersion(version or ref.sha256),
-    )
 
 
 def _split_metadata(ref: SplitRef) -> dict[str, Any]:

@@ -12,7 +12,7 @@ def test_scaffolded_project_is_in_order(shop_template: Shop) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
     listed = json.loads(shop_template.dg("list", "defs", "--json").stdout)
     assert {item["asset_key"] for item in listed["assets"]} == {
-        *(f"{DATASET}/{name}" for name in ("batch", "dataset", "features")),
+        *(f"{DATASET}/{name}" for name in ("batch", "dataset", "features", "history", "published")),
         *(f"{MODEL}/{name}" for name in ("split", "model", "evaluation", "registered_model", "service", "deployment")),
         f"{MODEL}/drift",
     }

@@ -3,10 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
-from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
-from dagster._core.loader import LoadingContextForTest
 
 from ml_platform.datasets import publishing
 from ml_platform.datasets.store import MAIN
@@ -17,6 +14,7 @@ from ml_platform.loop.lineage import contents, uses
 from ml_platform.loop.rollback import roll_back
 from ml_platform.orchestration.references import References
 from ml_platform.workspace import Run
+from ml_platform_tests.orchestration.staleness import stale
 from ml_platform_tests.project import APRIL, FEBRUARY, JANUARY, MARCH, MODEL, Project, copy_of, declared
 
 
@@ -45,13 +43,6 @@ def taken_back(project: Project, partition: str, **wish: Any) -> Any:
         )
 
 
-def status(project: Project, asset: str, partition: str) -> StaleStatus:
-    """What the UI says of a partition."""
-    graph = project.definitions.resolve_asset_graph()
-    resolver = CachingStaleStatusResolver(project.instance, graph, LoadingContextForTest(project.instance))
-    return resolver.get_status(dg.AssetKey(asset.split("/")), partition)
-
-
 def test_a_rollback_in_dagster_is_seen_downstream_and_holds(project: Project) -> None:
     assert project.ingest(JANUARY, APRIL).success, "the events of this Dagster instance"
     before = project.published()
@@ -59,7 +50,8 @@ def test_a_rollback_in_dagster_is_seen_downstream_and_holds(project: Project) ->
     assert project.ingest(MARCH).success and project.ingest(APRIL).success
     bad = project.published()[MARCH]
     assert bad != before[MARCH]
-    assert status(project, "flights/features", MARCH) == StaleStatus.FRESH
+    months = (FEBRUARY, MARCH, APRIL)
+    assert not stale(project, *months)
 
     result = taken_back(project, MARCH)
     assert result.success
@@ -67,7 +59,8 @@ def test_a_rollback_in_dagster_is_seen_downstream_and_holds(project: Project) ->
     event = project.materializations("flights/dataset", MARCH)[-1]
     assert (event.tags or {})["dagster/data_version"] == before[MARCH]
     assert event.metadata["rolled_back"].value == bad
-    assert status(project, "flights/features", MARCH) == StaleStatus.STALE
+    # The features of March, and those of April, whose history has March in it.
+    assert sorted(stale(project, *months)) == [f"flights/features/{month}" for month in (MARCH, APRIL)]
     (entry,) = project.entries(kind="rollback")
     assert (entry.body["taken_back"], entry.body["current"], entry.body["by"]) == (bad, before[MARCH], "ada")
     with project.active() as workspace:
@@ -87,7 +80,8 @@ def test_a_rollback_in_dagster_is_seen_downstream_and_holds(project: Project) ->
     assert project.published() == before, "the same delivery does not come back by another run"
     assert project.ingest(JANUARY, APRIL).success
     assert project.published() == before
-    assert status(project, "flights/features", MARCH) == StaleStatus.FRESH
+    # The newest batch of March is the one that was taken back.
+    assert list(stale(project, *months)) == [f"flights/dataset/{MARCH}"]
     with project.active() as workspace:
         model.split(workspace, project.context(), References().all("flights/features"), Run.new())
 
