@@ -27,6 +27,8 @@ SUFFIX = ".dvc"
 CONFIG = ".dvc/config"
 #: A block fits the cache of a core while two hashes and the copy look at it; this many may wait for the slower hash.
 _BLOCK, _BLOCKS = 1 << 18, 16
+#: Blocks between two syncs of a copy that is still being written.
+_SYNC_EVERY = 128
 _PART = re.compile(r"(?!\.)(?!git~\d)[^\x00-\x1f\x7f-\x9f\\/]{1,200}", re.IGNORECASE)
 
 
@@ -120,12 +122,14 @@ def digests(stream: BinaryIO, copy_to: BinaryIO | None = None) -> tuple[str, str
     """md5, sha256 and size of a stream in one pass, which is copied on the way. Memory: some 4 MB.
 
     Each hash runs in a thread of its own beside reading and writing, a few blocks behind: md5 alone takes longer
-    than the copy. What is hashed is what is written, also where the stream changes meanwhile.
+    than the copy. Meanwhile the disk gets what is written, so that little is left for the sync at the end. What is
+    hashed is what is written, also where the stream changes meanwhile.
     """
     md5, sha256, size, content = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0, memoryview(b"")
     blocks: list[bytearray] = []
     hashing: deque[tuple[Future[None], Future[None]]] = deque()
-    with ThreadPoolExecutor(1) as beside, ThreadPoolExecutor(1) as next_to_it:
+    syncing: Future[None] | None = None
+    with ThreadPoolExecutor(1) as beside, ThreadPoolExecutor(1) as next_to_it, ThreadPoolExecutor(1) as behind:
         for number in count():
             if len(blocks) < _BLOCKS:
                 blocks.append(bytearray(_BLOCK))
@@ -140,9 +144,15 @@ def digests(stream: BinaryIO, copy_to: BinaryIO | None = None) -> tuple[str, str
             size += length
             if length < _BLOCK:
                 break
+            if copy_to and number % _SYNC_EVERY == _SYNC_EVERY - 1 and (syncing is None or syncing.done()):
+                if syncing:
+                    syncing.result()  # the system reports an error of the disk once: to the sync that met it
+                syncing = behind.submit(os.fdatasync, copy_to.fileno())
             hashing.append((beside.submit(md5.update, content), next_to_it.submit(sha256.update, content)))
         while hashing:
             _wait(hashing.popleft())
+    if syncing:
+        syncing.result()
     if length:
         # The last, short block, which is all of a small file: not worth a thread.
         md5.update(content)
