@@ -89,6 +89,14 @@ def render(
         "",
         *_champion(evaluation.champion),
         "",
+        "## Groups",
+        "",
+        *_weakest(evaluation),
+        "",
+        "## Fairness",
+        "",
+        *_fairness(evaluation),
+        "",
         "## Verdicts",
         "",
         *_table(
@@ -140,6 +148,42 @@ def _champion(evidence: "ChampionEvidence | None") -> list[str]:
     header = ("metric", "model", "champion", "difference (95 % interval)")
     lines = [f"Champion {evidence.sha256[:12]}: {evidence.note}"]
     return [*lines, "", *_table(header, rows)] if rows else lines
+
+
+def _weakest(evaluation: "Evaluation") -> list[str]:
+    """The worst group with support of each slice column, by the first of the compared metrics."""
+    from ml_platform.evaluation.evaluate import COMPARED
+    from ml_platform.gates.evaluation import LOWER_IS_BETTER
+
+    metric = COMPARED[evaluation.task][0]
+    pick = max if metric in LOWER_IS_BETTER else min
+    rows = []
+    for column, groups in evaluation.slices.items():
+        known = [group for group in groups if group.get(metric) is not None]
+        if known:
+            worst = pick(known, key=lambda group: group[metric])
+            rows.append((column, str(len(known)), worst["group"], f"{worst['rows']:,}", _number(worst[metric])))
+    overall = _number(evaluation.metrics.get(metric))
+    name = metric.replace("_", " ")
+    return _table(("by", "groups with support", "weakest", "rows", f"{name} ({overall} overall)"), rows)
+
+
+def _fairness(evaluation: "Evaluation") -> list[str]:
+    """Disparities by Fairlearn's definitions, with their intervals, and how many groups they stand on."""
+    rows = [
+        (
+            column,
+            name.replace("_", " ") + (f" of {found.of}" if found.of else ""),
+            f"{found.value:.4g} ({found.lower:.4g} to {found.upper:.4g})",
+            str(len(one.groups)),
+            str(len(one.too_small)),
+        )
+        for column, one in evaluation.fairness.items()
+        for name, found in one.disparities.items()
+    ]
+    if not rows:
+        return ["Not measured: no groups are declared that are large enough, or the model decides nothing."]
+    return _table(("between groups of", "disparity", "value (95 % interval)", "groups", "too small to count"), rows)
 
 
 def _span(entries: Sequence[ManifestEntry]) -> str:

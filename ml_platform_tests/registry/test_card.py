@@ -41,6 +41,9 @@ def test_a_card_names_data_split_metrics_verdicts_and_approvals() -> None:
         f"| auc | {evaluation.metrics['auc']:.4g} | 0.5 |",
         "| metric | model | champion | difference (95 % interval) |",
         "| performance_auc | passed | 0.73 | at least 0.7 | auc \\| 0.73 on the holdout |",
+        "| by | groups with support | weakest | rows | auc (",
+        "| carrier | 2 | UA | 1,139 | ",
+        "| carrier | demographic parity difference | 0.01369 (",
         "New York only.",
         "| approved | Ada | fine | 2013-07-01 |",
     ):
