@@ -77,6 +77,11 @@ def _holds(store: VersionedStore, commit: str, path: str, sha256: str, labels: M
     return info.sha256 == sha256 and dict(info.metadata) == dict(labels)
 
 
+def private_name(branch: str) -> str:
+    """A new name for a private branch on which something for ``branch`` is prepared."""
+    return f"{_PRIVATE}{int(time.time())}-{os.urandom(8).hex()}-{branch}"[:200]
+
+
 @contextmanager
 def private_commit(
     store: VersionedStore,
@@ -97,7 +102,7 @@ def private_commit(
         created = name.removeprefix(_PRIVATE).partition("-")[0]
         if created.isdecimal() and now - int(created) > ABANDONED_SECONDS:
             store.delete_branch(name)
-    private = f"{_PRIVATE}{now}-{os.urandom(8).hex()}-{branch}"
+    private = private_name(branch)
     store.create_branch(private, base)
     try:
         for path, local in files.items():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 from urllib.parse import urlencode
 
+from ml_platform.datasets.derived import ATTEMPTS, private_name
 from ml_platform.datasets.lakefs_api import COMMIT_ID, Connection, Declined, judged
 from ml_platform.datasets.lakefs_cache import ContentCache
 from ml_platform.datasets.lakefs_references import References
@@ -151,42 +152,52 @@ class LakeFSStore(References):
         return commit if isinstance(commit, str) else str(commit.id)
 
     def merge(self, source: str, dest: str, message: str, metadata: Mapping[str, str] | None = None) -> str:
-        from lakefs_sdk.models.merge import Merge
-
-        ours, theirs = self._head(dest), self.resolve(source)
-        if not self._brings(ours, theirs):
+        theirs = self.resolve(source)
+        if not self._brings(self._head(dest), theirs):
             raise self._nothing(dest, f"branch {dest!r} already holds {source!r}")
-        # The server (1.84) takes theirs in silence where both sides added a path before the first of their base.
-        if clashes := self._both_changed(ours, theirs):
-            if self.uncommitted(dest):
-                raise DirtyBranch(f"branch {dest!r} has staged changes: commit or reset them")
-            raise Conflict(f"merge of {source!r} into {dest!r}: both sides changed {', '.join(clashes)}", clashes)
-        operation, marked = self._marked(metadata)
-
-        def send(strategy: str | None) -> str:
-            request = Merge(message=message, metadata=marked, strategy=strategy)
-            made = self._call(
-                f"merge of {source!r} into {dest!r}",
-                self.api.sdk.refs_api.merge_into_branch,
-                theirs,
-                dest,
-                merge=request,
-                happened=lambda: self._made(dest, operation),
-            )
-            return made if isinstance(made, str) else str(made.reference)
-
-        with judged(dest):
+        what, side = f"merge of {source!r} into {dest!r}", theirs
+        for _ in range(ATTEMPTS):
             try:
-                return send(None)
+                with judged(dest):
+                    return self._merge(what, side, dest, message, metadata)
             except Declined as error:
                 if error.status != _CONFLICT:
                     raise
-                clashes = self._clashes(self._head(dest), theirs)
-                if clashes:
-                    what = f"merge of {source!r} into {dest!r}"
+                ours = self._head(dest)
+                if clashes := self._clashes(ours, theirs):
                     raise Conflict(f"{what}: both sides changed {', '.join(clashes)}", clashes) from error
             # The bytes are equal on both sides, only what the server keeps beside them differs.
-            return send("dest-wins")
+            side = self._labelled_as(ours, theirs, dest)
+        raise StoreError(f"{what}: the branch kept moving during {ATTEMPTS} attempts; try again")
+
+    def _merge(
+        self, what: str, theirs: str, dest: str, message: str, metadata: Mapping[str, str] | None, strategy: str = ""
+    ) -> str:
+        """Let the server merge, onto whatever the branch is then; without a strategy it declines conflicts."""
+        from lakefs_sdk.models.merge import Merge
+
+        operation, marked = self._marked(metadata)
+        made = self._call(
+            what,
+            self.api.sdk.refs_api.merge_into_branch,
+            theirs,
+            dest,
+            merge=Merge(message=message, metadata=marked, strategy=strategy or None),
+            happened=lambda: self._made(dest, operation),
+        )
+        return made if isinstance(made, str) else str(made.reference)
+
+    def _labelled_as(self, ours: str, theirs: str, dest: str) -> str:
+        """A commit that joins two without clashes, labelled as ``ours`` where they differ in labels only.
+
+        On a branch that nobody else moves; so merging it leaves no change out that another writer makes meanwhile.
+        """
+        private = private_name(dest)
+        self.create_branch(private, theirs)
+        try:
+            return self._merge(f"merge of {ours!r} into {private!r}", ours, private, "Take over", None, "source-wins")
+        finally:
+            self.delete_branch(private)
 
     def _compare(self, ours: str, theirs: str, kind: str) -> "Iterator[Diff]":
         """Differences of two commits: ``three_dot`` as a merge sees them, ``two_dot`` as they are."""
@@ -213,16 +224,6 @@ class LakeFSStore(References):
         """Paths that both sides changed to different contents."""
         entries = (entry.path for entry in self._compare(ours, theirs, "three_dot") if entry.type == "conflict")
         return sorted(path for path in entries if self._differs(ours, theirs, path))
-
-    def _both_changed(self, ours: str, theirs: str) -> list[str]:
-        """Paths that both sides changed since their merge base to different contents, by our own count."""
-        found = self._call(f"{ours!r} and {theirs!r}", self.api.sdk.refs_api.find_merge_base, theirs, ours)
-        base = found.base_commit_id
-        if base in (ours, theirs):
-            return []
-        there = {entry.path for entry in self._compare(base, theirs, "two_dot")}
-        here = {entry.path for entry in self._compare(base, ours, "two_dot")}
-        return sorted(path for path in here & there if self._differs(ours, theirs, path))
 
     def _differs(self, left: str, right: str, path: str) -> bool:
         return self._sha256(left, path) != self._sha256(right, path)
@@ -266,9 +267,12 @@ class LakeFSStore(References):
         except Declined as error:
             if error.status != _CONFLICT:
                 raise
+            tip = self._head(branch)
             here = {entry.path for entry in self._compare(undone.id, tip, "two_dot")}
             there = {entry.path for entry in self._compare(undone.id, kept, "two_dot")}
-            clashes = sorted(path for path in here & there if self._differs(tip, kept, path))
+            both = sorted(here & there)
+            # Where none differs in bytes, the labels do.
+            clashes = [path for path in both if self._differs(tip, kept, path)] or both
             raise Conflict(f"{what}: both sides changed {', '.join(clashes)}", clashes) from error
         if (made := self._made(branch, operation)) is None:
             raise StoreError(f"{what}: the server says that it did it, but branch {branch!r} holds no such commit")

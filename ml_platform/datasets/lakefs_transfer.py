@@ -16,6 +16,7 @@ from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import quote
 
 from ml_platform.datasets.lakefs_api import Connection, Declined
 from ml_platform.datasets.pointers import digests
@@ -25,8 +26,11 @@ from ml_platform.files import CHUNK
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
 
-#: Keys in the metadata of an object: our identity of its content, and what the caller attached to it.
-SHA256, LABELS = "sha256", "labels"
+#: Keys in the metadata of an object: our identity of its content, what the caller attached to it, and its path.
+#: A merge of the server (1.84) takes an object for unchanged where the next object of the base, whatever its path,
+#: has the same size, checksum and metadata, and so loses one side in silence. With the path in the metadata no two
+#: paths are alike, and the server, which merges onto the head that it holds the branch at, finds every conflict.
+SHA256, LABELS, PATH = "sha256", "labels", "path"
 CONTENT_TYPE = "application/octet-stream"
 #: A transfer slower than this, in bytes per second, is broken off and continued by a new request.
 SLOWEST = 64 << 10
@@ -91,7 +95,7 @@ class Transfer:
         """
         with local.open("rb") as stream:
             md5, sha256, size = digests(stream)
-        metadata = {SHA256: sha256, LABELS: json.dumps(dict(labels), sort_keys=True)}
+        metadata = {SHA256: sha256, LABELS: json.dumps(dict(labels), sort_keys=True), PATH: quote(path)}
         for last in (False, True):
             if size > self._part_bytes and getattr(self._storage, "pre_sign_multipart_upload", False):
                 checksum = self._upload_parts(branch, path, local, size, metadata)

@@ -158,17 +158,41 @@ class StoreContract:
         assert error.value.paths == ["a"]
         assert store.resolve(MAIN) == head
 
-    def test_both_sides_added_a_path_that_sorts_before_their_base(self, store: VersionedStore) -> None:
-        """A lakeFS server merges this in silence, and one side is lost."""
-        store.create_branch("base")
-        self.edited(store, "base", {"b/c": "1"})
-        for branch, text in (("one", "1"), ("two", "2")):
-            store.create_branch(branch, "base")
-            self.edited(store, branch, {"a": text})
+    def test_both_sides_added_a_path_and_one_is_equal_to_the_next_object(self, store: VersionedStore) -> None:
+        """A lakeFS server that is left to itself takes one side of these in silence."""
+        for number, (left, right) in enumerate((("1", "2"), ("2", "1"))):
+            root, one, two = (f"{kind}{number}" for kind in ("root", "one", "two"))
+            self.branch(store, root, {"b/c": "1"})
+            for branch, text in ((one, left), (two, right)):
+                store.create_branch(branch, root)
+                self.edited(store, branch, {"a": text})
+            with pytest.raises(Conflict) as error:
+                store.merge(two, one, "m")
+            assert error.value.paths == ["a"]
+            assert content(store, one) == {"a": left, "b/c": "1"}
+
+    @pytest.mark.parametrize(
+        ("left", "right"), [({"b/c": None}, {"a": "1"}), ({"a": "1"}, {"b/c": None})], ids=["here", "there"]
+    )
+    def test_an_added_object_that_is_equal_to_a_removed_one_is_kept(
+        self, store: VersionedStore, left: dict, right: dict
+    ) -> None:
+        """A lakeFS server that is left to itself drops it in silence."""
+        self.branch(store, "root", {"b/c": "1"})
+        for branch, edits in (("one", left), ("two", right)):
+            store.create_branch(branch, "root")
+            self.edited(store, branch, edits)
+        store.merge("two", "one", "m")
+        assert content(store, "one") == {"a": "1"}
+
+    def test_revert_of_a_removal_where_the_path_was_added_again(self, store: VersionedStore) -> None:
+        self.branch(store, "work", {"a": "1", "b/c": "2"})
+        removal = self.edited(store, "work", {"a": None})
+        head = self.edited(store, "work", {"a": "2"})
         with pytest.raises(Conflict) as error:
-            store.merge("two", "one", "m")
+            store.revert("work", removal)
         assert error.value.paths == ["a"]
-        assert content(store, "one") == {"a": "1", "b/c": "1"}
+        assert store.resolve("work") == head
 
     def test_removal_against_change_is_a_conflict(self, store: VersionedStore) -> None:
         self.branch(store, "base", {"a": "1"})

@@ -1,12 +1,19 @@
 """The contract on the lakeFS adapter: against the stand-in, and against a real server where there is one."""
 
 import os
+import random
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import polars
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lakefs_sdk.exceptions import ApiException
+from lakefs_sdk.models.merge import Merge
 
 from ml_platform.datasets.lakefs import LakeFSStore
 from ml_platform.datasets.lakefs_server import collects, open_repository
@@ -15,9 +22,10 @@ from ml_platform.datasets.publishing import publish, published, read, read_batch
 from ml_platform.datasets.store import MAIN, NotFound, Protected
 from ml_platform.environment import Provenance
 from ml_platform.files import sha256_bytes, sha256_file
-from ml_platform_tests.datasets import lakefs_servers
-from ml_platform_tests.datasets.contract import StoreContract, content
+from ml_platform_tests.datasets import lakefs_servers, processes, workers
+from ml_platform_tests.datasets.contract import EDITS, LAWS, TREES, StoreContract, Tree, content
 from ml_platform_tests.datasets.lakefs_standin import StandIn
+from ml_platform_tests.datasets.lakefs_standin.repository import ApiError, Entry, merged
 
 
 class LakeFSContract(StoreContract):
@@ -166,3 +174,66 @@ class TestContractOnRealServer(LakeFSContract):
         with pytest.raises(NotFound):
             store.scan_parquet("work", "x/frame.parquet")
         assert not (self.folder / "cache").exists()
+
+    @LAWS
+    @given(base=TREES, left=EDITS, right=EDITS, strategy=st.sampled_from(["", "source-wins", "dest-wins"]))
+    def test_the_stand_in_merges_as_the_server(
+        self, store: LakeFSStore, base: Tree, left: dict, right: dict, strategy: str
+    ) -> None:
+        """Objects of another tool, so that the server's fault shows; conflicts and results are the same."""
+        StoreContract.counter += 1
+        sdk, name = store.api.sdk, store.repository
+        branches = [f"{kind}{StoreContract.counter}" for kind in ("base", "one", "two")]
+        trees: list[Tree] = []
+        for branch, source, edits in zip(branches, [MAIN, branches[0], branches[0]], [base, left, right], strict=True):
+            store.create_branch(branch, source)
+            trees.append(dict(trees[0]) if trees else {})
+            for path, text in edits.items():
+                if text is not None:
+                    lakefs_servers.put_by_another_tool(store, branch, path, text)
+                    trees[-1][path] = text
+                elif trees[-1].pop(path, None) is not None:
+                    sdk.objects_api.delete_object(name, branch, path)
+            if store.uncommitted(branch):
+                store.commit(branch, "m")
+        if trees[0] in trees[1:]:
+            return
+        was, ours, theirs = (
+            {path: Entry(1, text, (), "", "") for path, text in sorted(tree.items())} for tree in trees
+        )
+        try:
+            expected = {path: entry.checksum for path, entry in merged(was, theirs, ours, strategy).items()}
+        except ApiError as error:
+            expected = error.status
+        try:
+            sdk.refs_api.merge_into_branch(name, branches[2], branches[1], merge=Merge(strategy=strategy or None))
+            listed = sdk.objects_api.list_objects(name, branches[1]).results
+            found = {item.path: sdk.objects_api.get_object(name, branches[1], item.path).decode() for item in listed}
+        except ApiException as error:
+            found = error.status
+        assert found == expected
+
+    @pytest.mark.slow
+    def test_eight_processes_publish_forty_partitions_each(self, store: LakeFSStore) -> None:
+        """All at once into one ``main``, and one of them is killed now and then and started again."""
+        rng = random.Random(7)
+
+        def start(worker: int) -> ForkServerProcess:
+            cache = self.folder / f"cache-{worker}"
+            return processes.start(workers.publish_many_on_lakefs, store.repository, cache, worker, 40)
+
+        running = {worker: start(worker) for worker in range(8)}
+        for _ in range(8):
+            time.sleep(rng.uniform(0.5, 3))
+            worker = rng.randrange(8)
+            running[worker].kill()
+            running[worker].join()
+            running[worker] = start(worker)
+        assert processes.finish(*running.values()) == [0] * 8
+        partitions = sorted(f"w{worker}-{number}" for worker in range(8) for number in range(40))
+        assert sorted(published(store, "flights")) == partitions
+        merges = [entry.metadata["partition"] for entry in store.log(MAIN) if "ledger_head" in entry.metadata]
+        assert sorted(merges) == partitions, "each was published once"
+        assert len(store.tags()) == 320
+        assert [name for name in store.branches() if not name.startswith("tmp-")] == [MAIN]
+        assert store.fsck() == []

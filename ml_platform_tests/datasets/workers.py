@@ -10,11 +10,15 @@ import polars
 import pyarrow.parquet  # noqa: F401  (so that a forked worker has it loaded)
 
 from ml_platform.datasets.embedded import EmbeddedStore
+from ml_platform.datasets.lakefs import LakeFSStore
+from ml_platform.datasets.lakefs_api import Connection
 from ml_platform.datasets.pointers import ContentFiles
 from ml_platform.datasets.publishing import commit_objects, publish, stage
 from ml_platform.datasets.repository import GitRepository
+from ml_platform.datasets.store import VersionedStore
 from ml_platform.environment import Provenance
 from ml_platform.refs import DatasetRef
+from ml_platform_tests.datasets import lakefs_servers
 
 PROVENANCE = Provenance(code_commit="c0ffee", dirty=False, lock_sha256="0" * 64, python="3.11.7")
 REPOSITORY = "test-repo"
@@ -28,7 +32,7 @@ def batch(seed: int) -> polars.DataFrame:
     return polars.DataFrame({"row": list(range(seed, seed + 50)), "text": [f"t{seed}"] * 50})
 
 
-def batch_through(store: EmbeddedStore, partition: str, seed: int, run_id: str = "run") -> DatasetRef:
+def batch_through(store: VersionedStore, partition: str, seed: int, run_id: str = "run") -> DatasetRef:
     """Stage and publish one partition."""
     staged = stage(store, "flights", partition, batch(seed), run_id=run_id, provenance=PROVENANCE)
     return publish(store, staged, run_id=run_id, ledger_head="head", provenance=PROVENANCE)
@@ -36,6 +40,13 @@ def batch_through(store: EmbeddedStore, partition: str, seed: int, run_id: str =
 
 def publish_many(root: Path, worker: int, count: int) -> None:
     store = open_store(root)
+    for number in range(count):
+        batch_through(store, f"w{worker}-{number}", 1000 * worker + number)
+
+
+def publish_many_on_lakefs(repository: str, cache: Path, worker: int, count: int) -> None:
+    """On the real server that the environment names."""
+    store = LakeFSStore(Connection(lakefs_servers.real_server()), repository, cache)
     for number in range(count):
         batch_through(store, f"w{worker}-{number}", 1000 * worker + number)
 

@@ -11,19 +11,21 @@ from typing import Literal
 class Fault:
     """What happens to the next ``times`` requests whose ``METHOD path`` matches ``where``.
 
-    ``answer``: ``status`` instead of acting. ``acted``: acts, then answers ``status``. ``lost``: acts, then
-    closes the connection without an answer. ``slow``: waits ``seconds`` in the middle of the answer.
-    ``cut``: closes the connection in the middle of the answer. ``flip``: one bit of the answer is wrong.
-    ``rot``: one bit of what is uploaded is stored wrong.
+    ``none``: nothing but what ``first`` and ``then`` do. ``answer``: ``status`` instead of acting. ``acted``: acts,
+    then answers ``status``. ``lost``: acts, then closes the connection without an answer. ``slow``: waits ``seconds``
+    in the middle of the answer. ``cut``: closes the connection in the middle of the answer. ``flip``: one bit of the
+    answer is wrong. ``rot``: one bit of what is uploaded is stored wrong.
     """
 
     where: str
-    kind: Literal["answer", "acted", "lost", "slow", "cut", "flip", "rot"] = "answer"
+    kind: Literal["none", "answer", "acted", "lost", "slow", "cut", "flip", "rot"] = "answer"
     status: int = 503
     message: str = "ordered by the test"
     times: int = 1
     seconds: float = 0
     headers: dict[str, str] = field(default_factory=dict)
+    #: What else happens on the server before it acts, as by another client that was faster.
+    first: Callable[[], object] | None = None
     #: What else happens on the server once it acted.
     then: Callable[[], object] | None = None
     #: How many requests it has struck.

@@ -4,11 +4,13 @@ import hashlib
 import itertools
 import re
 import time
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Literal
 
 BRANCH = re.compile(r"\w[-\w]*", re.ASCII)
 REFERENCE = re.compile(r"([^~^@$]+)(?:~(\d*))?")
+_WINNER = {"source-wins": "source", "dest-wins": "dest"}
 Kind = Literal["added", "removed", "changed", "conflict"]
 
 
@@ -258,15 +260,37 @@ def difference(old: Tree, new: Tree) -> list[tuple[Kind, str]]:
 
 
 def merged(base: Tree, source: Tree, dest: Tree, strategy: str) -> Tree:
-    """Three-way merge by path."""
-    tree = dict(dest)
-    for path in base.keys() | source.keys() | dest.keys():
-        was, theirs, ours = base.get(path), source.get(path), dest.get(path)
-        if theirs in (was, ours):
-            continue
-        if ours != was and strategy == "dest-wins":
-            continue
-        if ours != was and strategy != "source-wins":
-            raise ApiError(409, "conflict found")
-        _apply(tree, {path: theirs})
+    """Three-way merge as the server (1.84) does it, with its fault.
+
+    Where both sides have a path, and on one side after the last path of the other, it compares with the next entry
+    of the base without a look at that one's path: an added entry that is equal to it counts as unchanged.
+    """
+    if base in (source, dest):
+        return dict(dest if base == source else source)
+    order, tree = sorted(base), {}
+    last = {side: max(held, default="") for side, held in (("source", source), ("dest", dest))}
+    for path in sorted(source.keys() | dest.keys()):
+        theirs, ours = source.get(path), dest.get(path)
+        index = bisect_left(order, path)
+        near = base[order[index]] if index < len(order) else None
+        was = base.get(path)
+        if theirs is not None and ours is not None:
+            if theirs in (ours, near):
+                kept = ours
+            elif ours == near or strategy == "source-wins":
+                kept = theirs
+            elif strategy == "dest-wins":
+                kept = ours
+            else:
+                raise ApiError(409, "conflict found")
+        else:
+            side, other, only = ("source", "dest", theirs) if ours is None else ("dest", "source", ours)
+            if only == (near if path > last[other] else was):
+                kept = None
+            elif was is not None and strategy not in _WINNER:
+                raise ApiError(409, "conflict found")
+            else:
+                kept = only if was is None or _WINNER[strategy] == side else None
+        if kept is not None:
+            tree[path] = kept
     return tree

@@ -478,6 +478,9 @@ class _Handler(BaseHTTPRequestHandler):
             rot = fault is not None and fault.kind == "rot"
             if fault and fault.kind == "answer":
                 return self._answer(fault.status, {"message": fault.message}, fault.headers, None)
+            if fault and fault.first:
+                with self.standin.lock:
+                    fault.first()
             status, content, headers = self._act(Request(self, query, body, rot), path, split.path)
         if fault and fault.then:
             with self.standin.lock:
