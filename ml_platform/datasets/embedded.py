@@ -81,7 +81,7 @@ class EmbeddedStore:
                 found = self._repo.read(commit_id)
             except (KeyError, ValueError):
                 return None
-        return found if found.type_str == "commit" else None
+        return self._repo.commit(found.id, f"commit {found.id}") if found.type_str == "commit" else None
 
     def create_branch(self, name: str, source: str = MAIN, *, exist_ok: bool = False) -> str:
         self._check_name("branch", name)
@@ -175,7 +175,7 @@ class EmbeddedStore:
             tip, staged = self._repo.tip(branch), self._repo.staged(branch)
             if staged is None or staged.tree_id == tip.tree_id:
                 run_id = metadata.get("run_id")
-                if run_id and parse_message(tip)[1].get("run_id") == run_id:
+                if run_id and parse_message(tip.message)[1].get("run_id") == run_id:
                     return str(tip.id)
                 raise NoChanges(f"branch {branch!r} has nothing staged to commit")
             commit = self._repo.write(HEADS + branch, staged.tree_id, message, metadata, [tip.id])
@@ -190,8 +190,8 @@ class EmbeddedStore:
     def merge(self, source: str, dest: str, message: str, metadata: Mapping[str, str] | None = None) -> str:
         with self._repo.lock():
             ours, theirs = self._clean_tip(dest), self._commit(source)
-            here = self._repo.changes_since_base(theirs, ours)
-            there = self._repo.changes_since_base(ours, theirs)
+            base = self._repo.merge_base(ours, theirs).tree
+            here, there = self._repo.changes(base, ours.tree), self._repo.changes(base, theirs.tree)
             tree = self._repo.merged(here, there, ours.tree, f"merge of {source!r} into {dest!r}")
             if tree == ours.tree_id:
                 raise NoChanges(f"branch {dest!r} already holds {source!r}")
@@ -219,7 +219,7 @@ class EmbeddedStore:
     def diff(self, left: str, right: str) -> list[Change]:
         ours, theirs = self._commit(left), self._commit(right)
         with self._repo.reading(right):
-            return _described(self._repo.changes_since_base(ours, theirs))
+            return _described(self._repo.changes(self._repo.merge_base(ours, theirs).tree, theirs.tree))
 
     def _view(self, ref: str) -> "tuple[pygit2.Commit, pygit2.Tree]":
         """Commit of a reference and its tree; for a branch the tree of its staging area."""
@@ -256,13 +256,9 @@ class EmbeddedStore:
         return self._files.path(pointer.md5)
 
     def log(self, ref: str, limit: int | None = None) -> Iterator[Commit]:
-        from pygit2.enums import SortMode
-
-        start = self._commit(ref).id
-        for commit in islice(self._repo.git.walk(start, SortMode.TOPOLOGICAL | SortMode.TIME), limit):
-            message, metadata = parse_message(commit)
-            created = datetime.fromtimestamp(commit.commit_time, UTC)
-            yield Commit(str(commit.id), message, metadata, tuple(map(str, commit.parent_ids)), created)
+        for record in islice(self._repo.log(self._commit(ref), f"history of {ref}"), limit):
+            message, metadata = parse_message(record.message)
+            yield Commit(record.id, message, metadata, record.parents, datetime.fromtimestamp(record.time, UTC))
 
     def url(self, ref: str, path: str = "") -> str:
         address = f"{self._repo.folder.as_uri()}@{self.resolve(ref)}"

@@ -1,15 +1,16 @@
 """The Git side of the embedded store: references under one lock, trees of pointers, merges by path."""
 
 import fcntl
-import hashlib
 import json
 import threading
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ml_platform.datasets.ancestry import Record, merge_base, newest_first, parse
+from ml_platform.datasets.loose import LooseObjects
 from ml_platform.datasets.pointers import CONFIG, SUFFIX, Pointer, decode, remote_config
 from ml_platform.datasets.store import MAIN, Conflict, Corrupt, InvalidName, NotFound, StoreError
 from ml_platform.files import canonical_json
@@ -25,10 +26,10 @@ HEADS, TAGS, STAGING = "refs/heads/", "refs/tags/", "refs/staging/"
 _METADATA = "\n\nMetadata: "
 
 
-def parse_message(commit: "pygit2.Commit") -> tuple[str, dict[str, str]]:
+def parse_message(text: str) -> tuple[str, dict[str, str]]:
     """Message and metadata of a commit; a commit made by another program has no metadata."""
-    message, found, metadata = commit.message.rpartition(_METADATA)
-    return (message, json.loads(metadata)) if found else (commit.message, {})
+    message, found, metadata = text.rpartition(_METADATA)
+    return (message, json.loads(metadata)) if found else (text, {})
 
 
 class GitRepository:
@@ -38,8 +39,9 @@ class GitRepository:
         self.folder = folder
         self._lock_file = lock_file
         self._handles = threading.local()
-        #: Objects whose bytes were found to be those that their name says.
-        self._whole: set[str] = set()
+        self._loose = LooseObjects(folder / "objects")
+        #: Commits never change; some megabytes of them are kept.
+        self.record = lru_cache(10_000)(self._record)
 
     def create(self, cas: Path) -> None:
         """Create it where it is missing. Every step may be repeated, so a killed creation is finished."""
@@ -88,45 +90,30 @@ class GitRepository:
             raise Corrupt(f"{what}: {self.folder} is damaged ({error}); restore it from a copy") from error
 
     def read(self, object_id: "Oid | str") -> Any:
-        """A commit, tree or blob. Raises KeyError or GitError, see :meth:`reading`."""
-        self.check(str(object_id))
+        """A commit, tree or blob, also by the start of its name. Raises KeyError or GitError, see :meth:`reading`."""
+        self._loose.check(str(object_id))
         return self.git[object_id]
 
-    def check(self, name: str) -> None:
-        """Read the file of a loose object and compare it with its name, once; raises GitError where it differs.
-
-        Before libgit2 does: with some flipped bits its own reading never ends.
-        """
+    def _record(self, name: str) -> Record:
+        """Read a commit without libgit2, unless it is in a pack. Raises KeyError or GitError."""
         import pygit2
 
-        path = self.folder / "objects" / name[:2] / name[2:]
-        if name in self._whole or not path.is_file():
-            return
-        unpacking = zlib.decompressobj()
+        content = self._loose.content(name)
+        kind, _, body = content.partition(b"\0") if content is not None else (b"commit", b"", self._packed(name))
         try:
-            content = unpacking.decompress(path.read_bytes())
-        except zlib.error as error:
-            raise pygit2.GitError(f"object {name}: {error}") from error
-        if (
-            not unpacking.eof
-            or unpacking.unused_data
-            or hashlib.sha1(content, usedforsecurity=False).hexdigest() != name
-        ):
-            raise pygit2.GitError(f"object {name} is not what its name says")
-        self._whole.add(name)
+            return parse(name, body if kind.startswith(b"commit") else b"")
+        except (ValueError, LookupError) as error:
+            raise pygit2.GitError(str(error)) from error
+
+    def _packed(self, name: str) -> bytes:
+        from pygit2.enums import ObjectType
+
+        kind, content = self.git.read(name)
+        return content if kind == ObjectType.COMMIT else b""
 
     def damaged(self) -> list[str]:
         """Loose objects that cannot be read, one line each."""
-        import pygit2
-
-        found = []
-        self._whole.clear()
-        for path in sorted(self.folder.glob("objects/[0-9a-f][0-9a-f]/*")):
-            try:
-                self.check(path.parent.name + path.name)
-            except pygit2.GitError as error:
-                found.append(f"{self.folder} is damaged ({error}); restore it from a copy")
-        return found
+        return [f"{self.folder} is damaged ({found}); restore it from a copy" for found in self._loose.damaged()]
 
     # -- references ----------------------------------------------------------------------------------
 
@@ -146,7 +133,7 @@ class GitRepository:
         """Read a commit. Raises Corrupt."""
         with self.reading(what):
             commit = self.read(commit_id)
-            self.check(str(commit.tree_id))
+            self._loose.check(str(commit.tree_id))
             return commit
 
     def tip(self, branch: str) -> "pygit2.Commit":
@@ -217,7 +204,9 @@ class GitRepository:
                 builder.remove(name)
         for name, inner in below.items():
             held = builder.get(name)
-            edited = self.edit(self.read(held.id) if held is not None else None, inner)
+            with self.reading(f"folder {name}"):
+                present = self.read(held.id) if held is not None else None
+            edited = self.edit(present, inner)
             if len(self.read(edited)):
                 builder.insert(name, edited, FileMode.TREE)
             elif held is not None:
@@ -228,25 +217,40 @@ class GitRepository:
         return builder.write()
 
     def changes(self, old: "Tree", new: "Tree") -> "dict[str, tuple[Oid | None, Oid | None]]":
-        """Object path to its old and new pointer (``None``: absent). Equal folders are not read."""
-        from pygit2.enums import DeltaStatus
+        """Object path to its old and new pointer (``None``: absent). Equal folders are not read. Raises Corrupt."""
+        with self.reading(f"trees {old.id} and {new.id}"):
+            return self._changes(old, new)
 
+    def _changes(self, old: "Tree | None", new: "Tree | None", at: str = "") -> "dict[str, tuple]":
         found = {}
-        for delta in old.diff_to_tree(new).deltas:
-            path = delta.new_file.path
-            if not path.startswith("."):
-                found[path.removesuffix(SUFFIX)] = (
-                    None if delta.status == DeltaStatus.ADDED else delta.old_file.id,
-                    None if delta.status == DeltaStatus.DELETED else delta.new_file.id,
-                )
+        # Entries are told from None by `is`: asking a folder whether it is empty would read it.
+        sides = [{str(entry.name): entry for entry in tree} if tree is not None else {} for tree in (old, new)]
+        for name in sides[0].keys() | sides[1].keys():
+            left, right = (side.get(name) for side in sides)
+            if at + name[:1] == "." or (left is not None and right is not None and left.id == right.id):
+                continue
+            folders = [
+                self.read(one.id) if one is not None and one.type_str == "tree" else None for one in (left, right)
+            ]
+            blobs = [one.id if one is not None and one.type_str != "tree" else None for one in (left, right)]
+            if folders != [None, None]:
+                found |= self._changes(folders[0], folders[1], at + name + "/")
+            if blobs != [None, None]:
+                found[(at + name).removesuffix(SUFFIX)] = (blobs[0], blobs[1])
         return found
 
-    def changes_since_base(self, left: "pygit2.Commit", right: "pygit2.Commit") -> "dict[str, tuple]":
-        """Changes of ``right`` since its merge base with ``left``."""
-        base = self.git.merge_base(left.id, right.id)
+    def merge_base(self, left: "pygit2.Commit", right: "pygit2.Commit") -> "pygit2.Commit":
+        """The commit that both come from. Raises Corrupt, and StoreError where there is none."""
+        with self.reading(f"history of commits {left.id} and {right.id}"):
+            base = merge_base(str(left.id), str(right.id), self.record)
         if base is None:
             raise StoreError(f"commits {left.id} and {right.id} have no common ancestor")
-        return self.changes(self.read(base).tree, right.tree)
+        return self.commit(base, f"commit {base}")
+
+    def log(self, start: "pygit2.Commit", what: str) -> "Iterator[Record]":
+        """A commit and its ancestors, newest first. Raises Corrupt, which names ``what`` was asked for."""
+        with self.reading(what):
+            yield from newest_first(str(start.id), self.record)
 
     def merged(self, here: "dict[str, tuple]", there: "dict[str, tuple]", ours: "Tree", what: str) -> "Oid":
         """Tree ``ours`` (base and the changes ``here``) with the changes ``there``; pointers are never mixed.
