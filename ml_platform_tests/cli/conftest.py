@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import pytest
 
 from ml_platform.cli import app
+from ml_platform.orchestration import common
 from ml_platform.orchestration.components import project_catalogue
 from ml_platform.project import current_project
 from ml_platform.settings import get_settings
@@ -54,11 +56,20 @@ def ran(shop_template: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture
 def invoke(ran: RanShop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Invoke]:
     """Call the command of that project in this process, where the libraries are loaded already."""
-    monkeypatch.chdir(ran.shop.root)
+    with calling(ran.shop, ran.settings, monkeypatch, capfd) as call:
+        yield call
+
+
+@contextmanager
+def calling(
+    shop: Shop, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Invoke]:
+    """The command of a project as a function of its arguments."""
+    monkeypatch.chdir(shop.root)
     forget()
 
     def call(*arguments: str, **environment: str) -> Ended:
-        for name, value in (ran.shop.environment | ran.settings | environment).items():
+        for name, value in (shop.environment | settings | environment).items():
             monkeypatch.setenv(name, value)
         forget()
         monkeypatch.setattr(sys, "argv", ["ml-platform", *arguments])
@@ -74,5 +85,5 @@ def invoke(ran: RanShop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
 
 def forget() -> None:
     """Forget settings and project of this process."""
-    for cached in (get_settings, current_project, project_catalogue):
+    for cached in (get_settings, current_project, project_catalogue, common._workspace):
         cached.cache_clear()

@@ -1,5 +1,6 @@
 """Stores and provenance for the tests of this folder."""
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from ml_platform.datasets.embedded import EmbeddedStore
 from ml_platform.datasets.lakefs import LakeFSStore
+from ml_platform.datasets.lakefs_api import Connection, Server
 from ml_platform.environment import Provenance
 from ml_platform_tests.datasets import lakefs_servers
 from ml_platform_tests.datasets.lakefs_standin import StandIn
@@ -35,3 +37,30 @@ def lakefs_store(standin: StandIn, tmp_path: Path) -> Iterator[LakeFSStore]:
 @pytest.fixture
 def provenance() -> Provenance:
     return Provenance(code_commit="c0ffee", dirty=False, lock_sha256="0" * 64, python="3.11.7")
+
+
+@pytest.fixture(params=["standin", "real server"])
+def server(request: pytest.FixtureRequest, standin: StandIn) -> Server:
+    """The stand-in, and the real server where ``LAKEFS_ENDPOINT`` names one."""
+    if request.param == "standin":
+        return lakefs_servers.key(standin)
+    if not lakefs_servers.ENDPOINT:
+        pytest.skip("LAKEFS_ENDPOINT names no server")
+    return lakefs_servers.real_server()
+
+
+@pytest.fixture
+def on_lakefs(server: Server) -> Iterator[dict[str, str]]:
+    """The settings that switch a project to the server."""
+    name = f"test-{uuid.uuid4().hex}"
+    namespace = lakefs_servers.below(lakefs_servers.NAMESPACE, name)
+    yield {
+        "ML_PLATFORM_STORE": "lakefs",
+        "ML_PLATFORM_REPOSITORY": name,
+        "ML_PLATFORM_LAKEFS_ENDPOINT": server.endpoint,
+        "ML_PLATFORM_LAKEFS_ACCESS_KEY": server.access_key,
+        "ML_PLATFORM_LAKEFS_SECRET_KEY": server.secret_key.get_secret_value(),
+        "ML_PLATFORM_LAKEFS_STORAGE_NAMESPACE": namespace,
+    }
+    api = Connection(server)
+    api.call(name, api.sdk.repositories_api.delete_repository, name, force=True)
