@@ -26,7 +26,12 @@ def open_repository(api: Connection, repository: str, storage_namespace: str = "
     first = {"attempts": FIRST_ATTEMPTS, "timeout_seconds": FIRST_SECONDS}
     try:
         api.call(f"repository {repository!r}", repositories.get_repository, repository, **first)
-    except NotFound:
+    except NotFound as error:
+        if "repository not found" not in str(error):
+            raise StoreError(
+                f"{api.address} answers, but not as lakeFS does ({error}): set ML_PLATFORM_LAKEFS_ENDPOINT to the "
+                "address of a lakeFS server"
+            ) from error
         if not storage_namespace:
             raise NotFound(
                 f"repository {repository!r} does not exist on {api.address}: create it there, or set "

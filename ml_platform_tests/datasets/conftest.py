@@ -50,17 +50,22 @@ def server(request: pytest.FixtureRequest, standin: StandIn) -> Server:
 
 
 @pytest.fixture
-def on_lakefs(server: Server) -> Iterator[dict[str, str]]:
-    """The settings that switch a project to the server."""
+def nowhere(server: Server) -> dict[str, str]:
+    """The settings that switch a project to a repository of the server that is not there yet."""
     name = f"test-{uuid.uuid4().hex}"
-    namespace = lakefs_servers.below(lakefs_servers.NAMESPACE, name)
-    yield {
+    return {
         "ML_PLATFORM_STORE": "lakefs",
         "ML_PLATFORM_REPOSITORY": name,
         "ML_PLATFORM_LAKEFS_ENDPOINT": server.endpoint,
         "ML_PLATFORM_LAKEFS_ACCESS_KEY": server.access_key,
         "ML_PLATFORM_LAKEFS_SECRET_KEY": server.secret_key.get_secret_value(),
-        "ML_PLATFORM_LAKEFS_STORAGE_NAMESPACE": namespace,
+        "ML_PLATFORM_LAKEFS_STORAGE_NAMESPACE": lakefs_servers.below(lakefs_servers.NAMESPACE, name),
     }
-    api = Connection(server)
+
+
+@pytest.fixture
+def on_lakefs(server: Server, nowhere: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The same, and the repository is removed afterwards."""
+    yield nowhere
+    api, name = Connection(server), nowhere["ML_PLATFORM_REPOSITORY"]
     api.call(name, api.sdk.repositories_api.delete_repository, name, force=True)

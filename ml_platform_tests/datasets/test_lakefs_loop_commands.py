@@ -114,3 +114,30 @@ def test_the_loop_a_rollback_and_the_check_of_a_pull_request(ml: Invoke, shop: S
 
     assert "everything is as it was written" in done(ml, "data", "fsck")
     assert answer("data", "gc") == {"removed": 0}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"ML_PLATFORM_LAKEFS_SECRET_KEY": "wrong"}, "does not accept access key"),
+        ({"ML_PLATFORM_LAKEFS_ACCESS_KEY": "AKIANOBODY"}, "does not accept access key 'AKIANOBODY'"),
+        ({"ML_PLATFORM_LAKEFS_ENDPOINT": "http://127.0.0.1:9"}, "lakeFS at http://127.0.0.1:9 failed"),
+        ({"ML_PLATFORM_LAKEFS_STORAGE_NAMESPACE": ""}, "does not exist on http://"),
+        ({"ML_PLATFORM_REPOSITORY": "Bad_Name"}, "repository 'Bad_Name': use 3 to 63 lower-case letters"),
+        ({"ML_PLATFORM_LAKEFS_STORAGE_NAMESPACE": "s3://elsewhere/x"}, "invalid namespace"),
+    ],
+    ids=["secret", "key", "address", "repository", "name", "namespace"],
+)
+def test_a_wrong_setting_is_one_line(
+    shop: Shop,
+    nowhere: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    wrong: dict[str, str],
+    told: str,
+) -> None:
+    with calling(shop, nowhere, monkeypatch, capfd) as call:
+        ended = call("data", "log", DATASET, **wrong)
+    assert (ended.code, ended.out) == (1, "")
+    (line,) = ended.err.splitlines()
+    assert line.startswith("ml-platform: ") and told in line

@@ -4,7 +4,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -41,13 +40,13 @@ def silent() -> Iterator[str]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(params=[200, 404])
+def elsewhere(request: pytest.FixtureRequest) -> Iterator[str]:
     """A web server that answers every question with a page."""
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
+            self.send_response(request.param)
             self.end_headers()
             self.wfile.write(b"<html>Welcome</html>")
 
@@ -94,7 +93,8 @@ def test_a_server_that_never_answers(right: Settings, silent: str) -> None:
 
 
 def test_a_server_that_is_something_else(right: Settings, elsewhere: str) -> None:
-    assert "an answer that is not lakeFS's" in refused(right, lakefs_endpoint=elsewhere)
+    message = refused(right, lakefs_endpoint=elsewhere)
+    assert "not lakeFS's" in message or "answers, but not as lakeFS does" in message
 
 
 def test_a_missing_repository(right: Settings, standin: StandIn) -> None:
