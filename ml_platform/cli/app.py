@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import ValidationError
@@ -193,11 +193,18 @@ def override(
 
 
 @cli.command()
-def replay(target: Annotated[str, typer.Argument(help="MODEL@VERSION or MODEL@ALIAS.")], json: Json = None) -> None:
-    """Rebuild a registered model from its manifest, code and seed in a fresh process; 1 where it is not equal."""
+def replay(
+    target: Annotated[str, typer.Argument(help="MODEL@VERSION or MODEL@ALIAS.")],
+    environment: Annotated[
+        Literal["recorded", "present"],
+        typer.Option(help="recorded: install the lock of the commit, once, where another is here; present: do not."),
+    ] = "recorded",
+    json: Json = None,
+) -> None:
+    """Rebuild a registered model from its manifest, code, lock and seed in a fresh process; 1 where it is not equal."""
     from ml_platform.cli.replay import replay_version
 
-    raise typer.Exit(replay_version(target, json))
+    raise typer.Exit(replay_version(target, environment, json))
 
 
 @cli.command()

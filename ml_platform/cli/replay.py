@@ -3,13 +3,12 @@
 from pathlib import Path
 
 from ml_platform.cli.app import BadUsage, written
-from ml_platform.environment import current
-from ml_platform.loop.replay import replay, warnings
+from ml_platform.loop.replay import Environment, replay
 from ml_platform.orchestration.components import project_catalogue
 from ml_platform.workspace import Run, Workspace
 
 
-def replay_version(target: str, json: Path | None) -> int:
+def replay_version(target: str, environment: Environment, json: Path | None) -> int:
     """Rebuild ``MODEL@VERSION`` (or ``@ALIAS``); 0 where bytes and metrics are equal."""
     model, _, which = target.partition("@")
     catalogue, workspace = project_catalogue(), Workspace()
@@ -19,12 +18,10 @@ def replay_version(target: str, json: Path | None) -> int:
     version = workspace.registry.get(model, int(number) if number.isdigit() else which)
     reference = version.model_ref
     print(f"{model} version {version.version}: code {reference.provenance.code_commit[:12]}, seed {reference.seed}")
-    first = warnings(reference, current())
-    for warning in first:
-        print(f"note: {warning}", flush=True)
-    done = replay(workspace, catalogue, reference)
-    for warning in done.warnings[len(first) :]:
-        print(f"note: {warning}")
+    done = replay(
+        workspace, catalogue, reference, environment=environment, say=lambda text: print(f"note: {text}", flush=True)
+    )
+    print(f"environment: {done.environment}")
     odd = done.other_features
     print(f"features: {len(done.features) - len(odd)} of {len(done.features)} partitions equal" + _named(odd))
     print(f"model file: {'equal' if done.bytes_equal else 'different'}, {done.recorded[:16]} → {done.rebuilt[:16]}")
@@ -34,7 +31,7 @@ def replay_version(target: str, json: Path | None) -> int:
         print(f"metric {name}: {was} → {now}{'' if was == now else '  different'}")
     print(f"{'equal' if done.equal else 'NOT equal'} after {done.seconds:.0f} s")
     run = Run.new()
-    body = {"equal": done.equal, "rebuilt": done.rebuilt, "notes": list(done.warnings)}
+    body = {"equal": done.equal, "rebuilt": done.rebuilt, "notes": list(done.warnings), "environment": environment}
     workspace.ledger.decide(
         "replay",
         subject=reference.sha256,

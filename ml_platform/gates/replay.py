@@ -1,4 +1,7 @@
-"""Gate on a replay: is the model what its manifest, code commit and seed give? Costs a second training."""
+"""Gate on a replay: is the model what its manifest, code commit and seed give? Costs a second training.
+
+It runs in the environment that is installed here, which trained the model just now: no network, nothing to install.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING

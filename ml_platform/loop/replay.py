@@ -1,4 +1,4 @@
-"""Rebuild a model from its manifest, code commit and seed, in a clean folder and a fresh process, and compare."""
+"""Rebuild a model from its manifest, code commit, lock and seed, in a clean folder and a fresh process, and compare."""
 
 import json
 import os
@@ -7,22 +7,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ml_platform.datasets.publishing import batch_path, batch_tag
 from ml_platform.declarations import Catalogue, FeatureSpec
 from ml_platform.environment import Provenance, current
 from ml_platform.errors import MissingReference, PlatformError
+from ml_platform.loop import environments
 from ml_platform.project import code_root
 from ml_platform.refs import ModelRef
 from ml_platform.workspace import Workspace
 
 #: Longest time of a replay, seconds.
 TIMEOUT = 6 * 3600.0
+#: Where a replay finds its packages: ``recorded`` installs the lock of the commit where that is another than the one
+#: here, ``present`` takes what is installed here.
+Environment = Literal["recorded", "present"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Replay:
 
     model: str
     code_commit: str
+    #: Python with its packages that ran the code: the folder of its environment.
+    environment: str
     #: What differs from the first time before anything was run; said before the result.
     warnings: tuple[str, ...]
     #: Partition to recorded and rebuilt sha256 of its features.
@@ -72,27 +78,40 @@ def warnings(reference: ModelRef, here: Provenance) -> tuple[str, ...]:
             f"it was trained with uncommitted changes on top of {then.code_commit[:12]}; the replay has the commit only"
         )
     if then.lock_sha256 != here.lock_sha256:
-        found.append(
-            f"it was trained under lock {then.lock_sha256[:12]}, installed here is {here.lock_sha256[:12]}; install "
-            "the lock file of that commit for an exact replay"
-        )
+        found.append(f"it was trained under lock {then.lock_sha256[:12]}, here is {here.lock_sha256[:12]}")
     if then.python != here.python:
         found.append(f"it was trained with Python {then.python}, this is {here.python}")
     return tuple(found)
 
 
-def replay(workspace: Workspace, catalogue: Catalogue, reference: ModelRef) -> Replay:
+def replay(
+    workspace: Workspace,
+    catalogue: Catalogue,
+    reference: ModelRef,
+    *,
+    environment: Environment = "present",
+    say: Callable[[str], None] = lambda _: None,
+) -> Replay:
     """Rebuild features and model of a reference and compare them with what was recorded.
 
     Raw rows are taken from the dataset store by content; features, model and metrics are computed anew by the code
     of the recorded commit (a Git work tree in a temporary folder). Nothing is written to store, MLflow or ledger.
-    Raises PlatformError where the commit is not there or its code fails, NotFound or Corrupt where data is gone.
+    ``say`` is given each warning when it is known, before what it is about. Raises PlatformError where the commit is
+    not there, its code fails or its environment cannot be installed, NotFound or Corrupt where data is gone.
     """
     from ml_platform.evaluation import report
 
     started = time.monotonic()
     then = reference.provenance
-    said = list(warnings(reference, current()))
+    here = current()
+    said: list[str] = []
+
+    def note(text: str) -> None:
+        said.append(text)
+        say(text)
+
+    for warning in warnings(reference, here):
+        note(warning)
     try:
         evaluation = report.load(workspace.tracking, reference)
     except MissingReference:
@@ -103,10 +122,18 @@ def replay(workspace: Workspace, catalogue: Catalogue, reference: ModelRef) -> R
             spec = _declared(code, reference.split.dataset)
             if spec is None:
                 spec = catalogue.feature_set(reference.split.dataset)
-                said.append(
+                note(
                     f"commit {then.code_commit[:12]} declares no {reference.split.dataset} in a defs.yaml; the present "
                     "declaration is used"
                 )
+            python = Path(sys.executable)
+            if environment == "recorded":
+                try:
+                    python = environments.recorded(then, here, code, workspace.settings.local / "environments", note)
+                except PlatformError as error:
+                    raise PlatformError(f"replay of {reference.model}: {error}") from error
+            elif then.lock_sha256 == here.lock_sha256 and (other := environments.installed_otherwise()):
+                note(environments.otherwise(other))
             request = {
                 "function": spec.function,
                 "history_lag": spec.history_lag,
@@ -122,12 +149,13 @@ def replay(workspace: Workspace, catalogue: Catalogue, reference: ModelRef) -> R
                 "threads": workspace.settings.threads,
                 "threshold": evaluation.threshold if evaluation else _threshold(catalogue, reference),
             }
-            result = _run(request, code, folder, f"{reference.model} on commit {then.code_commit[:12]}")
+            result = _run(request, python, code, folder, f"{reference.model} on commit {then.code_commit[:12]}")
     entries = (*reference.split.train, *reference.split.holdout)
     recorded = evaluation.metrics if evaluation else {}
     return Replay(
         model=reference.model,
         code_commit=then.code_commit,
+        environment=result["environment"],
         warnings=tuple(said),
         features={entry.partition: (entry.sha256, result["features"][entry.partition]) for entry in entries},
         recorded=reference.sha256,
@@ -203,11 +231,13 @@ def _declared(code: Path, key: str) -> FeatureSpec | None:
     return None
 
 
-def _run(request: dict[str, Any], code: Path, folder: Path, what: str) -> dict[str, Any]:
-    """Run the worker on the checked-out code, with an environment of its own."""
+def _run(request: dict[str, Any], python: Path, code: Path, folder: Path, what: str) -> dict[str, Any]:
+    """Run the worker on the checked-out code, with environment variables of its own."""
     (folder / "request.json").write_text(json.dumps(request))
     paths = [str(path) for path in (code, code / "src") if path.is_dir()]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ML_PLATFORM_")}
+    for name in ("PYTHONHOME", "VIRTUAL_ENV"):
+        environment.pop(name, None)
     environment |= {
         "PYTHONPATH": os.pathsep.join(paths),
         "ML_PLATFORM_LOCAL": str(folder / "local"),
@@ -216,8 +246,11 @@ def _run(request: dict[str, Any], code: Path, folder: Path, what: str) -> dict[s
     }
     worker = Path(__file__).with_name("replay_worker.py")
     # -P: beside the worker lie modules of this code, not of the commit's.
-    command = [sys.executable, "-P", str(worker), str(folder / "request.json"), str(folder / "result.json")]
-    done = subprocess.run(command, cwd=code, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
+    command = [str(python), "-P", str(worker), str(folder / "request.json"), str(folder / "result.json")]
+    try:
+        done = subprocess.run(command, cwd=code, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        raise PlatformError(f"replay of {what}: not done after {TIMEOUT / 3600:.0f} hours") from None
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit {done.returncode}"
         raise PlatformError(f"replay of {what}: its code failed ({reason[:300]})")

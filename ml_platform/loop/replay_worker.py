@@ -64,6 +64,7 @@ def main(request_file: Path, result_file: Path) -> None:
     measured = metrics(task, np.asarray(truth), predictions, request["threshold"])
     result = {
         "code": str(Path(ml_platform.__file__).parent),
+        "environment": sys.prefix,
         "features": rebuilt,
         "sha256": sha256_bytes(trained.content),
         "metrics": measured,

@@ -209,6 +209,21 @@ def test_trace_of_what_is_not_there_is_one_line(invoke: Invoke, target: str, cod
     assert reason in only_line(ended.err)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        ((MODEL,), 2, f"give MODEL@VERSION or MODEL@ALIAS; models: {MODEL}"),
+        ((f"{MODEL}@7",), 1, "7"),
+        ((f"{MODEL}@1",), 1, "trained outside a Git work tree, so its code is not known"),
+    ],
+)
+def test_replay_of_what_cannot_be_made_again_is_one_line(
+    invoke: Invoke, arguments: tuple[str, ...], code: int, reason: str
+) -> None:
+    ended = invoke("replay", *arguments)
+    assert ended.code == code and reason in only_line(ended.err)
+
+
 def test_predict_rows_of_a_partition_and_of_a_file(invoke: Invoke, tmp_path: Path) -> None:
     code, out, _ = invoke("predict", MODEL, "--partition", MARCH, "--limit", "3")
     assert code == 0

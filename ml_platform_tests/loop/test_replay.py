@@ -1,19 +1,26 @@
 """A registered model is rebuilt from what is recorded, on the code of its commit, in a process of its own."""
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ml_platform.cli.replay import replay_version
 from ml_platform.environment import current
 from ml_platform.errors import PlatformError
 from ml_platform.loop import evaluation, model
+from ml_platform.loop.environments import LOCK
 from ml_platform.loop.replay import Replay, replay, warnings
 from ml_platform.orchestration.references import References
 from ml_platform.refs import ModelRef
 from ml_platform.workspace import Run
+from ml_platform_tests.conftest import ROOT
+from ml_platform_tests.loop.arrivals import CLASSES
 from ml_platform_tests.loop.repository import Repository
-from ml_platform_tests.project import Project, copy_of
+from ml_platform_tests.loop.test_multiclass import ARRIVAL
+from ml_platform_tests.project import JANUARY, MARCH, MONTHS, Project, copy_of, declared, new_project
 
 
 @pytest.fixture
@@ -40,6 +47,12 @@ def replayed(project: Project, reference: ModelRef, **changed: Any) -> Replay:
     origin = reference.provenance.model_copy(update=changed)
     with project.active() as workspace:
         return replay(workspace, project.catalogue, reference.model_copy(update={"provenance": origin}))
+
+
+def with_lock(repository: Repository, about: str) -> None:
+    """Commit the real lock file with another first line: another hash, the same packages."""
+    (repository.root / LOCK).write_text(f"# {about}\n{(ROOT / LOCK).read_text()}")
+    repository.commit(about)
 
 
 @pytest.mark.slow
@@ -85,12 +98,87 @@ def test_a_model_without_evaluation_and_a_commit_that_fails(
         replayed(project, reference, code_commit="none")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_another_lock_is_installed_once_for_the_replay(
+    repository: Repository, four_months: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_lock(repository, "first")
+    project = copy_of(four_months, tmp_path / "project")
+    reference = trained(project)
+    with_lock(repository, "second")
+    said: list[str] = []
+    with project.active() as workspace:
+        found = replay(workspace, project.catalogue, reference, environment="recorded", say=said.append)
+        assert found.equal and found.bytes_equal, found
+        lock = reference.provenance.lock_sha256
+        assert found.environment == str(
+            workspace.settings.local / "environments" / f"{lock[:16]}-python{reference.provenance.python}"
+        )
+        assert found.warnings == tuple(said) and "trained under lock" in said[0] and "installing lock" in said[1]
+        # What is there is used again, and nothing is asked of an index.
+        monkeypatch.setattr("ml_platform.loop.environments._fill", None)
+        again = replay(workspace, project.catalogue, reference, environment="recorded")
+        assert again.equal and again.environment == found.environment and again.warnings == found.warnings[:1]
+        present = replay(workspace, project.catalogue, reference)
+        assert present.equal and present.environment == sys.prefix and present.warnings == again.warnings
+
+
+@pytest.mark.slow
+def test_a_model_of_several_classes_is_rebuilt_and_another_seed_order_or_label_is_not(
+    repository: Repository,
+    originals: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    function = "ml_platform_tests.loop.arrivals:arrivals"
+    for name in ("__init__.py", "loop/__init__.py", "loop/arrivals.py"):
+        (file := repository.root / "ml_platform_tests" / name).parent.mkdir(exist_ok=True)
+        file.write_text((ROOT / "ml_platform_tests" / name).read_text())
+    repository.edit("ml_platform/defs/flights/defs.yaml", "ml_platform.defs.flights.features:flights", function)
+    repository.commit("several classes")
+    gates = [{"gate": "disjoint"}, {"gate": "performance", "metric": "auc_macro", "min": 0.5}]
+    catalogue = declared(features={"function": function}, models={"arrival": {**ARRIVAL, "gates": gates}})
+    project = new_project(tmp_path / "project", originals, catalogue, arrived=MONTHS[:3])
+    assert (outcome := project.ingest(JANUARY, MARCH)).success, outcome.error
+    steps = ("split", "model", "evaluation", "registered_model")
+    outcome = project.materialize(*(f"arrival/{step}" for step in steps), checks=None)
+    assert outcome.success, outcome.error
+
+    monkeypatch.setattr("ml_platform.cli.replay.project_catalogue", lambda: catalogue)
+    with project.active() as workspace:
+        version = workspace.registry.get("arrival", 1)
+        reference, head = version.model_ref, workspace.ledger.head()
+        assert reference.classes == CLASSES and not reference.provenance.dirty
+        capsys.readouterr()
+        assert replay_version("arrival@v1", "recorded", tmp_path / "found.json") == 0
+        printed = capsys.readouterr().out
+        assert "note:" not in printed and "model file: equal" in printed and "\nequal after" in printed
+        found = json.loads((tmp_path / "found.json").read_text())
+        assert found["equal"] and found["version"] == 1 and found["environment"] == sys.prefix
+        assert {"auc_macro", "log_loss"} <= found["metrics"].keys()
+        (entry,) = workspace.ledger.entries(kind="replay")
+        assert entry.subject == reference.sha256 and entry.body["equal"] and workspace.ledger.head() != head
+
+    def other(**changed: Any) -> Replay:
+        return replayed(project, reference.model_copy(update=changed))
+
+    seed = other(parameters={**reference.parameters, "seed": 8})
+    assert not seed.equal and not seed.bytes_equal and not seed.other_features
+    order = other(classes=(*CLASSES[1:], CLASSES[0]))
+    assert not order.equal and not order.bytes_equal and not order.other_features
+    repository.edit("ml_platform_tests/loop/arrivals.py", "delay < 0", "delay < 1")
+    label = replayed(project, reference, code_commit=repository.commit("another label"))
+    assert not label.equal and not label.bytes_equal and len(label.other_features) == 3 and label.other_metrics
+
+
 def test_what_differs_is_said_first(repository: Repository) -> None:
     reference = ModelRef.model_construct(provenance=current())
     assert warnings(reference, current()) == ()
     repository.edit("requirements.lock", "2.1", "2.2")
     (lock,) = warnings(reference, current())
-    assert "installed here is" in lock
+    assert "trained under lock" in lock
     dirty = ModelRef.model_construct(provenance=current())
     assert dirty.provenance.dirty
     (changes,) = warnings(dirty, current())
