@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_platform.environment import Provenance
 from ml_platform.errors import PlatformError
@@ -47,6 +47,8 @@ class Kind:
     limit: float | None = None
     #: Keys of which a declaration has to give at least one.
     any_of: tuple[str, ...] = ()
+    #: Whether a clock measures it: another value each time, which alone is no news for the ledger.
+    timed: bool = False
 
 
 KINDS: dict[str, Kind] = {}
@@ -61,11 +63,12 @@ def kind(
     requires: tuple[str, ...] = (),
     limit: float | None = None,
     any_of: tuple[str, ...] = (),
+    timed: bool = False,
 ) -> Callable[[Callable[[Any, "Gate"], Measurement]], Callable[[Any, "Gate"], Measurement]]:
     """Register a function as the measure of a kind of gate."""
 
     def register(measure: Callable[[Any, "Gate"], Measurement]) -> Callable[[Any, "Gate"], Measurement]:
-        KINDS[name] = Kind(name, stage, description, measure, needs, requires, limit, any_of)
+        KINDS[name] = Kind(name, stage, description, measure, needs, requires, limit, any_of, timed)
         return measure
 
     return register
@@ -90,6 +93,9 @@ class Gate(BaseModel):
     #: Features that a prediction must not fall (rise) with.
     increasing: tuple[str, ...] | None = None
     decreasing: tuple[str, ...] | None = None
+    #: Requests per second at which a service is timed: no fewer than make a p99 in a minute, no more than one process
+    #: can send.
+    rate: float | None = Field(default=None, ge=5, le=1000)
     #: How a champion is compared.
     mode: Literal["non_inferior", "superior"] | None = None
     #: A failed gate of severity ``warn`` is shown and recorded, and holds nothing back.
@@ -115,6 +121,8 @@ class Gate(BaseModel):
                 raise ValueError(f"gate {self.gate!r} needs {name}")
         if known.any_of and not any(getattr(self, name) for name in known.any_of):
             raise ValueError(f"gate {self.gate!r} needs {' or '.join(known.any_of)}")
+        if self.rate is not None and "rate" not in known.requires:
+            raise ValueError(f"gate {self.gate!r} sends no requests; remove rate")
         if both := sorted(set(self.increasing or ()) & set(self.decreasing or ())):
             raise ValueError(f"gate {self.gate!r}: {', '.join(both)} cannot be increasing and decreasing")
         return self
@@ -153,7 +161,7 @@ class Gate(BaseModel):
     def declaration(self) -> str:
         """Hash of the declaration; a verdict given under another threshold does not count."""
         # Keys that came later count where they are given, so that older verdicts stay good.
-        later = {name for name in ("reference", "increasing", "decreasing") if getattr(self, name) is None}
+        later = {name for name in ("reference", "increasing", "decreasing", "rate") if getattr(self, name) is None}
         return sha256_bytes(canonical_json(self.model_dump(exclude=later)))[:16]
 
     def accepts(self, observed: float) -> bool:

@@ -17,7 +17,7 @@ from sqlalchemy import event
 from ml_platform.environment import Provenance
 from ml_platform.errors import PlatformError, Refused
 from ml_platform.files import canonical_json, sha256_bytes
-from ml_platform.gates.gate import Entry, Gate, Verdict, now_utc
+from ml_platform.gates.gate import KINDS, Entry, Gate, Verdict, now_utc
 
 GENESIS = "0" * 64
 _LOCK = 0x6D6C706C  # key of PostgreSQL's advisory lock: one writer at a time extends the chain
@@ -330,11 +330,13 @@ def _allowed(name: str, subject: str, known: Mapping[str, Verdict], gates: Itera
 
 
 def _same(left: str, right: str) -> bool:
-    """Equal but for ``details``, which hold timings and samples that differ from run to run."""
+    """Equal but for what differs from run to run: ``details`` (timings, samples), and what a clock measured."""
 
     def essence(text: str) -> Any:
         body = json.loads(text)
-        return {name: value for name, value in body.items() if name not in ("details", "reason")}
+        judged = KINDS.get(str(body.get("gate")))
+        varying = {"details", "reason", "observed"} if judged and judged.timed else {"details", "reason"}
+        return {name: value for name, value in body.items() if name not in varying}
 
     return left == right or essence(left) == essence(right)
 

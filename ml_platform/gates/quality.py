@@ -1,5 +1,6 @@
 """Gates on an evaluation beyond its metrics: certainty, change, weak groups, robustness, explanation, size."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.errors import PlatformError
@@ -8,6 +9,7 @@ from ml_platform.gates.gate import Gate, Measurement, kind
 
 if TYPE_CHECKING:
     from ml_platform.evaluation.evaluate import Evaluation
+    from ml_platform.evaluation.latency import OneRow
 
 #: Rows of a table that are kept with a verdict.
 SHOWN = 20
@@ -270,6 +272,24 @@ def model_size(evaluation: "Evaluation", gate: Gate) -> Measurement:
     if evaluation.model_bytes is None:
         raise PlatformError(f"gate {gate.name}: the evaluation has no size; evaluate the model again")
     return Measurement(evaluation.model_bytes, f"the model has {evaluation.model_bytes:,} bytes")
+
+
+@kind(
+    "model_latency",
+    "evaluation",
+    "99th percentile, in milliseconds, of predicting one row from its features in one thread, without a service",
+    needs=("max",),
+    timed=True,
+)
+def model_latency(evidence: "Callable[[], OneRow]", _: Gate) -> Measurement:
+    """Measured when it is asked, since a time is no metric that a replay could give again."""
+    found = evidence()
+    return Measurement(
+        found.p99,
+        f"99 of 100 rows are predicted within {found.p99:.3f} ms",
+        support=found.rows,
+        details={"latency": [{f"{name} ms": getattr(found, name) for name in ("p50", "p95", "p99", "max")}]},
+    )
 
 
 _WORDS = {

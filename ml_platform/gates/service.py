@@ -1,8 +1,12 @@
 """Gates on a packaged service: it starts alone, answers, and answers what the model says."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from ml_platform.gates.gate import Gate, Measurement, kind
+
+if TYPE_CHECKING:
+    from ml_platform.serving.load import Load
 
 
 @dataclass(frozen=True)
@@ -22,9 +26,8 @@ class ServiceEvidence:
     #: Bad inputs that were not refused as they should be: case and status.
     not_refused: tuple[tuple[str, int], ...]
     cases: int
-    #: 99th percentile of one-row requests in milliseconds, and how many; None where nobody asked.
-    latency_ms: float | None = None
-    requests: int = 0
+    #: What one-row requests at a constant rate met; None where nobody asked.
+    load: "Load | None" = None
 
 
 @kind("servability", "service", "Whether the packaged service fails to start alone or to answer", limit=0)
@@ -66,14 +69,31 @@ def bad_input(evidence: ServiceEvidence, _: Gate) -> Measurement:
 
 
 @kind(
-    "latency", "service", "99th percentile of one-row requests to the started service, in milliseconds", needs=("max",)
+    "latency",
+    "service",
+    "99th percentile, in milliseconds, of one-row requests to the started service at `rate` requests per second",
+    needs=("max",),
+    requires=("rate",),
+    timed=True,
 )
 def latency(evidence: ServiceEvidence, _: Gate) -> Measurement:
-    """One request after another on one connection, warmed up."""
-    if evidence.latency_ms is None:
+    """A constant rate, whether the service keeps up or not; an answer other than 200 is never a fast one."""
+    load = evidence.load
+    if load is None:
         return Measurement(float("nan"), f"no request was timed: {evidence.error or 'the service gave no answer'}")
-    return Measurement(
-        evidence.latency_ms,
-        f"99 of 100 one-row requests take at most {evidence.latency_ms:.2f} ms",
-        support=evidence.requests,
-    )
+    answered = f"99 of 100 one-row requests were answered within {load.p99:.1f} ms"
+    kept_up = f"{load.achieved:.4g} of {load.rate:g} requests per second were answered"
+    table = {
+        "requests": load.requests,
+        "rate asked": load.rate,
+        "rate achieved": load.achieved,
+        **{f"{name} ms": getattr(load, name) for name in ("p50", "p95", "p99", "max")},
+    }
+    details: dict[str, Any] = {"load": [table]}
+    if load.not_answered:
+        told = ", ".join(f"{number} × {answer}" for answer, number in load.not_answered.items())  # noqa: RUF001
+        details["not answered"] = [{"answer": answer, "requests": count} for answer, count in load.not_answered.items()]
+        return Measurement(
+            float("nan"), f"not every request was answered with 200: {told}; {kept_up}", load.requests, details
+        )
+    return Measurement(load.p99, f"{answered}; {kept_up}", load.requests, details)

@@ -1,5 +1,6 @@
 """From a trained model to a registered version: evaluate beside the champion, judge, register."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,9 @@ from ml_platform.workspace import Run, Workspace
 if TYPE_CHECKING:
     import polars as pl
 
+    from ml_platform.evaluation.latency import OneRow
     from ml_platform.evaluation.robustness import Unseen
 
-#: The gate whose evidence is not the evaluation but a second training.
-REPLAY = "replay"
 #: Rows of the holdout in which a category is replaced, and what by.
 UNSEEN_ROWS = 2_000
 NEVER_SEEN = "never seen before"
@@ -149,12 +149,16 @@ def inspect_evaluation(workspace: Workspace, context: ModelContext, ref: ReportR
     from ml_platform.evaluation import report
 
     evaluation = report.load(workspace.tracking, ref.model_ref)
+    catalogue = Catalogue.of([context.dataset, context.feature_set, context.model])
+    # Kinds that the evaluation says nothing about: a time differs from one measurement to the next, a replay costs a
+    # second training. Both are taken when their gate asks.
+    asked: dict[str, Callable[[], object]] = {
+        "model_latency": partial(one_row_latency, workspace, ref.model_ref),
+        "replay": partial(replay, workspace, catalogue, ref.model_ref),
+    }
     about = {"subject": ref.sha256, "subject_name": f"{ref.model}/model"}
     gates = context.model.gates_of("evaluation")
-    verdicts = judge([gate for gate in gates if gate.gate != REPLAY], evaluation, **about)
-    catalogue = Catalogue.of([context.dataset, context.feature_set, context.model])
-    again = partial(replay, workspace, catalogue, ref.model_ref)
-    verdicts += judge([gate for gate in gates if gate.gate == REPLAY], again, **about)
+    verdicts = [verdict for gate in gates for verdict in judge([gate], asked.get(gate.gate, evaluation), **about)]
     workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
     verdicts = workspace.ledger.with_overrides(verdicts)
     try:
@@ -162,6 +166,17 @@ def inspect_evaluation(workspace: Workspace, context: ModelContext, ref: ReportR
     except Refused as refusal:
         approval.reject(workspace, ref.model, ref.sha256, refusal, verdicts, run)
     return verdicts
+
+
+def one_row_latency(workspace: Workspace, reference: ModelRef) -> "OneRow":
+    """How long the model takes for single rows of the last holdout partition, in one thread as in the service."""
+    from ml_platform.evaluation.latency import ROWS, one_row
+    from ml_platform.training.train import load_booster, matrix
+
+    features = next(frames(workspace, reference.split.holdout[-1:]))
+    spread = features.gather_every(max(1, features.height // ROWS)).head(ROWS)
+    booster = load_booster(workspace.tracking.model_path(reference), threads=1)
+    return one_row(booster, matrix(spread, reference.features))
 
 
 def model_card(workspace: Workspace, context: ModelContext, ref: ReportRef, verdicts: list[Verdict]) -> str:

@@ -1,5 +1,6 @@
 """From a registered version to an answering service: package, check, deploy."""
 
+import json
 import tempfile
 from datetime import date
 from pathlib import Path
@@ -103,21 +104,26 @@ def inspect_service(workspace: Workspace, context: ModelContext, ref: ServiceRef
 
 
 def service_evidence(workspace: Workspace, context: ModelContext, ref: ServiceRef) -> ServiceEvidence:
-    """What a really started process answers: sample rows, holdout rows, bad inputs."""
+    """What a really started process answers: sample rows, holdout rows, bad inputs, and many requests where asked."""
     from ml_platform.serving import checks
+    from ml_platform.serving.load import under_load
     from ml_platform.serving.schema import to_rows
 
     version = workspace.registry.get(ref.model, ref.version)
     raw, expected = holdout_sample(workspace, context, version)
     bento = Path(ref.path)
+    rate = next((gate.rate for gate in context.model.gates_of("service") if gate.rate is not None), None)
     try:
         with checks.running(bento, workspace.settings) as service:
-            rows = to_rows(service.request, raw.head(20))
+            every = to_rows(service.request, raw)
+            rows = every[:20]
             alive = checks.servability(service, bento, rows)
             compared = checks.skew(service, raw, expected)
             refused = checks.bad_inputs(service, rows[0])
-            timed = any(gate.gate == "latency" for gate in context.model.gates_of("service"))
-            latency = checks.latency(service, rows[0]) if timed else None
+            load = None
+            if rate is not None:
+                bodies = [json.dumps({"rows": [row]}, allow_nan=False).encode() for row in every]
+                load = under_load(service.url, service.key, bodies, rate)
     except PlatformError as error:
         return ServiceEvidence(str(error), 0.0, 0, 0, 0, float("nan"), (), 0)
     problem = "" if alive.status == 200 and len(alive.predictions) == len(rows) else f"answered {alive.status}"
@@ -132,8 +138,7 @@ def service_evidence(workspace: Workspace, context: ModelContext, ref: ServiceRe
         largest_difference=compared.max_abs_difference,
         not_refused=tuple((case.case, case.got) for case in refused if not case.refused),
         cases=len(refused),
-        latency_ms=latency.p99 if latency else None,
-        requests=latency.requests if latency else 0,
+        load=load,
     )
 
 

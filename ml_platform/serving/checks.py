@@ -3,7 +3,6 @@
 import json
 import os
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,14 +66,6 @@ class BadInput(NamedTuple):
     def refused(self) -> bool:
         """Whether it was refused as it should be."""
         return self.got in self.expected
-
-
-class Latency(NamedTuple):
-    """Milliseconds of one-row requests, one after another on one connection."""
-
-    requests: int
-    p50: float
-    p99: float
 
 
 @contextmanager
@@ -202,20 +193,3 @@ def bad_inputs(service: Running, good_row: Mapping[str, Any]) -> list[BadInput]:
         for case, content, headers, expected in cases:
             results.append(BadInput(case, expected, client.send("POST", "/predict", content, headers)[0]))
     return results
-
-
-def latency(service: Running, row: Mapping[str, Any], requests: int = 500, warm_up: int = 50) -> Latency:
-    """Time one-row requests over HTTP. Raises PlatformError when one is refused."""
-    import numpy as np
-
-    body = json.dumps({"rows": [dict(row)]}, allow_nan=False).encode()
-    times = []
-    with Client(service.url, service.key) as client:
-        for _ in range(warm_up + requests):
-            before = time.perf_counter()
-            status, content = client.send("POST", "/predict", body)
-            times.append(time.perf_counter() - before)
-            if status != 200:
-                raise PlatformError(f"latency: the row was refused with {status}: {content[:200]!r}")
-    p50, p99 = np.percentile(np.array(times[warm_up:]) * 1000, [50, 99])
-    return Latency(requests, float(p50), float(p99))

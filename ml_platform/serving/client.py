@@ -22,9 +22,13 @@ class RequestRefused(PlatformError):
 
 
 class Client:
-    """Requests to one service. Not for several threads at once; use it as a context manager to close it."""
+    """Requests to one service. Not for several threads at once; use it as a context manager to close it.
 
-    def __init__(self, url: str, key: str = "", timeout: float = 30.0) -> None:
+    Without ``again`` a request is never sent twice, not even where the other side has closed the kept connection.
+    """
+
+    def __init__(self, url: str, key: str = "", timeout: float = 30.0, *, again: bool = True) -> None:
+        self._attempts = 2 if again else 1
         self.url = url.rstrip("/")
         parts = urlsplit(self.url)
         if parts.scheme != "http" or not parts.hostname:
@@ -52,7 +56,7 @@ class Client:
             **({"content-type": "application/json"} if body is not None else {}),
             **(headers or {}),
         }
-        for attempt in (0, 1):
+        for attempt in range(self._attempts):
             reused = self._connection.sock is not None
             try:
                 self._connection.request(method, self._prefix + path, body, sent)
@@ -61,7 +65,8 @@ class Client:
             except (http.client.HTTPException, OSError) as error:
                 self._connection.close()
                 # A kept connection may have been closed by the other side meanwhile; predicting twice is harmless.
-                if not (reused and attempt == 0 and isinstance(error, ConnectionError | http.client.HTTPException)):
+                broken = reused and isinstance(error, ConnectionError | http.client.HTTPException)
+                if not broken or attempt == self._attempts - 1:
                     raise ServiceDown(f"no answer from {self.url}: {error}; is the service running?") from error
         raise AssertionError("unreachable")
 

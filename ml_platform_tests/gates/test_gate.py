@@ -47,6 +47,11 @@ def test_every_kind_says_its_stage_and_how_it_is_limited():
         ({"gate": "schema", "max": 3}, "has a fixed limit"),
         ({"gate": "missing", "max": 0.1}, "needs columns"),
         ({"gate": "rules", "max": 0, "colour": "red"}, "Extra inputs are not permitted"),
+        ({"gate": "latency", "max": 100}, "gate 'latency' needs rate"),
+        ({"gate": "latency", "max": 100, "rate": 0}, "greater than or equal to 5"),
+        ({"gate": "latency", "max": 100, "rate": math.nan}, "less than or equal to 1000"),
+        ({"gate": "latency", "max": 100, "rate": 5000}, "less than or equal to 1000"),
+        ({"gate": "model_latency", "max": 100, "rate": 50}, "gate 'model_latency' sends no requests; remove rate"),
     ],
 )
 def test_a_gate_without_what_it_needs_is_an_error_when_it_is_declared(declared, reason):
@@ -125,6 +130,12 @@ def test_a_changed_threshold_is_another_declaration():
     first, second = Gate(gate="rules", max=0), Gate(gate="rules", max=0.1)
     assert first.declaration != second.declaration
     assert first.declaration == Gate(gate="rules", max=0).declaration
+
+
+def test_another_rate_is_another_declaration_and_none_is_that_of_before_there_were_rates():
+    slow, fast = (Gate(gate="latency", max=100, rate=rate) for rate in (10, 20))
+    assert slow.declaration != fast.declaration
+    assert Gate(gate="rules", max=0).declaration == "49eb330ed521c291"
 
 
 def test_directions_are_asked_of_a_feature_one_way() -> None:

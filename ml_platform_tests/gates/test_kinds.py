@@ -1,5 +1,6 @@
 """Measures of single kinds of gates on small evidence."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -7,11 +8,15 @@ import numpy as np
 import polars as pl
 import pytest
 
+from ml_platform.errors import MissingReference
 from ml_platform.evaluation.evaluate import Evaluation
+from ml_platform.evaluation.latency import OneRow
 from ml_platform.features.checks import single_feature_auc
 from ml_platform.gates.batch import BatchEvidence
 from ml_platform.gates.catalogue import Gate
 from ml_platform.gates.gate import Verdict, judge
+from ml_platform.gates.service import ServiceEvidence
+from ml_platform.serving.load import Load
 from ml_platform_tests.evaluation.test_evaluate import OLDER, SPLIT, measured
 
 FRAME = pl.DataFrame(
@@ -199,3 +204,53 @@ def test_the_worst_slice_is_worse_whichever_way_the_metric_runs(evaluation: Eval
 def test_a_ratio_has_a_min_and_a_difference_a_max(evaluation: Evaluation) -> None:
     wrong = {"gate": "fairness", "metric": "demographic_parity_ratio", "columns": ["carrier"], "max": 1}
     assert "a ratio has a min" in model(evaluation, **wrong).reason
+
+
+FAST = Load(rate=50, achieved=50, requests=300, p50=4, p95=7, p99=9, max=12)
+
+
+def service(load: Load | None, error: str = "", **gate: Any) -> Verdict:
+    """The verdict of the latency gate on a service that met this load."""
+    found = ServiceEvidence(error, 1.0, 20, 500, 0, 0.0, (), 20, load)
+    declared = Gate.model_validate({"gate": "latency", "rate": 50, "max": 100, **gate})
+    (verdict,) = judge([declared], found, subject="a" * 64, subject_name="x")
+    return verdict
+
+
+def test_latency_under_load() -> None:
+    found = service(FAST)
+    assert found.passed and (found.observed, found.support) == (9, 300)
+    (table,) = found.details["load"]
+    assert table == {
+        "requests": 300, "rate asked": 50, "rate achieved": 50, "p50 ms": 4, "p95 ms": 7, "p99 ms": 9, "max ms": 12
+    }  # fmt: skip
+    slow = service(replace(FAST, achieved=31.5, p99=2900, max=3000))
+    assert slow.status == "failed" and slow.observed == 2900
+    assert "31.5 of 50 requests per second were answered" in slow.reason
+    assert service(FAST, min_support=301).status == "not_enough_support"
+
+
+def test_a_refusal_is_never_a_fast_answer() -> None:
+    found = service(replace(FAST, achieved=49.5, not_answered={"429": 2, "no answer": 1}))
+    assert found.status == "failed" and found.observed is None
+    assert "2 × 429, 1 × no answer" in found.reason and "49.5 of 50" in found.reason  # noqa: RUF001
+    assert found.details["not answered"] == [{"answer": "429", "requests": 2}, {"answer": "no answer", "requests": 1}]
+    silent = service(None, "it did not start")
+    assert silent.status == "failed" and silent.reason == "no request was timed: it did not start"
+
+
+def test_latency_of_the_model_is_measured_when_its_gate_asks() -> None:
+    def judged(evidence: Any) -> Verdict:
+        gate = Gate(gate="model_latency", max=2)
+        (verdict,) = judge([gate], evidence, subject="a" * 64, subject_name="x")
+        return verdict
+
+    found = judged(lambda: OneRow(500, 0.1, 0.2, 0.3, 9.0))
+    assert found.passed and (found.observed, found.support) == (0.3, 500)
+    assert found.details["latency"] == [{"p50 ms": 0.1, "p95 ms": 0.2, "p99 ms": 0.3, "max ms": 9.0}]
+    assert judged(lambda: OneRow(500, 0.1, 0.2, 2.1, 9.0)).status == "failed"
+
+    def lost() -> OneRow:
+        raise MissingReference("the model file is gone")
+
+    assert judged(lost).status == "errored"

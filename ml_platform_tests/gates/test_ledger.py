@@ -187,3 +187,17 @@ def test_the_refused_one_among_many_is_named(ledger):
     with pytest.raises(Refused, match=r"flights/batch/2013-04-01.*rules failed"):
         ledger.require_each({MARCH: ONE, "flights/batch/2013-04-01": TWO}, [RULES])
     assert ledger.judged([ONE, "3" * 64])["3" * 64] == {}
+
+
+def test_another_time_under_the_threshold_is_no_news_and_another_value_is(ledger):
+    def judged(gate: Gate, observed: float, status: Status = "passed") -> Verdict:
+        return verdict(gate, status=status).model_copy(update={"observed": observed})
+
+    timed = Gate(gate="latency", rate=50, max=100)
+    assert write(ledger, judged(timed, 8.1)) == 1
+    assert write(ledger, judged(timed, 9.2)) == 0
+    assert write(ledger, judged(timed, 140.0, "failed")) == 1
+    assert write(ledger, judged(timed, 7.5)) == 1
+    size = Gate(gate="model_size", max=100)
+    assert write(ledger, judged(size, 8.0)) == 1
+    assert write(ledger, judged(size, 9.0)) == 1

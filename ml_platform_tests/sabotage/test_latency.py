@@ -1,36 +1,41 @@
 """A service that answers right, and too late."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from ml_platform.gates.gate import Verdict
 from ml_platform.rollout import control
-from ml_platform.serving import packaging
+from ml_platform.serving import load, packaging
 from ml_platform_tests.conftest import ports
-from ml_platform_tests.project import MAY, MODEL, Project, copy_of, declared, gates
+from ml_platform_tests.project import MAY, MODEL, Outcome, Project, copy_of, declared, gates
 from ml_platform_tests.sabotage.proof import Proof
-from ml_platform_tests.sabotage.test_service import SERVICE_GATES, edited
+from ml_platform_tests.sabotage.test_service import SERVICE_GATES, Stage, edited
 
 pytestmark = pytest.mark.slow
 
-#: Far above what a busy machine takes, and below what the break adds.
-TIMED = declared(models={MODEL: {"gates": [*gates(), {"gate": "latency", "max": 300}]}})
+BUILD = "ml_platform/features/build.py"
+#: Far above what a busy machine takes, and below what the breaks add.
+LATENCY = {"gate": "latency", "rate": 50, "max": 2000}
+TIMED = declared(models={MODEL: {"gates": [*gates(), LATENCY]}})
 LINE = "    there = set(raw_inputs.columns)\n"
 
 
-def waiting(seconds: float) -> str:
-    """One of twenty requests waits so long for another system."""
-    wait = f"    if random.random() < 0.05:\n        time.sleep({seconds})\n"
-    return f"    import random\n    import time\n\n{wait}{LINE}"
+def waiting(milliseconds: int) -> Callable[[Stage], Stage]:
+    """Each request waits so long for another system, and all others with it: there is one at a time."""
+    return edited(BUILD, LINE, f"    import time\n\n    time.sleep({milliseconds} / 1000)\n{LINE}")
 
 
-PROOFS = {
-    "latency": Proof(
-        edited("ml_platform/features/build.py", LINE, waiting(0.4)),
-        edited("ml_platform/features/build.py", LINE, waiting(0.001)),
-    )
-}
+#: Each request by itself is answered fast enough; fifty a second are more than there is time for.
+PROOFS = {"latency": Proof(waiting(30), waiting(1))}
+#: One request in a hundred waits for long.
+STALLING = edited(
+    BUILD,
+    LINE,
+    "    import time\n\n    _rows.calls = getattr(_rows, 'calls', 0) + 1\n"
+    f"    time.sleep(0 if _rows.calls % 100 else 3)\n{LINE}",
+)
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +52,50 @@ def shop(four_months: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         control.stop_all(workspace.settings)
 
 
-@pytest.mark.parametrize("part", ["broken", "clean"])
-def test_a_service_is_timed(part: str, shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    breaks = getattr(PROOFS["latency"], part)
+def packaged(shop: Project, breaks: Callable[[Stage], Stage], monkeypatch: pytest.MonkeyPatch) -> Outcome:
+    """The service, with its code changed, and its checks."""
     monkeypatch.setattr(packaging, "stage_code", breaks(packaging.stage_code))
-    outcome = shop.materialize(f"{MODEL}/service", checks=None)
-    if part == "clean":
-        assert outcome.passed(f"{MODEL}/service") == {*SERVICE_GATES, "latency"}
-        return
+    return shop.materialize(f"{MODEL}/service", checks=None)
+
+
+def verdict_of(project: Project, gate: str) -> Verdict:
+    """The latest verdict of a gate on the packaged service."""
+    with project.active() as workspace:
+        return workspace.ledger.verdicts(project.reference(f"{MODEL}/service").sha256)[gate]
+
+
+@pytest.mark.parametrize("breaks", [PROOFS["latency"].broken, STALLING], ids=["overload", "stalls"])
+def test_a_slow_service_is_refused(
+    breaks: Callable[[Stage], Stage], shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = packaged(shop, breaks, monkeypatch)
     assert outcome.failed(f"{MODEL}/service") == {"latency"}
     assert outcome.passed(f"{MODEL}/service") == set(SERVICE_GATES)
+    assert outcome.assets() == {f"{MODEL}/service"}
     alone = shop.materialize(f"{MODEL}/deployment")
     assert not alone.materialized and "latency failed" in alone.error
+
+
+def test_what_fails_under_load_is_fast_enough_for_one_request_at_a_time(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seldom = shop.variant(declared(models={MODEL: {"gates": [*gates(), {**LATENCY, "rate": 8}]}}))
+    monkeypatch.setattr(load, "REQUESTS", 40)
+    outcome = packaged(seldom, PROOFS["latency"].broken, monkeypatch)
+    assert outcome.passed(f"{MODEL}/service") == {*SERVICE_GATES, "latency"}
+    assert (verdict_of(seldom, "latency").observed or 0) >= 30
+
+
+def test_a_service_that_keeps_up_passes_and_its_times_are_recorded_once(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = packaged(shop, PROOFS["latency"].clean, monkeypatch)
+    assert outcome.passed(f"{MODEL}/service") == {*SERVICE_GATES, "latency"}
+    found = verdict_of(shop, "latency")
+    (table,) = found.details["load"]
+    assert found.support == table["requests"] == load.REQUESTS
+    assert table["rate asked"] == 50 and table["rate achieved"] <= 50
+    before = shop.holdings().ledger
+    again = shop.materialize(checks=[f"{MODEL}/service/{name}" for name in (*SERVICE_GATES, "latency")])
+    assert again.passed(f"{MODEL}/service") == {*SERVICE_GATES, "latency"}
+    assert shop.holdings().ledger == before

@@ -104,13 +104,6 @@ def test_metrics_count_rows_and_predictions(service: checks.Running, inputs: Inp
         assert name in after
 
 
-def test_latency_is_measured(service: checks.Running, inputs: Inputs) -> None:
-    found = checks.latency(service, inputs.rows()[0], requests=20, warm_up=2)
-    assert 0 < found.p50 <= found.p99
-    with pytest.raises(PlatformError, match="refused with 422"):
-        checks.latency(service, {}, requests=1, warm_up=0)
-
-
 def test_the_prediction_log_lands_without_personal_columns(
     packaged: Packaged, service_settings: Settings, inputs: Inputs, tmp_path: Path
 ) -> None:
