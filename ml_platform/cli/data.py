@@ -36,7 +36,8 @@ def log(
         (
             f"{item.created:%Y-%m-%d %H:%M}",
             item.partition,
-            "rollback" if item.rolled_back else "publication",
+            # A withdrawn partition that comes back takes nothing away, but has its reason.
+            "rollback" if item.rolled_back or item.reason else "publication",
             item.sha256[:12] or "withdrawn",
             f"{item.rows:,}",
             f"{item.quarantined:,}" if item.quarantined else "-",

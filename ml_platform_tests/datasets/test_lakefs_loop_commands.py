@@ -73,7 +73,7 @@ def test_the_loop_a_rollback_and_the_check_of_a_pull_request(ml: Invoke, shop: S
     assert (merge.metadata["dataset"], len(merge.parents)) == (DATASET, 2)
 
     # A corrected month is a new version of it, with the rows that differ.
-    before = answer("data", "show", DATASET, MARCH)
+    before, april = (answer("data", "show", DATASET, month) for month in (MARCH, APRIL))
     path = shop.source / f"{MARCH}.parquet"
     pl.read_parquet(path).head(590).write_parquet(path)
     launched = shop.dg("launch", "--job", f"{DATASET}_ingest", "--partition", MARCH)
@@ -98,6 +98,15 @@ def test_the_loop_a_rollback_and_the_check_of_a_pull_request(ml: Invoke, shop: S
     newest = answer("data", "log", DATASET)[0]
     assert (newest["rolled_back"], newest["reason"]) == (back["taken_back"], "rows are missing")
     assert answer("data", "diff", DATASET, branches[MAIN]) == []
+
+    answer("data", "rollback", DATASET, APRIL, "--reason", "wrong month", "--withdraw")
+    answer("data", "rollback", DATASET, APRIL, "--reason", "right after all", "--to", april["sha256"][:12])
+    assert [line.split()[3] for line in done(ml, "data", "log", DATASET).splitlines()[1:5]] == [
+        "rollback",
+        "rollback",
+        "rollback",
+        "publication",
+    ]
 
     # A pull request is judged on a branch that goes away, or stays where it is asked for; nothing is published.
     _, branches, tags = held()
