@@ -9,6 +9,7 @@ import pytest
 from ml_platform.datasets.embedded import EmbeddedStore
 from ml_platform.datasets.lakefs import LakeFSStore
 from ml_platform.datasets.lakefs_api import Connection, Server
+from ml_platform.datasets.store import VersionedStore
 from ml_platform.environment import Provenance
 from ml_platform_tests.datasets import lakefs_servers
 from ml_platform_tests.datasets.lakefs_standin import StandIn
@@ -32,6 +33,20 @@ def lakefs_store(standin: StandIn, tmp_path: Path) -> Iterator[LakeFSStore]:
     """The lakeFS adapter on the stand-in."""
     with lakefs_servers.repository(lakefs_servers.key(standin), "local://", tmp_path) as store:
         yield store
+
+
+@pytest.fixture(params=["embedded", "lakefs standin", "lakefs real server"])
+def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VersionedStore]:
+    """Each adapter in turn, on an empty repository; lakeFS on the stand-in, and on a real server where there is one."""
+    if request.param == "embedded":
+        yield EmbeddedStore(tmp_path / "store", "test-repo")
+    elif request.param == "lakefs standin":
+        yield request.getfixturevalue("lakefs_store")
+    elif lakefs_servers.ENDPOINT:
+        with lakefs_servers.repository(lakefs_servers.real_server(), lakefs_servers.NAMESPACE, tmp_path) as store:
+            yield store
+    else:
+        pytest.skip("LAKEFS_ENDPOINT names no server")
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ from polars.testing import assert_frame_equal
 
 from ml_platform.datasets import history, rollback
 from ml_platform.datasets.embedded import EmbeddedStore
+from ml_platform.datasets.maintenance import check, collect
 from ml_platform.datasets.publishing import publish, published, read_at, stage
 from ml_platform.datasets.quarantine import quarantined
-from ml_platform.datasets.store import MAIN, NotFound
+from ml_platform.datasets.store import MAIN, NotFound, VersionedStore
 from ml_platform.environment import Provenance
 from ml_platform.errors import PlatformError
 
@@ -25,7 +26,7 @@ JANUARY = "2013-01-01"
 class Flow:
     """Publish and take back with the arguments that the tests do not vary."""
 
-    def __init__(self, store: EmbeddedStore, provenance: Provenance) -> None:
+    def __init__(self, store: VersionedStore, provenance: Provenance) -> None:
         self.store, self.provenance = store, provenance
 
     def publish(self, seed: int, partition: str = JANUARY, bad: int = 0) -> str:
@@ -55,11 +56,17 @@ def batch(seed: int) -> pl.DataFrame:
 
 
 @pytest.fixture
-def flow(store: EmbeddedStore, provenance: Provenance) -> Flow:
+def store(any_store: VersionedStore) -> VersionedStore:
+    """What is said here holds for every adapter."""
+    return any_store
+
+
+@pytest.fixture
+def flow(store: VersionedStore, provenance: Provenance) -> Flow:
     return Flow(store, provenance)
 
 
-def test_the_merge_of_a_bad_batch_is_reverted(flow: Flow, store: EmbeddedStore) -> None:
+def test_the_merge_of_a_bad_batch_is_reverted(flow: Flow, store: VersionedStore) -> None:
     first, second = flow.publish(1, bad=2), flow.publish(2, bad=3)
     other = flow.publish(5, "2013-02-01")
     merge = flow.log()[1].commit
@@ -73,7 +80,7 @@ def test_the_merge_of_a_bad_batch_is_reverted(flow: Flow, store: EmbeddedStore) 
     newest = flow.log()[0]
     assert (newest.sha256, newest.rolled_back, newest.reason, newest.rows) == (first, second, "bad", 20)
     assert flow.back(first) == store.resolve(MAIN), "repeating it changes nothing"
-    assert store.fsck() == [] and store.branches() == [MAIN]
+    assert check(store) == [] and store.branches() == [MAIN]
 
 
 def test_each_rollback_goes_one_content_further_back(flow: Flow) -> None:
@@ -93,7 +100,7 @@ def test_each_rollback_goes_one_content_further_back(flow: Flow) -> None:
     assert [item.sha256 for item in flow.log()] == [fourth, *(contents[i] for i in (2, 0, 1, 2, 1, 0))]
 
 
-def test_a_partition_can_be_withdrawn_and_brought_back(flow: Flow, store: EmbeddedStore) -> None:
+def test_a_partition_can_be_withdrawn_and_brought_back(flow: Flow, store: VersionedStore) -> None:
     first = flow.publish(1, bad=2)
     flow.back("")
     assert flow.held() == "" and store.list(MAIN) == []
@@ -137,7 +144,7 @@ def test_main_always_holds_what_the_log_says(tmp_path_factory: pytest.TempPathFa
         assert flow.held() == model[-1]
         found = flow.log()
         assert not found or found[0].sha256 == model[-1]
-    assert store.fsck() == []
+    assert check(store) == []
 
 
 # -- differences -----------------------------------------------------------------------------------------
@@ -169,7 +176,7 @@ def test_every_row_is_counted_once(left: list[Any], right: list[Any]) -> None:
     assert (there.added, there.removed, there.changed) == (back.removed, back.added, back.changed)
 
 
-def test_differences_between_commits(flow: Flow, store: EmbeddedStore) -> None:
+def test_differences_between_commits(flow: Flow, store: VersionedStore) -> None:
     flow.publish(1)
     start = store.resolve(MAIN)
     flow.publish(3)
@@ -184,10 +191,10 @@ def test_differences_between_commits(flow: Flow, store: EmbeddedStore) -> None:
         history.differences(store, "flights", start, MAIN, ["row"], date(2013, 9, 1).isoformat())
 
 
-def test_garbage_collection_keeps_what_was_taken_back(flow: Flow, store: EmbeddedStore, tmp_path: Path) -> None:
+def test_garbage_collection_keeps_what_was_taken_back(flow: Flow, store: VersionedStore, tmp_path: Path) -> None:
     first, second = flow.publish(1), flow.publish(2)
     flow.back(first)
-    store.gc(grace_seconds=0)
+    collect(store, grace_seconds=0)
     assert flow.target(second) == second
     flow.back(second)
     assert_frame_equal(read_at(store, MAIN, f"datasets/flights/{JANUARY}.parquet", second), batch(2))
