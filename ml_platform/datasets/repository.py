@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.datasets.ancestry import Record, merge_base, newest_first, parse
-from ml_platform.datasets.loose import LooseObjects
+from ml_platform.datasets.object_files import ObjectFiles
 from ml_platform.datasets.pointers import CONFIG, SUFFIX, Pointer, decode, remote_config
 from ml_platform.datasets.store import MAIN, Conflict, Corrupt, InvalidName, NotFound, StoreError
 from ml_platform.files import canonical_json
@@ -39,7 +39,7 @@ class GitRepository:
         self.folder = folder
         self._lock_file = lock_file
         self._handles = threading.local()
-        self._loose = LooseObjects(folder / "objects")
+        self._objects = ObjectFiles(folder / "objects")
         #: Commits never change; some megabytes of them are kept.
         self.record = lru_cache(10_000)(self._record)
 
@@ -59,10 +59,12 @@ class GitRepository:
 
     @property
     def git(self) -> "pygit2.Repository":
-        """One handle per thread: libgit2 does not share them between threads."""
+        """One handle per thread: libgit2 does not share them between threads. Raises Corrupt for a damaged pack."""
         if not hasattr(self._handles, "git"):
             import pygit2
 
+            if damaged := self._objects.packs():
+                raise Corrupt(self._damage(damaged[0]))
             pygit2.settings.enable_fsync_gitdir(True)
             self._handles.git = pygit2.Repository(str(self.folder))
         return self._handles.git
@@ -87,18 +89,21 @@ class GitRepository:
         try:
             yield
         except (pygit2.GitError, KeyError) as error:
-            raise Corrupt(f"{what}: {self.folder} is damaged ({error}); restore it from a copy") from error
+            raise Corrupt(f"{what}: {self._damage(str(error))}") from error
+
+    def _damage(self, reason: str) -> str:
+        return f"{self.folder} is damaged ({reason}); restore it from a copy"
 
     def read(self, object_id: "Oid | str") -> Any:
         """A commit, tree or blob, also by the start of its name. Raises KeyError or GitError, see :meth:`reading`."""
-        self._loose.check(str(object_id))
+        self._objects.check(str(object_id))
         return self.git[object_id]
 
     def _record(self, name: str) -> Record:
         """Read a commit without libgit2, unless it is in a pack. Raises KeyError or GitError."""
         import pygit2
 
-        content = self._loose.content(name)
+        content = self._objects.content(name)
         kind, _, body = content.partition(b"\0") if content is not None else (b"commit", b"", self._packed(name))
         try:
             return parse(name, body if kind.startswith(b"commit") else b"")
@@ -112,8 +117,8 @@ class GitRepository:
         return content if kind == ObjectType.COMMIT else b""
 
     def damaged(self) -> list[str]:
-        """Loose objects that cannot be read, one line each."""
-        return [f"{self.folder} is damaged ({found}); restore it from a copy" for found in self._loose.damaged()]
+        """Objects and packs that cannot be read, one line each."""
+        return [self._damage(found) for found in self._objects.damaged()]
 
     # -- references ----------------------------------------------------------------------------------
 
@@ -133,7 +138,7 @@ class GitRepository:
         """Read a commit. Raises Corrupt."""
         with self.reading(what):
             commit = self.read(commit_id)
-            self._loose.check(str(commit.tree_id))
+            self._objects.check(str(commit.tree_id))
             return commit
 
     def tip(self, branch: str) -> "pygit2.Commit":

@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import pygit2
 import pytest
@@ -181,6 +182,18 @@ def test_the_order_is_that_of_git(store: EmbeddedStore) -> None:
     assert packed.diff(MAIN, "side") == store.diff(MAIN, "side") != []
 
 
+def read_with(store: EmbeddedStore, flips: list[tuple[Path, int]]) -> tuple[dict, list[dict]]:
+    """What each reader gives in a process of its own: as it is, and with each of the bits flipped."""
+    command = [sys.executable, "-c", READ, str(store.folder.parent), str(PATIENCE)]
+    given = json.dumps([(str(file), bit) for file, bit in flips])
+    done = subprocess.run(command, input=given, capture_output=True, text=True)
+    right, *after = map(json.loads, done.stdout.splitlines())
+    # Ended by a signal: reading never came back, or crashed.
+    assert done.returncode == 0, f"{flips[len(after)]}: {done.returncode} {done.stderr[-2000:]}"
+    assert len(after) == len(flips) and len(right["log"]) == 11 and len(right["publications"]) == 5
+    return right, after
+
+
 def test_flipped_bits_on_the_way_are_named_and_no_reading_hangs(store: EmbeddedStore) -> None:
     """Every reader of a history gives what it gave before, or one error that names what is damaged."""
     published(store)
@@ -195,13 +208,9 @@ def test_flipped_bits_on_the_way_are_named_and_no_reading_hangs(store: EmbeddedS
         for _ in range(count):
             name = rng.choice(sorted(name for name, found in kinds.items() if found == kind))
             file = folder / "objects" / name[:2] / name[2:]
-            flips.append((str(file), rng.randrange(file.stat().st_size * 8)))
+            flips.append((file, rng.randrange(file.stat().st_size * 8)))
             names.append(name)
-    command = [sys.executable, "-c", READ, str(store.folder.parent), str(PATIENCE)]
-    done = subprocess.run(command, input=json.dumps(flips), capture_output=True, text=True)
-    assert done.returncode == 0, f"{names[done.stdout.count(chr(10)) - 1]}: {done.returncode} {done.stderr[-2000:]}"
-    right, *after = map(json.loads, done.stdout.splitlines())
-    assert len(after) == len(flips) and len(right["log"]) == 11 and len(right["publications"]) == 5
+    right, after = read_with(store, flips)
     errors = dict.fromkeys(right, 0)
     for name, results in zip(names, after, strict=True):
         for reader, result in results.items():
@@ -212,6 +221,28 @@ def test_flipped_bits_on_the_way_are_named_and_no_reading_hangs(store: EmbeddedS
             assert (results["log"] == right["log"]) == (results["short"] == right["log"])
     # A few bits at the end of a compressed file mean nothing.
     assert errors["log"] > 45 and all(errors.values()), errors
+
+
+def test_flipped_bits_of_packs_are_found_before_libgit2_reads_them(store: EmbeddedStore) -> None:
+    """Some in an index make it crash."""
+    published(store)
+    folder = store.folder / "meta.git"
+    subprocess.run(["git", "-C", str(folder), "gc", "--quiet"], check=True)
+    rng = random.Random(9)
+    files = [file for ending in ("pack", "idx") for file in folder.glob(f"objects/pack/*.{ending}")]
+    assert len(files) == 2
+    flips = [(file, rng.randrange(file.stat().st_size * 8)) for file in files for _ in range(30)]
+    _, after = read_with(store, flips)
+    for (file, _), results in zip(flips, after, strict=True):
+        for result in results.values():
+            assert isinstance(result, str) and file.name in result and "is damaged" in result, result
+    file, bit = flips[0]
+    content = bytearray(file.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    file.chmod(0o644)
+    file.write_bytes(content)
+    (problem,) = EmbeddedStore(store.folder.parent, store.repository).fsck()
+    assert file.name in problem
 
 
 def test_a_lost_commit_on_the_way_is_named(store: EmbeddedStore) -> None:

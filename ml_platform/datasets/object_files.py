@@ -1,15 +1,17 @@
-"""Git's loose objects, read and compared with their names before libgit2 reads them.
+"""Git's object files, compared with their own checksums before libgit2 reads them.
 
-With some flipped bits libgit2's own reading of such a file never ends.
+With some flipped bits in an object's file libgit2's reading never ends, with some in the index of a pack it crashes.
 """
 
 import hashlib
 import zlib
 from pathlib import Path
 
+_SHA1 = 20
 
-class LooseObjects:
-    """The files below ``objects`` of a Git repository that hold one object each."""
+
+class ObjectFiles:
+    """The files below ``objects`` of a Git repository. What raises GitError names the object or file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -30,27 +32,37 @@ class LooseObjects:
             content = unpacking.decompress(packed)
         except zlib.error as error:
             raise pygit2.GitError(f"object {name}: {error}") from error
-        if (
-            not unpacking.eof
-            or unpacking.unused_data
-            or hashlib.sha1(content, usedforsecurity=False).hexdigest() != name
-        ):
+        if not unpacking.eof or unpacking.unused_data or _sha1(content).hex() != name:
             raise pygit2.GitError(f"object {name} is not what its name says")
         return content
 
     def check(self, name: str) -> None:
         """Compare an object with its name, once, or all that have such a name; raises GitError where one differs."""
-        if len(name) < 40:
+        if len(name) < 2 * _SHA1:
             for path in self.folder.glob(f"{name[:2]}/{name[2:]}*"):
                 self.check(path.parent.name + path.name)
         elif name not in self._whole and self.content(name) is not None:
             self._whole.add(name)
 
+    def packs(self) -> list[str]:
+        """What is wrong with packs and their indexes, which only ``git gc`` makes; they hold pointers, no data."""
+        found = []
+        for path in sorted(self.folder.glob("pack/*")):
+            if path.suffix in (".pack", ".idx") or path.name == "multi-pack-index":
+                try:
+                    content = path.read_bytes()
+                except FileNotFoundError:
+                    # Another `git gc` has put what was in it into a new one.
+                    continue
+                if _sha1(content[:-_SHA1]) != content[-_SHA1:]:
+                    found.append(f"{path.name} does not have its checksum")
+        return found
+
     def damaged(self) -> list[str]:
-        """What is wrong with each object that cannot be read; every file is read anew."""
+        """What is wrong with each file; all are read anew."""
         import pygit2
 
-        found = []
+        found = self.packs()
         self._whole.clear()
         for path in sorted(self.folder.glob("[0-9a-f][0-9a-f]/*")):
             try:
@@ -58,3 +70,7 @@ class LooseObjects:
             except pygit2.GitError as error:
                 found.append(str(error))
         return found
+
+
+def _sha1(content: bytes) -> bytes:
+    return hashlib.sha1(content, usedforsecurity=False).digest()
