@@ -24,6 +24,8 @@ class Stability(BaseModel):
     champion: tuple[str, ...]
     #: Share of the champion's strongest features that are among the candidate's.
     overlap: float
+    #: Share of all influence (mean absolute SHAP value) that lies on the same features; None of older evaluations.
+    influence: float | None = None
 
 
 def contributions(booster: "xgboost.Booster", x: "np.ndarray", features: tuple[str, ...]) -> dict[str, float]:
@@ -76,11 +78,19 @@ def beeswarm(
 
 
 def stability(ours: dict[str, float], theirs: dict[str, float], top: int = TOP) -> Stability:
-    """Overlap of the ``top`` strongest features that have any influence."""
+    """Overlap of the ``top`` strongest features that have any influence, and of all influence.
+
+    The latter is the sum over the features of the smaller of their two shares of mean absolute SHAP values: 1 for
+    models that weigh their features alike, 0 for models that stand on different ones.
+    """
 
     def strongest(values: dict[str, float]) -> tuple[str, ...]:
         return tuple([name for name, value in values.items() if value > 0][:top])
 
+    def share(values: dict[str, float], name: str) -> float:
+        return values.get(name, 0.0) / (sum(values.values()) or 1.0)
+
     candidate, champion = strongest(ours), strongest(theirs)
     overlap = len(set(candidate) & set(champion)) / len(champion) if champion else 1.0
-    return Stability(candidate=candidate, champion=champion, overlap=overlap)
+    influence = sum(min(share(ours, name), share(theirs, name)) for name in theirs) if champion else 1.0
+    return Stability(candidate=candidate, champion=champion, overlap=overlap, influence=influence)

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 #: PSI above which a column counts as drifted: the usual "significant shift" (Siddiqi, Credit Risk Scorecards, 2006).
 DRIFTED = 0.25
-#: What ``distribution`` can measure.
-MEASURES = ("psi", "share")
 
 
 def _reference(evidence: BatchEvidence, gate: Gate, columns: Sequence[str]) -> "pl.DataFrame | None":
@@ -37,29 +35,31 @@ def _reference(evidence: BatchEvidence, gate: Gate, columns: Sequence[str]) -> "
 @kind(
     "distribution",
     "batch",
-    "Drift of columns from accepted earlier batches: largest PSI (`psi`) or share of columns beyond 0.25 (`share`)",
+    "Drift of columns from accepted earlier batches: largest `psi`, `jensen_shannon` distance or `kolmogorov_smirnov` "
+    "statistic, or `share` of columns with a PSI beyond 0.25",
     needs=("max",),
     requires=("metric", "columns"),
+    metrics=("psi", "jensen_shannon", "kolmogorov_smirnov", "share"),
 )
 def distribution(evidence: BatchEvidence, gate: Gate) -> Measurement:
-    """Population stability index of each column; ``reference`` names partitions instead of all accepted ones."""
+    """How far each column moved; ``reference`` names partitions instead of all accepted ones."""
     from ml_platform.monitoring.drift import drifted_columns
 
-    if gate.metric not in MEASURES:
-        raise PlatformError(f"gate {gate.name}: there is no metric {gate.metric!r}; take {' or '.join(MEASURES)}")
     columns = list(gate.columns or ())
     reference = _reference(evidence, gate, columns)
     if reference is None:
         return Measurement(None, "no earlier batch to compare with")
-    found = drifted_columns(reference, evidence.frame, columns)
-    over = [name for name, value in found.items() if value > DRIFTED]
+    name = "psi" if gate.metric == "share" else str(gate.metric)
+    found = drifted_columns(reference, evidence.frame, columns, name)
+    over = [column for column, value in found.items() if value > DRIFTED] if name == "psi" else []
     worst = next(iter(found))
+    counted = f"; {len(over)} of {len(columns)} columns beyond {DRIFTED:g}" if name == "psi" else ""
     return Measurement(
-        found[worst] if gate.metric == "psi" else len(over) / len(columns),
-        f"{worst} has moved most (PSI {found[worst]:.3f}); {len(over)} of {len(columns)} columns beyond {DRIFTED:g}",
+        len(over) / len(columns) if gate.metric == "share" else found[worst],
+        f"{worst} has moved most ({name.replace('_', ' ')} {found[worst]:.3f}){counted}",
         support=evidence.frame.height,
         details={
-            "columns": [{"column": name, "psi": round(value, 6)} for name, value in found.items()],
+            "columns": [{"column": column, name: round(value, 6)} for column, value in found.items()],
             "reference_rows": reference.height,
         },
     )

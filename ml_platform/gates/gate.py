@@ -47,6 +47,8 @@ class Kind:
     limit: float | None = None
     #: Keys of which a declaration has to give at least one.
     any_of: tuple[str, ...] = ()
+    #: Metrics that there are, where that does not depend on the model.
+    metrics: tuple[str, ...] = ()
     #: Whether a clock measures it: another value each time, which alone is no news for the ledger.
     timed: bool = False
 
@@ -63,12 +65,13 @@ def kind(
     requires: tuple[str, ...] = (),
     limit: float | None = None,
     any_of: tuple[str, ...] = (),
+    metrics: tuple[str, ...] = (),
     timed: bool = False,
 ) -> Callable[[Callable[[Any, "Gate"], Measurement]], Callable[[Any, "Gate"], Measurement]]:
     """Register a function as the measure of a kind of gate."""
 
     def register(measure: Callable[[Any, "Gate"], Measurement]) -> Callable[[Any, "Gate"], Measurement]:
-        KINDS[name] = Kind(name, stage, description, measure, needs, requires, limit, any_of, timed)
+        KINDS[name] = Kind(name, stage, description, measure, needs, requires, limit, any_of, metrics, timed)
         return measure
 
     return register
@@ -119,6 +122,8 @@ class Gate(BaseModel):
         for name in known.requires:
             if getattr(self, name) in (None, ()):
                 raise ValueError(f"gate {self.gate!r} needs {name}")
+        if known.metrics and self.metric not in known.metrics:
+            raise ValueError(f"gate {self.gate!r} has no metric {self.metric!r}; take {', '.join(known.metrics)}")
         if known.any_of and not any(getattr(self, name) for name in known.any_of):
             raise ValueError(f"gate {self.gate!r} needs {' or '.join(known.any_of)}")
         if self.rate is not None and "rate" not in known.requires:

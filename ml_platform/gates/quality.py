@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.errors import PlatformError
+from ml_platform.evaluation.fairness import DISPARITIES
 from ml_platform.gates.evaluation import LOWER_IS_BETTER
 from ml_platform.gates.gate import Gate, Measurement, kind
 
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
 
 #: Rows of a table that are kept with a verdict.
 SHOWN = 20
+#: What is done to the inputs, in words; and the field of what it is measured by.
+_WORDS = {
+    "missing": "missing",
+    "noise": "under noise",
+    "extreme": "stuck at its smallest or largest value",
+    "unseen": "never seen before",
+    "worst_case": "moved to where it hurts most",
+}
+_EFFECTS = {"loss": "loss", "flipped": "flipped", "difference": "mean_absolute_difference"}
 
 
 def _unknown(gate: Gate, what: str, known: Any) -> PlatformError:
@@ -67,6 +77,7 @@ def calibration(evaluation: "Evaluation", _: Gate) -> Measurement:
     "Change of outputs against the champion: `flipped` decisions, `mean_` or `p95_absolute_difference`",
     needs=("max",),
     requires=("metric",),
+    metrics=("flipped", "mean_absolute_difference", "p95_absolute_difference"),
 )
 def churn(evaluation: "Evaluation", gate: Gate) -> Measurement:
     """How much the users of the predictions would notice, on rows that neither model has seen."""
@@ -140,6 +151,7 @@ def slices(evaluation: "Evaluation", gate: Gate) -> Measurement:
     "Disparity between the groups of each of `columns`, by Fairlearn's definitions "
     "(demographic_parity_ and equalized_odds_, _difference and _ratio)",
     requires=("metric", "columns"),
+    metrics=DISPARITIES,
 )
 def fairness(evaluation: "Evaluation", gate: Gate) -> Measurement:
     """Worst disparity of the columns: largest difference, smallest ratio. Small groups are shown, not judged."""
@@ -184,17 +196,16 @@ def fairness(evaluation: "Evaluation", gate: Gate) -> Measurement:
     "bounded search), then `_loss` (of AUC, or in MAE), `_flipped` (decisions) or `_difference` (of outputs)",
     needs=("max",),
     requires=("metric",),
+    metrics=tuple(f"{how}_{effect}" for how in _WORDS for effect in _EFFECTS),
 )
 def robustness(evaluation: "Evaluation", gate: Gate) -> Measurement:
     """Features are missing, noisy, stuck, made from raw values that nobody knows, or moved to where it hurts most."""
     disturbed, _, measure = (gate.metric or "").rpartition("_")
-    measures = {"loss": "loss", "flipped": "flipped", "difference": "mean_absolute_difference"}
     kinds = {one.kind for one in evaluation.robustness}
-    if disturbed not in kinds or measure not in measures:
-        known = [f"{one}_{other}" for one in kinds for other in measures]
-        raise _unknown(gate, f"robustness {gate.metric!r}", known)
+    if disturbed not in kinds:
+        raise _unknown(gate, f"robustness {gate.metric!r}", [f"{one}_{other}" for one in kinds for other in _EFFECTS])
     table = [
-        {"disturbed": one.name, measure: getattr(one, measures[measure]), "rows": one.rows or evaluation.rows}
+        {"disturbed": one.name, measure: getattr(one, _EFFECTS[measure]), "rows": one.rows or evaluation.rows}
         for one in evaluation.robustness
         if one.kind == disturbed
     ]
@@ -243,20 +254,23 @@ def monotonic(evaluation: "Evaluation", gate: Gate) -> Measurement:
 @kind(
     "explanation",
     "evaluation",
-    "Share of the champion's ten strongest features (mean absolute SHAP value) that are among the candidate's",
+    "How far the champion's explanation still holds: share of its ten strongest features that are among the "
+    "candidate's (`top_features`), or of all influence that lies on the same features (`shap_values`)",
     needs=("min",),
+    requires=("metric",),
+    metrics=("top_features", "shap_values"),
 )
 def explanation(evaluation: "Evaluation", gate: Gate) -> Measurement:
     """A model that suddenly stands on other features has learnt something else, even where its metrics are alike."""
     if evaluation.champion is None:
         return Measurement(None, "there is no other champion to compare with")
     found = evaluation.stability
-    if found is None:
+    if found is None or found.influence is None:
         raise PlatformError(f"gate {gate.name}: the evaluation explains nothing; evaluate the model again")
     new = [name for name in found.candidate if name not in found.champion]
     return Measurement(
-        found.overlap,
-        f"{found.overlap:.0%} of the champion's strongest features are kept"
+        found.overlap if gate.metric == "top_features" else found.influence,
+        f"{found.overlap:.0%} of the champion's strongest features are kept, {found.influence:.0%} of the influence"
         + (f"; new: {', '.join(new)}" if new else ""),
         support=len(found.champion),
         details={
@@ -292,11 +306,4 @@ def model_latency(evidence: "Callable[[], OneRow]", _: Gate) -> Measurement:
     )
 
 
-_WORDS = {
-    "missing": "missing",
-    "noise": "under noise",
-    "extreme": "stuck at its smallest or largest value",
-    "unseen": "never seen before",
-    "worst_case": "moved to where it hurts most",
-}
 _BY = " × "  # noqa: RUF001 - as evaluation.slices writes pairs; importing it would load the evaluation

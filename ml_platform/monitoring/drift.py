@@ -1,11 +1,16 @@
-"""Population stability index of raw columns, in polars.
+"""How far raw columns moved from a reference, in polars and numpy.
 
-``PSI = sum((q_i - p_i) * ln(q_i / p_i))`` over the bins of a column, p of the reference and q of the
-current rows (Siddiqi, Credit Risk Scorecards, 2006). Numbers are binned by the reference's deciles, other
-columns by value; missing values are a bin of their own. Shares are floored at 1e-4.
+- Population stability index, ``sum((q_i - p_i) * ln(q_i / p_i))`` over the bins of a column, p of the reference and q
+  of the current rows (Siddiqi, Credit Risk Scorecards, 2006). Shares are floored at 1e-4.
+- Jensen-Shannon distance, the root of ``(KL(p || m) + KL(q || m)) / 2`` with ``m = (p + q) / 2`` and logarithms to the
+  base 2: 0 for equal shares, 1 where no bin has rows of both (Lin 1991; Endres and Schindelin 2003).
+- Kolmogorov-Smirnov statistic: the largest distance of the two distribution functions of a number; without bins, and
+  blind for what is missing.
+
+Numbers are binned by the reference's deciles, other columns by value; missing values are a bin of their own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ml_platform.errors import PlatformError
@@ -24,34 +29,84 @@ def psi(reference: "pl.Series", current: "pl.Series") -> float:
     """PSI of one column, at least 0; 0 for equal shares. Lengths may differ. Raises PlatformError without rows."""
     import numpy as np
 
-    if not len(reference) or not len(current):
-        raise PlatformError(f"drift of {current.name!r}: {len(reference)} reference and {len(current)} current rows")
     ours, theirs = _shares(reference, current)
     p, q = np.clip(ours, FLOOR, None), np.clip(theirs, FLOOR, None)
     return float(((q - p) * np.log(q / p)).sum())
 
 
-def drifted_columns(reference: "pl.DataFrame", current: "pl.DataFrame", columns: list[str]) -> dict[str, float]:
-    """PSI of each column, largest first."""
-    values = {name: psi(reference[name], current[name]) for name in columns}
+def jensen_shannon(reference: "pl.Series", current: "pl.Series") -> float:
+    """Jensen-Shannon distance of one column, from 0 to 1. Raises PlatformError without rows."""
+    import numpy as np
+
+    p, q = _shares(reference, current)
+    middle = (p + q) / 2
+
+    def divergence(shares: "np.ndarray") -> float:
+        there = shares > 0
+        return float((shares[there] * np.log2(shares[there] / middle[there])).sum())
+
+    # Rounding may leave less than nothing of equal shares.
+    return max(0.0, (divergence(p) + divergence(q)) / 2) ** 0.5
+
+
+def kolmogorov_smirnov(reference: "pl.Series", current: "pl.Series") -> float:
+    """Kolmogorov-Smirnov statistic of one column of numbers, from 0 to 1; missing and infinite values do not count.
+
+    Raises PlatformError for other columns, and without a value on either side.
+    """
+    import numpy as np
+
+    _need_rows(reference, current)
+    if not reference.dtype.is_numeric():
+        raise PlatformError(f"drift of {current.name!r}: kolmogorov_smirnov is for numbers, not for {reference.dtype}")
+    ours, theirs = np.sort(_finite(reference)), np.sort(_finite(current))
+    if not len(ours) or not len(theirs):
+        raise PlatformError(f"drift of {current.name!r}: {len(ours)} values to compare {len(theirs)} with")
+    values = np.concatenate([ours, theirs])
+    below = np.searchsorted(ours, values, side="right") / len(ours)
+    return float(np.abs(below - np.searchsorted(theirs, values, side="right") / len(theirs)).max())
+
+
+#: What can be measured of a column, by name.
+MEASURES: dict[str, Callable[["pl.Series", "pl.Series"], float]] = {
+    "psi": psi,
+    "jensen_shannon": jensen_shannon,
+    "kolmogorov_smirnov": kolmogorov_smirnov,
+}
+
+
+def drifted_columns(
+    reference: "pl.DataFrame", current: "pl.DataFrame", columns: list[str], measure: str = "psi"
+) -> dict[str, float]:
+    """A measure of each column, largest first."""
+    values = {name: MEASURES[measure](reference[name], current[name]) for name in columns}
     return dict(sorted(values.items(), key=lambda item: -item[1]))
 
 
+def _need_rows(reference: "pl.Series", current: "pl.Series") -> None:
+    if not len(reference) or not len(current):
+        raise PlatformError(f"drift of {current.name!r}: {len(reference)} reference and {len(current)} current rows")
+
+
+def _finite(series: "pl.Series") -> "np.ndarray":
+    import numpy as np
+
+    values = series.drop_nulls().to_numpy().astype(float)
+    known = np.isfinite(values)
+    return values if known.all() else values[known]
+
+
 def _shares(reference: "pl.Series", current: "pl.Series") -> "tuple[np.ndarray, np.ndarray]":
+    _need_rows(reference, current)
     return (_of_numbers if reference.dtype.is_numeric() else _of_values)(reference, current)
 
 
 def _of_numbers(reference: "pl.Series", current: "pl.Series") -> "tuple[np.ndarray, np.ndarray]":
     import numpy as np
 
-    def finite(series: "pl.Series") -> "np.ndarray":
-        values = series.drop_nulls().to_numpy().astype(float)
-        known = np.isfinite(values)
-        return values if known.all() else values[known]
-
     # Quantiles of what is sorted already need no search, and one comparison with each of the few edges is a quarter
     # of the work of a binary search for each row.
-    ours, theirs = np.sort(finite(reference)), finite(current)
+    ours, theirs = np.sort(_finite(reference)), _finite(current)
     quantiles = np.linspace(0, 1, BINS + 1)[1:-1]
     edges = np.unique(np.quantile(ours, quantiles)) if len(ours) else np.array([])
 

@@ -153,6 +153,14 @@ def test_stability_counts_the_champions_strongest_features() -> None:
     assert stability(ours, {"a": 0.0}).overlap == 1
 
 
+def test_influence_is_shared_as_far_as_it_lies_on_the_same_features() -> None:
+    ours = {"a": 3.0, "b": 1.0}
+    assert stability(ours, {"a": 30.0, "b": 10.0}).influence == pytest.approx(1), "models of another scale"
+    assert stability(ours, {"a": 1.0, "b": 3.0}).influence == pytest.approx(0.5)
+    assert stability(ours, {"c": 1.0}).influence == 0
+    assert stability(ours, {"a": 0.0}).influence == 1
+
+
 def test_a_swarm_shows_the_values_that_raise_a_prediction() -> None:
     x, _ = holdout()
     booster = load_booster(fitted(SPLIT)[1])

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from pydantic import ValidationError
 
 from ml_platform.errors import MissingReference
 from ml_platform.evaluation.evaluate import Evaluation
@@ -104,7 +105,13 @@ def test_a_distribution_that_moved() -> None:
     assert batch({**gate, "metric": "share", "max": 0.5}, moved, **options).observed == 0.5
     same = batch(gate, earlier.head(1000), **options)
     assert same.passed and (same.observed or 0) < 0.02
-    assert batch({**gate, "metric": "kolmogorov"}, moved, **options).status == "errored"
+    shifted = batch({**gate, "metric": "jensen_shannon"}, moved, **options)
+    assert not shifted.passed and "size has moved most (jensen shannon 0." in shifted.reason
+    assert batch({**gate, "metric": "kolmogorov_smirnov"}, moved, **options).status == "errored", "place is no number"
+    numbers = batch({**gate, "metric": "kolmogorov_smirnov", "columns": ["size"], "max": 0.1}, moved, **options)
+    assert not numbers.passed and (numbers.observed or 0) > 0.6
+    with pytest.raises(ValidationError, match="has no metric 'kolmogorov'; take psi, jensen_shannon"):
+        batch({**gate, "metric": "kolmogorov"}, moved, **options)
 
 
 def test_a_declared_reference_is_part_of_the_declaration_and_none_changes_nothing() -> None:
@@ -146,14 +153,26 @@ def model(evaluation: Evaluation, **gate: Any) -> Verdict:
 def test_what_was_not_measured_is_an_error_that_names_what_was(evaluation: Evaluation) -> None:
     for gate, reason in (
         ({"gate": "confidence", "metric": "f2", "min": 0.1}, "auc, brier, pr_auc"),
-        ({"gate": "churn", "metric": "flips", "max": 1}, "flipped, mean_absolute_difference"),
         ({"gate": "slices", "metric": "auc", "columns": ["region"], "max": 1}, "carrier"),
         ({"gate": "slices", "metric": "f1", "max": 1}, "auc"),
-        ({"gate": "fairness", "metric": "parity", "columns": ["carrier"], "max": 1}, "demographic_parity_difference"),
-        ({"gate": "robustness", "metric": "missing_hope", "max": 1}, "missing_loss"),
+        ({"gate": "robustness", "metric": "unseen_loss", "max": 1}, "missing_loss"),
     ):
         found = model(evaluation, **gate)
         assert found.status == "errored" and reason in found.reason, found.reason
+
+
+@pytest.mark.parametrize(
+    ("gate", "reason"),
+    [
+        ({"gate": "churn", "metric": "flips", "max": 1}, "take flipped, mean_absolute_difference"),
+        ({"gate": "fairness", "metric": "parity", "columns": ["carrier"], "max": 1}, "demographic_parity_difference"),
+        ({"gate": "robustness", "metric": "missing_hope", "max": 1}, "take missing_loss"),
+        ({"gate": "explanation", "metric": "top", "min": 1}, "take top_features, shap_values"),
+    ],
+)
+def test_a_metric_that_does_not_exist_is_no_declaration(gate: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        Gate.model_validate(gate)
 
 
 def test_an_evaluation_made_before_these_gates_is_an_error_not_a_pass(evaluation: Evaluation) -> None:
@@ -163,7 +182,7 @@ def test_an_evaluation_made_before_these_gates_is_an_error_not_a_pass(evaluation
         {"gate": "confidence", "metric": "auc", "min": 0.1},
         {"gate": "fairness", "metric": "demographic_parity_ratio", "columns": ["carrier"], "min": 0.1},
         {"gate": "robustness", "metric": "noise_loss", "max": 1},
-        {"gate": "explanation", "min": 0.1},
+        {"gate": "explanation", "metric": "shap_values", "min": 0.1},
         {"gate": "model_size", "max": 1e9},
     ):
         assert model(evaluation, **gate).passed
@@ -173,7 +192,7 @@ def test_an_evaluation_made_before_these_gates_is_an_error_not_a_pass(evaluation
 def test_without_a_champion_there_is_nothing_to_compare(evaluation: Evaluation) -> None:
     alone = evaluation.model_copy(update={"champion": None, "stability": None})
     assert model(alone, gate="churn", metric="flipped", max=0).passed
-    assert model(alone, gate="explanation", min=1).passed
+    assert model(alone, gate="explanation", metric="top_features", min=1).passed
     assert evaluation.champion is not None
     seen = evaluation.champion.model_copy(update={"rows": 0, "churn": {}})
     blind = evaluation.model_copy(update={"champion": seen})

@@ -39,7 +39,7 @@ ARRIVAL = {
         {"gate": "robustness", "metric": "unseen_loss", "max": 0.2},
         {"gate": "robustness", "metric": "worst_case_flipped", "max": 0.9},
         {"gate": "churn", "metric": "flipped", "max": 0.3},
-        {"gate": "explanation", "min": 0.4},
+        {"gate": "explanation", "metric": "shap_values", "min": 0.4},
         {"gate": "servability"},
         {"gate": "skew", "max": 0},
         {"gate": "bad_input"},

@@ -1,13 +1,15 @@
-"""The population stability index: its laws, and what it says about data that changed."""
+"""Measures of drift: their laws, and what they say about data that changed."""
 
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
+from scipy.spatial import distance
 
 from ml_platform.errors import PlatformError
-from ml_platform.monitoring.drift import FLOOR, drifted_columns, psi
+from ml_platform.monitoring.drift import FLOOR, MEASURES, drifted_columns, jensen_shannon, kolmogorov_smirnov, psi
 
 FLOATS = st.floats(-1e6, 1e6, allow_nan=False) | st.none() | st.just(float("nan")) | st.just(float("inf"))
 COLUMNS = st.one_of(
@@ -27,7 +29,9 @@ COLUMNS = st.one_of(
 @settings(max_examples=60, deadline=None)
 @given(reference=COLUMNS, seed=st.integers(0, 99))
 def test_the_same_rows_in_another_order_have_no_drift(reference: pl.Series, seed: int) -> None:
-    assert psi(reference, reference.sample(fraction=1.0, shuffle=True, seed=seed)) == pytest.approx(0, abs=1e-9)
+    again = reference.sample(fraction=1.0, shuffle=True, seed=seed)
+    assert psi(reference, again) == pytest.approx(0, abs=1e-9)
+    assert jensen_shannon(reference, again) == pytest.approx(0, abs=1e-6)
 
 
 @settings(max_examples=60, deadline=None)
@@ -37,6 +41,49 @@ def test_never_negative_and_finite_whatever_is_missing(data: st.DataObject, refe
     value = psi(reference, current)
     assert np.isfinite(value)
     assert value >= 0
+    assert 0 <= jensen_shannon(reference, current) <= 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    reference=st.lists(st.floats(-100, 100), min_size=1, max_size=40),
+    current=st.lists(st.floats(-100, 100), min_size=1, max_size=40),
+)
+def test_the_kolmogorov_smirnov_statistic_is_that_of_scipy(reference: list[float], current: list[float]) -> None:
+    expected = stats.ks_2samp(reference, current)[0]
+    with_gaps = pl.Series("x", [None, float("nan"), *current], dtype=pl.Float64)
+    assert kolmogorov_smirnov(pl.Series("x", reference), with_gaps) == pytest.approx(expected, abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(counts=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=6))
+def test_the_jensen_shannon_distance_is_that_of_scipy(counts: list[tuple[int, int]]) -> None:
+    ours, theirs = ["a", *(str(place) for place, (count, _) in enumerate(counts) for _ in range(count))], ["a"]
+    theirs += [str(place) for place, (_, count) in enumerate(counts) for _ in range(count)]
+    names = sorted({*ours, *theirs})
+    shares = [[rows.count(name) / len(rows) for name in names] for rows in (ours, theirs)]
+    # What the reference does not have shares one bin.
+    known = [name for name in names if name in ours]
+    other = 1 - sum(shares[1][names.index(name)] for name in known)
+    binned = [[shares[side][names.index(name)] for name in known] for side in (0, 1)]
+    expected = distance.jensenshannon([*binned[0], 0], [*binned[1], max(0, other)], base=2)
+    assert jensen_shannon(pl.Series("x", ours), pl.Series("x", theirs)) == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_every_measure_tells_what_moved_from_what_did_not(measure: str) -> None:
+    random = np.random.default_rng(2)
+    reference = pl.DataFrame({"still": random.normal(size=4000), "moved": random.normal(size=4000)})
+    current = pl.DataFrame({"still": random.normal(size=4000), "moved": random.normal(0.7, size=4000)})
+    found = drifted_columns(reference, current, ["still", "moved"], measure)
+    assert list(found) == ["moved", "still"] and found["moved"] > 5 * found["still"]
+
+
+def test_a_statistic_of_numbers_is_refused_for_words() -> None:
+    with pytest.raises(PlatformError, match="kolmogorov_smirnov is for numbers, not for String"):
+        kolmogorov_smirnov(pl.Series("x", ["a"]), pl.Series("x", ["a"]))
+    with pytest.raises(PlatformError, match="0 values to compare 1 with"):
+        kolmogorov_smirnov(pl.Series("x", [None], dtype=pl.Float64), pl.Series("x", [1.0]))
 
 
 def test_value_of_a_known_shift() -> None:
