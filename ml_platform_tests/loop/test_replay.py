@@ -1,6 +1,7 @@
 """A registered model is rebuilt from what is recorded, on the code of its commit, in a process of its own."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,8 @@ def test_another_lock_is_installed_once_for_the_replay(
         assert again.equal and again.environment == found.environment and again.warnings == found.warnings[:1]
         present = replay(workspace, project.catalogue, reference)
         assert present.equal and present.environment == sys.prefix and present.warnings == again.warnings
+        # Some gigabytes, which pytest would keep for a while.
+        shutil.rmtree(found.environment)
 
 
 @pytest.mark.slow
