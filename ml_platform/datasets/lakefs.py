@@ -195,7 +195,12 @@ class LakeFSStore(References):
         private = private_name(dest)
         self.create_branch(private, theirs)
         try:
-            return self._merge(f"merge of {ours!r} into {private!r}", ours, private, "Take over", None, "source-wins")
+            with judged(private):
+                what = f"merge of {ours!r} into {private!r}"
+                return self._merge(what, ours, private, "Take over", None, "source-wins")
+        except NoChanges:
+            # The change that the server met was taken back since.
+            return theirs
         finally:
             self.delete_branch(private)
 
@@ -271,6 +276,8 @@ class LakeFSStore(References):
             here = {entry.path for entry in self._compare(undone.id, tip, "two_dot")}
             there = {entry.path for entry in self._compare(undone.id, kept, "two_dot")}
             both = sorted(here & there)
+            if not both:
+                raise StoreError(f"{what}: the branch moved meanwhile; try again") from error
             # Where none differs in bytes, the labels do.
             clashes = [path for path in both if self._differs(tip, kept, path)] or both
             raise Conflict(f"{what}: both sides changed {', '.join(clashes)}", clashes) from error

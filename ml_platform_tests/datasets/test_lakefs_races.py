@@ -1,16 +1,18 @@
 """Another writer moves the branch between the adapter's look and the server's merge: nothing is lost in silence."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars
 import pytest
 
-from ml_platform.datasets.derived import ATTEMPTS
+from ml_platform.datasets.derived import ATTEMPTS, private_commit, sha256_at
 from ml_platform.datasets.lakefs import LakeFSStore
+from ml_platform.datasets.lakefs_api import Server
 from ml_platform.datasets.publishing import publish, published, stage
 from ml_platform.datasets.rollback import roll_back
-from ml_platform.datasets.store import MAIN, Conflict, StoreError
+from ml_platform.datasets.store import MAIN, Conflict, NoChanges, StoreError
 from ml_platform.environment import Provenance
 from ml_platform_tests.datasets import lakefs_servers
 from ml_platform_tests.datasets.contract import content
@@ -119,6 +121,27 @@ def test_a_branch_that_keeps_moving_ends_in_an_error(
     assert content(store, MAIN)["a"] == "1"
 
 
+def test_a_conflict_that_was_taken_back_at_once_is_none(
+    lakefs_store: LakeFSStore, standin: StandIn, tmp_path: Path
+) -> None:
+    store, held = lakefs_store, standin.repositories[lakefs_store.repository]
+    committed(store, tmp_path, "mine", "a", "1")
+    committed(store, tmp_path, "theirs", "a", "2")
+    store.create_branch("back", "theirs")
+    store.delete("back", "a")
+    store.commit("back", "m")
+    ordered = standin.order(
+        MERGE,
+        kind="none",
+        first=lambda: held.merge("theirs", MAIN, "theirs", {}, ""),
+        then=lambda: held.merge("back", MAIN, "back", {}, ""),
+    )
+    merge = store.merge("mine", MAIN, "m")
+    assert ordered.struck == 1
+    assert content(store, merge) == content(store, MAIN) == {"a": "1"}
+    assert [entry.message for entry in store.log(MAIN) if len(entry.parents) == 2] == ["m", "back", "theirs"]
+
+
 def test_a_revert_keeps_what_was_published_meanwhile(
     lakefs_store: LakeFSStore, standin: StandIn, tmp_path: Path
 ) -> None:
@@ -133,6 +156,27 @@ def test_a_revert_keeps_what_was_published_meanwhile(
         store.revert(MAIN, merge, parent_number=1)
     assert (between(), error.value.paths) == (1, ["a"])
     assert content(store, MAIN) == {"a": "1", "b": "1"}
+
+
+def test_a_revert_that_met_a_change_which_was_taken_back_says_try_again(
+    lakefs_store: LakeFSStore, standin: StandIn, tmp_path: Path
+) -> None:
+    store, held = lakefs_store, standin.repositories[lakefs_store.repository]
+    committed(store, tmp_path, "mine", "a", "2")
+    merge = store.merge("mine", MAIN, "m")
+    for name, source, text in (("theirs", MAIN, "1"), ("back", "theirs", "2")):
+        committed(store, tmp_path, name, "a", text, source)
+    standin.order(
+        REVERT,
+        kind="none",
+        first=lambda: held.merge("theirs", MAIN, "theirs", {}, ""),
+        then=lambda: held.merge("back", MAIN, "back", {}, ""),
+    )
+    with pytest.raises(StoreError, match="the branch moved meanwhile; try again"):
+        store.revert(MAIN, merge, parent_number=1)
+    assert content(store, MAIN) == {"a": "2"}
+    store.revert(MAIN, merge, parent_number=1)
+    assert content(store, MAIN) == {}
 
 
 def test_a_batch_published_meanwhile_is_not_overwritten(
@@ -175,3 +219,39 @@ def test_a_rollback_does_not_take_back_what_was_published_meanwhile(
         roll_back(store, "flights", "2013-01", contents[-1], run_id="back", reason="wrong", **facts)
     assert between() == 1
     assert published(store, "flights")["2013-01"].sha256 == third.sha256
+
+
+def test_writers_of_one_path_never_overwrite_each_other(server: Server, tmp_path: Path) -> None:
+    """Threads put, change and remove one object by merges into ``main``; each merge joins what its two sides hold."""
+    with lakefs_servers.repository(server, lakefs_servers.NAMESPACE, tmp_path) as store:
+        # Right behind the path, with one of its contents: there the server would go wrong.
+        committed(store, tmp_path, "base", "b", "0")
+        store.merge("base", MAIN, "m")
+
+        def work(worker: int) -> int:
+            merged, local = 0, tmp_path / str(worker)
+            for number in range(15):
+                local.write_text(str((worker + number) % 3))
+                files = {"a": local if number % 3 else None}
+                try:
+                    with private_commit(store, MAIN, store.resolve(MAIN), files, {}, "m", {}) as commit:
+                        store.merge(commit, MAIN, "m")
+                    merged += 1
+                except (Conflict, NoChanges):
+                    continue
+            return merged
+
+        with ThreadPoolExecutor(8) as pool:
+            merged = sum(pool.map(work, range(8)))
+
+        def held(commit: str) -> str | None:
+            return sha256_at(store, commit, "a")
+
+        merges = [commit for commit in store.log(MAIN) if len(commit.parents) == 2]
+        assert len(merges) == merged + 1
+        for merge in merges:
+            ours, theirs = merge.parents
+            base = store.api.sdk.refs_api.find_merge_base(store.repository, theirs, ours).base_commit_id
+            was, here, there = map(held, (base, ours, theirs))
+            assert was in (here, there) or here == there, "a conflict was merged"
+            assert held(merge.id) == (here if there == was else there)
