@@ -79,20 +79,25 @@ def contents(workspace: Workspace, spec: DatasetSpec) -> dict[str, str]:
     return {f"{spec.name}/{partition}": info.sha256 for partition, info in sorted(found.items())}
 
 
-def observed(workspace: Workspace, spec: DatasetSpec, since: str) -> Iterator[dg.AssetObservation]:
+def observed(
+    workspace: Workspace, spec: DatasetSpec, since: str
+) -> Iterator[dg.AssetObservation | dg.AssetMaterialization]:
     """What is published now, for every published partition from ``since`` on and as a whole."""
     content: dict[str, str] = {}
     for name, sha256 in contents(workspace, spec).items():
         content[name] = sha256
         partition = name.rpartition("/")[2]
         if partition >= since:
-            yield _observation(history_key(spec.name), content, partition)
-    yield _observation(published_key(spec.name), content)
+            event = {"asset_key": history_key(spec.name), "partition": partition, **_shown(content)}
+            # Dagster shows partitions as there by the one, and compares versions by the other.
+            yield dg.AssetMaterialization(**event)
+            yield dg.AssetObservation(**event)
+    yield dg.AssetObservation(asset_key=published_key(spec.name), **_shown(content))
 
 
-def _observation(key: dg.AssetKey, content: Mapping[str, str], partition: str | None = None) -> dg.AssetObservation:
+def _shown(content: Mapping[str, str]) -> dict[str, Any]:
     tags = {DATA_VERSION_TAG: content_version(content), DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
-    return dg.AssetObservation(asset_key=key, partition=partition, metadata={"partitions": len(content)}, tags=tags)
+    return {"metadata": {"partitions": len(content)}, "tags": tags}
 
 
 def history_tags(
