@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_platform.datasets.lakefs import SERVER_PREFIX, LakeFSStore
+from ml_platform.datasets.lakefs import LakeFSStore
+from ml_platform.datasets.lakefs_commits import SERVER_PREFIX
 from ml_platform.datasets.store import MAIN, NoChanges
 from ml_platform.errors import PlatformError, Refused
 
