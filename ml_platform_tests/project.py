@@ -450,6 +450,8 @@ def _outcome(result: dg.ExecuteInProcessResult) -> Outcome:
             errors[event.step_key] = f"{kind}: {cause.message}"
         elif event.is_step_materialization:
             materialization = event.step_materialization_data.materialization
+            if materialization.asset_key.path[-1] == "history":
+                continue  # told by the step of the dataset, and not made
             materialized.append((materialization.asset_key.to_user_string(), materialization.partition))
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             evaluation = event.asset_check_evaluation_data

@@ -37,6 +37,8 @@ SLOWEST = 64 << 10
 #: Parts that are sent at the same time.
 PARALLEL_PARTS = 4
 _FORBIDDEN, _PARTIAL = 403, 206
+#: How often a new address is asked for a part: one that waited long may expire again.
+_EXPIRIES = 3
 
 
 def object_info(path: str, size: int, metadata: Mapping[str, str] | None) -> ObjectInfo:
@@ -226,12 +228,13 @@ class Transfer:
                 return tag
 
         url = url or fresh()
-        try:
-            return self._api.call(what, send)
-        except Declined as error:
-            if error.status != _FORBIDDEN:
-                raise
-        url = fresh()
+        for _ in range(_EXPIRIES):
+            try:
+                return self._api.call(what, send)
+            except Declined as error:
+                if error.status != _FORBIDDEN:
+                    raise
+            url = fresh()
         return self._api.call(what, send)
 
     # -- download ------------------------------------------------------------------------------------
