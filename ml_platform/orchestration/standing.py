@@ -62,7 +62,7 @@ def standing_definitions(spec: DatasetSpec, partitions: dg.PartitionsDefinition)
     )
 
     # Dagster looks for observations of an unpartitioned asset only where it can be observed by a step.
-    @dg.multi_observable_source_asset(specs=[whole], required_resource_keys={WORKSPACE})
+    @dg.multi_observable_source_asset(name="__".join(whole.key.path), specs=[whole], required_resource_keys={WORKSPACE})
     @plainly
     def published(context: dg.AssetExecutionContext) -> Iterator[dg.ObserveResult]:
         content = contents(workspace_of(context), spec)
