@@ -1,16 +1,20 @@
-"""Seconds from the click on Materialize to the first step, in a real browser: this project and an empty one.
+"""Seconds from the click on Materialize to the first step, in a real browser: this project and two empty ones.
 
-    python benchmarks/ui.py [--repeat 5]
+    python benchmarks/ui.py [--repeat 3] [--clicks 5]
 
-Both have the same ``dagster.yaml`` and one partition of ``flights/batch`` to materialize; the empty project has
-nothing else and imports Dagster only. Prints Markdown.
+All have the same ``dagster.yaml`` and one partition of ``flights/batch`` to materialize. One empty project is the
+folder that ``create-dagster project`` makes with one asset in it, the other a single file. Each turn starts the UI of
+each project, in turn. Prints Markdown.
 """
 
 import argparse
 import os
+import random
 import shutil
 import statistics
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,25 +28,62 @@ from ml_platform_tests.ui.conftest import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY, PARTITION = "flights/batch", "2013-01-01"
-EMPTY = '''
+ASSET = '''
 import dagster as dg
 
 
 @dg.asset(key=["flights", "batch"], partitions_def=dg.MonthlyPartitionsDefinition("2013-01-01", end_date="2014-01-01"))
 def batch() -> None:
     """Does nothing."""
-
-
-defs = dg.Definitions(assets=[batch], executor=dg.in_process_executor)
 '''
-WORKSPACE = "load_from:\n  - python_file: {relative_path: empty.py, location_name: ml_platform}\n"
+ALONE = ASSET + "\n\ndefs = dg.Definitions(assets=[batch], executor=dg.in_process_executor)\n"
+EXECUTOR = "import dagster as dg\n\ndefs = dg.Definitions(executor=dg.in_process_executor)\n"
+DEFINITIONS = """
+from pathlib import Path
+
+from dagster import definitions, load_from_defs_folder
 
 
-def empty_project(folder: Path) -> Path:
-    """A project with one asset that does nothing."""
-    folder.mkdir()
-    (folder / "empty.py").write_text(EMPTY)
-    (folder / "workspace.yaml").write_text(WORKSPACE)
+@definitions
+def defs():
+    return load_from_defs_folder(path_within_project=Path(__file__).parent)
+"""
+PYPROJECT = """[project]
+name = "empty"
+version = "0"
+
+[tool.dg]
+directory_type = "project"
+
+[tool.dg.project]
+root_module = "empty"
+"""
+
+
+def single_file(folder: Path) -> Path:
+    """A project of one file with one asset that does nothing."""
+    write(
+        folder, "workspace.yaml", "load_from:\n  - python_file: {relative_path: empty.py, location_name: ml_platform}\n"
+    )
+    return write(folder, "empty.py", ALONE)
+
+
+def scaffolded(folder: Path) -> Path:
+    """The project that ``create-dagster project`` makes, with one asset that does nothing."""
+    location = "{module_name: empty.definitions, working_directory: ., location_name: ml_platform}"
+    write(folder, "workspace.yaml", f"load_from:\n  - python_module: {location}\n")
+    write(folder, "pyproject.toml", PYPROJECT)
+    for name in ("__init__.py", "defs/__init__.py"):
+        write(folder, f"empty/{name}", "")
+    write(folder, "empty/definitions.py", DEFINITIONS)
+    write(folder, "empty/defs/executor.py", EXECUTOR)
+    return write(folder, "empty/defs/batch.py", ASSET)
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    """Write one file of a project that has our ``dagster.yaml``; returns the project's folder."""
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text)
     shutil.copy(ROOT / "dagster.yaml", folder)
     return folder
 
@@ -64,36 +105,45 @@ def served(home: Path, local: Path) -> Iterator[str]:
             os.environ["DAGSTER_HOME"] = before
 
 
-def measure(page: Page, homes: dict[str, Path], folder: Path, repeat: int) -> dict[str, list[float]]:
+def measure(page: Page, homes: dict[str, Path], folder: Path, repeat: int, clicks: int) -> dict[str, list[float]]:
     """Seconds of each click by project; the projects take turns."""
+    phase = random.Random(7)
     found: dict[str, list[float]] = {name: [] for name in homes}
     for turn in range(repeat):
         for name, home in homes.items():
             with served(home, folder / f"{name}-{turn}") as url:
                 click_to_first_step(page, url, KEY, PARTITION)  # the first click warms the pages
-                found[name].append(click_to_first_step(page, url, KEY, PARTITION))
+                for _ in range(clicks):
+                    time.sleep(phase.random())  # the queue looks once a second: clicks fall anywhere between two looks
+                    found[name].append(click_to_first_step(page, url, KEY, PARTITION))
+                    print(f"{name}: {found[name][-1]:.2f} s", file=sys.stderr)
     return found
 
 
 def main() -> None:
     """Measure both projects and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeat", type=int, default=5)
-    repeat = parser.parse_args().repeat
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--clicks", type=int, default=5)
+    arguments = parser.parse_args()
     browser_path = shutil.which("chromium") or shutil.which("google-chrome")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
         browser = stack.enter_context(sync_playwright()).chromium.launch(
             executable_path=browser_path, args=CHROMIUM_ARGUMENTS
         )
-        homes = {"this project": ROOT, "empty project": empty_project(folder / "empty")}
-        found = measure(browser.new_page(), homes, folder, repeat)
+        homes = {
+            "this project": ROOT,
+            "empty, scaffolded": scaffolded(folder / "scaffolded"),
+            "empty, one file": single_file(folder / "file"),
+        }
+        found = measure(browser.new_page(), homes, folder, arguments.repeat, arguments.clicks)
         browser.close()
-    print("| project | median, s | all, s |\n|---|---:|---|")
+    print("| project | median, s | lowest | highest | ratio |\n|---|---:|---:|---:|---:|")
+    ours = statistics.median(found["this project"])
     for name, seconds in found.items():
-        print(f"| {name} | {statistics.median(seconds):.2f} | {', '.join(f'{value:.2f}' for value in seconds)} |")
-    ours, empty = (statistics.median(seconds) for seconds in found.values())
-    print(f"\nRatio: {ours / empty:.2f}")
+        median = statistics.median(seconds)
+        print(f"| {name} | {median:.2f} | {min(seconds):.2f} | {max(seconds):.2f} | {ours / median:.2f} |")
 
 
 if __name__ == "__main__":
