@@ -27,14 +27,21 @@ def services(proof: "Proof") -> Iterator[Finding]:
     other, sha256 = _another_model(proof)
     if len(strongest) == 2:
         for one in steps.package_breaks(proof.model.features, (strongest[0], strongest[1]), other, sha256):
-            finding = Finding(one.name, one.case, "service")
-            workspace = proof.copy(clean)
-            with proof.watched(finding), one.applied():
-                built = release.package(workspace, context, proof.version, proof.run)
-                verdicts = release.inspect_service(workspace, context, built, proof.run)
-                proof.asked(finding, workspace, "service", "", verdicts)
-            yield finding
+            yield _packaged(proof, one)
+    for one in steps.load_breaks(context.model.gates):
+        yield _packaged(proof, one)
     yield _route(proof, sound)
+
+
+def _packaged(proof: "Proof", one: steps.CodeBreak) -> Finding:
+    """The package that broken code makes, started and asked."""
+    finding = Finding(one.name, one.case, "service")
+    workspace = proof.copy(proof.workspace)
+    with proof.watched(finding), one.applied():
+        built = release.package(workspace, proof.context, proof.version, proof.run)
+        verdicts = release.inspect_service(workspace, proof.context, built, proof.run)
+        proof.asked(finding, workspace, "service", "", verdicts)
+    return finding
 
 
 def _another_model(proof: "Proof") -> tuple[Path, str]:

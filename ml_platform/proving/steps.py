@@ -1,6 +1,6 @@
 """Broken code: feature functions, splits, trainings and packages as somebody might change them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ml_platform.declarations import ModelContext
 from ml_platform.errors import PlatformError
 from ml_platform.features.contract import FeatureFunction
+from ml_platform.gates.gate import Gate
 from ml_platform.proving.batches import outcomes
 from ml_platform.proving.given import ChangedFunction, changed
 
@@ -196,25 +197,7 @@ def package_breaks(
     from ml_platform.serving import packaging
 
     left, right = (features.index(name) for name in strongest)
-    swap = (
-        "\n_sound = featurize\n\n\ndef featurize(function, raw_inputs, history):\n"
-        "    result = _sound(function, raw_inputs, history)\n"
-        f"    result[:, [{left}, {right}]] = result[:, [{right}, {left}]]\n    return result\n"
-    )
-
-    def staged(edit: Callable[[Path], None]) -> Callable[[Any], Any]:
-        def change(stage_code: Callable[[Path, str], None]) -> Callable[[Path, str], None]:
-            def stage(folder: Path, function: str) -> None:
-                stage_code(folder, function)
-                edit(folder)
-
-            return stage
-
-        return change
-
-    def swapped(folder: Path) -> None:
-        path = folder / "ml_platform" / "features" / "build.py"
-        path.write_text(path.read_text() + swap)
+    swap = f"    result[:, [{left}, {right}]] = result[:, [{right}, {left}]]\n"
 
     def tolerant(folder: Path) -> None:
         path = folder / "ml_platform" / "serving" / "schema.py"
@@ -235,10 +218,53 @@ def package_breaks(
     yield CodeBreak(
         "two columns change places at serving",
         ", ".join(strongest),
-        replace=((packaging, "stage_code", staged(swapped)),),
+        replace=((packaging, "stage_code", _staged(_featurizing(swap))),),
     )
     yield CodeBreak("another model file under the recorded hash", replace=((packaging, "package", instead(None)),))
     yield CodeBreak(
         "another model is packaged than was evaluated", replace=((packaging, "package", instead(other_sha256)),)
     )
-    yield CodeBreak("the service accepts any input", replace=((packaging, "stage_code", staged(tolerant)),))
+    yield CodeBreak("the service accepts any input", replace=((packaging, "stage_code", _staged(tolerant)),))
+
+
+def load_breaks(gates: Sequence[Gate]) -> Iterator[CodeBreak]:
+    """A package that answers too late; what is too late only a gate ``latency`` says."""
+    from ml_platform.serving import load, packaging
+
+    for gate in gates:
+        if gate.gate == "latency" and gate.rate and gate.max is not None:
+            # One request at a time: the last is answered this much later than the gate allows, if not more.
+            requests = load.requests(gate.rate)
+            seconds = requests / gate.rate + 2 * gate.max / 1000
+            wait = f"    import time\n\n    time.sleep({seconds / requests:.6f})\n"
+            yield CodeBreak(
+                "each request waits for another system",
+                f"{1000 * seconds / requests:.0f} ms, {gate.rate:g} a second",
+                replace=((packaging, "stage_code", _staged(_featurizing(wait))),),
+            )
+
+
+def _staged(edit: Callable[[Path], None]) -> Callable[[Any], Any]:
+    """The code of a package with an edit."""
+
+    def change(stage_code: Callable[[Path, str], None]) -> Callable[[Path, str], None]:
+        def stage(folder: Path, function: str) -> None:
+            stage_code(folder, function)
+            edit(folder)
+
+        return stage
+
+    return change
+
+
+def _featurizing(lines: str) -> Callable[[Path], None]:
+    """``lines`` run whenever a package has made ``result``, the matrix of a request."""
+
+    def edit(folder: Path) -> None:
+        path = folder / "ml_platform" / "features" / "build.py"
+        path.write_text(
+            path.read_text() + "\n_sound = featurize\n\n\ndef featurize(function, raw_inputs, history):\n"
+            f"    result = _sound(function, raw_inputs, history)\n{lines}    return result\n"
+        )
+
+    return edit

@@ -41,8 +41,13 @@ class Load:
     not_answered: Mapping[str, int] = field(default_factory=dict)
 
 
-def under_load(url: str, key: str, bodies: Sequence[bytes], rate: float, requests: int | None = None) -> Load:
-    """Send ``requests`` of the ``bodies``, in turn, ``rate`` of them a second; by default as many as a p99 needs.
+def requests(rate: float) -> int:
+    """How many requests a measurement takes at ``rate`` a second."""
+    return max(REQUESTS, math.ceil(SECONDS * rate))
+
+
+def under_load(url: str, key: str, bodies: Sequence[bytes], rate: float, count: int | None = None) -> Load:
+    """Send ``count`` of the ``bodies``, in turn, ``rate`` of them a second; by default as many as a p99 needs.
 
     Requests are due at fixed times, however slow the answers are, and the time of each counts from when it was due:
     where all connections wait, so does the next request, and its waiting counts (no coordinated omission). After
@@ -54,7 +59,7 @@ def under_load(url: str, key: str, bodies: Sequence[bytes], rate: float, request
 
     if not bodies:
         raise PlatformError("load: there is no row to send; take a holdout partition with rows")
-    count = requests or max(REQUESTS, math.ceil(SECONDS * rate))
+    count = count or requests(rate)
     idle: SimpleQueue[Client] = SimpleQueue()
 
     def ask(body: bytes, due: float) -> tuple[str, float]:

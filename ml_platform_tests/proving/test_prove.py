@@ -9,6 +9,7 @@ import pytest
 from ml_platform.declarations import Catalogue, ModelContext
 from ml_platform.errors import PlatformError
 from ml_platform.features.materialize import Materializer
+from ml_platform.gates.gate import Gate
 from ml_platform.loop import model as model_steps
 from ml_platform.proving import steps
 from ml_platform.proving.batches import BatchBreak
@@ -19,6 +20,7 @@ from ml_platform_tests.conftest import ports
 from ml_platform_tests.project import MAY, MODEL, MONTHS, PARAMETERS, Project, declared, new_project, sample_months
 
 CONSTANT = {"gate": "constancy", "columns": ["days_to_holiday"]}
+LATENCY = Gate(gate="latency", rate=50, max=2000)
 #: As many rounds as make a model of the sample that passes the gates of the sample.
 ROUNDS = 30
 
@@ -200,6 +202,17 @@ def test_broken_services_are_caught(proof: Proof) -> None:
         ("another version answers than was deployed", "health"),
     ]
     assert "sha256 differs" in findings[1].refused
+
+
+@pytest.mark.slow
+def test_a_slow_service_is_caught_where_a_gate_says_what_slow_is(proof: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not list(steps.load_breaks(proof.context.model.gates))
+    timed = proof.context.model.model_copy(update={"gates": (*proof.context.model.gates, LATENCY)})
+    monkeypatch.setattr(proof.clean, "context", ModelContext(timed, proof.context.feature_set, proof.context.dataset))
+    monkeypatch.setattr(steps, "package_breaks", lambda *_: [])
+    slow, _ = proof.services()
+    assert (slow.name, slow.by) == ("each request waits for another system", "latency")
+    assert [(verdict.gate, verdict.status) for verdict in slow.caught] == [("latency", "failed")]
 
 
 @pytest.mark.slow

@@ -81,20 +81,20 @@ def one_at_a_time(seconds: float) -> Callable[[bytes], int]:
 
 def test_a_packaged_service_is_asked_for_every_row_in_turn(service: checks.Running, inputs: Inputs) -> None:
     bodies = [json.dumps({"rows": [row]}).encode() for row in inputs.rows(30)]
-    found = under_load(service.url, service.key, bodies, rate=100, requests=60)
+    found = under_load(service.url, service.key, bodies, rate=100, count=60)
     assert (found.requests, found.rate, found.not_answered) == (60, 100, {})
     assert 0 < found.achieved <= 100
     assert 0 < found.p50 <= found.p95 <= found.p99 <= found.max
-    wrong = under_load(service.url, service.key, [bodies[0], b'{"rows": [{}]}'], rate=100, requests=10)
+    wrong = under_load(service.url, service.key, [bodies[0], b'{"rows": [{}]}'], rate=100, count=10)
     assert wrong.not_answered == {"422": (10 + load.CONNECTIONS * load.WARM_UP) / 2}
-    refused = under_load(service.url, "another key", bodies, rate=100, requests=10)
+    refused = under_load(service.url, "another key", bodies, rate=100, count=10)
     assert refused.achieved == 0 and set(refused.not_answered) == {"401"}
 
 
 def test_rows_differ_and_connections_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "CONNECTIONS", 3)
     with answering(lambda _: 200) as server:
-        under_load(server.url, "", BODIES, rate=500, requests=70)
+        under_load(server.url, "", BODIES, rate=500, count=70)
     counted = [server.bodies.count(body) for body in BODIES]
     assert min(counted) >= 10 and sum(counted) == 70 + 3 * load.WARM_UP
     assert 1 <= len(server.connections) <= 3
@@ -102,7 +102,7 @@ def test_rows_differ_and_connections_are_kept(monkeypatch: pytest.MonkeyPatch) -
 
 def test_time_counts_from_when_a_request_was_due() -> None:
     with answering(one_at_a_time(0.03)) as server:
-        found = under_load(server.url, "", BODIES, rate=100, requests=60)
+        found = under_load(server.url, "", BODIES, rate=100, count=60)
     # Sixty are due within 0.6 s and take 1.8 s, one after the other. The last waits for the rest, wherever it waits.
     assert found.max >= 1000 * (60 * 0.03 - 0.6)
     assert found.p50 >= 1000 * (30 * 0.03 - 0.31)
@@ -113,7 +113,7 @@ def test_time_counts_from_when_a_request_was_due() -> None:
 def test_what_is_not_answered_with_200_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "CONNECTIONS", 6)
     with answering(lambda body: 503 if body == BODIES[0] else 200 if body != BODIES[1] else 0) as server:
-        found = under_load(server.url, "", BODIES[:3], rate=200, requests=30)
+        found = under_load(server.url, "", BODIES[:3], rate=200, count=30)
     asked = 30 + load.CONNECTIONS * load.WARM_UP
     assert found.not_answered == {"503": asked / 3, "no answer": asked / 3}
     assert len(server.bodies) == asked, "a request was sent twice"
@@ -131,7 +131,7 @@ def test_a_service_that_falls_asleep_does_not_hold_the_load_up(monkeypatch: pyte
 
     with answering(answer) as server:
         try:
-            found = under_load(server.url, "", BODIES, rate=100, requests=50)
+            found = under_load(server.url, "", BODIES, rate=100, count=50)
         finally:
             awake.set()
     assert sum(found.not_answered.values()) == 50 - (20 - 2 * load.WARM_UP)
