@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from ml_platform.datasets import publishing
 from ml_platform.datasets.quarantine import REASONS, quarantine_path, quarantined, separate
-from ml_platform.datasets.store import MAIN, Corrupt
+from ml_platform.datasets.store import MAIN, Corrupt, VersionedStore
 from ml_platform.declarations import DatasetSpec
 from ml_platform.errors import PlatformError, Refused
 from ml_platform.gates.gate import Verdict
@@ -73,8 +73,10 @@ FREE = {"number": 502, "price": -1.0, "name": "Cy"}
 class Flow:
     """Ingest, judge and publish what is delivered."""
 
-    def __init__(self, settings: Settings, **declared: Any) -> None:
+    def __init__(self, settings: Settings, store: VersionedStore | None = None, **declared: Any) -> None:
         self.workspace, self.run = Workspace(settings), Run.new()
+        if store is not None:
+            self.workspace.store = store
         self.spec = DatasetSpec.model_validate(
             {
                 "name": "orders",
@@ -101,8 +103,8 @@ class Flow:
 
 
 @pytest.fixture
-def flow(settings: Settings) -> Flow:
-    return Flow(settings, quarantine={"max": 0.05})
+def flow(settings: Settings, any_store: VersionedStore) -> Flow:
+    return Flow(settings, any_store, quarantine={"max": 0.05})
 
 
 def test_bad_rows_are_set_aside_with_every_reason(flow: Flow) -> None:
@@ -198,8 +200,8 @@ def test_another_quarantine_beside_the_batch_is_noticed(flow: Flow, tmp_path: Pa
         quarantined(store, commit, "orders", JANUARY)
 
 
-def test_new_columns_are_accepted_where_that_is_declared(settings: Settings) -> None:
-    flow = Flow(settings, quarantine={"max": 0.05}, new_columns="accept")
+def test_new_columns_are_accepted_where_that_is_declared(settings: Settings, any_store: VersionedStore) -> None:
+    flow = Flow(settings, any_store, quarantine={"max": 0.05}, new_columns="accept")
     wider = orders(NEGATIVE).with_columns(colour=pl.lit("Ada red"))
     ref, verdicts = flow.deliver(wider)
     assert all(verdict.passed for verdict in verdicts.values()), verdicts
