@@ -47,7 +47,7 @@ def _gates(step: str) -> str:
 
 def in_a_row(last: str) -> dict[str, float]:
     """The same domain functions, called one after the other in this process."""
-    from ml_platform.declarations import ModelContext
+    from ml_platform.catalogue import ModelContext
     from ml_platform.loop import data, evaluation, model, release
     from ml_platform.orchestration.components import project_catalogue
     from ml_platform.workspace import Run, Workspace
@@ -92,7 +92,7 @@ def bare(last: str) -> dict[str, float]:
     """Read, features, train, score: nothing is kept, checked, registered or served."""
     import polars as pl
 
-    from ml_platform.declarations import ModelContext
+    from ml_platform.catalogue import ModelContext
     from ml_platform.evaluation.metrics import metrics
     from ml_platform.features.build import build
     from ml_platform.features.contract import feature_names

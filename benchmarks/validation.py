@@ -194,8 +194,8 @@ def comparison(metric: str) -> dict[str, float]:
 
 def gates(name: str) -> dict[str, float]:
     """Seconds of each stage's gates, on what the project holds."""
+    from ml_platform.catalogue import ModelContext
     from ml_platform.cli.check import INSPECTED, _batches, _features
-    from ml_platform.declarations import ModelContext
     from ml_platform.orchestration.components import project_catalogue
     from ml_platform.orchestration.references import References
     from ml_platform.workspace import Run, Workspace

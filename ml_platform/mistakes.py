@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ml_platform.declarations import Catalogue, DatasetSpec, Declaration, DeclarationError, FeatureSpec, ModelSpec
+from ml_platform.catalogue import Catalogue
+from ml_platform.declarations import DatasetSpec, Declaration, DeclarationError, FeatureSpec, ModelSpec
 from ml_platform.errors import PlatformError
 from ml_platform.evaluation.metrics import METRICS
 from ml_platform.features.contract import feature_names

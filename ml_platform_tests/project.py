@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import yaml
 
-from ml_platform.declarations import Catalogue, Declaration, ModelContext
+from ml_platform.catalogue import Catalogue, ModelContext
+from ml_platform.declarations import Declaration
 from ml_platform.files import sha256_file
 from ml_platform.gates.gate import Entry, Verdict
 from ml_platform.orchestration import common
@@ -380,10 +381,10 @@ class Project:
 
     def published(self) -> dict[str, str]:
         """Published partitions and their content."""
-        from ml_platform.datasets import publishing
+        from ml_platform.datasets import batches
 
         with self.active() as workspace:
-            return {name: info.sha256 for name, info in publishing.published(workspace.store, "flights").items()}
+            return {name: info.sha256 for name, info in batches.published(workspace.store, "flights").items()}
 
 
 def new_project(

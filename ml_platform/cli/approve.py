@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from ml_platform.catalogue import ModelContext
 from ml_platform.cli.app import BadUsage, written
-from ml_platform.declarations import ModelContext
 from ml_platform.errors import MissingReference
 from ml_platform.loop import approval
 from ml_platform.orchestration.components import project_catalogue

@@ -8,11 +8,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ml_platform.catalogue import Catalogue, ModelContext
 from ml_platform.cli.app import BadUsage, saved, written
 from ml_platform.cli.outcomes import Line, junit, markdown, plain
-from ml_platform.datasets import publishing
+from ml_platform.datasets import batches
 from ml_platform.datasets.store import InvalidName
-from ml_platform.declarations import Catalogue, DatasetSpec, DeclarationError, FeatureSpec, ModelContext
+from ml_platform.declarations import DatasetSpec, DeclarationError, FeatureSpec
 from ml_platform.errors import MissingReference
 from ml_platform.gates.gate import Gate, Stage, Verdict
 from ml_platform.loop import data, evaluation, model, release
@@ -127,13 +128,13 @@ def _tried(trial: Trial, catalogue: Catalogue) -> Iterable[Line]:
 def _batches(workspace: Workspace, spec: DatasetSpec, run: Run) -> Iterable[Line]:
     asset = f"{spec.name}/batch"
     gates = spec.gates_of("batch")
-    found = publishing.candidates(workspace.store, spec.name)
+    found = batches.candidates(workspace.store, spec.name)
     if not found:
         yield from (Line(asset, "", gate, None, "nothing was ever ingested") for gate in gates)
-    published = publishing.published(workspace.store, spec.name)
+    published = batches.published(workspace.store, spec.name)
     for partition, info in sorted(found.items()):
         on_main = partition in published and published[partition].sha256 == info.sha256
-        branch = "main" if on_main else publishing.staging_branch(spec.name, partition)
+        branch = "main" if on_main else batches.staging_branch(spec.name, partition)
         ref = DatasetRef(
             run_id=run.id,
             provenance=run.provenance,
@@ -152,7 +153,7 @@ def _features(
     workspace: Workspace, spec: FeatureSpec, dataset: DatasetSpec, references: References, run: Run
 ) -> Iterable[Line]:
     gates = spec.gates_of("features")
-    published = sorted(publishing.published(workspace.store, dataset.name))
+    published = sorted(batches.published(workspace.store, dataset.name))
     if not published:
         yield from (Line(spec.key, "", gate, None, "no batch was ever published") for gate in gates)
     for partition in published:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ml_platform.declarations import Catalogue, DatasetSpec
+    from ml_platform.catalogue import Catalogue
+    from ml_platform.declarations import DatasetSpec
     from ml_platform.loop.lineage import Use
     from ml_platform.workspace import Workspace
 
@@ -93,7 +94,7 @@ def show(
 ) -> None:
     """Schema, number of rows and first rows of a partition; columns marked pii are masked."""
     from ml_platform.datasets import quarantine as aside
-    from ml_platform.datasets.publishing import batch_path, read_at
+    from ml_platform.datasets.batches import batch_path, read_at
     from ml_platform.errors import PlatformError
     from ml_platform.validation.evidence import json_rows
     from ml_platform.validation.schema import columns, mask

@@ -10,8 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ml_platform.catalogue import ModelContext
 from ml_platform.cli.app import BadUsage, written
-from ml_platform.declarations import DeclarationError, ModelContext
+from ml_platform.declarations import DeclarationError
 from ml_platform.gates.gate import Stage
 from ml_platform.orchestration.components import project_catalogue
 from ml_platform.proving.findings import Finding, Rate, rates

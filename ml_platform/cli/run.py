@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 from rich.console import Console
 
-from ml_platform.declarations import Catalogue
+from ml_platform.catalogue import Catalogue
 from ml_platform.errors import PlatformError
 from ml_platform.orchestration.components import project_catalogue
 from ml_platform.orchestration.platform import whole_loops

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from ml_platform.catalogue import ModelContext
 from ml_platform.cli.app import BadUsage, written
-from ml_platform.declarations import ModelContext
 from ml_platform.errors import PlatformError
 from ml_platform.workspace import Workspace
 
@@ -67,7 +67,7 @@ def predict_rows(model: str, file: Path | None, partition: str, limit: int) -> N
 
 def show_status(json: Path | None) -> None:
     """Print what is published, registered and live."""
-    from ml_platform.datasets import publishing
+    from ml_platform.datasets import batches
     from ml_platform.loop import approval
     from ml_platform.loop.data import refused_partitions
     from ml_platform.orchestration.components import project_catalogue
@@ -79,7 +79,7 @@ def show_status(json: Path | None) -> None:
     data = Table("dataset", "published", "newest", "refused", "main at")
     found: dict = {"datasets": {}, "models": {}, "supervisor": state.running}
     for name, spec in catalogue.datasets.items():
-        published = sorted(publishing.published(workspace.store, name))
+        published = sorted(batches.published(workspace.store, name))
         refused = sorted(refused_partitions(workspace, spec))
         head = workspace.store.resolve("main")
         found["datasets"][name] = {"published": published, "refused": refused, "main": head}

@@ -6,10 +6,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
+from ml_platform.catalogue import Catalogue, ModelContext
 from ml_platform.cli.app import written
 from ml_platform.cli.services import live_url, rows_of
-from ml_platform.datasets import publishing
-from ml_platform.declarations import Catalogue, DatasetSpec, ModelContext
+from ml_platform.datasets import batches
+from ml_platform.declarations import DatasetSpec
 from ml_platform.errors import MissingReference, PlatformError
 from ml_platform.gates.gate import Gate, Stage, Verdict
 from ml_platform.orchestration.references import References
@@ -57,9 +58,9 @@ def _dataset(console: Console, workspace: Workspace, catalogue: Catalogue, spec:
         "partition", "rows", "content", "commit", "batch gates", "feature gates", title=f"dataset {spec.name}"
     )
     shown, held = [], 0
-    published = publishing.published(workspace.store, spec.name)
+    published = batches.published(workspace.store, spec.name)
     references = References()
-    for partition, info in sorted(publishing.candidates(workspace.store, spec.name).items()):
+    for partition, info in sorted(batches.candidates(workspace.store, spec.name).items()):
         verdicts = workspace.ledger.verdicts(info.sha256)
         text, failed = _verdicts(gates, verdicts)
         feature_text = []
@@ -90,7 +91,7 @@ def _dataset(console: Console, workspace: Workspace, catalogue: Catalogue, spec:
 
 
 def _commit(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str) -> str:
-    return workspace.store.resolve(publishing.batch_tag(spec.name, partition, sha256))
+    return workspace.store.resolve(batches.batch_tag(spec.name, partition, sha256))
 
 
 def _model(console: Console, workspace: Workspace, context: ModelContext) -> tuple[Any, int]:

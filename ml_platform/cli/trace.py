@@ -84,7 +84,7 @@ def _origin(workspace: Workspace, version: VersionRef) -> dict[str, Any]:
 
 
 def _entry(workspace: Workspace, entry: ManifestEntry) -> dict[str, Any]:
-    from ml_platform.datasets.publishing import batch_tag
+    from ml_platform.datasets.batches import batch_tag
     from ml_platform.datasets.store import NotFound
 
     own = {name: sha for name, sha in entry.inputs.items() if name.endswith(f"/{entry.partition}")}

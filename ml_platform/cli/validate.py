@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from ml_platform.declarations import Catalogue, Declaration, DeclarationError
+from ml_platform.catalogue import Catalogue
+from ml_platform.declarations import Declaration, DeclarationError
 from ml_platform.project import Project, current_project
 from ml_platform.reading import Reading, read_declarations
 

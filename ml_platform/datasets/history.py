@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml_platform.datasets.publishing import batch_path, batches_at, read_at
+from ml_platform.datasets.batches import batch_path, batches_at, read_at
 from ml_platform.datasets.quarantine import count_of
 from ml_platform.datasets.store import MAIN, NotFound, VersionedStore
 from ml_platform.errors import PlatformError

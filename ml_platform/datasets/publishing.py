@@ -4,77 +4,29 @@ Every function may be killed at any moment and called again: it adopts what is t
 the sha256 of the Parquet file (never a branch or a commit) is the identity of a batch.
 """
 
-import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ml_platform.datasets import quarantine
+from ml_platform.datasets.batches import batch_path, batch_tag, staging_branch
 from ml_platform.datasets.derived import ATTEMPTS, private_commit, sha256_at
-from ml_platform.datasets.derived import commit_objects as commit_objects  # used through this module
-from ml_platform.datasets.parquet import read_frame, write_frame
+from ml_platform.datasets.parquet import write_frame
 from ml_platform.datasets.store import (
     MAIN,
     AlreadyExists,
     Conflict,
-    Corrupt,
     NoChanges,
     NotFound,
-    ObjectInfo,
     VersionedStore,
 )
 from ml_platform.environment import Provenance
 from ml_platform.errors import PlatformError
-from ml_platform.files import canonical_json, sha256_bytes
 from ml_platform.refs import DatasetRef
 
 if TYPE_CHECKING:
     import polars as pl
-
-_PLAIN_DATASET = re.compile(r"[A-Za-z0-9_]{1,60}")
-_PLAIN_PARTITION = re.compile(r"[A-Za-z0-9_-]{1,100}")
-_ENDING = ".parquet"
-
-
-class Content(Protocol):
-    """What :func:`read` needs: a ``DatasetRef`` and a ``ManifestEntry`` have it."""
-
-    @property
-    def commit(self) -> str: ...
-    @property
-    def path(self) -> str: ...
-    @property
-    def sha256(self) -> str: ...
-
-
-def _folder(dataset: str) -> str:
-    return f"datasets/{dataset}/"
-
-
-def batch_path(dataset: str, partition: str) -> str:
-    """Where a partition of a dataset lies on every branch. Raises PlatformError for a name that quarantine takes."""
-    if partition.startswith(quarantine.FOLDER):
-        raise PlatformError(f"partition {partition!r}: names below {quarantine.FOLDER} are taken; use another")
-    return f"{_folder(dataset)}{partition}{_ENDING}"
-
-
-def _name(dataset: str, partition: str) -> str:
-    """A name for branches and tags; different partitions never share one."""
-    if _PLAIN_DATASET.fullmatch(dataset) and _PLAIN_PARTITION.fullmatch(partition):
-        return f"{dataset}-{partition}"
-    readable = re.sub(r"[^A-Za-z0-9_]+", "-", f"{dataset}-{partition}")[:100].strip("-")
-    return f"{readable}-{sha256_bytes(canonical_json([dataset, partition]))[:12]}".removeprefix("-")
-
-
-def staging_branch(dataset: str, partition: str) -> str:
-    """Branch on which a partition waits for its verdicts."""
-    return f"stage-{_name(dataset, partition)}"
-
-
-def batch_tag(dataset: str, partition: str, sha256: str) -> str:
-    """Tag of a published batch."""
-    return f"{_name(dataset, partition)}-{sha256[:12]}"
 
 
 def _metadata_of(store: VersionedStore, commit: str) -> Mapping[str, str]:
@@ -107,7 +59,7 @@ def stage(
     path, branch = batch_path(dataset, partition), staging_branch(dataset, partition)
     beside = quarantine.quarantine_path(dataset, partition)
     with tempfile.TemporaryDirectory(prefix="ml-platform-") as folder:
-        local, local_beside = Path(folder) / f"batch{_ENDING}", Path(folder) / f"quarantine{_ENDING}"
+        local, local_beside = Path(folder) / "batch.parquet", Path(folder) / "quarantine.parquet"
         count = set_aside.height if set_aside is not None else 0
         # In the footer, so that the sha256 of the batch is also that of what was set aside from it.
         aside = write_frame(set_aside, local_beside) if set_aside is not None and count else None
@@ -280,77 +232,3 @@ def _tag(store: VersionedStore, name: str, commit: str) -> None:
     except AlreadyExists:
         # The same content was published before and replaced since; its first commit keeps the tag.
         return
-
-
-def read(store: VersionedStore, ref: Content, columns: Sequence[str] | None = None) -> "pl.DataFrame":
-    """The frame that a reference names, read at its commit; all columns or those named.
-
-    Raises NotFound where the commit or path is gone and Corrupt where the content is not ``ref.sha256``.
-    """
-    return read_at(store, ref.commit, ref.path, ref.sha256, columns)
-
-
-def published(store: VersionedStore, dataset: str) -> dict[str, ObjectInfo]:
-    """Partition to object, for every batch of a dataset on ``main``."""
-    return batches_at(store, MAIN, dataset)
-
-
-def batches_at(store: VersionedStore, ref: str, dataset: str) -> dict[str, ObjectInfo]:
-    """Partition to object, for every batch of a dataset at a commit, tag or branch."""
-    folder = _folder(dataset)
-    return {
-        info.path.removeprefix(folder).removesuffix(_ENDING): info
-        for info in store.list(ref, folder)
-        if info.path.endswith(_ENDING) and not info.path.startswith(folder + quarantine.FOLDER)
-    }
-
-
-def candidates(store: VersionedStore, dataset: str) -> dict[str, ObjectInfo]:
-    """Partition to the newest object of a batch: the staged one where there is one, else the published."""
-    found = published(store, dataset)
-    for branch in store.branches("stage-"):
-        try:
-            staged = batches_at(store, store.resolve(branch), dataset)
-        except NotFound:
-            # Published and deleted by another run since the branches were listed.
-            continue
-        main = {partition: info.sha256 for partition, info in found.items()}
-        for partition, info in staged.items():
-            if branch == staging_branch(dataset, partition) and main.get(partition) != info.sha256:
-                found[partition] = info
-    return found
-
-
-def read_at(
-    store: VersionedStore,
-    ref: str,
-    path: str,
-    sha256: str | None = None,
-    columns: Sequence[str] | None = None,
-) -> "pl.DataFrame":
-    """The frame at a path of a commit, tag or branch. Raises Corrupt where it is not content ``sha256``."""
-    commit = store.resolve(ref)
-    held = store.stat(commit, path).sha256
-    if sha256 is not None and held != sha256:
-        raise Corrupt(
-            f"{path} at commit {commit} is content {held}, but {sha256} was asked for; materialize the asset again"
-        )
-    return read_frame(store.local_path(commit, path), columns)
-
-
-def read_batch(
-    store: VersionedStore, dataset: str, partition: str, sha256: str, columns: Sequence[str] | None = None
-) -> "pl.DataFrame":
-    """A published batch by its content, also after it was replaced.
-
-    Raises NotFound where it never was published.
-    """
-    tag = batch_tag(dataset, partition, sha256)
-    try:
-        commit = store.resolve(tag)
-    except NotFound:
-        raise NotFound(
-            f"{dataset}/{partition}: content {sha256[:12]} was never published (there is no tag {tag}); "
-            "materialize the dataset again"
-        ) from None
-    return read_at(store, commit, batch_path(dataset, partition), sha256, columns)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from ml_platform.datasets.batches import batch_path, batch_tag, published
 from ml_platform.datasets.derived import private_commit, sha256_at
 from ml_platform.datasets.history import earlier_contents, publications
-from ml_platform.datasets.publishing import batch_path, batch_tag, published
 from ml_platform.datasets.quarantine import quarantine_path
 from ml_platform.datasets.store import MAIN, Conflict, NotFound, ObjectInfo, VersionedStore
 from ml_platform.environment import Provenance

@@ -5,7 +5,9 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml_platform.datasets import publishing
+from ml_platform.datasets import batches
+from ml_platform.datasets.derived import commit_objects
+from ml_platform.datasets.parquet import write_frame
 from ml_platform.datasets.store import NotFound, ObjectInfo
 from ml_platform.errors import MissingReference, PlatformError
 from ml_platform.features.contract import FeatureFunction
@@ -69,7 +71,7 @@ class Materializer:
 
     def materialize(self, refs: dict[str, DatasetRef], run: "Run") -> dict[str, DatasetRef]:
         """Features of the given published partitions; what is there already for the same inputs is adopted."""
-        published = publishing.published(self.workspace.store, self.dataset.name)
+        published = batches.published(self.workspace.store, self.dataset.name)
         held = self._refused(published)
         built: dict[str, DatasetRef] = {}
         with tempfile.TemporaryDirectory(prefix="features-") as folder:
@@ -85,13 +87,13 @@ class Materializer:
                     continue
                 frame = self._build(partition, inputs)
                 target = Path(folder) / f"{partition}.parquet"
-                publishing.write_frame(frame, target)
+                write_frame(frame, target)
                 files[self.path(partition)] = target
                 metadata[self.path(partition)] = {"key": key, "rows": str(frame.height), "code": self.code}
                 self._add_history(partition, inputs, Path(folder), files, metadata)
                 pending[partition] = inputs
             if files:
-                publishing.commit_objects(
+                commit_objects(
                     self.workspace.store,
                     BRANCH,
                     files,
@@ -108,7 +110,7 @@ class Materializer:
 
     def standing(self) -> "Standing":
         """What is published and what is refused now: asked once by those who look at many partitions."""
-        published = publishing.published(self.workspace.store, self.dataset.name)
+        published = batches.published(self.workspace.store, self.dataset.name)
         return Standing(published, self._refused(published))
 
     def check_current(self, ref: DatasetRef, standing: "Standing | None" = None) -> None:
@@ -126,17 +128,17 @@ class Materializer:
 
     def read(self, ref: DatasetRef) -> "pl.DataFrame":
         """The features of a reference, verified."""
-        return publishing.read(self.workspace.store, ref)
+        return batches.read(self.workspace.store, ref)
 
     def raw(self, partition: str) -> "pl.DataFrame":
         """The published rows of a partition."""
-        info = publishing.published(self.workspace.store, self.dataset.name)[partition]
+        info = batches.published(self.workspace.store, self.dataset.name)[partition]
         return self._raw(partition, info.sha256)
 
     def raw_at(self, entry: ManifestEntry) -> "pl.DataFrame":
         """The rows that the features of a manifest entry were built from, by content."""
         name = f"{self.dataset.name}/{entry.partition}"
-        return publishing.read_batch(self.workspace.store, self.dataset.name, entry.partition, entry.inputs[name])
+        return batches.read_batch(self.workspace.store, self.dataset.name, entry.partition, entry.inputs[name])
 
     def history_at(self, entry: ManifestEntry) -> "History":
         """The history that the features of a manifest entry were built from, by content."""
@@ -144,20 +146,20 @@ class Materializer:
 
     def published_partitions(self) -> list[str]:
         """Partitions that are published now, in order."""
-        return sorted(publishing.published(self.workspace.store, self.dataset.name))
+        return sorted(batches.published(self.workspace.store, self.dataset.name))
 
     @lru_cache(maxsize=2)  # noqa: B019 - one materializer per process
     def _raw(self, partition: str, sha256: str) -> "pl.DataFrame":
-        return publishing.read_batch(self.workspace.store, self.dataset.name, partition, sha256)
+        return batches.read_batch(self.workspace.store, self.dataset.name, partition, sha256)
 
     def tables(self, partitions: list[str]) -> "list[pl.DataFrame]":
         """Daily aggregates of published partitions."""
-        published = publishing.published(self.workspace.store, self.dataset.name)
+        published = batches.published(self.workspace.store, self.dataset.name)
         return [self._daily(partition, published[partition].sha256) for partition in partitions]
 
     def history(self, partitions: list[str]) -> "History":
         """The history over the given published partitions."""
-        published = publishing.published(self.workspace.store, self.dataset.name)
+        published = batches.published(self.workspace.store, self.dataset.name)
         return self._history(tuple((name, published[name].sha256) for name in partitions))
 
     @lru_cache(maxsize=2)  # noqa: B019 - several gates of one partition look at the same history
@@ -173,7 +175,7 @@ class Materializer:
 
         known = self._stat(self.history_path(partition))
         if known is not None and known.metadata.get("key") == self._history_key(sha256):
-            return publishing.read_at(self.workspace.store, BRANCH, self.history_path(partition), known.sha256)
+            return batches.read_at(self.workspace.store, BRANCH, self.history_path(partition), known.sha256)
         return daily(self.function, self._raw(partition, sha256))
 
     def _history_key(self, sha256: str) -> str:
@@ -191,7 +193,7 @@ class Materializer:
         sha256 = inputs[f"{self.dataset.name}/{partition}"]
         table = self._daily(partition, sha256)
         target = folder / f"{partition}.history.parquet"
-        publishing.write_frame(table, target)
+        write_frame(table, target)
         path = self.history_path(partition)
         files[path] = target
         metadata[path] = {"key": self._history_key(sha256), "rows": str(table.height)}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from ml_platform.declarations import ModelContext
+from ml_platform.catalogue import ModelContext
 from ml_platform.errors import Refused
 from ml_platform.gates.gate import Verdict
 from ml_platform.loop.release import require_gates

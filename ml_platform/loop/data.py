@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from ml_platform.datasets import publishing
+from ml_platform.datasets import batches, publishing
 from ml_platform.datasets.quarantine import labels, new_columns_of, quarantined, separate
+from ml_platform.datasets.store import MAIN
 from ml_platform.declarations import DatasetSpec, FeatureSpec
 from ml_platform.errors import MissingReference, Refused
 from ml_platform.gates.gate import Verdict, judge
@@ -56,7 +57,7 @@ def audit(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) ->
     from ml_platform.gates.batch import BatchEvidence
 
     evidence = BatchEvidence(
-        frame=lambda: publishing.read(workspace.store, ref),
+        frame=lambda: batches.read(workspace.store, ref),
         schema=spec.load_schema,
         key=spec.key,
         earlier_rows=accepted_rows(workspace, spec, before=ref.partition),
@@ -77,7 +78,7 @@ def _earlier_columns(workspace: Workspace, spec: DatasetSpec, before: str) -> tu
     """Columns beyond the schema that the published batch before has: once accepted, none may vanish unnoticed."""
     if spec.new_columns == "refuse":
         return ()
-    published = publishing.published(workspace.store, spec.name)
+    published = batches.published(workspace.store, spec.name)
     earlier = max((partition for partition in published if partition < before), default=None)
     return () if earlier is None else new_columns_of(published[earlier])
 
@@ -88,14 +89,14 @@ def earlier_rows(
     """Columns of the newest content of partitions, staged or published, one after the other."""
     import polars as pl
 
-    found = publishing.candidates(workspace.store, spec.name)
-    published = publishing.published(workspace.store, spec.name)
+    found = batches.candidates(workspace.store, spec.name)
+    published = batches.published(workspace.store, spec.name)
 
     def frame(partition: str) -> "pl.DataFrame":
         info = found[partition]
         on_main = partition in published and published[partition].sha256 == info.sha256
-        branch = publishing.MAIN if on_main else publishing.staging_branch(spec.name, partition)
-        return publishing.read_at(workspace.store, branch, info.path, info.sha256, columns)
+        branch = MAIN if on_main else batches.staging_branch(spec.name, partition)
+        return batches.read_at(workspace.store, branch, info.path, info.sha256, columns)
 
     return pl.concat([frame(partition) for partition in partitions], how="vertical_relaxed")
 
@@ -105,7 +106,7 @@ def accepted_rows(workspace: Workspace, spec: DatasetSpec, *, before: str) -> di
 
     Refused batches do not count: a bad March must not change April's verdict.
     """
-    objects = publishing.candidates(workspace.store, spec.name)
+    objects = batches.candidates(workspace.store, spec.name)
     held = workspace.ledger.refused(spec.prefix)
     return {
         partition: int(info.metadata["rows"])
@@ -142,7 +143,7 @@ def publish(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) 
 
 def refused_partitions(workspace: Workspace, spec: DatasetSpec) -> dict[str, list[Verdict]]:
     """Partitions whose newest batch is held back and of which nothing is published."""
-    published = publishing.published(workspace.store, spec.name)
+    published = batches.published(workspace.store, spec.name)
     held = workspace.ledger.refused(spec.prefix)
     return {
         name.removeprefix(spec.prefix): verdicts

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ml_platform.datasets import publishing
-from ml_platform.declarations import DriftRule, ModelContext
+from ml_platform.catalogue import ModelContext
+from ml_platform.datasets import batches
+from ml_platform.declarations import DriftRule
 from ml_platform.errors import MissingReference
 from ml_platform.features.contract import FeatureFunction
 from ml_platform.features.materialize import Materializer
@@ -56,7 +57,7 @@ def observe(workspace: Workspace, context: ModelContext, known: str = "") -> Dri
     if version is None:
         raise MissingReference(f"no version of {name} is registered; drift is compared with its training data")
     train = version.model_ref.split.train
-    published = publishing.published(workspace.store, context.dataset.name)
+    published = batches.published(workspace.store, context.dataset.name)
     newest = sorted(partition for partition in published if partition > train[-1].partition)[-rule.window :]
     if not newest:
         raise MissingReference(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ml_platform.declarations import Catalogue, ModelContext
+from ml_platform.catalogue import Catalogue, ModelContext
 from ml_platform.errors import Refused
 from ml_platform.features.materialize import Materializer
 from ml_platform.gates.gate import Verdict, judge

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from ml_platform.datasets import publishing
-from ml_platform.declarations import ModelContext
+from ml_platform.catalogue import ModelContext
+from ml_platform.datasets import batches
 from ml_platform.errors import PlatformError
 from ml_platform.features.materialize import Materializer
 from ml_platform.gates.gate import Verdict, judge
@@ -74,7 +74,7 @@ def inspect_split(workspace: Workspace, context: ModelContext, ref: SplitRef, ru
 def frames(workspace: Workspace, entries: tuple[ManifestEntry, ...]) -> "Iterator[pl.DataFrame]":
     """The feature frames of manifest entries, in order, each verified against its hash."""
     for entry in entries:
-        yield publishing.read_at(workspace.store, entry.commit, entry.path, entry.sha256)
+        yield batches.read_at(workspace.store, entry.commit, entry.path, entry.sha256)
 
 
 def fit(workspace: Workspace, context: ModelContext, manifest: SplitRef, run: Run) -> ModelRef:

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_platform.declarations import ModelContext
+from ml_platform.catalogue import ModelContext
 from ml_platform.errors import PlatformError, Refused
 from ml_platform.features.materialize import Materializer
 from ml_platform.gates.deployment import DeploymentEvidence

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ml_platform.datasets.publishing import batch_path, batch_tag
-from ml_platform.declarations import Catalogue, FeatureSpec
+from ml_platform.catalogue import Catalogue
+from ml_platform.datasets.batches import batch_path, batch_tag
+from ml_platform.declarations import FeatureSpec
 from ml_platform.environment import Provenance, current
 from ml_platform.errors import MissingReference, PlatformError
 from ml_platform.loop import environments

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ml_platform.datasets import publishing, rollback
+from ml_platform.datasets import batches, rollback
 from ml_platform.datasets.quarantine import quarantined
 from ml_platform.datasets.store import MAIN
 from ml_platform.declarations import DatasetSpec
@@ -64,7 +64,7 @@ def roll_back(
     if withdraw and to:
         raise PlatformError(f"rollback of {name}: withdraw it, or name the content to return to, not both")
     begun = _begun(workspace, name, request)
-    held = publishing.published(store, spec.name).get(partition)
+    held = batches.published(store, spec.name).get(partition)
     if begun is not None:
         taken, wanted = begun
         if (held.sha256 if held is not None else "") not in begun:
@@ -147,9 +147,9 @@ def taken_back(workspace: Workspace, sha256: str) -> str:
 def _reference(
     workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str, commit: str, run: Run
 ) -> DatasetRef:
-    path = publishing.batch_path(spec.name, partition)
+    path = batches.batch_path(spec.name, partition)
     # Read what is promised: a rollback to bytes that are damaged must fail here, not in the next training.
-    frame = publishing.read_at(workspace.store, commit, path, sha256)
+    frame = batches.read_at(workspace.store, commit, path, sha256)
     quarantined(workspace.store, commit, spec.name, partition)
     return DatasetRef(
         run_id=run.id,

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
-from ml_platform.datasets import publishing
+from ml_platform.catalogue import ModelContext
+from ml_platform.datasets import batches
 from ml_platform.datasets.store import BRANCH_NAME, MAIN, InvalidName
 from ml_platform.datasets.view import StoreView
-from ml_platform.declarations import ModelContext
 from ml_platform.errors import MissingReference, PlatformError
 from ml_platform.features.materialize import BRANCH
 from ml_platform.gates.gate import Stage, Verdict
@@ -78,16 +78,16 @@ class Trial:
         """
         reached = 0
         try:
-            batches = self._batches(context)
-            for partition, ref in batches.items():
+            refs = self._batches(context)
+            for partition, ref in refs.items():
                 yield Judged("batch", partition, self._judge(context, ref))
             reached = 1
             place, run = self.workspace, self.run
-            features = data.featurize(place, context.feature_set, context.dataset, batches, run)
+            features = data.featurize(place, context.feature_set, context.dataset, refs, run)
             for partition, ref in features.items():
                 yield Judged("features", partition, self._judge(context, ref))
             reached = 2
-            split = model.split(place, context, features, run, first=min(batches))
+            split = model.split(place, context, features, run, first=min(refs))
             yield Judged("split", "", model.inspect_split(place, context, split, run))
             reached = 3
             reference = model.fit(place, context, split, run)
@@ -111,7 +111,7 @@ class Trial:
     def _batches(self, context: ModelContext) -> dict[str, DatasetRef]:
         """References to the newest published batches, as many as the model declares for a trial."""
         store, name = self.named.store, context.dataset.name
-        published = publishing.published(store, name)
+        published = batches.published(store, name)
         chosen = sorted(published)[-(context.model.check_partitions or len(published)) :]
         if not chosen:
             raise MissingReference(

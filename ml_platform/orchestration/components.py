@@ -6,15 +6,8 @@ from typing import Any, Self
 import dagster as dg
 from pydantic import BaseModel, ValidationError
 
-from ml_platform.declarations import (
-    Catalogue,
-    DatasetSpec,
-    Declaration,
-    DeclarationError,
-    FeatureSpec,
-    ModelContext,
-    ModelSpec,
-)
+from ml_platform.catalogue import Catalogue, ModelContext
+from ml_platform.declarations import DatasetSpec, Declaration, DeclarationError, FeatureSpec, ModelSpec
 from ml_platform.orchestration.dataset import dataset_definitions, feature_definitions
 from ml_platform.orchestration.model import model_definitions
 from ml_platform.orchestration.platform import platform_definitions

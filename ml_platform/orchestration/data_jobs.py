@@ -5,7 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from ml_platform.declarations import Catalogue, DatasetSpec
+from ml_platform.catalogue import Catalogue
+from ml_platform.declarations import DatasetSpec
 from ml_platform.loop.rollback import RolledBack, roll_back
 from ml_platform.orchestration.common import WORKSPACE, plainly, workspace_of
 from ml_platform.orchestration.events import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG, step_run

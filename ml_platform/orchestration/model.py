@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from ml_platform.declarations import ModelContext
+from ml_platform.catalogue import ModelContext
 from ml_platform.files import canonical_json
 from ml_platform.gates.gate import Verdict
 from ml_platform.loop import drift, evaluation, model, release

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ml_platform.datasets import publishing
+from ml_platform.catalogue import ModelContext
+from ml_platform.datasets import batches
 from ml_platform.datasets.store import MAIN, ObjectInfo
-from ml_platform.declarations import DatasetSpec, FeatureSpec, ModelContext
+from ml_platform.declarations import DatasetSpec, FeatureSpec
 from ml_platform.errors import MissingReference
 from ml_platform.features.materialize import Materializer, Stale, Standing
 from ml_platform.files import canonical_json, sha256_bytes
@@ -39,8 +40,8 @@ def pending_partitions(
     that was refused is left alone until it changes, or the declaration of a gate does.
     """
     gates = [gate.declaration for gate in (*spec.gates, *(gate for item in features for gate in item.gates))]
-    candidates = publishing.candidates(workspace.store, spec.name)
-    published = publishing.published(workspace.store, spec.name)
+    candidates = batches.candidates(workspace.store, spec.name)
+    published = batches.published(workspace.store, spec.name)
     main = workspace.store.resolve(MAIN)
     standings = {item.key: Materializer.of(workspace, item, spec).standing() for item in features}
     judged = workspace.ledger.judged(info.sha256 for info in candidates.values())

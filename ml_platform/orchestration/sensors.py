@@ -11,7 +11,8 @@ from typing import Any
 
 import dagster as dg
 
-from ml_platform.declarations import Catalogue, DatasetSpec, ModelContext
+from ml_platform.catalogue import Catalogue, ModelContext
+from ml_platform.declarations import DatasetSpec
 from ml_platform.errors import PlatformError
 from ml_platform.loop import model as model_steps
 from ml_platform.orchestration.lineage import FINGERPRINT

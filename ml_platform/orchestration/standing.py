@@ -18,7 +18,7 @@ from dagster._core.definitions.data_version import (
     get_input_data_version_tag,
 )
 
-from ml_platform.datasets import publishing
+from ml_platform.datasets import batches
 from ml_platform.declarations import DatasetSpec
 from ml_platform.files import canonical_json, sha256_bytes
 from ml_platform.orchestration.common import WORKSPACE, plainly, workspace_of
@@ -75,7 +75,7 @@ def standing_definitions(spec: DatasetSpec, partitions: dg.PartitionsDefinition)
 
 def contents(workspace: Workspace, spec: DatasetSpec) -> dict[str, str]:
     """What is published now: sha256 by ``<dataset>/<partition>``, in order."""
-    found = publishing.published(workspace.store, spec.name)
+    found = batches.published(workspace.store, spec.name)
     return {f"{spec.name}/{partition}": info.sha256 for partition, info in sorted(found.items())}
 
 

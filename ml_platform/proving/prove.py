@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ml_platform.declarations import ModelContext
+from ml_platform.catalogue import ModelContext
 from ml_platform.errors import PlatformError
 from ml_platform.gates.gate import Stage, Verdict
 from ml_platform.loop import data, evaluation, model

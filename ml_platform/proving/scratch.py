@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from ml_platform.declarations import ModelContext
+from ml_platform.catalogue import ModelContext
 from ml_platform.errors import PlatformError
 from ml_platform.gates.gate import Stage, Verdict
 from ml_platform.proving.given import given

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import typer.testing
 
+from ml_platform.catalogue import Catalogue
 from ml_platform.cli import approve as module
 from ml_platform.cli.app import BadUsage, cli
-from ml_platform.declarations import Catalogue
 from ml_platform.errors import MissingReference, PlatformError, Refused
 from ml_platform.loop.release import require_approved
 from ml_platform_tests.project import MODEL, Project, copy_of, declared, gates, ingested

@@ -12,6 +12,7 @@ from ml_platform.datasets.lakefs_api import Connection, Server
 from ml_platform.datasets.store import VersionedStore
 from ml_platform.environment import Provenance
 from ml_platform_tests.datasets import lakefs_servers
+from ml_platform_tests.datasets.flow import Flow
 from ml_platform_tests.datasets.lakefs_standin import StandIn
 
 pytest.register_assert_rewrite("ml_platform_tests.datasets.contract", "ml_platform_tests.datasets.workers")
@@ -47,6 +48,12 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Versio
             yield store
     else:
         pytest.skip("LAKEFS_ENDPOINT names no server")
+
+
+@pytest.fixture
+def flow(any_store: VersionedStore, provenance: Provenance) -> Flow:
+    """Stages and publishes on each adapter in turn."""
+    return Flow(any_store, provenance)
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ from pathlib import Path
 import polars
 import pytest
 
+from ml_platform.datasets.batches import published
 from ml_platform.datasets.derived import ATTEMPTS, private_commit, sha256_at
 from ml_platform.datasets.lakefs import LakeFSStore
 from ml_platform.datasets.lakefs_api import Server
-from ml_platform.datasets.publishing import publish, published, stage
+from ml_platform.datasets.publishing import publish, stage
 from ml_platform.datasets.rollback import roll_back
 from ml_platform.datasets.store import MAIN, Conflict, NoChanges, StoreError
 from ml_platform.environment import Provenance

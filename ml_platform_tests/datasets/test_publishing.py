@@ -8,54 +8,26 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from ml_platform.datasets.embedded import EmbeddedStore
-from ml_platform.datasets.publishing import (
-    batch_path,
+from ml_platform.datasets.batches import (
     batch_tag,
-    candidates,
-    commit_objects,
-    publish,
     published,
     read,
-    read_at,
-    read_batch,
-    stage,
-    staging_branch,
 )
-from ml_platform.datasets.store import BRANCH_NAME, MAIN, Conflict, Corrupt, NotFound, VersionedStore
-from ml_platform.environment import Provenance
+from ml_platform.datasets.embedded import EmbeddedStore
+from ml_platform.datasets.publishing import publish, stage
+from ml_platform.datasets.store import MAIN, Conflict, VersionedStore
 from ml_platform.errors import PlatformError
-from ml_platform.refs import DatasetRef
 from ml_platform_tests.datasets import processes, workers
+from ml_platform_tests.datasets.flow import Flow
 from ml_platform_tests.datasets.workers import batch
-
-
-class Flow:
-    """Stage and publish with the arguments that the tests do not vary."""
-
-    def __init__(self, store: VersionedStore, provenance: Provenance) -> None:
-        self.store, self.provenance = store, provenance
-
-    def stage(self, frame: pl.DataFrame, partition: str = "2013-01", run_id: str = "r1") -> DatasetRef:
-        return stage(self.store, "flights", partition, frame, run_id=run_id, provenance=self.provenance)
-
-    def publish(self, ref: DatasetRef, run_id: str = "r1") -> DatasetRef:
-        return publish(self.store, ref, run_id=run_id, ledger_head="h1", provenance=self.provenance)
 
 
 @pytest.fixture
 def store(any_store: VersionedStore) -> VersionedStore:
     """What is said here holds for every adapter."""
     return any_store
-
-
-@pytest.fixture
-def flow(store: VersionedStore, provenance: Provenance) -> Flow:
-    return Flow(store, provenance)
 
 
 def commits(store: VersionedStore) -> int:
@@ -208,113 +180,6 @@ def test_metadata_of_the_caller_cannot_hide_the_facts(flow: Flow, store: Version
     for commit in store.log(MAIN, limit=2):
         assert commit.metadata["note"] == "n"
         assert (commit.metadata["sha256"], commit.metadata["run_id"]) == (staged.sha256, "r1")
-
-
-def test_read_refuses_what_the_reference_does_not_name(flow: Flow, store: VersionedStore) -> None:
-    done = flow.publish(flow.stage(batch(1)))
-    with pytest.raises(Corrupt, match=r"content \w{64}, but f{64} was asked for"):
-        read(store, done.model_copy(update={"sha256": "f" * 64}))
-    with pytest.raises(NotFound):
-        read(store, done.model_copy(update={"commit": "0" * 40}))
-    file = store.local_path(done.commit, done.path)
-    data = bytearray(file.read_bytes())
-    data[200] ^= 4
-    file.chmod(0o644)
-    file.write_bytes(data)
-    if not isinstance(store, EmbeddedStore):
-        # A damaged copy is fetched again.
-        assert_frame_equal(read(store, done), batch(1))
-        return
-    with pytest.raises(Corrupt, match=done.path):
-        read(store, done)
-
-
-def test_published_lists_one_dataset(flow: Flow, store: VersionedStore, provenance: Provenance) -> None:
-    flow.publish(flow.stage(batch(1), "region=a/2013-01"))
-    other = stage(store, "flights_features", "2013-01", batch(1), run_id="r", provenance=provenance)
-    flow.publish(other)
-    assert list(published(store, "flights")) == ["region=a/2013-01"]
-    assert list(published(store, "flights_features")) == ["2013-01"]
-
-
-def test_candidates_are_the_staged_batches_before_the_published(flow: Flow, store: VersionedStore) -> None:
-    first = flow.publish(flow.stage(batch(1), "2013-01"))
-    flow.publish(flow.stage(batch(2), "2013-02"))
-    corrected, new = flow.stage(batch(3), "2013-02"), flow.stage(batch(4), "2013-03")
-    expected = {"2013-01": first.sha256, "2013-02": corrected.sha256, "2013-03": new.sha256}
-    assert {partition: info.sha256 for partition, info in candidates(store, "flights").items()} == expected
-    assert set(published(store, "flights")) == {"2013-01", "2013-02"}
-
-
-def test_a_replaced_batch_is_read_by_its_content(flow: Flow, store: VersionedStore) -> None:
-    old = flow.publish(flow.stage(batch(1)))
-    flow.publish(flow.stage(batch(2)))
-    assert_frame_equal(read_batch(store, "flights", "2013-01", old.sha256, ["row"]), batch(1).select("row"))
-    assert_frame_equal(read_at(store, MAIN, old.path), batch(2))
-    with pytest.raises(Corrupt, match="was asked for"):
-        read_at(store, MAIN, old.path, old.sha256)
-    with pytest.raises(NotFound, match="never published"):
-        read_batch(store, "flights", "2013-01", "f" * 64)
-
-
-NAMES = st.text("ab-_./|é", min_size=1, max_size=6)
-
-
-@given(one=st.tuples(NAMES, NAMES), two=st.tuples(NAMES, NAMES))
-def test_partitions_never_share_a_branch(one: tuple[str, str], two: tuple[str, str]) -> None:
-    for name in (staging_branch(*one), batch_tag(*one, "0" * 64)):
-        assert BRANCH_NAME.fullmatch(name) and len(name) < 200
-    assert (staging_branch(*one) == staging_branch(*two)) == (one == two)
-
-
-@pytest.mark.parametrize("partition", ["2013-01", "2013-01-01|NYC", "a/b", "x" * 150, "é"])
-def test_partitions_of_every_form(flow: Flow, store: VersionedStore, partition: str) -> None:
-    flow.publish(flow.stage(batch(1), partition))
-    assert list(published(store, "flights")) == [partition]
-    assert store.list(MAIN)[0].path == batch_path("flights", partition)
-
-
-# -- derived objects -----------------------------------------------------------------------------------
-
-
-def derived(tmp_path: Path, **texts: str) -> dict[str, Path]:
-    files = {}
-    for name, text in texts.items():
-        files[f"features/{name}"] = tmp_path / name
-        files[f"features/{name}"].write_text(text)
-    return files
-
-
-def test_only_changed_objects_are_committed(store: VersionedStore, tmp_path: Path) -> None:
-    one = commit_objects(store, "features", derived(tmp_path, a="1", b="1"), run_id="r1", message="m")
-    head = store.resolve("features")
-    assert {commit for _, commit in one.values()} == {head}
-    assert commit_objects(store, "features", derived(tmp_path, a="1"), run_id="r2", message="m") == {
-        "features/a": one["features/a"]
-    }
-    assert store.resolve("features") == head
-    two = commit_objects(
-        store, "features", derived(tmp_path, a="1", b="2"), run_id="r3", message="m", metadata={"n": "5"}
-    )
-    assert two["features/a"] == one["features/a"]
-    assert store.open(two["features/b"][1], "features/b").read() == b"2"
-    assert store.open(one["features/b"][1], "features/b").read() == b"1"
-    assert next(iter(store.log("features"))).metadata == {"run_id": "r3", "n": "5"}
-    assert store.branches() == ["features", MAIN]
-
-
-def test_left_over_staging_of_others_is_not_committed(store: VersionedStore, tmp_path: Path) -> None:
-    commit_objects(store, "features", derived(tmp_path, a="1"), run_id="r1", message="m")
-    ((_, commit),) = commit_objects(store, "features", derived(tmp_path, b="1"), run_id="r2", message="m").values()
-    assert [info.path for info in store.list(commit)] == ["features/a", "features/b"]
-
-
-def test_branches_of_killed_processes_are_removed_after_a_day(store: VersionedStore, tmp_path: Path) -> None:
-    old, new = f"tmp-{int(time.time()) - 90000}-ab-features", f"tmp-{int(time.time())}-ab-features"
-    for name in (old, new, "tmp-notes"):
-        store.create_branch(name)
-    commit_objects(store, "features", derived(tmp_path, a="1"), run_id="r1", message="m")
-    assert store.branches("tmp-") == sorted([new, "tmp-notes"])
 
 
 # -- many processes and kills --------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from pydantic import ValidationError
 
-from ml_platform.datasets import publishing
+from ml_platform.datasets import batches
+from ml_platform.datasets.parquet import write_frame
 from ml_platform.datasets.quarantine import REASONS, quarantine_path, quarantined, separate
 from ml_platform.datasets.store import MAIN, Corrupt, VersionedStore
 from ml_platform.declarations import DatasetSpec
@@ -115,7 +116,7 @@ def test_bad_rows_are_set_aside_with_every_reason(flow: Flow) -> None:
     )
     published = data.publish(flow.workspace, flow.spec, ref, flow.run)
     assert published.rows == 200
-    assert_frame_equal(publishing.read(flow.workspace.store, published), orders())
+    assert_frame_equal(batches.read(flow.workspace.store, published), orders())
     aside = flow.aside(MAIN)
     assert aside is not None
     assert_frame_equal(aside.drop(REASONS), orders(NEGATIVE, INFINITE, FREE, bad)[50:54])
@@ -134,7 +135,7 @@ def test_beyond_the_rate_the_batch_is_refused_and_nothing_is_published(flow: Flo
     assert [gate for gate, verdict in verdicts.items() if not verdict.passed] == ["quarantine"]
     with pytest.raises(Refused, match=r"quarantine failed: 11 of 211 rows were set aside"):
         data.publish(flow.workspace, flow.spec, ref, flow.run)
-    assert publishing.published(flow.workspace.store, "orders") == {}
+    assert batches.published(flow.workspace.store, "orders") == {}
     aside = flow.aside(ref.branch)
     assert aside is not None and aside.height == 11, "the branch stays, to be looked at"
 
@@ -177,7 +178,7 @@ def test_what_was_set_aside_is_part_of_the_identity(flow: Flow) -> None:
         aside = flow.aside(ref.commit)
         assert aside is not None
         assert_frame_equal(aside.drop(REASONS), bad[50:51])
-    assert list(publishing.published(store, "orders")) == [JANUARY]
+    assert list(batches.published(store, "orders")) == [JANUARY]
     assert store.log(MAIN) and not store.branches("stage-")
 
 
@@ -192,7 +193,7 @@ def test_a_staged_batch_is_adopted_with_its_quarantine(flow: Flow) -> None:
 def test_another_quarantine_beside_the_batch_is_noticed(flow: Flow, tmp_path: Path) -> None:
     store, ref = flow.workspace.store, flow.publish(orders(NEGATIVE))
     forged = tmp_path / "forged"
-    publishing.write_frame(orders(), forged)
+    write_frame(orders(), forged)
     store.create_branch("forged", ref.commit)
     store.put("forged", quarantine_path("orders", JANUARY), forged)
     commit = store.commit("forged", "m")
@@ -226,7 +227,7 @@ def test_declarations_that_cannot_work() -> None:
     with pytest.raises(PlatformError, match="has a column 'quarantine_reasons'"):
         separate(Orders, orders().with_columns(quarantine_reasons=pl.lit("x")))
     with pytest.raises(PlatformError, match="names below quarantine/ are taken"):
-        publishing.batch_path("orders", f"quarantine/{JANUARY}")
+        batches.batch_path("orders", f"quarantine/{JANUARY}")
 
 
 ROW = st.fixed_dictionaries(

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from ml_platform.datasets import history, rollback
+from ml_platform.datasets.batches import published, read_at
 from ml_platform.datasets.embedded import EmbeddedStore
 from ml_platform.datasets.maintenance import check, collect
-from ml_platform.datasets.publishing import publish, published, read_at, stage
+from ml_platform.datasets.publishing import publish, stage
 from ml_platform.datasets.quarantine import quarantined
 from ml_platform.datasets.store import MAIN, NotFound, VersionedStore
 from ml_platform.environment import Provenance

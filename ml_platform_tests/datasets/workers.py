@@ -9,11 +9,12 @@ from typing import Any
 import polars
 import pyarrow.parquet  # noqa: F401  (so that a forked worker has it loaded)
 
+from ml_platform.datasets.derived import commit_objects
 from ml_platform.datasets.embedded import EmbeddedStore
 from ml_platform.datasets.lakefs import LakeFSStore
 from ml_platform.datasets.lakefs_api import Connection
 from ml_platform.datasets.pointers import ContentFiles
-from ml_platform.datasets.publishing import commit_objects, publish, stage
+from ml_platform.datasets.publishing import publish, stage
 from ml_platform.datasets.repository import GitRepository
 from ml_platform.datasets.store import VersionedStore
 from ml_platform.environment import Provenance

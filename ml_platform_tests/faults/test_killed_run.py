@@ -102,7 +102,7 @@ class Project:
 
     def outcome(self, local: Path) -> Outcome:
         """Read the stores of a ``local`` folder."""
-        from ml_platform.datasets import publishing
+        from ml_platform.datasets import batches
         from ml_platform.workspace import Workspace
 
         workspace = Workspace(Settings(local=local))
@@ -115,7 +115,7 @@ class Project:
         assert store.fsck() == []  # type: ignore[attr-defined]
         assert not [name for name in store.branches() if name.startswith("stage-")]
         return Outcome(
-            batches={name: info.sha256 for name, info in publishing.published(store, "flights").items()},
+            batches={name: info.sha256 for name, info in batches.published(store, "flights").items()},
             features=features,
             model=versions[-1].sha256,
             versions=[version.version for version in versions],

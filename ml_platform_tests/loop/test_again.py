@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_platform.declarations import Catalogue
+from ml_platform.catalogue import Catalogue
 from ml_platform.rollout import control, record
 from ml_platform.rollout.processes import read_state
 from ml_platform_tests.conftest import ports

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from ml_platform.datasets import publishing
+from ml_platform.datasets import batches
 from ml_platform.defs.flights.features import flights
 from ml_platform.features.contract import feature_names
 from ml_platform_tests.project import APRIL, MONTHS, Project, copy_of
@@ -23,7 +23,7 @@ def features_of(project: Project, month: str) -> pl.DataFrame:
     """The stored features of a month."""
     reference = project.reference("flights/features", month)
     with project.active() as workspace:
-        return publishing.read(workspace.store, reference)
+        return batches.read(workspace.store, reference)
 
 
 def test_other_outcomes_after_a_day_change_no_earlier_row(four_months: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_platform.datasets import publishing
+from ml_platform.datasets import batches
 from ml_platform.datasets.store import MAIN
 from ml_platform.errors import Refused
 from ml_platform.loop import data
@@ -46,7 +46,7 @@ def test_a_failed_gate_and_a_rollback_refuse(project: Project, workspace: Worksp
     data.audit(workspace, spec, staged, Run.new())
     with pytest.raises(Refused, match="volume"):
         require_verdicts(workspace, datasets, staged.commit)
-    held = publishing.published(workspace.store, "flights")[APRIL]
+    held = batches.published(workspace.store, "flights")[APRIL]
     published = workspace.store.resolve(MAIN)
     roll_back(workspace, spec, APRIL, Run.new(), reason="wrong unit", by="ada", withdraw=True)
     workspace.store.create_branch("again")
@@ -66,6 +66,6 @@ def test_nothing_else_changes_by_a_merge(project: Project, workspace: Workspace,
         with pytest.raises(Refused, match=r"is no batch of a declared dataset"):
             require_verdicts(workspace, datasets, store.commit(f"b{number}", "m"))
     store.create_branch("removes")
-    store.delete("removes", publishing.batch_path("flights", MARCH))
+    store.delete("removes", batches.batch_path("flights", MARCH))
     with pytest.raises(Refused, match="was not taken back"):
         require_verdicts(workspace, datasets, store.commit("removes", "m"))

@@ -13,8 +13,8 @@ from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._daemon.auto_run_reexecution.auto_run_reexecution import should_retry
 
 from ml_platform import crash_sensor
+from ml_platform.catalogue import Catalogue
 from ml_platform.cli.app import cli
-from ml_platform.declarations import Catalogue
 from ml_platform.loop import evaluation
 from ml_platform.orchestration import components
 from ml_platform.orchestration.refusals import REFUSED, crashes

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ml_platform.datasets import publishing
+from ml_platform.datasets import batches
 from ml_platform.datasets.store import MAIN
 from ml_platform.errors import MissingReference, PlatformError, Refused
 from ml_platform.features.materialize import Materializer, Stale
@@ -167,12 +167,12 @@ def test_users_of_a_dataset_are_found_from_commit_and_content(four_months: Path,
         evaluation.inspect_evaluation(workspace, context, report, run)
         version = evaluation.register(workspace, context, report, run)
         workspace.registry.set_alias(MODEL, "champion", version.version)
-        held = publishing.published(workspace.store, "flights")
+        held = batches.published(workspace.store, "flights")
         for partition, part in ((JANUARY, "train"), (APRIL, "holdout")):
             (use,) = uses(workspace, [MODEL], [held[partition].sha256[:10]])
             assert (use.model, use.version, use.aliases) == (MODEL, version.version, ("champion",))
             assert use.parts[part] == (partition,)
-            commit = workspace.store.resolve(publishing.batch_tag("flights", partition, held[partition].sha256))
+            commit = workspace.store.resolve(batches.batch_tag("flights", partition, held[partition].sha256))
             assert contents(workspace.store, commit) == {held[partition].sha256: held[partition].path}
         (past,) = uses(workspace, [MODEL], [held[JANUARY].sha256])
         assert past.parts["history"] == (FEBRUARY, MARCH, APRIL)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ml_platform.catalogue import Catalogue
 from ml_platform.datasets.store import MAIN, InvalidName, Protected
 from ml_platform.datasets.view import StoreView
-from ml_platform.declarations import Catalogue
 from ml_platform.loop import data
 from ml_platform.loop.trial import Judged, Trial
 from ml_platform.workspace import Run

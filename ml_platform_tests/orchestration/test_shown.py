@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ml_platform.declarations import Catalogue
+from ml_platform.catalogue import Catalogue
 from ml_platform.defs.flights import features as example
 from ml_platform.features.contract import feature_names
 from ml_platform_tests.orchestration.staleness import stale
@@ -93,10 +93,10 @@ def test_lineage_of_columns(project: Project) -> None:
 
 def constant_in(project: Project) -> set[str]:
     """Features of February that say nothing: no lineage can be observed for them."""
-    from ml_platform.datasets import publishing
+    from ml_platform.datasets import batches
 
     with project.active() as workspace:
-        frame = publishing.read(workspace.store, project.reference(FEATURES, FEBRUARY))
+        frame = batches.read(workspace.store, project.reference(FEATURES, FEBRUARY))
     return {name for name in feature_names(example.flights) if frame[name].n_unique() < 2}
 
 

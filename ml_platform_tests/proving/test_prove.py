@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ml_platform.declarations import Catalogue, ModelContext
+from ml_platform.catalogue import Catalogue, ModelContext
 from ml_platform.errors import PlatformError
 from ml_platform.features.materialize import Materializer
 from ml_platform.gates.gate import Gate

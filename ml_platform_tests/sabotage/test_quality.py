@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 import xgboost
 
-from ml_platform.datasets import publishing
+from ml_platform.datasets import batches
 from ml_platform.loop import evaluation as evaluation_steps
 from ml_platform_tests.project import MAY, Project, copy_of, declared, gates
 from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_stopped
@@ -95,7 +95,7 @@ PROOFS = {
     # Grown until every leaf is a handful of rows.
     "robustness": Proof(Candidate(rounds(60, max_depth=10, min_child_weight=1, eta=0.3)), GOOD),
     # The model is as good as ever, and says that delays make flights punctual.
-    "monotonic": Proof(Candidate(breaks=(publishing, "read_at", turned("delay_origin_hour"))), GOOD),
+    "monotonic": Proof(Candidate(breaks=(batches, "read_at", turned("delay_origin_hour"))), GOOD),
     # A single tree, left over from trying something out: it stands on what it happened to draw.
     "explanation": Proof(Candidate(rounds(1)), GOOD),
     "model_size": Proof(Candidate(rounds(150)), GOOD),
