@@ -7,6 +7,9 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# DVC's pins do not fit ours; the one test that reads our store with it calls it here.
+DVC := $(VENV)/dvc
+DVC_LOCK := ml_platform_tests/requirements-dvc.lock
 UI_PORT ?= 3000
 UPGRADE ?=
 PYTEST ?=
@@ -61,12 +64,12 @@ test: $(STAMP) ## the fast tests
 	@python -m pytest -n $(PROCESSES) --dist loadfile -m "not slow" $(PYTEST)
 
 .PHONY: test-slow
-test-slow: $(STAMP) ## the slow tests: whole runs, kills, the UI in a browser
-	@python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder -m slow $(PYTEST)
+test-slow: $(STAMP) $(DVC)/.installed ## the slow tests: whole runs, kills, the UI in a browser
+	@DVC_PYTHON=$(CURDIR)/$(DVC)/bin/python python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder -m slow $(PYTEST)
 
 .PHONY: test-all
-test-all: $(STAMP) ## all tests
-	@python -m pytest -n $(PROCESSES) --dist loadfile $(PYTEST)
+test-all: $(STAMP) $(DVC)/.installed ## all tests
+	@DVC_PYTHON=$(CURDIR)/$(DVC)/bin/python python -m pytest -n $(PROCESSES) --dist loadfile $(PYTEST)
 
 .PHONY: lint
 lint: $(STAMP) ## ruff
@@ -88,11 +91,13 @@ check-defs: $(STAMP) ## load and check the Dagster definitions and every defs.ya
 docs: $(STAMP) ## write the tables of README.md again
 	@python -m ml_platform_tests.docs.tables
 
+COMPILE := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url
+
 .PHONY: lock
-lock: $(STAMP) ## resolve requirements.lock again (UPGRADE=--upgrade takes newer versions)
-	@uv pip compile pyproject.toml --extra test --extra dev --quiet $(UPGRADE) \
-		--universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
-		--no-header --no-annotate --no-emit-index-url --output-file requirements.lock
+lock: $(STAMP) ## resolve the lock files again (UPGRADE=--upgrade takes newer versions)
+	@$(COMPILE) $(UPGRADE) pyproject.toml --extra test --extra dev --output-file requirements.lock
+	@echo dvc | $(COMPILE) $(UPGRADE) - --output-file $(DVC_LOCK)
 
 # uv installs in seconds what takes pip minutes; it is itself installed from the lock. Where it cannot be used
 # (an index that only pip is configured for), pip does the same from the same hashes.
@@ -110,4 +115,10 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo "Compiling bytecode"
 	@# Some packages carry templates that are no Python; those stay as they are.
 	@python -m compileall -qq -j 0 $(VENV)/lib >/dev/null 2>&1 || true
+	@touch $@
+
+$(DVC)/.installed: $(DVC_LOCK) $(STAMP)
+	@python -m venv $(DVC)
+	@VIRTUAL_ENV=$(DVC) uv pip install --quiet --require-hashes -r $(DVC_LOCK) \
+		|| $(DVC)/bin/python -m pip install --quiet --require-hashes -r $(DVC_LOCK)
 	@touch $@
