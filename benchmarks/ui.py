@@ -48,16 +48,7 @@ from dagster import definitions, load_from_defs_folder
 def defs():
     return load_from_defs_folder(path_within_project=Path(__file__).parent)
 """
-PYPROJECT = """[project]
-name = "empty"
-version = "0"
-
-[tool.dg]
-directory_type = "project"
-
-[tool.dg.project]
-root_module = "empty"
-"""
+PYPROJECT = '[tool.dg]\ndirectory_type = "project"\nproject = {root_module = "empty"}\n'
 
 
 def single_file(folder: Path) -> Path:
