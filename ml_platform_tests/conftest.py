@@ -1,6 +1,7 @@
 """What every test shares: an environment of its own, so that none reads or writes the user's ``.local``."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,14 @@ def pytest_configure(config: pytest.Config) -> None:
     local = tempfile.TemporaryDirectory(prefix="ml-platform-tests-", ignore_cleanup_errors=True)
     config.add_cleanup(local.cleanup)
     os.environ["ML_PLATFORM_LOCAL"] = local.name
+
+
+def copy_of_the_project(destination: Path) -> Path:
+    """The code and what a project has beside it, in a folder of its own."""
+    shutil.copytree(ROOT / "ml_platform", destination / "ml_platform", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "dagster.yaml", "workspace.yaml", "requirements.lock"):
+        shutil.copy(ROOT / name, destination / name)
+    return destination
 
 
 def ports(first: int, count: int) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ml_platform_tests.components.shop import BIN
-from ml_platform_tests.conftest import ROOT
+from ml_platform_tests.conftest import ROOT, copy_of_the_project
 
 COMPONENTS = ("Dataset", "FeatureSet", "Model", "Platform")
 
@@ -68,10 +67,7 @@ def test_loading_the_definitions_loads_no_heavy_library() -> None:
 
 @pytest.mark.slow
 def test_scaffolds_load_in_a_copy_of_the_project(tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(ROOT / "ml_platform", copy / "ml_platform", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "workspace.yaml", "dagster.yaml"):
-        shutil.copyfile(ROOT / name, copy / name)
+    copy = copy_of_the_project(tmp_path / "copy")
     environment = {"PYTHONPATH": str(copy), "DAGSTER_HOME": str(copy)}
     for arguments in (
         ("Model", "second_delay"),

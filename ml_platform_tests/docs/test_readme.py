@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,7 +12,7 @@ import pytest
 import typer.main
 from typer.core import TyperGroup
 
-from ml_platform_tests.conftest import ROOT
+from ml_platform_tests.conftest import ROOT, copy_of_the_project
 from ml_platform_tests.docs import tables
 
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -131,10 +130,3 @@ def test_a_model_of_ones_own_as_the_readme_says(tmp_path: Path) -> None:
     )
     assert "long_delay/deployment" in shown.stdout, shown.stderr
     assert "long_delay_train" in shown.stdout
-
-
-def copy_of_the_project(destination: Path) -> Path:
-    shutil.copytree(ROOT / "ml_platform", destination / "ml_platform", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "dagster.yaml", "workspace.yaml", "requirements.lock"):
-        shutil.copy(ROOT / name, destination / name)
-    return destination

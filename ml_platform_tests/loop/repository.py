@@ -1,11 +1,10 @@
 """A Git repository with a copy of this code, to replay from."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
 from ml_platform.environment import current
-from ml_platform_tests.conftest import ROOT
+from ml_platform_tests.conftest import copy_of_the_project
 
 
 class Repository:
@@ -13,9 +12,7 @@ class Repository:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
-        shutil.copytree(ROOT / "ml_platform", root / "ml_platform", ignore=ignored)
-        shutil.copy(ROOT / "pyproject.toml", root)
+        copy_of_the_project(root)
         (root / "requirements.lock").write_text("polars==2.1\n")
         (root / ".gitignore").write_text("__pycache__/\n")
         self.git("init", "--quiet")
