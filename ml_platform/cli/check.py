@@ -128,13 +128,10 @@ def _tried(trial: Trial, catalogue: Catalogue) -> Iterable[Line]:
 def _batches(workspace: Workspace, spec: DatasetSpec, run: Run) -> Iterable[Line]:
     asset = f"{spec.name}/batch"
     gates = spec.gates_of("batch")
-    found = batches.candidates(workspace.store, spec.name)
+    found = batches.newest(workspace.store, spec.name)
     if not found:
         yield from (Line(asset, "", gate, None, "nothing was ever ingested") for gate in gates)
-    published = batches.published(workspace.store, spec.name)
-    for partition, info in sorted(found.items()):
-        on_main = partition in published and published[partition].sha256 == info.sha256
-        branch = "main" if on_main else batches.staging_branch(spec.name, partition)
+    for partition, (branch, info) in sorted(found.items()):
         ref = DatasetRef(
             run_id=run.id,
             provenance=run.provenance,

@@ -83,17 +83,22 @@ def batches_at(store: VersionedStore, ref: str, dataset: str) -> dict[str, Objec
 
 def candidates(store: VersionedStore, dataset: str) -> dict[str, ObjectInfo]:
     """Partition to the newest object of a batch: the staged one where there is one, else the published."""
-    found = published(store, dataset)
+    return {partition: info for partition, (_, info) in newest(store, dataset).items()}
+
+
+def newest(store: VersionedStore, dataset: str) -> dict[str, tuple[str, ObjectInfo]]:
+    """Partition to the newest object of a batch and the branch that holds it: its staging branch, or ``main``."""
+    found = {partition: (MAIN, info) for partition, info in published(store, dataset).items()}
     for branch in store.branches("stage-"):
         try:
             staged = batches_at(store, store.resolve(branch), dataset)
         except NotFound:
             # Published and deleted by another run since the branches were listed.
             continue
-        main = {partition: info.sha256 for partition, info in found.items()}
         for partition, info in staged.items():
-            if branch == staging_branch(dataset, partition) and main.get(partition) != info.sha256:
-                found[partition] = info
+            held = found.get(partition)
+            if branch == staging_branch(dataset, partition) and (held is None or held[1].sha256 != info.sha256):
+                found[partition] = branch, info
     return found
 
 

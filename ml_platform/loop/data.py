@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from ml_platform.datasets import batches, publishing
 from ml_platform.datasets.quarantine import labels, new_columns_of, quarantined, separate
-from ml_platform.datasets.store import MAIN
 from ml_platform.declarations import DatasetSpec, FeatureSpec
 from ml_platform.errors import MissingReference, Refused
 from ml_platform.gates.gate import Verdict, judge
@@ -89,13 +88,10 @@ def earlier_rows(
     """Columns of the newest content of partitions, staged or published, one after the other."""
     import polars as pl
 
-    found = batches.candidates(workspace.store, spec.name)
-    published = batches.published(workspace.store, spec.name)
+    found = batches.newest(workspace.store, spec.name)
 
     def frame(partition: str) -> "pl.DataFrame":
-        info = found[partition]
-        on_main = partition in published and published[partition].sha256 == info.sha256
-        branch = MAIN if on_main else batches.staging_branch(spec.name, partition)
+        branch, info = found[partition]
         return batches.read_at(workspace.store, branch, info.path, info.sha256, columns)
 
     return pl.concat([frame(partition) for partition in partitions], how="vertical_relaxed")
