@@ -10,6 +10,7 @@ from ml_platform.catalogue import Catalogue, ModelContext
 from ml_platform.cli.app import written
 from ml_platform.cli.services import live_url, rows_of
 from ml_platform.datasets import batches
+from ml_platform.datasets.store import MAIN
 from ml_platform.declarations import DatasetSpec
 from ml_platform.errors import MissingReference, PlatformError
 from ml_platform.gates.gate import Gate, Stage, Verdict
@@ -58,9 +59,8 @@ def _dataset(console: Console, workspace: Workspace, catalogue: Catalogue, spec:
         "partition", "rows", "content", "commit", "batch gates", "feature gates", title=f"dataset {spec.name}"
     )
     shown, held = [], 0
-    published = batches.published(workspace.store, spec.name)
     references = References()
-    for partition, info in sorted(batches.candidates(workspace.store, spec.name).items()):
+    for partition, (branch, info) in sorted(batches.newest(workspace.store, spec.name).items()):
         verdicts = workspace.ledger.verdicts(info.sha256)
         text, failed = _verdicts(gates, verdicts)
         feature_text = []
@@ -74,7 +74,7 @@ def _dataset(console: Console, workspace: Workspace, catalogue: Catalogue, spec:
             feature_text.append(line)
             failed += more
         held += failed
-        commit = _commit(workspace, spec, partition, info.sha256) if partition in published else "refused"
+        commit = _commit(workspace, spec, partition, info.sha256) if branch == MAIN else "refused"
         rows = info.metadata["rows"]
         table.add_row(partition, f"{int(rows):,}", info.sha256[:12], commit[:12], text, ", ".join(feature_text))
         shown.append(
