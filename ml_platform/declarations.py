@@ -190,6 +190,12 @@ class FeatureSpec(Declaration):
             raise DeclarationError(f"function: {self.function} lacks {', '.join(sorted(wanted))}")
         return function
 
+    def code_version(self) -> str:
+        """Version of the code that makes the features. Raises UnknownModule where it is not there."""
+        from ml_platform.features.code import feature_code_version
+
+        return feature_code_version(self.function)
+
     @property
     def key(self) -> str:
         """Key that models refer to: ``dataset/name``."""

@@ -1,7 +1,5 @@
 """From raw rows to features: the one path that training, evaluation and serving share."""
 
-import inspect
-import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -9,7 +7,6 @@ from typing import TYPE_CHECKING
 from ml_platform.errors import PlatformError
 from ml_platform.features.contract import FeatureFunction, feature_names
 from ml_platform.features.history import History
-from ml_platform.files import sha256_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,12 +97,3 @@ def featurize(function: FeatureFunction, raw_inputs: "pl.DataFrame", history: Hi
     result[:, : len(function.columns)] = rows.select(_float32(function.columns)).to_numpy()
     result[:, len(function.columns) :] = history.matrix(rows, inputs[function.time])
     return result
-
-
-def feature_code_version(function: FeatureFunction) -> str:
-    """Short hash of the code that makes the features: the function's module and the platform's own part of it."""
-    from ml_platform.features import contract, history, running_sums
-
-    module = sys.modules[type(function).__module__]
-    sources = [inspect.getsource(part) for part in (module, contract, history, running_sums, sys.modules[__name__])]
-    return sha256_bytes("\x00".join(sources))[:12]

@@ -57,9 +57,14 @@ class Materializer:
     @cached_property
     def code(self) -> str:
         """Version of the feature code, and of the declared age of history."""
-        from ml_platform.features.build import feature_code_version
+        return f"{self.spec.code_version()}-{self.spec.history_lag}"
 
-        return f"{feature_code_version(self.function)}-{self.spec.history_lag}"
+    @cached_property
+    def _codes(self) -> tuple[str, ...]:
+        """That version, and how earlier releases wrote the same: what they built is adopted."""
+        from ml_platform.features.code import equal_versions
+
+        return (self.code, *(f"{earlier}-{self.spec.history_lag}" for earlier in equal_versions(self.function)))
 
     def path(self, partition: str) -> str:
         """Path of a partition's features in the store."""
@@ -80,15 +85,15 @@ class Materializer:
             pending: dict[str, dict[str, str]] = {}
             for partition in sorted(refs):
                 inputs, refused = self._inputs(partition, published, held)
-                key = self._key(inputs)
                 known = self._stat(self.path(partition))
-                if known is not None and known.metadata.get("key") == key:
+                if known is not None and known.metadata.get("key") in self._keys(inputs):
                     built[partition] = self._ref(partition, known, inputs, refused, run)
                     continue
                 frame = self._build(partition, inputs)
                 target = Path(folder) / f"{partition}.parquet"
                 write_frame(frame, target)
                 files[self.path(partition)] = target
+                key = self._keys(inputs)[0]
                 metadata[self.path(partition)] = {"key": key, "rows": str(frame.height), "code": self.code}
                 self._add_history(partition, inputs, Path(folder), files, metadata)
                 pending[partition] = inputs
@@ -123,7 +128,7 @@ class Materializer:
             )
             raise Stale(f"{self.spec.key}/{ref.partition} is stale: {', '.join(changed)} changed since; {way_out}")
         info = self.workspace.store.stat(ref.commit, ref.path)
-        if info.metadata.get("key") != self._key(inputs):
+        if info.metadata.get("key") not in self._keys(inputs):
             raise Stale(f"{self.spec.key}/{ref.partition} is stale: its code or history_lag changed since; {way_out}")
 
     def read(self, ref: DatasetRef) -> "pl.DataFrame":
@@ -174,12 +179,12 @@ class Materializer:
         from ml_platform.features.history import daily
 
         known = self._stat(self.history_path(partition))
-        if known is not None and known.metadata.get("key") == self._history_key(sha256):
+        if known is not None and known.metadata.get("key") in self._history_keys(sha256):
             return batches.read_at(self.workspace.store, BRANCH, self.history_path(partition), known.sha256)
         return daily(self.function, self._raw(partition, sha256))
 
-    def _history_key(self, sha256: str) -> str:
-        return sha256_bytes(f"{sha256} {self.code}")
+    def _history_keys(self, sha256: str) -> tuple[str, ...]:
+        return tuple(sha256_bytes(f"{sha256} {code}") for code in self._codes)
 
     def _add_history(
         self,
@@ -196,7 +201,7 @@ class Materializer:
         write_frame(table, target)
         path = self.history_path(partition)
         files[path] = target
-        metadata[path] = {"key": self._history_key(sha256), "rows": str(table.height)}
+        metadata[path] = {"key": self._history_keys(sha256)[0], "rows": str(table.height)}
 
     def _build(self, partition: str, inputs: dict[str, str]) -> "pl.DataFrame":
         from ml_platform.features.build import build
@@ -225,8 +230,9 @@ class Materializer:
         inputs = {f"{self.dataset.name}/{name}": published[name].sha256 for name in needed if name in published}
         return inputs, tuple(name for name in needed if name not in published)
 
-    def _key(self, inputs: dict[str, str]) -> str:
-        return sha256_bytes(canonical_json({"inputs": inputs, "code": self.code}))
+    def _keys(self, inputs: dict[str, str]) -> tuple[str, ...]:
+        """What features of these inputs are found by: the first is written, the others were."""
+        return tuple(sha256_bytes(canonical_json({"inputs": inputs, "code": code})) for code in self._codes)
 
     def _stat(self, path: str) -> ObjectInfo | None:
         try:

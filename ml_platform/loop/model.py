@@ -83,14 +83,9 @@ def fit(workspace: Workspace, context: ModelContext, manifest: SplitRef, run: Ru
 
     workspace.ledger.require(manifest.sha256, context.model.gates_of("split"), subject_name=f"{manifest.model}/split")
     model = context.model
-    key = training_key(
-        manifest,
-        model.task,
-        model.target,
-        context.names,
-        model.parameters,
-        training_code_version(),
-        model.classes,
+    key, *equal_keys = (
+        training_key(manifest, model.task, model.target, context.names, model.parameters, code, model.classes)
+        for code in training_code_versions()
     )
     return train_and_log(
         workspace.tracking,
@@ -102,6 +97,7 @@ def fit(workspace: Workspace, context: ModelContext, manifest: SplitRef, run: Ru
         model.parameters,
         run_id=run.id,
         training_key=key,
+        equal_keys=equal_keys,
         provenance=run.provenance,
         extra_tags={"dagster_run_id": run.id},
         threads=workspace.settings.threads,
@@ -109,16 +105,13 @@ def fit(workspace: Workspace, context: ModelContext, manifest: SplitRef, run: Ru
     )
 
 
-def training_code_version() -> str:
-    """Version of the code that turns feature frames into a model."""
+def training_code_versions() -> tuple[str, ...]:
+    """Version of the code that turns feature frames into a model, and how earlier releases wrote the same."""
     from importlib.metadata import version
-    from pathlib import Path
 
-    from ml_platform import training
-    from ml_platform.files import sha256_folder
+    from ml_platform.training.train import EQUAL_VERSIONS, VERSION
 
-    folder = Path(training.__file__).parent
-    return f"{sha256_folder(folder)[:16]}-xgboost-{version('xgboost')}"
+    return tuple(f"{code}-xgboost-{version('xgboost')}" for code in (str(VERSION), *EQUAL_VERSIONS))
 
 
 def _entry(context: ModelContext, ref: DatasetRef) -> ManifestEntry:

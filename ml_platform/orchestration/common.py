@@ -4,8 +4,6 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, wraps
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import dagster as dg
@@ -13,6 +11,7 @@ import dagster as dg
 from ml_platform.declarations import DatasetSpec, Declaration, DeclarationError
 from ml_platform.errors import PlatformError
 from ml_platform.files import canonical_json, sha256_bytes
+from ml_platform.foundation.user_code import UnknownModule, user_code_version
 from ml_platform.gates.gate import Gate
 from ml_platform.workspace import Workspace
 
@@ -144,25 +143,15 @@ def gate_check(
 
 
 def code_version(*parts: Any) -> str:
-    """Version of an asset's code: the user's modules (``module:object``) by source, other values as they are.
+    """Version of an asset's code: the user's modules (``module:object``) by what they do, other values as they are.
 
-    Modules are found and read, not imported, so that loading the definitions stays fast.
+    Modules are found and read, not imported, so that loading the definitions stays fast. Raises DeclarationError where
+    there is none.
     """
-    seen = [_source(part) if isinstance(part, str) and ":" in part else canonical_json(part) for part in parts]
-    return sha256_bytes("\x00".join(seen))[:12]
-
-
-def module_file(path: str, key: str) -> Path:
-    """File of the module of ``module:object``. Raises DeclarationError where there is none."""
-    module = path.partition(":")[0]
     try:
-        found = find_spec(module)
-    except (ImportError, ValueError) as error:
-        raise DeclarationError(f"{key}: cannot find module {module} ({error})") from error
-    if found is None or found.origin is None:
-        raise DeclarationError(f"{key}: there is no module {module}")
-    return Path(found.origin)
-
-
-def _source(path: str) -> str:
-    return module_file(path, "module").read_text()
+        seen = [
+            user_code_version(part) if isinstance(part, str) and ":" in part else canonical_json(part) for part in parts
+        ]
+    except UnknownModule as error:
+        raise DeclarationError(f"module: {error}") from error
+    return sha256_bytes("\x00".join(seen))[:12]

@@ -5,9 +5,9 @@ from typing import Any
 
 import dagster as dg
 
-from ml_platform import features as feature_code
 from ml_platform.declarations import DatasetSpec, FeatureSpec
 from ml_platform.errors import Refused
+from ml_platform.features import code as feature_code
 from ml_platform.loop import data
 from ml_platform.orchestration.common import (
     WORKSPACE,
@@ -103,7 +103,6 @@ def feature_definitions(spec: FeatureSpec, dataset: DatasetSpec) -> dg.Definitio
     partitions = partitions_of(dataset)
     key, dataset_key = dg.AssetKey([spec.dataset, spec.name]), dg.AssetKey([spec.dataset, "dataset"])
     shared = asset_options(spec, spec.dataset, kinds={"parquet", "polars", spec_store()})
-    function_file = f"{feature_code.__name__}.history:", f"{feature_code.__name__}.build:"
 
     @dg.asset(
         key=key,
@@ -113,7 +112,7 @@ def feature_definitions(spec: FeatureSpec, dataset: DatasetSpec) -> dg.Definitio
             spec.description or f"Features of {spec.dataset}",
             f"outcomes are known to them {spec.history_lag} day(s) later.",
         ),
-        code_version=code_version(spec.function, *function_file, spec.history_lag),
+        code_version=code_version(spec.function, feature_code.VERSION, spec.history_lag),
         automation_condition=follow_when_checks_pass(dataset.name),
         partitions_def=partitions,
         required_resource_keys={WORKSPACE},

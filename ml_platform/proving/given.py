@@ -41,10 +41,15 @@ class ChangedFeatures(FeatureSpec):
     """A declared feature set with a changed function; lag and gates are those declared."""
 
     _change: "Callable[[FeatureFunction], FeatureFunction]" = PrivateAttr()
+    _name: str = PrivateAttr()
 
     def load_function(self) -> FeatureFunction:
         """The changed function."""
         return self._change(super().load_function())
+
+    def code_version(self) -> str:
+        """Changed code has a version of its own, so that no features are adopted that the sound code made."""
+        return f"{super().code_version()} {self._name}"
 
 
 def given(spec: DatasetSpec, frames: "dict[str, pl.DataFrame]") -> GivenDataset:
@@ -54,10 +59,10 @@ def given(spec: DatasetSpec, frames: "dict[str, pl.DataFrame]") -> GivenDataset:
     return made
 
 
-def changed(spec: FeatureSpec, change: "Callable[[FeatureFunction], FeatureFunction]") -> ChangedFeatures:
-    """``spec`` with its function changed."""
+def changed(spec: FeatureSpec, change: "Callable[[FeatureFunction], FeatureFunction]", name: str) -> ChangedFeatures:
+    """``spec`` with its function changed; ``name`` tells changes from each other."""
     made = ChangedFeatures.model_construct(**_fields(spec))
-    made._change = change
+    made._change, made._name = change, name
     return made
 
 

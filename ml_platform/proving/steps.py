@@ -107,7 +107,9 @@ def _function(
     return CodeBreak(
         name,
         case,
-        lambda context: ModelContext(context.model, changed(context.feature_set, change), context.dataset),
+        lambda context: ModelContext(
+            context.model, changed(context.feature_set, change, f"{name} {case}"), context.dataset
+        ),
     )
 
 
@@ -177,12 +179,12 @@ def training_breaks(context: ModelContext) -> Iterator[CodeBreak]:
         def frames(sound: Callable[..., Any]) -> Callable[..., Any]:
             return lambda workspace, entries: (change(frame) for frame in sound(workspace, entries))
 
-        def version(sound: Callable[[], str]) -> Callable[[], str]:
-            return lambda: f"{sound()} {name}"
+        def version(sound: Callable[[], tuple[str, ...]]) -> Callable[[], tuple[str, ...]]:
+            return lambda: (f"{sound()[0]} {name}",)
 
         return CodeBreak(
             name,
-            replace=(*((place, "frames", frames) for place in places), (model, "training_code_version", version)),
+            replace=(*((place, "frames", frames) for place in places), (model, "training_code_versions", version)),
         )
 
     yield broken("labels are shuffled in training", shuffled_labels, model)

@@ -206,11 +206,12 @@ class Tracking:
                 if not token:
                     return runs
 
-    def find_trained(self, experiment: str, training_key: str) -> "Run | None":
-        """The oldest FINISHED run with this training key whose model file and reference exist, or None."""
+    def find_trained(self, experiment: str, *training_keys: str) -> "Run | None":
+        """The oldest FINISHED run with one of these training keys, the first first, whose model file and reference
+        exist, or None."""
         experiment_id = self.experiment(experiment)
-        wanted = f"attributes.status = 'FINISHED' and tags.`{KEY_TAG}` = '{training_key}'"
-        for run in self.search(experiment_id, wanted):
+        wanted = (f"attributes.status = 'FINISHED' and tags.`{KEY_TAG}` = '{key}'" for key in training_keys)
+        for run in (run for one in wanted for run in self.search(experiment_id, one)):
             with self.calls(f"list artifacts of run {run.info.run_id}"):
                 here = {item.path for item in self.client.list_artifacts(run.info.run_id)}
                 model = {item.path for item in self.client.list_artifacts(run.info.run_id, MODEL_FOLDER)}

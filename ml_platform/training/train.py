@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     import xgboost
 
 
+#: Version of this trainer: raised when the same rows and parameters give other bytes.
+VERSION = 1
+#: How it was written before it had a number: by the hash of the text of this folder.
+EQUAL_VERSIONS = ("cc3080f55ea395fb",)
+
+
 class Trained(NamedTuple):
     """A trained model."""
 
@@ -194,7 +200,7 @@ def training_key(
 ) -> str:
     """Hash of everything that decides the bytes of a model, so that equal trainings are found again.
 
-    ``code_version`` identifies the code that trains and that computed the features.
+    ``code_version`` identifies the code that trains; that of the features is part of the manifest, by content.
     """
     return sha256_bytes(
         canonical_json(
@@ -223,6 +229,7 @@ def train_and_log(
     run_id: str,
     training_key: str,
     provenance: Provenance,
+    equal_keys: Sequence[str] = (),
     extra_tags: Mapping[str, str] | None = None,
     threads: int = 0,
     classes: Sequence[str] = (),
@@ -231,8 +238,8 @@ def train_and_log(
 
     The MLflow experiment has the name of the model.
 
-    Where a finished run has the same ``training_key`` its model is verified and returned as it was
-    recorded, without training: then ``run_id`` of the result differs from the given one. Runs that a dead
+    Where a finished run has the same ``training_key``, or one of ``equal_keys``, its model is verified and returned as
+    it was recorded, without training: then ``run_id`` of the result differs from the given one. Runs that a dead
     process of this machine left behind are ended first. A second process with the same key waits and adopts.
     ``frames`` may be a generator: it is not started when a model is adopted.
 
@@ -241,7 +248,7 @@ def train_and_log(
     experiment = split.model
     with tracking.lock(f"train-{training_key}", TRAINING_LOCK_SECONDS):
         tracking.end_dead_attempts(experiment)
-        if found := tracking.find_trained(experiment, training_key):
+        if found := tracking.find_trained(experiment, training_key, *equal_keys):
             reference = tracking.model_ref(found.info.run_id)
             tracking.model_path(reference)
             return reference

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ml_platform.defs.flights.features import FlightFeatures, flights
 from ml_platform.errors import PlatformError
-from ml_platform.features.build import build, feature_code_version, featurize, matrix
+from ml_platform.features.build import build, featurize, matrix
 from ml_platform.features.contract import FeatureFunction, feature_names
 from ml_platform.features.history import History, daily
 
@@ -97,13 +97,3 @@ def test_a_function_that_loses_rows_or_columns_is_refused(february: pl.DataFrame
         build(Loses(), february, history)
     with pytest.raises(PlatformError, match="plane_age"):
         build(Forgets(), february, history)
-
-
-def test_code_version_follows_the_code_and_not_the_object() -> None:
-    class Elsewhere:
-        """Defined in this module, so made by other code."""
-
-    version = feature_code_version(flights)
-    assert version == feature_code_version(FlightFeatures())
-    assert len(version) == 12
-    assert version != feature_code_version(Elsewhere())  # type: ignore[arg-type]

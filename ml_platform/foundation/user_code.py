@@ -1,0 +1,174 @@
+"""Versions of a user's code that follow what it does: a helper that it imports counts, its layout and comments do not.
+
+A version covers the syntax tree of a module and of every module of the user's own project that it imports, directly
+or not, wherever the import stands. Not seen are modules that are imported by a computed name, and files that the code
+reads.
+"""
+
+import ast
+import importlib.util
+import site
+import sys
+import sysconfig
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_platform.errors import PlatformError
+from ml_platform.files import canonical_json, sha256_bytes
+
+#: Packages of the platform itself: their part in a result is an explicit number, raised when results change.
+PLATFORM = "ml_platform"
+#: Where users' code may stand in this repository all the same.
+EXAMPLES = f"{PLATFORM}.defs"
+
+
+class UnknownModule(PlatformError):
+    """A module that cannot be found."""
+
+
+class _Import(NamedTuple):
+    """One name that a module imports."""
+
+    #: Name by which the module uses it.
+    used_as: str
+    #: Module that it comes from, and the name there; empty for the module itself.
+    module: str
+    name: str
+
+
+def module_file(module: str) -> Path:
+    """File of a module, found without importing it (its packages are imported). Raises UnknownModule."""
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError) as error:
+        raise UnknownModule(f"cannot find module {module} ({error})") from error
+    except Exception as error:
+        # A package on the way is the user's own code, which may raise anything.
+        raise UnknownModule(f"cannot find module {module}: {type(error).__name__}: {error}") from error
+    if found is None or found.origin is None or not Path(found.origin).is_file():
+        raise UnknownModule(f"there is no module {module}")
+    return Path(found.origin)
+
+
+def user_code_version(path: str) -> str:
+    """Version of ``module`` or ``module:object``: 12 hexadecimal digits over the module and what it imports.
+
+    Raises UnknownModule where there is no such module, PlatformError where its source is not Python.
+    """
+    start = path.partition(":")[0]
+    seen: dict[str, str] = {}
+    waiting = {start: module_file(start)}
+    while waiting:
+        name, file = waiting.popitem()
+        about = file.stat()
+        seen[name], imported = _essence(name, file, about.st_mtime_ns, about.st_size)
+        for module in imported:
+            if module not in seen and (found := _file(module)) is not None:
+                waiting[module] = found
+    # The starting module first and the others by content, so that a module which only moves changes nothing.
+    others = sorted(essence for name, essence in seen.items() if name != start)
+    return sha256_bytes(canonical_json([seen[start], *others]))[:12]
+
+
+@lru_cache(maxsize=512)
+def _essence(name: str, file: Path, changed: int, size: int) -> tuple[str, tuple[str, ...]]:
+    """What a module does, as a hash, and the modules of its project that it imports; read anew when it changes."""
+    if file.suffix != ".py":
+        return sha256_bytes(file.read_bytes()), ()
+    try:
+        tree = ast.parse(file.read_bytes(), str(file))
+    except (SyntaxError, ValueError) as error:
+        raise PlatformError(f"{file}: not Python: {error}; correct it") from error
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    named: set[tuple[str, str, str]] = set()
+    modules: list[str] = []
+    for one in _imports(tree, package):
+        if _is_own(one.module, name):
+            # Its content is followed, so that its place does not matter.
+            named.add((one.used_as, "", one.name))
+            modules.append(one.module)
+            if one.name and _file(inner := f"{one.module}.{one.name}") is not None:
+                modules.append(inner)
+        elif one.used_as in used or one.used_as == "*":
+            # Modules of the platform may move; what another library gives is known by its module.
+            named.add((one.used_as, "" if _top(one.module) == PLATFORM else one.module, one.name))
+    return sha256_bytes(canonical_json([_plain(tree), sorted(named)])), tuple(modules)
+
+
+def _imports(tree: ast.AST, package: str) -> Iterator[_Import]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                # `import a.b` binds `a`, `import a.b as c` binds `c`.
+                yield _Import(alias.asname or _top(alias.name), alias.name, "")
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if node.level:
+                parents = package.split(".")
+                module = ".".join([*parents[: len(parents) - node.level + 1], *([module] if module else [])])
+            for alias in node.names:
+                yield _Import(alias.asname or alias.name, module, alias.name)
+
+
+def _is_own(module: str, importer: str) -> bool:
+    """Whether a module belongs to the project of the module that imports it, and not to the platform."""
+    top = _top(module)
+    if top == PLATFORM:
+        return module == EXAMPLES or module.startswith(f"{EXAMPLES}.")
+    return top == _top(importer) or _in_project(top)
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _file(module: str) -> Path | None:
+    """File of a module of the user's; ``None`` where it has none (a folder) or there is none (a name in a module)."""
+    try:
+        return module_file(module)
+    except UnknownModule:
+        return None
+
+
+@lru_cache(maxsize=512)
+def _in_project(top: str) -> bool:
+    """Whether a package or module stands neither among installed packages nor in the standard library."""
+    found = importlib.util.find_spec(top)
+    places = [found.origin, *(found.submodule_search_locations or ())] if found is not None else []
+    there = [Path(place).resolve() for place in places if place and Path(place).exists()]
+    return bool(there) and not any(place.is_relative_to(installed) for place in there for installed in _installed())
+
+
+@lru_cache(maxsize=1)
+def _installed() -> tuple[Path, ...]:
+    paths = sysconfig.get_paths()
+    places = [paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"], *site.getsitepackages()]
+    places += [site.getusersitepackages(), sys.prefix]
+    return tuple(dict.fromkeys(Path(place).resolve() for place in places))
+
+
+def _plain(node: Any) -> Any:
+    """A syntax tree as plain lists without layout, comments, docstrings and imports; equal for all versions of Python.
+
+    Python writes empty fields in one version and not in the next, so they are left out.
+    """
+    if isinstance(node, list):
+        return [_plain(one) for one in node if not isinstance(one, ast.Import | ast.ImportFrom | ast.Pass)]
+    if isinstance(node, ast.Constant):
+        return ["Constant", type(node.value).__name__, repr(node.value)]
+    if not isinstance(node, ast.AST):
+        return node if isinstance(node, int) else str(node)
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _docstring(node):
+        fields["body"] = node.body[1:]
+    return [
+        type(node).__name__,
+        [[name, _plain(held)] for name, held in sorted(fields.items()) if held not in (None, [])],
+    ]
+
+
+def _docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return ast.get_docstring(node, clean=False) is not None

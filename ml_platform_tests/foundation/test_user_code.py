@@ -1,0 +1,117 @@
+"""Versions of a user's code follow what it does, through every module of the project, and nothing else."""
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ml_platform.errors import PlatformError
+from ml_platform.foundation.user_code import UnknownModule, user_code_version
+
+Write = Callable[..., str]
+
+FEATURES = '''
+"""Features of a shop."""
+import math
+from shopcode.helpers import scaled
+
+
+def rows(raw):
+    """Say what."""
+    return scaled(raw) + math.pi
+'''
+HELPERS = "import shopcode.deep as deep\n\ndef scaled(raw):\n    return raw * deep.FACTOR\n"
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
+    """Write modules of a project on the import path, and give the version of the first."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    held = dict.fromkeys(("shopcode/__init__.py", "shopcode/other/__init__.py"), "")
+    held |= {"shopcode/features.py": FEATURES, "shopcode/helpers.py": HELPERS, "shopcode/deep.py": "FACTOR = 2\n"}
+
+    def version(start: str = "shopcode.features:rows", **changed: str) -> str:
+        files = {**held, **{name.replace("__", "/") + ".py": text for name, text in changed.items()}}
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        importlib.invalidate_caches()
+        return user_code_version(start)
+
+    yield version
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("shopcode", "beside")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        FEATURES.replace("scaled(raw) +", "scaled(\n        raw\n    )  # a comment\n    +").replace(
+            "return ", "return ("
+        )
+        + "    )\n",
+        FEATURES.replace("Say what.", "Say something else."),
+        FEATURES.replace("import math\n", "import os\nimport math\n"),
+        FEATURES.replace(
+            "import math\nfrom shopcode.helpers import scaled\n", "from .helpers import scaled\nimport math\n"
+        ),
+        FEATURES.replace("import math\n", "").replace(
+            '    """Say what."""\n', '    """Say what."""\n    import math\n'
+        ),
+    ],
+    ids=["layout and comments", "a docstring", "an unused import", "order and form of imports", "place of an import"],
+)
+def test_what_changes_no_result_changes_no_version(write: Write, features: str) -> None:
+    before = write()
+    assert write(shopcode__features=features) == before
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"shopcode__features": FEATURES.replace("math.pi", "math.e")},
+        {"shopcode__features": FEATURES.replace("import math", "import cmath as math")},
+        {"shopcode__helpers": HELPERS.replace("*", "+")},
+        {"shopcode__deep": "FACTOR = 3\n"},
+        {"shopcode__deep": "FACTOR = 2.0\n"},
+        {"shopcode__deep": "from shopcode.other.deepest import FACTOR\n", "shopcode__other__deepest": "FACTOR = 2\n"},
+        {
+            "shopcode__helpers": HELPERS.replace("import shopcode.deep as deep", "import beside as deep"),
+            "beside": "FACTOR = 2\nOTHER = 1\n",
+        },
+    ],
+    ids=["own code", "library", "helper", "helper's helper", "type", "constant elsewhere", "module beside"],
+)
+def test_what_changes_a_result_changes_the_version(write: Write, changed: dict[str, str]) -> None:
+    before = write()
+    assert write(**changed) != before
+
+
+def test_a_module_that_only_moves_changes_no_version(write: Write) -> None:
+    before = write()
+    moved = HELPERS.replace("shopcode.deep", "shopcode.other.deep")
+    assert write(shopcode__helpers=moved, shopcode__other__deep="FACTOR = 2\n") == before
+
+
+def test_modules_may_import_each_other(write: Write) -> None:
+    circle = write(shopcode__deep="import shopcode.features\nFACTOR = 2\n")
+    assert circle == write(shopcode__deep="import shopcode.features\nFACTOR = 2\n")
+    assert circle != write(shopcode__deep="import shopcode.features\nFACTOR = 3\n")
+
+
+def test_the_platform_counts_by_its_number_and_not_by_its_text(write: Write) -> None:
+    before = write(shopcode__deep="from ml_platform.errors import PlatformError\nFACTOR = PlatformError\n")
+    assert write(shopcode__deep="from ml_platform.files import PlatformError\nFACTOR = PlatformError\n") == before
+    assert (
+        write(shopcode__deep="from ml_platform.errors import Refused as PlatformError\nFACTOR = PlatformError\n")
+        != before
+    )
+
+
+def test_a_module_that_is_not_there_or_no_python_is_named(write: Write) -> None:
+    with pytest.raises(UnknownModule, match=r"there is no module shopcode.nowhere"):
+        write("shopcode.nowhere:rows")
+    with pytest.raises(PlatformError, match=r"deep.py: not Python"):
+        write(shopcode__deep="FACTOR = = 2\n")
