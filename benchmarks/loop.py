@@ -47,10 +47,10 @@ def _gates(step: str) -> str:
 
 def in_a_row(last: str) -> dict[str, float]:
     """The same domain functions, called one after the other in this process."""
-    from ml_platform.catalogue import ModelContext
-    from ml_platform.loop import data, evaluation, model, release
+    from ml_platform.declarations.catalogue import ModelContext
     from ml_platform.orchestration.components import project_catalogue
-    from ml_platform.workspace import Run, Workspace
+    from ml_platform.pipeline import data, evaluation, model, release
+    from ml_platform.pipeline.workspace import Run, Workspace
 
     seconds: dict[str, float] = {}
 
@@ -92,11 +92,11 @@ def bare(last: str) -> dict[str, float]:
     """Read, features, train, score: nothing is kept, checked, registered or served."""
     import polars as pl
 
-    from ml_platform.catalogue import ModelContext
-    from ml_platform.evaluation.metrics import metrics
+    from ml_platform.declarations.catalogue import ModelContext
     from ml_platform.features.build import build
     from ml_platform.features.contract import feature_names
     from ml_platform.features.history import History, daily
+    from ml_platform.models.metrics import metrics
     from ml_platform.orchestration.components import project_catalogue
     from ml_platform.training.train import labelled, load_booster, matrix, predict, train
 

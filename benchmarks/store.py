@@ -41,7 +41,7 @@ def fresh(path: Path, size: int) -> Path:
 
 def opened(folder: str) -> Any:
     """The store, warmed up by one small cycle."""
-    from ml_platform.datasets.embedded import EmbeddedStore
+    from ml_platform.datasets.embedded.store import EmbeddedStore
 
     return EmbeddedStore(Path(folder), "benchmark")
 

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from ml_platform import ui
-from ml_platform.settings import Settings
+from ml_platform.foundation.settings import Settings
+from ml_platform.orchestration import webserver as ui
 from ml_platform_tests.ui.browser import CHROMIUM_ARGUMENTS, click_to_first_step
 from ml_platform_tests.ui.conftest import free_port
 

@@ -158,7 +158,7 @@ def drift(_: str) -> dict[str, float]:
     import numpy as np
     import polars as pl
 
-    from ml_platform.monitoring.drift import drifted_columns
+    from ml_platform.validation.drift import drifted_columns
 
     random = np.random.default_rng(7)
 
@@ -194,11 +194,11 @@ def comparison(metric: str) -> dict[str, float]:
 
 def gates(name: str) -> dict[str, float]:
     """Seconds of each stage's gates, on what the project holds."""
-    from ml_platform.catalogue import ModelContext
     from ml_platform.cli.check import INSPECTED, _batches, _features
+    from ml_platform.declarations.catalogue import ModelContext
     from ml_platform.orchestration.components import project_catalogue
     from ml_platform.orchestration.references import References
-    from ml_platform.workspace import Run, Workspace
+    from ml_platform.pipeline.workspace import Run, Workspace
 
     workspace, run, references = Workspace(), Run.new(), References()
     context = ModelContext.of(project_catalogue(), name)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from ml_platform.settings import Settings, get_settings
+from ml_platform.foundation.settings import Settings, get_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 _QUIET = {

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import yaml
 
-from ml_platform.catalogue import Catalogue, ModelContext
-from ml_platform.declarations import Declaration
-from ml_platform.files import sha256_file
+from ml_platform.declarations.catalogue import Catalogue, ModelContext
+from ml_platform.declarations.declaration import Declaration
+from ml_platform.foundation.files import sha256_file
+from ml_platform.foundation.settings import get_settings
 from ml_platform.gates.gate import Entry, Verdict
 from ml_platform.orchestration import common
 from ml_platform.orchestration.dataset import dataset_definitions, feature_definitions
@@ -26,8 +27,7 @@ from ml_platform.orchestration.model import model_definitions
 from ml_platform.orchestration.platform import WHOLE_LOOP, platform_definitions
 from ml_platform.orchestration.references import References
 from ml_platform.orchestration.sensors import RANGE_END, RANGE_START
-from ml_platform.settings import get_settings
-from ml_platform.workspace import Workspace
+from ml_platform.pipeline.workspace import Workspace
 from ml_platform_tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def declared(
 
     Models are ``flight_delay`` under another name, with its own changes.
     """
-    from ml_platform.declarations import DatasetSpec, FeatureSpec, ModelSpec
+    from ml_platform.declarations.declaration import DatasetSpec, FeatureSpec, ModelSpec
 
     data, feature = _attributes("flights")
     specs: list[Declaration] = [

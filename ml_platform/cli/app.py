@@ -8,8 +8,8 @@ import typer
 from pydantic import ValidationError
 
 from ml_platform.cli.data import data
-from ml_platform.errors import PlatformError
-from ml_platform.settings import Settings
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.settings import Settings
 
 cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 ledger = typer.Typer(no_args_is_help=True, help="The record of every verdict and decision.")
@@ -231,8 +231,8 @@ def status(json: Json = None) -> None:
 @cli.command()
 def serve() -> None:
     """Keep the services of every rollout record running, in the foreground."""
+    from ml_platform.foundation.settings import get_settings
     from ml_platform.rollout.supervisor import supervise
-    from ml_platform.settings import get_settings
 
     supervise(get_settings())
 
@@ -264,8 +264,8 @@ def ui(
     stop: Annotated[bool, typer.Option("--stop", help="Stop web server and daemon instead.")] = False,
 ) -> None:
     """Start Dagster's web server and daemon on this installation's storage."""
-    from ml_platform import ui as dagster_ui
-    from ml_platform.settings import get_settings
+    from ml_platform.foundation.settings import get_settings
+    from ml_platform.orchestration import webserver as dagster_ui
 
     if stop:
         print("stopped the UI" if dagster_ui.stop(get_settings()) else "the UI does not run")
@@ -276,7 +276,7 @@ def ui(
 @ledger.command("verify")
 def ledger_verify() -> None:
     """Recompute the hash chain."""
-    from ml_platform.workspace import Workspace
+    from ml_platform.pipeline.workspace import Workspace
 
     workspace = Workspace()
     count = workspace.ledger.verify()
@@ -305,7 +305,7 @@ def written(path: Path | None, value: Any) -> None:
 
 def saved(option: str, path: Path, content: str | bytes) -> None:
     """Write the file that an option names. Raises PlatformError where it cannot be written."""
-    from ml_platform.files import write_atomic
+    from ml_platform.foundation.files import write_atomic
 
     try:
         write_atomic(path.resolve(), content)

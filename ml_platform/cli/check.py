@@ -8,21 +8,21 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ml_platform.catalogue import Catalogue, ModelContext
 from ml_platform.cli.app import BadUsage, saved, written
 from ml_platform.cli.outcomes import Line, junit, markdown, plain
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import InvalidName
-from ml_platform.declarations import DatasetSpec, DeclarationError, FeatureSpec
-from ml_platform.errors import MissingReference
+from ml_platform.declarations.catalogue import Catalogue, ModelContext
+from ml_platform.declarations.declaration import DatasetSpec, DeclarationError, FeatureSpec
+from ml_platform.foundation.errors import MissingReference
+from ml_platform.foundation.settings import default_home
 from ml_platform.gates.gate import Gate, Stage, Verdict
-from ml_platform.loop import data, evaluation, model, release
-from ml_platform.loop.trial import Trial
 from ml_platform.orchestration.components import project_catalogue
 from ml_platform.orchestration.references import References
-from ml_platform.refs import DatasetRef
-from ml_platform.settings import default_home
-from ml_platform.workspace import Run, Workspace
+from ml_platform.pipeline import data, evaluation, model, release
+from ml_platform.pipeline.trial import Trial
+from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.references.refs import DatasetRef
 
 #: Name under which the verdicts are shown among the runs.
 JOB = "ml_platform_check"

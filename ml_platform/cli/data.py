@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from ml_platform.catalogue import Catalogue
-    from ml_platform.declarations import DatasetSpec
-    from ml_platform.loop.lineage import Use
-    from ml_platform.workspace import Workspace
+    from ml_platform.declarations.catalogue import Catalogue
+    from ml_platform.declarations.declaration import DatasetSpec
+    from ml_platform.pipeline.lineage import Use
+    from ml_platform.pipeline.workspace import Workspace
 
 data = typer.Typer(no_args_is_help=True, help="Versioned datasets: log, diff, show, rollback, fsck, gc.")
 
@@ -95,7 +95,7 @@ def show(
     """Schema, number of rows and first rows of a partition; columns marked pii are masked."""
     from ml_platform.datasets import quarantine as aside
     from ml_platform.datasets.batches import batch_path, read_at
-    from ml_platform.errors import PlatformError
+    from ml_platform.foundation.errors import PlatformError
     from ml_platform.validation.evidence import json_rows
     from ml_platform.validation.schema import columns, mask
 
@@ -172,7 +172,7 @@ def rollback(
 def fsck(json: Json = None) -> None:
     """Read all that a branch or tag names and compare it with its recorded sha256; ends with 1 where one is damaged."""
     from ml_platform.datasets.maintenance import check
-    from ml_platform.workspace import Workspace
+    from ml_platform.pipeline.workspace import Workspace
 
     problems = check(Workspace().store)
     for problem in problems:
@@ -188,7 +188,7 @@ def gc(
 ) -> None:
     """Remove bytes that no branch, tag or commit names."""
     from ml_platform.datasets.maintenance import collect
-    from ml_platform.workspace import Workspace
+    from ml_platform.pipeline.workspace import Workspace
 
     removed = collect(Workspace().store, grace_hours * 3600)
     print(f"{removed} files removed")
@@ -197,9 +197,9 @@ def gc(
 
 def trace_from_dataset(target: str, json: Path | None) -> None:
     """Print the registered versions and services that stand on a commit or content."""
-    from ml_platform.loop.lineage import contents, uses
     from ml_platform.orchestration.components import project_catalogue
-    from ml_platform.workspace import Workspace
+    from ml_platform.pipeline.lineage import contents, uses
+    from ml_platform.pipeline.workspace import Workspace
 
     workspace = Workspace()
     named = contents(workspace.store, target)
@@ -228,9 +228,9 @@ def _show_uses(found: "list[Use]") -> None:
 
 
 def _opened(dataset: str) -> "tuple[Workspace, Catalogue, DatasetSpec]":
+    from ml_platform.foundation.settings import default_home
     from ml_platform.orchestration.components import project_catalogue
-    from ml_platform.settings import default_home
-    from ml_platform.workspace import Workspace
+    from ml_platform.pipeline.workspace import Workspace
 
     os.environ.setdefault("DAGSTER_HOME", str(default_home()))
     catalogue = project_catalogue()

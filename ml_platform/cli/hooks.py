@@ -3,9 +3,9 @@
 import socket
 import threading
 
-from ml_platform.errors import PlatformError
-from ml_platform.settings import Settings
-from ml_platform.workspace import Workspace
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.settings import Settings
+from ml_platform.pipeline.workspace import Workspace
 
 
 def serve_merge_hook(install_at: str, port: int) -> None:
@@ -15,10 +15,10 @@ def serve_merge_hook(install_at: str, port: int) -> None:
     """
     import uvicorn
 
-    from ml_platform.datasets.lakefs import LakeFSStore
-    from ml_platform.datasets.lakefs_hook import HOOK, application, install
-    from ml_platform.loop.merge_hook import require_verdicts
+    from ml_platform.datasets.lakefs.hook import HOOK, application, install
+    from ml_platform.datasets.lakefs.store import LakeFSStore
     from ml_platform.orchestration.components import project_catalogue
+    from ml_platform.pipeline.merge_hook import require_verdicts
 
     workspace = Workspace()
     store, datasets = workspace.store, project_catalogue().datasets

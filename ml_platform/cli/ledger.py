@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ml_platform.cli.app import written
-from ml_platform.workspace import Workspace
+from ml_platform.pipeline.workspace import Workspace
 
 
 def show_log(subject: str, limit: int, json: Path | None) -> None:

@@ -10,15 +10,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ml_platform.catalogue import ModelContext
 from ml_platform.cli.app import BadUsage, written
-from ml_platform.declarations import DeclarationError
+from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.declarations.declaration import DeclarationError
+from ml_platform.foundation.settings import default_home
 from ml_platform.gates.gate import Stage
 from ml_platform.orchestration.components import project_catalogue
+from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving.findings import Finding, Rate, rates
 from ml_platform.proving.prove import Proof
-from ml_platform.settings import default_home
-from ml_platform.workspace import Workspace
 
 STAGES: tuple[Stage, ...] = ("batch", "features", "split", "evaluation", "service", "deployment")
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from ml_platform.cli.app import BadUsage, written
-from ml_platform.loop.replay import Environment, replay
 from ml_platform.orchestration.components import project_catalogue
-from ml_platform.workspace import Run, Workspace
+from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.replay.replay import Environment, replay
 
 
 def replay_version(target: str, environment: Environment, json: Path | None) -> int:

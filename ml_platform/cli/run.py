@@ -12,15 +12,15 @@ from typing import Any
 import dagster as dg
 from rich.console import Console
 
-from ml_platform.catalogue import Catalogue
-from ml_platform.errors import PlatformError
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.processes import process_identity
+from ml_platform.foundation.project import NoProject, Project, current_project
+from ml_platform.foundation.settings import default_home
 from ml_platform.orchestration.components import project_catalogue
 from ml_platform.orchestration.platform import whole_loops
 from ml_platform.orchestration.runs import PROCESS, RANGE_END, RANGE_START, end_dead_runs
-from ml_platform.project import NoProject, Project, current_project
-from ml_platform.settings import default_home
-from ml_platform.training.process import process_identity
-from ml_platform.workspace import Workspace
+from ml_platform.pipeline.workspace import Workspace
 
 
 @dataclass(frozen=True)

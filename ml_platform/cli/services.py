@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from ml_platform.catalogue import ModelContext
 from ml_platform.cli.app import BadUsage, written
-from ml_platform.errors import PlatformError
-from ml_platform.workspace import Workspace
+from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
-    from ml_platform.loop.approval import Decision
+    from ml_platform.pipeline.approval import Decision
 
 
 def live_url(workspace: Workspace, model: str) -> str:
@@ -68,9 +68,9 @@ def predict_rows(model: str, file: Path | None, partition: str, limit: int) -> N
 def show_status(json: Path | None) -> None:
     """Print what is published, registered and live."""
     from ml_platform.datasets import batches
-    from ml_platform.loop import approval
-    from ml_platform.loop.data import refused_partitions
     from ml_platform.orchestration.components import project_catalogue
+    from ml_platform.pipeline import approval
+    from ml_platform.pipeline.data import refused_partitions
     from ml_platform.rollout.processes import read_state
 
     workspace, catalogue = Workspace(), project_catalogue()

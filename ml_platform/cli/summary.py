@@ -6,16 +6,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
-from ml_platform.catalogue import Catalogue, ModelContext
 from ml_platform.cli.app import written
 from ml_platform.cli.services import live_url, rows_of
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import MAIN
-from ml_platform.declarations import DatasetSpec
-from ml_platform.errors import MissingReference, PlatformError
+from ml_platform.declarations.catalogue import Catalogue, ModelContext
+from ml_platform.declarations.declaration import DatasetSpec
+from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.gates.gate import Gate, Stage, Verdict
 from ml_platform.orchestration.references import References
-from ml_platform.workspace import Workspace
+from ml_platform.pipeline.workspace import Workspace
 
 #: Stages of a model that have gates, named as their assets are.
 STAGES: tuple[Stage, ...] = ("split", "evaluation", "service", "deployment")
@@ -95,7 +95,7 @@ def _commit(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str
 
 
 def _model(console: Console, workspace: Workspace, context: ModelContext) -> tuple[Any, int]:
-    from ml_platform.evaluation import report
+    from ml_platform.documents import report
 
     name = context.model.name
     references = References()

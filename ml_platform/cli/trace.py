@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.tree import Tree
 
 from ml_platform.cli.app import BadUsage, written
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.orchestration.components import project_catalogue
-from ml_platform.refs import ManifestEntry, VersionRef
-from ml_platform.workspace import Workspace
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import ManifestEntry, VersionRef
 
 
 def trace_model(target: str, json: Path | None) -> None:

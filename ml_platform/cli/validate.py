@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from ml_platform.catalogue import Catalogue
-from ml_platform.declarations import Declaration, DeclarationError
-from ml_platform.project import Project, current_project
-from ml_platform.reading import Reading, read_declarations
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.declaration import Declaration, DeclarationError
+from ml_platform.declarations.reading import Reading, read_declarations
+from ml_platform.foundation.project import Project, current_project
 
 
 def validate_project() -> int:

@@ -1,9 +1,9 @@
 """Opens the dataset store that the settings name."""
 
-from ml_platform.datasets.embedded import EmbeddedStore
+from ml_platform.datasets.embedded.store import EmbeddedStore
 from ml_platform.datasets.store import VersionedStore
-from ml_platform.errors import PlatformError
-from ml_platform.settings import Settings
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.settings import Settings
 
 
 def open_store(settings: Settings) -> VersionedStore:
@@ -19,9 +19,9 @@ def open_store(settings: Settings) -> VersionedStore:
 
 
 def _open_lakefs(settings: Settings) -> VersionedStore:
-    from ml_platform.datasets.lakefs import LakeFSStore
-    from ml_platform.datasets.lakefs_api import Connection, Server
-    from ml_platform.datasets.lakefs_server import open_repository
+    from ml_platform.datasets.lakefs.api import Connection, Server
+    from ml_platform.datasets.lakefs.server import open_repository
+    from ml_platform.datasets.lakefs.store import LakeFSStore
 
     server = Server(
         endpoint=settings.lakefs_endpoint,

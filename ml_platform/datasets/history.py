@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ml_platform.datasets.batches import batch_path, batches_at, read_at
 from ml_platform.datasets.quarantine import count_of
 from ml_platform.datasets.store import MAIN, NotFound, VersionedStore
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 
 if TYPE_CHECKING:
     import polars as pl

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from ml_platform.datasets import quarantine
 from ml_platform.datasets.batches import batch_path, batch_tag, staging_branch
 from ml_platform.datasets.derived import ATTEMPTS, private_commit, sha256_at
-from ml_platform.datasets.parquet import write_frame
 from ml_platform.datasets.store import (
     MAIN,
     AlreadyExists,
@@ -21,9 +20,10 @@ from ml_platform.datasets.store import (
     NotFound,
     VersionedStore,
 )
-from ml_platform.environment import Provenance
-from ml_platform.errors import PlatformError
-from ml_platform.refs import DatasetRef
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.parquet import write_frame
+from ml_platform.foundation.provenance import Provenance
+from ml_platform.references.refs import DatasetRef
 
 if TYPE_CHECKING:
     import polars as pl

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ml_platform.datasets.store import Corrupt, ObjectInfo, VersionedStore
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 
 if TYPE_CHECKING:
     import pandera.polars as pa
@@ -69,7 +69,7 @@ def quarantined(store: VersionedStore, ref: str, dataset: str, partition: str) -
 
     Raises Corrupt where they are not those that the batch names.
     """
-    from ml_platform.datasets.parquet import read_facts, read_frame
+    from ml_platform.foundation.parquet import read_facts, read_frame
 
     commit = store.resolve(ref)
     batch = store.local_path(commit, f"datasets/{dataset}/{partition}.parquet")

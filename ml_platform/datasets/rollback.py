@@ -8,8 +8,8 @@ from ml_platform.datasets.derived import private_commit, sha256_at
 from ml_platform.datasets.history import earlier_contents, publications
 from ml_platform.datasets.quarantine import quarantine_path
 from ml_platform.datasets.store import MAIN, Conflict, NotFound, ObjectInfo, VersionedStore
-from ml_platform.environment import Provenance
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.provenance import Provenance
 
 
 def current(store: VersionedStore, dataset: str, partition: str) -> ObjectInfo:

@@ -1,6 +1,6 @@
 """The protocol of a versioned dataset store, in lakeFS's terms.
 
-Adapters: :mod:`ml_platform.datasets.embedded` (Git and content-addressed files on one machine).
+Adapters: :mod:`ml_platform.datasets.embedded.store` (Git and content-addressed files on one machine).
 Identity of content is our own sha256, kept in the object's metadata, never a server's ETag.
 """
 
@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, runtime_checkable
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 
 BRANCH_NAME = re.compile(r"^\w[-\w]*$")
 REPOSITORY_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{2,62}$")

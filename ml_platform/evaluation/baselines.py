@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ml_platform.evaluation.metrics import metrics
+from ml_platform.models.metrics import metrics
 from ml_platform.training.parameters import Task
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ of cluster c, negative of cluster d) in the right order, ties as half: exact, an
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ml_platform.errors import PlatformError
-from ml_platform.evaluation.metrics import brier_losses, log_losses
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.models.metrics import brier_losses, log_losses
 
 if TYPE_CHECKING:
     import numpy as np

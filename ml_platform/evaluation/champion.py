@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from ml_platform.errors import PlatformError
 from ml_platform.evaluation.bootstrap import draws, weighted
-from ml_platform.evaluation.metrics import HIGHER_IS_BETTER
-from ml_platform.refs import SplitRef
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.models.metrics import HIGHER_IS_BETTER
+from ml_platform.references.refs import SplitRef
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ml_platform.errors import PlatformError
-from ml_platform.evaluation import outputs
 from ml_platform.evaluation.baselines import baselines
 from ml_platform.evaluation.champion import Comparison, compare, unseen
 from ml_platform.evaluation.explanation import Stability, beeswarm, contributions, stability
 from ml_platform.evaluation.fairness import Fairness, fairness, fairness_by_class
 from ml_platform.evaluation.intervals import Interval, intervals
-from ml_platform.evaluation.metrics import metrics
 from ml_platform.evaluation.robustness import Disturbance, Unseen, robustness
 from ml_platform.evaluation.search import Direction, directions
 from ml_platform.evaluation.slices import two_way
@@ -25,7 +22,10 @@ from ml_platform.evaluation.tables import (
     group_table,
     importance_table,
 )
-from ml_platform.refs import ModelRef
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.models import outputs
+from ml_platform.models.metrics import metrics
+from ml_platform.references.refs import ModelRef
 from ml_platform.training.train import label_values, labelled, matrix, predict
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ml_platform.evaluation.bootstrap import draws
 from ml_platform.evaluation.champion import LEVEL
-from ml_platform.evaluation.outputs import of_class
+from ml_platform.models.outputs import of_class
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ml_platform.evaluation.bootstrap import draws, weighted
 from ml_platform.evaluation.champion import LEVEL
-from ml_platform.evaluation.metrics import HIGHER_IS_BETTER
+from ml_platform.models.metrics import HIGHER_IS_BETTER
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,7 +3,7 @@
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 
 if TYPE_CHECKING:
     import numpy as np

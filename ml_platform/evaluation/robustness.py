@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from ml_platform.evaluation.outputs import distance, flipped
 from ml_platform.evaluation.search import worst_case
+from ml_platform.models.outputs import distance, flipped
 from ml_platform.training.train import predict
 
 if TYPE_CHECKING:

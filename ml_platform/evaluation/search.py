@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from ml_platform.evaluation.outputs import decisions, distance
+from ml_platform.models.outputs import decisions, distance
 from ml_platform.training.train import predict
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ml_platform.evaluation.metrics import EPSILON
+from ml_platform.models.metrics import EPSILON
 
 if TYPE_CHECKING:
     import numpy as np
@@ -169,7 +169,7 @@ def feature_drift(train: "np.ndarray", holdout: "np.ndarray", features: tuple[st
     """Population stability index of each feature from training to holdout rows, largest first."""
     import polars as pl
 
-    from ml_platform.monitoring.drift import drifted_columns
+    from ml_platform.validation.drift import drifted_columns
 
     def drawn(x: "np.ndarray") -> "pl.DataFrame":
         return pl.from_numpy(x[:: max(1, len(x) // DRIFT_ROWS)], schema=list(features)).fill_nan(None)

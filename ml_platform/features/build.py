@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ml_platform.errors import PlatformError
 from ml_platform.features.contract import FeatureFunction, feature_names
 from ml_platform.features.history import History
+from ml_platform.foundation.errors import PlatformError
 
 if TYPE_CHECKING:
     import numpy as np

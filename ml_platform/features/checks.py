@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_platform.errors import PlatformError
 from ml_platform.features.build import build, featurize, matrix
 from ml_platform.features.contract import FeatureFunction, feature_names
 from ml_platform.features.history import History, daily
+from ml_platform.foundation.errors import PlatformError
 
 if TYPE_CHECKING:
     import numpy as np

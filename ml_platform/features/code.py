@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from ml_platform.features.contract import FeatureFunction
-from ml_platform.files import sha256_bytes
+from ml_platform.foundation.files import sha256_bytes
 from ml_platform.foundation.user_code import module_file, user_code_version
 
 #: The platform's own part in what features are: raised when the same code of a user gives other features.

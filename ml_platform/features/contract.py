@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 
 if TYPE_CHECKING:
     import polars as pl

@@ -10,10 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_platform.errors import PlatformError
 from ml_platform.features.contract import FeatureFunction, HistoricalMean
 from ml_platform.features.running_sums import RunningSums
-from ml_platform.files import replacing
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import replacing
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ml_platform.datasets import batches
 from ml_platform.datasets.derived import commit_objects
-from ml_platform.datasets.parquet import write_frame
 from ml_platform.datasets.store import NotFound, ObjectInfo
-from ml_platform.errors import MissingReference, PlatformError
 from ml_platform.features.contract import FeatureFunction
-from ml_platform.files import canonical_json, sha256_bytes
-from ml_platform.refs import DatasetRef, ManifestEntry
+from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.foundation.parquet import write_frame
+from ml_platform.references.refs import DatasetRef, ManifestEntry
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ml_platform.declarations import DatasetSpec, FeatureSpec
+    from ml_platform.declarations.declaration import DatasetSpec, FeatureSpec
     from ml_platform.features.history import History
-    from ml_platform.workspace import Run, Workspace
+    from ml_platform.pipeline.workspace import Run, Workspace
 
 #: Derived data: committed without an audit, since every reader re-reads the verdicts of its content.
 BRANCH = "features"

@@ -15,8 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ml_platform.errors import PlatformError
-from ml_platform.files import canonical_json, sha256_bytes
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import canonical_json, sha256_bytes
 
 #: Packages of the platform itself: their part in a result is an explicit number, raised when results change.
 PLATFORM = "ml_platform"

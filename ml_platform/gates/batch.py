@@ -5,7 +5,7 @@ from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.gate import Gate, Measurement, kind
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.batch import BatchEvidence
 from ml_platform.gates.gate import Gate, Measurement, kind
 
@@ -43,7 +43,7 @@ def _reference(evidence: BatchEvidence, gate: Gate, columns: Sequence[str]) -> "
 )
 def distribution(evidence: BatchEvidence, gate: Gate) -> Measurement:
     """How far each column moved; ``reference`` names partitions instead of all accepted ones."""
-    from ml_platform.monitoring.drift import drifted_columns
+    from ml_platform.validation.drift import drifted_columns
 
     columns = list(gate.columns or ())
     reference = _reference(evidence, gate, columns)

@@ -3,7 +3,7 @@ not too good to be true?"""
 
 from typing import TYPE_CHECKING, Any
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.gate import Gate, Measurement, kind
 
 if TYPE_CHECKING:

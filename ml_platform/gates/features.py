@@ -3,8 +3,8 @@
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ml_platform.errors import PlatformError
 from ml_platform.features.contract import feature_names
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.gate import Gate, Measurement, kind
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ml_platform.features.history import History
     from ml_platform.features.materialize import Materializer
-    from ml_platform.refs import DatasetRef
+    from ml_platform.references.refs import DatasetRef
 
 #: Rows that are featurized one by one through the serving path.
 PARITY_ROWS = 200

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ml_platform.environment import Provenance
-from ml_platform.errors import PlatformError
-from ml_platform.files import canonical_json, sha256_bytes
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.foundation.provenance import Provenance
 
 Stage = Literal["batch", "dataset", "features", "split", "evaluation", "service", "deployment"]
 Status = Literal["passed", "failed", "not_enough_support", "errored"]
@@ -198,7 +198,7 @@ class Verdict(BaseModel):
     support: int | None = None
     details: dict[str, Any] = {}
     #: Who lets the content pass all the same, until when and why; empty where nobody does. Never recorded with the
-    #: verdict: the ledger adds it when it is asked (see :meth:`~ml_platform.gates.ledger.Ledger.with_overrides`).
+    #: verdict: the ledger adds it when it is asked (see :meth:`~ml_platform.ledger.ledger.Ledger.with_overrides`).
     override: str = ""
 
     @property

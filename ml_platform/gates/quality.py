@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ml_platform.errors import PlatformError
 from ml_platform.evaluation.fairness import DISPARITIES
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.evaluation import LOWER_IS_BETTER
 from ml_platform.gates.gate import Gate, Measurement, kind
 

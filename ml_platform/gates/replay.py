@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ml_platform.gates.gate import Gate, Measurement, kind
 
 if TYPE_CHECKING:
-    from ml_platform.loop.replay import Replay
+    from ml_platform.replay.replay import Replay
 
 
 @kind(

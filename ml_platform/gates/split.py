@@ -1,7 +1,7 @@
 """Gates on a split: nothing is both learnt from and tested on."""
 
 from ml_platform.gates.gate import Gate, Measurement, kind
-from ml_platform.refs import SplitRef
+from ml_platform.references.refs import SplitRef
 
 
 @kind("disjoint", "split", "Partitions, files or raw batches in both training and holdout", limit=0)

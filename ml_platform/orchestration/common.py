@@ -8,12 +8,12 @@ from typing import Any, ParamSpec, TypeVar
 
 import dagster as dg
 
-from ml_platform.declarations import DatasetSpec, Declaration, DeclarationError
-from ml_platform.errors import PlatformError
-from ml_platform.files import canonical_json, sha256_bytes
+from ml_platform.declarations.declaration import DatasetSpec, Declaration, DeclarationError
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.user_code import UnknownModule, user_code_version
 from ml_platform.gates.gate import Gate
-from ml_platform.workspace import Workspace
+from ml_platform.pipeline.workspace import Workspace
 
 P = ParamSpec("P")
 R = TypeVar("R")

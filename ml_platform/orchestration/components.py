@@ -6,8 +6,9 @@ from typing import Any, Self
 import dagster as dg
 from pydantic import BaseModel, ValidationError
 
-from ml_platform.catalogue import Catalogue, ModelContext
-from ml_platform.declarations import DatasetSpec, Declaration, DeclarationError, FeatureSpec, ModelSpec
+from ml_platform.declarations.catalogue import Catalogue, ModelContext
+from ml_platform.declarations.declaration import DatasetSpec, Declaration, DeclarationError, FeatureSpec, ModelSpec
+from ml_platform.declarations.reading import NoAttributes
 from ml_platform.orchestration.dataset import dataset_definitions, feature_definitions
 from ml_platform.orchestration.model import model_definitions
 from ml_platform.orchestration.platform import platform_definitions
@@ -17,7 +18,6 @@ from ml_platform.orchestration.scaffold import (
     ModelScaffolder,
     PlatformScaffolder,
 )
-from ml_platform.reading import NoAttributes
 
 
 class _Declared(dg.Component):
@@ -114,7 +114,7 @@ def project_catalogue() -> Catalogue:
     """Every declaration of this process's project. Raises NoProject or DeclarationError."""
     from dagster.components.core.component_tree import ComponentTree, ComponentTreeException
 
-    from ml_platform.project import current_project
+    from ml_platform.foundation.project import current_project
 
     try:
         return catalogue_of(ComponentTree.for_project(current_project().root).load_context)

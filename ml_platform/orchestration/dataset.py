@@ -5,10 +5,9 @@ from typing import Any
 
 import dagster as dg
 
-from ml_platform.declarations import DatasetSpec, FeatureSpec
-from ml_platform.errors import Refused
+from ml_platform.declarations.declaration import DatasetSpec, FeatureSpec
 from ml_platform.features import code as feature_code
-from ml_platform.loop import data
+from ml_platform.foundation.errors import Refused
 from ml_platform.orchestration.common import (
     WORKSPACE,
     asset_options,
@@ -22,7 +21,8 @@ from ml_platform.orchestration.events import evaluated, materialized, step_run
 from ml_platform.orchestration.lineage import batch_metadata, dataset_metadata, feature_metadata
 from ml_platform.orchestration.metadata import sentences
 from ml_platform.orchestration.standing import history_key, history_tags, observed, standing_definitions
-from ml_platform.refs import DatasetRef
+from ml_platform.pipeline import data
+from ml_platform.references.refs import DatasetRef
 
 
 def follow_when_checks_pass(name: str) -> dg.AutomationCondition:
@@ -153,6 +153,6 @@ def feature_definitions(spec: FeatureSpec, dataset: DatasetSpec) -> dg.Definitio
 
 def spec_store() -> str:
     """Kind shown on assets that live in the dataset store."""
-    from ml_platform.settings import get_settings
+    from ml_platform.foundation.settings import get_settings
 
     return "git" if get_settings().store == "embedded" else get_settings().store

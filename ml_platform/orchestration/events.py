@@ -23,8 +23,8 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 
 from ml_platform.gates.gate import Gate, Verdict
 from ml_platform.orchestration.metadata import ref_metadata, verdict_metadata
-from ml_platform.refs import DatasetRef
-from ml_platform.workspace import Run
+from ml_platform.pipeline.workspace import Run
+from ml_platform.references.refs import DatasetRef
 
 # Without it Dagster would add an event of its own for every partition of the run, refused ones included,
 # all with one version.

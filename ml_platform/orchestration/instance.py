@@ -8,8 +8,8 @@ from dagster import DagsterInstance
 from dagster._core.instance.ref import InstanceRef
 from dagster._serdes import ConfigurableClassData
 
-from ml_platform.files import canonical_json
-from ml_platform.settings import Settings
+from ml_platform.foundation.files import canonical_json
+from ml_platform.foundation.settings import Settings
 
 POSTGRES_URL = "ML_PLATFORM_DAGSTER_POSTGRES_URL"
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from ml_platform.datasets.quarantine import count_of, quarantine_path
-from ml_platform.declarations import DatasetSpec, FeatureSpec, load_object
+from ml_platform.declarations.declaration import DatasetSpec, FeatureSpec, load_object
 from ml_platform.features.materialize import Materializer
-from ml_platform.refs import DatasetRef
-from ml_platform.workspace import Workspace
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import DatasetRef
 
 if TYPE_CHECKING:
     from ml_platform.features.contract import HistoricalMean

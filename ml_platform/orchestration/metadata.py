@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 
 from ml_platform.gates.gate import Verdict
-from ml_platform.refs import DatasetRef, Ref
-from ml_platform.workspace import Workspace
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import DatasetRef, Ref
 
 #: Rows of a table in the UI.
 TABLE_ROWS = 100

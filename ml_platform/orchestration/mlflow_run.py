@@ -13,7 +13,7 @@ import dagster as dg
 from ml_platform.orchestration.common import WorkspaceResource
 
 if TYPE_CHECKING:
-    from ml_platform.training.tracking import Tracking
+    from ml_platform.registry.tracking import Tracking
 
 #: Name of the resource, as dagster-mlflow's own hook expects it.
 MLFLOW = "mlflow"

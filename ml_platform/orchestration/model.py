@@ -5,25 +5,18 @@ from typing import Any
 
 import dagster as dg
 
-from ml_platform.catalogue import ModelContext
-from ml_platform.files import canonical_json
+from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.documents.server import report_url
+from ml_platform.foundation.files import canonical_json
+from ml_platform.foundation.settings import Settings
 from ml_platform.gates.gate import Verdict
-from ml_platform.loop import drift, evaluation, model, release
 from ml_platform.orchestration.common import WORKSPACE, asset_options, code_version, gate_check, plainly, workspace_of
 from ml_platform.orchestration.events import results, step_run
 from ml_platform.orchestration.metadata import mlflow_link, ref_metadata, sentences, table
 from ml_platform.orchestration.refusals import tag_refusal
 from ml_platform.orchestration.standing import inherited_tags, published_key
-from ml_platform.refs import (
-    DatasetRef,
-    ModelRef,
-    ReportRef,
-    ServiceRef,
-    SplitRef,
-    VersionRef,
-)
-from ml_platform.reports import report_url
-from ml_platform.settings import Settings
+from ml_platform.pipeline import drift, evaluation, model, release
+from ml_platform.references.refs import DatasetRef, ModelRef, ReportRef, ServiceRef, SplitRef, VersionRef
 
 ASSETS = ("split", "model", "evaluation", "registered_model", "service", "deployment")
 #: Made by a job of its own: Evidently takes longer to import than a small training.

@@ -7,10 +7,10 @@ from typing import Any
 import dagster as dg
 from pydantic import TypeAdapter
 
-from ml_platform.errors import MissingReference
-from ml_platform.files import write_atomic
-from ml_platform.refs import AnyRef, Ref
-from ml_platform.settings import get_settings
+from ml_platform.foundation.errors import MissingReference
+from ml_platform.foundation.files import write_atomic
+from ml_platform.foundation.settings import get_settings
+from ml_platform.references.refs import AnyRef, Ref
 
 _adapter: TypeAdapter[AnyRef] = TypeAdapter(AnyRef)
 

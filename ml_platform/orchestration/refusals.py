@@ -9,9 +9,9 @@ from typing import Any
 
 import dagster as dg
 
-from ml_platform.errors import Refused
+from ml_platform.declarations.reading import one_line
+from ml_platform.foundation.errors import Refused
 from ml_platform.gates.gate import Verdict
-from ml_platform.reading import one_line
 
 #: Start of the tags of a run with what its gates refused, by asset: ``ml_platform/refused.flight_delay.evaluation``.
 REFUSED = "ml_platform/refused."

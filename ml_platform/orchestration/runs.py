@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from ml_platform.training.process import is_dead
+from ml_platform.foundation.processes import is_dead
 
 #: The job over every asset, launched with a range of partitions; start of its names where there are several.
 WHOLE_LOOP = "whole_loop"

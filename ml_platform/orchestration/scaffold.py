@@ -9,9 +9,9 @@ import click
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from ml_platform.declarations import NAME, DatasetSpec, FeatureSpec
-from ml_platform.project import Project
-from ml_platform.reading import Reading, read_declarations
+from ml_platform.declarations.declaration import NAME, DatasetSpec, FeatureSpec
+from ml_platform.declarations.reading import Reading, read_declarations
+from ml_platform.foundation.project import Project
 
 
 class _TemplateScaffolder(dg.Scaffolder[Any]):

@@ -11,17 +11,17 @@ from typing import Any
 
 import dagster as dg
 
-from ml_platform.catalogue import Catalogue, ModelContext
-from ml_platform.declarations import DatasetSpec
-from ml_platform.errors import PlatformError
-from ml_platform.loop import model as model_steps
+from ml_platform.declarations.catalogue import Catalogue, ModelContext
+from ml_platform.declarations.declaration import DatasetSpec
+from ml_platform.declarations.reading import one_line
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.settings import get_settings
 from ml_platform.orchestration.lineage import FINGERPRINT
-from ml_platform.orchestration.progress import Pending, pending_partitions, training_outcome
 from ml_platform.orchestration.references import References
 from ml_platform.orchestration.runs import BUSY, RANGE_END, RANGE_START, attempts, end_dead_runs, under_way
-from ml_platform.reading import one_line
-from ml_platform.settings import get_settings
-from ml_platform.workspace import Run, Workspace
+from ml_platform.pipeline import model as model_steps
+from ml_platform.pipeline.pending import Pending, pending_partitions, training_outcome
+from ml_platform.pipeline.workspace import Run, Workspace
 
 __all__ = ["ATTEMPTS", "BUSY", "RANGE_END", "RANGE_START", "drift_sensor", "new_data_sensor"]
 
@@ -228,7 +228,7 @@ def _request_training(tick: Tick, context: ModelContext, why: str) -> None:
 
 
 def _look_for_drift(tick: Tick, context: ModelContext, seen: dict[str, dict[str, Any]]) -> None:
-    from ml_platform.loop.drift import observe
+    from ml_platform.pipeline.drift import observe
 
     name, dataset, rule = context.model.name, context.dataset.name, context.model.drift
     assert rule is not None

@@ -19,11 +19,11 @@ from dagster._core.definitions.data_version import (
 )
 
 from ml_platform.datasets import batches
-from ml_platform.declarations import DatasetSpec
-from ml_platform.files import canonical_json, sha256_bytes
+from ml_platform.declarations.declaration import DatasetSpec
+from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.orchestration.common import WORKSPACE, plainly, workspace_of
 from ml_platform.orchestration.events import input_tags
-from ml_platform.workspace import Workspace
+from ml_platform.pipeline.workspace import Workspace
 
 
 def history_key(dataset: str) -> dg.AssetKey:

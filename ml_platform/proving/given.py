@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr
 
-from ml_platform.declarations import DatasetSpec, FeatureSpec
+from ml_platform.declarations.declaration import DatasetSpec, FeatureSpec
 from ml_platform.features.contract import FeatureFunction, HistoricalMean
 
 if TYPE_CHECKING:

@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ml_platform.catalogue import ModelContext
-from ml_platform.errors import PlatformError
+from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.gate import Stage, Verdict
-from ml_platform.loop import data, evaluation, model
+from ml_platform.pipeline import data, evaluation, model
+from ml_platform.pipeline.workspace import Run, Workspace
 from ml_platform.proving import serving, steps
 from ml_platform.proving.batches import batch_breaks
 from ml_platform.proving.findings import Finding
 from ml_platform.proving.scratch import Clean, Judged, clean_data, copied, let_through, scratch_settings, with_batch
-from ml_platform.refs import DatasetRef, ModelRef, ReportRef, SplitRef, VersionRef
-from ml_platform.workspace import Run, Workspace
+from ml_platform.references.refs import DatasetRef, ModelRef, ReportRef, SplitRef, VersionRef
 
 
 class Stopped(Exception):

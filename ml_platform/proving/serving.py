@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_platform.evaluation import report
-from ml_platform.files import sha256_bytes
-from ml_platform.loop import model, release
+from ml_platform.documents import report
+from ml_platform.foundation.files import sha256_bytes
+from ml_platform.pipeline import model, release
 from ml_platform.proving import steps
 from ml_platform.proving.findings import Finding
-from ml_platform.refs import DeploymentRef, ServiceRef
+from ml_platform.references.refs import DeploymentRef, ServiceRef
 
 if TYPE_CHECKING:
     from ml_platform.proving.prove import Proof

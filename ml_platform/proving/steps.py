@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_platform.catalogue import ModelContext
-from ml_platform.errors import PlatformError
+from ml_platform.declarations.catalogue import ModelContext
 from ml_platform.features.contract import FeatureFunction
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.gate import Gate
 from ml_platform.proving.batches import outcomes
 from ml_platform.proving.given import ChangedFunction, changed
@@ -159,7 +159,7 @@ def training_breaks(context: ModelContext) -> Iterator[CodeBreak]:
     """Broken trainings. The version of the code changes with the code, so that no earlier model is adopted."""
     import polars as pl
 
-    from ml_platform.loop import evaluation, model
+    from ml_platform.pipeline import evaluation, model
 
     names, target = list(context.names), context.model.target
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from ml_platform.environment import Provenance
-from ml_platform.errors import MissingReference, PlatformError
-from ml_platform.files import canonical_json
-from ml_platform.refs import ModelRef, VersionRef
-from ml_platform.training.tracking import MODEL_FOLDER, Tracking
+from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.files import canonical_json
+from ml_platform.foundation.provenance import Provenance
+from ml_platform.references.refs import ModelRef, VersionRef
+from ml_platform.registry.tracking import MODEL_FOLDER, Tracking
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

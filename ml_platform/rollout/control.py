@@ -6,11 +6,11 @@ import sys
 import time
 from pathlib import Path
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.settings import Settings
 from ml_platform.rollout.processes import SupervisorState, orphans, read_state, write_state
 from ml_platform.rollout.record import folder
 from ml_platform.serving import process
-from ml_platform.settings import Settings
 
 
 def environment(settings: Settings) -> dict[str, str]:

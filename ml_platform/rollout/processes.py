@@ -9,11 +9,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ml_platform.errors import PlatformError
-from ml_platform.files import sha256_bytes, write_atomic
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import sha256_bytes, write_atomic
+from ml_platform.foundation.settings import Settings
 from ml_platform.rollout.record import Backend, folder
 from ml_platform.serving import bundle, process
-from ml_platform.settings import Settings
 
 logger = logging.getLogger(__name__)
 

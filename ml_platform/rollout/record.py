@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ml_platform.errors import MissingReference, PlatformError
-from ml_platform.files import write_atomic
-from ml_platform.refs import ServiceRef
-from ml_platform.settings import Settings
+from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.files import write_atomic
+from ml_platform.foundation.settings import Settings
+from ml_platform.references.refs import ServiceRef
 
 #: Model names become file names.
 MODEL_NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,99}$")

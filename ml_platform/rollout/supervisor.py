@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.settings import Settings, get_settings
 from ml_platform.rollout import record as records
 from ml_platform.rollout.control import ensure_running, stop_all, wait_live
 from ml_platform.rollout.processes import (
@@ -31,7 +32,6 @@ from ml_platform.rollout.processes import (
 )
 from ml_platform.rollout.record import Backend, folder
 from ml_platform.serving import process
-from ml_platform.settings import Settings, get_settings
 
 __all__ = ["AlreadyRunning", "Supervisor", "ensure_running", "stop_all", "supervise", "wait_live"]
 

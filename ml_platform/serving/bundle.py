@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from ml_platform.errors import PlatformError
-from ml_platform.files import canonical_json, sha256_bytes, sha256_file
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_file
 from ml_platform.serving.schema import RequestSchema
 
 #: Folder beside the code, and the files in it.

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.settings import Settings, get_settings
 from ml_platform.serving import bundle, process
 from ml_platform.serving.client import Client
 from ml_platform.serving.schema import MAX_ROWS, RequestSchema, to_rows
-from ml_platform.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     import numpy as np

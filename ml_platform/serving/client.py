@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 
 
 class ServiceDown(PlatformError):

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 
 SERVICE = "ml_platform.serving.service"
 

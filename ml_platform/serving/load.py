@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.serving.client import Client, ServiceDown
 
 #: Fewest requests: of 299 or more the slowest is, with a confidence of 95 %, slower than the 99th percentile of all

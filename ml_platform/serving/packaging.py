@@ -19,10 +19,10 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
-from ml_platform.environment import Provenance
-from ml_platform.errors import PlatformError
 from ml_platform.features.contract import feature_names
-from ml_platform.files import canonical_json, sha256_file, sync_folder
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import canonical_json, sha256_file, sync_folder
+from ml_platform.foundation.provenance import Provenance
 from ml_platform.serving import bundle
 from ml_platform.serving.code import stage_code
 from ml_platform.serving.schema import RequestSchema, example_row, rows_model

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_platform.files import replacing
+from ml_platform.foundation.files import replacing
 
 if TYPE_CHECKING:
     import numpy as np

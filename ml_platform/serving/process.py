@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.serving import bundle
 from ml_platform.serving.parent import DESCRIPTOR
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from annotated_types import Len
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, create_model
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.serving.prediction_log import LEADING, PREDICTION, PROBABILITIES
 
 if TYPE_CHECKING:

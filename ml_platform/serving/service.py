@@ -25,11 +25,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ml_platform.errors import PlatformError
 from ml_platform.features.build import featurize
 from ml_platform.features.contract import FeatureFunction
 from ml_platform.features.history import History
-from ml_platform.files import sha256_file
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import sha256_file
 from ml_platform.serving import bundle
 from ml_platform.serving.guard import Guard
 from ml_platform.serving.parent import end_with_parent

@@ -12,17 +12,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ml_platform.errors import MissingReference, PlatformError
-from ml_platform.files import canonical_json, sha256_bytes, sha256_file
-from ml_platform.settings import default_home
+from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_file
+from ml_platform.foundation.settings import default_home
+from ml_platform.pipeline.workspace import Workspace
 from ml_platform.sources.rules import FolderSource, FsspecSource
 from ml_platform.sources.source import conform, environment, expanded, schema_types
-from ml_platform.workspace import Workspace
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ml_platform.declarations import DatasetSpec, Partitions
+    from ml_platform.declarations.declaration import DatasetSpec, Partitions
 
 #: Endings of files that a program is still writing, and of no table.
 _UNFINISHED = (".tmp", ".part", ".partial", ".crdownload")

@@ -4,15 +4,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_platform.errors import MissingReference, PlatformError
-from ml_platform.files import canonical_json, sha256_bytes, sha256_file
+from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_file
+from ml_platform.pipeline.workspace import Workspace
 from ml_platform.sources.rules import FunctionSource
-from ml_platform.workspace import Workspace
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ml_platform.declarations import DatasetSpec
+    from ml_platform.declarations.declaration import DatasetSpec
 
 
 class CalledSource:
@@ -23,7 +23,7 @@ class CalledSource:
 
     def partitions(self) -> dict[str, str]:
         """Every partition whose time has ended, with what the fingerprint function says, or the hash of the code."""
-        from ml_platform.declarations import load_object
+        from ml_platform.declarations.declaration import load_object
 
         keys = self.spec.partitions.keys(Workspace().now())
         if self.rule.fingerprint is not None:
@@ -40,7 +40,7 @@ class CalledSource:
         """What the function returns. Raises PlatformError where that is no polars DataFrame."""
         import polars as pl
 
-        from ml_platform.declarations import load_object
+        from ml_platform.declarations.declaration import load_object
 
         if partition not in self.spec.partitions.keys(Workspace().now()):
             raise MissingReference(f"{self.spec.name}: partition {partition} has not ended or does not exist")

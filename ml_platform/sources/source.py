@@ -5,13 +5,13 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.sources.rules import FolderSource, FsspecSource, FunctionSource, SqlSource
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ml_platform.declarations import DatasetSpec
+    from ml_platform.declarations.declaration import DatasetSpec
 
 
 class Source(Protocol):

@@ -6,17 +6,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_platform.errors import MissingReference, PlatformError
-from ml_platform.files import canonical_json, sha256_bytes
+from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.pipeline.workspace import Workspace
 from ml_platform.sources.rules import SqlSource
 from ml_platform.sources.source import conform, environment, schema_types
-from ml_platform.workspace import Workspace
 
 if TYPE_CHECKING:
     import polars as pl
     import sqlalchemy as sa
 
-    from ml_platform.declarations import DatasetSpec
+    from ml_platform.declarations.declaration import DatasetSpec
 
 
 class QuerySource:
@@ -45,7 +45,7 @@ class QuerySource:
         import sqlalchemy as sa
 
         if self.rule.fingerprint == "content":
-            from ml_platform.datasets.parquet import write_frame
+            from ml_platform.foundation.parquet import write_frame
 
             frame = self._rows(connection, partition)
             with tempfile.TemporaryDirectory(prefix="source-") as folder:

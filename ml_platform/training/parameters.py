@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 
 Task = Literal["binary", "multiclass", "regression"]
 

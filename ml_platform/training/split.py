@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ml_platform.errors import MissingReference, PlatformError, Refused
-from ml_platform.refs import ManifestEntry, SplitRef
+from ml_platform.foundation.errors import MissingReference, PlatformError, Refused
+from ml_platform.references.refs import ManifestEntry, SplitRef
 
 
 class SplitRule(BaseModel):

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml_platform.environment import Provenance
-from ml_platform.errors import PlatformError
-from ml_platform.files import canonical_json, sha256_bytes
-from ml_platform.refs import ModelRef, SplitRef
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.foundation.provenance import Provenance
+from ml_platform.references.refs import ModelRef, SplitRef
+from ml_platform.registry.tracking import KEY_TAG, MODEL_ARTIFACT, MODEL_REF, Tracking
 from ml_platform.training.parameters import Task, TrainingParameters
-from ml_platform.training.tracking import KEY_TAG, MODEL_ARTIFACT, MODEL_REF, Tracking
 
 if TYPE_CHECKING:
     import numpy as np
@@ -243,7 +243,7 @@ def train_and_log(
     process of this machine left behind are ended first. A second process with the same key waits and adopts.
     ``frames`` may be a generator: it is not started when a model is adopted.
 
-    Raises PlatformError as :func:`train` and :class:`~ml_platform.training.tracking.Tracking` do.
+    Raises PlatformError as :func:`train` and :class:`~ml_platform.registry.tracking.Tracking` do.
     """
     experiment = split.model
     with tracking.lock(f"train-{training_key}", TRAINING_LOCK_SECONDS):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 
 if TYPE_CHECKING:
     import polars as pl

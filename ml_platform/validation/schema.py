@@ -3,7 +3,7 @@
 import copy
 from typing import TYPE_CHECKING, Any, Literal
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.validation.evidence import BrokenRule, ColumnInfo, SchemaEvidence, json_rows
 
 if TYPE_CHECKING:

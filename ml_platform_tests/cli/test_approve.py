@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import typer.testing
 
-from ml_platform.catalogue import Catalogue
 from ml_platform.cli import approve as module
 from ml_platform.cli.app import BadUsage, cli
-from ml_platform.errors import MissingReference, PlatformError, Refused
-from ml_platform.loop.release import require_approved
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.foundation.errors import MissingReference, PlatformError, Refused
+from ml_platform.pipeline.release import require_approved
 from ml_platform_tests.project import MODEL, Project, copy_of, declared, gates, ingested
 
 STEPS = [f"{MODEL}/{step}" for step in ("split", "model", "evaluation", "registered_model")]

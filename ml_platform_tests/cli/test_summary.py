@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 from rich.console import Console
 
-from ml_platform.catalogue import Catalogue
 from ml_platform.cli.summary import show_summary
+from ml_platform.declarations.catalogue import Catalogue
 from ml_platform_tests.project import FEBRUARY, JANUARY, new_project, sample_months
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ml_platform.cli.validate import find_mistakes
-from ml_platform.project import Project
+from ml_platform.foundation.project import Project
 from ml_platform_tests.cli.mistakes import MISTAKES, Mistake
 from ml_platform_tests.components.shop import DATASET, MODEL, Shop
 from ml_platform_tests.conftest import ROOT

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ml_platform.datasets.embedded import EmbeddedStore
-from ml_platform.datasets.lakefs import LakeFSStore
-from ml_platform.datasets.lakefs_api import Connection, Server
+from ml_platform.datasets.embedded.store import EmbeddedStore
+from ml_platform.datasets.lakefs.api import Connection, Server
+from ml_platform.datasets.lakefs.store import LakeFSStore
 from ml_platform.datasets.store import VersionedStore
-from ml_platform.environment import Provenance
+from ml_platform.foundation.provenance import Provenance
 from ml_platform_tests.datasets import lakefs_servers
 from ml_platform_tests.datasets.flow import Flow
 from ml_platform_tests.datasets.lakefs_standin import StandIn

@@ -24,7 +24,7 @@ from ml_platform.datasets.store import (
     StoreError,
     VersionedStore,
 )
-from ml_platform.files import sha256_bytes
+from ml_platform.foundation.files import sha256_bytes
 
 Tree = dict[str, str]
 

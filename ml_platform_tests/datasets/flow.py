@@ -4,8 +4,8 @@ import polars as pl
 
 from ml_platform.datasets.publishing import publish, stage
 from ml_platform.datasets.store import VersionedStore
-from ml_platform.environment import Provenance
-from ml_platform.refs import DatasetRef
+from ml_platform.foundation.provenance import Provenance
+from ml_platform.references.refs import DatasetRef
 
 
 class Flow:

@@ -14,9 +14,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from ml_platform.datasets.lakefs import LakeFSStore
-from ml_platform.datasets.lakefs_api import Connection, Server
-from ml_platform.datasets.lakefs_server import open_repository
+from ml_platform.datasets.lakefs.api import Connection, Server
+from ml_platform.datasets.lakefs.server import open_repository
+from ml_platform.datasets.lakefs.store import LakeFSStore
 from ml_platform_tests.datasets.lakefs_standin import StandIn
 
 ENDPOINT = os.environ.get("LAKEFS_ENDPOINT", "")

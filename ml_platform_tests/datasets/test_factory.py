@@ -2,10 +2,10 @@
 
 import pytest
 
-from ml_platform.datasets.embedded import EmbeddedStore
+from ml_platform.datasets.embedded.store import EmbeddedStore
 from ml_platform.datasets.factory import open_store
-from ml_platform.errors import PlatformError
-from ml_platform.settings import Settings
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.settings import Settings
 
 
 def test_the_default_store_lies_below_local(settings: Settings) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ml_platform.datasets.lakefs import LakeFSStore
-from ml_platform.datasets.lakefs_api import Unavailable
+from ml_platform.datasets.lakefs.api import Unavailable
+from ml_platform.datasets.lakefs.store import LakeFSStore
 from ml_platform.datasets.maintenance import collect
 from ml_platform.datasets.store import (
     MAIN,
@@ -18,7 +18,7 @@ from ml_platform.datasets.store import (
     NoChanges,
     StoreError,
 )
-from ml_platform.errors import Refused
+from ml_platform.foundation.errors import Refused
 from ml_platform_tests.datasets import lakefs_servers
 from ml_platform_tests.datasets.lakefs_standin import StandIn
 from ml_platform_tests.datasets.lakefs_standin.repository import Repository

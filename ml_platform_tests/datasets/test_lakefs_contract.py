@@ -16,13 +16,13 @@ from lakefs_sdk.exceptions import ApiException
 from lakefs_sdk.models.merge import Merge
 
 from ml_platform.datasets.batches import published, read, read_batch
-from ml_platform.datasets.lakefs import LakeFSStore
-from ml_platform.datasets.lakefs_server import collects, open_repository
-from ml_platform.datasets.parquet import write_frame
+from ml_platform.datasets.lakefs.server import collects, open_repository
+from ml_platform.datasets.lakefs.store import LakeFSStore
 from ml_platform.datasets.publishing import publish, stage
 from ml_platform.datasets.store import MAIN, NotFound, Protected
-from ml_platform.environment import Provenance
-from ml_platform.files import sha256_bytes, sha256_file
+from ml_platform.foundation.files import sha256_bytes, sha256_file
+from ml_platform.foundation.parquet import write_frame
+from ml_platform.foundation.provenance import Provenance
 from ml_platform_tests.datasets import lakefs_servers, processes, workers
 from ml_platform_tests.datasets.contract import EDITS, LAWS, TREES, StoreContract, Tree, content
 from ml_platform_tests.datasets.lakefs_standin import StandIn

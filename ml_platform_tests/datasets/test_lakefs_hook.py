@@ -10,10 +10,10 @@ import uvicorn
 import yaml
 from starlette.testclient import TestClient
 
-from ml_platform.datasets.lakefs import LakeFSStore
-from ml_platform.datasets.lakefs_hook import ACTION, HOOK, action, application, install
+from ml_platform.datasets.lakefs.hook import ACTION, HOOK, action, application, install
+from ml_platform.datasets.lakefs.store import LakeFSStore
 from ml_platform.datasets.store import MAIN, NotFound
-from ml_platform.errors import Refused
+from ml_platform.foundation.errors import Refused
 from ml_platform_tests.datasets import lakefs_servers
 
 EVENT = {"event_type": "pre-merge", "repository_id": "data", "branch_id": MAIN, "source_ref": "c0ffee"}

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from ml_platform.datasets.factory import open_store
-from ml_platform.datasets.lakefs import LakeFSStore
+from ml_platform.datasets.lakefs.store import LakeFSStore
 from ml_platform.datasets.store import MAIN
-from ml_platform.settings import Settings
+from ml_platform.foundation.settings import Settings
 from ml_platform_tests.cli.conftest import Invoke, calling
 from ml_platform_tests.components.conftest import shop_template
 from ml_platform_tests.components.shop import APRIL, DATASET, MARCH, MODEL, MONTHS, Shop, free_ports

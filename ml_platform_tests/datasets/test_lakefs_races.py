@@ -9,12 +9,12 @@ import pytest
 
 from ml_platform.datasets.batches import published
 from ml_platform.datasets.derived import ATTEMPTS, private_commit, sha256_at
-from ml_platform.datasets.lakefs import LakeFSStore
-from ml_platform.datasets.lakefs_api import Server
+from ml_platform.datasets.lakefs.api import Server
+from ml_platform.datasets.lakefs.store import LakeFSStore
 from ml_platform.datasets.publishing import publish, stage
 from ml_platform.datasets.rollback import roll_back
 from ml_platform.datasets.store import MAIN, Conflict, NoChanges, StoreError
-from ml_platform.environment import Provenance
+from ml_platform.foundation.provenance import Provenance
 from ml_platform_tests.datasets import lakefs_servers
 from ml_platform_tests.datasets.contract import content
 from ml_platform_tests.datasets.lakefs_standin import StandIn

@@ -9,11 +9,11 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from ml_platform.datasets.factory import open_store
-from ml_platform.datasets.lakefs import LakeFSStore
-from ml_platform.datasets.lakefs_server import RETENTION_DAYS
+from ml_platform.datasets.lakefs.server import RETENTION_DAYS
+from ml_platform.datasets.lakefs.store import LakeFSStore
 from ml_platform.datasets.store import MAIN, VersionedStore
-from ml_platform.errors import PlatformError
-from ml_platform.settings import Settings
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.settings import Settings
 from ml_platform_tests.datasets.lakefs_standin import StandIn
 
 pytestmark = pytest.mark.timeout(10)

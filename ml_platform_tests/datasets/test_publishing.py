@@ -15,10 +15,10 @@ from ml_platform.datasets.batches import (
     published,
     read,
 )
-from ml_platform.datasets.embedded import EmbeddedStore
+from ml_platform.datasets.embedded.store import EmbeddedStore
 from ml_platform.datasets.publishing import publish, stage
 from ml_platform.datasets.store import MAIN, Conflict, VersionedStore
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 from ml_platform_tests.datasets import processes, workers
 from ml_platform_tests.datasets.flow import Flow
 from ml_platform_tests.datasets.workers import batch

@@ -14,17 +14,17 @@ from polars.testing import assert_frame_equal
 from pydantic import ValidationError
 
 from ml_platform.datasets import batches
-from ml_platform.datasets.parquet import write_frame
 from ml_platform.datasets.quarantine import REASONS, quarantine_path, quarantined, separate
 from ml_platform.datasets.store import MAIN, Corrupt, VersionedStore
-from ml_platform.declarations import DatasetSpec
-from ml_platform.errors import PlatformError, Refused
+from ml_platform.declarations.declaration import DatasetSpec
+from ml_platform.foundation.errors import PlatformError, Refused
+from ml_platform.foundation.parquet import write_frame
+from ml_platform.foundation.settings import Settings
 from ml_platform.gates.gate import Verdict
-from ml_platform.loop import data
-from ml_platform.refs import DatasetRef
-from ml_platform.settings import Settings
+from ml_platform.pipeline import data
+from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.references.refs import DatasetRef
 from ml_platform.validation.schema import validate
-from ml_platform.workspace import Run, Workspace
 
 JANUARY, FEBRUARY = "2024-01-01", "2024-02-01"
 GATES = [{"gate": "schema"}, {"gate": "rules", "max": 0}, {"gate": "duplicates", "max": 0}]

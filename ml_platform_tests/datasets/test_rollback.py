@@ -13,13 +13,13 @@ from polars.testing import assert_frame_equal
 
 from ml_platform.datasets import history, rollback
 from ml_platform.datasets.batches import published, read_at
-from ml_platform.datasets.embedded import EmbeddedStore
+from ml_platform.datasets.embedded.store import EmbeddedStore
 from ml_platform.datasets.maintenance import check, collect
 from ml_platform.datasets.publishing import publish, stage
 from ml_platform.datasets.quarantine import quarantined
 from ml_platform.datasets.store import MAIN, NotFound, VersionedStore
-from ml_platform.environment import Provenance
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.provenance import Provenance
 
 JANUARY = "2013-01-01"
 

@@ -10,15 +10,15 @@ import polars
 import pyarrow.parquet  # noqa: F401  (so that a forked worker has it loaded)
 
 from ml_platform.datasets.derived import commit_objects
-from ml_platform.datasets.embedded import EmbeddedStore
-from ml_platform.datasets.lakefs import LakeFSStore
-from ml_platform.datasets.lakefs_api import Connection
-from ml_platform.datasets.pointers import ContentFiles
+from ml_platform.datasets.embedded.pointers import ContentFiles
+from ml_platform.datasets.embedded.repository import GitRepository
+from ml_platform.datasets.embedded.store import EmbeddedStore
+from ml_platform.datasets.lakefs.api import Connection
+from ml_platform.datasets.lakefs.store import LakeFSStore
 from ml_platform.datasets.publishing import publish, stage
-from ml_platform.datasets.repository import GitRepository
 from ml_platform.datasets.store import VersionedStore
-from ml_platform.environment import Provenance
-from ml_platform.refs import DatasetRef
+from ml_platform.foundation.provenance import Provenance
+from ml_platform.references.refs import DatasetRef
 from ml_platform_tests.datasets import lakefs_servers
 
 PROVENANCE = Provenance(code_commit="c0ffee", dirty=False, lock_sha256="0" * 64, python="3.11.7")

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from ml_platform.foundation.settings import Settings
 from ml_platform.gates.catalogue import KINDS
 from ml_platform.gates.gate import Kind
-from ml_platform.settings import Settings
 from ml_platform_tests.conftest import ROOT
 
 README = ROOT / "README.md"

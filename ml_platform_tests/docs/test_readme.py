@@ -89,7 +89,7 @@ def test_images_are_small_and_shown() -> None:
 
 def test_settings_that_are_named_exist() -> None:
     from ml_platform.defs.flights import source
-    from ml_platform.settings import Settings
+    from ml_platform.foundation.settings import Settings
 
     known = {f"ML_PLATFORM_{name.upper()}" for name in Settings.model_fields} | {source.UNTIL}
     for page in PAGES:

@@ -7,13 +7,14 @@ import polars as pl
 import pytest
 import xgboost
 
-from ml_platform.evaluation import outputs, summaries
+from ml_platform.documents import summaries
 from ml_platform.evaluation.evaluate import Evaluation
 from ml_platform.evaluation.explanation import beeswarm, contributions, stability
 from ml_platform.evaluation.robustness import Unseen, robustness
 from ml_platform.evaluation.search import directions, worst_case
 from ml_platform.evaluation.slices import BY, two_way
 from ml_platform.evaluation.tables import feature_drift
+from ml_platform.models import outputs
 from ml_platform.training.parameters import TrainingParameters
 from ml_platform.training.train import load_booster, matrix, predict, train
 from ml_platform_tests.evaluation.test_evaluate import OLDER, OPTIONS, PARAMETERS, SPLIT, fitted, measured

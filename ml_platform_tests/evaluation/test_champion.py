@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
-from ml_platform.errors import PlatformError
 from ml_platform.evaluation.bootstrap import draws, weighted
 from ml_platform.evaluation.champion import compare, unseen
+from ml_platform.foundation.errors import PlatformError
 from ml_platform_tests.training.synthetic import month_frame, split_ref
 
 NAIVE = {

@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from ml_platform.errors import MissingReference, PlatformError
-from ml_platform.evaluation import report
+from ml_platform.documents import report
 from ml_platform.evaluation.evaluate import Evaluation, EvaluationOptions, evaluate
 from ml_platform.evaluation.tables import calibration_table
-from ml_platform.files import sha256_bytes
-from ml_platform.refs import ModelRef, SplitRef
+from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.files import sha256_bytes
+from ml_platform.references.refs import ModelRef, SplitRef
 from ml_platform.training.parameters import TrainingParameters
 from ml_platform.training.train import load_booster, matrix, predict, train, train_and_log
 from ml_platform_tests.training.synthetic import NAMES, PROVENANCE, frames, split_ref, tracking_below

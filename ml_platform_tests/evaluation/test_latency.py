@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml_platform.errors import PlatformError
 from ml_platform.evaluation import latency
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.training.train import load_booster, matrix
 from ml_platform_tests.evaluation.test_evaluate import SPLIT, fitted
 from ml_platform_tests.training.synthetic import NAMES, frames

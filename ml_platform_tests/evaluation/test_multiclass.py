@@ -5,14 +5,14 @@ import polars as pl
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss, roc_auc_score
 
-from ml_platform.errors import PlatformError
-from ml_platform.evaluation import outputs
 from ml_platform.evaluation.baselines import baselines
 from ml_platform.evaluation.bootstrap import weighted
 from ml_platform.evaluation.champion import compare
 from ml_platform.evaluation.fairness import fairness, fairness_by_class
-from ml_platform.evaluation.metrics import HIGHER_IS_BETTER, multiclass_metrics
 from ml_platform.evaluation.tables import confusion_table, group_table
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.models import outputs
+from ml_platform.models.metrics import HIGHER_IS_BETTER, multiclass_metrics
 from ml_platform.training.parameters import TrainingParameters
 from ml_platform.training.train import label_values, labelled, load_booster, predict, train
 

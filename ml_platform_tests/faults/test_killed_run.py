@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ml_platform.foundation.settings import Settings
 from ml_platform.gates.catalogue import KINDS
-from ml_platform.settings import Settings
 from ml_platform_tests import project as harness
 from ml_platform_tests.conftest import ROOT, ports
 
@@ -103,7 +103,7 @@ class Project:
     def outcome(self, local: Path) -> Outcome:
         """Read the stores of a ``local`` folder."""
         from ml_platform.datasets import batches
-        from ml_platform.workspace import Workspace
+        from ml_platform.pipeline.workspace import Workspace
 
         workspace = Workspace(Settings(local=local))
         store, tracking = workspace.store, workspace.tracking

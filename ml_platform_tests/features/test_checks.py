@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 
 from ml_platform.defs.flights.features import FlightFeatures, flights
-from ml_platform.errors import PlatformError
 from ml_platform.features import checks
 from ml_platform.features.build import build
 from ml_platform.features.contract import FeatureFunction, feature_names
 from ml_platform.features.history import History, daily
+from ml_platform.foundation.errors import PlatformError
 
 OUTCOMES = ["dep_time", "dep_delay", "arr_time", "arr_delay", "air_time"]
 

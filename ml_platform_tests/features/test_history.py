@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_platform.defs.flights.features import FlightFeatures, flights
-from ml_platform.errors import PlatformError
 from ml_platform.features.contract import HistoricalMean
 from ml_platform.features.history import History, daily
+from ml_platform.foundation.errors import PlatformError
 
 START = date(2020, 2, 25)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.user_code import UnknownModule, user_code_version
 
 Write = Callable[..., str]
@@ -102,12 +102,12 @@ def test_modules_may_import_each_other(write: Write) -> None:
 
 
 def test_the_platform_counts_by_its_number_and_not_by_its_text(write: Write) -> None:
-    before = write(shopcode__deep="from ml_platform.errors import PlatformError\nFACTOR = PlatformError\n")
-    assert write(shopcode__deep="from ml_platform.files import PlatformError\nFACTOR = PlatformError\n") == before
-    assert (
-        write(shopcode__deep="from ml_platform.errors import Refused as PlatformError\nFACTOR = PlatformError\n")
-        != before
-    )
+    def using(what: str) -> str:
+        return f"from ml_platform.{what}\nFACTOR = PlatformError\n"
+
+    before = write(shopcode__deep=using("foundation.errors import PlatformError"))
+    assert write(shopcode__deep=using("errors import PlatformError")) == before
+    assert write(shopcode__deep=using("foundation.errors import Refused as PlatformError")) != before
 
 
 def test_a_module_that_is_not_there_or_no_python_is_named(write: Write) -> None:

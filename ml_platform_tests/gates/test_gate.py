@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates import catalogue
 from ml_platform.gates.gate import KINDS, Gate, Kind, Measurement, judge
 

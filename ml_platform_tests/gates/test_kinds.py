@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from ml_platform.errors import MissingReference
 from ml_platform.evaluation.evaluate import Evaluation
 from ml_platform.evaluation.latency import OneRow
 from ml_platform.features.checks import single_feature_auc
+from ml_platform.foundation.errors import MissingReference
 from ml_platform.gates.batch import BatchEvidence
 from ml_platform.gates.catalogue import Gate
 from ml_platform.gates.gate import Verdict, judge

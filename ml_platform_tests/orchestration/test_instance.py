@@ -7,7 +7,7 @@ import pytest
 from dagster import DagsterInstance, job, op
 from dagster._core.instance.ref import InstanceRef
 
-from ml_platform.settings import Settings
+from ml_platform.foundation.settings import Settings
 from ml_platform_tests.conftest import ROOT
 
 

@@ -3,9 +3,9 @@
 import dagster as dg
 import pytest
 
+from ml_platform.foundation.settings import Settings
 from ml_platform.orchestration.metadata import mlflow_link, sentences
-from ml_platform.settings import Settings
-from ml_platform.workspace import Workspace
+from ml_platform.pipeline.workspace import Workspace
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
+from ml_platform.foundation.settings import Settings
 from ml_platform.orchestration import common
 from ml_platform.orchestration.mlflow_run import MLFLOW, RUN_TAG, mlflow_run
-from ml_platform.settings import Settings
-from ml_platform.workspace import Workspace
+from ml_platform.pipeline.workspace import Workspace
 from ml_platform_tests.conftest import ROOT
 
 NEEDS = {MLFLOW}

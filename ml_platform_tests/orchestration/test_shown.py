@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ml_platform.catalogue import Catalogue
+from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.defs.flights import features as example
 from ml_platform.features.contract import feature_names
 from ml_platform_tests.orchestration.staleness import stale

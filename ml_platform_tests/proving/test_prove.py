@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from ml_platform.catalogue import Catalogue, ModelContext
-from ml_platform.errors import PlatformError
+from ml_platform.declarations.catalogue import Catalogue, ModelContext
 from ml_platform.features.materialize import Materializer
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.gate import Gate
-from ml_platform.loop import model as model_steps
+from ml_platform.pipeline import model as model_steps
 from ml_platform.proving import steps
 from ml_platform.proving.batches import BatchBreak
 from ml_platform.proving.findings import Finding, rates
@@ -220,7 +220,7 @@ def test_every_break_of_a_batch_of_the_example_is_caught(project: Project, tmp_p
     """With the gates of the example as they are, on samples of five months."""
     import yaml
 
-    from ml_platform.declarations import DatasetSpec, FeatureSpec
+    from ml_platform.declarations.declaration import DatasetSpec, FeatureSpec
     from ml_platform_tests.conftest import ROOT
     from ml_platform_tests.project import DATASET
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ml_platform.errors import MissingReference, PlatformError
-from ml_platform.refs import ModelRef, VersionRef
+from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.references.refs import ModelRef, VersionRef
 from ml_platform.registry.registry import Registry
 from ml_platform.training.parameters import TrainingParameters
 from ml_platform.training.train import train_and_log

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from ml_platform.refs import ServiceRef
+from ml_platform.foundation.settings import Settings
+from ml_platform.references.refs import ServiceRef
 from ml_platform.rollout import supervisor
 from ml_platform.serving.packaging import Packaged
-from ml_platform.settings import Settings
 from ml_platform_tests.conftest import ports
 from ml_platform_tests.serving.conftest import PROVENANCE, Inputs, inputs, packaged  # noqa: F401
 

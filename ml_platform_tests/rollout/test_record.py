@@ -4,10 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ml_platform.errors import MissingReference, PlatformError
+from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.settings import Settings
 from ml_platform.rollout import record as records
 from ml_platform.rollout.record import Backend, RolloutRecord
-from ml_platform.settings import Settings
 
 
 def backend(version: int) -> Backend:

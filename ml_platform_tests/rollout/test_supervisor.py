@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from ml_platform.errors import PlatformError
-from ml_platform.refs import ServiceRef
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.settings import Settings
+from ml_platform.references.refs import ServiceRef
 from ml_platform.rollout import processes, supervisor
 from ml_platform.rollout import record as records
 from ml_platform.rollout.processes import ServiceState, read_state
 from ml_platform.serving import process
 from ml_platform.serving.client import Client, ServiceDown
-from ml_platform.settings import Settings
 from ml_platform_tests.serving.conftest import Inputs
 
 pytestmark = pytest.mark.slow

@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 from collections import Counter
 
-from ml_platform.catalogue import Catalogue
+from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.gates.catalogue import KINDS, Stage
 from ml_platform_tests import sabotage
 from ml_platform_tests.project import declared

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ml_platform.loop import model as model_steps
-from ml_platform.refs import DatasetRef, ManifestEntry
+from ml_platform.pipeline import model as model_steps
+from ml_platform.references.refs import DatasetRef, ManifestEntry
 from ml_platform.training import split as splitting
 from ml_platform_tests.project import JANUARY, MAY, MONTHS, PARAMETERS, Outcome, Project, copy_of, declared, gates
 from ml_platform_tests.sabotage import variants

@@ -12,7 +12,7 @@ import pytest
 import xgboost
 
 from ml_platform.datasets import batches
-from ml_platform.loop import evaluation as evaluation_steps
+from ml_platform.pipeline import evaluation as evaluation_steps
 from ml_platform_tests.project import MAY, Project, copy_of, declared, gates
 from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_stopped
 from ml_platform_tests.sabotage.test_model import (

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ml_platform.environment import current
-from ml_platform_tests.loop.repository import Repository
+from ml_platform.foundation.provenance import current
+from ml_platform_tests.pipeline.repository import Repository
 from ml_platform_tests.project import MODEL, Project, declared
 from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_refuses, assert_stopped
 

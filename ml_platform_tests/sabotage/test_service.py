@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_platform.errors import MissingReference, Refused
+from ml_platform.foundation.errors import MissingReference, Refused
 from ml_platform.rollout import control
 from ml_platform.rollout import record as records
 from ml_platform.serving import bundle, packaging, process

@@ -7,8 +7,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ml_platform.loop.drift import Drift, compared_columns, observe
 from ml_platform.orchestration.sensors import ATTEMPTS
+from ml_platform.pipeline.drift import Drift, compared_columns, observe
 from ml_platform_tests.project import APRIL, MAY, MODEL, Project, declared
 from ml_platform_tests.sensors.ticks import attempt_tags, copied, pretend, tick
 
@@ -91,7 +91,7 @@ def test_below_the_thresholds_nothing_happens(registered: Project) -> None:
 def test_rows_are_read_once_for_the_same_content(registered: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project = with_rule(registered, psi=0.001, share=0.0)
     first = tick(project, "drift")
-    from ml_platform.monitoring import drift
+    from ml_platform.validation import drift
 
     def read_again(*_: object) -> dict[str, float]:
         raise AssertionError("compared again")

@@ -7,9 +7,9 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from ml_platform.foundation.processes import process_identity
 from ml_platform.orchestration.runs import PROCESS
 from ml_platform.orchestration.sensors import ATTEMPTS, REASON
-from ml_platform.training.process import process_identity
 from ml_platform_tests.project import APRIL, FEBRUARY, JANUARY, MARCH, MAY, MODEL, Project, declared, gates
 from ml_platform_tests.sensors.ticks import (
     OTHER,

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from ml_platform.catalogue import Catalogue
+from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.orchestration.runs import RANGE_END, RANGE_START
 from ml_platform.orchestration.sensors import REASON, WANTED, WHY
 from ml_platform_tests.project import (

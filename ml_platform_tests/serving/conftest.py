@@ -9,13 +9,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_platform.environment import Provenance
 from ml_platform.features.build import featurize
 from ml_platform.features.history import History, daily
-from ml_platform.files import sha256_file
+from ml_platform.foundation.files import sha256_file
+from ml_platform.foundation.provenance import Provenance
+from ml_platform.foundation.settings import Settings
 from ml_platform.serving import checks, packaging
 from ml_platform.serving.schema import RequestSchema, request_schema, to_rows
-from ml_platform.settings import Settings
 from ml_platform_tests.conftest import ports
 from ml_platform_tests.serving.tiny import Schema, Tiny
 
@@ -108,7 +108,7 @@ def packaged(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> packag
 @pytest.fixture(scope="session")
 def service_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings of services under test: an own range of ports and an API key."""
-    from ml_platform.files import sha256_bytes
+    from ml_platform.foundation.files import sha256_bytes
 
     return Settings(
         local=tmp_path_factory.mktemp("local"),

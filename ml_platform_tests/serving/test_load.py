@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.serving import checks, load
 from ml_platform.serving.load import under_load
 from ml_platform_tests.serving.conftest import Inputs

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.serving import bundle, process
 from ml_platform.serving.client import Client, predict
 from ml_platform.serving.packaging import Packaged

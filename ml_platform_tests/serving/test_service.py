@@ -13,12 +13,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.settings import Settings
 from ml_platform.serving import checks, process
 from ml_platform.serving.client import Client, RequestRefused, ServiceDown, predict
 from ml_platform.serving.packaging import Packaged
 from ml_platform.serving.schema import to_rows
-from ml_platform.settings import Settings
 from ml_platform_tests.serving.conftest import UNTIL, Inputs, make_raw
 
 

@@ -11,7 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from pydantic import ValidationError
 
-from ml_platform.errors import MissingReference, PlatformError
+from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.sources.source import conform
 from ml_platform_tests.sources.example import sales, spec
 
@@ -82,7 +82,7 @@ def test_what_is_not_delivered_yet_is_left_alone(folder: Path, monkeypatch: pyte
     sales(12).write_csv(folder / "2023-12.csv")
     assert list(by_name(folder).partitions()) == [JANUARY], "2023 is before the first partition"
     monkeypatch.setenv("ML_PLATFORM_NOW", "2024-01-31T23:00:00")
-    from ml_platform.settings import get_settings
+    from ml_platform.foundation.settings import get_settings
 
     get_settings.cache_clear()
     assert by_name(folder).partitions() == {}, "January has not ended"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from polars.testing import assert_frame_equal
 
-from ml_platform.errors import MissingReference, PlatformError
+from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform_tests.sources.example import sales, spec
 
 WINDOW = {"every": "month", "start": "2024-01-01", "end": "2024-03-01"}

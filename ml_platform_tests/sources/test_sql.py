@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from pydantic import ValidationError
 
-from ml_platform.errors import MissingReference, PlatformError
+from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform_tests.sources.example import sales, spec
 
 QUERY = "select * from sales where day >= :start and day < :end"

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from ml_platform.environment import Provenance
-from ml_platform.files import sha256_bytes
-from ml_platform.refs import ManifestEntry, SplitRef
+from ml_platform.foundation.files import sha256_bytes
+from ml_platform.foundation.provenance import Provenance
+from ml_platform.references.refs import ManifestEntry, SplitRef
+from ml_platform.registry.tracking import Tracking
 from ml_platform.training.split import SplitRule, plan
-from ml_platform.training.tracking import Tracking
 
 NAMES = ("signal", "weak", "noise", "gaps")
 PROVENANCE = Provenance(code_commit="0" * 40, dirty=False, lock_sha256="1" * 64, python="3.11")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ml_platform.errors import MissingReference, PlatformError, Refused
+from ml_platform.foundation.errors import MissingReference, PlatformError, Refused
 from ml_platform.training.split import SplitRule, check_disjoint, check_time_order, plan
 from ml_platform_tests.training.synthetic import entry, key, split_ref
 

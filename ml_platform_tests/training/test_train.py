@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.training.parameters import TrainingParameters
 from ml_platform.training.train import load_booster, matrix, predict, train, training_key
 from ml_platform_tests.training.synthetic import NAMES, month_frame, split_ref

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from ml_platform import ui
-from ml_platform.settings import Settings
+from ml_platform.foundation.settings import Settings
+from ml_platform.orchestration import webserver as ui
 from ml_platform_tests.ui.browser import CHROMIUM_ARGUMENTS
 from ml_platform_tests.ui.flights_slice import write_package
 

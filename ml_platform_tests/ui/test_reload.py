@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from ml_platform import ui
-from ml_platform.settings import Settings
+from ml_platform.foundation.settings import Settings
+from ml_platform.orchestration import webserver as ui
 from ml_platform_tests.conftest import copy_of_the_project
 from ml_platform_tests.ui.browser import PATIENCE, open_group, screenshot
 from ml_platform_tests.ui.conftest import PAUSED, free_port

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from ml_platform import ui
-from ml_platform.errors import PlatformError
-from ml_platform.files import write_atomic
-from ml_platform.settings import Settings
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import write_atomic
+from ml_platform.foundation.settings import Settings
+from ml_platform.orchestration import webserver as ui
 
 
 def test_a_taken_port_is_named(settings: Settings) -> None:

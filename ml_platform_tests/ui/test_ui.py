@@ -6,9 +6,9 @@ import dagster as dg
 import pytest
 from playwright.sync_api import Page, expect
 
-from ml_platform.files import write_atomic
-from ml_platform.reports import folder, report_url
-from ml_platform.settings import Settings
+from ml_platform.documents.server import folder, report_url
+from ml_platform.foundation.files import write_atomic
+from ml_platform.foundation.settings import Settings
 from ml_platform_tests.ui.browser import (
     PATIENCE,
     materialize,

@@ -6,8 +6,8 @@ import pytest
 
 from ml_platform.defs.flights.schema import Flights
 from ml_platform.defs.flights.source import source
-from ml_platform.errors import PlatformError
-from ml_platform.files import canonical_json
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import canonical_json
 from ml_platform.validation.evidence import BrokenRule, duplicate_count, missing_rates
 from ml_platform.validation.schema import MASK, columns, key, mask, validate
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import polars as pl
 
-from ml_platform.errors import PlatformError
-from ml_platform.files import canonical_json, sha256_bytes, sha256_file
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_file
 
 #: Environment variable with the last month that "has arrived", as ``YYYY-MM``; empty: all of them.
 UNTIL = "ML_PLATFORM_FLIGHTS_UNTIL"

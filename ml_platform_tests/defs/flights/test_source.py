@@ -8,7 +8,7 @@ from polars.testing import assert_frame_equal
 
 from ml_platform.defs.flights import source as module
 from ml_platform.defs.flights.source import KEY, UNTIL, source
-from ml_platform.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError
 
 WEATHER = [
     "temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib",

@@ -1,0 +1,316 @@
+"""A versioned store on one machine: Git for commits, read-only content files for bytes.
+
+Nothing runs in the background. Any number of processes may use a store at once: every change of a
+reference happens under one file lock, and readers take none. A process that is killed leaves at most
+temporary files, which :meth:`EmbeddedStore.gc` removes.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from ml_platform.datasets.embedded.pointers import SUFFIX, ContentFiles, Pointer, check_path, encode
+from ml_platform.datasets.embedded.repository import HEADS, STAGING, TAGS, GitRepository, parse_message
+from ml_platform.datasets.store import (
+    BRANCH_NAME,
+    MAIN,
+    REPOSITORY_NAME,
+    AlreadyExists,
+    Change,
+    Commit,
+    Corrupt,
+    DirtyBranch,
+    InvalidName,
+    NoChanges,
+    NotFound,
+    ObjectInfo,
+    Protected,
+    StoreError,
+)
+
+if TYPE_CHECKING:
+    import pygit2
+
+_COMMIT_ID = re.compile(r"[0-9a-f]{7,40}")
+
+
+class EmbeddedStore:
+    """:class:`~ml_platform.datasets.store.VersionedStore` below ``root/repository``.
+
+    ``meta.git`` is a bare Git repository whose trees hold DVC pointers and ``cas`` holds the bytes, so
+    ``dvc get <root>/<repository>/meta.git PATH --rev TAG`` works. ``protected`` branches take merges and
+    reverts only. Raises InvalidName for a repository name that lakeFS could not hold either.
+    """
+
+    def __init__(self, root: Path, repository: str, protected: tuple[str, ...] = (MAIN,)) -> None:
+        if not REPOSITORY_NAME.fullmatch(repository):
+            raise InvalidName(f"repository {repository!r}: use 3 to 63 lower-case letters, digits and '-'")
+        self.repository = repository
+        self.protected = frozenset(protected)
+        self.folder = root.resolve() / repository
+        self._files = ContentFiles(self.folder / "cas")
+        self._repo = GitRepository(self.folder / "meta.git", self.folder / "lock")
+        self._repo.create(self._files.root)
+
+    # -- references ----------------------------------------------------------------------------------
+
+    def resolve(self, ref: str) -> str:
+        return str(self._commit(ref).id)
+
+    def _commit(self, ref: str) -> "pygit2.Commit":
+        base, tilde, steps = ref.partition("~")
+        if tilde and not steps.isdecimal():
+            raise InvalidName(f"reference {ref!r}: '~' must be followed by a number")
+        found = self._repo.target(HEADS + base) or self._repo.target(TAGS + base)
+        commit = self._repo.commit(found, ref) if found is not None else self._by_id(base)
+        for _ in range(int(steps or 0)):
+            parents = commit.parent_ids if commit is not None else []
+            commit = self._repo.commit(parents[0], ref) if parents else None
+        if commit is None:
+            raise NotFound(f"{ref!r} is no branch, tag or commit of {self.repository}")
+        return commit
+
+    def _by_id(self, commit_id: str) -> "pygit2.Commit | None":
+        if not _COMMIT_ID.fullmatch(commit_id):
+            return None
+        with self._repo.reading(f"commit {commit_id}"):
+            try:
+                found = self._repo.read(commit_id)
+            except (KeyError, ValueError):
+                return None
+        return self._repo.commit(found.id, f"commit {found.id}") if found.type_str == "commit" else None
+
+    def create_branch(self, name: str, source: str = MAIN, *, exist_ok: bool = False) -> str:
+        self._check_name("branch", name)
+        with self._repo.lock():
+            held = self._repo.target(HEADS + name)
+            if held is not None and not exist_ok:
+                raise AlreadyExists(f"branch {name!r} exists already in {self.repository}")
+            if held is None:
+                held = self._commit(source).id
+                self._repo.drop(STAGING + name)
+                self._repo.point(HEADS + name, held)
+            return str(held)
+
+    @staticmethod
+    def _check_name(kind: str, name: str) -> None:
+        if not BRANCH_NAME.fullmatch(name) or len(name.encode()) > 200 or re.fullmatch("[0-9a-f]{40}", name):
+            raise InvalidName(
+                f"{kind} {name!r}: use up to 200 letters, digits, '_' and '-', not starting with '-' "
+                "and not of the form of a commit id"
+            )
+
+    def delete_branch(self, name: str) -> None:
+        if name == MAIN or name in self.protected:
+            raise Protected(f"branch {name!r} is protected: it cannot be deleted")
+        self._check_name("branch", name)
+        with self._repo.lock():
+            self._repo.drop(STAGING + name)
+            self._repo.drop(HEADS + name)
+
+    def branches(self, prefix: str = "") -> list[str]:
+        return [name.removeprefix(HEADS) for name in self._repo.names(HEADS + prefix)]
+
+    def tag(self, name: str, ref: str, *, exist_ok: bool = False) -> None:
+        self._check_name("tag", name)
+        with self._repo.lock():
+            commit, held = self._commit(ref).id, self._repo.target(TAGS + name)
+            if held is None:
+                self._repo.point(TAGS + name, commit)
+            elif not exist_ok or held != commit:
+                raise AlreadyExists(f"tag {name!r} exists already and names commit {held}")
+
+    def tags(self, prefix: str = "") -> dict[str, str]:
+        named = {name: self._repo.target(name) for name in self._repo.names(TAGS + prefix)}
+        return {name.removeprefix(TAGS): str(commit) for name, commit in named.items() if commit is not None}
+
+    # -- staging and commits -------------------------------------------------------------------------
+
+    def _refuse_protected(self, branch: str) -> None:
+        if branch in self.protected:
+            raise Protected(f"branch {branch!r} is protected: commit to another branch and merge it")
+
+    def _stage(self, branch: str, path: str, blob: "pygit2.Oid | None") -> None:
+        tip = self._repo.tip(branch)
+        tree = self._repo.edit((self._repo.staged(branch) or tip).tree, {path + SUFFIX: blob})
+        staged = self._repo.write(None, tree, "Staging area", {}, [tip.id])
+        self._repo.point(STAGING + branch, staged, force=True)
+
+    def put(self, branch: str, path: str, local: Path, metadata: Mapping[str, str] | None = None) -> ObjectInfo:
+        self._refuse_protected(branch)
+        check_path(path)
+        self._repo.tip(branch)
+        while True:
+            added = self._files.add(local)
+            pointer = Pointer(added.md5, added.sha256, added.size, dict(metadata or {}))
+            with self._repo.lock():
+                # A gc with a short grace may have removed bytes that nothing pointed to yet.
+                if self._files.path(pointer.md5).exists():
+                    self._stage(branch, path, self._repo.git.create_blob(encode(path, pointer)))
+                    return ObjectInfo(path, pointer.sha256, pointer.size, pointer.metadata)
+
+    def delete(self, branch: str, path: str) -> None:
+        self._refuse_protected(branch)
+        with self._repo.lock():
+            self._repo.tip(branch)
+            self.stat(branch, path)
+            self._stage(branch, path, None)
+
+    def reset(self, branch: str) -> None:
+        with self._repo.lock():
+            self._repo.tip(branch)
+            self._repo.drop(STAGING + branch)
+
+    def uncommitted(self, branch: str) -> list[Change]:
+        tip, staged = self._repo.tip(branch), self._repo.staged(branch)
+        return _described(self._repo.changes(tip.tree, staged.tree)) if staged else []
+
+    def commit(self, branch: str, message: str, metadata: Mapping[str, str] | None = None) -> str:
+        self._refuse_protected(branch)
+        metadata = metadata or {}
+        with self._repo.lock():
+            tip, staged = self._repo.tip(branch), self._repo.staged(branch)
+            if staged is None or staged.tree_id == tip.tree_id:
+                run_id = metadata.get("run_id")
+                if run_id and parse_message(tip.message)[1].get("run_id") == run_id:
+                    return str(tip.id)
+                raise NoChanges(f"branch {branch!r} has nothing staged to commit")
+            commit = self._repo.write(HEADS + branch, staged.tree_id, message, metadata, [tip.id])
+            self._repo.drop(STAGING + branch)
+            return str(commit)
+
+    def _clean_tip(self, branch: str) -> "pygit2.Commit":
+        if changes := self.uncommitted(branch):
+            raise DirtyBranch(f"branch {branch!r} has {len(changes)} staged changes: commit or reset them")
+        return self._repo.tip(branch)
+
+    def merge(self, source: str, dest: str, message: str, metadata: Mapping[str, str] | None = None) -> str:
+        with self._repo.lock():
+            ours, theirs = self._clean_tip(dest), self._commit(source)
+            base = self._repo.merge_base(ours, theirs).tree
+            here, there = self._repo.changes(base, ours.tree), self._repo.changes(base, theirs.tree)
+            tree = self._repo.merged(here, there, ours.tree, f"merge of {source!r} into {dest!r}")
+            if tree == ours.tree_id:
+                raise NoChanges(f"branch {dest!r} already holds {source!r}")
+            return str(self._repo.write(HEADS + dest, tree, message, metadata or {}, [ours.id, theirs.id]))
+
+    def revert(
+        self, branch: str, commit: str, *, parent_number: int = 0, metadata: Mapping[str, str] | None = None
+    ) -> str:
+        with self._repo.lock():
+            tip, undone = self._clean_tip(branch), self._commit(commit)
+            parents = undone.parent_ids
+            if not (len(parents) == 1 and parent_number == 0) and not 1 <= parent_number <= len(parents):
+                raise StoreError(f"commit {undone.id} has {len(parents)} parents: say which by parent_number")
+            kept = self._repo.commit(parents[max(parent_number, 1) - 1], commit)
+            here = self._repo.changes(undone.tree, tip.tree)
+            there = self._repo.changes(undone.tree, kept.tree)
+            tree = self._repo.merged(here, there, tip.tree, f"revert of {commit!r} on {branch!r}")
+            if tree == tip.tree_id:
+                raise NoChanges(f"branch {branch!r} holds nothing of {commit!r} to revert")
+            message = f"Revert {undone.id}"
+            return str(self._repo.write(HEADS + branch, tree, message, metadata or {}, [tip.id]))
+
+    # -- reading -------------------------------------------------------------------------------------
+
+    def diff(self, left: str, right: str) -> list[Change]:
+        ours, theirs = self._commit(left), self._commit(right)
+        with self._repo.reading(right):
+            return _described(self._repo.changes(self._repo.merge_base(ours, theirs).tree, theirs.tree))
+
+    def _view(self, ref: str) -> "tuple[pygit2.Commit, pygit2.Tree]":
+        """Commit of a reference and its tree; for a branch the tree of its staging area."""
+        commit = self._commit(ref)
+        with self._repo.reading(ref):
+            return commit, (self._repo.staged(ref) or commit).tree
+
+    def _found(self, ref: str, path: str) -> tuple[Pointer, str]:
+        """Pointer of an object, and how to name the object in an error."""
+        commit, tree = self._view(ref)
+        what = f"{path} at commit {commit.id}"
+        blob = self._repo.find(tree, check_path(path), what)
+        if blob is None:
+            raise NotFound(f"object {path!r} does not exist at {ref!r} in {self.repository}")
+        return self._repo.pointer(blob, what), what
+
+    def stat(self, ref: str, path: str) -> ObjectInfo:
+        pointer, _ = self._found(ref, path)
+        return ObjectInfo(path, pointer.sha256, pointer.size, pointer.metadata)
+
+    def list(self, ref: str, prefix: str = "") -> "list[ObjectInfo]":
+        commit, tree = self._view(ref)
+        with self._repo.reading(ref):
+            found = sorted(self._repo.walk(tree, prefix))
+        pointers = ((path, self._repo.pointer(blob, f"{path} at commit {commit.id}")) for path, blob in found)
+        return [ObjectInfo(path, item.sha256, item.size, item.metadata) for path, item in pointers]
+
+    def open(self, ref: str, path: str) -> BinaryIO:
+        return self._files.open_verified(*self._found(ref, path))
+
+    def local_path(self, ref: str, path: str) -> Path:
+        pointer, what = self._found(ref, path)
+        self._files.open_verified(pointer, what).close()
+        return self._files.path(pointer.md5)
+
+    def log(self, ref: str, limit: int | None = None) -> Iterator[Commit]:
+        for record in islice(self._repo.log(self._commit(ref), f"history of {ref}"), limit):
+            message, metadata = parse_message(record.message)
+            yield Commit(record.id, message, metadata, record.parents, datetime.fromtimestamp(record.time, UTC))
+
+    def url(self, ref: str, path: str = "") -> str:
+        address = f"{self._repo.folder.as_uri()}@{self.resolve(ref)}"
+        return f"{address}#{check_path(path)}" if path else address
+
+    # -- maintenance ---------------------------------------------------------------------------------
+
+    def gc(self, grace_seconds: float = 86400) -> int:
+        """Remove bytes that no branch, tag or staging area reaches; returns the number of files removed.
+
+        Files younger than ``grace_seconds`` stay, since another process may be about to stage them.
+        Writers wait meanwhile. Raises Corrupt (and removes nothing) where the history cannot be read.
+        """
+        if problems := self._repo.damaged():
+            raise Corrupt(problems[0])
+        with self._repo.lock():
+            seen: set[pygit2.Oid] = set()
+            live: set[str] = set()
+            for name in self._repo.names("refs/"):
+                with self._repo.reading(name):
+                    for path, blob, commit in self._repo.history(name, seen):
+                        live.add(self._repo.pointer(blob, f"{path} at commit {commit}").md5)
+            return self._files.remove_except(live, grace_seconds)
+
+    def fsck(self) -> "list[str]":
+        """Check every pointer and all bytes that a reference reaches; returns the problems, one line each."""
+        problems = self._repo.damaged()
+        if problems:
+            # What stands on a damaged object cannot be followed.
+            return problems
+        checked: set[tuple[str, str]] = set()
+        seen: set[pygit2.Oid] = set()
+        for name in self._repo.names("refs/"):
+            try:
+                with self._repo.reading(name):
+                    for path, blob, commit in self._repo.history(name, seen):
+                        try:
+                            pointer = self._repo.pointer(blob, f"{path} at commit {commit}")
+                            if (pointer.md5, pointer.sha256) not in checked:
+                                self._files.open_verified(pointer, f"{path} at commit {commit}").close()
+                        except Corrupt as error:
+                            problems.append(str(error))
+                        else:
+                            checked.add((pointer.md5, pointer.sha256))
+            except Corrupt as error:
+                problems.append(str(error))
+        return problems
+
+
+def _described(changes: "dict[str, tuple]") -> list[Change]:
+    """Changes by path, in words."""
+    return [
+        Change("added" if old is None else "removed" if new is None else "changed", path)
+        for path, (old, new) in sorted(changes.items())
+    ]

@@ -1,0 +1,125 @@
+"""Branches, tags, commits and objects of a repository on a lakeFS server, by name."""
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ml_platform.datasets.embedded.pointers import check_path
+from ml_platform.datasets.lakefs.api import Connection, Declined, check_name, check_repository
+from ml_platform.datasets.lakefs.transfer import object_info
+from ml_platform.datasets.store import MAIN, AlreadyExists, Corrupt, InvalidName, NotFound, ObjectInfo, Protected
+
+if TYPE_CHECKING:
+    from lakefs_sdk.models.commit import Commit as ServerCommit
+
+_REFERENCE = re.compile(r"[\w.-]+")
+_CONFLICT, _GONE = 409, 410
+
+
+class References:
+    """The part of :class:`~ml_platform.datasets.lakefs.store.LakeFSStore` that finds and names things."""
+
+    def __init__(self, api: Connection, repository: str, protected: tuple[str, ...]) -> None:
+        self.repository = check_repository(repository)
+        self.protected = frozenset(protected)
+        self.api = api
+
+    def _call(self, what: str, request: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        return self.api.call(what, request, self.repository, *arguments, **options)
+
+    def resolve(self, ref: str) -> str:
+        return self._commit(ref).id
+
+    def _commit(self, ref: str) -> "ServerCommit":
+        return self._call(self._named(ref), self.api.sdk.commits_api.get_commit, ref)
+
+    def _named(self, ref: str) -> str:
+        """How to name a reference in an error. Raises for one that the server could not hold."""
+        base, tilde, steps = ref.partition("~")
+        if tilde and not steps.isdecimal():
+            raise InvalidName(f"reference {ref!r}: '~' must be followed by a number")
+        if not _REFERENCE.fullmatch(base):
+            raise NotFound(f"{ref!r} is no branch, tag or commit of {self.repository}")
+        return f"reference {ref!r} of {self.repository}"
+
+    def _head(self, branch: str) -> str:
+        """Commit id of a branch, and of nothing else than a branch."""
+        self._named(branch)
+        held = self._call(f"branch {branch!r} of {self.repository}", self.api.sdk.branches_api.get_branch, branch)
+        return str(held.commit_id)
+
+    def create_branch(self, name: str, source: str = MAIN, *, exist_ok: bool = False) -> str:
+        from lakefs_sdk.models.branch_creation import BranchCreation
+
+        check_name("branch", name)
+        target = self.resolve(source)
+
+        def made() -> str | None:
+            try:
+                return target if self._head(name) == target else None
+            except NotFound:
+                return None
+
+        request = BranchCreation(name=name, source=target)
+        try:
+            self._call(f"branch {name!r}", self.api.sdk.branches_api.create_branch, request, happened=made)
+        except Declined as error:
+            if error.status != _CONFLICT:
+                raise
+            if not exist_ok:
+                raise AlreadyExists(f"branch {name!r} exists already in {self.repository}") from error
+            return self._head(name)
+        return target
+
+    def delete_branch(self, name: str) -> None:
+        if name == MAIN or name in self.protected:
+            raise Protected(f"branch {name!r} is protected: it cannot be deleted")
+        check_name("branch", name)
+        try:
+            self._call(f"branch {name!r}", self.api.sdk.branches_api.delete_branch, name)
+        except NotFound:
+            return
+
+    def branches(self, prefix: str = "") -> list[str]:
+        listing = self.api.sdk.branches_api.list_branches
+        return sorted(item.id for item in self.api.pages("branches", listing, self.repository, prefix=prefix))
+
+    def tag(self, name: str, ref: str, *, exist_ok: bool = False) -> None:
+        from lakefs_sdk.models.tag_creation import TagCreation
+
+        check_name("tag", name)
+        commit = self.resolve(ref)
+
+        def held() -> str | None:
+            return self.tags(name).get(name)
+
+        request = TagCreation(id=name, ref=commit)
+        try:
+            self._call(
+                f"tag {name!r}",
+                self.api.sdk.tags_api.create_tag,
+                request,
+                happened=lambda: commit if held() == commit else None,
+            )
+        except Declined as error:
+            if error.status != _CONFLICT:
+                raise
+            named = held()
+            if not exist_ok or named != commit:
+                raise AlreadyExists(f"tag {name!r} exists already and names commit {named}") from error
+
+    def tags(self, prefix: str = "") -> dict[str, str]:
+        listing = self.api.sdk.tags_api.list_tags
+        found = self.api.pages("tags", listing, self.repository, prefix=prefix)
+        return {item.id: item.commit_id for item in found}
+
+    def stat(self, ref: str, path: str) -> ObjectInfo:
+        self._named(ref)
+        what = f"object {check_path(path)!r} at {ref!r} in {self.repository}"
+        try:
+            found = self._call(what, self.api.sdk.objects_api.stat_object, ref, path)
+        except Declined as error:
+            if error.status == _GONE:
+                raise Corrupt(f"{path} at {ref}: its bytes are gone (collected by the server)") from error
+            raise
+        return object_info(path, found.size_bytes or 0, found.metadata)

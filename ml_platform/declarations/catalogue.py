@@ -1,0 +1,113 @@
+"""All declarations of a project together: by name, and each model with what it stands on."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from ml_platform.declarations.declaration import DatasetSpec, Declaration, DeclarationError, FeatureSpec, ModelSpec
+from ml_platform.features.contract import FeatureFunction, feature_names
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All declarations of a project, by name."""
+
+    datasets: dict[str, DatasetSpec] = field(default_factory=dict)
+    features: dict[str, FeatureSpec] = field(default_factory=dict)
+    models: dict[str, ModelSpec] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, specs: Iterable[Declaration]) -> "Catalogue":
+        """Collect declarations; raises DeclarationError where two would make assets of one name."""
+        catalogue = cls()
+        owners: dict[str, str] = {}
+        for spec in specs:
+            place, name = catalogue._place(spec)
+            for asset in _assets(spec):
+                if asset in owners:
+                    raise DeclarationError(
+                        f"name: two declarations make the asset {asset} ({owners[asset]} and {name})"
+                    )
+                owners[asset] = name
+            place[name] = spec
+        return catalogue
+
+    def _place(self, spec: Declaration) -> tuple[dict[str, Any], str]:
+        if isinstance(spec, DatasetSpec):
+            return self.datasets, spec.name
+        if isinstance(spec, FeatureSpec):
+            return self.features, spec.key
+        assert isinstance(spec, ModelSpec)
+        return self.models, spec.name
+
+    def dataset(self, name: str) -> DatasetSpec:
+        """A dataset by name; raises DeclarationError with the names there are."""
+        return _named(self.datasets, name, "dataset")
+
+    def model(self, name: str) -> ModelSpec:
+        """A model by name; raises DeclarationError with the names there are."""
+        return _named(self.models, name, "model")
+
+    def feature_set(self, key: str) -> FeatureSpec:
+        """A feature set by ``dataset/name``; raises DeclarationError with the names there are."""
+        return _named(self.features, key, "features")
+
+    def problems(self, *specs: Declaration, deep: bool = True) -> list[tuple[Declaration, str, str]]:
+        """What cannot work in the declarations (all, or those given): declaration, key, reason.
+
+        ``deep`` imports the schemas, and with them pandera; otherwise their columns are read from the source
+        where it shows them.
+        """
+        from ml_platform.declarations.mistakes import find
+
+        return [problem for spec in specs or self.all for problem in find(self, spec, deep)]
+
+    @property
+    def all(self) -> list[Declaration]:
+        """Every declaration, in the order in which data flows."""
+        return [*self.datasets.values(), *self.features.values(), *self.models.values()]
+
+
+@dataclass(frozen=True)
+class ModelContext:
+    """A model with the declarations it stands on."""
+
+    model: ModelSpec
+    feature_set: FeatureSpec
+    dataset: DatasetSpec
+
+    @cached_property
+    def function(self) -> FeatureFunction:
+        """The feature function."""
+        return self.feature_set.load_function()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features of the matrix, in order."""
+        return feature_names(self.function)
+
+    @classmethod
+    def of(cls, catalogue: Catalogue, name: str) -> "ModelContext":
+        """Look a model up with what it stands on."""
+        model = catalogue.model(name)
+        features = catalogue.feature_set(model.features)
+        return cls(model, features, catalogue.dataset(features.dataset))
+
+
+def _named(place: dict[str, Any], name: str, key: str) -> Any:
+    if name not in place:
+        raise DeclarationError(f"{key}: there is no {name!r}; declared: {', '.join(sorted(place)) or 'none'}")
+    return place[name]
+
+
+def _assets(spec: Declaration) -> list[str]:
+    if isinstance(spec, DatasetSpec):
+        return [f"{spec.name}/batch", f"{spec.name}/dataset"]
+    if isinstance(spec, FeatureSpec):
+        return [spec.key]
+    assert isinstance(spec, ModelSpec)
+    return [
+        f"{spec.name}/{asset}"
+        for asset in ("split", "model", "evaluation", "registered_model", "service", "deployment", "drift")
+    ]

@@ -1,0 +1,131 @@
+"""What cannot work in declarations that are well-formed: columns, modules, functions, metrics that do not exist."""
+
+import ast
+import importlib.util
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.declaration import DatasetSpec, Declaration, DeclarationError, FeatureSpec, ModelSpec
+from ml_platform.features.contract import feature_names
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.models.metrics import METRICS
+
+#: Kinds of gates whose ``metric`` is one of the evaluation's.
+MEASURE_METRICS = {"performance", "baseline", "leak_alarm"}
+
+
+def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Declaration, str, str]]:
+    """What cannot work in one declaration among the others: declaration, key, reason. ``deep``: see the catalogue."""
+    found: list[tuple[Declaration, str, str]] = []
+
+    def attempt(key: str, check: Any) -> Any:
+        try:
+            return check()
+        except DeclarationError as error:
+            found.append((spec, key, str(error).removeprefix(f"{key}: ")))
+            return None
+
+    def unknown(key: str, wanted: Iterable[str], known: Iterable[str] | None, what: str) -> None:
+        if known is None:
+            return
+        names = sorted(known)
+        for column in wanted:
+            if column not in names:
+                found.append((spec, key, f"unknown column {column!r}; {what} has {', '.join(names)}"))
+
+    def gate_columns(known: Iterable[str] | None, what: str) -> None:
+        for index, gate in enumerate(spec.gates):
+            unknown(f"gates.{index}.columns", gate.columns or (), known, what)
+
+    if isinstance(spec, DatasetSpec):
+        attempt("source", spec.load_source)
+        known = attempt("schema", lambda: schema_columns(spec, deep))
+        unknown("key", spec.key, known, spec.schema_)
+        unknown("time", [spec.time], known, spec.schema_)
+        gate_columns(known, spec.schema_)
+    elif isinstance(spec, FeatureSpec):
+        dataset = attempt("dataset", lambda: catalogue.dataset(spec.dataset))
+        function = attempt("function", spec.load_function)
+        if dataset is not None and function is not None:
+            # What is wrong with the dataset's schema or the feature function is said once, where it is declared.
+            with suppress(DeclarationError):
+                unknown("function", function.inputs, schema_columns(dataset, deep), dataset.schema_)
+    elif isinstance(spec, ModelSpec):
+        attempt("parameters.objective", lambda: _objective(spec))
+        features = attempt("features", lambda: catalogue.feature_set(spec.features))
+        function = None
+        with suppress(DeclarationError):
+            function = features.load_function() if features is not None else None
+        if function is not None:
+            unknown("target", [spec.target], function.labels, "the feature function")
+            gate_columns(function.slices, "the feature function")
+            names = feature_names(function)
+            for index, gate in enumerate(spec.gates):
+                unknown(f"gates.{index}.increasing", gate.increasing or (), names, "the feature function")
+                unknown(f"gates.{index}.decreasing", gate.decreasing or (), names, "the feature function")
+            bounds = spec.worst_case.bounds if spec.worst_case else ()
+            unknown("worst_case.bounds", bounds, names, "the feature function")
+        for index, gate in enumerate(spec.gates):
+            known = METRICS[spec.task] if gate.gate in MEASURE_METRICS else ()
+            if known and gate.metric not in known:
+                reason = f"unknown metric {gate.metric!r}; {spec.task} models have {', '.join(known)}"
+                found.append((spec, f"gates.{index}.metric", reason))
+    return found
+
+
+def _objective(spec: ModelSpec) -> None:
+    try:
+        spec.parameters.to_xgboost(spec.task)
+    except PlatformError as error:
+        raise DeclarationError(str(error).removeprefix("parameters: ")) from error
+
+
+def schema_columns(spec: DatasetSpec, deep: bool) -> list[str] | None:
+    """Columns of a dataset's schema; without ``deep`` only where the source shows them, else ``None``.
+
+    Raises DeclarationError where the module or the class is not there.
+    """
+    if deep:
+        from ml_platform.validation.schema import columns
+
+        return [column.name for column in columns(spec.load_schema())]
+    return columns_in_source(spec.schema_, "schema")
+
+
+def columns_in_source(path: str, key: str) -> list[str] | None:
+    """Fields of the class ``module:Class`` read from its source; ``None`` where they cannot be told from it."""
+    module, _, name = path.partition(":")
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError) as error:
+        raise DeclarationError(f"{key}: cannot find module {module} ({error})") from error
+    if found is None or found.origin is None:
+        raise DeclarationError(f"{key}: there is no module {module}")
+    tree = ast.parse(Path(found.origin).read_text())
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    imported = {
+        alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assigned = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    if name not in classes:
+        if name in imported | assigned:
+            return None
+        raise DeclarationError(f"{key}: module {module} has no object {name!r}")
+    node = classes[name]
+    plain = [ast.unparse(base).rpartition(".")[2] for base in node.bases] == ["DataFrameModel"]
+    if not plain or "alias" in ast.unparse(node):
+        return None
+    return [
+        field.target.id
+        for field in node.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+    ]

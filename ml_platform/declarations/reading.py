@@ -1,0 +1,127 @@
+"""Reads the ``defs.yaml`` files of a project without Dagster, and says what is wrong with them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ml_platform.declarations.declaration import DatasetSpec, Declaration, FeatureSpec, ModelSpec
+from ml_platform.foundation.project import Project
+
+TYPES: dict[str, type[Declaration]] = {"Dataset": DatasetSpec, "FeatureSet": FeatureSpec, "Model": ModelSpec}
+PLATFORM = "Platform"
+#: Keys of a document of ``defs.yaml``, by Dagster.
+DOCUMENT_KEYS = ("type", "attributes", "template_vars_module", "requirements", "post_processing")
+
+
+class NoAttributes(BaseModel):
+    """The component Platform takes no attributes: settings are environment variables."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document of a ``defs.yaml``."""
+
+    #: As shown to people: relative to the project.
+    file: str
+    value: Any
+    #: ``SourcePositionTree`` of the document.
+    positions: Any
+
+    def mistake(self, path: Sequence[str | int], reason: str) -> str:
+        """One line: file, line, key, reason. ``path`` may lead deeper than the document goes."""
+        line = self.positions.lookup_closest_and_path(list(path), None)[0].start.line
+        key = ".".join(str(part) for part in path)
+        return f"{self.file}:{line}: {key + ': ' if key else ''}{one_line(reason)}"
+
+
+@dataclass
+class Reading:
+    """What reading the files of a project gave."""
+
+    mistakes: list[str] = field(default_factory=list)
+    declared: list[tuple[Declaration, Document]] = field(default_factory=list)
+    platforms: list[Document] = field(default_factory=list)
+    #: Names of declarations that have mistakes: that nothing else finds them is no mistake of its own.
+    broken: set[str] = field(default_factory=set)
+
+    def of_type(self, kind: type[Declaration]) -> list[Any]:
+        """The declarations of one type that have no mistake in themselves."""
+        return [spec for spec, _ in self.declared if isinstance(spec, kind)]
+
+
+def read_declarations(project: Project) -> Reading:
+    """Read every ``defs.yaml`` of a project."""
+    reading = Reading()
+    for file in project.files():
+        _read(file, str(file.relative_to(project.root)), reading)
+    return reading
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks."""
+    return " ".join(text.split())
+
+
+def _read(file: Path, shown: str, reading: Reading) -> None:
+    # Read exactly as Dagster reads it: dates stay text, and every key knows its line.
+    from dagster_shared.yaml_utils import parse_yamls_with_source_position
+    from yaml import YAMLError
+
+    try:
+        found = parse_yamls_with_source_position(file.read_text(), str(file))
+    except (YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        reading.mistakes.append(f"{shown}{line}: not YAML: {one_line(str(getattr(error, 'problem', None) or error))}")
+        return
+    if not found:
+        reading.mistakes.append(f"{shown}:1: type: the file declares nothing")
+    for tree in found:
+        _document(Document(shown, tree.value, tree.source_position_tree), reading)
+
+
+def _document(document: Document, reading: Reading) -> None:
+    value = document.value
+    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
+        reading.mistakes.append(document.mistake(("type",), "is missing; name a component, e.g. ml_platform.Model"))
+        return
+    package, _, name = value["type"].rpartition(".")
+    if package.partition(".")[0] != "ml_platform":
+        return
+    for key in value:
+        if key not in DOCUMENT_KEYS:
+            reading.mistakes.append(document.mistake((key,), f"unknown key; known: {', '.join(DOCUMENT_KEYS)}"))
+    if name == PLATFORM:
+        reading.platforms.append(document)
+    elif name not in TYPES:
+        known = ", ".join(f"ml_platform.{known}" for known in (*TYPES, PLATFORM))
+        reading.mistakes.append(document.mistake(("type",), f"unknown component {value['type']!r}; known: {known}"))
+        return
+    kind, attributes = TYPES.get(name, NoAttributes), value.get("attributes") or {}
+    try:
+        spec = kind.model_validate(attributes)
+    except ValidationError as error:
+        reading.mistakes += [
+            document.mistake(("attributes", *mistake["loc"]), _reason(mistake)) for mistake in error.errors()
+        ]
+        if isinstance(attributes, dict):
+            name, dataset = str(attributes.get("name", "features")), attributes.get("dataset")
+            reading.broken.add(f"{dataset}/{name}" if kind is FeatureSpec else name)
+        return
+    if isinstance(spec, Declaration):
+        reading.declared.append((spec, document))
+
+
+def _reason(mistake: Any) -> str:
+    kind, value = mistake["type"], mistake.get("input")
+    if kind == "extra_forbidden":
+        return "unknown key"
+    if kind == "missing":
+        return "is missing"
+    text = str(mistake["msg"]).removeprefix("Value error, ")
+    return text if kind == "value_error" else f"{text} (found {str(value)[:60]!r})"

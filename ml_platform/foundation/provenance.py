@@ -1,0 +1,55 @@
+"""What a result was computed with: code commit, dependency lock, Python version."""
+
+import platform
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_file
+from ml_platform.foundation.project import code_root
+
+
+class Provenance(BaseModel):
+    """Travels with every reference and every ledger entry."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: Commit of the project's code, or ``none`` outside a Git work tree.
+    code_commit: str
+    #: Whether tracked files differed from that commit, or untracked code stood beside it.
+    dirty: bool
+    #: sha256 of the lock file, or of the installed versions where there is none.
+    lock_sha256: str
+    python: str
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _installed() -> str:
+    from importlib.metadata import distributions
+
+    return canonical_json(sorted({f"{item.name}=={item.version}" for item in distributions()}))
+
+
+@lru_cache(maxsize=4)
+def current(root: Path | None = None) -> Provenance:
+    """The provenance of this process; read once, since code loaded now is what runs later."""
+    root = root or code_root()
+    commit = _git(root, "rev-parse", "HEAD")
+    lock = root / "requirements.lock"
+    return Provenance(
+        code_commit=commit or "none",
+        dirty=bool(commit and _git(root, "status", "--porcelain")),
+        lock_sha256=sha256_file(lock) if lock.exists() else sha256_bytes(_installed()),
+        python=platform.python_version(),
+    )

@@ -1,0 +1,185 @@
+"""From a source to published batches and validated features: write, audit, publish."""
+
+from typing import TYPE_CHECKING
+
+from ml_platform.datasets import batches, publishing
+from ml_platform.datasets.quarantine import labels, new_columns_of, quarantined, separate
+from ml_platform.declarations.declaration import DatasetSpec, FeatureSpec
+from ml_platform.foundation.errors import MissingReference, Refused
+from ml_platform.gates.gate import Verdict, judge
+from ml_platform.pipeline.rollback import taken_back
+from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.references.refs import DatasetRef
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def ingest(workspace: Workspace, spec: DatasetSpec, partition: str, run: Run) -> DatasetRef:
+    """Read one partition at its source and commit it on a staging branch. Nothing is published.
+
+    Where the dataset declares a quarantine, rows that break a rule are set aside into the same commit; how many
+    may be is for the gate to say.
+    """
+    spec.partitions.window(partition)
+    source = spec.load_source()
+    if partition not in source.partitions():
+        raise MissingReference(
+            f"{spec.name}: the source has no partition {partition}; it has {_span(source.partitions())}"
+        )
+    frame, aside = source.read(partition), None
+    if spec.quarantine is not None:
+        frame, aside = separate(spec.load_schema(), frame, new_columns=spec.new_columns)
+    return publishing.stage(
+        workspace.store,
+        spec.name,
+        partition,
+        frame,
+        run_id=run.id,
+        provenance=run.provenance,
+        set_aside=aside,
+        labels=labels(_unknown(spec, frame)),
+    )
+
+
+def _unknown(spec: DatasetSpec, frame: "pl.DataFrame") -> set[str]:
+    """Columns that the schema does not know, where such are accepted."""
+    if spec.new_columns == "refuse":
+        return set()
+    from ml_platform.validation.schema import columns
+
+    return set(frame.columns) - {column.name for column in columns(spec.load_schema())}
+
+
+def audit(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) -> list[Verdict]:
+    """Judge a staged batch by its content and write the verdicts to the ledger."""
+    from ml_platform.gates.batch import BatchEvidence
+
+    evidence = BatchEvidence(
+        frame=lambda: batches.read(workspace.store, ref),
+        schema=spec.load_schema,
+        key=spec.key,
+        earlier_rows=accepted_rows(workspace, spec, before=ref.partition),
+        set_aside=lambda: quarantined(workspace.store, ref.commit, ref.dataset, ref.partition),
+        new_columns=spec.new_columns,
+        earlier_columns=_earlier_columns(workspace, spec, ref.partition),
+        earlier=lambda partitions, columns: earlier_rows(workspace, spec, partitions, columns),
+        time=spec.time,
+        window=spec.partitions.window(ref.partition),
+        now=workspace.now(),
+    )
+    verdicts = judge(spec.gates_of("batch"), evidence, subject=ref.sha256, subject_name=f"{spec.prefix}{ref.partition}")
+    workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
+    return workspace.ledger.with_overrides(verdicts)
+
+
+def _earlier_columns(workspace: Workspace, spec: DatasetSpec, before: str) -> tuple[str, ...]:
+    """Columns beyond the schema that the published batch before has: once accepted, none may vanish unnoticed."""
+    if spec.new_columns == "refuse":
+        return ()
+    published = batches.published(workspace.store, spec.name)
+    earlier = max((partition for partition in published if partition < before), default=None)
+    return () if earlier is None else new_columns_of(published[earlier])
+
+
+def earlier_rows(
+    workspace: Workspace, spec: DatasetSpec, partitions: tuple[str, ...], columns: tuple[str, ...]
+) -> "pl.DataFrame":
+    """Columns of the newest content of partitions, staged or published, one after the other."""
+    import polars as pl
+
+    found = batches.newest(workspace.store, spec.name)
+
+    def frame(partition: str) -> "pl.DataFrame":
+        branch, info = found[partition]
+        return batches.read_at(workspace.store, branch, info.path, info.sha256, columns)
+
+    return pl.concat([frame(partition) for partition in partitions], how="vertical_relaxed")
+
+
+def accepted_rows(workspace: Workspace, spec: DatasetSpec, *, before: str) -> dict[str, int]:
+    """Rows of the earlier partitions whose newest content is not held back.
+
+    Refused batches do not count: a bad March must not change April's verdict.
+    """
+    objects = batches.candidates(workspace.store, spec.name)
+    held = workspace.ledger.refused(spec.prefix)
+    return {
+        partition: int(info.metadata["rows"])
+        for partition, info in sorted(objects.items())
+        if partition < before and f"{spec.prefix}{partition}" not in held
+    }
+
+
+def publish(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) -> DatasetRef:
+    """Merge a staged batch into ``main``; raises Refused unless its own content passed every gate."""
+    name = f"{spec.prefix}{ref.partition}"
+    workspace.ledger.require(ref.sha256, spec.gates_of("batch"), subject_name=name)
+    if why := taken_back(workspace, ref.sha256):
+        raise Refused(
+            f"{name} ({ref.sha256[:12]}) was {why}. Deliver a corrected batch, or publish this one again with "
+            f"ml-platform data rollback {spec.name} {ref.partition} --to {ref.sha256[:12]}"
+        )
+    workspace.ledger.decide(
+        "publication",
+        subject=ref.sha256,
+        subject_name=f"{spec.name}/dataset/{ref.partition}",
+        body={"rows": ref.rows},
+        run_id=run.id,
+        provenance=run.provenance,
+    )
+    return publishing.publish(
+        workspace.store,
+        ref,
+        run_id=run.id,
+        ledger_head=workspace.ledger.head(),
+        provenance=run.provenance,
+    )
+
+
+def refused_partitions(workspace: Workspace, spec: DatasetSpec) -> dict[str, list[Verdict]]:
+    """Partitions whose newest batch is held back and of which nothing is published."""
+    published = batches.published(workspace.store, spec.name)
+    held = workspace.ledger.refused(spec.prefix)
+    return {
+        name.removeprefix(spec.prefix): verdicts
+        for name, verdicts in held.items()
+        if name.removeprefix(spec.prefix) not in published
+    }
+
+
+def not_published(spec: DatasetSpec, partition: str) -> MissingReference:
+    """The error for a partition that is neither published nor refused."""
+    return MissingReference(
+        f"{spec.name}/dataset/{partition} is neither published nor refused; materialize {spec.name}/batch and "
+        f"{spec.name}/dataset for it first"
+    )
+
+
+def featurize(
+    workspace: Workspace, spec: FeatureSpec, dataset: DatasetSpec, refs: dict[str, DatasetRef], run: Run
+) -> dict[str, DatasetRef]:
+    """Build the features of published partitions, each from its own rows and the history before them."""
+    from ml_platform.features.materialize import Materializer
+
+    return Materializer.of(workspace, spec, dataset).materialize(refs, run)
+
+
+def inspect_features(
+    workspace: Workspace, spec: FeatureSpec, dataset: DatasetSpec, ref: DatasetRef, run: Run
+) -> list[Verdict]:
+    """Judge the features of one partition and write the verdicts to the ledger."""
+    from ml_platform.features.materialize import Materializer
+    from ml_platform.gates.features import FeatureEvidence
+
+    evidence = FeatureEvidence(Materializer.of(workspace, spec, dataset), ref)
+    verdicts = judge(
+        spec.gates_of("features"), evidence, subject=ref.sha256, subject_name=f"{spec.key}/{ref.partition}"
+    )
+    workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
+    return workspace.ledger.with_overrides(verdicts)
+
+
+def _span(partitions: dict[str, str]) -> str:
+    keys = sorted(partitions)
+    return f"{keys[0]} to {keys[-1]}" if keys else "none"

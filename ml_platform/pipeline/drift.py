@@ -1,0 +1,134 @@
+"""Drift of raw inputs: the newest partitions against those that the registered version was trained on."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ml_platform.datasets import batches
+from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.declarations.declaration import DriftRule
+from ml_platform.documents.server import folder
+from ml_platform.features.contract import FeatureFunction
+from ml_platform.features.materialize import Materializer
+from ml_platform.foundation.errors import MissingReference
+from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import ManifestEntry, VersionRef
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import polars as pl
+
+    from ml_platform.documents.drift_report import DriftSummary
+
+#: Rows drawn of each partition of the reference: PSI of deciles needs no more.
+REFERENCE_ROWS = 20_000
+#: Share of distinct values above which a column of the key is an identifier.
+IDENTIFYING = 0.5
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What a look at the newest partitions found."""
+
+    #: Names what was compared: version and content. The same key need not be looked at twice.
+    key: str
+    drifted: bool
+    text: str
+    #: Partition to share of drifted columns.
+    shares: dict[str, float]
+    #: Column to PSI for the newest partition, largest first.
+    columns: dict[str, float]
+
+
+def observe(workspace: Workspace, context: ModelContext, known: str = "") -> Drift | None:
+    """Compare the newest partitions with the training data of the champion; ``None`` where ``known`` names it.
+
+    Only partitions after the newest that the champion was trained on are compared: its own training data would
+    water the finding down. Raises MissingReference where no version is registered or there is no such partition.
+    """
+    import polars as pl
+
+    from ml_platform.validation.drift import drifted_columns
+
+    rule, name = context.model.drift, context.model.name
+    assert rule is not None
+    version = workspace.registry.champion(name) or workspace.registry.latest(name)
+    if version is None:
+        raise MissingReference(f"no version of {name} is registered; drift is compared with its training data")
+    train = version.model_ref.split.train
+    published = batches.published(workspace.store, context.dataset.name)
+    newest = sorted(partition for partition in published if partition > train[-1].partition)[-rule.window :]
+    if not newest:
+        raise MissingReference(
+            f"nothing is published after {train[-1].partition}, the newest that version {version.version} learned from"
+        )
+    content = {partition: published[partition].sha256 for partition in newest}
+    key = sha256_bytes(canonical_json([version.version, rule.model_dump(), content]))[:16]
+    if key == known:
+        return None
+    materializer = Materializer.of(workspace, context.feature_set, context.dataset)
+    reference = pl.concat(
+        frame.gather_every(max(1, frame.height // REFERENCE_ROWS))
+        for frame in (materializer.raw_at(entry).select(context.function.inputs) for entry in train)
+    )
+    columns = compared_columns(reference, context.function)
+    found = {part: drifted_columns(reference, materializer.raw(part).select(columns), columns) for part in newest}
+    shares = {part: sum(value > rule.psi for value in values.values()) / len(values) for part, values in found.items()}
+    over = [part for part, share in shares.items() if share > rule.share]
+    latest = found[newest[-1]]
+    drifted = len(over) >= rule.partitions
+    text = _text(rule, version.version, shares, over, latest)
+    return Drift(key, drifted, text, shares, latest)
+
+
+def write_report(workspace: Workspace, context: ModelContext, version: VersionRef) -> "tuple[Path, DriftSummary]":
+    """Evidently's report on the raw inputs of a version: its holdout against what it was trained on, by samples.
+
+    Columns marked ``pii`` are left out: the report shows values.
+    """
+    import polars as pl
+
+    from ml_platform.documents.drift_report import ROWS, write
+    from ml_platform.pipeline.evaluation import private_columns
+
+    split = version.model_ref.split
+    materializer = Materializer.of(workspace, context.feature_set, context.dataset)
+
+    def drawn(entries: tuple[ManifestEntry, ...]) -> "pl.DataFrame":
+        rows = sum(entry.rows for entry in entries)
+        # Each partition by its share; rounding down keeps the sum within the limit.
+        return pl.concat(
+            frame.sample(min(frame.height, ROWS // 2 * frame.height // rows), seed=0)
+            for frame in (materializer.raw_at(entry).select(context.function.inputs) for entry in entries)
+        )
+
+    reference, current = drawn(split.train), drawn(split.holdout)
+    private = private_columns(context)
+    columns = [name for name in compared_columns(reference, context.function) if name not in private]
+    path = folder(workspace.settings) / f"{context.model.name}-drift-{version.sha256[:16]}.html"
+    return path, write(reference.select(columns), current.select(columns), path)
+
+
+def compared_columns(reference: "pl.DataFrame", function: FeatureFunction) -> list[str]:
+    """Inputs that can drift: not the day, and no part of the key that names nearly every row by itself."""
+
+    def names_rows(column: str) -> bool:
+        return reference[column].n_unique() > IDENTIFYING * max(reference.height, 1)
+
+    return [
+        name for name in function.inputs if name != function.time and not (name in function.key and names_rows(name))
+    ]
+
+
+def _text(rule: DriftRule, version: int, shares: dict[str, float], over: list[str], latest: dict[str, float]) -> str:
+    newest = max(shares)
+    worst = ", ".join(f"{column} {value:.2f}" for column, value in list(latest.items())[:4])
+    drifted = len(over) >= rule.partitions
+    consequence = {"train": "training is due", "advise": "training is advised"}[rule.action] if drifted else "no action"
+    return (
+        f"{consequence}: {len(over)} of the {len(shares)} newest partitions ({', '.join(over) or 'none'}) drifted from "
+        f"what version {version} learned from, {rule.partitions} of {rule.window} count; in {newest} "
+        f"{shares[newest]:.0%} of {len(latest)} inputs are beyond PSI {rule.psi:g} ({rule.share:.0%} allowed), "
+        f"largest: {worst}"
+    )

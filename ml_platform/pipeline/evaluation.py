@@ -1,0 +1,232 @@
+"""From a trained model to a registered version: evaluate beside the champion, judge, register."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ml_platform.declarations.catalogue import Catalogue, ModelContext
+from ml_platform.documents.server import folder
+from ml_platform.features.materialize import Materializer
+from ml_platform.foundation.errors import Refused
+from ml_platform.gates.gate import Verdict, judge
+from ml_platform.pipeline import approval
+from ml_platform.pipeline.model import frames
+from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.references.refs import ModelRef, ReportRef, VersionRef
+from ml_platform.replay.replay import replay
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ml_platform.evaluation.latency import OneRow
+    from ml_platform.evaluation.robustness import Unseen
+
+#: Rows of the holdout in which a category is replaced, and what by.
+UNSEEN_ROWS = 2_000
+NEVER_SEEN = "never seen before"
+
+
+def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, run: Run) -> ReportRef:
+    """Measure the model on the holdout of its manifest; writes the report to MLflow and to a local file."""
+    import polars as pl
+
+    from ml_platform.documents import report
+    from ml_platform.evaluation.evaluate import EvaluationOptions
+    from ml_platform.evaluation.evaluate import evaluate as measure
+    from ml_platform.training.train import load_booster
+
+    threads = workspace.settings.threads
+    booster = load_booster(workspace.tracking.model_path(reference), threads)
+    rival = rival_of(workspace, reference)
+    champion = (rival, load_booster(workspace.tracking.model_path(rival), threads)) if rival else None
+    options = EvaluationOptions(
+        threshold=context.model.decision_threshold,
+        time=context.function.time,
+        slices=slices_of(context),
+        feature_groups=_feature_groups(context),
+        **(
+            {"worst_case_within": box.within, "worst_case_bounds": box.bounds}
+            if (box := context.model.worst_case)
+            else {}
+        ),
+    )
+    evaluation, _ = measure(
+        reference,
+        booster,
+        masked_groups(pl.concat(frames(workspace, reference.split.holdout)), context),
+        frames(workspace, reference.split.train),
+        champion,
+        options,
+        unseen_categories(workspace, context, reference),
+    )
+    return report.publish(
+        workspace.tracking,
+        evaluation,
+        reference,
+        folder(workspace.settings),
+        run_id=run.id,
+        provenance=run.provenance,
+    )
+
+
+def masked_groups(holdout: "pl.DataFrame", context: ModelContext) -> "pl.DataFrame":
+    """``holdout`` with the values of slices that are marked ``pii`` replaced: by ``*** 1`` for the largest group, …"""
+    import polars as pl
+
+    from ml_platform.validation.schema import MASK
+
+    for name in set(slices_of(context)) & private_columns(context):
+        order = holdout[name].drop_nulls().cast(pl.String).alias("value").value_counts(sort=True)["value"].to_list()
+        names = {value: f"{MASK} {place}" for place, value in enumerate(order, 1)}
+        masked = pl.col(name).cast(pl.String).replace_strict(names, default=None, return_dtype=pl.String)
+        holdout = holdout.with_columns(masked)
+    return holdout
+
+
+def slices_of(context: ModelContext) -> tuple[str, ...]:
+    """The slices that are evaluated. One that is a feature as well cannot be masked, so it is left out if it is pii."""
+    private = private_columns(context) & set(context.names)
+    return tuple(name for name in context.function.slices if name not in private)
+
+
+def private_columns(context: ModelContext) -> set[str]:
+    """Columns of the dataset that are marked ``pii``."""
+    from ml_platform.validation.schema import columns
+
+    return {column.name for column in columns(context.dataset.load_schema()) if column.pii}
+
+
+def unseen_categories(workspace: Workspace, context: ModelContext, reference: ModelRef) -> "Unseen | None":
+    """Rows of the last holdout partition, made into features again with a text in each raw column that nobody knows.
+
+    None where no input is text.
+    """
+    import polars as pl
+
+    from ml_platform.evaluation.robustness import Unseen
+    from ml_platform.features.build import featurize
+    from ml_platform.training.train import label_values, labelled, matrix
+
+    last = reference.split.holdout[-1]
+    materializer = Materializer.of(workspace, context.feature_set, context.dataset)
+    raw = materializer.raw_at(last)
+    texts = [name for name in context.function.inputs if raw.schema[name] in (pl.String, pl.Categorical, pl.Enum)]
+    if not texts:
+        return None
+    stored = next(frames(workspace, (last,))).with_row_index("row in the batch")
+    known = labelled(stored, reference.target, reference.task, reference.classes)
+    known = known.gather_every(max(1, known.height // UNSEEN_ROWS)).head(UNSEEN_ROWS)
+    history, rows = materializer.history_at(last), raw[known["row in the batch"]]
+    return Unseen(
+        matrix(known, reference.features),
+        label_values(known, reference.target, reference.classes),
+        {
+            name: featurize(context.function, rows.with_columns(pl.lit(NEVER_SEEN).alias(name)), history)
+            for name in texts
+        },
+    )
+
+
+def _feature_groups(context: ModelContext) -> dict[str, tuple[str, ...]]:
+    """Features that go missing together: all histories, when the service starts without."""
+    histories = tuple(history.name for history in context.function.histories)
+    return {"every history": histories} if histories else {}
+
+
+def rival_of(workspace: Workspace, reference: ModelRef) -> ModelRef | None:
+    """The champion; for the champion itself the one before it, so that judging it again gives the same."""
+    for version in (workspace.registry.champion(reference.model), workspace.registry.previous(reference.model)):
+        if version is not None and version.sha256 != reference.sha256:
+            return version.model_ref
+    return None
+
+
+def inspect_evaluation(workspace: Workspace, context: ModelContext, ref: ReportRef, run: Run) -> list[Verdict]:
+    """Judge an evaluation and write the verdicts on the model file to the ledger.
+
+    A candidate that they hold back is thereby rejected: that is a result, and is kept as a decision.
+    """
+    from ml_platform.documents import report
+
+    evaluation = report.load(workspace.tracking, ref.model_ref)
+    catalogue = Catalogue.of([context.dataset, context.feature_set, context.model])
+    # Kinds that the evaluation says nothing about: a time differs from one measurement to the next, a replay costs a
+    # second training. Both are taken when their gate asks.
+    asked: dict[str, Callable[[], object]] = {
+        "model_latency": partial(one_row_latency, workspace, ref.model_ref),
+        "replay": partial(replay, workspace, catalogue, ref.model_ref),
+    }
+    about = {"subject": ref.sha256, "subject_name": f"{ref.model}/model"}
+    gates = context.model.gates_of("evaluation")
+    verdicts = [verdict for gate in gates for verdict in judge([gate], asked.get(gate.gate, evaluation), **about)]
+    workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
+    verdicts = workspace.ledger.with_overrides(verdicts)
+    try:
+        workspace.ledger.require(ref.sha256, gates, subject_name=about["subject_name"])
+    except Refused as refusal:
+        approval.reject(workspace, ref.model, ref.sha256, refusal, verdicts, run)
+    return verdicts
+
+
+def one_row_latency(workspace: Workspace, reference: ModelRef) -> "OneRow":
+    """How long the model takes for single rows of the last holdout partition, in one thread as in the service."""
+    from ml_platform.evaluation.latency import ROWS, one_row
+    from ml_platform.training.train import load_booster, matrix
+
+    features = next(frames(workspace, reference.split.holdout[-1:]))
+    spread = features.gather_every(max(1, features.height // ROWS)).head(ROWS)
+    booster = load_booster(workspace.tracking.model_path(reference), threads=1)
+    return one_row(booster, matrix(spread, reference.features))
+
+
+def model_card(workspace: Workspace, context: ModelContext, ref: ReportRef, verdicts: list[Verdict]) -> str:
+    """The model card of an evaluated model, as Markdown."""
+    from ml_platform.documents import report
+    from ml_platform.documents.model_card import render
+
+    return render(
+        report.load(workspace.tracking, ref.model_ref),
+        ref.model_ref,
+        verdicts=verdicts,
+        purpose=context.model.purpose or context.model.description,
+        limits=context.model.limits,
+        approvals=approval.table(approval.decisions(workspace, ref.model, ref.sha256)),
+        owners=context.model.owners,
+    )
+
+
+def register(workspace: Workspace, context: ModelContext, report: ReportRef, run: Run) -> VersionRef:
+    """Register the evaluated model; raises Refused by name where a verdict on it does not allow that.
+
+    The approval is automatic where the settings say so; otherwise the version waits as ``pending``.
+    """
+
+    name = f"{report.model}/model"
+    reference = report.model_ref
+    gates = context.model.gates_of("evaluation")
+    try:
+        workspace.ledger.require(
+            reference.split.sha256, context.model.gates_of("split"), subject_name=f"{report.model}/split"
+        )
+        verdicts = workspace.ledger.require(report.sha256, gates, subject_name=name)
+    except Refused as refusal:
+        judged = workspace.ledger.judged([reference.split.sha256, report.sha256]).values()
+        verdicts = [verdict for found in judged for verdict in found.values()]
+        approval.reject(workspace, report.model, report.sha256, refusal, verdicts, run)
+        raise
+    automatic = workspace.settings.approval == "automatic"
+    workspace.ledger.decide(
+        "approval" if automatic else "registration",
+        subject=report.sha256,
+        subject_name=name,
+        body={"by": "gates" if automatic else "", "manifest": report.manifest_sha256},
+        run_id=run.id,
+        provenance=run.provenance,
+    )
+    return workspace.registry.register(
+        reference,
+        approval="approved" if automatic else "pending",
+        ledger_head=workspace.ledger.head(),
+        tags={"ml_platform.report": report.uri, "dagster_run_id": run.id},
+        card_markdown=model_card(workspace, context, report, verdicts),
+    )

@@ -1,0 +1,44 @@
+"""What the store's server is told when it asks whether a commit may be merged into ``main``."""
+
+from collections.abc import Mapping
+
+from ml_platform.datasets.quarantine import FOLDER as QUARANTINE
+from ml_platform.datasets.store import MAIN, Change
+from ml_platform.declarations.declaration import DatasetSpec
+from ml_platform.foundation.errors import Refused
+from ml_platform.pipeline.rollback import ROLLBACK, taken_back
+from ml_platform.pipeline.workspace import Workspace
+
+_BATCHES, _ENDING = "datasets/", ".parquet"
+
+
+def require_verdicts(workspace: Workspace, datasets: Mapping[str, DatasetSpec], source: str) -> None:
+    """Raise Refused unless the ledger allows everything that a merge of ``source`` would change on ``main``.
+
+    A new batch needs the verdicts of its declared gates on exactly its content, or a rollback that made it
+    current again; a batch may vanish only where a rollback took it back; nothing else may change. Where
+    neither the name nor the ledger tells, the answer is no.
+    """
+    for change in workspace.store.diff(MAIN, source):
+        _require(workspace, datasets, source, change)
+
+
+def _require(workspace: Workspace, datasets: Mapping[str, DatasetSpec], source: str, change: Change) -> None:
+    dataset, _, file = change.path.removeprefix(_BATCHES).partition("/")
+    spec = datasets.get(dataset)
+    if spec is None or not change.path.startswith(_BATCHES) or not file.endswith(_ENDING):
+        raise Refused(f"{change.path} is no batch of a declared dataset; publish data through the platform")
+    if file.startswith(QUARANTINE):
+        # What a batch set aside is named by the batch's own content, which is judged.
+        return
+    name = f"{spec.prefix}{file.removesuffix(_ENDING)}"
+    held = workspace.store.stat(MAIN if change.type == "removed" else source, change.path).sha256
+    why = taken_back(workspace, held)
+    if change.type == "removed":
+        if not why:
+            raise Refused(f"{name} ({held[:12]}) is published and was not taken back; use ml-platform data rollback")
+        return
+    if why:
+        raise Refused(f"{name} ({held[:12]}) was {why}")
+    if ROLLBACK not in workspace.ledger.verdicts(held):
+        workspace.ledger.require(held, spec.gates_of("batch"), subject_name=name)

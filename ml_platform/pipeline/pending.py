@@ -1,0 +1,151 @@
+"""What is left to do, decided from what is stored: batches to ingest, models to train."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ml_platform.datasets import batches
+from ml_platform.datasets.store import MAIN, ObjectInfo
+from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.declarations.declaration import DatasetSpec, FeatureSpec
+from ml_platform.features.materialize import Materializer, Stale, Standing
+from ml_platform.foundation.errors import MissingReference
+from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.gates.gate import Gate, Verdict
+from ml_platform.orchestration.references import References
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import SplitRef
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A partition that has to be ingested (again)."""
+
+    partition: str
+    reason: str
+    #: Stands for what is at the source and what it lacks: attempts are counted for it.
+    wanted: str
+
+
+def pending_partitions(
+    workspace: Workspace,
+    spec: DatasetSpec,
+    features: Sequence[FeatureSpec],
+    offered: Mapping[str, str],
+    ingested: Mapping[str, str],
+) -> list[Pending]:
+    """Partitions at the source that are not published with features, nor refused, in order.
+
+    ``offered`` and ``ingested`` map partitions to fingerprints: of the source now, and of the last batch. Content
+    that was refused is left alone until it changes, or the declaration of a gate does.
+    """
+    gates = [gate.declaration for gate in (*spec.gates, *(gate for item in features for gate in item.gates))]
+    candidates = batches.candidates(workspace.store, spec.name)
+    published = batches.published(workspace.store, spec.name)
+    main = workspace.store.resolve(MAIN)
+    standings = {item.key: Materializer.of(workspace, item, spec).standing() for item in features}
+    judged = workspace.ledger.judged(info.sha256 for info in candidates.values())
+    found = []
+    for partition, fingerprint in sorted(offered.items()):
+        if partition not in ingested:
+            reason = "new"
+        elif ingested[partition] != fingerprint:
+            reason = "changed"
+        else:
+            reason = _unfinished(workspace, spec, features, partition, candidates, published, standings, judged)
+        if reason:
+            # What is published already is news only for what stands on it.
+            state = [] if reason in ("new", "changed") else [reason, main]
+            wanted = sha256_bytes(canonical_json([fingerprint, gates, *state]))[:16]
+            found.append(Pending(partition, reason, wanted))
+    return found
+
+
+def _unfinished(
+    workspace: Workspace,
+    spec: DatasetSpec,
+    features: Sequence[FeatureSpec],
+    partition: str,
+    candidates: Mapping[str, ObjectInfo],
+    published: Mapping[str, ObjectInfo],
+    standings: Mapping[str, Standing],
+    judged: Mapping[str, Mapping[str, Verdict]],
+) -> str:
+    """What a batch with the content of the source still lacks; empty where it is done or refused."""
+    if partition not in candidates:
+        return "not staged"
+    sha256 = candidates[partition].sha256
+    if _unjudged(judged[sha256], spec.gates_of("batch")):
+        return "not judged by the gates as declared"
+    if _held(judged[sha256], spec.gates_of("batch")):
+        return ""
+    if partition not in published or published[partition].sha256 != sha256:
+        return "not published"
+    for item in features:
+        try:
+            ref = References().load(item.key, partition)
+            Materializer.of(workspace, item, spec).check_current(ref, standings[item.key])
+        except MissingReference:
+            return f"without {item.name}"
+        except Stale:
+            return f"with stale {item.name}"
+        if _unjudged(workspace.ledger.verdicts(ref.sha256), item.gates_of("features")):
+            return f"with {item.name} that were not judged"
+    return ""
+
+
+def training_outcome(workspace: Workspace, context: ModelContext, split: SplitRef) -> str:
+    """What a training on this split came to, in words; empty where it did not come to its end.
+
+    A candidate that its gates refused has come to its end: training it again would give the same.
+    """
+    name, model = context.model.name, context.model
+    if held := _held(workspace.ledger.verdicts(split.sha256), model.gates_of("split")):
+        return f"the split of {_last(split)} is refused by {', '.join(held)}"
+    evaluation = _latest(f"{name}/evaluation")
+    if evaluation is None or evaluation.manifest_sha256 != split.sha256:
+        return ""
+    if held := _held(workspace.ledger.verdicts(evaluation.sha256), model.gates_of("evaluation")):
+        return f"the candidate trained up to {_last(split)} is refused by {', '.join(held)}"
+    version = _latest(f"{name}/registered_model")
+    if version is None or version.sha256 != evaluation.sha256 or version.model_ref.manifest_sha256 != split.sha256:
+        return ""
+    approval = workspace.registry.get(name, version.version).approval
+    if approval != "approved":
+        return f"version {version.version} is {approval}"
+    service = _latest(f"{name}/service")
+    if service is None or service.version != version.version:
+        return ""
+    if held := _held(workspace.ledger.verdicts(service.sha256), model.gates_of("service")):
+        return f"the service of version {version.version} is refused by {', '.join(held)}"
+    deployment = _latest(f"{name}/deployment")
+    if deployment is None or deployment.sha256 != service.sha256:
+        return ""
+    return f"version {version.version} was trained on everything that is published"
+
+
+def _last(split: SplitRef) -> str:
+    return split.train[-1].partition
+
+
+def _latest(asset: str) -> Any:
+    try:
+        return References().load(asset, None)
+    except MissingReference:
+        return None
+
+
+def _unjudged(known: Mapping[str, Verdict], gates: Iterable[Gate]) -> bool:
+    """Whether a blocking gate, as it is declared now, has no verdict on the content."""
+    return any(
+        gate.blocking and (gate.name not in known or known[gate.name].declaration != gate.declaration) for gate in gates
+    )
+
+
+def _held(known: Mapping[str, Verdict], gates: Iterable[Gate]) -> list[str]:
+    """Names of the gates whose verdict, under the declaration that stands, holds the content back."""
+    return [
+        gate.name
+        for gate in gates
+        if gate.name in known and known[gate.name].declaration == gate.declaration and known[gate.name].holds_back
+    ]

@@ -1,0 +1,226 @@
+"""From a registered version to an answering service: package, check, deploy."""
+
+import json
+import tempfile
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.features.materialize import Materializer
+from ml_platform.foundation.errors import PlatformError, Refused
+from ml_platform.gates.deployment import DeploymentEvidence
+from ml_platform.gates.gate import Verdict, judge
+from ml_platform.gates.service import ServiceEvidence
+from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.references.refs import DeploymentRef, ManifestEntry, ServiceRef, VersionRef
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+    from ml_platform.serving.schema import RequestSchema
+
+#: Folder of packaged services, below the folder of a run's outputs.
+BENTOS = "bentos"
+#: Holdout rows that are sent through the service and compared with the evaluation.
+SKEW_ROWS = 500
+
+
+def require_approved(workspace: Workspace, context: ModelContext, version: VersionRef) -> None:
+    """Raise Refused unless the version is approved and its model file passed every gate."""
+    now = workspace.registry.get(version.model, version.version)
+    if now.approval != "approved":
+        raise Refused(
+            f"{version.model} version {version.version} is {now.approval}, not approved; "
+            f"approve it or train another candidate"
+        )
+    require_gates(workspace, context, version)
+
+
+def require_gates(workspace: Workspace, context: ModelContext, version: VersionRef) -> None:
+    """Raise Refused unless every gate on the version's model file lets it pass."""
+    workspace.ledger.require(
+        version.sha256, context.model.gates_of("evaluation"), subject_name=f"{version.model}/model"
+    )
+
+
+def package(workspace: Workspace, context: ModelContext, version: VersionRef, run: Run) -> ServiceRef:
+    """Package an approved version with its feature code and the newest history as a Bento folder."""
+    from ml_platform.serving.packaging import package as build
+    from ml_platform.serving.schema import request_schema, to_rows
+
+    require_approved(workspace, context, version)
+    reference = version.model_ref
+    materializer = Materializer.of(workspace, context.feature_set, context.dataset)
+    request = request_schema(context.function, context.dataset.load_schema())
+    raw = materializer.raw(reference.split.holdout[-1].partition)
+    with tempfile.TemporaryDirectory(prefix="package-") as folder:
+        history = Path(folder) / "history.parquet"
+        materializer.history(materializer.published_partitions()).save(history)
+        built = build(
+            version.model,
+            version.version,
+            workspace.tracking.model_path(reference),
+            reference.sha256,
+            history,
+            context.feature_set.function,
+            request,
+            task=reference.task,
+            provenance=reference.provenance,
+            destination=workspace.settings.local / BENTOS,
+            decision_threshold=context.model.decision_threshold,
+            classes=reference.classes,
+            example=without_private(request, to_rows(request, raw.select(context.function.inputs).head(1))[0]),
+        )
+    return ServiceRef(
+        run_id=run.id,
+        provenance=run.provenance,
+        model=version.model,
+        version=version.version,
+        tag=built.tag,
+        sha256=built.sha256,
+        path=str(built.path),
+        model_sha256=reference.sha256,
+    )
+
+
+def without_private(request: "RequestSchema", row: dict[str, Any]) -> dict[str, Any]:
+    """A valid row whose personal values are replaced by plain ones: it is kept in the package."""
+    from ml_platform.serving.schema import example_row
+
+    plain = example_row(request, date.fromisoformat(row[request.time][:10]))
+    return {field.name: plain[field.name] if field.pii else row[field.name] for field in request.fields}
+
+
+def inspect_service(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Run) -> list[Verdict]:
+    """Start the package in a fresh process, query it, judge it, and write the verdicts to the ledger."""
+    evidence = service_evidence(workspace, context, ref)
+    verdicts = judge(
+        context.model.gates_of("service"), evidence, subject=ref.sha256, subject_name=f"{ref.model}/service"
+    )
+    workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
+    return workspace.ledger.with_overrides(verdicts)
+
+
+def service_evidence(workspace: Workspace, context: ModelContext, ref: ServiceRef) -> ServiceEvidence:
+    """What a really started process answers: sample rows, holdout rows, bad inputs, and many requests where asked."""
+    from ml_platform.serving import checks
+    from ml_platform.serving.load import under_load
+    from ml_platform.serving.schema import to_rows
+
+    version = workspace.registry.get(ref.model, ref.version)
+    raw, expected = holdout_sample(workspace, context, version)
+    bento = Path(ref.path)
+    rate = next((gate.rate for gate in context.model.gates_of("service") if gate.rate is not None), None)
+    try:
+        with checks.running(bento, workspace.settings) as service:
+            every = to_rows(service.request, raw)
+            rows = every[:20]
+            alive = checks.servability(service, bento, rows)
+            compared = checks.skew(service, raw, expected)
+            refused = checks.bad_inputs(service, rows[0])
+            load = None
+            if rate is not None:
+                bodies = [json.dumps({"rows": [row]}, allow_nan=False).encode() for row in every]
+                load = under_load(service.url, service.key, bodies, rate)
+    except PlatformError as error:
+        return ServiceEvidence(str(error), 0.0, 0, 0, 0, float("nan"), (), 0)
+    problem = "" if alive.status == 200 and len(alive.predictions) == len(rows) else f"answered {alive.status}"
+    if not problem and not alive.identity:
+        problem = "the service does not name the packaged model, version and content"
+    return ServiceEvidence(
+        error=problem,
+        ready_seconds=alive.ready_seconds,
+        answered=len(alive.predictions),
+        compared=compared.rows,
+        differing=compared.differing,
+        largest_difference=compared.max_abs_difference,
+        not_refused=tuple((case.case, case.got) for case in refused if not case.refused),
+        cases=len(refused),
+        load=load,
+    )
+
+
+def holdout_sample(
+    workspace: Workspace, context: ModelContext, version: VersionRef
+) -> "tuple[pl.DataFrame, np.ndarray]":
+    """Raw rows of the last holdout partition, and the model's predictions from their stored features."""
+    import polars as pl
+
+    from ml_platform.pipeline.model import frames
+    from ml_platform.training.train import load_booster, matrix, predict
+
+    reference = version.model_ref
+    last: ManifestEntry = reference.split.holdout[-1]
+    materializer = Materializer.of(workspace, context.feature_set, context.dataset)
+    raw = materializer.raw_at(last)
+    features = next(frames(workspace, (last,)))
+    if raw.height != features.height:
+        raise PlatformError(
+            f"{version.model}: raw rows and features of {last.partition} differ in number; materialize them again"
+        )
+    step = max(1, raw.height // SKEW_ROWS)
+    chosen = pl.int_range(0, raw.height, step, eager=True).head(SKEW_ROWS)
+    booster = load_booster(workspace.tracking.model_path(reference))
+    expected = predict(booster, matrix(features[chosen], reference.features))
+    return raw[chosen].select(context.function.inputs), expected
+
+
+def deploy(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Run) -> DeploymentRef:
+    """Make a judged service the stable one of its model, wait until it answers, and move the champion alias.
+
+    Raises Refused by gate name unless this very package and its model passed every gate.
+    """
+    from ml_platform.rollout import control
+    from ml_platform.rollout import record as records
+
+    version = workspace.registry.get(ref.model, ref.version)
+    require_approved(workspace, context, version)
+    workspace.ledger.require(ref.sha256, context.model.gates_of("service"), subject_name=f"{ref.model}/service")
+    control.ensure_running(workspace.settings)
+    changed = records.deploy(
+        workspace.settings,
+        ref,
+        run_id=run.id,
+        by=workspace.settings.actor,
+        why="every gate passed",
+    )
+    url = control.wait_live(workspace.settings, ref.model, ref.sha256, workspace.settings.service_ready_seconds)
+    workspace.ledger.decide(
+        "promotion",
+        subject=ref.model_sha256,
+        subject_name=f"{ref.model}/champion",
+        body={"version": ref.version, "service": ref.sha256},
+        run_id=run.id,
+        provenance=run.provenance,
+    )
+    workspace.registry.set_alias(ref.model, "champion", ref.version)
+    return DeploymentRef(
+        run_id=run.id,
+        provenance=run.provenance,
+        model=ref.model,
+        version=ref.version,
+        sha256=ref.sha256,
+        url=url,
+        record=str(changed),
+    )
+
+
+def inspect_deployment(workspace: Workspace, context: ModelContext, ref: DeploymentRef, run: Run) -> list[Verdict]:
+    """Ask the live route who it is, and write the verdict to the ledger."""
+    from ml_platform.serving.client import Client
+
+    try:
+        with Client(ref.url, workspace.settings.secret_key.get_secret_value()) as client:
+            info = client.info()
+        evidence = DeploymentEvidence(
+            ref.url, f"{ref.version} {ref.sha256[:12]}", f"{info['version']} {info['sha256'][:12]}"
+        )
+    except PlatformError as error:
+        evidence = DeploymentEvidence(ref.url, f"{ref.version} {ref.sha256[:12]}", "", str(error))
+    verdicts = judge(
+        context.model.gates_of("deployment"), evidence, subject=ref.sha256, subject_name=f"{ref.model}/deployment"
+    )
+    workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
+    return workspace.ledger.with_overrides(verdicts)

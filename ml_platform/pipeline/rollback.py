@@ -1,0 +1,164 @@
+"""Take a published batch back, and say what was built from it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ml_platform.datasets import batches, rollback
+from ml_platform.datasets.quarantine import quarantined
+from ml_platform.datasets.store import MAIN
+from ml_platform.declarations.declaration import DatasetSpec
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.gates.gate import Verdict
+from ml_platform.pipeline.lineage import Use, uses
+from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.references.refs import DatasetRef
+
+#: Name of the verdict that keeps content that was taken back from being published again.
+ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """What a rollback did."""
+
+    dataset: str
+    partition: str
+    #: Content that was taken back; empty where nothing was published.
+    taken_back: str
+    #: Content that is published now; empty after a withdrawal.
+    current: str
+    commit: str
+    by: str
+    reason: str
+    #: The published batch; ``None`` after a withdrawal.
+    ref: DatasetRef | None
+    #: Registered versions and services that stand on what was taken back.
+    used_by: tuple[Use, ...]
+
+
+def roll_back(
+    workspace: Workspace,
+    spec: DatasetSpec,
+    partition: str,
+    run: Run,
+    *,
+    reason: str,
+    by: str = "",
+    to: str = "",
+    withdraw: bool = False,
+    models: Iterable[str] = (),
+    request: str = "",
+) -> RolledBack:
+    """Publish an earlier content of a partition again: the one before, or the one that starts with ``to``.
+
+    The content that is taken back gets a verdict that keeps it from being published again, by hand or by a run
+    over the same source, until a rollback ``to`` it lifts that. ``withdraw`` takes the partition out altogether;
+    it then counts as refused. ``request`` names one wish: repeated with it, a rollback that was interrupted is
+    finished and one that is done changes nothing. Raises PlatformError without a reason, or where there is
+    nothing to return to.
+    """
+    store, by = workspace.store, by or workspace.settings.actor
+    name = f"{spec.name}/dataset/{partition}"
+    if not reason.strip():
+        raise PlatformError(f"rollback of {name}: give a reason; it is kept in the ledger")
+    if withdraw and to:
+        raise PlatformError(f"rollback of {name}: withdraw it, or name the content to return to, not both")
+    begun = _begun(workspace, name, request)
+    held = batches.published(store, spec.name).get(partition)
+    if begun is not None:
+        taken, wanted = begun
+        if (held.sha256 if held is not None else "") not in begun:
+            raise PlatformError(f"rollback of {name}: it was published anew since this was asked for; ask again")
+    else:
+        if withdraw:
+            rollback.current(store, spec.name, partition)
+        taken = held.sha256 if held is not None else ""
+        wanted = "" if withdraw else rollback.target(store, spec.name, partition, to)
+        _record(workspace, spec, partition, run, taken, wanted, by, reason, request)
+    commit = rollback.roll_back(
+        store,
+        spec.name,
+        partition,
+        wanted,
+        run_id=run.id,
+        ledger_head=workspace.ledger.head(),
+        provenance=run.provenance,
+        reason=reason,
+    )
+    ref = _reference(workspace, spec, partition, wanted, commit, run) if wanted else None
+    used = tuple(uses(workspace, models, [taken])) if taken else ()
+    return RolledBack(spec.name, partition, taken, wanted, commit, by, reason, ref, used)
+
+
+def _begun(workspace: Workspace, name: str, request: str) -> tuple[str, str] | None:
+    """What a request that was made before takes back and returns to."""
+    entries = workspace.ledger.entries(subject_name=name, kind=ROLLBACK) if request else []
+    for entry in reversed(entries):
+        if entry.body.get("request") == request:
+            return entry.body["taken_back"], entry.body["current"]
+    return None
+
+
+def _record(
+    workspace: Workspace,
+    spec: DatasetSpec,
+    partition: str,
+    run: Run,
+    taken: str,
+    wanted: str,
+    by: str,
+    reason: str,
+    request: str,
+) -> None:
+    """Write the decision first: from then on no run publishes again what is being taken back."""
+
+    def verdict(subject: str, passed: bool) -> Verdict:
+        return Verdict(
+            gate=ROLLBACK,
+            stage="dataset",
+            subject=subject,
+            subject_name=f"{spec.prefix}{partition}",
+            status="passed" if passed else "failed",
+            blocking=True,
+            observed=0 if passed else 1,
+            threshold="not taken back",
+            declaration=ROLLBACK,
+            reason=f"{'current again' if passed else 'taken back'} by {by}: {reason}",
+        )
+
+    verdicts = [*([verdict(taken, False)] if taken else []), *([verdict(wanted, True)] if wanted else [])]
+    workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
+    workspace.ledger.decide(
+        ROLLBACK,
+        subject=taken or wanted,
+        subject_name=f"{spec.name}/dataset/{partition}",
+        body={"taken_back": taken, "current": wanted, "by": by, "because": reason, "request": request},
+        run_id=run.id,
+        provenance=run.provenance,
+    )
+
+
+def taken_back(workspace: Workspace, sha256: str) -> str:
+    """Why a content must not be published: it was taken back; empty where it was not."""
+    found = workspace.ledger.verdicts(sha256).get(ROLLBACK)
+    return found.reason if found is not None and found.holds_back else ""
+
+
+def _reference(
+    workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str, commit: str, run: Run
+) -> DatasetRef:
+    path = batches.batch_path(spec.name, partition)
+    # Read what is promised: a rollback to bytes that are damaged must fail here, not in the next training.
+    frame = batches.read_at(workspace.store, commit, path, sha256)
+    quarantined(workspace.store, commit, spec.name, partition)
+    return DatasetRef(
+        run_id=run.id,
+        provenance=run.provenance,
+        dataset=spec.name,
+        partition=partition,
+        branch=MAIN,
+        commit=commit,
+        path=path,
+        sha256=sha256,
+        rows=frame.height,
+    )

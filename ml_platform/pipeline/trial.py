@@ -1,0 +1,165 @@
+"""Models as the code of a pull request makes them: from published data, on a branch, beside the champions.
+
+Batches are judged again as declared now; features go to a branch of their own in the named store; training,
+evaluation and package stay in a folder. Nothing of it is published, registered or deployed.
+"""
+
+import shutil
+import traceback
+from collections.abc import Iterator
+from functools import cached_property
+from typing import NamedTuple
+
+from ml_platform.datasets import batches
+from ml_platform.datasets.store import BRANCH_NAME, MAIN, InvalidName
+from ml_platform.datasets.view import StoreView
+from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.features.materialize import BRANCH
+from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.gates.gate import Stage, Verdict
+from ml_platform.pipeline import data, evaluation, model, release
+from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.references.refs import DatasetRef
+from ml_platform.registry.registry import Registry
+
+#: Stages that a trial judges, in order. There is no deployment.
+STAGES: tuple[Stage, ...] = ("batch", "features", "split", "evaluation", "service")
+#: Start of the name of every branch that a trial makes.
+PREFIX = "check-"
+
+
+class Judged(NamedTuple):
+    """The verdicts on one content; none, and why, where a stage was not reached."""
+
+    stage: Stage
+    partition: str
+    verdicts: list[Verdict]
+    missing: str = ""
+
+
+class Trial:
+    """Trials of several models on one branch; what they share (batches, features) is made and judged once.
+
+    Raises InvalidName for a branch that the store cannot hold.
+    """
+
+    def __init__(self, workspace: Workspace, branch: str, run: Run) -> None:
+        if not BRANCH_NAME.fullmatch(branch):
+            raise InvalidName(f"branch {branch!r}: use letters, digits, _ and -, with no - in front")
+        self.named, self.run = workspace, run
+        self.branch = f"{PREFIX}{branch}"
+        self._folder = workspace.settings.local / "check" / branch
+        self._judged: dict[tuple[str, str], list[Verdict]] = {}
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """A workspace whose store is a view of the named one, with ledger and MLflow in an empty folder of the trial.
+
+        It makes none of the named ledger's entries; overrides in that one hold here too.
+        """
+        shutil.rmtree(self._folder, ignore_errors=True)
+        settings = self.named.settings.model_copy(
+            update={"local": self._folder, "ledger_url": "", "mlflow_tracking_uri": "", "approval": "automatic"}
+        )
+        found = Workspace(settings)
+        found.__dict__["store"] = StoreView(self.named.store, {BRANCH: self.branch})
+        return found
+
+    def close(self) -> None:
+        """Remove the branch. What the trial left in its folder stays until the next one of the same name."""
+        if "workspace" in self.__dict__:
+            self.named.store.delete_branch(self.branch)
+
+    def of(self, context: ModelContext) -> Iterator[Judged]:
+        """Run and judge every stage of a model; one that cannot be reached says why, and so do all after it.
+
+        A store without published batches and a champion that a gate asks for and that is not there are missing
+        evidence, not a pass. So is what the code of the pull request breaks; its traceback goes to stderr.
+        """
+        reached = 0
+        try:
+            refs = self._batches(context)
+            for partition, ref in refs.items():
+                yield Judged("batch", partition, self._judge(context, ref))
+            reached = 1
+            place, run = self.workspace, self.run
+            features = data.featurize(place, context.feature_set, context.dataset, refs, run)
+            for partition, ref in features.items():
+                yield Judged("features", partition, self._judge(context, ref))
+            reached = 2
+            split = model.split(place, context, features, run, first=min(refs))
+            yield Judged("split", "", model.inspect_split(place, context, split, run))
+            reached = 3
+            reference = model.fit(place, context, split, run)
+            self._bring_champion(context)
+            report = evaluation.evaluate(place, context, reference, run)
+            yield Judged("evaluation", "", evaluation.inspect_evaluation(place, context, report, run))
+            reached = 4
+            # From here on the only version there is is the trial's own.
+            place.__dict__["registry"] = Registry(place.tracking)
+            version = evaluation.register(place, context, report, run)
+            service = release.package(place, context, version, run)
+            yield Judged("service", "", release.inspect_service(place, context, service, run))
+        except Exception as error:
+            if isinstance(error, PlatformError):
+                why = str(error)
+            else:
+                traceback.print_exc()
+                why = f"{type(error).__name__}: {error}"
+            yield from (Judged(stage, "", [], why) for stage in STAGES[reached:])
+
+    def _batches(self, context: ModelContext) -> dict[str, DatasetRef]:
+        """References to the newest published batches, as many as the model declares for a trial."""
+        store, name = self.named.store, context.dataset.name
+        published = batches.published(store, name)
+        chosen = sorted(published)[-(context.model.check_partitions or len(published)) :]
+        if not chosen:
+            raise MissingReference(
+                f"repository {store.repository} has no published batch of {name}; "
+                "name the store that has (ML_PLATFORM_STORE and its settings)"
+            )
+        head = store.resolve(MAIN)
+        return {
+            partition: DatasetRef(
+                run_id=self.run.id,
+                provenance=self.run.provenance,
+                dataset=name,
+                partition=partition,
+                branch=MAIN,
+                commit=head,
+                path=published[partition].path,
+                sha256=published[partition].sha256,
+                rows=int(published[partition].metadata["rows"]),
+            )
+            for partition in chosen
+        }
+
+    def _judge(self, context: ModelContext, ref: DatasetRef) -> list[Verdict]:
+        """The verdicts on a batch or on features, with the overrides that hold in the named ledger."""
+        key = (ref.dataset, ref.partition)
+        if key not in self._judged:
+            place, dataset, run = self.workspace, context.dataset, self.run
+            place.ledger.adopt_overrides(self.named.ledger, [ref.sha256], run_id=run.id, provenance=run.provenance)
+            self._judged[key] = (
+                data.audit(place, dataset, ref, run)
+                if ref.dataset == dataset.name
+                else data.inspect_features(place, context.feature_set, dataset, ref, run)
+            )
+        return self._judged[key]
+
+    def _bring_champion(self, context: ModelContext) -> None:
+        """Put the files of the champion, and of the one before it, where the trial's MLflow looks for models."""
+        name, named, place = context.model.name, self.named, self.workspace
+        asked = [gate.name for gate in context.model.gates_of("evaluation") if gate.gate in ("champion", "churn")]
+        place.__dict__["registry"] = named.registry
+        if asked and named.registry.champion(name) is None:
+            raise MissingReference(
+                f"{name}: the registry at {named.tracking.address} has no champion, which {', '.join(asked)} asks for; "
+                "name the MLflow that has (ML_PLATFORM_MLFLOW_TRACKING_URI), or deploy a first version"
+            )
+        for version in (named.registry.champion(name), named.registry.previous(name)):
+            if version is not None:
+                source = named.tracking.model_path(version.model_ref)
+                target = place.tracking.cached(version.model_ref.sha256)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)

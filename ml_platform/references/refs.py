@@ -1,0 +1,173 @@
+"""Typed references: the only values that pass between assets.
+
+A reference is a few hundred bytes of JSON that names content by hash and place; never a frame, a
+model or a pickle. ``sha256`` is always the identity of the content (the *subject* of verdicts).
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.foundation.provenance import Provenance
+
+
+class Ref(BaseModel):
+    """Base of all references: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    #: Identifier of the run that produced it.
+    run_id: str
+    #: Code, lock and Python version that produced it.
+    provenance: Provenance
+
+
+class DatasetRef(Ref):
+    """One partition of a dataset or of a feature set, as an object in the store at a commit."""
+
+    kind: Literal["dataset"] = "dataset"
+    #: Dataset or feature set, e.g. ``flights`` or ``flights_features``.
+    dataset: str
+    partition: str
+    #: Branch on which the commit was made; reading always uses ``commit``.
+    branch: str
+    commit: str
+    path: str
+    #: sha256 of the Parquet file.
+    sha256: str
+    rows: int
+    #: Content this was computed from: name (``dataset/partition``) to sha256.
+    inputs: dict[str, str] = {}
+    #: Earlier partitions that were refused by their gates and so are not part of it.
+    refused: tuple[str, ...] = ()
+
+
+class ManifestEntry(BaseModel):
+    """One partition in a split manifest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    partition: str
+    #: sha256 of the feature file, and the commit and path to read it at.
+    sha256: str
+    commit: str
+    path: str
+    rows: int
+    #: First and last event time, ISO dates.
+    first: str
+    last: str
+    #: Raw content the features stand on: ``dataset/partition`` to sha256.
+    inputs: dict[str, str]
+
+
+class SplitRef(Ref):
+    """Which partitions a model is trained on and which are held out, by content hash."""
+
+    kind: Literal["split"] = "split"
+    model: str
+    dataset: str
+    train: tuple[ManifestEntry, ...]
+    holdout: tuple[ManifestEntry, ...]
+    #: Partitions in the window that were refused by their gates, and so are in neither part.
+    refused: tuple[str, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the content: the same partitions give the same hash, whichever run or commit."""
+
+        def content(entries: tuple[ManifestEntry, ...]) -> list[dict]:
+            return [entry.model_dump(exclude={"commit", "path"}) for entry in entries]
+
+        return sha256_bytes(
+            canonical_json(
+                {
+                    "model": self.model,
+                    "train": content(self.train),
+                    "holdout": content(self.holdout),
+                    "refused": self.refused,
+                }
+            )
+        )
+
+
+class ModelRef(Ref):
+    """A trained model file in MLflow."""
+
+    kind: Literal["model"] = "model"
+    model: str
+    mlflow_run_id: str
+    #: URI of the model file (XGBoost UBJSON) among the MLflow run's artifacts.
+    uri: str
+    #: sha256 of the model file.
+    sha256: str
+    manifest_sha256: str
+    split: SplitRef
+    task: Literal["binary", "multiclass", "regression"]
+    #: Values of a multiclass target, in the order of the model's probabilities.
+    classes: tuple[str, ...] = ()
+    #: Feature names in the order of the matrix.
+    features: tuple[str, ...]
+    target: str
+    parameters: dict[str, float | int | str]
+    seed: int
+
+
+class ReportRef(Ref):
+    """An evaluation of one model on one manifest's holdout."""
+
+    kind: Literal["report"] = "report"
+    model: str
+    #: sha256 of the model file that was evaluated: the subject of the evaluation's verdicts.
+    sha256: str
+    manifest_sha256: str
+    mlflow_run_id: str
+    #: Local path of the HTML report and the URI of the same file in MLflow.
+    html: str
+    uri: str
+    metrics: dict[str, float]
+    model_ref: ModelRef
+
+
+class VersionRef(Ref):
+    """A registered version of a model."""
+
+    kind: Literal["version"] = "version"
+    model: str
+    version: int
+    #: sha256 of the model file.
+    sha256: str
+    mlflow_run_id: str
+    approval: Literal["pending", "approved", "rejected"]
+    #: Head of the ledger's hash chain when the version was registered.
+    ledger_head: str
+    model_ref: ModelRef
+
+
+class ServiceRef(Ref):
+    """A packaged service (Bento) of a registered version."""
+
+    kind: Literal["service"] = "service"
+    model: str
+    version: int
+    #: ``name:version`` of the Bento and the sha256 of its folder: the subject of its verdicts.
+    tag: str
+    sha256: str
+    #: Folder of the exported Bento.
+    path: str
+    model_sha256: str
+
+
+class DeploymentRef(Ref):
+    """The rollout record of a model after a deployment."""
+
+    kind: Literal["deployment"] = "deployment"
+    model: str
+    version: int
+    #: sha256 of the Bento that answers.
+    sha256: str
+    url: str
+    record: str
+
+
+AnyRef = DatasetRef | SplitRef | ModelRef | ReportRef | VersionRef | ServiceRef | DeploymentRef

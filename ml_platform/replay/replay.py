@@ -1,0 +1,262 @@
+"""Rebuild a model from its manifest, code commit, lock and seed, in a clean folder and a fresh process, and compare."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ml_platform.datasets.batches import batch_path, batch_tag
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.declaration import FeatureSpec
+from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.project import code_root
+from ml_platform.foundation.provenance import Provenance, current
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import ModelRef
+from ml_platform.replay import environments
+
+#: Longest time of a replay, seconds.
+TIMEOUT = 6 * 3600.0
+#: Where a replay finds its packages: ``recorded`` installs the lock of the commit where that is another than the one
+#: here, ``present`` takes what is installed here.
+Environment = Literal["recorded", "present"]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a replay gave, beside what was recorded."""
+
+    model: str
+    code_commit: str
+    #: Python with its packages that ran the code: the folder of its environment.
+    environment: str
+    #: What differs from the first time before anything was run; said before the result.
+    warnings: tuple[str, ...]
+    #: Partition to recorded and rebuilt sha256 of its features.
+    features: dict[str, tuple[str, str]]
+    #: Recorded and rebuilt sha256 of the model file.
+    recorded: str
+    rebuilt: str
+    #: Metric on the holdout to recorded and rebuilt value; ``None`` where there is none.
+    metrics: dict[str, tuple[float | None, float | None]]
+    seconds: float
+
+    @property
+    def other_features(self) -> list[str]:
+        """Partitions whose features came out differently."""
+        return [partition for partition, (was, now) in self.features.items() if was != now]
+
+    @property
+    def bytes_equal(self) -> bool:
+        """Whether the model file is the same, byte for byte."""
+        return self.recorded == self.rebuilt
+
+    @property
+    def other_metrics(self) -> list[str]:
+        """Metrics that came out differently; those of a model that was never evaluated are none."""
+        return [name for name, (was, now) in self.metrics.items() if was != now]
+
+    @property
+    def equal(self) -> bool:
+        """Whether everything is the same."""
+        return self.bytes_equal and not self.other_features and not self.other_metrics
+
+
+def warnings(reference: ModelRef, here: Provenance) -> tuple[str, ...]:
+    """What is known to differ from the first training, in sentences."""
+    then = reference.provenance
+    found = []
+    if then.dirty:
+        found.append(
+            f"it was trained with uncommitted changes on top of {then.code_commit[:12]}; the replay has the commit only"
+        )
+    if then.lock_sha256 != here.lock_sha256:
+        found.append(f"it was trained under lock {then.lock_sha256[:12]}, here is {here.lock_sha256[:12]}")
+    if then.python != here.python:
+        found.append(f"it was trained with Python {then.python}, this is {here.python}")
+    return tuple(found)
+
+
+def replay(
+    workspace: Workspace,
+    catalogue: Catalogue,
+    reference: ModelRef,
+    *,
+    environment: Environment = "present",
+    say: Callable[[str], None] = lambda _: None,
+) -> Replay:
+    """Rebuild features and model of a reference and compare them with what was recorded.
+
+    Raw rows are taken from the dataset store by content; features, model and metrics are computed anew by the code
+    of the recorded commit (a Git work tree in a temporary folder). Nothing is written to store, MLflow or ledger.
+    ``say`` is given each warning when it is known, before what it is about. Raises PlatformError where the commit is
+    not there, its code fails or its environment cannot be installed, NotFound or Corrupt where data is gone.
+    """
+    from ml_platform.documents import report
+
+    started = time.monotonic()
+    then = reference.provenance
+    here = current()
+    said: list[str] = []
+
+    def note(text: str) -> None:
+        said.append(text)
+        say(text)
+
+    for warning in warnings(reference, here):
+        note(warning)
+    try:
+        evaluation = report.load(workspace.tracking, reference)
+    except MissingReference:
+        evaluation = None
+    with tempfile.TemporaryDirectory(prefix="replay-") as name:
+        folder = Path(name)
+        with _checked_out(then.code_commit, folder / "code", reference.model) as code:
+            spec = _declared(code, reference.split.dataset)
+            if spec is None:
+                spec = catalogue.feature_set(reference.split.dataset)
+                note(
+                    f"commit {then.code_commit[:12]} declares no {reference.split.dataset} in a defs.yaml; the present "
+                    "declaration is used"
+                )
+            python = Path(sys.executable)
+            if environment == "recorded":
+                try:
+                    python = environments.recorded(then, here, code, workspace.settings.local / "environments", note)
+                except PlatformError as error:
+                    raise PlatformError(f"replay of {reference.model}: {error}") from error
+            elif then.lock_sha256 == here.lock_sha256 and (other := environments.installed_otherwise()):
+                note(environments.otherwise(other))
+            request = {
+                "function": spec.function,
+                "history_lag": spec.history_lag,
+                "dataset": spec.dataset,
+                "raw": _raw(workspace, reference, folder / "raw"),
+                "train": [entry.model_dump() for entry in reference.split.train],
+                "holdout": [entry.model_dump() for entry in reference.split.holdout],
+                "features": list(reference.features),
+                "target": reference.target,
+                "task": reference.task,
+                "classes": list(reference.classes),
+                "parameters": reference.parameters,
+                "threads": workspace.settings.threads,
+                "threshold": evaluation.threshold if evaluation else _threshold(catalogue, reference),
+            }
+            result = _run(request, python, code, folder, f"{reference.model} on commit {then.code_commit[:12]}")
+    entries = (*reference.split.train, *reference.split.holdout)
+    recorded = evaluation.metrics if evaluation else {}
+    return Replay(
+        model=reference.model,
+        code_commit=then.code_commit,
+        environment=result["environment"],
+        warnings=tuple(said),
+        features={entry.partition: (entry.sha256, result["features"][entry.partition]) for entry in entries},
+        recorded=reference.sha256,
+        rebuilt=result["sha256"],
+        metrics={
+            metric: (recorded.get(metric), result["metrics"].get(metric))
+            for metric in (recorded.keys() | result["metrics"].keys() if evaluation else ())
+        },
+        seconds=time.monotonic() - started,
+    )
+
+
+def _threshold(catalogue: Catalogue, reference: ModelRef) -> float | None:
+    return catalogue.model(reference.model).decision_threshold
+
+
+def _raw(workspace: Workspace, reference: ModelRef, folder: Path) -> dict[str, dict[str, str]]:
+    """Copies of every raw batch that the manifest names, verified."""
+    folder.mkdir()
+    places: dict[str, dict[str, str]] = {}
+    for entry in (*reference.split.train, *reference.split.holdout):
+        for name, sha256 in entry.inputs.items():
+            if name in places:
+                continue
+            dataset, _, partition = name.partition("/")
+            commit = workspace.store.resolve(batch_tag(dataset, partition, sha256))
+            target = folder / f"{len(places)}.parquet"
+            shutil.copyfile(workspace.store.local_path(commit, batch_path(dataset, partition)), target)
+            places[name] = {"path": str(target), "sha256": sha256}
+    return places
+
+
+@contextmanager
+def _checked_out(commit: str, folder: Path, model: str) -> Iterator[Path]:
+    """The project's root in a work tree of a commit, removed again after the block."""
+    root = code_root()
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
+        if done.returncode:
+            raise PlatformError(
+                f"replay of {model}: commit {commit[:12]} cannot be checked out in {root} "
+                f"({done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'git failed'}); fetch it first"
+            )
+        return done.stdout.strip()
+
+    if commit == "none":
+        raise PlatformError(f"replay of {model}: it was trained outside a Git work tree, so its code is not known")
+    below = root.relative_to(Path(git("rev-parse", "--show-toplevel")).resolve())
+    git("worktree", "add", "--detach", "--force", str(folder), commit)
+    try:
+        yield folder / below
+    finally:
+        git("worktree", "remove", "--force", str(folder))
+
+
+def _declared(code: Path, key: str) -> FeatureSpec | None:
+    """The feature set as the commit declares it."""
+    import yaml
+    from pydantic import ValidationError
+
+    for file in sorted(code.rglob("defs.yaml")):
+        for document in yaml.safe_load_all(file.read_text()):
+            if not isinstance(document, dict) or not str(document.get("type")).endswith(".FeatureSet"):
+                continue
+            try:
+                spec = FeatureSpec.model_validate(document.get("attributes"))
+            except ValidationError:
+                # Another declaration of that commit in a form of its own time; the one wanted is looked for on.
+                continue
+            if spec.key == key:
+                return spec
+    return None
+
+
+def _run(request: dict[str, Any], python: Path, code: Path, folder: Path, what: str) -> dict[str, Any]:
+    """Run the worker on the checked-out code, with environment variables of its own."""
+    (folder / "request.json").write_text(json.dumps(request))
+    paths = [str(path) for path in (code, code / "src") if path.is_dir()]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ML_PLATFORM_")}
+    for name in ("PYTHONHOME", "VIRTUAL_ENV"):
+        environment.pop(name, None)
+    environment |= {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "ML_PLATFORM_LOCAL": str(folder / "local"),
+        "DAGSTER_HOME": str(code),
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+    worker = Path(__file__).with_name("worker.py")
+    # -P: beside the worker lie modules of this code, not of the commit's.
+    command = [str(python), "-P", str(worker), str(folder / "request.json"), str(folder / "result.json")]
+    try:
+        done = subprocess.run(command, cwd=code, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        raise PlatformError(f"replay of {what}: not done after {TIMEOUT / 3600:.0f} hours") from None
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit {done.returncode}"
+        raise PlatformError(f"replay of {what}: its code failed ({reason[:300]})")
+    result: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    used = Path(result["code"]).resolve()
+    if (code / "ml_platform").is_dir() and not used.is_relative_to(code.resolve()):
+        raise PlatformError(f"replay of {what}: {used} was run, not the code of the commit; check PYTHONPATH")
+    return result

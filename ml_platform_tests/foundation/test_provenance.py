@@ -1,0 +1,51 @@
+"""What a result was computed with."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ml_platform.foundation import provenance as environment
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in a folder as somebody; returns what it says."""
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    return subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project in a Git work tree, with a package below ``src``."""
+    (tmp_path / "src" / "shop" / "defs").mkdir(parents=True)
+    (tmp_path / "src" / "shop" / "features.py").write_text("x = 1\n")
+    (tmp_path / "pyproject.toml").write_text('[tool.dg.project]\nroot_module = "shop"\n')
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    return tmp_path
+
+
+def test_commit_dirt_and_lock(project: Path) -> None:
+    environment.current.cache_clear()
+    clean = environment.current(project)
+    assert clean.code_commit == git(project, "rev-parse", "HEAD").strip() and not clean.dirty
+    environment.current.cache_clear()
+    (project / "src" / "shop" / "features.py").write_text("x = 2\n")
+    (project / "requirements.lock").write_text("numpy==2\n")
+    changed = environment.current(project)
+    assert changed.dirty and changed.code_commit == clean.code_commit
+    assert changed.lock_sha256 != clean.lock_sha256
+
+
+def test_the_commit_is_that_of_the_project_not_of_dagsters_home(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster's home may be anywhere, with only its own files; the code that ran is the project's."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.chdir(project / "src")
+    environment.current.cache_clear()
+    try:
+        assert environment.current().code_commit == git(project, "rev-parse", "HEAD").strip()
+    finally:
+        environment.current.cache_clear()

@@ -1,0 +1,77 @@
+"""Steps behind a gate that are started alone, as from the UI, act only on what was judged and passed itself."""
+
+from pathlib import Path
+
+import pytest
+
+from ml_platform.foundation.errors import MissingReference
+from ml_platform.gates.gate import judge
+from ml_platform.gates.service import ServiceEvidence
+from ml_platform.pipeline.workspace import Run
+from ml_platform.references.refs import ServiceRef
+from ml_platform.rollout import record
+from ml_platform_tests.pipeline.test_again import STEPS, lenient, train
+from ml_platform_tests.project import MODEL, PARAMETERS, Project, copy_of, declared, gates
+
+SERVICE, DEPLOYMENT = f"{MODEL}/service", f"{MODEL}/deployment"
+REGISTERED = STEPS[-1]
+MISSING = ("servability missing", "skew missing", "bad_input missing")
+FINE = ServiceEvidence("", 1.0, 20, 500, 0, 0.0, (), 5)
+
+
+@pytest.fixture(scope="module")
+def shop(four_months: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with a registered model and its package, which no gate has judged."""
+    project = copy_of(four_months, tmp_path_factory.mktemp("alone") / "project", lenient())
+    train(project)
+    packaged = project.materialize(SERVICE)
+    assert packaged.success, packaged.error
+    return project
+
+
+def assert_refused(project: Project, step: str, *gates: str) -> None:
+    """The step alone names the gates and makes nothing."""
+    alone = project.materialize(step)
+    assert not alone.success and not alone.materialized
+    assert "Refused" in alone.error
+    for gate in gates:
+        assert gate in alone.error, alone.error
+    with project.active() as workspace, pytest.raises(MissingReference):
+        record.load(workspace.settings, MODEL)
+
+
+def passed(project: Project, service: ServiceRef) -> None:
+    """Verdicts on a package as a service that answers gets them."""
+    with project.active() as workspace:
+        run = Run.new()
+        declared_gates = project.context().model.gates_of("service")
+        verdicts = judge(declared_gates, FINE, subject=service.sha256, subject_name=SERVICE)
+        assert all(verdict.passed for verdict in verdicts)
+        workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
+
+
+def test_a_package_that_was_not_judged_is_not_deployed(shop: Project) -> None:
+    assert_refused(shop, DEPLOYMENT, *MISSING)
+
+
+def test_verdicts_on_another_package_do_not_count(shop: Project) -> None:
+    before = shop.reference(SERVICE)
+    passed(shop, before)
+    few = gates(performance={"min": 0.5}, baseline={"min": -0.5})
+    changed = shop.variant(declared(models={MODEL: {"parameters": {**PARAMETERS, "rounds": 41}, "gates": few}}))
+    train(changed)
+    assert changed.materialize(SERVICE).success
+    assert changed.reference(SERVICE).sha256 != before.sha256
+    assert_refused(changed, DEPLOYMENT, *MISSING)
+
+
+def test_a_model_whose_gate_fails_later_is_neither_packaged_nor_deployed(shop: Project) -> None:
+    passed(shop, shop.reference(SERVICE))
+    few = gates(performance={"min": 0.95}, baseline={"min": -0.5})
+    stricter = shop.variant(declared(models={MODEL: {"gates": few}}))
+    for step in (SERVICE, DEPLOYMENT):
+        assert_refused(stricter, step, "performance_auc judged under another declaration")
+    judged = stricter.materialize(STEPS[2], checks=None)
+    assert judged.failed(STEPS[2]) == {"performance_auc"}
+    for step in (REGISTERED, SERVICE, DEPLOYMENT):
+        assert_refused(stricter, step, "performance_auc failed")

@@ -1,0 +1,236 @@
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.files import sha256_file
+from ml_platform.foundation.processes import is_dead, process_identity
+from ml_platform.references.refs import ModelRef, SplitRef
+from ml_platform.registry.tracking import KEY_TAG, PROCESS_TAG, Tracking
+from ml_platform.training.parameters import TrainingParameters
+from ml_platform.training.train import train_and_log
+from ml_platform_tests.training.synthetic import NAMES, PROVENANCE, frames, split_ref, tracking_below
+
+PARAMETERS = TrainingParameters(rounds=5)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
+    return tracking_below(tmp_path_factory.mktemp("tracking"))
+
+
+def fit(tracking: Tracking, split: SplitRef, key: str, data: Any = None, run_id: str = "dagster-1") -> ModelRef:
+    return train_and_log(
+        tracking,
+        split,
+        frames(split.train) if data is None else data,
+        NAMES,
+        "late",
+        "binary",
+        PARAMETERS,
+        run_id=run_id,
+        training_key=key,
+        provenance=PROVENANCE,
+        extra_tags={"dagster.run_id": run_id},
+        threads=1,
+    )
+
+
+def run_python(code: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def status(tracking: Tracking, run_id: str) -> str:
+    return tracking.client.get_run(run_id).info.status
+
+
+def test_an_attempt_ends_with_its_true_status(tracking: Tracking) -> None:
+    with tracking.attempt("status", run_name="good", tags={"x": "1"}) as good:
+        assert status(tracking, good) == "RUNNING"
+    run = tracking.client.get_run(good)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["x"] == "1" and run.data.tags[PROCESS_TAG] == process_identity()
+    ends = ((ValueError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit(), "KILLED"))
+    for error, expected in ends:
+        with pytest.raises(type(error)), tracking.attempt("status", run_name="bad", tags={}) as bad:
+            raise error
+        assert status(tracking, bad) == expected
+
+
+def test_a_model_is_logged_whole_and_can_be_read_back(tracking: Tracking) -> None:
+    split = split_ref(range(1, 4), model="logged")
+    reference = fit(tracking, split, "key-logged")
+    run = tracking.client.get_run(reference.mlflow_run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["rounds"] == "5" and run.data.params["target"] == "late"
+    assert run.data.tags["dagster.run_id"] == "dagster-1"
+    assert run.data.tags[KEY_TAG] == "key-logged"
+    assert run.data.tags["ml_platform.model_sha256"] == reference.sha256
+    assert run.data.tags["ml_platform.manifest_sha256"] == split.sha256
+    assert run.data.metrics["train.rows"] + run.data.metrics["train.rows_without_label"] == 3000
+    assert sha256_file(tracking.model_path(reference)) == reference.sha256
+    assert tracking.model_ref(reference.mlflow_run_id) == reference
+    manifest = json.loads(tracking.read_artifact(reference.mlflow_run_id, "manifest.json"))
+    assert [item["partition"] for item in manifest["train"]] == ["2013-01-01", "2013-02-01"]
+
+
+def test_an_equal_training_is_adopted_without_reading_data(tracking: Tracking) -> None:
+    split = split_ref(range(1, 4), model="adopted")
+    first = fit(tracking, split, "key-adopted")
+
+    def untouched() -> Iterator[Any]:
+        raise AssertionError("the frames were read")
+        yield
+
+    assert fit(tracking, split, "key-adopted", untouched(), run_id="dagster-2") == first
+    other = fit(tracking, split, "another-key", run_id="dagster-2")
+    assert other.mlflow_run_id != first.mlflow_run_id
+    assert other.sha256 == first.sha256
+    assert len(tracking.search(tracking.experiment("adopted"), "")) == 2
+
+
+def test_a_failed_training_is_not_adopted(tracking: Tracking) -> None:
+    split = split_ref(range(1, 4), model="failing")
+    with pytest.raises(PlatformError, match="features signal are not in the frame"):
+        fit(tracking, split, "key-failing", [frames(split.train)[0].drop("signal")])
+    assert tracking.find_trained("failing", "key-failing") is None
+    [failed] = tracking.search(tracking.experiment("failing"), "")
+    assert failed.info.status == "FAILED"
+    assert fit(tracking, split, "key-failing").mlflow_run_id != failed.info.run_id
+
+
+def test_changed_and_lost_model_files_are_named(tracking: Tracking) -> None:
+    split = split_ref(range(1, 4), model="damaged")
+    reference = fit(tracking, split, "key-damaged")
+    folder = tracking.artifact_root / "damaged" / reference.mlflow_run_id / "artifacts" / "model"
+    cached = tracking.model_path(reference)
+    cached.write_bytes(b"damaged copy")
+    assert sha256_file(tracking.model_path(reference)) == reference.sha256
+    cached.unlink()
+    content = (folder / "model.ubj").read_bytes()
+    (folder / "model.ubj").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(PlatformError, match="not the recorded"):
+        tracking.model_path(reference)
+    with pytest.raises(PlatformError, match="not the recorded"):
+        fit(tracking, split, "key-damaged")
+    (folder / "model.ubj").unlink()
+    with pytest.raises(MissingReference, match="cannot be read"):
+        tracking.model_path(reference)
+    again = fit(tracking, split, "key-damaged")
+    assert again.sha256 == reference.sha256 and again.mlflow_run_id != reference.mlflow_run_id
+
+
+def test_runs_of_a_killed_process_are_ended_and_living_ones_left(tracking: Tracking) -> None:
+    code = """
+        import os, sys, time
+        from pathlib import Path
+        from ml_platform_tests.training.synthetic import tracking_below
+        tracking = tracking_below(Path(sys.argv[1]))
+        with tracking.attempt("killed", run_name="doomed", tags={}) as run_id:
+            print(run_id, flush=True)
+            time.sleep(120)
+    """
+    process = run_python(code, str(tracking.artifact_root.parent))
+    try:
+        assert process.stdout is not None
+        doomed = process.stdout.readline().strip()
+        assert tracking.end_dead_attempts("killed") == []
+        assert status(tracking, doomed) == "RUNNING"
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    foreign = tracking.client.create_run(
+        tracking.experiment("killed"), tags={PROCESS_TAG: "another-host:1:2:3"}
+    ).info.run_id
+    with tracking.attempt("killed", run_name="alive", tags={}) as alive:
+        assert tracking.end_dead_attempts("killed") == [doomed]
+        assert [status(tracking, run) for run in (doomed, alive, foreign)] == ["KILLED", "RUNNING", "RUNNING"]
+
+
+def test_a_recycled_process_id_does_not_count_as_alive() -> None:
+    host, pid, start, boot = process_identity().rsplit(":", 3)
+    assert not is_dead(process_identity())
+    assert is_dead(f"{host}:{pid}:{start}0:{boot}")
+    assert is_dead(f"{host}:{pid}:{start}:an-earlier-boot")
+    assert not is_dead("")
+
+
+@pytest.mark.slow
+def test_processes_that_start_together_share_one_store_and_one_training(tmp_path: Path) -> None:
+    code = """
+        import sys
+        from pathlib import Path
+        from ml_platform_tests.training.synthetic import split_ref, tracking_below
+        from ml_platform_tests.registry.test_tracking import fit
+        print(fit(tracking_below(Path(sys.argv[1])), split_ref(range(1, 4)), "one-key").mlflow_run_id)
+    """
+    processes = [run_python(code, str(tmp_path)) for _ in range(3)]
+    results = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], results
+    assert len({output.strip() for output, _ in results}) == 1
+    assert len(tracking_below(tmp_path).search(tracking_below(tmp_path).experiment("flight_delay"), "")) == 1
+
+
+def test_a_server_that_is_down_is_one_clear_error(tmp_path: Path) -> None:
+    down = Tracking("http://user:secret@127.0.0.1:9", tmp_path, timeout=1, retries=0)
+    with pytest.raises(PlatformError, match="cannot open experiment x") as caught:
+        down.experiment("x")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_lock_that_stays_taken_is_named(tracking: Tracking) -> None:
+    with (
+        tracking.lock("busy"),
+        pytest.raises(PlatformError, match=r"busy\.lock"),
+        tracking_below(tracking.artifact_root.parent).lock("busy", seconds=0.1),
+    ):
+        raise AssertionError("two holders")
+
+
+def test_killed_while_the_tables_are_made_the_next_process_makes_them(tmp_path: Path) -> None:
+    program = f"""
+    from pathlib import Path
+    from ml_platform.training.tracking import Tracking
+    Tracking("sqlite:///{tmp_path}/store/mlflow.db", Path("{tmp_path}/artifacts")).client
+    """
+    for tables in (1, 10, 25):
+        process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)])
+        while process.poll() is None and _tables_in_the_making(tmp_path / "store") < tables:
+            time.sleep(0.002)
+        assert process.poll() is None, "the process ended before it could be killed"
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        assert not (tmp_path / "store" / "mlflow.db").exists()
+        for half_made in (tmp_path / "store").glob(".mlflow.db.*.tmp"):
+            half_made.rename(half_made.with_suffix(f".killed-{tables}"))
+    tracking = Tracking(f"sqlite:///{tmp_path}/store/mlflow.db", tmp_path / "artifacts")
+    assert tracking.experiment("after")
+
+
+def _tables_in_the_making(folder: Path) -> int:
+    found = 0
+    for path in folder.glob(".mlflow.db.*.tmp"):
+        try:
+            with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+                found = max(found, connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+        except sqlite3.OperationalError:
+            continue
+    return found
