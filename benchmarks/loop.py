@@ -47,10 +47,11 @@ def _gates(step: str) -> str:
 
 def in_a_row(last: str) -> dict[str, float]:
     """The same domain functions, called one after the other in this process."""
-    from ml_platform.declarations.catalogue import ModelContext
+    from ml_platform.declarations.context import ModelContext
+    from ml_platform.foundation.provenance import Run
     from ml_platform.orchestration.components import project_catalogue
     from ml_platform.pipeline import data, evaluation, model, release
-    from ml_platform.pipeline.workspace import Run, Workspace
+    from ml_platform.pipeline.workspace import Workspace
 
     seconds: dict[str, float] = {}
 
@@ -92,7 +93,7 @@ def bare(last: str) -> dict[str, float]:
     """Read, features, train, score: nothing is kept, checked, registered or served."""
     import polars as pl
 
-    from ml_platform.declarations.catalogue import ModelContext
+    from ml_platform.declarations.context import ModelContext
     from ml_platform.features.build import build
     from ml_platform.features.contract import feature_names
     from ml_platform.features.history import History, daily

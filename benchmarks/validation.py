@@ -195,10 +195,11 @@ def comparison(metric: str) -> dict[str, float]:
 def gates(name: str) -> dict[str, float]:
     """Seconds of each stage's gates, on what the project holds."""
     from ml_platform.cli.check import INSPECTED, _batches, _features
-    from ml_platform.declarations.catalogue import ModelContext
+    from ml_platform.declarations.context import ModelContext
+    from ml_platform.foundation.provenance import Run
     from ml_platform.orchestration.components import project_catalogue
     from ml_platform.orchestration.references import References
-    from ml_platform.pipeline.workspace import Run, Workspace
+    from ml_platform.pipeline.workspace import Workspace
 
     workspace, run, references = Workspace(), Run.new(), References()
     context = ModelContext.of(project_catalogue(), name)

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import yaml
 
-from ml_platform.declarations.catalogue import Catalogue, ModelContext
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.foundation.files import sha256_file
 from ml_platform.foundation.settings import get_settings
-from ml_platform.gates.gate import Entry, Verdict
+from ml_platform.gates.gate import Verdict
+from ml_platform.ledger.chain import Entry
 from ml_platform.orchestration import common
 from ml_platform.orchestration.dataset import dataset_definitions, feature_definitions
 from ml_platform.orchestration.model import model_definitions
@@ -109,7 +111,9 @@ def declared(
 
     Models are ``flight_delay`` under another name, with its own changes.
     """
-    from ml_platform.declarations.declaration import DatasetSpec, FeatureSpec, ModelSpec
+    from ml_platform.declarations.dataset import DatasetSpec
+    from ml_platform.declarations.features import FeatureSpec
+    from ml_platform.declarations.model import ModelSpec
 
     data, feature = _attributes("flights")
     specs: list[Declaration] = [

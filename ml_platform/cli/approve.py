@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Literal
 
 from ml_platform.cli.app import BadUsage, written
-from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import MissingReference
+from ml_platform.foundation.provenance import Run
 from ml_platform.orchestration.components import project_catalogue
 from ml_platform.pipeline import approval
-from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.pipeline.workspace import Workspace
 
 
 def decide(target: str, status: Literal["approved", "rejected"], by: str, reason: str, json: Path | None) -> None:

@@ -12,16 +12,19 @@ from ml_platform.cli.app import BadUsage, saved, written
 from ml_platform.cli.outcomes import Line, junit, markdown, plain
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import InvalidName
-from ml_platform.declarations.catalogue import Catalogue, ModelContext
-from ml_platform.declarations.declaration import DatasetSpec, DeclarationError, FeatureSpec
-from ml_platform.foundation.errors import MissingReference
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.context import ModelContext
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.declarations.features import FeatureSpec
+from ml_platform.foundation.errors import DeclarationError, MissingReference
+from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import default_home
 from ml_platform.gates.gate import Gate, Stage, Verdict
 from ml_platform.orchestration.components import project_catalogue
 from ml_platform.orchestration.references import References
 from ml_platform.pipeline import data, evaluation, model, release
 from ml_platform.pipeline.trial import Trial
-from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
 
 #: Name under which the verdicts are shown among the runs.

@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from ml_platform.declarations.catalogue import Catalogue
-    from ml_platform.declarations.declaration import DatasetSpec
+    from ml_platform.declarations.dataset import DatasetSpec
     from ml_platform.pipeline.lineage import Use
     from ml_platform.pipeline.workspace import Workspace
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ml_platform.cli.app import BadUsage, written
-from ml_platform.declarations.catalogue import ModelContext
-from ml_platform.declarations.declaration import DeclarationError
+from ml_platform.declarations.context import ModelContext
+from ml_platform.foundation.errors import DeclarationError
 from ml_platform.foundation.settings import default_home
 from ml_platform.gates.gate import Stage
 from ml_platform.orchestration.components import project_catalogue

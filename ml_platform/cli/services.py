@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ml_platform.cli.app import BadUsage, written
-from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.pipeline.workspace import Workspace
 

@@ -10,8 +10,9 @@ from ml_platform.cli.app import written
 from ml_platform.cli.services import live_url, rows_of
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import MAIN
-from ml_platform.declarations.catalogue import Catalogue, ModelContext
-from ml_platform.declarations.declaration import DatasetSpec
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.context import ModelContext
+from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.gates.gate import Gate, Stage, Verdict
 from ml_platform.orchestration.references import References

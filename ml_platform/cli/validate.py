@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from ml_platform.declarations.catalogue import Catalogue
-from ml_platform.declarations.declaration import Declaration, DeclarationError
+from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.reading import Reading, read_declarations
+from ml_platform.foundation.errors import DeclarationError
 from ml_platform.foundation.project import Project, current_project
 
 

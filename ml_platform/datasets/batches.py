@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ml_platform.datasets import quarantine
-from ml_platform.datasets.store import MAIN, Corrupt, NotFound, ObjectInfo, VersionedStore
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.datasets.store import MAIN, NotFound, ObjectInfo, VersionedStore
+from ml_platform.foundation.errors import Corrupt, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.parquet import read_frame
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ml_platform.datasets.store import MAIN, NoChanges, NotFound, StoreError, VersionedStore
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.datasets.store import MAIN, NoChanges, NotFound, VersionedStore
+from ml_platform.foundation.errors import PlatformError, StoreError
 from ml_platform.foundation.files import sha256_file
 
 #: How often a step starts again when another process changed the same branch meanwhile.

@@ -1,6 +1,7 @@
 """Upkeep of a store, for adapters that keep the bytes themselves."""
 
-from ml_platform.datasets.store import StoreError, VersionedStore
+from ml_platform.datasets.store import VersionedStore
+from ml_platform.foundation.errors import StoreError
 
 
 def check(store: VersionedStore) -> list[str]:

@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ml_platform.datasets.store import Corrupt, ObjectInfo, VersionedStore
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.datasets.store import ObjectInfo, VersionedStore
+from ml_platform.foundation.errors import Corrupt, PlatformError
 
 if TYPE_CHECKING:
     import pandera.polars as pa

@@ -11,15 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, runtime_checkable
 
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.errors import StoreError
 
 BRANCH_NAME = re.compile(r"^\w[-\w]*$")
 REPOSITORY_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{2,62}$")
 MAIN = "main"
-
-
-class StoreError(PlatformError):
-    """Base of every error of a store."""
 
 
 class NotFound(StoreError):
@@ -52,10 +48,6 @@ class DirtyBranch(StoreError):
 
 class Protected(StoreError):
     """The branch takes merges only."""
-
-
-class Corrupt(StoreError):
-    """Stored bytes do not have the recorded sha256; names object and commit."""
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
-from ml_platform.declarations.declaration import DatasetSpec, Declaration, DeclarationError, FeatureSpec, ModelSpec
-from ml_platform.features.contract import FeatureFunction, feature_names
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.declarations.declaration import Declaration
+from ml_platform.declarations.features import FeatureSpec
+from ml_platform.declarations.model import ModelSpec
+from ml_platform.foundation.errors import DeclarationError
 
 
 @dataclass(frozen=True)
@@ -67,32 +69,6 @@ class Catalogue:
     def all(self) -> list[Declaration]:
         """Every declaration, in the order in which data flows."""
         return [*self.datasets.values(), *self.features.values(), *self.models.values()]
-
-
-@dataclass(frozen=True)
-class ModelContext:
-    """A model with the declarations it stands on."""
-
-    model: ModelSpec
-    feature_set: FeatureSpec
-    dataset: DatasetSpec
-
-    @cached_property
-    def function(self) -> FeatureFunction:
-        """The feature function."""
-        return self.feature_set.load_function()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The features of the matrix, in order."""
-        return feature_names(self.function)
-
-    @classmethod
-    def of(cls, catalogue: Catalogue, name: str) -> "ModelContext":
-        """Look a model up with what it stands on."""
-        model = catalogue.model(name)
-        features = catalogue.feature_set(model.features)
-        return cls(model, features, catalogue.dataset(features.dataset))
 
 
 def _named(place: dict[str, Any], name: str, key: str) -> Any:

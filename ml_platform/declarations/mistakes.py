@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ml_platform.declarations.catalogue import Catalogue
-from ml_platform.declarations.declaration import DatasetSpec, Declaration, DeclarationError, FeatureSpec, ModelSpec
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.declarations.declaration import Declaration
+from ml_platform.declarations.features import FeatureSpec
+from ml_platform.declarations.model import ModelSpec
 from ml_platform.features.contract import feature_names
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.models.metrics import METRICS
 
 #: Kinds of gates whose ``metric`` is one of the evaluation's.

@@ -7,7 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ml_platform.declarations.declaration import DatasetSpec, Declaration, FeatureSpec, ModelSpec
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.declarations.declaration import Declaration
+from ml_platform.declarations.features import FeatureSpec
+from ml_platform.declarations.model import ModelSpec
 from ml_platform.foundation.project import Project
 
 TYPES: dict[str, type[Declaration]] = {"Dataset": DatasetSpec, "FeatureSet": FeatureSpec, "Model": ModelSpec}

@@ -17,9 +17,11 @@ from ml_platform.references.refs import DatasetRef, ManifestEntry
 if TYPE_CHECKING:
     import polars as pl
 
-    from ml_platform.declarations.declaration import DatasetSpec, FeatureSpec
+    from ml_platform.declarations.dataset import DatasetSpec
+    from ml_platform.declarations.features import FeatureSpec
     from ml_platform.features.history import History
-    from ml_platform.pipeline.workspace import Run, Workspace
+    from ml_platform.foundation.provenance import Run
+    from ml_platform.pipeline.workspace import Workspace
 
 #: Derived data: committed without an audit, since every reader re-reads the verdicts of its content.
 BRANCH = "features"

@@ -22,3 +22,15 @@ class Refused(PlatformError):
 
 class MissingReference(PlatformError):
     """A step needs an asset that was never materialized (or whose record was removed)."""
+
+
+class DeclarationError(PlatformError):
+    """A declaration that cannot work; the message names key and reason."""
+
+
+class StoreError(PlatformError):
+    """Base of every error of a store."""
+
+
+class Corrupt(StoreError):
+    """Stored bytes do not have the recorded sha256; names object and commit."""

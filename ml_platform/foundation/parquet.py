@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_platform.datasets.store import Corrupt
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.errors import Corrupt, PlatformError
 from ml_platform.foundation.files import replacing, sha256_file
 
 if TYPE_CHECKING:

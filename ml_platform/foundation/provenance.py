@@ -2,6 +2,8 @@
 
 import platform
 import subprocess
+import uuid
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -53,3 +55,16 @@ def current(root: Path | None = None) -> Provenance:
         lock_sha256=sha256_file(lock) if lock.exists() else sha256_bytes(_installed()),
         python=platform.python_version(),
     )
+
+
+@dataclass(frozen=True)
+class Run:
+    """Who asks for a side effect: side effects are idempotent by run id and content hash."""
+
+    id: str
+    provenance: Provenance = field(default_factory=current)
+
+    @classmethod
+    def new(cls) -> "Run":
+        """A run outside an orchestrator, e.g. one call of the command line."""
+        return cls(id=str(uuid.uuid4()))

@@ -4,14 +4,12 @@ import math
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
-from ml_platform.foundation.provenance import Provenance
 
 Stage = Literal["batch", "dataset", "features", "split", "evaluation", "service", "deployment"]
 Status = Literal["passed", "failed", "not_enough_support", "errored"]
@@ -256,26 +254,3 @@ def _judge(gate: Gate, evidence: Any, subject: str, subject_name: str) -> Verdic
     except Exception as error:
         trace = "" if isinstance(error, PlatformError) else traceback.format_exc(limit=-4)
         return verdict("errored", Measurement(None, f"{type(error).__name__}: {error}", details={"traceback": trace}))
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A line of the ledger, as read back."""
-
-    sequence: int
-    at: datetime
-    kind: str
-    subject: str
-    subject_name: str
-    gate: str
-    body: dict[str, Any]
-    provenance: Provenance
-    run_id: str
-    actor: str
-    previous: str
-    hash: str
-
-
-def now_utc() -> datetime:
-    """The wall clock in UTC: when an entry was written, never when an event happened."""
-    return datetime.now(UTC)

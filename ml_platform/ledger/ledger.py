@@ -14,10 +14,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from ml_platform.foundation.clock import now_utc
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Provenance
-from ml_platform.gates.gate import KINDS, Entry, Gate, Verdict, now_utc
+from ml_platform.gates.gate import KINDS, Gate, Verdict
+from ml_platform.ledger.chain import Entry
 
 GENESIS = "0" * 64
 _LOCK = 0x6D6C706C  # key of PostgreSQL's advisory lock: one writer at a time extends the chain

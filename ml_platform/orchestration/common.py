@@ -8,8 +8,9 @@ from typing import Any, ParamSpec, TypeVar
 
 import dagster as dg
 
-from ml_platform.declarations.declaration import DatasetSpec, Declaration, DeclarationError
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.declarations.declaration import Declaration
+from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.user_code import UnknownModule, user_code_version
 from ml_platform.gates.gate import Gate

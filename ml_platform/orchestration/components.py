@@ -6,9 +6,14 @@ from typing import Any, Self
 import dagster as dg
 from pydantic import BaseModel, ValidationError
 
-from ml_platform.declarations.catalogue import Catalogue, ModelContext
-from ml_platform.declarations.declaration import DatasetSpec, Declaration, DeclarationError, FeatureSpec, ModelSpec
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.context import ModelContext
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.declarations.declaration import Declaration
+from ml_platform.declarations.features import FeatureSpec
+from ml_platform.declarations.model import ModelSpec
 from ml_platform.declarations.reading import NoAttributes
+from ml_platform.foundation.errors import DeclarationError
 from ml_platform.orchestration.dataset import dataset_definitions, feature_definitions
 from ml_platform.orchestration.model import model_definitions
 from ml_platform.orchestration.platform import platform_definitions

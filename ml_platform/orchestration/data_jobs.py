@@ -6,14 +6,15 @@ from typing import Any
 import dagster as dg
 
 from ml_platform.declarations.catalogue import Catalogue
-from ml_platform.declarations.declaration import DatasetSpec
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.foundation.provenance import Run
 from ml_platform.orchestration.common import WORKSPACE, plainly, workspace_of
 from ml_platform.orchestration.events import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG, step_run
 from ml_platform.orchestration.metadata import ref_metadata, table
 from ml_platform.orchestration.references import References
 from ml_platform.orchestration.standing import observed
 from ml_platform.pipeline.rollback import RolledBack, roll_back
-from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.pipeline.workspace import Workspace
 
 #: Data version of a partition that was taken out.
 WITHDRAWN = "withdrawn"

@@ -5,7 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from ml_platform.declarations.declaration import DatasetSpec, FeatureSpec
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.declarations.features import FeatureSpec
 from ml_platform.features import code as feature_code
 from ml_platform.foundation.errors import Refused
 from ml_platform.orchestration.common import (

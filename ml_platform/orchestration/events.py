@@ -21,9 +21,9 @@ from dagster._core.definitions.data_version import (
 )
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
+from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Gate, Verdict
 from ml_platform.orchestration.metadata import ref_metadata, verdict_metadata
-from ml_platform.pipeline.workspace import Run
 from ml_platform.references.refs import DatasetRef
 
 # Without it Dagster would add an event of its own for every partition of the run, refused ones included,

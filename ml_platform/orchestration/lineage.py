@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from ml_platform.datasets.quarantine import count_of, quarantine_path
-from ml_platform.declarations.declaration import DatasetSpec, FeatureSpec, load_object
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.declarations.features import FeatureSpec
 from ml_platform.features.materialize import Materializer
+from ml_platform.foundation.objects import load_object
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.declarations.context import ModelContext
 from ml_platform.documents.server import report_url
 from ml_platform.foundation.files import canonical_json
 from ml_platform.foundation.settings import Settings

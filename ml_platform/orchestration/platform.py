@@ -6,7 +6,8 @@ from typing import Any
 import dagster as dg
 
 from ml_platform.declarations.catalogue import Catalogue
-from ml_platform.declarations.declaration import DatasetSpec, FeatureSpec
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.declarations.features import FeatureSpec
 from ml_platform.orchestration.common import REFERENCES, WORKSPACE, WorkspaceResource, partitions_of
 from ml_platform.orchestration.data_jobs import data_jobs
 from ml_platform.orchestration.mlflow_run import MLFLOW, mlflow_run

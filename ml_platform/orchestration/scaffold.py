@@ -9,7 +9,9 @@ import click
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from ml_platform.declarations.declaration import NAME, DatasetSpec, FeatureSpec
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.declarations.declaration import NAME
+from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.reading import Reading, read_declarations
 from ml_platform.foundation.project import Project
 

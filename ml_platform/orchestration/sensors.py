@@ -11,17 +11,19 @@ from typing import Any
 
 import dagster as dg
 
-from ml_platform.declarations.catalogue import Catalogue, ModelContext
-from ml_platform.declarations.declaration import DatasetSpec
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.context import ModelContext
+from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.reading import one_line
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import get_settings
 from ml_platform.orchestration.lineage import FINGERPRINT
 from ml_platform.orchestration.references import References
 from ml_platform.orchestration.runs import BUSY, RANGE_END, RANGE_START, attempts, end_dead_runs, under_way
 from ml_platform.pipeline import model as model_steps
 from ml_platform.pipeline.pending import Pending, pending_partitions, training_outcome
-from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.pipeline.workspace import Workspace
 
 __all__ = ["ATTEMPTS", "BUSY", "RANGE_END", "RANGE_START", "drift_sensor", "new_data_sensor"]
 

@@ -19,7 +19,7 @@ from dagster._core.definitions.data_version import (
 )
 
 from ml_platform.datasets import batches
-from ml_platform.declarations.declaration import DatasetSpec
+from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.orchestration.common import WORKSPACE, plainly, workspace_of
 from ml_platform.orchestration.events import input_tags

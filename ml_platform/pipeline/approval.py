@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.declarations.context import ModelContext
 from ml_platform.documents.model_card import with_approvals
 from ml_platform.foundation.errors import Refused
+from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline.release import require_gates
-from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
 
 Outcome = Literal["approved", "pending", "rejected"]

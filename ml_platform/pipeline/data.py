@@ -4,11 +4,13 @@ from typing import TYPE_CHECKING
 
 from ml_platform.datasets import batches, publishing
 from ml_platform.datasets.quarantine import labels, new_columns_of, quarantined, separate
-from ml_platform.declarations.declaration import DatasetSpec, FeatureSpec
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.declarations.features import FeatureSpec
 from ml_platform.foundation.errors import MissingReference, Refused
+from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict, judge
 from ml_platform.pipeline.rollback import taken_back
-from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
 
 if TYPE_CHECKING:

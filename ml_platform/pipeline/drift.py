@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ml_platform.datasets import batches
-from ml_platform.declarations.catalogue import ModelContext
-from ml_platform.declarations.declaration import DriftRule
+from ml_platform.declarations.context import ModelContext
 from ml_platform.documents.server import folder
 from ml_platform.features.contract import FeatureFunction
 from ml_platform.features.materialize import Materializer
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.live.rules import DriftRule
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ManifestEntry, VersionRef
 

@@ -4,14 +4,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ml_platform.declarations.catalogue import Catalogue, ModelContext
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.context import ModelContext
 from ml_platform.documents.server import folder
 from ml_platform.features.materialize import Materializer
 from ml_platform.foundation.errors import Refused
+from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict, judge
 from ml_platform.pipeline import approval
 from ml_platform.pipeline.model import frames
-from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef, ReportRef, VersionRef
 from ml_platform.replay.replay import replay
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from ml_platform.datasets.quarantine import FOLDER as QUARANTINE
 from ml_platform.datasets.store import MAIN, Change
-from ml_platform.declarations.declaration import DatasetSpec
+from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.errors import Refused
 from ml_platform.pipeline.rollback import ROLLBACK, taken_back
 from ml_platform.pipeline.workspace import Workspace

@@ -5,12 +5,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ml_platform.datasets import batches
-from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.declarations.context import ModelContext
 from ml_platform.features.materialize import Materializer
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict, judge
 from ml_platform.pipeline.data import refused_partitions
-from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef, ManifestEntry, ModelRef, SplitRef
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from typing import Any
 
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import MAIN, ObjectInfo
-from ml_platform.declarations.catalogue import ModelContext
-from ml_platform.declarations.declaration import DatasetSpec, FeatureSpec
+from ml_platform.declarations.context import ModelContext
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.declarations.features import FeatureSpec
 from ml_platform.features.materialize import Materializer, Stale, Standing
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json, sha256_bytes

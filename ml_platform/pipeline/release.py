@@ -6,13 +6,14 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.declarations.context import ModelContext
 from ml_platform.features.materialize import Materializer
 from ml_platform.foundation.errors import PlatformError, Refused
+from ml_platform.foundation.provenance import Run
 from ml_platform.gates.deployment import DeploymentEvidence
 from ml_platform.gates.gate import Verdict, judge
 from ml_platform.gates.service import ServiceEvidence
-from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DeploymentRef, ManifestEntry, ServiceRef, VersionRef
 
 if TYPE_CHECKING:

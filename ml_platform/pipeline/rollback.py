@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from ml_platform.datasets import batches, rollback
 from ml_platform.datasets.quarantine import quarantined
 from ml_platform.datasets.store import MAIN
-from ml_platform.declarations.declaration import DatasetSpec
+from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline.lineage import Use, uses
-from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
 
 #: Name of the verdict that keeps content that was taken back from being published again.

@@ -13,12 +13,13 @@ from typing import NamedTuple
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import BRANCH_NAME, MAIN, InvalidName
 from ml_platform.datasets.view import StoreView
-from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.declarations.context import ModelContext
 from ml_platform.features.materialize import BRANCH
 from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Stage, Verdict
 from ml_platform.pipeline import data, evaluation, model, release
-from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
 from ml_platform.registry.registry import Registry
 

@@ -1,14 +1,11 @@
 """What the steps of the loop work with: store, ledger, MLflow and registry, opened when first used."""
 
-import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.provenance import Provenance, current
 from ml_platform.foundation.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -18,19 +15,6 @@ if TYPE_CHECKING:
     from ml_platform.registry.tracking import Tracking
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Run:
-    """Who asks for a side effect: side effects are idempotent by run id and content hash."""
-
-    id: str
-    provenance: Provenance = field(default_factory=current)
-
-    @classmethod
-    def new(cls) -> "Run":
-        """A run outside an orchestrator, e.g. one call of the command line."""
-        return cls(id=str(uuid.uuid4()))
 
 
 class Workspace:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.declarations.context import ModelContext
 
 if TYPE_CHECKING:
     import polars as pl

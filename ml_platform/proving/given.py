@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr
 
-from ml_platform.declarations.declaration import DatasetSpec, FeatureSpec
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.declarations.features import FeatureSpec
 from ml_platform.features.contract import FeatureFunction, HistoricalMean
 
 if TYPE_CHECKING:

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Stage, Verdict
 from ml_platform.pipeline import data, evaluation, model
-from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving import serving, steps
 from ml_platform.proving.batches import batch_breaks
 from ml_platform.proving.findings import Finding

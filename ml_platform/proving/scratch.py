@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import Settings
 from ml_platform.gates.gate import Stage, Verdict
-from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving.given import given
 from ml_platform.references.refs import DatasetRef
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.declarations.context import ModelContext
 from ml_platform.features.contract import FeatureFunction
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.gate import Gate

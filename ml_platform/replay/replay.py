@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from ml_platform.datasets.batches import batch_path, batch_tag
 from ml_platform.declarations.catalogue import Catalogue
-from ml_platform.declarations.declaration import FeatureSpec
+from ml_platform.declarations.features import FeatureSpec
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.project import code_root
 from ml_platform.foundation.provenance import Provenance, current

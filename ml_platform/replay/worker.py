@@ -20,10 +20,10 @@ def main(request_file: Path, result_file: Path) -> None:
     import polars as pl
 
     import ml_platform
-    from ml_platform.declarations.declaration import load_object
     from ml_platform.features.build import build
     from ml_platform.features.history import History, daily
     from ml_platform.foundation.files import sha256_bytes
+    from ml_platform.foundation.objects import load_object
     from ml_platform.foundation.parquet import read_frame, write_frame
     from ml_platform.models.metrics import metrics
     from ml_platform.training.parameters import TrainingParameters

@@ -22,7 +22,8 @@ from ml_platform.sources.source import conform, environment, expanded, schema_ty
 if TYPE_CHECKING:
     import polars as pl
 
-    from ml_platform.declarations.declaration import DatasetSpec, Partitions
+    from ml_platform.declarations.dataset import DatasetSpec
+    from ml_platform.sources.partitions import Partitions
 
 #: Endings of files that a program is still writing, and of no table.
 _UNFINISHED = (".tmp", ".part", ".partial", ".crdownload")

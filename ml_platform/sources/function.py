@@ -12,7 +12,7 @@ from ml_platform.sources.rules import FunctionSource
 if TYPE_CHECKING:
     import polars as pl
 
-    from ml_platform.declarations.declaration import DatasetSpec
+    from ml_platform.declarations.dataset import DatasetSpec
 
 
 class CalledSource:
@@ -23,7 +23,7 @@ class CalledSource:
 
     def partitions(self) -> dict[str, str]:
         """Every partition whose time has ended, with what the fingerprint function says, or the hash of the code."""
-        from ml_platform.declarations.declaration import load_object
+        from ml_platform.foundation.objects import load_object
 
         keys = self.spec.partitions.keys(Workspace().now())
         if self.rule.fingerprint is not None:
@@ -40,7 +40,7 @@ class CalledSource:
         """What the function returns. Raises PlatformError where that is no polars DataFrame."""
         import polars as pl
 
-        from ml_platform.declarations.declaration import load_object
+        from ml_platform.foundation.objects import load_object
 
         if partition not in self.spec.partitions.keys(Workspace().now()):
             raise MissingReference(f"{self.spec.name}: partition {partition} has not ended or does not exist")

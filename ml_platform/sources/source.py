@@ -11,7 +11,7 @@ from ml_platform.sources.rules import FolderSource, FsspecSource, FunctionSource
 if TYPE_CHECKING:
     import polars as pl
 
-    from ml_platform.declarations.declaration import DatasetSpec
+    from ml_platform.declarations.dataset import DatasetSpec
 
 
 class Source(Protocol):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
     import sqlalchemy as sa
 
-    from ml_platform.declarations.declaration import DatasetSpec
+    from ml_platform.declarations.dataset import DatasetSpec
 
 
 class QuerySource:

@@ -21,9 +21,9 @@ from ml_platform.datasets.store import (
     NoChanges,
     NotFound,
     Protected,
-    StoreError,
     VersionedStore,
 )
+from ml_platform.foundation.errors import StoreError
 from ml_platform.foundation.files import sha256_bytes
 
 Tree = dict[str, str]

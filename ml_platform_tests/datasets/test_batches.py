@@ -17,7 +17,8 @@ from ml_platform.datasets.batches import (
 )
 from ml_platform.datasets.embedded.store import EmbeddedStore
 from ml_platform.datasets.publishing import stage
-from ml_platform.datasets.store import BRANCH_NAME, MAIN, Corrupt, NotFound, VersionedStore
+from ml_platform.datasets.store import BRANCH_NAME, MAIN, NotFound, VersionedStore
+from ml_platform.foundation.errors import Corrupt
 from ml_platform.foundation.provenance import Provenance
 from ml_platform_tests.datasets.flow import Flow
 from ml_platform_tests.datasets.workers import batch

@@ -9,16 +9,8 @@ import pytest
 from ml_platform.datasets.lakefs.api import Unavailable
 from ml_platform.datasets.lakefs.store import LakeFSStore
 from ml_platform.datasets.maintenance import collect
-from ml_platform.datasets.store import (
-    MAIN,
-    AlreadyExists,
-    Conflict,
-    Corrupt,
-    DirtyBranch,
-    NoChanges,
-    StoreError,
-)
-from ml_platform.foundation.errors import Refused
+from ml_platform.datasets.store import MAIN, AlreadyExists, Conflict, DirtyBranch, NoChanges
+from ml_platform.foundation.errors import Corrupt, Refused, StoreError
 from ml_platform_tests.datasets import lakefs_servers
 from ml_platform_tests.datasets.lakefs_standin import StandIn
 from ml_platform_tests.datasets.lakefs_standin.repository import Repository

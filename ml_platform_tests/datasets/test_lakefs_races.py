@@ -13,7 +13,8 @@ from ml_platform.datasets.lakefs.api import Server
 from ml_platform.datasets.lakefs.store import LakeFSStore
 from ml_platform.datasets.publishing import publish, stage
 from ml_platform.datasets.rollback import roll_back
-from ml_platform.datasets.store import MAIN, Conflict, NoChanges, StoreError
+from ml_platform.datasets.store import MAIN, Conflict, NoChanges
+from ml_platform.foundation.errors import StoreError
 from ml_platform.foundation.provenance import Provenance
 from ml_platform_tests.datasets import lakefs_servers
 from ml_platform_tests.datasets.contract import content

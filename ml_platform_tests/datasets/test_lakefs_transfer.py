@@ -15,7 +15,8 @@ from ml_platform.datasets.embedded.pointers import digests
 from ml_platform.datasets.lakefs import transfer as lakefs_transfer
 from ml_platform.datasets.lakefs.cache import ContentCache
 from ml_platform.datasets.lakefs.store import LakeFSStore
-from ml_platform.datasets.store import MAIN, Corrupt, ObjectInfo, StoreError
+from ml_platform.datasets.store import MAIN, ObjectInfo
+from ml_platform.foundation.errors import Corrupt, StoreError
 from ml_platform.foundation.files import sha256_bytes, sha256_file
 from ml_platform_tests.datasets import lakefs_servers
 from ml_platform_tests.datasets.lakefs_standin import StandIn

@@ -15,14 +15,15 @@ from pydantic import ValidationError
 
 from ml_platform.datasets import batches
 from ml_platform.datasets.quarantine import REASONS, quarantine_path, quarantined, separate
-from ml_platform.datasets.store import MAIN, Corrupt, VersionedStore
-from ml_platform.declarations.declaration import DatasetSpec
-from ml_platform.foundation.errors import PlatformError, Refused
+from ml_platform.datasets.store import MAIN, VersionedStore
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.foundation.errors import Corrupt, PlatformError, Refused
 from ml_platform.foundation.parquet import write_frame
+from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import Settings
 from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline import data
-from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
 from ml_platform.validation.schema import validate
 

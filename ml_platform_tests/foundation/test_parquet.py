@@ -11,9 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from polars.testing import assert_frame_equal
 from polars.testing.parametric import dataframes
 
-from ml_platform.datasets.store import Corrupt
 from ml_platform.foundation import parquet
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.errors import Corrupt, PlatformError
 from ml_platform.foundation.files import sha256_file
 from ml_platform.foundation.parquet import read_frame, write_frame
 

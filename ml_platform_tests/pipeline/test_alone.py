@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from ml_platform.foundation.errors import MissingReference
+from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import judge
 from ml_platform.gates.service import ServiceEvidence
-from ml_platform.pipeline.workspace import Run
 from ml_platform.references.refs import ServiceRef
 from ml_platform.rollout import record
 from ml_platform_tests.pipeline.test_again import STEPS, lenient, train

@@ -8,10 +8,11 @@ import pytest
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import MAIN
 from ml_platform.foundation.errors import Refused
+from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline import data
 from ml_platform.pipeline.merge_hook import require_verdicts
 from ml_platform.pipeline.rollback import roll_back
-from ml_platform.pipeline.workspace import Run, Workspace
+from ml_platform.pipeline.workspace import Workspace
 from ml_platform_tests.project import APRIL, MARCH, Project, copy_of
 
 

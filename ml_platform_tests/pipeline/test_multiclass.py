@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml_platform.declarations.declaration import ModelSpec
+from ml_platform.declarations.model import ModelSpec
 from ml_platform.documents import report
 from ml_platform.evaluation.evaluate import Evaluation
 from ml_platform.pipeline.release import holdout_sample

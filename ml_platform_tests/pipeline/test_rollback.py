@@ -9,11 +9,11 @@ from ml_platform.datasets import batches
 from ml_platform.datasets.store import MAIN
 from ml_platform.features.materialize import Materializer, Stale
 from ml_platform.foundation.errors import MissingReference, PlatformError, Refused
+from ml_platform.foundation.provenance import Run
 from ml_platform.orchestration.references import References
 from ml_platform.pipeline import data, evaluation, model
 from ml_platform.pipeline.lineage import contents, uses
 from ml_platform.pipeline.rollback import roll_back
-from ml_platform.pipeline.workspace import Run
 from ml_platform_tests.orchestration.staleness import stale
 from ml_platform_tests.project import APRIL, FEBRUARY, JANUARY, MARCH, MODEL, Project, copy_of, declared
 

@@ -9,9 +9,9 @@ import pytest
 from ml_platform.datasets.store import MAIN, InvalidName, Protected
 from ml_platform.datasets.view import StoreView
 from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline import data
 from ml_platform.pipeline.trial import Judged, Trial
-from ml_platform.pipeline.workspace import Run
 from ml_platform_tests.conftest import ports
 from ml_platform_tests.pipeline.test_again import lenient, train
 from ml_platform_tests.project import APRIL, MODEL, MONTHS, Batches, Project, copy_of, declared, gates

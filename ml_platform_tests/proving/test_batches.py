@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.declarations.context import ModelContext
 from ml_platform.proving import batches
 from ml_platform_tests.project import APRIL, MAY, MODEL, Project, declared, new_project, sample_months
 

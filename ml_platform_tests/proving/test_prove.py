@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ml_platform.declarations.catalogue import Catalogue, ModelContext
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.context import ModelContext
 from ml_platform.features.materialize import Materializer
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.gate import Gate
@@ -220,7 +221,8 @@ def test_every_break_of_a_batch_of_the_example_is_caught(project: Project, tmp_p
     """With the gates of the example as they are, on samples of five months."""
     import yaml
 
-    from ml_platform.declarations.declaration import DatasetSpec, FeatureSpec
+    from ml_platform.declarations.dataset import DatasetSpec
+    from ml_platform.declarations.features import FeatureSpec
     from ml_platform_tests.conftest import ROOT
     from ml_platform_tests.project import DATASET
 

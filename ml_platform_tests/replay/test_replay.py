@@ -10,10 +10,9 @@ import pytest
 
 from ml_platform.cli.replay import replay_version
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.provenance import current
+from ml_platform.foundation.provenance import Run, current
 from ml_platform.orchestration.references import References
 from ml_platform.pipeline import evaluation, model
-from ml_platform.pipeline.workspace import Run
 from ml_platform.references.refs import ModelRef
 from ml_platform.replay.environments import LOCK
 from ml_platform.replay.replay import Replay, replay, warnings

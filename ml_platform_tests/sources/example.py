@@ -6,7 +6,7 @@ from typing import Any
 import pandera.polars as pa
 import polars as pl
 
-from ml_platform.declarations.declaration import DatasetSpec
+from ml_platform.declarations.dataset import DatasetSpec
 
 
 class Sales(pa.DataFrameModel):

@@ -5,7 +5,7 @@ import json
 import polars as pl
 import pytest
 
-from ml_platform.declarations.catalogue import ModelContext
+from ml_platform.declarations.context import ModelContext
 from ml_platform.defs.flights.features import FlightFeatures
 from ml_platform.defs.flights.schema import Flights
 from ml_platform.gates.batch import BatchEvidence

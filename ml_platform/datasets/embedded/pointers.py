@@ -20,7 +20,8 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from ml_platform.datasets.store import Corrupt, InvalidName
+from ml_platform.datasets.store import InvalidName
+from ml_platform.foundation.errors import Corrupt
 from ml_platform.foundation.files import sync_folder
 
 SUFFIX = ".dvc"

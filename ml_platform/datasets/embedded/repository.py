@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ml_platform.datasets.embedded.ancestry import Record, merge_base, newest_first, parse
 from ml_platform.datasets.embedded.object_files import ObjectFiles
 from ml_platform.datasets.embedded.pointers import CONFIG, SUFFIX, Pointer, decode, remote_config
-from ml_platform.datasets.store import MAIN, Conflict, Corrupt, InvalidName, NotFound, StoreError
+from ml_platform.datasets.store import MAIN, Conflict, InvalidName, NotFound
+from ml_platform.foundation.errors import Corrupt, StoreError
 from ml_platform.foundation.files import canonical_json
 
 if TYPE_CHECKING:

@@ -21,15 +21,14 @@ from ml_platform.datasets.store import (
     AlreadyExists,
     Change,
     Commit,
-    Corrupt,
     DirtyBranch,
     InvalidName,
     NoChanges,
     NotFound,
     ObjectInfo,
     Protected,
-    StoreError,
 )
+from ml_platform.foundation.errors import Corrupt, StoreError
 
 if TYPE_CHECKING:
     import pygit2

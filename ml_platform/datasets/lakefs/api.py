@@ -17,16 +17,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from pydantic import SecretStr
 
-from ml_platform.datasets.store import (
-    REPOSITORY_NAME,
-    DirtyBranch,
-    InvalidName,
-    NoChanges,
-    NotFound,
-    Protected,
-    StoreError,
-)
-from ml_platform.foundation.errors import Refused
+from ml_platform.datasets.store import REPOSITORY_NAME, DirtyBranch, InvalidName, NoChanges, NotFound, Protected
+from ml_platform.foundation.errors import Refused, StoreError
 
 if TYPE_CHECKING:
     import lakefs

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ml_platform.datasets.lakefs.transfer import Transfer
-from ml_platform.datasets.store import Corrupt
+from ml_platform.foundation.errors import Corrupt
 from ml_platform.foundation.files import replacing
 
 

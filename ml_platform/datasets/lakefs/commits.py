@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal, cast
 from ml_platform.datasets.derived import ATTEMPTS, private_name
 from ml_platform.datasets.lakefs.api import Connection, Declined, judged
 from ml_platform.datasets.lakefs.references import References
-from ml_platform.datasets.store import Change, Conflict, DirtyBranch, NoChanges, NotFound, Protected, StoreError
+from ml_platform.datasets.store import Change, Conflict, DirtyBranch, NoChanges, NotFound, Protected
+from ml_platform.foundation.errors import StoreError
 
 if TYPE_CHECKING:
     from lakefs_sdk.models.diff import Diff

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from ml_platform.datasets.embedded.pointers import check_path
 from ml_platform.datasets.lakefs.api import Connection, Declined, check_name, check_repository
 from ml_platform.datasets.lakefs.transfer import object_info
-from ml_platform.datasets.store import MAIN, AlreadyExists, Corrupt, InvalidName, NotFound, ObjectInfo, Protected
+from ml_platform.datasets.store import MAIN, AlreadyExists, InvalidName, NotFound, ObjectInfo, Protected
+from ml_platform.foundation.errors import Corrupt
 
 if TYPE_CHECKING:
     from lakefs_sdk.models.commit import Commit as ServerCommit

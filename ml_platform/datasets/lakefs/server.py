@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from ml_platform.datasets.lakefs.api import Connection, Declined, check_repository
-from ml_platform.datasets.store import MAIN, NotFound, StoreError
+from ml_platform.datasets.store import MAIN, NotFound
+from ml_platform.foundation.errors import StoreError
 
 #: Days that commits are kept: for ever, in practice. lakeFS's collector knows neither tags nor the manifests,
 #: versions and ledger entries that name a commit, and follows only first parents; so it must expire no commit.

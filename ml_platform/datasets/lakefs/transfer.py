@@ -20,7 +20,8 @@ from urllib.parse import quote
 
 from ml_platform.datasets.embedded.pointers import digests
 from ml_platform.datasets.lakefs.api import Connection, Declined
-from ml_platform.datasets.store import Corrupt, NotFound, ObjectInfo, StoreError
+from ml_platform.datasets.store import NotFound, ObjectInfo
+from ml_platform.foundation.errors import Corrupt, StoreError
 from ml_platform.foundation.files import CHUNK
 
 if TYPE_CHECKING:

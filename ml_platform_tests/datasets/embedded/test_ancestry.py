@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from ml_platform.datasets.embedded.ancestry import Record, merge_base, newest_first, parse
 from ml_platform.datasets.embedded.store import EmbeddedStore
-from ml_platform.datasets.store import MAIN, Corrupt
+from ml_platform.datasets.store import MAIN
+from ml_platform.foundation.errors import Corrupt
 
 #: Seconds that one reading may take; libgit2 alone never ends.
 PATIENCE = 20

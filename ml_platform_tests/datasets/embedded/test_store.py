@@ -16,7 +16,8 @@ import pytest
 
 from ml_platform.datasets.embedded.pointers import _BLOCK, _BLOCKS, Pointer, decode, digests, encode
 from ml_platform.datasets.embedded.store import EmbeddedStore
-from ml_platform.datasets.store import MAIN, Conflict, Corrupt, InvalidName, NotFound, StoreError
+from ml_platform.datasets.store import MAIN, Conflict, InvalidName, NotFound
+from ml_platform.foundation.errors import Corrupt, StoreError
 from ml_platform_tests.datasets import processes, workers
 from ml_platform_tests.datasets.contract import StoreContract, content
 

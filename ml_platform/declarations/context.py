@@ -1,0 +1,36 @@
+"""A model with all that it stands on."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.declarations.features import FeatureSpec
+from ml_platform.declarations.model import ModelSpec
+from ml_platform.features.contract import FeatureFunction, feature_names
+
+
+@dataclass(frozen=True)
+class ModelContext:
+    """A model with the declarations it stands on."""
+
+    model: ModelSpec
+    feature_set: FeatureSpec
+    dataset: DatasetSpec
+
+    @cached_property
+    def function(self) -> FeatureFunction:
+        """The feature function."""
+        return self.feature_set.load_function()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features of the matrix, in order."""
+        return feature_names(self.function)
+
+    @classmethod
+    def of(cls, catalogue: Catalogue, name: str) -> "ModelContext":
+        """Look a model up with what it stands on."""
+        model = catalogue.model(name)
+        features = catalogue.feature_set(model.features)
+        return cls(model, features, catalogue.dataset(features.dataset))

@@ -1,0 +1,75 @@
+"""Datasets as they are declared."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ml_platform.declarations.declaration import NAME, Declaration
+from ml_platform.foundation.errors import DeclarationError
+from ml_platform.foundation.objects import load_object
+from ml_platform.gates.catalogue import Gate, Stage
+from ml_platform.sources.partitions import Partitions
+from ml_platform.sources.rules import AnySource, SourceRule
+
+
+class QuarantineRule(BaseModel):
+    """Rows that break a rule are set aside, each with its reasons; beyond ``max`` the batch is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    #: Largest share of a batch's rows that may be set aside.
+    max: float = Field(gt=0, lt=1)
+
+
+class DatasetSpec(Declaration):
+    """A versioned dataset: where batches come from and what they must be like."""
+
+    name: str = Field(pattern=NAME)
+    #: ``module:object`` with ``partitions()`` and ``read(partition)``, or a mapping with a ``kind``.
+    source: AnySource
+    #: ``module:object``: a pandera DataFrameModel for polars.
+    schema_: str = Field(alias="schema")
+    partitions: Partitions
+    #: Columns that identify a row.
+    key: tuple[str, ...] = Field(min_length=1)
+    #: Column with the day of the event.
+    time: str
+    #: Rows that break a rule of the schema are set aside, up to a share of the batch; ``None``: they stay in it.
+    quarantine: "QuarantineRule | None" = None
+    #: Whether a batch may bring columns that the schema does not know.
+    new_columns: Literal["accept", "refuse"] = "refuse"
+    _stages: tuple[Stage, ...] = ("batch",)
+
+    @model_validator(mode="after")
+    def _quarantine_fits(self) -> "DatasetSpec":
+        if any(gate.gate == "quarantine" for gate in self.gates):
+            raise ValueError("gate 'quarantine' comes with quarantine: {max: …}; declare that instead of the gate")
+        return self
+
+    def gates_of(self, stage: Stage) -> tuple[Gate, ...]:
+        """The gates of a stage, in order; a declared quarantine is a gate on its rate."""
+        declared = super().gates_of(stage)
+        if stage != "batch" or self.quarantine is None:
+            return declared
+        return (*declared, Gate(gate="quarantine", max=self.quarantine.max))
+
+    def load_source(self) -> Any:
+        """The source object."""
+        if isinstance(self.source, SourceRule):
+            from ml_platform.sources.source import open_source
+
+            return open_source(self)
+        source = load_object(self.source, "source")
+        for method in ("partitions", "read"):
+            if not callable(getattr(source, method, None)):
+                raise DeclarationError(f"source: {self.source} has no method {method}()")
+        return source
+
+    def load_schema(self) -> Any:
+        """The pandera schema."""
+        return load_object(self.schema_, "schema")
+
+    @property
+    def prefix(self) -> str:
+        """Prefix of the names of its batches in the ledger."""
+        return f"{self.name}/batch/"

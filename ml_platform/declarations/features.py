@@ -1,0 +1,40 @@
+"""Feature sets as they are declared."""
+
+from pydantic import Field
+
+from ml_platform.declarations.declaration import NAME, Declaration
+from ml_platform.features.contract import FeatureFunction
+from ml_platform.foundation.errors import DeclarationError
+from ml_platform.foundation.objects import load_object
+from ml_platform.gates.catalogue import Stage
+
+
+class FeatureSpec(Declaration):
+    """Features of a dataset: one feature function, one age of history."""
+
+    dataset: str = Field(pattern=NAME)
+    name: str = Field("features", pattern=NAME)
+    #: ``module:object``, a :class:`~ml_platform.features.contract.FeatureFunction`.
+    function: str
+    #: Days between an outcome's day and the first day whose features may know it.
+    history_lag: int = Field(ge=0)
+    _stages: tuple[Stage, ...] = ("features",)
+
+    def load_function(self) -> FeatureFunction:
+        """The feature function, checked for its attributes."""
+        function = load_object(self.function, "function")
+        if not isinstance(function, FeatureFunction):
+            wanted = [name for name in FeatureFunction.__protocol_attrs__ if not hasattr(function, name)]  # type: ignore[attr-defined]
+            raise DeclarationError(f"function: {self.function} lacks {', '.join(sorted(wanted))}")
+        return function
+
+    def code_version(self) -> str:
+        """Version of the code that makes the features. Raises UnknownModule where it is not there."""
+        from ml_platform.features.code import feature_code_version
+
+        return feature_code_version(self.function)
+
+    @property
+    def key(self) -> str:
+        """Key that models refer to: ``dataset/name``."""
+        return f"{self.dataset}/{self.name}"

@@ -1,0 +1,1 @@
+"""What happens to a model in production: predictions, labels, drift, performance."""
