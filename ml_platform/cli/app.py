@@ -2,12 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 from pydantic import ValidationError
 
 from ml_platform.cli.data import data
+from ml_platform.cli.output import BadUsage, Json
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.settings import Settings
 
@@ -16,11 +17,6 @@ ledger = typer.Typer(no_args_is_help=True, help="The record of every verdict and
 cli.add_typer(ledger, name="ledger")
 cli.add_typer(data, name="data")
 
-Json = Annotated[Path | None, typer.Option("--json", help="Also write the result to this JSON file.")]
-
-
-class BadUsage(PlatformError):
-    """Something on the command line that cannot be meant."""
 
 
 def app() -> None:
@@ -293,21 +289,3 @@ def ledger_log(
     from ml_platform.cli.ledger import show_log
 
     show_log(subject, limit, json)
-
-
-def written(path: Path | None, value: Any) -> None:
-    """Write ``value`` as JSON where a file was asked for. Raises PlatformError where it cannot be written."""
-    import json
-
-    if path is not None:
-        saved("--json", path, json.dumps(value, indent=1, default=str) + "\n")
-
-
-def saved(option: str, path: Path, content: str | bytes) -> None:
-    """Write the file that an option names. Raises PlatformError where it cannot be written."""
-    from ml_platform.foundation.files import write_atomic
-
-    try:
-        write_atomic(path.resolve(), content)
-    except OSError as error:
-        raise PlatformError(f"{option}: {path} cannot be written: {error.strerror}") from error

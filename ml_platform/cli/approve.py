@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from ml_platform.cli.app import BadUsage, written
+from ml_platform.cli.output import BadUsage, written
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.provenance import Run

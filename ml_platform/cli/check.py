@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ml_platform.cli.app import BadUsage, saved, written
 from ml_platform.cli.outcomes import Line, junit, markdown, plain
+from ml_platform.cli.output import BadUsage, saved, written
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import InvalidName
 from ml_platform.declarations.catalogue import Catalogue

@@ -250,6 +250,6 @@ def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]], empty: str) -> 
 
 
 def _written(path: Path | None, value: Any) -> None:
-    from ml_platform.cli.app import written
+    from ml_platform.cli.output import written
 
     written(path, value)

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ml_platform.cli.app import written
+from ml_platform.cli.output import written
 from ml_platform.pipeline.workspace import Workspace
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ml_platform.cli.app import BadUsage, written
+from ml_platform.cli.output import BadUsage, written
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import DeclarationError
 from ml_platform.foundation.settings import default_home
@@ -18,7 +18,9 @@ from ml_platform.gates.gate import Stage
 from ml_platform.orchestration.components import project_catalogue
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving.findings import Finding, Rate, rates
-from ml_platform.proving.prove import Proof
+from ml_platform.proving.proof import Proof
+from ml_platform.proving.prove import broken_batches, broken_code
+from ml_platform.proving.serving import broken_services
 
 STAGES: tuple[Stage, ...] = ("batch", "features", "split", "evaluation", "service", "deployment")
 
@@ -68,9 +70,10 @@ def _findings(proof: Proof, console: Console, started: float) -> list[Finding]:
     proof.run_model()
     console.print(f"clean data is through the loop after {time.monotonic() - started:.0f} s", highlight=False)
     findings: list[Finding] = []
-    for what, part in (("batches", proof.batches()), ("code", proof.code()), ("services", proof.services())):
+    parts = (("batches", broken_batches), ("code", broken_code), ("services", broken_services))
+    for what, part in parts:
         before = len(findings)
-        findings += part
+        findings += part(proof)
         done = findings[before:]
         caught = sum(bool(finding.by) for finding in done)
         console.print(

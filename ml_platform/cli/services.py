@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from ml_platform.cli.app import BadUsage, written
+from ml_platform.cli.output import BadUsage, written
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.pipeline.workspace import Workspace
@@ -28,10 +28,10 @@ def live_url(workspace: Workspace, model: str) -> str:
 
 def rows_of(workspace: Workspace, context: ModelContext, partition: str, limit: int) -> list[dict]:
     """Request rows from a published partition, the newest by default."""
-    from ml_platform.features.materialize import Materializer
+    from ml_platform.pipeline.features import materializer_of
     from ml_platform.serving.schema import request_schema, to_rows
 
-    materializer = Materializer.of(workspace, context.feature_set, context.dataset)
+    materializer = materializer_of(workspace, context.feature_set, context.dataset)
     known = materializer.published_partitions()
     chosen = partition or (known[-1] if known else "")
     if chosen not in known:

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
-from ml_platform.cli.app import written
+from ml_platform.cli.output import written
 from ml_platform.cli.services import live_url, rows_of
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import MAIN

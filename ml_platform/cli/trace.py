@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.tree import Tree
 
-from ml_platform.cli.app import BadUsage, written
+from ml_platform.cli.output import BadUsage, written
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.orchestration.components import project_catalogue
 from ml_platform.pipeline.workspace import Workspace

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.declaration import Declaration
+from ml_platform.declarations.mistakes import problems
 from ml_platform.declarations.reading import Reading, read_declarations
 from ml_platform.foundation.errors import DeclarationError
 from ml_platform.foundation.project import Project, current_project
@@ -32,7 +33,7 @@ def find_mistakes(project: Project) -> tuple[list[str], list[Declaration]]:
             continue
         first = documents[id(clash)].file
         mistakes.append(document.mistake(("attributes", "name"), f"{_clash(clash, spec)}; the first is in {first}"))
-    for spec, key, reason in Catalogue.of(accepted).problems():
+    for spec, key, reason in problems(Catalogue.of(accepted)):
         if not any(f"there is no {name!r}" in reason for name in reading.broken):
             path = tuple(int(part) if part.isdigit() else part for part in key.split("."))
             mistakes.append(documents[id(spec)].mistake(("attributes", *path), reason))

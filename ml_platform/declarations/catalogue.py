@@ -55,16 +55,6 @@ class Catalogue:
         """A feature set by ``dataset/name``; raises DeclarationError with the names there are."""
         return _named(self.features, key, "features")
 
-    def problems(self, *specs: Declaration, deep: bool = True) -> list[tuple[Declaration, str, str]]:
-        """What cannot work in the declarations (all, or those given): declaration, key, reason.
-
-        ``deep`` imports the schemas, and with them pandera; otherwise their columns are read from the source
-        where it shows them.
-        """
-        from ml_platform.declarations.mistakes import find
-
-        return [problem for spec in specs or self.all for problem in find(self, spec, deep)]
-
     @property
     def all(self) -> list[Declaration]:
         """Every declaration, in the order in which data flows."""

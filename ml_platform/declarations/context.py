@@ -18,10 +18,13 @@ class ModelContext:
     feature_set: FeatureSpec
     dataset: DatasetSpec
 
+    #: The feature function, where it is another than the declared one.
+    given: FeatureFunction | None = None
+
     @cached_property
     def function(self) -> FeatureFunction:
         """The feature function."""
-        return self.feature_set.load_function()
+        return self.given if self.given is not None else self.feature_set.load_function()
 
     @property
     def names(self) -> tuple[str, ...]:

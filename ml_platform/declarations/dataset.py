@@ -1,15 +1,19 @@
 """Datasets as they are declared."""
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_platform.declarations.declaration import NAME, Declaration
-from ml_platform.foundation.errors import DeclarationError
 from ml_platform.foundation.objects import load_object
 from ml_platform.gates.catalogue import Gate, Stage
+from ml_platform.sources.context import SourceContext
+from ml_platform.sources.opening import open_source
 from ml_platform.sources.partitions import Partitions
-from ml_platform.sources.rules import AnySource, SourceRule
+from ml_platform.sources.rules import AnySource
+from ml_platform.sources.source import Source
 
 
 class QuarantineRule(BaseModel):
@@ -53,21 +57,33 @@ class DatasetSpec(Declaration):
             return declared
         return (*declared, Gate(gate="quarantine", max=self.quarantine.max))
 
-    def load_source(self) -> Any:
-        """The source object."""
-        if isinstance(self.source, SourceRule):
-            from ml_platform.sources.source import open_source
+    def load_source(self, now: Callable[[], datetime] | None = None) -> Source:
+        """The source object; ``now`` is its clock, by default that of the settings.
 
-            return open_source(self)
-        source = load_object(self.source, "source")
-        for method in ("partitions", "read"):
-            if not callable(getattr(source, method, None)):
-                raise DeclarationError(f"source: {self.source} has no method {method}()")
-        return source
+        Raises DeclarationError where it is not there or is no source.
+        """
+        from ml_platform.foundation.clock import clock
+        from ml_platform.foundation.settings import get_settings
+
+        return open_source(
+            self.source,
+            SourceContext(self.name, self.key, self.time, self.partitions, self.types, now or clock(get_settings())),
+        )
+
+    def types(self) -> dict[str, Any]:
+        """Column to polars type, as the schema declares them."""
+        columns = self.load_schema().to_schema().columns
+        return {str(name): column.dtype.type for name, column in columns.items() if column.dtype is not None}
 
     def load_schema(self) -> Any:
         """The pandera schema."""
         return load_object(self.schema_, "schema")
+
+    def outcomes(self) -> list[str]:
+        """Columns that the schema marks as known only afterwards."""
+        from ml_platform.validation.schema import columns
+
+        return [column.name for column in columns(self.load_schema()) if column.outcome]
 
     @property
     def prefix(self) -> str:

@@ -20,8 +20,17 @@ from ml_platform.models.metrics import METRICS
 MEASURE_METRICS = {"performance", "baseline", "leak_alarm"}
 
 
+def problems(catalogue: Catalogue, *specs: Declaration, deep: bool = True) -> list[tuple[Declaration, str, str]]:
+    """What cannot work in the declarations (all, or those given): declaration, key, reason.
+
+    ``deep`` imports the schemas, and with them pandera; otherwise their columns are read from the source
+    where it shows them.
+    """
+    return [problem for spec in specs or catalogue.all for problem in find(catalogue, spec, deep)]
+
+
 def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Declaration, str, str]]:
-    """What cannot work in one declaration among the others: declaration, key, reason. ``deep``: see the catalogue."""
+    """What cannot work in one declaration among the others, as :func:`problems` says it."""
     found: list[tuple[Declaration, str, str]] = []
 
     def attempt(key: str, check: Any) -> Any:

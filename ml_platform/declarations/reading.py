@@ -11,6 +11,7 @@ from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.model import ModelSpec
+from ml_platform.declarations.positions import Positions
 from ml_platform.foundation.project import Project
 
 TYPES: dict[str, type[Declaration]] = {"Dataset": DatasetSpec, "FeatureSet": FeatureSpec, "Model": ModelSpec}
@@ -32,12 +33,11 @@ class Document:
     #: As shown to people: relative to the project.
     file: str
     value: Any
-    #: ``SourcePositionTree`` of the document.
-    positions: Any
+    positions: Positions
 
     def mistake(self, path: Sequence[str | int], reason: str) -> str:
         """One line: file, line, key, reason. ``path`` may lead deeper than the document goes."""
-        line = self.positions.lookup_closest_and_path(list(path), None)[0].start.line
+        line = self.positions.closest(path)
         key = ".".join(str(part) for part in path)
         return f"{self.file}:{line}: {key + ': ' if key else ''}{one_line(reason)}"
 
@@ -71,12 +71,12 @@ def one_line(text: str) -> str:
 
 
 def _read(file: Path, shown: str, reading: Reading) -> None:
-    # Read exactly as Dagster reads it: dates stay text, and every key knows its line.
-    from dagster_shared.yaml_utils import parse_yamls_with_source_position
     from yaml import YAMLError
 
+    from ml_platform.declarations.positions import documents
+
     try:
-        found = parse_yamls_with_source_position(file.read_text(), str(file))
+        found = documents(file.read_text())
     except (YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -84,8 +84,8 @@ def _read(file: Path, shown: str, reading: Reading) -> None:
         return
     if not found:
         reading.mistakes.append(f"{shown}:1: type: the file declares nothing")
-    for tree in found:
-        _document(Document(shown, tree.value, tree.source_position_tree), reading)
+    for value, positions in found:
+        _document(Document(shown, value, positions), reading)
 
 
 def _document(document: Document, reading: Reading) -> None:

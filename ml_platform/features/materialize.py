@@ -1,27 +1,26 @@
 """Features of partitions in the store: incremental, content-addressed, with their history beside them."""
 
 import tempfile
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_platform.datasets import batches
 from ml_platform.datasets.derived import commit_objects
-from ml_platform.datasets.store import NotFound, ObjectInfo
+from ml_platform.datasets.store import NotFound, ObjectInfo, VersionedStore
 from ml_platform.features.contract import FeatureFunction
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.parquet import write_frame
+from ml_platform.foundation.provenance import Run
 from ml_platform.references.refs import DatasetRef, ManifestEntry
+from ml_platform.sources.partitions import Partitions
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ml_platform.declarations.dataset import DatasetSpec
-    from ml_platform.declarations.features import FeatureSpec
     from ml_platform.features.history import History
-    from ml_platform.foundation.provenance import Run
-    from ml_platform.pipeline.workspace import Workspace
 
 #: Derived data: committed without an audit, since every reader re-reads the verdicts of its content.
 BRANCH = "features"
@@ -40,45 +39,56 @@ class Standing(NamedTuple):
 
 
 class Materializer:
-    """Builds, finds and reads the features of one feature set."""
+    """Builds, finds and reads the features of one feature set, and keeps what it has read.
 
-    def __init__(self, workspace: "Workspace", spec: "FeatureSpec", dataset: "DatasetSpec") -> None:
-        self.workspace, self.spec, self.dataset = workspace, spec, dataset
+    ``key`` names the feature set and ``dataset`` what it is made from; ``lag`` is the declared age of history in days.
+    ``codes`` are the version of the feature code and other names for the same, ``refused`` the partitions whose newest
+    batch is held back: both are asked when they are first needed, as is ``function``. ``history`` makes a history of
+    daily tables.
+    """
 
-    @classmethod
-    def of(cls, workspace: "Workspace", spec: "FeatureSpec", dataset: "DatasetSpec") -> "Materializer":
-        """The one of this workspace: what it has read serves every step of the process."""
-        name = f"features {spec.model_dump_json()} {dataset.model_dump_json()}"
-        return workspace.shared(name, lambda: cls(workspace, spec, dataset))
+    def __init__(
+        self,
+        store: VersionedStore,
+        *,
+        key: str,
+        dataset: str,
+        partitions: Partitions,
+        lag: int,
+        function: Callable[[], FeatureFunction],
+        codes: Callable[[], Sequence[str]],
+        refused: Callable[[], Collection[str]],
+        history: "Callable[[FeatureFunction, Iterable[pl.DataFrame], int], History] | None" = None,
+    ) -> None:
+        self.store, self.key, self.dataset, self.partitions, self.lag = store, key, dataset, partitions, lag
+        self._load_function, self._name_codes, self._ask_refused, self._make_history = function, codes, refused, history
 
     @cached_property
     def function(self) -> FeatureFunction:
         """The feature function."""
-        return self.spec.load_function()
+        return self._load_function()
 
-    @cached_property
+    @property
     def code(self) -> str:
         """Version of the feature code, and of the declared age of history."""
-        return f"{self.spec.code_version()}-{self.spec.history_lag}"
+        return self._codes[0]
 
     @cached_property
     def _codes(self) -> tuple[str, ...]:
         """That version, and how earlier releases wrote the same: what they built is adopted."""
-        from ml_platform.features.code import equal_versions
-
-        return (self.code, *(f"{earlier}-{self.spec.history_lag}" for earlier in equal_versions(self.function)))
+        return tuple(f"{code}-{self.lag}" for code in self._name_codes())
 
     def path(self, partition: str) -> str:
         """Path of a partition's features in the store."""
-        return f"features/{self.spec.key}/{partition}.parquet"
+        return f"features/{self.key}/{partition}.parquet"
 
     def history_path(self, partition: str) -> str:
         """Path of a partition's daily aggregates in the store."""
-        return f"features/{self.spec.key}/history/{partition}.parquet"
+        return f"features/{self.key}/history/{partition}.parquet"
 
-    def materialize(self, refs: dict[str, DatasetRef], run: "Run") -> dict[str, DatasetRef]:
+    def materialize(self, refs: dict[str, DatasetRef], run: Run) -> dict[str, DatasetRef]:
         """Features of the given published partitions; what is there already for the same inputs is adopted."""
-        published = batches.published(self.workspace.store, self.dataset.name)
+        published = batches.published(self.store, self.dataset)
         held = self._refused(published)
         built: dict[str, DatasetRef] = {}
         with tempfile.TemporaryDirectory(prefix="features-") as folder:
@@ -101,51 +111,51 @@ class Materializer:
                 pending[partition] = inputs
             if files:
                 commit_objects(
-                    self.workspace.store,
+                    self.store,
                     BRANCH,
                     files,
                     run_id=run.id,
-                    message=f"Features of {self.spec.key}: {', '.join(sorted(pending))}",
+                    message=f"Features of {self.key}: {', '.join(sorted(pending))}",
                     metadata={"code_commit": run.provenance.code_commit},
                     objects=metadata,
                 )
             for partition, inputs in pending.items():
-                info = self.workspace.store.stat(BRANCH, self.path(partition))
+                info = self.store.stat(BRANCH, self.path(partition))
                 _, refused = self._inputs(partition, published, held)
                 built[partition] = self._ref(partition, info, inputs, refused, run)
         return dict(sorted(built.items()))
 
     def standing(self) -> "Standing":
         """What is published and what is refused now: asked once by those who look at many partitions."""
-        published = batches.published(self.workspace.store, self.dataset.name)
+        published = batches.published(self.store, self.dataset)
         return Standing(published, self._refused(published))
 
     def check_current(self, ref: DatasetRef, standing: "Standing | None" = None) -> None:
         """Raise Stale unless ``ref`` was built by the current code from what is published now (or in ``standing``)."""
         inputs, _ = self._inputs(ref.partition, *(standing or self.standing()))
-        way_out = f"materialize {self.spec.key} again for {ref.partition}"
+        way_out = f"materialize {self.key} again for {ref.partition}"
         if ref.inputs != inputs:
             changed = sorted(
                 name for name in ref.inputs.keys() | inputs.keys() if ref.inputs.get(name) != inputs.get(name)
             )
-            raise Stale(f"{self.spec.key}/{ref.partition} is stale: {', '.join(changed)} changed since; {way_out}")
-        info = self.workspace.store.stat(ref.commit, ref.path)
+            raise Stale(f"{self.key}/{ref.partition} is stale: {', '.join(changed)} changed since; {way_out}")
+        info = self.store.stat(ref.commit, ref.path)
         if info.metadata.get("key") not in self._keys(inputs):
-            raise Stale(f"{self.spec.key}/{ref.partition} is stale: its code or history_lag changed since; {way_out}")
+            raise Stale(f"{self.key}/{ref.partition} is stale: its code or history_lag changed since; {way_out}")
 
     def read(self, ref: DatasetRef) -> "pl.DataFrame":
         """The features of a reference, verified."""
-        return batches.read(self.workspace.store, ref)
+        return batches.read(self.store, ref)
 
     def raw(self, partition: str) -> "pl.DataFrame":
         """The published rows of a partition."""
-        info = batches.published(self.workspace.store, self.dataset.name)[partition]
+        info = batches.published(self.store, self.dataset)[partition]
         return self._raw(partition, info.sha256)
 
     def raw_at(self, entry: ManifestEntry) -> "pl.DataFrame":
         """The rows that the features of a manifest entry were built from, by content."""
-        name = f"{self.dataset.name}/{entry.partition}"
-        return batches.read_batch(self.workspace.store, self.dataset.name, entry.partition, entry.inputs[name])
+        name = f"{self.dataset}/{entry.partition}"
+        return batches.read_batch(self.store, self.dataset, entry.partition, entry.inputs[name])
 
     def history_at(self, entry: ManifestEntry) -> "History":
         """The history that the features of a manifest entry were built from, by content."""
@@ -153,20 +163,20 @@ class Materializer:
 
     def published_partitions(self) -> list[str]:
         """Partitions that are published now, in order."""
-        return sorted(batches.published(self.workspace.store, self.dataset.name))
+        return sorted(batches.published(self.store, self.dataset))
 
     @lru_cache(maxsize=2)  # noqa: B019 - one materializer per process
     def _raw(self, partition: str, sha256: str) -> "pl.DataFrame":
-        return batches.read_batch(self.workspace.store, self.dataset.name, partition, sha256)
+        return batches.read_batch(self.store, self.dataset, partition, sha256)
 
     def tables(self, partitions: list[str]) -> "list[pl.DataFrame]":
         """Daily aggregates of published partitions."""
-        published = batches.published(self.workspace.store, self.dataset.name)
+        published = batches.published(self.store, self.dataset)
         return [self._daily(partition, published[partition].sha256) for partition in partitions]
 
     def history(self, partitions: list[str]) -> "History":
         """The history over the given published partitions."""
-        published = batches.published(self.workspace.store, self.dataset.name)
+        published = batches.published(self.store, self.dataset)
         return self._history(tuple((name, published[name].sha256) for name in partitions))
 
     @lru_cache(maxsize=2)  # noqa: B019 - several gates of one partition look at the same history
@@ -174,7 +184,7 @@ class Materializer:
         from ml_platform.features.history import History
 
         tables = [self._daily(partition, sha256) for partition, sha256 in content]
-        return History.from_tables(self.function, tables, self.spec.history_lag)
+        return (self._make_history or History.from_tables)(self.function, tables, self.lag)
 
     @lru_cache(maxsize=40)  # noqa: B019 - as above; a month of daily aggregates is some 4 MB
     def _daily(self, partition: str, sha256: str) -> "pl.DataFrame":
@@ -182,7 +192,7 @@ class Materializer:
 
         known = self._stat(self.history_path(partition))
         if known is not None and known.metadata.get("key") in self._history_keys(sha256):
-            return batches.read_at(self.workspace.store, BRANCH, self.history_path(partition), known.sha256)
+            return batches.read_at(self.store, BRANCH, self.history_path(partition), known.sha256)
         return daily(self.function, self._raw(partition, sha256))
 
     def _history_keys(self, sha256: str) -> tuple[str, ...]:
@@ -197,7 +207,7 @@ class Materializer:
         metadata: dict[str, dict[str, str]],
     ) -> None:
         """Keep the daily aggregates too: later partitions read them instead of the rows."""
-        sha256 = inputs[f"{self.dataset.name}/{partition}"]
+        sha256 = inputs[f"{self.dataset}/{partition}"]
         table = self._daily(partition, sha256)
         target = folder / f"{partition}.history.parquet"
         write_frame(table, target)
@@ -209,27 +219,25 @@ class Materializer:
         from ml_platform.features.build import build
 
         names = sorted(name.rpartition("/")[2] for name in inputs)
-        raw = self._raw(partition, inputs[f"{self.dataset.name}/{partition}"])
+        raw = self._raw(partition, inputs[f"{self.dataset}/{partition}"])
         return build(self.function, raw, self.history(names))
 
     def _refused(self, published: dict[str, ObjectInfo]) -> set[str]:
-        held = self.workspace.ledger.refused(self.dataset.prefix)
-        names = {name.removeprefix(self.dataset.prefix) for name in held}
-        return names - published.keys()
+        return set(self._ask_refused()) - published.keys()
 
     def _inputs(
         self, partition: str, published: dict[str, ObjectInfo], held: set[str]
     ) -> tuple[dict[str, str], tuple[str, ...]]:
         """Content that the features of a partition stand on, and the earlier partitions that were refused."""
-        window = self.dataset.partitions.window(partition)
-        needed = self.dataset.partitions.keys(window[1])
+        window = self.partitions.window(partition)
+        needed = self.partitions.keys(window[1])
         gaps = [name for name in needed if name not in published and name not in held]
         if gaps:
             raise MissingReference(
-                f"{self.spec.key}/{partition} needs the history of {', '.join(gaps)}, which is neither published "
-                f"nor refused; materialize {self.dataset.name}/dataset for it first"
+                f"{self.key}/{partition} needs the history of {', '.join(gaps)}, which is neither published "
+                f"nor refused; materialize {self.dataset}/dataset for it first"
             )
-        inputs = {f"{self.dataset.name}/{name}": published[name].sha256 for name in needed if name in published}
+        inputs = {f"{self.dataset}/{name}": published[name].sha256 for name in needed if name in published}
         return inputs, tuple(name for name in needed if name not in published)
 
     def _keys(self, inputs: dict[str, str]) -> tuple[str, ...]:
@@ -238,20 +246,20 @@ class Materializer:
 
     def _stat(self, path: str) -> ObjectInfo | None:
         try:
-            return self.workspace.store.stat(BRANCH, path)
+            return self.store.stat(BRANCH, path)
         except NotFound:
             return None
 
     def _ref(
-        self, partition: str, info: ObjectInfo, inputs: dict[str, str], refused: tuple[str, ...], run: "Run"
+        self, partition: str, info: ObjectInfo, inputs: dict[str, str], refused: tuple[str, ...], run: Run
     ) -> DatasetRef:
         return DatasetRef(
             run_id=run.id,
             provenance=run.provenance,
-            dataset=self.spec.key,
+            dataset=self.key,
             partition=partition,
             branch=BRANCH,
-            commit=self.workspace.store.resolve(BRANCH),
+            commit=self.store.resolve(BRANCH),
             path=self.path(partition),
             sha256=info.sha256,
             rows=int(info.metadata["rows"]),

@@ -1,5 +1,6 @@
 """Gates on features: finite, not constant, blind to the future, and the same when served."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,13 @@ PARITY_ROWS = 200
 class FeatureEvidence:
     """The features of one partition, with the raw rows and the history they were built from."""
 
-    def __init__(self, materializer: "Materializer", ref: "DatasetRef") -> None:
+    def __init__(
+        self, materializer: "Materializer", ref: "DatasetRef", outcomes: Callable[[], list[str]] = list
+    ) -> None:
         self.materializer, self.ref = materializer, ref
         self.function = materializer.function
+        #: Columns of the raw rows that are known only afterwards.
+        self.outcomes = outcomes
 
     @cached_property
     def frame(self) -> "pl.DataFrame":
@@ -79,15 +84,12 @@ def ranges(evidence: FeatureEvidence, _: Gate) -> Measurement:
 def leakage(evidence: FeatureEvidence, _: Gate) -> Measurement:
     """Time travel: corrupt every outcome from a day on; no feature of a row before it may notice."""
     from ml_platform.features.checks import time_travel
-    from ml_platform.validation.schema import columns
-
-    schema = evidence.materializer.dataset.load_schema()
-    outcomes = [column.name for column in columns(schema) if column.outcome]
+    outcomes = evidence.outcomes()
     found = time_travel(
         evidence.function,
         evidence.raw,
         evidence.materializer.tables(evidence.partitions[:-1]),
-        evidence.materializer.spec.history_lag,
+        evidence.materializer.lag,
         outcomes,
         built=evidence.frame,
     )

@@ -11,6 +11,7 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.features import FeatureSpec
+from ml_platform.declarations.mistakes import problems
 from ml_platform.declarations.model import ModelSpec
 from ml_platform.declarations.reading import NoAttributes
 from ml_platform.foundation.errors import DeclarationError
@@ -47,7 +48,7 @@ class _Declared(dg.Component):
         """All declarations of the project, once this one is known to work."""
         catalogue = catalogue_of(context)
         place = getattr(getattr(context, "component_path", None), "file_path", "defs.yaml")
-        for _, key, reason in catalogue.problems(self.spec, deep=False):
+        for _, key, reason in problems(catalogue, self.spec, deep=False):
             raise DeclarationError(f"{place}: {key}: {reason}")
         return catalogue
 

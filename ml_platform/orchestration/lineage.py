@@ -9,8 +9,8 @@ import dagster as dg
 from ml_platform.datasets.quarantine import count_of, quarantine_path
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
-from ml_platform.features.materialize import Materializer
 from ml_platform.foundation.objects import load_object
+from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
 
@@ -25,7 +25,7 @@ LINEAGE_ROWS = 400
 
 def batch_metadata(workspace: Workspace, spec: DatasetSpec, refs: Mapping[str, DatasetRef]) -> dict[str, Any]:
     """Metadata of staged batches, with the fingerprint of what the source offered."""
-    offered = spec.load_source().partitions()
+    offered = workspace.source(spec).partitions()
     shown = dataset_metadata(workspace, spec, refs)
     return {name: {**shown[name], FINGERPRINT: offered[name]} for name in refs}
 
@@ -60,7 +60,7 @@ def feature_metadata(
 
     if not refs:
         return {}
-    materializer = Materializer.of(workspace, spec, dataset)
+    materializer = materializer_of(workspace, spec, dataset)
     partition = max(refs)
     raw = materializer.raw(partition)
     # Over the whole partition: the rows of its first day have no past, and hardly differ in weather.

@@ -135,7 +135,7 @@ def _request_ingestion(tick: Tick, catalogue: Catalogue, spec: DatasetSpec) -> b
     if tick.busy(spec.name, job, "ingestion"):
         return True
     try:
-        everything = spec.load_source().partitions()
+        everything = tick.workspace.source(spec).partitions()
     except Exception as error:
         # Somebody else's system: what else this sensor looks after goes on without it.
         tick.context.log.warning(f"{spec.name}: the source cannot be asked", exc_info=True)

@@ -24,7 +24,7 @@ def ingest(workspace: Workspace, spec: DatasetSpec, partition: str, run: Run) ->
     may be is for the gate to say.
     """
     spec.partitions.window(partition)
-    source = spec.load_source()
+    source = workspace.source(spec)
     if partition not in source.partitions():
         raise MissingReference(
             f"{spec.name}: the source has no partition {partition}; it has {_span(source.partitions())}"
@@ -162,19 +162,19 @@ def featurize(
     workspace: Workspace, spec: FeatureSpec, dataset: DatasetSpec, refs: dict[str, DatasetRef], run: Run
 ) -> dict[str, DatasetRef]:
     """Build the features of published partitions, each from its own rows and the history before them."""
-    from ml_platform.features.materialize import Materializer
+    from ml_platform.pipeline.features import materializer_of
 
-    return Materializer.of(workspace, spec, dataset).materialize(refs, run)
+    return materializer_of(workspace, spec, dataset).materialize(refs, run)
 
 
 def inspect_features(
     workspace: Workspace, spec: FeatureSpec, dataset: DatasetSpec, ref: DatasetRef, run: Run
 ) -> list[Verdict]:
     """Judge the features of one partition and write the verdicts to the ledger."""
-    from ml_platform.features.materialize import Materializer
     from ml_platform.gates.features import FeatureEvidence
+    from ml_platform.pipeline.features import materializer_of
 
-    evidence = FeatureEvidence(Materializer.of(workspace, spec, dataset), ref)
+    evidence = FeatureEvidence(materializer_of(workspace, spec, dataset), ref, dataset.outcomes)
     verdicts = judge(
         spec.gates_of("features"), evidence, subject=ref.sha256, subject_name=f"{spec.key}/{ref.partition}"
     )

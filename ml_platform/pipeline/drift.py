@@ -7,10 +7,10 @@ from ml_platform.datasets import batches
 from ml_platform.declarations.context import ModelContext
 from ml_platform.documents.server import folder
 from ml_platform.features.contract import FeatureFunction
-from ml_platform.features.materialize import Materializer
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.live.rules import DriftRule
+from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ManifestEntry, VersionRef
 
@@ -67,7 +67,7 @@ def observe(workspace: Workspace, context: ModelContext, known: str = "") -> Dri
     key = sha256_bytes(canonical_json([version.version, rule.model_dump(), content]))[:16]
     if key == known:
         return None
-    materializer = Materializer.of(workspace, context.feature_set, context.dataset)
+    materializer = materializer_of(workspace, context.feature_set, context.dataset)
     reference = pl.concat(
         frame.gather_every(max(1, frame.height // REFERENCE_ROWS))
         for frame in (materializer.raw_at(entry).select(context.function.inputs) for entry in train)
@@ -93,7 +93,7 @@ def write_report(workspace: Workspace, context: ModelContext, version: VersionRe
     from ml_platform.pipeline.evaluation import private_columns
 
     split = version.model_ref.split
-    materializer = Materializer.of(workspace, context.feature_set, context.dataset)
+    materializer = materializer_of(workspace, context.feature_set, context.dataset)
 
     def drawn(entries: tuple[ManifestEntry, ...]) -> "pl.DataFrame":
         rows = sum(entry.rows for entry in entries)

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.documents.server import folder
-from ml_platform.features.materialize import Materializer
 from ml_platform.foundation.errors import Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict, judge
 from ml_platform.pipeline import approval
-from ml_platform.pipeline.model import frames
+from ml_platform.pipeline.features import materializer_of
+from ml_platform.pipeline.replaying import replay
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef, ReportRef, VersionRef
-from ml_platform.replay.replay import replay
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,8 +54,8 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
     evaluation, _ = measure(
         reference,
         booster,
-        masked_groups(pl.concat(frames(workspace, reference.split.holdout)), context),
-        frames(workspace, reference.split.train),
+        masked_groups(pl.concat(workspace.steps.evaluation_frames(workspace.store, reference.split.holdout)), context),
+        workspace.steps.evaluation_frames(workspace.store, reference.split.train),
         champion,
         options,
         unseen_categories(workspace, context, reference),
@@ -110,12 +109,12 @@ def unseen_categories(workspace: Workspace, context: ModelContext, reference: Mo
     from ml_platform.training.train import label_values, labelled, matrix
 
     last = reference.split.holdout[-1]
-    materializer = Materializer.of(workspace, context.feature_set, context.dataset)
+    materializer = materializer_of(workspace, context.feature_set, context.dataset)
     raw = materializer.raw_at(last)
     texts = [name for name in context.function.inputs if raw.schema[name] in (pl.String, pl.Categorical, pl.Enum)]
     if not texts:
         return None
-    stored = next(frames(workspace, (last,))).with_row_index("row in the batch")
+    stored = next(workspace.steps.evaluation_frames(workspace.store, (last,))).with_row_index("row in the batch")
     known = labelled(stored, reference.target, reference.task, reference.classes)
     known = known.gather_every(max(1, known.height // UNSEEN_ROWS)).head(UNSEEN_ROWS)
     history, rows = materializer.history_at(last), raw[known["row in the batch"]]
@@ -175,7 +174,7 @@ def one_row_latency(workspace: Workspace, reference: ModelRef) -> "OneRow":
     from ml_platform.evaluation.latency import ROWS, one_row
     from ml_platform.training.train import load_booster, matrix
 
-    features = next(frames(workspace, reference.split.holdout[-1:]))
+    features = next(workspace.steps.evaluation_frames(workspace.store, reference.split.holdout[-1:]))
     spread = features.gather_every(max(1, features.height // ROWS)).head(ROWS)
     booster = load_booster(workspace.tracking.model_path(reference), threads=1)
     return one_row(booster, matrix(spread, reference.features))

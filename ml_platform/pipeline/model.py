@@ -1,21 +1,15 @@
 """From validated features to a trained model: split and train."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
-from ml_platform.datasets import batches
 from ml_platform.declarations.context import ModelContext
-from ml_platform.features.materialize import Materializer
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict, judge
 from ml_platform.pipeline.data import refused_partitions
+from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef, ManifestEntry, ModelRef, SplitRef
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 def split(
@@ -26,13 +20,11 @@ def split(
     Raises Refused, MissingReference or Stale where a partition of the window is not there as declared:
     the training set is never made smaller in silence.
     """
-    from ml_platform.training.split import plan
-
     prefix = f"{context.feature_set.key}/"
     held = {name.removeprefix(prefix): verdicts for name, verdicts in workspace.ledger.refused(prefix).items()}
     held |= refused_partitions(workspace, context.dataset)
     refused = held.keys()
-    materializer = Materializer.of(workspace, context.feature_set, context.dataset)
+    materializer = materializer_of(workspace, context.feature_set, context.dataset)
     standing = materializer.standing()
     candidates = {partition: ref for partition, ref in sorted(features.items()) if partition not in refused}
     for ref in candidates.values():
@@ -53,7 +45,7 @@ def split(
         name: ", ".join(f"{verdict.gate} {verdict.status.replace('_', ' ')}" for verdict in verdicts)
         for name, verdicts in held.items()
     }
-    train, holdout, left_out = plan(context.model.split, expected, available, refused, why)
+    train, holdout, left_out = workspace.steps.plan(context.model.split, expected, available, refused, why)
     return SplitRef(
         run_id=run.id,
         provenance=run.provenance,
@@ -72,12 +64,6 @@ def inspect_split(workspace: Workspace, context: ModelContext, ref: SplitRef, ru
     return workspace.ledger.with_overrides(verdicts)
 
 
-def frames(workspace: Workspace, entries: tuple[ManifestEntry, ...]) -> "Iterator[pl.DataFrame]":
-    """The feature frames of manifest entries, in order, each verified against its hash."""
-    for entry in entries:
-        yield batches.read_at(workspace.store, entry.commit, entry.path, entry.sha256)
-
-
 def fit(workspace: Workspace, context: ModelContext, manifest: SplitRef, run: Run) -> ModelRef:
     """Train on the manifest's training part, or adopt the model of an equal finished training."""
     from ml_platform.training.train import train_and_log, training_key
@@ -86,16 +72,17 @@ def fit(workspace: Workspace, context: ModelContext, manifest: SplitRef, run: Ru
     model = context.model
     key, *equal_keys = (
         training_key(manifest, model.task, model.target, context.names, model.parameters, code, model.classes)
-        for code in training_code_versions()
+        for code in training_code_versions(workspace.steps.training_code)
     )
     return train_and_log(
         workspace.tracking,
         manifest,
-        frames(workspace, manifest.train),
+        workspace.steps.training_frames(workspace.store, manifest.train),
         context.names,
         model.target,
         model.task,
         model.parameters,
+        training=workspace.steps.train,
         run_id=run.id,
         training_key=key,
         equal_keys=equal_keys,
@@ -106,12 +93,17 @@ def fit(workspace: Workspace, context: ModelContext, manifest: SplitRef, run: Ru
     )
 
 
-def training_code_versions() -> tuple[str, ...]:
-    """Version of the code that turns feature frames into a model, and how earlier releases wrote the same."""
+def training_code_versions(changed: str = "") -> tuple[str, ...]:
+    """Version of the code that turns feature frames into a model, and how earlier releases wrote the same.
+
+    ``changed`` tells a training that is not the sound one, so that neither adopts the other's models.
+    """
     from importlib.metadata import version
 
     from ml_platform.training.train import EQUAL_VERSIONS, VERSION
 
+    if changed:
+        return (f"{VERSION} {changed}-xgboost-{version('xgboost')}",)
     return tuple(f"{code}-xgboost-{version('xgboost')}" for code in (str(VERSION), *EQUAL_VERSIONS))
 
 

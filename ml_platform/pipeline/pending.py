@@ -9,11 +9,12 @@ from ml_platform.datasets.store import MAIN, ObjectInfo
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
-from ml_platform.features.materialize import Materializer, Stale, Standing
+from ml_platform.features.materialize import Stale, Standing
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.gates.gate import Gate, Verdict
 from ml_platform.orchestration.references import References
+from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import SplitRef
 
@@ -44,7 +45,7 @@ def pending_partitions(
     candidates = batches.candidates(workspace.store, spec.name)
     published = batches.published(workspace.store, spec.name)
     main = workspace.store.resolve(MAIN)
-    standings = {item.key: Materializer.of(workspace, item, spec).standing() for item in features}
+    standings = {item.key: materializer_of(workspace, item, spec).standing() for item in features}
     judged = workspace.ledger.judged(info.sha256 for info in candidates.values())
     found = []
     for partition, fingerprint in sorted(offered.items()):
@@ -85,7 +86,7 @@ def _unfinished(
     for item in features:
         try:
             ref = References().load(item.key, partition)
-            Materializer.of(workspace, item, spec).check_current(ref, standings[item.key])
+            materializer_of(workspace, item, spec).check_current(ref, standings[item.key])
         except MissingReference:
             return f"without {item.name}"
         except Stale:

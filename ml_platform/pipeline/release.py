@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.declarations.context import ModelContext
-from ml_platform.features.materialize import Materializer
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.deployment import DeploymentEvidence
 from ml_platform.gates.gate import Verdict, judge
 from ml_platform.gates.service import ServiceEvidence
+from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DeploymentRef, ManifestEntry, ServiceRef, VersionRef
 
@@ -48,18 +48,17 @@ def require_gates(workspace: Workspace, context: ModelContext, version: VersionR
 
 def package(workspace: Workspace, context: ModelContext, version: VersionRef, run: Run) -> ServiceRef:
     """Package an approved version with its feature code and the newest history as a Bento folder."""
-    from ml_platform.serving.packaging import package as build
     from ml_platform.serving.schema import request_schema, to_rows
 
     require_approved(workspace, context, version)
     reference = version.model_ref
-    materializer = Materializer.of(workspace, context.feature_set, context.dataset)
+    materializer = materializer_of(workspace, context.feature_set, context.dataset)
     request = request_schema(context.function, context.dataset.load_schema())
     raw = materializer.raw(reference.split.holdout[-1].partition)
     with tempfile.TemporaryDirectory(prefix="package-") as folder:
         history = Path(folder) / "history.parquet"
         materializer.history(materializer.published_partitions()).save(history)
-        built = build(
+        packaged = workspace.steps.package(
             version.model,
             version.version,
             workspace.tracking.model_path(reference),
@@ -72,6 +71,7 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
             destination=workspace.settings.local / BENTOS,
             decision_threshold=context.model.decision_threshold,
             classes=reference.classes,
+            stage_code=workspace.steps.stage_code,
             example=without_private(request, to_rows(request, raw.select(context.function.inputs).head(1))[0]),
         )
     return ServiceRef(
@@ -79,9 +79,9 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
         provenance=run.provenance,
         model=version.model,
         version=version.version,
-        tag=built.tag,
-        sha256=built.sha256,
-        path=str(built.path),
+        tag=packaged.tag,
+        sha256=packaged.sha256,
+        path=str(packaged.path),
         model_sha256=reference.sha256,
     )
 
@@ -149,14 +149,13 @@ def holdout_sample(
     """Raw rows of the last holdout partition, and the model's predictions from their stored features."""
     import polars as pl
 
-    from ml_platform.pipeline.model import frames
     from ml_platform.training.train import load_booster, matrix, predict
 
     reference = version.model_ref
     last: ManifestEntry = reference.split.holdout[-1]
-    materializer = Materializer.of(workspace, context.feature_set, context.dataset)
+    materializer = materializer_of(workspace, context.feature_set, context.dataset)
     raw = materializer.raw_at(last)
-    features = next(frames(workspace, (last,)))
+    features = next(workspace.steps.evaluation_frames(workspace.store, (last,)))
     if raw.height != features.height:
         raise PlatformError(
             f"{version.model}: raw rows and features of {last.partition} differ in number; materialize them again"

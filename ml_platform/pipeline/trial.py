@@ -21,7 +21,6 @@ from ml_platform.gates.gate import Stage, Verdict
 from ml_platform.pipeline import data, evaluation, model, release
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
-from ml_platform.registry.registry import Registry
 
 #: Stages that a trial judges, in order. There is no deployment.
 STAGES: tuple[Stage, ...] = ("batch", "features", "split", "evaluation", "service")
@@ -51,6 +50,7 @@ class Trial:
         self.branch = f"{PREFIX}{branch}"
         self._folder = workspace.settings.local / "check" / branch
         self._judged: dict[tuple[str, str], list[Verdict]] = {}
+        self._made = False
 
     @cached_property
     def workspace(self) -> Workspace:
@@ -62,13 +62,12 @@ class Trial:
         settings = self.named.settings.model_copy(
             update={"local": self._folder, "ledger_url": "", "mlflow_tracking_uri": "", "approval": "automatic"}
         )
-        found = Workspace(settings)
-        found.__dict__["store"] = StoreView(self.named.store, {BRANCH: self.branch})
-        return found
+        self._made = True
+        return Workspace(settings).with_(store=StoreView(self.named.store, {BRANCH: self.branch}))
 
     def close(self) -> None:
         """Remove the branch. What the trial left in its folder stays until the next one of the same name."""
-        if "workspace" in self.__dict__:
+        if self._made:
             self.named.store.delete_branch(self.branch)
 
     def of(self, context: ModelContext) -> Iterator[Judged]:
@@ -93,11 +92,11 @@ class Trial:
             reached = 3
             reference = model.fit(place, context, split, run)
             self._bring_champion(context)
-            report = evaluation.evaluate(place, context, reference, run)
-            yield Judged("evaluation", "", evaluation.inspect_evaluation(place, context, report, run))
+            # Compared is with the champion of the named registry; registered is in the trial's own.
+            beside = place.with_(registry=self.named.registry)
+            report = evaluation.evaluate(beside, context, reference, run)
+            yield Judged("evaluation", "", evaluation.inspect_evaluation(beside, context, report, run))
             reached = 4
-            # From here on the only version there is is the trial's own.
-            place.__dict__["registry"] = Registry(place.tracking)
             version = evaluation.register(place, context, report, run)
             service = release.package(place, context, version, run)
             yield Judged("service", "", release.inspect_service(place, context, service, run))
@@ -152,7 +151,6 @@ class Trial:
         """Put the files of the champion, and of the one before it, where the trial's MLflow looks for models."""
         name, named, place = context.model.name, self.named, self.workspace
         asked = [gate.name for gate in context.model.gates_of("evaluation") if gate.gate in ("champion", "churn")]
-        place.__dict__["registry"] = named.registry
         if asked and named.registry.champion(name) is None:
             raise MissingReference(
                 f"{name}: the registry at {named.tracking.address} has no champion, which {', '.join(asked)} asks for; "

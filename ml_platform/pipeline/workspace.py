@@ -1,12 +1,18 @@
-"""What the steps of the loop work with: store, ledger, MLflow and registry, opened when first used."""
+"""What the steps of the loop work with: store, ledger, MLflow, registry and others, opened when first used."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.declarations.features import FeatureSpec
+from ml_platform.features.contract import FeatureFunction
+from ml_platform.foundation.clock import clock
 from ml_platform.foundation.settings import Settings, get_settings
+from ml_platform.pipeline.steps import Steps
+from ml_platform.sources.source import Source
 
 if TYPE_CHECKING:
     from ml_platform.datasets.store import VersionedStore
@@ -17,12 +23,88 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def _store(workspace: "Workspace") -> "VersionedStore":
+    from ml_platform.datasets.factory import open_store
+
+    return open_store(workspace.settings)
+
+
+def _ledger(workspace: "Workspace") -> "Ledger":
+    from ml_platform.ledger.ledger import Ledger
+
+    return Ledger(workspace.settings.ledger, actor=workspace.settings.actor, clock=workspace.now)
+
+
+def _tracking(workspace: "Workspace") -> "Tracking":
+    from ml_platform.registry.tracking import Tracking
+
+    settings = workspace.settings
+    return Tracking(
+        settings.mlflow_uri,
+        settings.local / "mlflow" / "artifacts",
+        timeout=settings.mlflow_timeout_seconds,
+        retries=settings.mlflow_max_retries,
+    )
+
+
+def _registry(workspace: "Workspace") -> "Registry":
+    from ml_platform.registry.registry import Registry
+
+    return Registry(workspace.tracking)
+
+
+def _feature_codes(spec: FeatureSpec, function: FeatureFunction) -> Sequence[str]:
+    from ml_platform.features.code import equal_versions
+
+    return (spec.code_version(), *equal_versions(function))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """How a workspace comes by each thing that it gives to the steps: called once, when it is first asked for."""
+
+    #: The versioned dataset store.
+    store: "Callable[[Workspace], VersionedStore]" = _store
+    #: The ledger of verdicts and decisions.
+    ledger: "Callable[[Workspace], Ledger]" = _ledger
+    #: MLflow's tracking store.
+    tracking: "Callable[[Workspace], Tracking]" = _tracking
+    #: The model registry.
+    registry: "Callable[[Workspace], Registry]" = _registry
+    #: The clock, aware.
+    now: "Callable[[Workspace], Callable[[], datetime]]" = field(default=lambda workspace: clock(workspace.settings))
+    #: The steps of the loop.
+    steps: "Callable[[Workspace], Steps]" = field(default=lambda _: Steps())
+    #: Opens the source that a dataset declares.
+    source: "Callable[[Workspace], Callable[[DatasetSpec], Source]]" = field(
+        default=lambda workspace: lambda spec: spec.load_source(workspace.now)
+    )
+    #: Loads the feature function that a feature set declares.
+    function: "Callable[[Workspace], Callable[[FeatureSpec], FeatureFunction]]" = field(
+        default=lambda _: FeatureSpec.load_function
+    )
+    #: Version of the code that makes the features, then other names for the same.
+    feature_codes: "Callable[[Workspace], Callable[[FeatureSpec], Sequence[str]]]" = field(
+        default=lambda workspace: lambda spec: _feature_codes(spec, workspace.function(spec))
+    )
+
+
 class Workspace:
     """The platform's services under one set of settings. Cheap to create; opens nothing until it is asked."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, ports: Ports | None = None) -> None:
         self.settings = settings or get_settings()
+        self.ports = ports or Ports()
         self._shared: dict[str, Any] = {}
+
+    def with_(self, **given: Any) -> "Workspace":
+        """A workspace with other things at these ports (the things themselves); what is not named is this one's.
+
+        Raises TypeError for a name that is no port.
+        """
+        ours = {name: _of(self, name) for name in Ports.__dataclass_fields__ if name not in given}
+        theirs = {name: _always(thing) for name, thing in given.items()}
+        return Workspace(self.settings, replace(self.ports, **ours, **theirs))
 
     def shared(self, name: str, make: Callable[[], T]) -> T:
         """What several steps of a process use together, made when it is first asked for."""
@@ -33,44 +115,52 @@ class Workspace:
     @cached_property
     def store(self) -> "VersionedStore":
         """The versioned dataset store."""
-        from ml_platform.datasets.factory import open_store
-
-        return open_store(self.settings)
+        return self.ports.store(self)
 
     @cached_property
     def ledger(self) -> "Ledger":
         """The ledger of verdicts and decisions."""
-        from ml_platform.ledger.ledger import Ledger
-
-        return Ledger(self.settings.ledger, actor=self.settings.actor, clock=self.now)
+        return self.ports.ledger(self)
 
     @cached_property
     def tracking(self) -> "Tracking":
         """MLflow's tracking store."""
-        from ml_platform.registry.tracking import Tracking
-
-        return Tracking(
-            self.settings.mlflow_uri,
-            self.settings.local / "mlflow" / "artifacts",
-            timeout=self.settings.mlflow_timeout_seconds,
-            retries=self.settings.mlflow_max_retries,
-        )
+        return self.ports.tracking(self)
 
     @cached_property
     def registry(self) -> "Registry":
-        """MLflow's model registry."""
-        from ml_platform.registry.registry import Registry
+        """The model registry."""
+        return self.ports.registry(self)
 
-        return Registry(self.tracking)
+    @cached_property
+    def now(self) -> Callable[[], datetime]:
+        """The one clock, aware: wall time in UTC, or the time that the settings inject."""
+        return self.ports.now(self)
 
-    def now(self) -> datetime:
-        """The one clock: wall time in UTC, or the time that the settings inject."""
-        if not self.settings.now:
-            return datetime.now(UTC)
-        try:
-            moment = datetime.fromisoformat(self.settings.now)
-        except ValueError:
-            raise PlatformError(
-                f"ML_PLATFORM_NOW: {self.settings.now!r} is not an ISO time; write e.g. 2013-07-01T00:00:00"
-            ) from None
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    @cached_property
+    def steps(self) -> Steps:
+        """The steps of the loop."""
+        return self.ports.steps(self)
+
+    @cached_property
+    def source(self) -> Callable[[DatasetSpec], Source]:
+        """Opens the source of a dataset. Raises DeclarationError where there is none."""
+        return self.ports.source(self)
+
+    @cached_property
+    def function(self) -> Callable[[FeatureSpec], FeatureFunction]:
+        """Loads a feature function. Raises DeclarationError where there is none."""
+        return self.ports.function(self)
+
+    @cached_property
+    def feature_codes(self) -> Callable[[FeatureSpec], Sequence[str]]:
+        """Version of the code that makes the features of a set, then other names for the same."""
+        return self.ports.feature_codes(self)
+
+
+def _of(workspace: Workspace, name: str) -> Callable[[Workspace], Any]:
+    return lambda _: getattr(workspace, name)
+
+
+def _always(thing: T) -> Callable[[Workspace], T]:
+    return lambda _: thing

@@ -45,13 +45,6 @@ def batch_breaks(context: ModelContext, frame: "pl.DataFrame", before: "pl.DataF
             yield candidate
 
 
-def outcomes(context: ModelContext) -> list[str]:
-    """Columns that the schema marks as known only afterwards."""
-    from ml_platform.validation.schema import columns
-
-    return [column.name for column in columns(context.dataset.load_schema()) if column.outcome]
-
-
 def sent_twice(frame: "pl.DataFrame", every: int = EVERY) -> "pl.DataFrame":
     """One row in so many comes a second time, at the end."""
     import polars as pl
@@ -130,13 +123,13 @@ def _rows(context: ModelContext, before: "pl.DataFrame") -> Iterator[BatchBreak]
     yield BatchBreak("no rows", "", lambda rows: rows.clear())
     yield BatchBreak("the batch before arrives again (stale)", "", lambda rows: before)
     yield BatchBreak("rows of the batch before are mixed in", "", lambda rows: with_rows_of(rows, before))
-    if found := outcomes(context):
+    if found := context.dataset.outcomes():
         yield BatchBreak("outcomes belong to other rows", "", lambda rows: shuffled(rows, found))
 
 
 def _columns(context: ModelContext, frame: "pl.DataFrame") -> Iterator[BatchBreak]:
     inputs = [name for name in context.function.inputs if name in frame.columns]
-    relevant = [*inputs, *(name for name in outcomes(context) if name in frame.columns and name not in inputs)]
+    relevant = [*inputs, *(name for name in context.dataset.outcomes() if name in frame.columns and name not in inputs)]
     numeric = [name for name in relevant if frame.schema[name].is_numeric()]
     floats = [name for name in relevant if frame.schema[name].is_float()]
     for name in relevant:

@@ -1,12 +1,8 @@
-"""Declarations of the user with one thing exchanged: where batches come from, or what the feature function does."""
+"""A user's project with one thing exchanged: where batches come from, or what the feature function does."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import PrivateAttr
-
-from ml_platform.declarations.dataset import DatasetSpec
-from ml_platform.declarations.features import FeatureSpec
 from ml_platform.features.contract import FeatureFunction, HistoricalMean
 
 if TYPE_CHECKING:
@@ -26,49 +22,6 @@ class GivenSource:
     def read(self, partition: str) -> "pl.DataFrame":
         """The frame of a partition."""
         return self.frames[partition]
-
-
-class GivenDataset(DatasetSpec):
-    """A declared dataset whose batches are given; key, schema and gates are those declared."""
-
-    _frames: "dict[str, pl.DataFrame]" = PrivateAttr(default_factory=dict)
-
-    def load_source(self) -> Any:
-        """The given batches."""
-        return GivenSource(self._frames)
-
-
-class ChangedFeatures(FeatureSpec):
-    """A declared feature set with a changed function; lag and gates are those declared."""
-
-    _change: "Callable[[FeatureFunction], FeatureFunction]" = PrivateAttr()
-    _name: str = PrivateAttr()
-
-    def load_function(self) -> FeatureFunction:
-        """The changed function."""
-        return self._change(super().load_function())
-
-    def code_version(self) -> str:
-        """Changed code has a version of its own, so that no features are adopted that the sound code made."""
-        return f"{super().code_version()} {self._name}"
-
-
-def given(spec: DatasetSpec, frames: "dict[str, pl.DataFrame]") -> GivenDataset:
-    """``spec`` with the batches ``frames``."""
-    made = GivenDataset.model_construct(**_fields(spec))
-    made._frames = frames
-    return made
-
-
-def changed(spec: FeatureSpec, change: "Callable[[FeatureFunction], FeatureFunction]", name: str) -> ChangedFeatures:
-    """``spec`` with its function changed; ``name`` tells changes from each other."""
-    made = ChangedFeatures.model_construct(**_fields(spec))
-    made._change, made._name = change, name
-    return made
-
-
-def _fields(spec: DatasetSpec | FeatureSpec) -> dict[str, Any]:
-    return {name: getattr(spec, name) for name in type(spec).model_fields}
 
 
 class ChangedFunction:

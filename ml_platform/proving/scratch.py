@@ -17,7 +17,7 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import Settings
 from ml_platform.gates.gate import Stage, Verdict
 from ml_platform.pipeline.workspace import Workspace
-from ml_platform.proving.given import given
+from ml_platform.proving.given import GivenSource
 from ml_platform.references.refs import DatasetRef
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Clean:
 
     #: All partitions in order; the newest is the one that is broken.
     partitions: list[str]
-    #: The declarations, with the clean batches as the source.
+    #: The declarations, from the first clean partition on.
     context: ModelContext
     frames: "dict[str, pl.DataFrame]"
     #: Features of every partition.
@@ -89,7 +89,7 @@ def clean_data(context: ModelContext, workspace: Workspace, most: int) -> Clean:
     Raises PlatformError where there are too few for a split.
     """
     dataset, rule = context.dataset, context.model.split
-    source = dataset.load_source()
+    source = workspace.source(dataset)
     there = [name for name in dataset.partitions.keys(workspace.now()) if name in source.partitions()]
     chosen = there[-most:]
     named = [name for gate in dataset.gates for name in gate.reference or () if name in there]
@@ -102,17 +102,14 @@ def clean_data(context: ModelContext, workspace: Workspace, most: int) -> Clean:
         )
     frames = {name: source.read(name) for name in chosen}
     starting = dataset.partitions.model_copy(update={"start": date.fromisoformat(chosen[0])})
-    scratch = given(dataset.model_copy(update={"partitions": starting}), frames)
+    scratch = dataset.model_copy(update={"partitions": starting})
     # A partition that raises an alarm is let through by an override, so the split finds every partition.
     return Clean(chosen, ModelContext(context.model, context.feature_set, scratch), frames)
 
 
-def with_batch(
-    context: ModelContext, frames: "dict[str, pl.DataFrame]", name: str, frame: "pl.DataFrame"
-) -> ModelContext:
-    """The declarations with another batch in one place."""
-    dataset = given(context.dataset, {**frames, name: frame})
-    return ModelContext(context.model, context.feature_set, dataset)
+def delivering(workspace: Workspace, frames: "dict[str, pl.DataFrame]") -> Workspace:
+    """The workspace with these batches at the source."""
+    return workspace.with_(source=lambda _: GivenSource(frames))
 
 
 def copied(source: Workspace, folder: Path, services: Workspace | None = None) -> Workspace:
@@ -136,10 +133,10 @@ def copied(source: Workspace, folder: Path, services: Workspace | None = None) -
         closing(sqlite3.connect(folder / LEDGER)) as target,
     ):
         held.backup(target)
-    workspace = Workspace(settings)
+    kept = {name: getattr(source, name) for name in ("source", "function", "feature_codes", "now", "steps")}
     if services is not None:
-        workspace.__dict__["tracking"], workspace.__dict__["registry"] = services.tracking, services.registry
-    return workspace
+        kept |= {"tracking": services.tracking, "registry": services.registry}
+    return Workspace(settings).with_(**kept)
 
 
 def let_through(workspace: Workspace, verdicts: list[Verdict], run: Run) -> None:

@@ -2,22 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ml_platform.documents import report
 from ml_platform.foundation.files import sha256_bytes
-from ml_platform.pipeline import model, release
-from ml_platform.proving import steps
+from ml_platform.pipeline import release
+from ml_platform.proving import breaks
 from ml_platform.proving.findings import Finding
+from ml_platform.proving.proof import Proof
 from ml_platform.references.refs import DeploymentRef, ServiceRef
-
-if TYPE_CHECKING:
-    from ml_platform.proving.prove import Proof
 
 OTHER = "another version answers than was deployed"
 
 
-def services(proof: "Proof") -> Iterator[Finding]:
+def broken_services(proof: Proof) -> Iterator[Finding]:
     """The clean package first, then each broken one, each really started; then the live route."""
     context, clean = proof.context, proof.workspace
     sound = release.package(clean, context, proof.version, proof.run)
@@ -26,38 +23,39 @@ def services(proof: "Proof") -> Iterator[Finding]:
     strongest = [row["feature"] for row in importance][:2]
     other, sha256 = _another_model(proof)
     if len(strongest) == 2:
-        for one in steps.package_breaks(proof.model.features, (strongest[0], strongest[1]), other, sha256):
+        for one in breaks.package_breaks(proof.model.features, (strongest[0], strongest[1]), other, sha256):
             yield _packaged(proof, one)
-    for one in steps.load_breaks(context.model.gates):
+    for one in breaks.load_breaks(context.model.gates):
         yield _packaged(proof, one)
     yield _route(proof, sound)
 
 
-def _packaged(proof: "Proof", one: steps.CodeBreak) -> Finding:
+def _packaged(proof: Proof, one: breaks.CodeBreak) -> Finding:
     """The package that broken code makes, started and asked."""
     finding = Finding(one.name, one.case, "service")
     workspace = proof.copy(proof.workspace)
-    with proof.watched(finding), one.applied():
-        built = release.package(workspace, proof.context, proof.version, proof.run)
+    with proof.watched(finding):
+        broken, context = one.applied(workspace, proof.context)
+        built = release.package(broken, context, proof.version, proof.run)
         verdicts = release.inspect_service(workspace, proof.context, built, proof.run)
         proof.asked(finding, workspace, "service", "", verdicts)
     return finding
 
 
-def _another_model(proof: "Proof") -> tuple[Path, str]:
+def _another_model(proof: Proof) -> tuple[Path, str]:
     """A smaller model of the same features, and its hash."""
     from ml_platform.training.train import train
 
     spec, split = proof.context.model, proof.split
     parameters = spec.parameters.model_copy(update={"rounds": max(1, spec.parameters.rounds // 10)})
-    frames = model.frames(proof.workspace, split.train[:1])
+    frames = proof.workspace.steps.training_frames(proof.workspace.store, split.train[:1])
     content = train(frames, proof.model.features, spec.target, spec.task, parameters, classes=spec.classes).content
     path = proof.folder / "other.ubj"
     path.write_bytes(content)
     return path, sha256_bytes(content)
 
 
-def _route(proof: "Proof", service: ServiceRef) -> Finding:
+def _route(proof: Proof, service: ServiceRef) -> Finding:
     """The sound package answers where another version is said to be deployed."""
     from ml_platform.serving import checks
 

@@ -9,65 +9,27 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ml_platform.datasets.batches import batch_path, batch_tag
-from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.datasets.store import VersionedStore
 from ml_platform.declarations.features import FeatureSpec
-from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.project import code_root
 from ml_platform.foundation.provenance import Provenance, current
-from ml_platform.pipeline.workspace import Workspace
+from ml_platform.gates.replay import Replay
 from ml_platform.references.refs import ModelRef
 from ml_platform.replay import environments
+
+if TYPE_CHECKING:
+    from ml_platform.evaluation.evaluate import Evaluation
 
 #: Longest time of a replay, seconds.
 TIMEOUT = 6 * 3600.0
 #: Where a replay finds its packages: ``recorded`` installs the lock of the commit where that is another than the one
 #: here, ``present`` takes what is installed here.
 Environment = Literal["recorded", "present"]
-
-
-@dataclass(frozen=True)
-class Replay:
-    """What a replay gave, beside what was recorded."""
-
-    model: str
-    code_commit: str
-    #: Python with its packages that ran the code: the folder of its environment.
-    environment: str
-    #: What differs from the first time before anything was run; said before the result.
-    warnings: tuple[str, ...]
-    #: Partition to recorded and rebuilt sha256 of its features.
-    features: dict[str, tuple[str, str]]
-    #: Recorded and rebuilt sha256 of the model file.
-    recorded: str
-    rebuilt: str
-    #: Metric on the holdout to recorded and rebuilt value; ``None`` where there is none.
-    metrics: dict[str, tuple[float | None, float | None]]
-    seconds: float
-
-    @property
-    def other_features(self) -> list[str]:
-        """Partitions whose features came out differently."""
-        return [partition for partition, (was, now) in self.features.items() if was != now]
-
-    @property
-    def bytes_equal(self) -> bool:
-        """Whether the model file is the same, byte for byte."""
-        return self.recorded == self.rebuilt
-
-    @property
-    def other_metrics(self) -> list[str]:
-        """Metrics that came out differently; those of a model that was never evaluated are none."""
-        return [name for name, (was, now) in self.metrics.items() if was != now]
-
-    @property
-    def equal(self) -> bool:
-        """Whether everything is the same."""
-        return self.bytes_equal and not self.other_features and not self.other_metrics
 
 
 def warnings(reference: ModelRef, here: Provenance) -> tuple[str, ...]:
@@ -86,10 +48,14 @@ def warnings(reference: ModelRef, here: Provenance) -> tuple[str, ...]:
 
 
 def replay(
-    workspace: Workspace,
-    catalogue: Catalogue,
     reference: ModelRef,
     *,
+    store: VersionedStore,
+    evaluation: "Evaluation | None",
+    feature_set: FeatureSpec,
+    threshold: float | None,
+    local: Path,
+    threads: int,
     environment: Environment = "present",
     say: Callable[[str], None] = lambda _: None,
 ) -> Replay:
@@ -97,11 +63,12 @@ def replay(
 
     Raw rows are taken from the dataset store by content; features, model and metrics are computed anew by the code
     of the recorded commit (a Git work tree in a temporary folder). Nothing is written to store, MLflow or ledger.
+    ``evaluation`` is what was measured when the model was made, ``None`` where it never was; ``feature_set`` and
+    ``threshold`` are those declared now, for where the commit or the evaluation has none. Environments that are
+    installed stay below ``local``.
     ``say`` is given each warning when it is known, before what it is about. Raises PlatformError where the commit is
     not there, its code fails or its environment cannot be installed, NotFound or Corrupt where data is gone.
     """
-    from ml_platform.documents import report
-
     started = time.monotonic()
     then = reference.provenance
     here = current()
@@ -113,16 +80,12 @@ def replay(
 
     for warning in warnings(reference, here):
         note(warning)
-    try:
-        evaluation = report.load(workspace.tracking, reference)
-    except MissingReference:
-        evaluation = None
     with tempfile.TemporaryDirectory(prefix="replay-") as name:
         folder = Path(name)
         with _checked_out(then.code_commit, folder / "code", reference.model) as code:
             spec = _declared(code, reference.split.dataset)
             if spec is None:
-                spec = catalogue.feature_set(reference.split.dataset)
+                spec = feature_set
                 note(
                     f"commit {then.code_commit[:12]} declares no {reference.split.dataset} in a defs.yaml; the present "
                     "declaration is used"
@@ -130,7 +93,7 @@ def replay(
             python = Path(sys.executable)
             if environment == "recorded":
                 try:
-                    python = environments.recorded(then, here, code, workspace.settings.local / "environments", note)
+                    python = environments.recorded(then, here, code, local / "environments", note)
                 except PlatformError as error:
                     raise PlatformError(f"replay of {reference.model}: {error}") from error
             elif then.lock_sha256 == here.lock_sha256 and (other := environments.installed_otherwise()):
@@ -139,7 +102,7 @@ def replay(
                 "function": spec.function,
                 "history_lag": spec.history_lag,
                 "dataset": spec.dataset,
-                "raw": _raw(workspace, reference, folder / "raw"),
+                "raw": _raw(store, reference, folder / "raw"),
                 "train": [entry.model_dump() for entry in reference.split.train],
                 "holdout": [entry.model_dump() for entry in reference.split.holdout],
                 "features": list(reference.features),
@@ -147,8 +110,8 @@ def replay(
                 "task": reference.task,
                 "classes": list(reference.classes),
                 "parameters": reference.parameters,
-                "threads": workspace.settings.threads,
-                "threshold": evaluation.threshold if evaluation else _threshold(catalogue, reference),
+                "threads": threads,
+                "threshold": evaluation.threshold if evaluation else threshold,
             }
             result = _run(request, python, code, folder, f"{reference.model} on commit {then.code_commit[:12]}")
     entries = (*reference.split.train, *reference.split.holdout)
@@ -169,11 +132,7 @@ def replay(
     )
 
 
-def _threshold(catalogue: Catalogue, reference: ModelRef) -> float | None:
-    return catalogue.model(reference.model).decision_threshold
-
-
-def _raw(workspace: Workspace, reference: ModelRef, folder: Path) -> dict[str, dict[str, str]]:
+def _raw(store: VersionedStore, reference: ModelRef, folder: Path) -> dict[str, dict[str, str]]:
     """Copies of every raw batch that the manifest names, verified."""
     folder.mkdir()
     places: dict[str, dict[str, str]] = {}
@@ -182,9 +141,9 @@ def _raw(workspace: Workspace, reference: ModelRef, folder: Path) -> dict[str, d
             if name in places:
                 continue
             dataset, _, partition = name.partition("/")
-            commit = workspace.store.resolve(batch_tag(dataset, partition, sha256))
+            commit = store.resolve(batch_tag(dataset, partition, sha256))
             target = folder / f"{len(places)}.parquet"
-            shutil.copyfile(workspace.store.local_path(commit, batch_path(dataset, partition)), target)
+            shutil.copyfile(store.local_path(commit, batch_path(dataset, partition)), target)
             places[name] = {"path": str(target), "sha256": sha256}
     return places
 

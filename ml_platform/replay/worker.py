@@ -19,10 +19,9 @@ def main(request_file: Path, result_file: Path) -> None:
     import numpy as np
     import polars as pl
 
-    import ml_platform
     from ml_platform.features.build import build
     from ml_platform.features.history import History, daily
-    from ml_platform.foundation.files import sha256_bytes
+    from ml_platform.foundation import files
     from ml_platform.foundation.objects import load_object
     from ml_platform.foundation.parquet import read_frame, write_frame
     from ml_platform.models.metrics import metrics
@@ -66,10 +65,10 @@ def main(request_file: Path, result_file: Path) -> None:
         truth = holdout[target].cast(pl.Float64).to_numpy()
     measured = metrics(task, np.asarray(truth), predictions, request["threshold"])
     result = {
-        "code": str(Path(ml_platform.__file__).parent),
+        "code": str(Path(files.__file__).resolve().parents[1]),
         "environment": sys.prefix,
         "features": rebuilt,
-        "sha256": sha256_bytes(trained.content),
+        "sha256": files.sha256_bytes(trained.content),
         "metrics": measured,
     }
     result_file.write_text(json.dumps(result))

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -91,6 +91,7 @@ def package(
     decision_threshold: float | None = None,
     classes: tuple[str, ...] = (),
     example: Mapping[str, Any] | None = None,
+    stage_code: Callable[[Path, str], None] = stage_code,
 ) -> Packaged:
     """Build the Bento of a registered version and put it at ``destination/<model>-<version>-<sha256>``.
 

@@ -15,15 +15,14 @@ from typing import IO, TYPE_CHECKING, Any
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_file
 from ml_platform.foundation.settings import default_home
-from ml_platform.pipeline.workspace import Workspace
+from ml_platform.sources.columns import conform, environment, expanded
+from ml_platform.sources.context import SourceContext
+from ml_platform.sources.partitions import Partitions
 from ml_platform.sources.rules import FolderSource, FsspecSource
-from ml_platform.sources.source import conform, environment, expanded, schema_types
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ml_platform.declarations.dataset import DatasetSpec
-    from ml_platform.sources.partitions import Partitions
 
 #: Endings of files that a program is still writing, and of no table.
 _UNFINISHED = (".tmp", ".part", ".partial", ".crdownload")
@@ -129,8 +128,8 @@ class _reported:
 class FileSource:
     """Partitions from files: by the date in a file's name, or by the time column of the rows."""
 
-    def __init__(self, rule: FolderSource | FsspecSource, files: Files, spec: "DatasetSpec") -> None:
-        self.rule, self.files, self.spec = rule, files, spec
+    def __init__(self, rule: FolderSource | FsspecSource, files: Files, context: SourceContext) -> None:
+        self.rule, self.files, self.context = rule, files, context
         self._days: dict[tuple[str, str], tuple[date, ...]] = {}
 
     def partitions(self) -> dict[str, str]:
@@ -148,21 +147,21 @@ class FileSource:
 
         members = self._members().get(partition)
         if members is None:
-            raise MissingReference(f"{self.spec.name}: {self.files.where} has nothing for partition {partition}")
+            raise MissingReference(f"{self.context.name}: {self.files.where} has nothing for partition {partition}")
         frames = {name: self._rows(name, partition) for name in members}
         if changed := [name for name, seen in members.items() if self.files.fingerprint(name) != seen]:
-            raise PlatformError(f"{self.spec.name}: {', '.join(changed)} changed while being read; try again")
+            raise PlatformError(f"{self.context.name}: {', '.join(changed)} changed while being read; try again")
         first = next(iter(frames))
         for name, frame in frames.items():
             if frame.schema != frames[first].schema:
                 odd = sorted({*frame.schema.items()} ^ {*frames[first].schema.items()}, key=str)
                 about = f"columns differ: {', '.join(f'{column} {kind}' for column, kind in odd)}" if odd else "order"
-                raise PlatformError(f"{self.spec.name}/{partition}: {name} does not fit {first} ({about})")
+                raise PlatformError(f"{self.context.name}/{partition}: {name} does not fit {first} ({about})")
         return pl.concat(frames.values())
 
     def _members(self) -> dict[str, dict[str, str]]:
         """Partition to its files, by name with the fingerprint of each."""
-        keys = self.spec.partitions.keys(Workspace().now())
+        keys = self.context.partitions.keys(self.context.now())
         found: dict[str, dict[str, str]] = {}
         for name in self.files.names():
             if not name.endswith((*_CSV, *_PARQUET)):
@@ -171,7 +170,7 @@ class FileSource:
                 )
             seen = self.files.fingerprint(name)
             days = (self._day_of(name),) if self.rule.by == "name" else self._days_in(name, seen)
-            for partition in {_partition_of(self.spec.partitions, keys, day) for day in days} - {""}:
+            for partition in {_partition_of(self.context.partitions, keys, day) for day in days} - {""}:
                 found.setdefault(partition, {})[name] = seen
         return found
 
@@ -197,18 +196,20 @@ class FileSource:
     def _days_in(self, name: str, seen: str) -> tuple[date, ...]:
         """The days of a file's rows; read once for each content."""
         if (name, seen) not in self._days:
-            self._days[name, seen] = tuple(self._times(self._table(name, [self.spec.time]), name).unique().sort())
+            self._days[name, seen] = tuple(self._times(self._table(name, [self.context.time]), name).unique().sort())
         return self._days[name, seen]
 
     def _times(self, frame: "pl.DataFrame", name: str) -> "pl.Series":
         import polars as pl
 
-        times = frame[self.spec.time]
+        times = frame[self.context.time]
         if not times.dtype.is_temporal():
-            raise PlatformError(f"source: {name}: column {self.spec.time} ({times.dtype}) is no date; correct the file")
+            raise PlatformError(
+                f"source: {name}: column {self.context.time} ({times.dtype}) is no date; correct the file"
+            )
         if times.null_count():
             raise PlatformError(
-                f"source: {name}: {times.null_count()} rows have no {self.spec.time} and belong to no partition; "
+                f"source: {name}: {times.null_count()} rows have no {self.context.time} and belong to no partition; "
                 "correct the file"
             )
         return times.cast(pl.Date)
@@ -217,7 +218,7 @@ class FileSource:
         frame = self._table(name, None)
         if self.rule.by == "name":
             return frame
-        first, after = self.spec.partitions.window(partition)
+        first, after = self.context.partitions.window(partition)
         times = self._times(frame, name)
         return frame.filter((times >= first) & (times < after))
 
@@ -240,10 +241,10 @@ class FileSource:
         except (pl.exceptions.PolarsError, OSError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise PlatformError(f"source: {name} in {self.files.where} cannot be read ({reason})") from error
-        return conform(frame, schema_types(self.spec))
+        return conform(frame, self.context.types())
 
 
-def _partition_of(partitions: "Partitions", keys: list[str], day: date) -> str:
+def _partition_of(partitions: Partitions, keys: list[str], day: date) -> str:
     """The key of these whose partition holds the day; an empty text where none does."""
     position = bisect_right(keys, day.isoformat()) - 1
     if position < 0:

@@ -6,29 +6,27 @@ from typing import TYPE_CHECKING
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_file
-from ml_platform.pipeline.workspace import Workspace
+from ml_platform.sources.context import SourceContext
 from ml_platform.sources.rules import FunctionSource
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ml_platform.declarations.dataset import DatasetSpec
-
 
 class CalledSource:
     """``function(start, end)`` for every partition whose time has ended."""
 
-    def __init__(self, rule: FunctionSource, spec: "DatasetSpec") -> None:
-        self.rule, self.spec = rule, spec
+    def __init__(self, rule: FunctionSource, context: SourceContext) -> None:
+        self.rule, self.context = rule, context
 
     def partitions(self) -> dict[str, str]:
         """Every partition whose time has ended, with what the fingerprint function says, or the hash of the code."""
         from ml_platform.foundation.objects import load_object
 
-        keys = self.spec.partitions.keys(Workspace().now())
+        keys = self.context.partitions.keys(self.context.now())
         if self.rule.fingerprint is not None:
             said = load_object(self.rule.fingerprint, "source.fingerprint")
-            values = {key: str(said(*self.spec.partitions.window(key))) for key in keys}
+            values = {key: str(said(*self.context.partitions.window(key))) for key in keys}
         else:
             found = find_spec(self.rule.function.partition(":")[0])
             if found is None or found.origin is None:
@@ -42,11 +40,11 @@ class CalledSource:
 
         from ml_platform.foundation.objects import load_object
 
-        if partition not in self.spec.partitions.keys(Workspace().now()):
-            raise MissingReference(f"{self.spec.name}: partition {partition} has not ended or does not exist")
-        frame = load_object(self.rule.function, "source.function")(*self.spec.partitions.window(partition))
+        if partition not in self.context.partitions.keys(self.context.now()):
+            raise MissingReference(f"{self.context.name}: partition {partition} has not ended or does not exist")
+        frame = load_object(self.rule.function, "source.function")(*self.context.partitions.window(partition))
         if not isinstance(frame, pl.DataFrame):
             raise PlatformError(
-                f"{self.spec.name}: {self.rule.function} returned {type(frame).__name__}, not a polars DataFrame"
+                f"{self.context.name}: {self.rule.function} returned {type(frame).__name__}, not a polars DataFrame"
             )
         return frame

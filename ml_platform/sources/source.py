@@ -1,19 +1,12 @@
-"""What every source can do, and opening the one that a dataset declares."""
+"""What every source can do."""
 
-import os
-import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
-
-from ml_platform.foundation.errors import PlatformError
-from ml_platform.sources.rules import FolderSource, FsspecSource, FunctionSource, SqlSource
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ml_platform.declarations.dataset import DatasetSpec
 
-
+@runtime_checkable
 class Source(Protocol):
     """Batches by partition. An object of one's own needs no more than these two methods."""
 
@@ -24,79 +17,3 @@ class Source(Protocol):
     def read(self, partition: str) -> "pl.DataFrame":
         """The rows of one partition; equal content gives equal rows in equal order."""
         ...
-
-
-def open_source(spec: "DatasetSpec") -> Source:
-    """The source that a dataset declares by a mapping. Nothing is read before it is asked."""
-    rule = spec.source
-    if isinstance(rule, FolderSource | FsspecSource):
-        from ml_platform.sources.files import FileSource, folder_files, fsspec_files
-
-        files = folder_files(rule) if isinstance(rule, FolderSource) else fsspec_files(rule)
-        return FileSource(rule, files, spec)
-    if isinstance(rule, SqlSource):
-        from ml_platform.sources.sql import QuerySource
-
-        return QuerySource(rule, spec)
-    if isinstance(rule, FunctionSource):
-        from ml_platform.sources.function import CalledSource
-
-        return CalledSource(rule, spec)
-    raise PlatformError(f"{spec.name}: {type(rule).__name__} is no source; give module:object or a mapping with a kind")
-
-
-def environment(name: str, what: str) -> str:
-    """The value of an environment variable. Raises PlatformError naming it where it is not set."""
-    value = os.environ.get(name, "")
-    if not value:
-        raise PlatformError(f"{what}: the environment variable {name} is not set")
-    return value
-
-
-def expanded(text: str, what: str) -> str:
-    """``text`` with ``$NAME`` and ``${NAME}`` replaced from the environment."""
-    return re.sub(r"\$(?:(\w+)|\{(\w+)\})", lambda match: environment(match.group(1) or match.group(2), what), text)
-
-
-def schema_types(spec: "DatasetSpec") -> dict[str, Any]:
-    """Column to polars type, as the dataset's schema declares them."""
-    columns = spec.load_schema().to_schema().columns
-    return {str(name): column.dtype.type for name, column in columns.items() if column.dtype is not None}
-
-
-def conform(frame: "pl.DataFrame", types: Mapping[str, Any]) -> "pl.DataFrame":
-    """``frame`` with the declared types, for sources that know none (CSV) or few (SQL).
-
-    A column with a value that its type cannot hold stays as it came, so that the gates refuse it by name; no value
-    is ever changed into a missing one.
-    """
-    return frame.with_columns(
-        _converted(frame[name], types[name]) for name in frame.columns if name in types and frame[name].len()
-    ).cast({name: types[name] for name in frame.columns if name in types and not frame.height})
-
-
-def _converted(column: "pl.Series", wanted: Any) -> "pl.Series":
-    import polars as pl
-
-    try:
-        if column.dtype == wanted:
-            return column
-        if column.dtype == pl.String and wanted == pl.Boolean:
-            return column.str.to_lowercase().replace_strict({"true": True, "false": False, "1": True, "0": False})
-        # Only ISO: of 01/02/2024 nobody can tell which is the month.
-        if column.dtype == pl.String and isinstance(wanted, pl.Datetime):
-            if not column.str.contains(r"^\d{4}-\d{2}-\d{2}[T ]").all():
-                return column
-            zoned = column.str.to_datetime(time_unit=wanted.time_unit, time_zone=wanted.time_zone, strict=True)
-            return zoned.cast(wanted)
-        if column.dtype == pl.String and wanted == pl.Date:
-            # A day may come with midnight behind it; anything else behind it is no day.
-            return (
-                column.str.strip_suffix(" 00:00:00").str.strip_suffix("T00:00:00").str.to_date("%Y-%m-%d", strict=True)
-            )
-        if column.dtype.is_float() and wanted.is_integer():
-            whole = column.cast(wanted, strict=True)
-            return whole if whole.cast(column.dtype).equals(column) else column
-        return column.cast(wanted, strict=True)
-    except pl.exceptions.PolarsError:
-        return column

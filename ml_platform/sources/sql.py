@@ -8,26 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
-from ml_platform.pipeline.workspace import Workspace
+from ml_platform.sources.columns import conform, environment
+from ml_platform.sources.context import SourceContext
 from ml_platform.sources.rules import SqlSource
-from ml_platform.sources.source import conform, environment, schema_types
 
 if TYPE_CHECKING:
     import polars as pl
     import sqlalchemy as sa
 
-    from ml_platform.declarations.dataset import DatasetSpec
-
 
 class QuerySource:
     """Rows of a query with the parameters ``:start`` and ``:end``, sorted by the dataset's key."""
 
-    def __init__(self, rule: SqlSource, spec: "DatasetSpec") -> None:
-        self.rule, self.spec = rule, spec
+    def __init__(self, rule: SqlSource, context: SourceContext) -> None:
+        self.rule, self.context = rule, context
 
     def partitions(self) -> dict[str, str]:
         """Partitions whose time has ended and that have rows."""
-        keys = self.spec.partitions.keys(Workspace().now())
+        keys = self.context.partitions.keys(self.context.now())
         with self._connected() as connection:
             found = {key: self._fingerprint(connection, key) for key in keys}
         return {key: value for key, value in found.items() if value}
@@ -37,7 +35,7 @@ class QuerySource:
         with self._connected() as connection:
             frame = self._rows(connection, partition)
         if not frame.height:
-            raise MissingReference(f"{self.spec.name}: the query has no row for partition {partition}")
+            raise MissingReference(f"{self.context.name}: the query has no row for partition {partition}")
         return frame
 
     def _fingerprint(self, connection: "sa.Connection", partition: str) -> str:
@@ -59,7 +57,7 @@ class QuerySource:
         import polars as pl
         import sqlalchemy as sa
 
-        types = schema_types(self.spec)
+        types = self.context.types()
         streaming = connection.execution_options(stream_results=True)
         result = streaming.execute(sa.text(self.rule.query), self._bounds(partition))
         names = list(result.keys())
@@ -71,11 +69,11 @@ class QuerySource:
             return conform(pl.DataFrame(schema=dict.fromkeys(names, pl.Null)), types)
         frame = pl.concat(chunks, how="vertical_relaxed")
         # A database returns rows in any order; the same rows have to be the same content.
-        first = [name for name in self.spec.key if name in names]
+        first = [name for name in self.context.key if name in names]
         return frame.sort([*first, *(name for name in names if name not in first)], nulls_last=True)
 
     def _bounds(self, partition: str) -> dict[str, Any]:
-        start, end = self.spec.partitions.window(partition)
+        start, end = self.context.partitions.window(partition)
         return {"start": start, "end": end}
 
     @contextmanager
@@ -84,19 +82,19 @@ class QuerySource:
         import sqlalchemy as sa
         from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-        url = environment(self.rule.url_env, f"{self.spec.name}: source.url_env")
+        url = environment(self.rule.url_env, f"{self.context.name}: source.url_env")
         try:
             engine = sa.create_engine(url)
         except (ArgumentError, ImportError) as error:
             reason = str(error).replace(url, "…").splitlines()[0]
-            raise PlatformError(f"{self.spec.name}: {self.rule.url_env} is no usable address ({reason})") from None
+            raise PlatformError(f"{self.context.name}: {self.rule.url_env} is no usable address ({reason})") from None
         try:
             with engine.connect() as connection:
                 yield connection
         except SQLAlchemyError as error:
             reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
             raise PlatformError(
-                f"{self.spec.name}: the database of {self.rule.url_env} refused ({reason[:300]})"
+                f"{self.context.name}: the database of {self.rule.url_env} refused ({reason[:300]})"
             ) from None
         finally:
             engine.dispose()

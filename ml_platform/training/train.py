@@ -1,7 +1,7 @@
 """Training and prediction with XGBoost: from feature frames to the bytes of a model and back."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -226,6 +226,7 @@ def train_and_log(
     task: Task,
     parameters: TrainingParameters,
     *,
+    training: Callable[..., Trained] = train,
     run_id: str,
     training_key: str,
     provenance: Provenance,
@@ -263,7 +264,7 @@ def train_and_log(
         }
         name = f"{split.model} {split.holdout[-1].partition}" if split.holdout else split.model
         with tracking.attempt(experiment, run_name=name, tags=tags) as mlflow_run_id:
-            trained = train(frames, names, target, task, parameters, threads, classes)
+            trained = training(frames, names, target, task, parameters, threads, classes)
             reference = ModelRef(
                 run_id=run_id,
                 provenance=provenance,

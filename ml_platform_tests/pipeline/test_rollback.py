@@ -7,11 +7,12 @@ import pytest
 
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import MAIN
-from ml_platform.features.materialize import Materializer, Stale
+from ml_platform.features.materialize import Stale
 from ml_platform.foundation.errors import MissingReference, PlatformError, Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.orchestration.references import References
 from ml_platform.pipeline import data, evaluation, model
+from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.lineage import contents, uses
 from ml_platform.pipeline.rollback import roll_back
 from ml_platform_tests.orchestration.staleness import stale
@@ -66,7 +67,7 @@ def test_a_rollback_in_dagster_is_seen_downstream_and_holds(project: Project) ->
     with project.active() as workspace:
         reference = References().load("flights/dataset", MARCH)
         assert (reference.sha256, reference.branch) == (before[MARCH], MAIN)
-        materializer = Materializer(workspace, project.context().feature_set, project.context().dataset)
+        materializer = materializer_of(workspace, project.context().feature_set, project.context().dataset)
         for month in (MARCH, APRIL):
             with pytest.raises(Stale, match=f"flights/{MARCH} changed since"):
                 materializer.check_current(References().load("flights/features", month))

@@ -8,15 +8,15 @@ import pytest
 
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
-from ml_platform.features.materialize import Materializer
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.gate import Gate
-from ml_platform.pipeline import model as model_steps
-from ml_platform.proving import steps
+from ml_platform.pipeline.steps import Steps
+from ml_platform.proving import breaks
 from ml_platform.proving.batches import BatchBreak
 from ml_platform.proving.findings import Finding, rates
-from ml_platform.proving.prove import Proof
-from ml_platform.training import split as splitting
+from ml_platform.proving.proof import Proof
+from ml_platform.proving.prove import broken_batches, broken_code
+from ml_platform.proving.serving import broken_services
 from ml_platform_tests.conftest import ports
 from ml_platform_tests.project import MAY, MODEL, MONTHS, PARAMETERS, Project, declared, new_project, sample_months
 
@@ -80,7 +80,7 @@ def test_rates_are_per_gate_over_the_halves_of_the_partitions(proof: Proof) -> N
 
 
 def test_broken_code_is_caught_by_the_gate_that_is_meant_for_it(proof: Proof) -> None:
-    findings = list(proof.code())
+    findings = list(broken_code(proof))
     assert {finding.name: finding.by for finding in findings} == {
         "an outcome is among the features": "leakage",
         "a feature is counted over the rows at hand": "parity",
@@ -107,19 +107,19 @@ def test_without_the_gate_nothing_catches_the_break(proof: Proof, monkeypatch: p
     context = ModelContext(proof.context.model, lenient, proof.context.dataset)
     monkeypatch.setattr(proof.clean, "context", context)
     wanted = [
-        one for one in steps.feature_breaks(context, proof.clean.frames[MAY]) if one.name == "a feature is constant"
+        one for one in breaks.feature_breaks(context, proof.clean.frames[MAY]) if one.name == "a feature is constant"
     ]
-    monkeypatch.setattr(steps, "feature_breaks", lambda *_: wanted[:1])
-    monkeypatch.setattr(steps, "split_breaks", lambda: [])
-    monkeypatch.setattr(steps, "training_breaks", lambda _: [])
-    (finding,) = proof.code()
+    monkeypatch.setattr(breaks, "feature_breaks", lambda *_: wanted[:1])
+    monkeypatch.setattr(breaks, "split_breaks", lambda: [])
+    monkeypatch.setattr(breaks, "training_breaks", lambda _: [])
+    (finding,) = broken_code(proof)
     assert finding.by == "" and not finding.caught and not finding.crashed
     assert finding.asked == {"features": 3 * len(MONTHS), "split": 2, "evaluation": 4}
 
 
 def batches_of(proof: Proof, monkeypatch: pytest.MonkeyPatch, *breaks: BatchBreak) -> list[Finding]:
     monkeypatch.setattr("ml_platform.proving.prove.batch_breaks", lambda *_: breaks)
-    return list(proof.batches())
+    return list(broken_batches(proof))
 
 
 def test_a_batch_break_goes_on_until_a_gate_notices(proof: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,13 +158,13 @@ def test_a_gate_that_clean_data_fails_catches_nothing(proof: Proof, monkeypatch:
     assert (alarm.first_alarms, alarm.second_alarms, list(alarm.alarms)) == (0, 1, [MAY])
 
 
-def test_broken_steps_are_sound_again_afterwards(proof: Proof) -> None:
-    before = (splitting.plan, model_steps.frames, Materializer.__dict__["_history"], Materializer.__dict__["code"])
-    for one in (*steps.feature_breaks(proof.context, proof.clean.frames[MAY]), *steps.split_breaks()):
-        with pytest.raises(RuntimeError), one.applied():
-            raise RuntimeError
-    after = (splitting.plan, model_steps.frames, Materializer.__dict__["_history"], Materializer.__dict__["code"])
-    assert after == before
+def test_a_break_leaves_the_workspace_that_it_starts_from_as_it_was(proof: Proof) -> None:
+    sound = proof.workspace.steps
+    for one in (*breaks.feature_breaks(proof.context, proof.clean.frames[MAY]), *breaks.split_breaks()):
+        broken, context = one.applied(proof.workspace, proof.context)
+        assert (broken.steps, broken.function(context.feature_set)) != (sound, proof.context.function), one.name
+        assert broken.store is proof.workspace.store and broken.ledger is proof.workspace.ledger
+    assert proof.workspace.steps is sound and sound == Steps()
 
 
 def test_the_target_leaks_as_a_number_whatever_it_is() -> None:
@@ -175,11 +175,12 @@ def test_the_target_leaks_as_a_number_whatever_it_is() -> None:
     def leaked(target: list[Any], classes: tuple[str, ...]) -> list[float | None]:
         model = SimpleNamespace(target="y", classes=classes)
         context: Any = SimpleNamespace(names=("x",), model=model)
-        *_, leak = steps.training_breaks(context)
-        _, name, change = leak.replace[0]
-        assert name == "frames"
+        *_, leak = breaks.training_breaks(context)
         frame = pl.DataFrame({"x": [0.5, 0.5, 0.5], "y": target})
-        (changed,) = change(lambda workspace, entries: [frame])(None, ())
+        broken = leak.steps(Steps(training_frames=lambda *_: iter([frame]), evaluation_frames=lambda *_: iter([frame])))
+        store: Any = None
+        ((changed,), (evaluated,)) = broken.training_frames(store, ()), broken.evaluation_frames(store, ())
+        assert changed.equals(evaluated, null_equal=True)
         assert changed.schema["x"] == pl.Float32
         return changed["x"].to_list()
 
@@ -194,7 +195,7 @@ def test_too_few_partitions_are_refused_in_one_line(project: Project, tmp_path: 
 
 @pytest.mark.slow
 def test_broken_services_are_caught(proof: Proof) -> None:
-    findings = list(proof.services())
+    findings = list(broken_services(proof))
     assert [(finding.name, finding.by) for finding in findings] == [
         ("two columns change places at serving", "skew"),
         ("another model file under the recorded hash", "refusal"),
@@ -207,11 +208,11 @@ def test_broken_services_are_caught(proof: Proof) -> None:
 
 @pytest.mark.slow
 def test_a_slow_service_is_caught_where_a_gate_says_what_slow_is(proof: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not list(steps.load_breaks(proof.context.model.gates))
+    assert not list(breaks.load_breaks(proof.context.model.gates))
     timed = proof.context.model.model_copy(update={"gates": (*proof.context.model.gates, LATENCY)})
     monkeypatch.setattr(proof.clean, "context", ModelContext(timed, proof.context.feature_set, proof.context.dataset))
-    monkeypatch.setattr(steps, "package_breaks", lambda *_: [])
-    slow, _ = proof.services()
+    monkeypatch.setattr(breaks, "package_breaks", lambda *_: [])
+    slow, _ = broken_services(proof)
     assert (slow.name, slow.by) == ("each request waits for another system", "latency")
     assert [(verdict.gate, verdict.status) for verdict in slow.caught] == [("latency", "failed")]
 
@@ -235,6 +236,6 @@ def test_every_break_of_a_batch_of_the_example_is_caught(project: Project, tmp_p
         proof = Proof(context, workspace, tmp_path, 5, ROUNDS)
         proof.run_data()
         proof.run_model()
-        findings = list(proof.batches())
+        findings = list(broken_batches(proof))
     assert [(finding.name, finding.case, finding.crashed) for finding in findings if not finding.by] == []
     assert len(findings) > 150

@@ -11,11 +11,13 @@ import pytest
 from ml_platform.cli.replay import replay_version
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run, current
+from ml_platform.gates.replay import Replay
 from ml_platform.orchestration.references import References
 from ml_platform.pipeline import evaluation, model
+from ml_platform.pipeline.replaying import replay
 from ml_platform.references.refs import ModelRef
 from ml_platform.replay.environments import LOCK
-from ml_platform.replay.replay import Replay, replay, warnings
+from ml_platform.replay.replay import warnings
 from ml_platform_tests.conftest import ROOT
 from ml_platform_tests.pipeline.arrivals import CLASSES
 from ml_platform_tests.pipeline.repository import Repository

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 from pydantic import ValidationError
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
-from ml_platform.sources.source import conform
+from ml_platform.sources.columns import conform
 from ml_platform_tests.sources.example import sales, spec
 
 JANUARY, FEBRUARY, MARCH = "2024-01-01", "2024-02-01", "2024-03-01"

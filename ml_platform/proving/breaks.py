@@ -1,8 +1,7 @@
 """Broken code: feature functions, splits, trainings and packages as somebody might change them."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +9,15 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.features.contract import FeatureFunction
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.gate import Gate
-from ml_platform.proving.batches import outcomes
-from ml_platform.proving.given import ChangedFunction, changed
+from ml_platform.pipeline.steps import Steps
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.proving.given import ChangedFunction
+from ml_platform.training.split import Plan
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from ml_platform.features.history import History
 
 #: Seed of everything that is shuffled.
 SEED = 7
@@ -22,40 +25,37 @@ SEED = 7
 
 @dataclass(frozen=True)
 class CodeBreak:
-    """A change of a declaration, or of the steps of the loop for the length of a block."""
+    """Code that somebody changed: a feature function, or steps of the loop."""
 
     name: str
     case: str = ""
-    #: The declarations under which it runs.
-    declare: Callable[[ModelContext], ModelContext] = lambda context: context
-    #: Steps of the loop that are replaced: module, attribute, and what makes the broken one of the sound one.
-    replace: tuple[tuple[Any, str, Callable[[Any], Any]], ...] = ()
+    #: What becomes of the feature function; ``None``: it stays.
+    function: Callable[[FeatureFunction], FeatureFunction] | None = None
+    #: What becomes of the steps of the loop.
+    steps: Callable[[Steps], Steps] = lambda sound: sound
+    #: Whether features are made by other code, so that none are adopted that the sound code made.
+    other_features: bool = False
 
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """The steps are broken within the block."""
-        with ExitStack() as stack:
-            for owner, name, change in self.replace:
-                stack.enter_context(replaced(owner, name, change))
-            yield
-
-
-@contextmanager
-def replaced(owner: Any, name: str, change: Callable[[Any], Any]) -> Iterator[None]:
-    """Exchange an attribute of a module or class within the block."""
-    sound = getattr(owner, name)
-    setattr(owner, name, change(sound))
-    try:
-        yield
-    finally:
-        setattr(owner, name, sound)
+    def applied(self, workspace: Workspace, context: ModelContext) -> tuple[Workspace, ModelContext]:
+        """The workspace and the declarations under which the broken code runs."""
+        broken = workspace.with_(steps=self.steps(workspace.steps))
+        if self.function is None and not self.other_features:
+            return broken, context
+        function = self.function(context.function) if self.function is not None else context.function
+        return (
+            broken.with_(
+                function=lambda _: function,
+                feature_codes=lambda spec: (f"{spec.code_version()} {self.name} {self.case}",),
+            ),
+            replace(context, given=function),
+        )
 
 
 def feature_breaks(context: ModelContext, frame: "pl.DataFrame") -> Iterator[CodeBreak]:
     """Broken feature code; ``frame`` are raw rows, which say what can be broken."""
     import polars as pl
 
-    known_later = [name for name in outcomes(context) if frame.schema.get(name, pl.String).is_numeric()]
+    known_later = [name for name in context.dataset.outcomes() if frame.schema.get(name, pl.String).is_numeric()]
     numeric = [name for name in context.function.columns]
     for name in known_later:
         yield _function(
@@ -86,11 +86,10 @@ def feature_breaks(context: ModelContext, frame: "pl.DataFrame") -> Iterator[Cod
             lambda _, rows, name=name: rows.with_columns((pl.col(name).cast(pl.Float64) + 1) / pl.lit(0.0)),
         )
     if context.function.histories and context.feature_set.history_lag > 0:
-        from ml_platform.features.materialize import Materializer
-
         yield CodeBreak(
             "history is younger than declared (looks into the future)",
-            replace=((Materializer, "_history", _without_lag), (Materializer, "code", _other_code)),
+            steps=lambda sound: replace(sound, history=_without_lag(sound.history)),
+            other_features=True,
         )
 
 
@@ -101,65 +100,46 @@ def _function(
     inputs: tuple[str, ...] = (),
     columns: tuple[str, ...] = (),
 ) -> CodeBreak:
-    def change(original: FeatureFunction) -> FeatureFunction:
-        return ChangedFunction(original, rows, inputs, columns)
-
-    return CodeBreak(
-        name,
-        case,
-        lambda context: ModelContext(
-            context.model, changed(context.feature_set, change, f"{name} {case}"), context.dataset
-        ),
-    )
+    return CodeBreak(name, case, lambda original: ChangedFunction(original, rows, inputs, columns))
 
 
-def _without_lag(_: Any) -> Any:
-    def history(self: Any, content: tuple[tuple[str, str], ...]) -> Any:
+def _without_lag(sound: Callable[..., "History"]) -> Callable[..., "History"]:
+    def history(function: FeatureFunction, tables: "Iterable[pl.DataFrame]", lag: int) -> "History":
         import polars as pl
 
-        from ml_platform.features.history import History
-
         # A lag of no day is refused; outcomes that are dated too early by the lag are the same thing.
-        lag = self.spec.history_lag
-        days = [self._daily(name, sha256) for name, sha256 in content]
-        earlier = [table.with_columns(pl.col("day") - pl.duration(days=lag)) for table in days]
-        return History.from_tables(self.function, earlier, lag)
+        return sound(function, [table.with_columns(pl.col("day") - pl.duration(days=lag)) for table in tables], lag)
 
     return history
 
 
-def _other_code(_: Any) -> Any:
-    """Changed code has another version, so that no features are adopted that the sound code made."""
-    return property(lambda self: "without lag")
-
-
 def split_breaks() -> Iterator[CodeBreak]:
     """Broken splits: what is tested on was learnt from."""
-    from ml_platform.training import split
 
-    def overlapping(plan: Callable[..., split.Plan]) -> Callable[..., split.Plan]:
-        def wrong(*arguments: Any) -> split.Plan:
-            train, holdout, refused = plan(*arguments)
-            return split.Plan((*train, *holdout[-1:]), holdout, refused)
-
-        return wrong
-
-    def backwards(plan: Callable[..., split.Plan]) -> Callable[..., split.Plan]:
-        def wrong(*arguments: Any) -> split.Plan:
-            train, holdout, refused = plan(*arguments)
-            return split.Plan((*train[1:], *holdout), train[:1], refused)
+    def overlapping(sound: Callable[..., Plan]) -> Callable[..., Plan]:
+        def wrong(*arguments: Any) -> Plan:
+            train, holdout, refused = sound(*arguments)
+            return Plan((*train, *holdout[-1:]), holdout, refused)
 
         return wrong
 
-    yield CodeBreak("a partition is in training and holdout", replace=((split, "plan", overlapping),))
-    yield CodeBreak("training reaches beyond the holdout", replace=((split, "plan", backwards),))
+    def backwards(sound: Callable[..., Plan]) -> Callable[..., Plan]:
+        def wrong(*arguments: Any) -> Plan:
+            train, holdout, refused = sound(*arguments)
+            return Plan((*train[1:], *holdout), train[:1], refused)
+
+        return wrong
+
+    for name, change in (
+        ("a partition is in training and holdout", overlapping),
+        ("training reaches beyond the holdout", backwards),
+    ):
+        yield CodeBreak(name, steps=lambda sound, change=change: replace(sound, plan=change(sound.plan)))
 
 
 def training_breaks(context: ModelContext) -> Iterator[CodeBreak]:
     """Broken trainings. The version of the code changes with the code, so that no earlier model is adopted."""
     import polars as pl
-
-    from ml_platform.pipeline import evaluation, model
 
     names, target = list(context.names), context.model.target
 
@@ -175,29 +155,26 @@ def training_breaks(context: ModelContext) -> Iterator[CodeBreak]:
         known = pl.col(target).cast(pl.String).replace_strict(places, default=None) if places else pl.col(target)
         return frame.with_columns(known.cast(pl.Float32).alias(names[0]))
 
-    def broken(name: str, change: "Callable[[pl.DataFrame], pl.DataFrame]", *places: Any) -> CodeBreak:
+    def broken(name: str, change: "Callable[[pl.DataFrame], pl.DataFrame]", *places: str) -> CodeBreak:
         def frames(sound: Callable[..., Any]) -> Callable[..., Any]:
-            return lambda workspace, entries: (change(frame) for frame in sound(workspace, entries))
+            return lambda store, entries: (change(frame) for frame in sound(store, entries))
 
-        def version(sound: Callable[[], tuple[str, ...]]) -> Callable[[], tuple[str, ...]]:
-            return lambda: (f"{sound()[0]} {name}",)
+        def steps(sound: Steps) -> Steps:
+            changed = {place: frames(getattr(sound, place)) for place in places}
+            return replace(sound, training_code=name, **changed)
 
-        return CodeBreak(
-            name,
-            replace=(*((place, "frames", frames) for place in places), (model, "training_code_versions", version)),
-        )
+        return CodeBreak(name, steps=steps)
 
-    yield broken("labels are shuffled in training", shuffled_labels, model)
-    yield broken("training is on noise", noise, model)
-    yield broken("the target is a feature, in training and evaluation", leaking, model, evaluation)
+    training, evaluation = "training_frames", "evaluation_frames"
+    yield broken("labels are shuffled in training", shuffled_labels, training)
+    yield broken("training is on noise", noise, training)
+    yield broken("the target is a feature, in training and evaluation", leaking, training, evaluation)
 
 
 def package_breaks(
     features: tuple[str, ...], strongest: tuple[str, str], other: Path, other_sha256: str
 ) -> Iterator[CodeBreak]:
     """Broken packages. ``other`` is another model's file, ``strongest`` the features that the model looks at most."""
-    from ml_platform.serving import packaging
-
     left, right = (features.index(name) for name in strongest)
     swap = f"    result[:, [{left}, {right}]] = result[:, [{right}, {left}]]\n"
 
@@ -208,30 +185,28 @@ def package_breaks(
             raise PlatformError("prove: the request's strictness is declared elsewhere now; correct this break")
         path.write_text(text.replace('extra="forbid", strict=True', 'extra="ignore", strict=False'))
 
-    def instead(sha256: str | None) -> Callable[[Any], Any]:
-        def change(package: Callable[..., Any]) -> Callable[..., Any]:
+    def instead(sha256: str | None) -> Callable[[Steps], Steps]:
+        def change(sound: Steps) -> Steps:
             def wrong(model: str, version: int, file: Path, recorded: str, *arguments: Any, **options: Any) -> Any:
-                return package(model, version, other, sha256 or recorded, *arguments, **options)
+                return sound.package(model, version, other, sha256 or recorded, *arguments, **options)
 
-            return wrong
+            return replace(sound, package=wrong)
 
         return change
 
     yield CodeBreak(
         "two columns change places at serving",
         ", ".join(strongest),
-        replace=((packaging, "stage_code", _staged(_featurizing(swap))),),
+        steps=_staged(_featurizing(swap)),
     )
-    yield CodeBreak("another model file under the recorded hash", replace=((packaging, "package", instead(None)),))
-    yield CodeBreak(
-        "another model is packaged than was evaluated", replace=((packaging, "package", instead(other_sha256)),)
-    )
-    yield CodeBreak("the service accepts any input", replace=((packaging, "stage_code", _staged(tolerant)),))
+    yield CodeBreak("another model file under the recorded hash", steps=instead(None))
+    yield CodeBreak("another model is packaged than was evaluated", steps=instead(other_sha256))
+    yield CodeBreak("the service accepts any input", steps=_staged(tolerant))
 
 
 def load_breaks(gates: Sequence[Gate]) -> Iterator[CodeBreak]:
     """A package that answers too late; what is too late only a gate ``latency`` says."""
-    from ml_platform.serving import load, packaging
+    from ml_platform.serving import load
 
     for gate in gates:
         if gate.gate == "latency" and gate.rate and gate.max is not None:
@@ -242,19 +217,19 @@ def load_breaks(gates: Sequence[Gate]) -> Iterator[CodeBreak]:
             yield CodeBreak(
                 "each request waits for another system",
                 f"{1000 * seconds / requests:.0f} ms, {gate.rate:g} a second",
-                replace=((packaging, "stage_code", _staged(_featurizing(wait))),),
+                steps=_staged(_featurizing(wait)),
             )
 
 
-def _staged(edit: Callable[[Path], None]) -> Callable[[Any], Any]:
+def _staged(edit: Callable[[Path], None]) -> Callable[[Steps], Steps]:
     """The code of a package with an edit."""
 
-    def change(stage_code: Callable[[Path, str], None]) -> Callable[[Path, str], None]:
+    def change(sound: Steps) -> Steps:
         def stage(folder: Path, function: str) -> None:
-            stage_code(folder, function)
+            sound.stage_code(folder, function)
             edit(folder)
 
-        return stage
+        return replace(sound, stage_code=stage)
 
     return change
 

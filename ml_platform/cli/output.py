@@ -1,0 +1,32 @@
+"""What the commands share: how a result is written, and how bad usage is told."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ml_platform.foundation.errors import PlatformError
+
+Json = Annotated[Path | None, typer.Option("--json", help="Also write the result to this JSON file.")]
+
+
+class BadUsage(PlatformError):
+    """Something on the command line that cannot be meant."""
+
+
+def written(path: Path | None, value: Any) -> None:
+    """Write ``value`` as JSON where a file was asked for. Raises PlatformError where it cannot be written."""
+    import json
+
+    if path is not None:
+        saved("--json", path, json.dumps(value, indent=1, default=str) + "\n")
+
+
+def saved(option: str, path: Path, content: str | bytes) -> None:
+    """Write the file that an option names. Raises PlatformError where it cannot be written."""
+    from ml_platform.foundation.files import write_atomic
+
+    try:
+        write_atomic(path.resolve(), content)
+    except OSError as error:
+        raise PlatformError(f"{option}: {path} cannot be written: {error.strerror}") from error

@@ -1,0 +1,38 @@
+"""A replay with what a workspace and the declarations say about the model."""
+
+from collections.abc import Callable
+
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.foundation.errors import MissingReference
+from ml_platform.gates.replay import Replay
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import ModelRef
+from ml_platform.replay import replay as replays
+
+
+def replay(
+    workspace: Workspace,
+    catalogue: Catalogue,
+    reference: ModelRef,
+    *,
+    environment: replays.Environment = "present",
+    say: Callable[[str], None] = lambda _: None,
+) -> Replay:
+    """Rebuild a model and compare it with what was recorded; see :func:`ml_platform.replay.replay.replay`."""
+    from ml_platform.documents import report
+
+    try:
+        evaluation = report.load(workspace.tracking, reference)
+    except MissingReference:
+        evaluation = None
+    return replays.replay(
+        reference,
+        store=workspace.store,
+        evaluation=evaluation,
+        feature_set=catalogue.feature_set(reference.split.dataset),
+        threshold=catalogue.model(reference.model).decision_threshold,
+        local=workspace.settings.local,
+        threads=workspace.settings.threads,
+        environment=environment,
+        say=say,
+    )

@@ -1,0 +1,73 @@
+"""The steps of the loop that somebody may exchange: a proof breaks one of them, a project may bring its own.
+
+Each default does what its module says; modules are imported when a step runs.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_platform.references.refs import ManifestEntry
+from ml_platform.training.split import Plan, plan
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ml_platform.datasets.store import VersionedStore
+    from ml_platform.features.contract import FeatureFunction
+    from ml_platform.features.history import History
+    from ml_platform.serving.packaging import Packaged
+    from ml_platform.training.train import Trained
+
+
+def frames(store: "VersionedStore", entries: tuple[ManifestEntry, ...]) -> "Iterator[pl.DataFrame]":
+    """The feature frames of manifest entries, in order, each verified against its hash."""
+    from ml_platform.datasets import batches
+
+    for entry in entries:
+        yield batches.read_at(store, entry.commit, entry.path, entry.sha256)
+
+
+def train(*arguments: Any, **options: Any) -> "Trained":
+    """See :func:`ml_platform.training.train.train`."""
+    from ml_platform.training.train import train
+
+    return train(*arguments, **options)
+
+
+def history(function: "FeatureFunction", tables: "Iterable[pl.DataFrame]", lag: int) -> "History":
+    """See :meth:`ml_platform.features.history.History.from_tables`."""
+    from ml_platform.features.history import History
+
+    return History.from_tables(function, tables, lag)
+
+
+def stage_code(stage: Path, function: str) -> None:
+    """See :func:`ml_platform.serving.code.stage_code`."""
+    from ml_platform.serving.code import stage_code
+
+    stage_code(stage, function)
+
+
+def package(*arguments: Any, **options: Any) -> "Packaged":
+    """See :func:`ml_platform.serving.packaging.package`."""
+    from ml_platform.serving.packaging import package
+
+    return package(*arguments, **options)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What the loop does at each of these places."""
+
+    plan: Callable[..., Plan] = plan
+    #: Frames that a model is trained on, and those that it is evaluated with.
+    training_frames: "Callable[[VersionedStore, tuple[ManifestEntry, ...]], Iterator[pl.DataFrame]]" = frames
+    evaluation_frames: "Callable[[VersionedStore, tuple[ManifestEntry, ...]], Iterator[pl.DataFrame]]" = frames
+    train: "Callable[..., Trained]" = train
+    #: What tells a changed training from the sound one, so that neither adopts the other's models.
+    training_code: str = ""
+    history: "Callable[[FeatureFunction, Iterable[pl.DataFrame], int], History]" = history
+    stage_code: Callable[[Path, str], None] = stage_code
+    package: "Callable[..., Packaged]" = package

@@ -1,0 +1,62 @@
+"""What kinds of sources share: declared types for their columns, values from the environment."""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ml_platform.foundation.errors import PlatformError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def environment(name: str, what: str) -> str:
+    """The value of an environment variable. Raises PlatformError naming it where it is not set."""
+    value = os.environ.get(name, "")
+    if not value:
+        raise PlatformError(f"{what}: the environment variable {name} is not set")
+    return value
+
+
+def expanded(text: str, what: str) -> str:
+    """``text`` with ``$NAME`` and ``${NAME}`` replaced from the environment."""
+    return re.sub(r"\$(?:(\w+)|\{(\w+)\})", lambda match: environment(match.group(1) or match.group(2), what), text)
+
+
+def conform(frame: "pl.DataFrame", types: Mapping[str, Any]) -> "pl.DataFrame":
+    """``frame`` with the declared types, for sources that know none (CSV) or few (SQL).
+
+    A column with a value that its type cannot hold stays as it came, so that the gates refuse it by name; no value
+    is ever changed into a missing one.
+    """
+    return frame.with_columns(
+        _converted(frame[name], types[name]) for name in frame.columns if name in types and frame[name].len()
+    ).cast({name: types[name] for name in frame.columns if name in types and not frame.height})
+
+
+def _converted(column: "pl.Series", wanted: Any) -> "pl.Series":
+    import polars as pl
+
+    try:
+        if column.dtype == wanted:
+            return column
+        if column.dtype == pl.String and wanted == pl.Boolean:
+            return column.str.to_lowercase().replace_strict({"true": True, "false": False, "1": True, "0": False})
+        # Only ISO: of 01/02/2024 nobody can tell which is the month.
+        if column.dtype == pl.String and isinstance(wanted, pl.Datetime):
+            if not column.str.contains(r"^\d{4}-\d{2}-\d{2}[T ]").all():
+                return column
+            zoned = column.str.to_datetime(time_unit=wanted.time_unit, time_zone=wanted.time_zone, strict=True)
+            return zoned.cast(wanted)
+        if column.dtype == pl.String and wanted == pl.Date:
+            # A day may come with midnight behind it; anything else behind it is no day.
+            return (
+                column.str.strip_suffix(" 00:00:00").str.strip_suffix("T00:00:00").str.to_date("%Y-%m-%d", strict=True)
+            )
+        if column.dtype.is_float() and wanted.is_integer():
+            whole = column.cast(wanted, strict=True)
+            return whole if whole.cast(column.dtype).equals(column) else column
+        return column.cast(wanted, strict=True)
+    except pl.exceptions.PolarsError:
+        return column

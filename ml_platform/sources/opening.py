@@ -1,0 +1,36 @@
+"""Opens the source that a dataset declares. Nothing is read before it is asked."""
+
+from ml_platform.foundation.errors import DeclarationError, PlatformError
+from ml_platform.foundation.objects import load_object
+from ml_platform.sources.context import SourceContext
+from ml_platform.sources.rules import AnySource, FolderSource, FsspecSource, FunctionSource, SqlSource
+from ml_platform.sources.source import Source
+
+
+def open_source(rule: AnySource, context: SourceContext) -> Source:
+    """The source of a declaration: ``module:object``, or a mapping with a ``kind``.
+
+    Raises DeclarationError where the object is not there or is no source.
+    """
+    if isinstance(rule, str):
+        source = load_object(rule, "source")
+        for method in ("partitions", "read"):
+            if not callable(getattr(source, method, None)):
+                raise DeclarationError(f"source: {rule} has no method {method}()")
+        return source
+    if isinstance(rule, FolderSource | FsspecSource):
+        from ml_platform.sources.files import FileSource, folder_files, fsspec_files
+
+        files = folder_files(rule) if isinstance(rule, FolderSource) else fsspec_files(rule)
+        return FileSource(rule, files, context)
+    if isinstance(rule, SqlSource):
+        from ml_platform.sources.sql import QuerySource
+
+        return QuerySource(rule, context)
+    if isinstance(rule, FunctionSource):
+        from ml_platform.sources.function import CalledSource
+
+        return CalledSource(rule, context)
+    raise PlatformError(
+        f"{context.name}: {type(rule).__name__} is no source; give module:object or a mapping with a kind"
+    )
