@@ -1,7 +1,7 @@
 """``ml-platform check``: every gate on the content there is now, outside any run."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +19,18 @@ from ml_platform.declarations.features import FeatureSpec
 from ml_platform.foundation.errors import DeclarationError, MissingReference
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import default_home
-from ml_platform.gates.gate import Gate, Stage, Verdict
+from ml_platform.gates.gate import Gate, Verdict
+from ml_platform.gates.stages import Stage
 from ml_platform.orchestration.components import project_catalogue
 from ml_platform.orchestration.references import References
-from ml_platform.pipeline import data, evaluation, model, release
+from ml_platform.pipeline import data
+from ml_platform.pipeline.inspections import INSPECTIONS
 from ml_platform.pipeline.trial import Trial
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
 
 #: Name under which the verdicts are shown among the runs.
 JOB = "ml_platform_check"
-#: Stages of a model that have gates (named as their assets are), and who judges them.
-INSPECTED: dict[Stage, Callable[..., list[Verdict]]] = {
-    "split": model.inspect_split,
-    "evaluation": evaluation.inspect_evaluation,
-    "service": release.inspect_service,
-    "deployment": release.inspect_deployment,
-}
 
 
 def check_project(
@@ -85,7 +80,7 @@ def _lines(workspace: Workspace, catalogue: Catalogue, run: Run) -> Iterable[Lin
         yield from _features(workspace, spec, catalogue.dataset(spec.dataset), references, run)
     for name in catalogue.models:
         context = ModelContext.of(catalogue, name)
-        for stage, inspect in INSPECTED.items():
+        for stage, inspect in INSPECTIONS.items():
             gates = context.model.gates_of(stage)
             try:
                 ref = references.load(f"{name}/{stage}", None)
@@ -115,7 +110,7 @@ def _tried(trial: Trial, catalogue: Catalogue) -> Iterable[Line]:
         of_stage: dict[Stage, tuple[str, tuple[Gate, ...]]] = {
             "batch": (f"{context.dataset.name}/batch", context.dataset.gates_of("batch")),
             "features": (context.feature_set.key, context.feature_set.gates_of("features")),
-            **{stage: (f"{name}/{stage}", context.model.gates_of(stage)) for stage in INSPECTED},
+            **{stage: (f"{name}/{stage}", context.model.gates_of(stage)) for stage in INSPECTIONS},
         }
         for found in trial.of(context):
             asset, gates = of_stage[found.stage]

@@ -14,15 +14,13 @@ from ml_platform.cli.output import BadUsage, written
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import DeclarationError
 from ml_platform.foundation.settings import default_home
-from ml_platform.gates.gate import Stage
+from ml_platform.gates.stages import GATED, Stage
 from ml_platform.orchestration.components import project_catalogue
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving.findings import Finding, Rate, rates
 from ml_platform.proving.proof import Proof
 from ml_platform.proving.prove import broken_batches, broken_code
 from ml_platform.proving.serving import broken_services
-
-STAGES: tuple[Stage, ...] = ("batch", "features", "split", "evaluation", "service", "deployment")
 
 
 def prove_model(name: str, only_alarms: bool, allowed: int, partitions: int, rounds: int, json: Path | None) -> int:
@@ -87,7 +85,7 @@ def _about(proof: Proof, declared: ModelContext) -> list[str]:
     clean, model = proof.clean, proof.context.model
     rows = sum(frame.height for frame in clean.frames.values())
     fewer = "" if model.parameters == declared.model.parameters else f" (declared: {declared.model.parameters.rounds})"
-    gates = {stage: _gates(proof.context, stage) for stage in STAGES}
+    gates = {stage: _gates(proof.context, stage) for stage in GATED}
     return [
         f"{model.name}: {len(clean.partitions)} partitions of {declared.dataset.name} from its source, "
         f"{clean.partitions[0]} to {clean.newest}, {rows:,} rows; {model.parameters.rounds} rounds{fewer}; scratch "

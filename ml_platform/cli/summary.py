@@ -14,12 +14,12 @@ from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.errors import MissingReference, PlatformError
-from ml_platform.gates.gate import Gate, Stage, Verdict
+from ml_platform.gates.gate import Gate, Verdict
+from ml_platform.gates.stages import OF_MODEL
 from ml_platform.orchestration.references import References
 from ml_platform.pipeline.workspace import Workspace
 
 #: Stages of a model that have gates, named as their assets are.
-STAGES: tuple[Stage, ...] = ("split", "evaluation", "service", "deployment")
 SHOWN = {
     "binary": ("auc", "pr_auc", "brier"),
     "multiclass": ("accuracy", "log_loss", "auc_macro"),
@@ -103,7 +103,7 @@ def _model(console: Console, workspace: Workspace, context: ModelContext) -> tup
     shown: dict[str, Any] = {"gates": {}}
     table = Table("what", Column("value", overflow="fold"), title=f"model {name}")
     held = 0
-    for stage in STAGES:
+    for stage in OF_MODEL:
         try:
             ref = references.load(f"{name}/{stage}", None)
         except MissingReference:

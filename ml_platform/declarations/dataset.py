@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_platform.declarations.declaration import NAME, Declaration
 from ml_platform.foundation.objects import load_object
-from ml_platform.gates.catalogue import Gate, Stage
+from ml_platform.gates.catalogue import Gate
+from ml_platform.gates.stages import OF_DATASET, Stage
 from ml_platform.sources.context import SourceContext
 from ml_platform.sources.opening import open_source
 from ml_platform.sources.partitions import Partitions
@@ -42,7 +43,7 @@ class DatasetSpec(Declaration):
     quarantine: "QuarantineRule | None" = None
     #: Whether a batch may bring columns that the schema does not know.
     new_columns: Literal["accept", "refuse"] = "refuse"
-    _stages: tuple[Stage, ...] = ("batch",)
+    _stages: tuple[Stage, ...] = OF_DATASET
 
     @model_validator(mode="after")
     def _quarantine_fits(self) -> "DatasetSpec":

@@ -6,7 +6,8 @@ definitions, the command line uses them without.
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from ml_platform.gates.catalogue import Gate, Stage
+from ml_platform.gates.catalogue import Gate
+from ml_platform.gates.stages import Stage
 
 NAME = r"^[a-z][a-z0-9_]{0,60}$"
 

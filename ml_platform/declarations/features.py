@@ -6,7 +6,7 @@ from ml_platform.declarations.declaration import NAME, Declaration
 from ml_platform.features.contract import FeatureFunction
 from ml_platform.foundation.errors import DeclarationError
 from ml_platform.foundation.objects import load_object
-from ml_platform.gates.catalogue import Stage
+from ml_platform.gates.stages import OF_FEATURES, Stage
 
 
 class FeatureSpec(Declaration):
@@ -18,7 +18,7 @@ class FeatureSpec(Declaration):
     function: str
     #: Days between an outcome's day and the first day whose features may know it.
     history_lag: int = Field(ge=0)
-    _stages: tuple[Stage, ...] = ("features",)
+    _stages: tuple[Stage, ...] = OF_FEATURES
 
     def load_function(self) -> FeatureFunction:
         """The feature function, checked for its attributes."""

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from ml_platform.declarations.declaration import NAME, Declaration
 from ml_platform.evaluation.options import WorstCase
-from ml_platform.gates.catalogue import Stage
+from ml_platform.gates.stages import OF_MODEL, Stage
 from ml_platform.live.rules import DriftRule
 from ml_platform.training.parameters import TrainingParameters
 from ml_platform.training.split import SplitRule
@@ -38,7 +38,7 @@ class ModelSpec(Declaration):
     worst_case: WorstCase | None = None
     #: What drift of the newest partitions' inputs leads to.
     drift: DriftRule | None = None
-    _stages: tuple[Stage, ...] = ("split", "evaluation", "service", "deployment")
+    _stages: tuple[Stage, ...] = OF_MODEL
 
     @model_validator(mode="after")
     def _threshold_given(self) -> "ModelSpec":

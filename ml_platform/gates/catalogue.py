@@ -1,12 +1,11 @@
 """Importing this module registers every kind of gate."""
 
 from ml_platform.gates import batch, data, deployment, evaluation, features, quality, replay, service, split
-from ml_platform.gates.gate import KINDS, Gate, Stage
+from ml_platform.gates.gate import KINDS, Gate
 
 __all__ = [
     "KINDS",
     "Gate",
-    "Stage",
     "batch",
     "data",
     "deployment",

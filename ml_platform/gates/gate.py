@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.gates.stages import Stage
 
-Stage = Literal["batch", "dataset", "features", "split", "evaluation", "service", "deployment"]
 Status = Literal["passed", "failed", "not_enough_support", "errored"]
 
 

@@ -16,6 +16,7 @@ from ml_platform.orchestration.metadata import mlflow_link, ref_metadata, senten
 from ml_platform.orchestration.refusals import tag_refusal
 from ml_platform.orchestration.standing import inherited_tags, published_key
 from ml_platform.pipeline import drift, evaluation, model, release
+from ml_platform.pipeline.inspections import INSPECTIONS
 from ml_platform.references.refs import DatasetRef, ModelRef, ReportRef, ServiceRef, SplitRef, VersionRef
 
 ASSETS = ("split", "model", "evaluation", "registered_model", "service", "deployment")
@@ -170,10 +171,9 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         )
 
     checks = [
-        *_checks(context, "split", keys["split"], model.inspect_split),
-        *_checks(context, "evaluation", keys["evaluation"], evaluation.inspect_evaluation),
-        *_checks(context, "service", keys["service"], release.inspect_service),
-        *_checks(context, "deployment", keys["deployment"], release.inspect_deployment),
+        check
+        for stage, inspect in INSPECTIONS.items()
+        for check in _checks(context, stage, keys[stage], inspect)
     ]
     assets = [split, trained, evaluated, registered_model, service, deployment, drift_report]
     return dg.Definitions(assets=assets, asset_checks=checks)

@@ -8,7 +8,8 @@ from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.foundation.errors import MissingReference, Refused
 from ml_platform.foundation.provenance import Run
-from ml_platform.gates.gate import Verdict, judge
+from ml_platform.gates.gate import Verdict
+from ml_platform.pipeline.judging import judged
 from ml_platform.pipeline.rollback import taken_back
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
@@ -70,9 +71,8 @@ def audit(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) ->
         window=spec.partitions.window(ref.partition),
         now=workspace.now(),
     )
-    verdicts = judge(spec.gates_of("batch"), evidence, subject=ref.sha256, subject_name=f"{spec.prefix}{ref.partition}")
-    workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
-    return workspace.ledger.with_overrides(verdicts)
+    name = f"{spec.prefix}{ref.partition}"
+    return judged(workspace, spec.gates_of("batch"), evidence, subject=ref.sha256, name=name, run=run)
 
 
 def _earlier_columns(workspace: Workspace, spec: DatasetSpec, before: str) -> tuple[str, ...]:
@@ -175,11 +175,8 @@ def inspect_features(
     from ml_platform.pipeline.features import materializer_of
 
     evidence = FeatureEvidence(materializer_of(workspace, spec, dataset), ref, dataset.outcomes)
-    verdicts = judge(
-        spec.gates_of("features"), evidence, subject=ref.sha256, subject_name=f"{spec.key}/{ref.partition}"
-    )
-    workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
-    return workspace.ledger.with_overrides(verdicts)
+    name = f"{spec.key}/{ref.partition}"
+    return judged(workspace, spec.gates_of("features"), evidence, subject=ref.sha256, name=name, run=run)
 
 
 def _span(partitions: dict[str, str]) -> str:

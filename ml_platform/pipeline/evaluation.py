@@ -9,9 +9,10 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.documents.server import folder
 from ml_platform.foundation.errors import Refused
 from ml_platform.foundation.provenance import Run
-from ml_platform.gates.gate import Verdict, judge
+from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline import approval
 from ml_platform.pipeline.features import materializer_of
+from ml_platform.pipeline.judging import judged
 from ml_platform.pipeline.replaying import replay
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef, ReportRef, VersionRef
@@ -157,13 +158,10 @@ def inspect_evaluation(workspace: Workspace, context: ModelContext, ref: ReportR
         "model_latency": partial(one_row_latency, workspace, ref.model_ref),
         "replay": partial(replay, workspace, catalogue, ref.model_ref),
     }
-    about = {"subject": ref.sha256, "subject_name": f"{ref.model}/model"}
-    gates = context.model.gates_of("evaluation")
-    verdicts = [verdict for gate in gates for verdict in judge([gate], asked.get(gate.gate, evaluation), **about)]
-    workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
-    verdicts = workspace.ledger.with_overrides(verdicts)
+    gates, name = context.model.gates_of("evaluation"), f"{ref.model}/model"
+    verdicts = judged(workspace, gates, evaluation, subject=ref.sha256, name=name, run=run, asked=asked)
     try:
-        workspace.ledger.require(ref.sha256, gates, subject_name=about["subject_name"])
+        workspace.ledger.require(ref.sha256, gates, subject_name=name)
     except Refused as refusal:
         approval.reject(workspace, ref.model, ref.sha256, refusal, verdicts, run)
     return verdicts

@@ -5,9 +5,10 @@ from datetime import timedelta
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
-from ml_platform.gates.gate import Verdict, judge
+from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline.data import refused_partitions
 from ml_platform.pipeline.features import materializer_of
+from ml_platform.pipeline.judging import judged
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef, ManifestEntry, ModelRef, SplitRef
 
@@ -59,9 +60,8 @@ def split(
 
 def inspect_split(workspace: Workspace, context: ModelContext, ref: SplitRef, run: Run) -> list[Verdict]:
     """Judge a split and write the verdicts to the ledger."""
-    verdicts = judge(context.model.gates_of("split"), ref, subject=ref.sha256, subject_name=f"{ref.model}/split")
-    workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
-    return workspace.ledger.with_overrides(verdicts)
+    gates = context.model.gates_of("split")
+    return judged(workspace, gates, ref, subject=ref.sha256, name=f"{ref.model}/split", run=run)
 
 
 def fit(workspace: Workspace, context: ModelContext, manifest: SplitRef, run: Run) -> ModelRef:

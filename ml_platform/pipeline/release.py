@@ -10,9 +10,10 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.deployment import DeploymentEvidence
-from ml_platform.gates.gate import Verdict, judge
+from ml_platform.gates.gate import Verdict
 from ml_platform.gates.service import ServiceEvidence
 from ml_platform.pipeline.features import materializer_of
+from ml_platform.pipeline.judging import judged
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DeploymentRef, ManifestEntry, ServiceRef, VersionRef
 
@@ -97,11 +98,8 @@ def without_private(request: "RequestSchema", row: dict[str, Any]) -> dict[str, 
 def inspect_service(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Run) -> list[Verdict]:
     """Start the package in a fresh process, query it, judge it, and write the verdicts to the ledger."""
     evidence = service_evidence(workspace, context, ref)
-    verdicts = judge(
-        context.model.gates_of("service"), evidence, subject=ref.sha256, subject_name=f"{ref.model}/service"
-    )
-    workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
-    return workspace.ledger.with_overrides(verdicts)
+    gates = context.model.gates_of("service")
+    return judged(workspace, gates, evidence, subject=ref.sha256, name=f"{ref.model}/service", run=run)
 
 
 def service_evidence(workspace: Workspace, context: ModelContext, ref: ServiceRef) -> ServiceEvidence:
@@ -219,8 +217,5 @@ def inspect_deployment(workspace: Workspace, context: ModelContext, ref: Deploym
         )
     except PlatformError as error:
         evidence = DeploymentEvidence(ref.url, f"{ref.version} {ref.sha256[:12]}", "", str(error))
-    verdicts = judge(
-        context.model.gates_of("deployment"), evidence, subject=ref.sha256, subject_name=f"{ref.model}/deployment"
-    )
-    workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
-    return workspace.ledger.with_overrides(verdicts)
+    gates = context.model.gates_of("deployment")
+    return judged(workspace, gates, evidence, subject=ref.sha256, name=f"{ref.model}/deployment", run=run)

@@ -17,13 +17,14 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.features.materialize import BRANCH
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
-from ml_platform.gates.gate import Stage, Verdict
+from ml_platform.gates.gate import Verdict
+from ml_platform.gates.stages import GATED, Stage
 from ml_platform.pipeline import data, evaluation, model, release
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
 
 #: Stages that a trial judges, in order. There is no deployment.
-STAGES: tuple[Stage, ...] = ("batch", "features", "split", "evaluation", "service")
+STAGES: tuple[Stage, ...] = GATED[: GATED.index("deployment")]
 #: Start of the name of every branch that a trial makes.
 PREFIX = "check-"
 

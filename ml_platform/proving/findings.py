@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ml_platform.gates.gate import Stage, Verdict
+from ml_platform.gates.gate import Verdict
+from ml_platform.gates.stages import Stage
 from ml_platform.proving.scratch import Judged
 
 #: Refusals of the loop itself, beside gates: by what they are shown.

@@ -8,7 +8,8 @@ from pathlib import Path
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
-from ml_platform.gates.gate import Stage, Verdict
+from ml_platform.gates.gate import Verdict
+from ml_platform.gates.stages import Stage
 from ml_platform.pipeline import data, evaluation, model
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving.findings import Finding

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ml_platform.declarations.context import ModelContext
-from ml_platform.gates.gate import Stage
+from ml_platform.gates.stages import Stage
 from ml_platform.pipeline import data, evaluation, model
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving import breaks

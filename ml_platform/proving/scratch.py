@@ -15,7 +15,8 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import Settings
-from ml_platform.gates.gate import Stage, Verdict
+from ml_platform.gates.gate import Verdict
+from ml_platform.gates.stages import Stage
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving.given import GivenSource
 from ml_platform.references.refs import DatasetRef

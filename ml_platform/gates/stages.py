@@ -1,0 +1,14 @@
+"""The stages of the loop at which content is judged: the one list of them."""
+
+from typing import Literal, get_args
+
+Stage = Literal["batch", "dataset", "features", "split", "evaluation", "service", "deployment"]
+
+#: Every stage, in the order in which data flows. ``dataset`` has no gates, only decisions to take content back.
+STAGES: tuple[Stage, ...] = get_args(Stage)
+#: Stages whose gates a dataset, a feature set and a model declare.
+OF_DATASET: tuple[Stage, ...] = ("batch",)
+OF_FEATURES: tuple[Stage, ...] = ("features",)
+OF_MODEL: tuple[Stage, ...] = ("split", "evaluation", "service", "deployment")
+#: Stages that have gates.
+GATED: tuple[Stage, ...] = (*OF_DATASET, *OF_FEATURES, *OF_MODEL)
