@@ -1,0 +1,173 @@
+"""Installations that older code made: packed, unpacked anywhere, and moved.
+
+What a loop keeps names other parts of itself by absolute path (references, rollout records, MLflow's artifact URIs,
+runs of Dagster), so moving an installation is more than copying it. In a packed one every such path begins with
+:data:`PLACE`.
+"""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+HERE = Path(__file__).parent
+#: Where a packed installation says that it lies; no real path begins with it.
+PLACE = "/installed-elsewhere"
+#: What is left out of a packed installation, by name or by folder below the project.
+LEFT_OUT = ("__pycache__", ".locks")
+
+
+class Installation:
+    """A project folder with everything that it ever ran: code under Git, ``incoming``, ``.local``."""
+
+    def __init__(self, root: Path, ports: str) -> None:
+        self.root, self.ports = root, ports
+
+    @property
+    def local(self) -> Path:
+        """Store, ledger, MLflow, references, records, packages."""
+        return self.root / ".local"
+
+    @property
+    def incoming(self) -> Path:
+        """Folder of the source."""
+        return self.root / "incoming"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Settings of the project's processes."""
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("ML_PLATFORM_", "GROCERY_")) and name != "PYTHONPATH"
+        }
+        return inherited | {
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "DAGSTER_HOME": str(self.root),
+            "ML_PLATFORM_LOCAL": str(self.local),
+            "ML_PLATFORM_THREADS": "1",
+            "ML_PLATFORM_PORTS": self.ports,
+            "ML_PLATFORM_ACTOR": "installer",
+            "COLUMNS": "160",
+        }
+
+    def ml(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """``ml-platform`` in the project."""
+        return subprocess.run(
+            [str(BIN / "ml-platform"), *arguments],
+            cwd=self.root,
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            timeout=280,
+        )
+
+    def git(self, *arguments: str) -> str:
+        """``git`` in the project."""
+        who = ["-c", "user.name=shop", "-c", "user.email=shop@localhost", "-c", "commit.gpgsign=false"]
+        command = ["git", "-C", str(self.root), *who, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def moved(root: Path, old: str, new: str) -> None:
+    """Rewrite every path below ``root`` that begins with ``old``: in SQLite databases, JSON and other text.
+
+    Compressed or hashed content is not touched; :func:`left_behind` finds what still names the old place.
+    """
+    for file in left_behind(root, old):
+        if _is_database(file):
+            _rewrite_database(file, old, new)
+        elif b"\0" not in (content := file.read_bytes()):
+            file.write_bytes(content.replace(old.encode(), new.encode()))
+
+
+def left_behind(root: Path, old: str) -> list[Path]:
+    """Files below ``root`` that name ``old``."""
+    needle = old.encode()
+    files = (path for path in sorted(root.rglob("*")) if path.is_file() and not path.is_symlink())
+    return [path for path in files if needle in path.read_bytes()]
+
+
+def _nowhere(root: Path, old: str) -> None:
+    if wrong := left_behind(root, old):
+        names = ", ".join(str(path.relative_to(root)) for path in wrong)
+        raise RuntimeError(f"{names}: still name {old}; rewrite them in moved()")
+
+
+def _is_database(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(16) == b"SQLite format 3\0"
+
+
+def settled(database: Path) -> None:
+    """Fold what is still in the log of a SQLite database into its one file, without free pages."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("VACUUM")
+
+
+def _rewrite_database(file: Path, old: str, new: str) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            for column in [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')]:
+                connection.execute(
+                    f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?) '
+                    f'WHERE typeof("{column}") = \'text\' AND instr("{column}", ?)',
+                    (old, new, old),
+                )
+        connection.commit()
+    settled(file)
+
+
+def databases(root: Path) -> list[Path]:
+    """SQLite databases below ``root``."""
+    return [path for path in sorted(root.rglob("*.db")) if path.is_file() and _is_database(path)]
+
+
+def pack(installation: Installation, archive: Path) -> None:
+    """Write an installation on which nothing runs to ``archive``, as if it lay at :data:`PLACE`.
+
+    Raises RuntimeError where something would still name its real place.
+    """
+    for database in databases(installation.local):
+        settled(database)
+    for name in ("dagster", "run.lock"):
+        path = installation.local / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    rollout = installation.local / "rollout"
+    for path in rollout.iterdir():
+        if path.name != "records":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in [path for path in installation.root.rglob("*") if path.name in LEFT_OUT]:
+        shutil.rmtree(path)
+    for path in installation.local.rglob("*.db-*"):
+        path.unlink()
+    moved(installation.root, str(installation.root), PLACE)
+    if wrong := left_behind(installation.root, str(installation.root)):
+        raise RuntimeError(
+            f"{', '.join(str(path.relative_to(installation.root)) for path in wrong)} name the old place"
+        )
+
+    def anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = ""
+        return entry
+
+    with tarfile.open(archive, "w:xz", preset=9) as tar:
+        tar.add(installation.root, arcname=".", filter=anonymous)
+
+
+def unpack(archive: Path, root: Path, ports: str) -> Installation:
+    """An installation at ``root`` that was packed by :func:`pack`. Raises RuntimeError where a path was not moved."""
+    with tarfile.open(archive) as tar:
+        # Files of the store are read-only, and stay so.
+        tar.extractall(root, filter="tar")
+    moved(root, PLACE, str(root))
+    _nowhere(root, PLACE)
+    return Installation(root, ports)
