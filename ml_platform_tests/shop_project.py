@@ -14,6 +14,7 @@ import yaml
 
 from ml_platform.catalogue import Catalogue
 from ml_platform_tests.conftest import ROOT
+from ml_platform_tests.moving import moved
 from ml_platform_tests.project import Batches, Project
 
 if TYPE_CHECKING:
@@ -146,12 +147,21 @@ def ingested(root: Path) -> Path:
     return folder
 
 
-def copy_of(folder: Path, target: Path, catalogue: Catalogue | None = None, **environment: str) -> Project:
-    """A project of its own with what another one ingested, and an empty Dagster history.
+def registered(root: Path) -> Path:
+    """Folder of a project in which, from January to April, both models are registered as well; made once."""
+    folder = root / "shop-registered"
+    if not folder.exists():
+        project = copy_of(ingested(root), folder, declared(models={model: {} for model in MODELS}))
+        steps = ("split", "model", "evaluation", "registered_model")
+        outcome = project.materialize(*(f"{model}/{step}" for model in MODELS for step in steps), checks=None)
+        assert outcome.success, outcome.error
+    return folder
 
-    Not for trained ones: MLflow keeps absolute paths.
-    """
+
+def copy_of(folder: Path, target: Path, catalogue: Catalogue | None = None, **environment: str) -> Project:
+    """A project of its own with everything that another one made, and an empty Dagster history."""
     shutil.copytree(folder, target)
+    moved(target, str(folder), str(target))
     return new_project(target, catalogue, environment=environment)
 
 

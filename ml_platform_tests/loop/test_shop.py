@@ -7,6 +7,7 @@ import polars as pl
 from ml_platform.cli.validate import validate_project
 from ml_platform.orchestration.components import project_catalogue
 from ml_platform.project import current_project
+from ml_platform_tests.moving import left_behind
 from ml_platform_tests.shop_project import (
     APRIL,
     DATASET,
@@ -14,9 +15,12 @@ from ml_platform_tests.shop_project import (
     MODELS,
     MONTHS,
     SHOP,
+    copy_of,
+    declared,
     everything,
     folder_of,
     new_project,
+    registered,
 )
 
 
@@ -58,3 +62,18 @@ def test_every_gate_as_declared_lets_it_pass(tmp_path: Path) -> None:
     aside = project.verdicts(f"{DATASET}/batch/{JANUARY}")["quarantine"]
     assert aside.passed and aside.observed == 4 / 1500
     assert project.holdings().versions == {model: [1] for model in MODELS}
+
+
+def test_a_copy_of_what_is_registered_stands_by_itself(tmp_path: Path, tmp_path_factory) -> None:
+    original = registered(tmp_path_factory.getbasetemp())
+    project = copy_of(original, tmp_path / "copy", declared(models={model: {} for model in MODELS}))
+    assert left_behind(project.folder, str(original)) == []
+    before = project.holdings()
+    with project.active() as workspace:
+        for model in MODELS:
+            reference = workspace.registry.get(model, 1).model_ref
+            assert workspace.tracking.model_path(reference).is_relative_to(project.folder)
+    outcome = project.materialize(*(f"{model}/{step}" for model in MODELS for step in ("split", "model")))
+    assert outcome.success, outcome.error
+    assert project.holdings().versions == before.versions
+    assert project.holdings().mlflow_runs == before.mlflow_runs, "what was trained there is adopted here"

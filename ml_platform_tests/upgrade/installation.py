@@ -1,18 +1,17 @@
 """Installations that older code made: packed, unpacked anywhere, and moved.
 
-What a loop keeps names other parts of itself by absolute path (references, rollout records, MLflow's artifact URIs,
-runs of Dagster), so moving an installation is more than copying it. In a packed one every such path begins with
-:data:`PLACE`.
+In a packed installation every absolute path to a part of itself begins with :data:`PLACE`. Left out are Dagster's own
+storage (runs, events, logs: no step reads them), the supervisor's state and logs, locks and compiled code.
 """
 
-import contextlib
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
+
+from ml_platform_tests.moving import left_behind, moved
 
 BIN = Path(sys.executable).parent
 HERE = Path(__file__).parent
@@ -74,60 +73,10 @@ class Installation:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def moved(root: Path, old: str, new: str) -> None:
-    """Rewrite every path below ``root`` that begins with ``old``: in SQLite databases, JSON and other text.
-
-    Compressed or hashed content is not touched; :func:`left_behind` finds what still names the old place.
-    """
-    for file in left_behind(root, old):
-        if _is_database(file):
-            _rewrite_database(file, old, new)
-        elif b"\0" not in (content := file.read_bytes()):
-            file.write_bytes(content.replace(old.encode(), new.encode()))
-
-
-def left_behind(root: Path, old: str) -> list[Path]:
-    """Files below ``root`` that name ``old``."""
-    needle = old.encode()
-    files = (path for path in sorted(root.rglob("*")) if path.is_file() and not path.is_symlink())
-    return [path for path in files if needle in path.read_bytes()]
-
-
 def _nowhere(root: Path, old: str) -> None:
     if wrong := left_behind(root, old):
         names = ", ".join(str(path.relative_to(root)) for path in wrong)
         raise RuntimeError(f"{names}: still name {old}; rewrite them in moved()")
-
-
-def _is_database(file: Path) -> bool:
-    with file.open("rb") as stream:
-        return stream.read(16) == b"SQLite format 3\0"
-
-
-def settled(database: Path) -> None:
-    """Fold what is still in the log of a SQLite database into its one file, without free pages."""
-    with contextlib.closing(sqlite3.connect(database)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.execute("VACUUM")
-
-
-def _rewrite_database(file: Path, old: str, new: str) -> None:
-    with contextlib.closing(sqlite3.connect(file)) as connection:
-        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        for table in tables:
-            for column in [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')]:
-                connection.execute(
-                    f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?) '
-                    f'WHERE typeof("{column}") = \'text\' AND instr("{column}", ?)',
-                    (old, new, old),
-                )
-        connection.commit()
-    settled(file)
-
-
-def databases(root: Path) -> list[Path]:
-    """SQLite databases below ``root``."""
-    return [path for path in sorted(root.rglob("*.db")) if path.is_file() and _is_database(path)]
 
 
 def pack(installation: Installation, archive: Path) -> None:
@@ -135,8 +84,6 @@ def pack(installation: Installation, archive: Path) -> None:
 
     Raises RuntimeError where something would still name its real place.
     """
-    for database in databases(installation.local):
-        settled(database)
     for name in ("dagster", "run.lock"):
         path = installation.local / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -146,13 +93,8 @@ def pack(installation: Installation, archive: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     for path in [path for path in installation.root.rglob("*") if path.name in LEFT_OUT]:
         shutil.rmtree(path)
-    for path in installation.local.rglob("*.db-*"):
-        path.unlink()
     moved(installation.root, str(installation.root), PLACE)
-    if wrong := left_behind(installation.root, str(installation.root)):
-        raise RuntimeError(
-            f"{', '.join(str(path.relative_to(installation.root)) for path in wrong)} name the old place"
-        )
+    _nowhere(installation.root, str(installation.root))
 
     def anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.uid = entry.gid = 0
