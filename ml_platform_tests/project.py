@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -211,13 +211,17 @@ class Project:
     catalogue: Catalogue
     instance: dg.DagsterInstance
     environment: dict[str, str] = field(default_factory=dict)
+    #: What is meant where a call names none: dataset, model, and the variable with the folder of the source.
+    dataset: str = "flights"
+    model: str = MODEL
+    variable: str = FOLDER
 
     @contextmanager
     def active(self) -> Iterator[Workspace]:
         """Make the project's settings those of this process for the block."""
         changed = {
             "ML_PLATFORM_LOCAL": str(self.folder / "local"),
-            FOLDER: str(self.batches.folder),
+            self.variable: str(self.batches.folder),
             "ML_PLATFORM_THREADS": "2",
             **self.environment,
         }
@@ -236,7 +240,7 @@ class Project:
 
     def variant(self, catalogue: Catalogue, **environment: str) -> "Project":
         """Other declarations or settings on the same folder and instance."""
-        return Project(self.folder, self.batches, catalogue, self.instance, {**self.environment, **environment})
+        return replace(self, catalogue=catalogue, environment={**self.environment, **environment})
 
     @cached_property
     def definitions(self) -> dg.Definitions:
@@ -252,13 +256,13 @@ class Project:
                 platform_definitions(self.catalogue),
             )
 
-    def context(self, model: str = MODEL) -> ModelContext:
+    def context(self, model: str = "") -> ModelContext:
         """A model with the declarations it stands on."""
-        return ModelContext.of(self.catalogue, model)
+        return ModelContext.of(self.catalogue, model or self.model)
 
     def ingest(self, first: str, last: str = "") -> Outcome:
-        """Run the job ``flights_ingest`` for one partition, or for a range in one run."""
-        job = self.definitions.resolve_job_def("flights_ingest")
+        """Run the job ``<dataset>_ingest`` for one partition, or for a range in one run."""
+        job = self.definitions.resolve_job_def(f"{self.dataset}_ingest")
         return self._execute(job, first, last)
 
     def loop(self, first: str, last: str) -> Outcome:
@@ -269,9 +273,9 @@ class Project:
         """Run a job without partitions."""
         return self._execute(self.definitions.resolve_job_def(job))
 
-    def train(self, model: str = MODEL) -> Outcome:
+    def train(self, model: str = "") -> Outcome:
         """Run the job ``<model>_train``."""
-        return self._execute(self.definitions.resolve_job_def(f"{model}_train"))
+        return self._execute(self.definitions.resolve_job_def(f"{model or self.model}_train"))
 
     def materialize(self, *assets: str, partition: str = "", checks: Iterable[str] | None = ()) -> Outcome:
         """Materialize assets alone; ``checks`` (of any of them, by ``asset/name``) too, all of theirs with ``None``."""
@@ -388,7 +392,7 @@ class Project:
         from ml_platform.datasets import batches
 
         with self.active() as workspace:
-            return {name: info.sha256 for name, info in batches.published(workspace.store, "flights").items()}
+            return {name: info.sha256 for name, info in batches.published(workspace.store, self.dataset).items()}
 
 
 def new_project(

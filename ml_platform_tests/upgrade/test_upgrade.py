@@ -1,0 +1,115 @@
+"""What an older commit made goes on under this code: read, traced, verified, replayed, and nothing is made again.
+
+``installation-N.tar.xz`` are installations as :mod:`~ml_platform_tests.upgrade.make_installation` made them, each by
+the code of the commit that ``installation-N.json`` names beside what it held.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_platform.foundation.files import sha256_file
+from ml_platform_tests.conftest import ports
+from ml_platform_tests.upgrade.installation import HERE, PLACE, Installation, left_behind, unpack
+
+NUMBERS = [path.name.removesuffix(".tar.xz").removeprefix("installation-") for path in HERE.glob("installation-*.xz")]
+
+
+@pytest.fixture(scope="module", params=sorted(NUMBERS))
+def number(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def held(number: str) -> dict[str, Any]:
+    """What the installation held when it was packed."""
+    return json.loads((HERE / f"installation-{number}.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def shop(number: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """The installation at a place of its own; what its commands start is stopped in the end."""
+    root = tmp_path_factory.mktemp("upgrade") / "shop"
+    installation = unpack(HERE / f"installation-{number}.tar.xz", root, ports(3340, 60))
+    yield installation
+    stopped = installation.ml("stop")
+    assert stopped.returncode == 0, stopped.stderr
+
+
+def succeeded(shop: Installation, *arguments: str, **environment: str) -> str:
+    done = shop.ml(*arguments, **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def told(shop: Installation, file: Path, now: str, *arguments: str) -> dict[str, Any]:
+    """What a command writes as JSON, on a clock that shows ``now``: overrides end, and these tests stay."""
+    succeeded(shop, *arguments, "--json", str(file), ML_PLATFORM_NOW=now)
+    return json.loads(file.read_text())
+
+
+def models(shop: Installation) -> dict[str, str]:
+    """Model files of every training, with their hashes."""
+    files = (shop.local / "mlflow" / "artifacts").glob("*/*/artifacts/model/model.*")
+    return {str(file.relative_to(shop.local)): sha256_file(file) for file in files}
+
+
+def later(held: dict[str, Any]) -> str:
+    """When the override of the installation has ended."""
+    return (datetime.fromisoformat(held["at"]) + timedelta(days=30)).isoformat()
+
+
+def test_every_path_was_moved(shop: Installation) -> None:
+    assert left_behind(shop.root, PLACE) == []
+    named = {path.relative_to(shop.local).parts[0] for path in left_behind(shop.local, str(shop.root))}
+    assert named == {"mlflow", "refs", "rollout"}, "nothing was moved that is not looked at here"
+    assert shop.git("status", "--porcelain") == ""
+
+
+def test_status_and_ledger_are_as_they_were(shop: Installation, held: dict[str, Any], tmp_path: Path) -> None:
+    now = told(shop, tmp_path / "status.json", held["at"], "status")
+    assert (now["datasets"], now["models"]) == (held["datasets"], held["models"])
+    assert succeeded(shop, "ledger", "verify").strip() == held["ledger"]
+
+
+def assert_traced(shop: Installation, held: dict[str, Any], file: Path, model: str, number: str) -> None:
+    assert told(shop, file, held["at"], "trace", f"{model}@{number}") == held["traces"][model][number]
+
+
+def test_the_newest_version_is_traced(shop: Installation, held: dict[str, Any], tmp_path: Path) -> None:
+    assert_traced(shop, held, tmp_path / "trace.json", "returned", max(held["traces"]["returned"]))
+
+
+@pytest.mark.slow
+def test_every_version_is_traced(shop: Installation, held: dict[str, Any], tmp_path: Path) -> None:
+    for model, traces in held["traces"].items():
+        for number in traces:
+            assert_traced(shop, held, tmp_path / "trace.json", model, number)
+
+
+@pytest.mark.slow
+def test_a_version_is_replayed_to_the_same_bytes(shop: Installation, held: dict[str, Any], tmp_path: Path) -> None:
+    found = told(shop, tmp_path / "replay.json", later(held), "replay", "returned@1", "--environment", "present")
+    assert found["equal"] and found["rebuilt"] == held["traces"]["returned"]["1"]["model_sha256"]
+
+
+@pytest.mark.slow
+def test_a_run_makes_nothing_again(shop: Installation, held: dict[str, Any], tmp_path: Path) -> None:
+    trained = models(shop)
+    found = told(shop, tmp_path / "run.json", later(held), "run")
+    assert found["success"]
+    assert models(shop) == trained and len(trained) == 9, "no model was trained again"
+    assert (found["new"]["commits"], found["new"]["versions"]) == (0, 0)
+    now = told(shop, tmp_path / "status.json", later(held), "status")
+    assert now["datasets"] == held["datasets"], "main has no new commit"
+    for model, before in held["models"].items():
+        after = now["models"][model]
+        for key in ("candidate", "version", "approval", "champion"):
+            assert after[key] == before[key], (model, key)
+        assert after["phase"] == "live", "the services of the last versions answer again"
+        newest = told(shop, tmp_path / "trace.json", later(held), "trace", model)
+        assert newest["model_sha256"] == held["traces"][model][str(before["champion"])]["model_sha256"]
