@@ -96,7 +96,7 @@ COMPILE := uv pip compile --quiet --universal --fork-strategy fewest --python-ve
 
 .PHONY: lock
 lock: $(STAMP) ## resolve the lock files again (UPGRADE=--upgrade takes newer versions)
-	@$(COMPILE) $(UPGRADE) pyproject.toml --extra test --extra dev --output-file requirements.lock
+	@$(COMPILE) $(UPGRADE) pyproject.toml --extra example --extra test --extra dev --output-file requirements.lock
 	@echo dvc | $(COMPILE) $(UPGRADE) - --output-file $(DVC_LOCK)
 
 # uv installs in seconds what takes pip minutes; it is itself installed from the lock. Where it cannot be used
