@@ -88,8 +88,12 @@ check-defs: $(STAMP) ## load and check the Dagster definitions and every defs.ya
 	@dg check defs
 
 .PHONY: docs
-docs: $(STAMP) ## write the tables of README.md again
-	@python -m ml_platform_tests.docs.tables
+docs: $(STAMP) ## write the tables of docs/reference again
+	@python docs/reference/generate.py
+
+.PHONY: hooks
+hooks: $(STAMP) ## check lint, format and secrets before each commit
+	@pre-commit install
 
 COMPILE := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url

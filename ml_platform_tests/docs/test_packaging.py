@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -127,11 +128,20 @@ def test_a_project_with_the_wheel_has_its_components_and_only_definitions_of_its
     (package / "definitions.py").write_text(OWN_DEFINITIONS)
     (tmp_path / "own" / "pyproject.toml").write_text(OWN_PROJECT)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    environment |= {"PYTHONPATH": str(package.parent), "DAGSTER_HOME": str(tmp_path), "COLUMNS": "200"}
+    environment |= {"PYTHONPATH": str(package.parent), "DAGSTER_HOME": str(tmp_path / "own"), "COLUMNS": "200"}
+    environment["ML_PLATFORM_LOCAL"] = str(tmp_path / "own" / ".local")
 
-    def own(*command: str) -> str:
+    page = (ROOT / "docs" / "own.md").read_text()
+    instance = re.search(r"<!-- own-instance -->\n```yaml\n(.*?)```", page, re.DOTALL)
+    shown = re.search(r"<!-- own-project -->\n```\n(.*?)```", page, re.DOTALL)
+    assert instance and shown
+    (tmp_path / "own" / "dagster.yaml").write_text(instance[1])
+
+    def own(line: str) -> str:
+        program, *arguments = shlex.split(line)
+        command = DG if program == "dg" else [str(installed / program)] if program != "python" else []
         done = subprocess.run(
-            [str(installed / "python"), *command],
+            [str(installed / "python"), *command, *arguments],
             cwd=tmp_path / "own",
             env=environment,
             capture_output=True,
@@ -141,15 +151,16 @@ def test_a_project_with_the_wheel_has_its_components_and_only_definitions_of_its
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    where = own("-c", "import ml_platform; print(ml_platform.__file__)")
+    where = own("python -c 'import ml_platform; print(ml_platform.__file__)'")
     assert Path(where.strip()).is_relative_to(installed.parent)
-    components = {item["key"] for item in json.loads(own(*DG, "list", "components", "--json"))["items"]}
+    components = {item["key"] for item in json.loads(own("dg list components --json"))["items"]}
     assert {f"ml_platform.{name}" for name in ("Dataset", "FeatureSet", "Model", "Platform")} <= components
-    own(*DG, "scaffold", "defs", "ml_platform.Platform", "platform")
-    own(*DG, "scaffold", "defs", "ml_platform.Dataset", "orders")
-    assets = {item["asset_key"] for item in json.loads(own(*DG, "list", "defs", "--json"))["assets"]}
-    assert {asset.partition("/")[0] for asset in assets} == {"orders"}
-    assert "in order" in own(str(installed / "ml-platform"), "validate")
+    for line in shown[1].strip().splitlines():
+        own(line)
+    assets = {item["asset_key"] for item in json.loads(own("dg list defs --json"))["assets"]}
+    assert {asset.partition("/")[0] for asset in assets} == {"orders", "returns"}
+    kept = own("python -c 'from dagster import DagsterInstance as I; print(I.get().root_directory)'")
+    assert Path(kept.strip()).is_relative_to(tmp_path / "own" / ".local")
 
 
 def test_the_example_without_its_data_says_how_to_install_it(installed: Path, tmp_path: Path) -> None:
