@@ -71,6 +71,13 @@ test-slow: $(STAMP) $(DVC)/.installed ## the slow tests: whole runs, kills, the 
 test-all: $(STAMP) $(DVC)/.installed ## all tests
 	@DVC_PYTHON=$(CURDIR)/$(DVC)/bin/python python -m pytest -n $(PROCESSES) --dist loadfile $(PYTEST)
 
+.PHONY: coverage
+coverage: $(STAMP) ## the fast tests, and how much of the code and its branches they reach
+	@$(MAKE) test PYTEST="--cov --cov-report= $(PYTEST)"
+	@coverage report
+	@coverage json --quiet -o - | python -c "import json, sys; total = json.load(sys.stdin)['totals']; \
+		print('branches: {covered_branches} of {num_branches}, {percent_branches_covered:.1f} %'.format(**total))"
+
 .PHONY: lint
 lint: $(STAMP) ## ruff
 	@ruff check .
