@@ -79,8 +79,9 @@ coverage: $(STAMP) ## the fast tests, and how much of the code and its branches 
 		print('branches: {covered_branches} of {num_branches}, {percent_branches_covered:.1f} %'.format(**total))"
 
 .PHONY: lint
-lint: $(STAMP) ## ruff, and no secrets in what git tracks
+lint: $(STAMP) ## ruff, its format, and no secrets in what git tracks
 	@ruff check .
+	@ruff format --check .
 	@pre-commit run --all-files detect-secrets
 
 .PHONY: format
