@@ -71,9 +71,19 @@ test-slow: $(STAMP) $(DVC)/.installed ## the slow tests: whole runs, kills, the 
 test-all: $(STAMP) $(DVC)/.installed ## all tests
 	@DVC_PYTHON=$(CURDIR)/$(DVC)/bin/python python -m pytest -n $(PROCESSES) --dist loadfile $(PYTEST)
 
+.PHONY: coverage
+coverage: $(STAMP) ## the fast tests, and how much of the code and its branches they reach
+	@$(MAKE) test PYTEST="--cov --cov-report= $(PYTEST)"
+	@coverage report
+	@coverage json --quiet -o - | python -c "import json, sys; total = json.load(sys.stdin)['totals']; \
+		print('branches: {covered_branches} of {num_branches}, {percent_branches_covered:.1f} %'.format(**total))"
+
 .PHONY: lint
-lint: $(STAMP) ## ruff
+lint: $(STAMP) ## ruff, its format, the layers, and no secrets in what git tracks
 	@ruff check .
+	@ruff format --check .
+	@lint-imports
+	@pre-commit run --all-files detect-secrets
 
 .PHONY: format
 format: $(STAMP) ## let ruff format and sort
@@ -88,15 +98,19 @@ check-defs: $(STAMP) ## load and check the Dagster definitions and every defs.ya
 	@dg check defs
 
 .PHONY: docs
-docs: $(STAMP) ## write the tables of README.md again
-	@python -m ml_platform_tests.docs.tables
+docs: $(STAMP) ## write the tables of docs/reference again
+	@python docs/reference/generate.py
+
+.PHONY: hooks
+hooks: $(STAMP) ## check lint, format and secrets before each commit
+	@pre-commit install
 
 COMPILE := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url
 
 .PHONY: lock
 lock: $(STAMP) ## resolve the lock files again (UPGRADE=--upgrade takes newer versions)
-	@$(COMPILE) $(UPGRADE) pyproject.toml --extra test --extra dev --output-file requirements.lock
+	@$(COMPILE) $(UPGRADE) pyproject.toml --extra example --extra test --extra dev --output-file requirements.lock
 	@echo dvc | $(COMPILE) $(UPGRADE) - --output-file $(DVC_LOCK)
 
 # uv installs in seconds what takes pip minutes; it is itself installed from the lock. Where it cannot be used

@@ -18,7 +18,6 @@ cli.add_typer(ledger, name="ledger")
 cli.add_typer(data, name="data")
 
 
-
 def app() -> None:
     """Entry point of the console script."""
     debug = "--debug" in sys.argv

@@ -84,6 +84,7 @@ def ranges(evidence: FeatureEvidence, _: Gate) -> Measurement:
 def leakage(evidence: FeatureEvidence, _: Gate) -> Measurement:
     """Time travel: corrupt every outcome from a day on; no feature of a row before it may notice."""
     from ml_platform.features.checks import time_travel
+
     outcomes = evidence.outcomes()
     found = time_travel(
         evidence.function,

@@ -171,9 +171,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         )
 
     checks = [
-        check
-        for stage, inspect in INSPECTIONS.items()
-        for check in _checks(context, stage, keys[stage], inspect)
+        check for stage, inspect in INSPECTIONS.items() for check in _checks(context, stage, keys[stage], inspect)
     ]
     assets = [split, trained, evaluated, registered_model, service, deployment, drift_report]
     return dg.Definitions(assets=assets, asset_checks=checks)

@@ -128,7 +128,7 @@ def test_the_loop_a_rollback_and_the_check_of_a_pull_request(ml: Invoke, shop: S
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"ML_PLATFORM_LAKEFS_SECRET_KEY": "wrong"}, "does not accept access key"),
+        ({"ML_PLATFORM_LAKEFS_SECRET_KEY": "wrong"}, "does not accept access key"),  # pragma: allowlist secret
         ({"ML_PLATFORM_LAKEFS_ACCESS_KEY": "AKIANOBODY"}, "does not accept access key 'AKIANOBODY'"),
         ({"ML_PLATFORM_LAKEFS_ENDPOINT": "http://127.0.0.1:9"}, "lakeFS at http://127.0.0.1:9 failed"),
         ({"ML_PLATFORM_LAKEFS_STORAGE_NAMESPACE": ""}, "does not exist on http://"),

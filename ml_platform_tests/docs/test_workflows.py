@@ -1,7 +1,11 @@
 """The workflows of CI: pinned actions, least permissions, commands that exist."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,8 @@ from ml_platform.cli.app import cli
 from ml_platform_tests.conftest import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+#: The only jobs that may write, and what.
+WRITING = {"comment": {"pull-requests"}, "publish": {"id-token"}}
 #: Secrets are for the step that needs them only, and never for code of strangers.
 UNSAFE = ("pull_request_target", "workflow_run")
 
@@ -23,7 +29,7 @@ def steps(workflow: Path) -> list[dict[str, Any]]:
 
 
 def test_there_are_workflows() -> None:
-    assert {path.stem for path in WORKFLOWS} == {"ci", "gates", "lakefs"}
+    assert {path.stem for path in WORKFLOWS} == {"ci", "gates", "lakefs", "release"}
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
@@ -41,8 +47,8 @@ def test_permissions_are_the_least(workflow: Path) -> None:
     for name, job in declared["jobs"].items():
         given = job.get("permissions", declared["permissions"])
         writing = {scope for scope, right in given.items() if right == "write"}
-        assert writing == ({"pull-requests"} if name == "comment" else set()), name
-        # What may write runs no code of the pull request.
+        assert writing == WRITING.get(name, set()), name
+        # What may write runs no code of the repository.
         assert not writing or not any("checkout" in step.get("uses", "") for step in job["steps"])
         assert job["timeout-minutes"] <= 60
     text = workflow.read_text()
@@ -53,6 +59,47 @@ def test_permissions_are_the_least(workflow: Path) -> None:
         assert "${{" not in step.get("run", ""), "text of a pull request never becomes a part of a command"
         if "checkout" in step.get("uses", ""):
             assert step["with"]["persist-credentials"] is False
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
+def test_what_is_made_has_a_target(workflow: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    made = [
+        word
+        for step in steps(workflow)
+        for line in re.findall(r"^make (.*)$", step.get("run", ""), re.MULTILINE)
+        for word in line.split()
+    ]
+    assert set(made) <= targets
+    assert made
+
+
+def test_the_fast_tests_run_on_every_python_that_the_package_names() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {found[1] for line in project["classifiers"] if (found := re.search(r"Python :: (3\.\d+)$", line))}
+    matrix = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["fast"]["strategy"]["matrix"]
+    assert set(matrix["python"]) == named == {"3.11", "3.12", "3.13"}
+    assert {one["os"] for one in matrix["include"]} == {"ubuntu-24.04-arm", "macos-15"}
+    assert {one["python"] for one in matrix["include"]} <= named
+
+
+def test_only_what_was_built_from_the_tag_of_the_version_is_published() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
+    build, publish = jobs["build"]["steps"], jobs["publish"]
+    assert publish["needs"] == "build"
+    assert publish["environment"] == "pypi"
+    assert [step["uses"].split("@")[0] for step in publish["steps"]] == [
+        "actions/download-artifact",
+        "pypa/gh-action-pypi-publish",
+    ]
+    [line] = [step["run"] for step in build if "GITHUB_REF_NAME" in step.get("run", "")]
+    line = line.replace(".venv/bin/python", shlex.quote(sys.executable))
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for tag, code in ((f"v{version}", 0), (f"v{version}1", 1), (version, 1)):
+        done = subprocess.run(
+            ["bash", "-e", "-c", line], cwd=ROOT, env=os.environ | {"GITHUB_REF_NAME": tag}, timeout=60
+        )
+        assert done.returncode == code, tag
 
 
 def test_the_commands_of_gates_exist() -> None:

@@ -52,6 +52,7 @@ def test_step_failures_are_not_retried_but_lost_runs_are() -> None:
 
 
 def test_postgres_url_is_handed_on_by_name_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    # pragma: allowlist nextline secret
     monkeypatch.setenv("ML_PLATFORM_DAGSTER_POSTGRES_URL", "postgresql://user:hush@127.0.0.1:1/dagster")
     reference = InstanceRef.from_dir(str(ROOT))
     assert reference.storage_data is not None

@@ -67,7 +67,7 @@ def test_failures_are_one_line_without_the_address(database: Path, monkeypatch: 
     source: Any = spec({**RULE, "query": QUERY.replace("sales", "gone")}).load_source()
     with pytest.raises(PlatformError, match=r"database of SALES_URL refused .no such table: gone"):
         source.partitions()
-    monkeypatch.setenv("SALES_URL", "nonsense://me:geheim@host/db")
+    monkeypatch.setenv("SALES_URL", "nonsense://me:geheim@host/db")  # pragma: allowlist secret
     with pytest.raises(PlatformError, match="SALES_URL is no usable address") as error:
         source.partitions()
     assert "geheim" not in str(error.value)

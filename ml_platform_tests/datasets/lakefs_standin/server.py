@@ -64,7 +64,7 @@ class Bytes:
 class StandIn:
     """The server. Use as a context manager; ``presign`` makes it offer presigned addresses."""
 
-    access_key, secret_key = "AKIATEST", "not-a-secret"
+    access_key, secret_key = "AKIATEST", "not-a-secret"  # pragma: allowlist secret
 
     def __init__(self, *, presign: bool = False) -> None:
         self.presign = presign

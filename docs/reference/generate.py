@@ -1,0 +1,161 @@
+"""Writes the tables of the pages beside it: gates and settings from the code, dependencies from ``pyproject.toml``.
+
+``python docs/reference/generate.py`` writes them (``make docs``), ``--check`` ends with 1 where a page is not what
+the code gives. A table stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` on the page ``NAME.md``; the rest of a
+page is written by hand.
+"""
+
+import argparse
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import SecretStr
+
+from ml_platform.foundation.settings import Settings
+from ml_platform.gates.catalogue import KINDS
+from ml_platform.gates.gate import Kind
+
+HERE = Path(__file__).resolve().parent
+PYPROJECT = HERE.parent.parent / "pyproject.toml"
+#: Defaults that depend on the machine, in words.
+COMPUTED = {"local": "`.local` in the project", "actor": "`$USER`"}
+#: Where ``pyproject.toml`` lists dependencies: the table, and how a list begins there.
+LISTS = {"[project]": r"(dependencies) = \[", "[project.optional-dependencies]": r"([\w-]+) = \["}
+STAGES = ("batch", "dataset", "features", "split", "evaluation", "service", "deployment")
+
+
+class OutOfDate(Exception):
+    """A table cannot be made, or a page has no place for it."""
+
+
+class Group(NamedTuple):
+    """Packages that are there for one reason."""
+
+    #: The extra that they belong to; empty: always installed.
+    extra: str
+    why: str
+    requirements: list[str]
+
+
+def gates() -> str:
+    """One line per kind of gate, in the order in which data flows."""
+    lines = ["| gate | stage | what is measured | keys |", "|---|---|---|---|"]
+    for kind in sorted(KINDS.values(), key=lambda kind: STAGES.index(kind.stage)):
+        lines.append(f"| `{kind.name}` | {kind.stage} | {kind.description} | {_keys(kind)} |")
+    return "\n".join(lines)
+
+
+def settings() -> str:
+    """One line per setting: environment variable, default, meaning."""
+    lines = ["| `ML_PLATFORM_…` | default | what |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        if not field.description:
+            raise OutOfDate(f"setting {name} has no description: give its Field one")
+        default = COMPUTED[name] if field.default_factory else _value(field.default)
+        lines.append(f"| `{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(lines)
+
+
+def dependencies() -> str:
+    """One line per reason: what is always installed, then the extras."""
+    lines = ["| packages | extra | why |", "|---|---|---|"]
+    for group in groups(PYPROJECT.read_text()):
+        named = ", ".join(f"`{requirement}`" for requirement in group.requirements)
+        lines.append(f"| {named} | {f'`{group.extra}`' if group.extra else ''} | {group.why} |")
+    return "\n".join(lines)
+
+
+def groups(pyproject: str) -> list[Group]:
+    """The dependencies of a ``pyproject.toml``, each group with the comment above it.
+
+    Raises OutOfDate for a dependency without a comment.
+    """
+    found: list[Group] = []
+    table, extra, why, commented, inside = "", "", "", False, False
+    for line in map(str.strip, pyproject.splitlines()):
+        if line.startswith("#"):
+            why = f"{why} {line[1:].strip()}" if commented else line[1:].strip()
+            commented = True
+            continue
+        commented = False
+        if line.startswith("["):
+            table = line
+        elif name := re.match(LISTS[table], line) if table in LISTS else None:
+            extra, inside = name[1] if table != "[project]" else "", True
+            # The comment above a list on one line is its reason; above a longer one it is about the list.
+            why = why if line.endswith("]") else ""
+        if inside:
+            for requirement in re.findall(r'"([^"]+)"', line):
+                if not found or (found[-1].extra, found[-1].why) != (extra, why):
+                    found.append(Group(extra, why, []))
+                found[-1].requirements.append(requirement)
+        if line.endswith("]"):
+            inside, why = False, ""
+    return _complete(found, pyproject)
+
+
+def _complete(found: list[Group], pyproject: str) -> list[Group]:
+    project = tomllib.loads(pyproject)["project"]
+    declared = {"": project["dependencies"], **project["optional-dependencies"]}
+    for extra, requirements in declared.items():
+        explained = [name for group in found if group.extra == extra and group.why for name in group.requirements]
+        if missing := [name for name in requirements if name not in explained]:
+            raise OutOfDate(f"pyproject.toml: {missing[0]} has no reason: write a comment above it")
+    return found
+
+
+TABLES: Mapping[str, Callable[[], str]] = {"gates": gates, "settings": settings, "dependencies": dependencies}
+
+
+def filled(name: str, page: str) -> str:
+    """The page with its table made anew. Raises OutOfDate where it does not have exactly one place for it."""
+    between = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    content = TABLES[name]() + "\n"
+    page, count = between.subn(lambda match: match[1] + content + match[2], page)
+    if count != 1:
+        raise OutOfDate(
+            f"{name}.md has {count} places for its table: it needs <!-- {name} --> and <!-- /{name} --> once"
+        )
+    return page
+
+
+def _value(default: Any) -> str:
+    if isinstance(default, SecretStr):
+        default = default.get_secret_value()
+    if isinstance(default, bool):
+        default = str(default).lower()
+    return f"`{default}`" if default != "" else "none"
+
+
+def _keys(kind: Kind) -> str:
+    if kind.limit is not None:
+        return f"none: at most {kind.limit:g}"
+    thresholds = " and ".join(f"`{name}`" for name in kind.needs) or "`min` or `max`"
+    return ", ".join([*(f"`{name}`" for name in kind.requires), thresholds])
+
+
+def main() -> None:
+    """Write the pages, or compare them."""
+    parser = argparse.ArgumentParser(description="Write the tables of the reference pages.")
+    parser.add_argument("--check", action="store_true", help="change nothing; end with 1 where a page is not current")
+    parser.add_argument("folder", nargs="?", type=Path, default=HERE, help="where the pages are")
+    arguments = parser.parse_args()
+    try:
+        for name in TABLES:
+            path: Path = arguments.folder / f"{name}.md"
+            text = path.read_text()
+            made = filled(name, text)
+            if arguments.check and made != text:
+                raise OutOfDate(f"{path.name} is not what the code gives: run `make docs`")
+            if made != text:
+                path.write_text(made)
+    except OutOfDate as error:
+        sys.exit(f"generate.py: {error}")
+
+
+if __name__ == "__main__":
+    main()
