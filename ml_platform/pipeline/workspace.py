@@ -11,6 +11,7 @@ from ml_platform.foundation.settings import Settings, get_settings
 if TYPE_CHECKING:
     from ml_platform.datasets.store import VersionedStore
     from ml_platform.ledger.ledger import Ledger
+    from ml_platform.references.references import References
     from ml_platform.registry.registry import Registry
     from ml_platform.registry.tracking import Tracking
 
@@ -43,6 +44,13 @@ class Workspace:
         from ml_platform.ledger.ledger import Ledger
 
         return Ledger(self.settings.ledger, actor=self.settings.actor, clock=self.now)
+
+    @cached_property
+    def references(self) -> "References":
+        """The latest reference of every asset."""
+        from ml_platform.references.factory import open_references
+
+        return open_references(self.settings)
 
     @cached_property
     def tracking(self) -> "Tracking":
