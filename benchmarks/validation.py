@@ -194,15 +194,15 @@ def comparison(metric: str) -> dict[str, float]:
 
 def gates(name: str) -> dict[str, float]:
     """Seconds of each stage's gates, on what the project holds."""
+
     from ml_platform.cli.check import _batches, _features
     from ml_platform.declarations.context import ModelContext
     from ml_platform.foundation.provenance import Run
     from ml_platform.orchestration.components import project_catalogue
-    from ml_platform.orchestration.references import References
     from ml_platform.pipeline.inspections import INSPECTIONS
     from ml_platform.pipeline.workspace import Workspace
 
-    workspace, run, references = Workspace(), Run.new(), References()
+    workspace, run = Workspace(), Run.new()
     context = ModelContext.of(project_catalogue(), name)
     seconds: dict[str, float] = {}
 
@@ -213,9 +213,9 @@ def gates(name: str) -> dict[str, float]:
         seconds[stage] = time.perf_counter() - began
 
     timed("batch", lambda: _batches(workspace, context.dataset, run))
-    timed("features", lambda: _features(workspace, context.feature_set, context.dataset, references, run))
+    timed("features", lambda: _features(workspace, context.feature_set, context.dataset, run))
     for stage, inspect in INSPECTIONS.items():
-        ref = references.load(f"{name}/{stage}", None)
+        ref = workspace.references.load(f"{name}/{stage}")
         timed(stage, lambda: inspect(workspace, context, ref, run))  # noqa: B023 - called at once
     return seconds
 

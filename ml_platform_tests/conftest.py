@@ -3,13 +3,16 @@
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import settings as hypothesis_settings
 
 from ml_platform.foundation.settings import Settings, get_settings
+from ml_platform_tests import postgres
 
 ROOT = Path(__file__).resolve().parent.parent
 _QUIET = {
@@ -63,3 +66,26 @@ def _own_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 def settings() -> Settings:
     """The settings of this test: the defaults, with a ``local`` folder of its own."""
     return get_settings()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL of a PostgreSQL server with ``{}`` for the name of a database."""
+    folder = postgres.binaries()
+    if folder is None:
+        pytest.skip("PostgreSQL is not installed (initdb is neither on PATH nor in /usr/lib/postgresql)")
+    with postgres.server(folder) as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """An empty database on PostgreSQL."""
+    name = f"test_{uuid.uuid4().hex}"
+    admin = sa.create_engine(postgres_server.format("postgres"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    yield postgres_server.format(name)
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    admin.dispose()

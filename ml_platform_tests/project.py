@@ -27,7 +27,6 @@ from ml_platform.orchestration import common
 from ml_platform.orchestration.dataset import dataset_definitions, feature_definitions
 from ml_platform.orchestration.model import model_definitions
 from ml_platform.orchestration.platform import WHOLE_LOOP, platform_definitions
-from ml_platform.orchestration.references import References
 from ml_platform.orchestration.sensors import RANGE_END, RANGE_START
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform_tests.conftest import ROOT
@@ -357,8 +356,8 @@ class Project:
 
     def reference(self, asset: str, partition: str | None = None) -> Any:
         """The latest reference of an asset."""
-        with self.active():
-            return References().load(asset, partition)
+        with self.active() as workspace:
+            return workspace.references.load(asset, partition or "")
 
     def verdicts(self, name: str) -> dict[str, Verdict]:
         """The newest verdict of each gate on whatever had this name last."""

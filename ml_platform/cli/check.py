@@ -22,7 +22,6 @@ from ml_platform.foundation.settings import default_home
 from ml_platform.gates.gate import Gate, Verdict
 from ml_platform.gates.stages import Stage
 from ml_platform.orchestration.components import project_catalogue
-from ml_platform.orchestration.references import References
 from ml_platform.pipeline import data
 from ml_platform.pipeline.inspections import INSPECTIONS
 from ml_platform.pipeline.trial import Trial
@@ -73,17 +72,16 @@ def _selected(catalogue: Catalogue, name: str) -> Catalogue:
 
 
 def _lines(workspace: Workspace, catalogue: Catalogue, run: Run) -> Iterable[Line]:
-    references = References()
     for spec in catalogue.datasets.values():
         yield from _batches(workspace, spec, run)
     for spec in catalogue.features.values():
-        yield from _features(workspace, spec, catalogue.dataset(spec.dataset), references, run)
+        yield from _features(workspace, spec, catalogue.dataset(spec.dataset), run)
     for name in catalogue.models:
         context = ModelContext.of(catalogue, name)
         for stage, inspect in INSPECTIONS.items():
             gates = context.model.gates_of(stage)
             try:
-                ref = references.load(f"{name}/{stage}", None)
+                ref = workspace.references.load(f"{name}/{stage}")
             except MissingReference as error:
                 yield from (Line(f"{name}/{stage}", "", gate, None, str(error)) for gate in gates)
                 continue
@@ -144,16 +142,14 @@ def _batches(workspace: Workspace, spec: DatasetSpec, run: Run) -> Iterable[Line
         yield from _joined(asset, partition, gates, data.audit(workspace, spec, ref, run))
 
 
-def _features(
-    workspace: Workspace, spec: FeatureSpec, dataset: DatasetSpec, references: References, run: Run
-) -> Iterable[Line]:
+def _features(workspace: Workspace, spec: FeatureSpec, dataset: DatasetSpec, run: Run) -> Iterable[Line]:
     gates = spec.gates_of("features")
     published = sorted(batches.published(workspace.store, dataset.name))
     if not published:
         yield from (Line(spec.key, "", gate, None, "no batch was ever published") for gate in gates)
     for partition in published:
         try:
-            ref = references.load(spec.key, partition)
+            ref = workspace.references.load(spec.key, partition)
         except MissingReference as error:
             yield from (Line(spec.key, partition, gate, None, str(error)) for gate in gates)
             continue

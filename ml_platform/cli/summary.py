@@ -16,7 +16,6 @@ from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.gates.gate import Gate, Verdict
 from ml_platform.gates.stages import OF_MODEL
-from ml_platform.orchestration.references import References
 from ml_platform.pipeline.workspace import Workspace
 
 #: Stages of a model that have gates, named as their assets are.
@@ -60,14 +59,13 @@ def _dataset(console: Console, workspace: Workspace, catalogue: Catalogue, spec:
         "partition", "rows", "content", "commit", "batch gates", "feature gates", title=f"dataset {spec.name}"
     )
     shown, held = [], 0
-    references = References()
     for partition, (branch, info) in sorted(batches.newest(workspace.store, spec.name).items()):
         verdicts = workspace.ledger.verdicts(info.sha256)
         text, failed = _verdicts(gates, verdicts)
         feature_text = []
         for item in features:
             try:
-                ref = references.load(item.key, partition)
+                ref = workspace.references.load(item.key, partition)
             except MissingReference:
                 feature_text.append("-")
                 continue
@@ -99,13 +97,12 @@ def _model(console: Console, workspace: Workspace, context: ModelContext) -> tup
     from ml_platform.documents import report
 
     name = context.model.name
-    references = References()
     shown: dict[str, Any] = {"gates": {}}
     table = Table("what", Column("value", overflow="fold"), title=f"model {name}")
     held = 0
     for stage in OF_MODEL:
         try:
-            ref = references.load(f"{name}/{stage}", None)
+            ref = workspace.references.load(f"{name}/{stage}")
         except MissingReference:
             table.add_row(stage, "not materialized")
             continue

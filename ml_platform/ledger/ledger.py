@@ -8,13 +8,12 @@ and registered versions record the chain's head, which anchors it outside the da
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import event
 
 from ml_platform.foundation.clock import now_utc
+from ml_platform.foundation.database import engines, exclusive
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Provenance
@@ -22,7 +21,7 @@ from ml_platform.gates.gate import KINDS, Gate, Verdict
 from ml_platform.ledger.chain import Entry
 
 GENESIS = "0" * 64
-_LOCK = 0x6D6C706C  # key of PostgreSQL's advisory lock: one writer at a time extends the chain
+LOCK = "mlpl"  # one writer at a time extends the chain
 _AT_ONCE = 1000  # contents in one query: every database takes that many parameters
 
 _tables = sa.MetaData()
@@ -56,25 +55,11 @@ class Ledger:
     """Append to and read from the ledger at a SQLAlchemy URL. Cheap to create; safe for many processes."""
 
     def __init__(self, url: str, *, actor: str = "unknown", clock: Callable[[], datetime] = now_utc) -> None:
-        parsed = sa.make_url(url)
-        self._sqlite = parsed.get_backend_name() == "sqlite"
-        if self._sqlite and parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         self._actor, self._clock = actor, clock
-        options: dict[str, Any] = {"connect_args": {"timeout": 60}} if self._sqlite else {"pool_pre_ping": True}
-        self._engine = sa.create_engine(parsed, **options)
-        # Reading must not take the write lock that the events below ask for.
-        self._reader = sa.create_engine(parsed, isolation_level="AUTOCOMMIT", **options)
-        if self._sqlite:
-            event.listen(self._engine, "connect", _sqlite_connect)
-            event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        self._engine, self._reader = engines(url)
         with self._engine.begin() as connection:
-            self._lock(connection)
+            exclusive(connection, LOCK)
             _tables.create_all(connection)
-
-    def _lock(self, connection: sa.Connection) -> None:
-        if not self._sqlite:
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
     def record(self, verdicts: Iterable[Verdict], *, run_id: str, provenance: Provenance) -> int:
         """Append the verdicts that say something new, in one transaction; returns how many.
@@ -165,7 +150,7 @@ class Ledger:
         origin = canonical_json(provenance.model_dump())
         written = 0
         with self._engine.begin() as connection:
-            self._lock(connection)
+            exclusive(connection, LOCK)
             last = connection.execute(
                 sa.select(_ledger.c.sequence, _ledger.c.hash).order_by(_ledger.c.sequence.desc()).limit(1)
             ).first()
@@ -352,13 +337,3 @@ def _entry(row: dict[str, Any]) -> Entry:
             "provenance": Provenance.model_validate_json(row["provenance"]),
         }
     )
-
-
-def _sqlite_connect(connection: Any, _: Any) -> None:
-    # SQLAlchemy issues BEGIN IMMEDIATE itself (above): pysqlite's own deferred BEGIN would let two
-    # processes read the same head and then fork the chain.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.close()

@@ -11,7 +11,6 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.orchestration.common import WORKSPACE, plainly, workspace_of
 from ml_platform.orchestration.events import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG, step_run
 from ml_platform.orchestration.metadata import ref_metadata, table
-from ml_platform.orchestration.references import References
 from ml_platform.orchestration.standing import observed
 from ml_platform.pipeline.rollback import RolledBack, roll_back
 from ml_platform.pipeline.workspace import Workspace
@@ -105,7 +104,7 @@ def settle(
     They carry the data versions of what is current again, so that what was built from the other content shows as
     stale.
     """
-    asset, references = f"{done.dataset}/dataset", References()
+    asset, references = f"{done.dataset}/dataset", workspace.references
     if done.ref is not None:
         references.save(asset, done.partition, done.ref)
     else:
@@ -150,13 +149,12 @@ def roll_back_by_hand(
     return done
 
 
-def stale_features(catalogue: Catalogue, dataset: str, content: str) -> dict[str, list[str]]:
+def stale_features(workspace: Workspace, catalogue: Catalogue, dataset: str, content: str) -> dict[str, list[str]]:
     """Feature set to the partitions whose latest features stand on a content."""
-    references = References()
     found: dict[str, list[str]] = {}
     for spec in catalogue.features.values():
         if spec.dataset == dataset:
-            stale = [name for name, ref in references.all(spec.key).items() if content in ref.inputs.values()]
+            stale = [name for name, ref in workspace.references.all(spec.key).items() if content in ref.inputs.values()]
             if stale:
                 found[spec.key] = stale
     return found

@@ -12,7 +12,7 @@ from ml_platform.orchestration.common import REFERENCES, WORKSPACE, WorkspaceRes
 from ml_platform.orchestration.data_jobs import data_jobs
 from ml_platform.orchestration.mlflow_run import MLFLOW, mlflow_run
 from ml_platform.orchestration.model import DRIFT, drift_job, train_job
-from ml_platform.orchestration.references import ReferenceIOManager
+from ml_platform.orchestration.reference_io import ReferenceIOManager
 from ml_platform.orchestration.runs import WHOLE_LOOP
 from ml_platform.orchestration.sensors import drift_sensor, new_data_sensor
 

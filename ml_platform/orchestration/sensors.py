@@ -19,7 +19,6 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import get_settings
 from ml_platform.orchestration.lineage import FINGERPRINT
-from ml_platform.orchestration.references import References
 from ml_platform.orchestration.runs import BUSY, RANGE_END, RANGE_START, attempts, end_dead_runs, under_way
 from ml_platform.pipeline import model as model_steps
 from ml_platform.pipeline.pending import Pending, pending_partitions, training_outcome
@@ -205,7 +204,8 @@ def _request_training(tick: Tick, context: ModelContext, why: str) -> None:
     if tick.busy(name, f"{name}_train", "training"):
         return
     try:
-        split = model_steps.split(tick.workspace, context, References().all(context.feature_set.key), Run(id="sensor"))
+        features = tick.workspace.references.all(context.feature_set.key)
+        split = model_steps.split(tick.workspace, context, features, Run(id="sensor"))
         outcome = training_outcome(tick.workspace, context, split)
     except PlatformError as error:
         tick.notes.append(f"{name}: cannot be trained: {error}")

@@ -13,7 +13,6 @@ from ml_platform.features.materialize import Stale, Standing
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.gates.gate import Gate, Verdict
-from ml_platform.orchestration.references import References
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import SplitRef
@@ -85,7 +84,7 @@ def _unfinished(
         return "not published"
     for item in features:
         try:
-            ref = References().load(item.key, partition)
+            ref = workspace.references.load(item.key, partition)
             materializer_of(workspace, item, spec).check_current(ref, standings[item.key])
         except MissingReference:
             return f"without {item.name}"
@@ -104,23 +103,23 @@ def training_outcome(workspace: Workspace, context: ModelContext, split: SplitRe
     name, model = context.model.name, context.model
     if held := _held(workspace.ledger.verdicts(split.sha256), model.gates_of("split")):
         return f"the split of {_last(split)} is refused by {', '.join(held)}"
-    evaluation = _latest(f"{name}/evaluation")
+    evaluation = _latest(workspace, f"{name}/evaluation")
     if evaluation is None or evaluation.manifest_sha256 != split.sha256:
         return ""
     if held := _held(workspace.ledger.verdicts(evaluation.sha256), model.gates_of("evaluation")):
         return f"the candidate trained up to {_last(split)} is refused by {', '.join(held)}"
-    version = _latest(f"{name}/registered_model")
+    version = _latest(workspace, f"{name}/registered_model")
     if version is None or version.sha256 != evaluation.sha256 or version.model_ref.manifest_sha256 != split.sha256:
         return ""
     approval = workspace.registry.get(name, version.version).approval
     if approval != "approved":
         return f"version {version.version} is {approval}"
-    service = _latest(f"{name}/service")
+    service = _latest(workspace, f"{name}/service")
     if service is None or service.version != version.version:
         return ""
     if held := _held(workspace.ledger.verdicts(service.sha256), model.gates_of("service")):
         return f"the service of version {version.version} is refused by {', '.join(held)}"
-    deployment = _latest(f"{name}/deployment")
+    deployment = _latest(workspace, f"{name}/deployment")
     if deployment is None or deployment.sha256 != service.sha256:
         return ""
     return f"version {version.version} was trained on everything that is published"
@@ -130,9 +129,9 @@ def _last(split: SplitRef) -> str:
     return split.train[-1].partition
 
 
-def _latest(asset: str) -> Any:
+def _latest(workspace: Workspace, asset: str) -> Any:
     try:
-        return References().load(asset, None)
+        return workspace.references.load(asset)
     except MissingReference:
         return None
 

@@ -17,6 +17,7 @@ from ml_platform.sources.source import Source
 if TYPE_CHECKING:
     from ml_platform.datasets.store import VersionedStore
     from ml_platform.ledger.ledger import Ledger
+    from ml_platform.references.references import References
     from ml_platform.registry.registry import Registry
     from ml_platform.registry.tracking import Tracking
 
@@ -33,6 +34,12 @@ def _ledger(workspace: "Workspace") -> "Ledger":
     from ml_platform.ledger.ledger import Ledger
 
     return Ledger(workspace.settings.ledger, actor=workspace.settings.actor, clock=workspace.now)
+
+
+def _references(workspace: "Workspace") -> "References":
+    from ml_platform.references.factory import open_references
+
+    return open_references(workspace.settings)
 
 
 def _tracking(workspace: "Workspace") -> "Tracking":
@@ -67,6 +74,8 @@ class Ports:
     store: "Callable[[Workspace], VersionedStore]" = _store
     #: The ledger of verdicts and decisions.
     ledger: "Callable[[Workspace], Ledger]" = _ledger
+    #: The latest reference of every asset.
+    references: "Callable[[Workspace], References]" = _references
     #: MLflow's tracking store.
     tracking: "Callable[[Workspace], Tracking]" = _tracking
     #: The model registry.
@@ -121,6 +130,11 @@ class Workspace:
     def ledger(self) -> "Ledger":
         """The ledger of verdicts and decisions."""
         return self.ports.ledger(self)
+
+    @cached_property
+    def references(self) -> "References":
+        """The latest reference of every asset."""
+        return self.ports.references(self)
 
     @cached_property
     def tracking(self) -> "Tracking":

@@ -10,7 +10,6 @@ from ml_platform.datasets.store import MAIN
 from ml_platform.features.materialize import Stale
 from ml_platform.foundation.errors import MissingReference, PlatformError, Refused
 from ml_platform.foundation.provenance import Run
-from ml_platform.orchestration.references import References
 from ml_platform.pipeline import data, evaluation, model
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.lineage import contents, uses
@@ -65,15 +64,15 @@ def test_a_rollback_in_dagster_is_seen_downstream_and_holds(project: Project) ->
     (entry,) = project.entries(kind="rollback")
     assert (entry.body["taken_back"], entry.body["current"], entry.body["by"]) == (bad, before[MARCH], "ada")
     with project.active() as workspace:
-        reference = References().load("flights/dataset", MARCH)
+        reference = workspace.references.load("flights/dataset", MARCH)
         assert (reference.sha256, reference.branch) == (before[MARCH], MAIN)
         materializer = materializer_of(workspace, project.context().feature_set, project.context().dataset)
         for month in (MARCH, APRIL):
             with pytest.raises(Stale, match=f"flights/{MARCH} changed since"):
-                materializer.check_current(References().load("flights/features", month))
-        materializer.check_current(References().load("flights/features", FEBRUARY))
+                materializer.check_current(workspace.references.load("flights/features", month))
+        materializer.check_current(workspace.references.load("flights/features", FEBRUARY))
         with pytest.raises(Stale):
-            model.split(workspace, project.context(), References().all("flights/features"), Run.new())
+            model.split(workspace, project.context(), workspace.references.all("flights/features"), Run.new())
         assert workspace.ledger.verify() > 0
 
     again = project.ingest(MARCH)
@@ -84,7 +83,7 @@ def test_a_rollback_in_dagster_is_seen_downstream_and_holds(project: Project) ->
     # The newest batch of March is the one that was taken back.
     assert list(stale(project, *months)) == [f"flights/dataset/{MARCH}"]
     with project.active() as workspace:
-        model.split(workspace, project.context(), References().all("flights/features"), Run.new())
+        model.split(workspace, project.context(), workspace.references.all("flights/features"), Run.new())
 
     assert taken_back(project, MARCH, to=bad[:12]).success
     assert project.published()[MARCH] == bad
@@ -114,7 +113,7 @@ def test_a_run_that_is_repeated_goes_back_only_once(project: Project) -> None:
 
 def test_a_withdrawn_partition_counts_as_refused(project: Project) -> None:
     with project.active() as workspace:
-        spec, refs = project.context().dataset, References()
+        spec, refs = project.context().dataset, workspace.references
         bad = project.published()[FEBRUARY]
     assert taken_back(project, FEBRUARY, withdraw=True).success
     with project.active() as workspace:
@@ -133,10 +132,10 @@ def test_a_withdrawn_partition_counts_as_refused(project: Project) -> None:
 
 def _current(project: Project) -> dict[str, Any]:
     """References of features that were built from what is published, made anew where they are stale."""
-    refs = References().all("flights/features")
     with project.active() as workspace:
+        refs = workspace.references.all("flights/features")
         context = project.context()
-        wanted = {name: ref for name, ref in References().all("flights/dataset").items() if name != FEBRUARY}
+        wanted = {name: ref for name, ref in workspace.references.all("flights/dataset").items() if name != FEBRUARY}
         built = data.featurize(workspace, context.feature_set, context.dataset, wanted, Run.new())
         for ref in built.values():
             data.inspect_features(workspace, context.feature_set, context.dataset, ref, Run.new())
@@ -162,7 +161,7 @@ def test_users_of_a_dataset_are_found_from_commit_and_content(four_months: Path,
     project = copy_of(four_months, tmp_path / "project", declared(models={MODEL: {"gates": GATES}}))
     with project.active() as workspace:
         context, run = project.context(), Run.new()
-        manifest = model.split(workspace, context, References().all("flights/features"), run)
+        manifest = model.split(workspace, context, workspace.references.all("flights/features"), run)
         model.inspect_split(workspace, context, manifest, run)
         report = evaluation.evaluate(workspace, context, model.fit(workspace, context, manifest, run), run)
         evaluation.inspect_evaluation(workspace, context, report, run)

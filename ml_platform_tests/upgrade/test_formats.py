@@ -16,7 +16,7 @@ from ml_platform.foundation.settings import Settings
 from ml_platform.gates.catalogue import Gate
 from ml_platform.gates.gate import Verdict
 from ml_platform.ledger.ledger import Broken, Ledger
-from ml_platform.orchestration.references import References
+from ml_platform.references.files import FileReferences
 from ml_platform.rollout import record
 from ml_platform_tests.upgrade.installation import HERE
 
@@ -43,9 +43,9 @@ def test_references_are_read(kind: str, tmp_path: Path) -> None:
     folder = tmp_path / "refs" / "asset" / "2024-02-01"
     folder.mkdir(parents=True)
     (folder / "latest.json").write_text(json.dumps(stored))
-    found = References(tmp_path / "refs").load("asset", "2024-02-01")
+    found = FileReferences(tmp_path / "refs").load("asset", "2024-02-01")
     assert_holds(found.model_dump(mode="json"), stored)
-    References(tmp_path / "refs").save("asset", "2024-02-01", found)
+    FileReferences(tmp_path / "refs").save("asset", "2024-02-01", found)
     assert_holds(json.loads((folder / f"{stored['run_id']}.json").read_text()), stored)
 
 
@@ -57,7 +57,7 @@ def test_a_manifest_has_the_hash_that_models_name(tmp_path: Path) -> None:
     folder = tmp_path / "refs" / "asset"
     folder.mkdir(parents=True)
     (folder / "latest.json").write_text(json.dumps(STORED["references"]["model"]))
-    model = References(tmp_path / "refs").load("asset", None)
+    model = FileReferences(tmp_path / "refs").load("asset")
     assert model.split.sha256 == STORED["split_sha256"] == model.manifest_sha256
     # Where it is read from is no part of what it says; what it says is.
     entry = model.split.train[0]

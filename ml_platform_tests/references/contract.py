@@ -1,0 +1,119 @@
+"""What everything that keeps references does: subclass :class:`ReferencesContract` and give it a fixture."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ml_platform.foundation.errors import MissingReference
+from ml_platform.foundation.provenance import Provenance
+from ml_platform.references.references import References
+from ml_platform.references.refs import DatasetRef, DeploymentRef, Ref
+
+HERE = Provenance(code_commit="c" * 40, dirty=False, lock_sha256="d" * 64, python="3.11.7")
+ASSET, JANUARY, FEBRUARY = "shop/batch", "2024-01-01", "2024-02-01"
+
+
+def batch(run_id: str, partition: str = JANUARY, content: str = "1") -> DatasetRef:
+    """A reference to a batch."""
+    return DatasetRef(
+        run_id=run_id,
+        provenance=HERE,
+        dataset="shop",
+        partition=partition,
+        branch="main",
+        commit="c" * 40,
+        path=f"datasets/shop/{partition}.parquet",
+        sha256=content * 64,
+        rows=3,
+        inputs={"shop/2023-12-01": "2" * 64},
+    )
+
+
+def deployment(run_id: str) -> DeploymentRef:
+    """A reference without a partition."""
+    return DeploymentRef(
+        run_id=run_id, provenance=HERE, model="m", version=1, sha256="3" * 64, url="http://127.0.0.1:1", record="m.json"
+    )
+
+
+class ReferencesContract:
+    """Needs a fixture ``opened``: a function that opens the same place each time, empty at first."""
+
+    @pytest.fixture
+    def references(self, opened: Callable[[], References]) -> References:
+        """An empty place."""
+        return opened()
+
+    def test_what_was_never_saved_is_missing(self, references: References) -> None:
+        """By name, with the way out."""
+        with pytest.raises(MissingReference, match=f"^{ASSET}/{JANUARY} was never materialized; materialize it first$"):
+            references.load(ASSET, JANUARY)
+        with pytest.raises(MissingReference, match=r"^m/deployment was never"):
+            references.load("m/deployment")
+        assert references.partitions(ASSET) == [] and references.all(ASSET) == {}
+        assert not references.of_run(ASSET, JANUARY, "one")
+
+    @pytest.mark.parametrize(("asset", "ref"), [(ASSET, batch("one")), ("m/deployment", deployment("one"))])
+    def test_it_comes_back_as_it_was(self, opened: Callable[[], References], asset: str, ref: Ref) -> None:
+        """Also from another process, which opens the place anew."""
+        partition = getattr(ref, "partition", "")
+        opened().save(asset, partition, ref)
+        assert opened().load(asset, partition) == ref
+        assert opened().load(asset, partition, "one") == ref
+
+    def test_a_run_reads_its_own_and_others_the_latest(self, references: References) -> None:
+        """A run that made none reads the latest."""
+        for run_id, content in (("one", "1"), ("two", "2")):
+            references.save(ASSET, JANUARY, batch(run_id, content=content))
+        assert references.load(ASSET, JANUARY, "one").sha256 == "1" * 64
+        assert references.load(ASSET, JANUARY, "three").sha256 == references.load(ASSET, JANUARY).sha256 == "2" * 64
+        assert references.of_run(ASSET, JANUARY, "one") and not references.of_run(ASSET, JANUARY, "three")
+
+    def test_the_last_saved_is_the_latest_whatever_run_made_it(self, references: References) -> None:
+        """A step that is repeated replaces what its run made, and is the latest again."""
+        for run_id, content in (("one", "1"), ("two", "2"), ("one", "3")):
+            references.save(ASSET, JANUARY, batch(run_id, content=content))
+        assert references.load(ASSET, JANUARY).sha256 == references.load(ASSET, JANUARY, "one").sha256 == "3" * 64
+        assert references.load(ASSET, JANUARY, "two").sha256 == "2" * 64
+
+    def test_partitions_are_kept_apart_and_sorted(self, references: References) -> None:
+        """Another asset, one whose name only looks alike and one without partitions are not among them."""
+        for partition, content in ((FEBRUARY, "2"), (JANUARY, "1")):
+            references.save(ASSET, partition, batch("one", partition, content))
+        references.save("shop_batch", "2024-03-01", batch("one", "2024-03-01"))
+        references.save("shop/batches", "2024-03-01", batch("one", "2024-03-01"))
+        references.save("m/deployment", "", deployment("one"))
+        assert references.partitions(ASSET) == [JANUARY, FEBRUARY]
+        found = references.all(ASSET)
+        assert [(name, ref.sha256[0]) for name, ref in found.items()] == [(JANUARY, "1"), (FEBRUARY, "2")]
+        assert references.partitions("m/deployment") == []
+
+    def test_what_is_forgotten_is_no_longer_the_latest(self, opened: Callable[[], References]) -> None:
+        """What a run made stays; to forget nothing is no error; a later save counts again."""
+        references = opened()
+        references.forget(ASSET, JANUARY)
+        for partition in (JANUARY, FEBRUARY):
+            references.save(ASSET, partition, batch("one", partition))
+        references.forget(ASSET, JANUARY)
+        for place in (references, opened()):
+            assert place.partitions(ASSET) == [FEBRUARY]
+            with pytest.raises(MissingReference):
+                place.load(ASSET, JANUARY)
+            assert place.load(ASSET, JANUARY, "one") == batch("one") and place.of_run(ASSET, JANUARY, "one")
+        references.save(ASSET, JANUARY, batch("two"))
+        assert references.load(ASSET, JANUARY).run_id == "two"
+
+    def test_many_writers_leave_one_latest(self, opened: Callable[[], References]) -> None:
+        """Whichever was last."""
+        references = opened()
+
+        def save(number: int) -> None:
+            references.save(ASSET, JANUARY, batch(f"run-{number}", content=f"{number:x}"))
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(save, range(12)))
+        latest = references.load(ASSET, JANUARY)
+        assert latest == references.load(ASSET, JANUARY, latest.run_id)
+        assert all(references.of_run(ASSET, JANUARY, f"run-{number}") for number in range(12))
+        assert list(references.all(ASSET)) == [JANUARY]
