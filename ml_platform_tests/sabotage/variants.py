@@ -1,5 +1,7 @@
 """Feature functions as somebody might change them, wrong and right, and a schema that forgets something."""
 
+from typing import Annotated
+
 import pandera.polars as pa
 import polars as pl
 
@@ -44,3 +46,9 @@ class ForgetfulFlights(Flights):
     """The schema of the flights, without the mark that departure delays are known only afterwards."""
 
     dep_delay: int = pa.Field(nullable=True, ge=-120, le=2880)
+
+
+class ObservedFlights(Flights):
+    """The schema of flights that come with the time of their weather observation."""
+
+    observed: Annotated[pl.Datetime, "us", "UTC"] = pa.Field(nullable=True)
