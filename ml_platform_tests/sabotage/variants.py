@@ -37,6 +37,17 @@ class WithCongestionOfTheBatch(WithCongestion):
         return FlightFeatures.rows(self, raw).with_columns(airline_share=share)
 
 
+class WithArrivalDelayFromDay20(FlightFeatures):
+    """The arrival delay among the features, in the last days of each month."""
+
+    columns = (*FlightFeatures.columns, "delay_so_far")
+
+    def rows(self, raw: pl.DataFrame) -> pl.DataFrame:
+        """0 up to the 19th."""
+        return super().rows(raw).with_columns(delay_so_far=pl.when(pl.col("day") >= 20).then("arr_delay").otherwise(0))
+
+
+with_arrival_delay_from_day_20 = WithArrivalDelayFromDay20()
 with_departure_delay = WithDepartureDelay()
 with_congestion = WithCongestion()
 with_congestion_of_the_batch = WithCongestionOfTheBatch()
