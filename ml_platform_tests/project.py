@@ -47,7 +47,7 @@ DATASET = {
 }
 #: Gates of the example that see nearly every break, so that no other gate would be seen to act alone. They are proven
 #: where they are declared.
-BROAD = ("distribution", "constancy")
+BROAD = ("distribution", "constancy", "coverage", "labels", "near_duplicates", "dependency")
 PARAMETERS = {"rounds": 40, "max_depth": 4, "eta": 0.1, "min_child_weight": 20, "colsample_bytree": 0.3, "seed": 7}
 
 
@@ -68,15 +68,17 @@ class FolderSource:
 source = FolderSource()
 
 
-def sample_months(folder: Path, months: Iterable[str] = MONTHS, rows: int = ROWS) -> Path:
-    """Write a sample of each real month to ``folder``, always the same one; what is there already stays."""
+def sample_months(folder: Path, months: Iterable[str] = MONTHS, rows: int | None = ROWS) -> Path:
+    """Write a sample of each real month (all rows: ``None``) to ``folder``, always the same; what is there stays."""
     from ml_platform.defs.flights.source import KEY
     from ml_platform.defs.flights.source import source as flights
 
     folder.mkdir(parents=True, exist_ok=True)
     for month in months:
         if not (folder / f"{month}.parquet").exists():
-            flights.read(month).sample(rows, seed=2013).sort(KEY).write_parquet(folder / f"{month}.parquet")
+            whole = flights.read(month)
+            chosen = whole if rows is None else whole.sample(rows, seed=2013).sort(KEY)
+            chosen.write_parquet(folder / f"{month}.parquet")
     return folder
 
 

@@ -30,7 +30,7 @@ class Declaration(BaseModel):
         names = [gate.name for gate in self.gates]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"gate {twice[0]!r} is listed twice")
+            raise ValueError(f"gate {twice[0]!r} is listed twice; give each a name of its own")
         for gate in self.gates:
             if gate.stage not in type(self)._stages.default:  # type: ignore[attr-defined]
                 raise ValueError(f"gate {gate.gate!r} belongs to {gate.stage}, which is not declared here")

@@ -50,7 +50,8 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
 
     def gate_columns(known: Iterable[str] | None, what: str) -> None:
         for index, gate in enumerate(spec.gates):
-            unknown(f"gates.{index}.columns", gate.columns or (), known, what)
+            for key in ("columns", "by", "but_for"):
+                unknown(f"gates.{index}.{key}", getattr(gate, key) or (), known, what)
 
     if isinstance(spec, DatasetSpec):
         attempt("source", spec.load_source)
@@ -65,6 +66,15 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
             # What is wrong with the dataset's schema or the feature function is said once, where it is declared.
             with suppress(DeclarationError):
                 unknown("function", function.inputs, schema_columns(dataset, deep), dataset.schema_)
+                if deep:
+                    found += [
+                        (
+                            spec,
+                            "function",
+                            f"input {name!r} is an outcome: {dataset.schema_} says it is known only after",
+                        )
+                        for name in outcomes_among(dataset, function.inputs)
+                    ]
     elif isinstance(spec, ModelSpec):
         attempt("parameters.objective", lambda: _objective(spec))
         features = attempt("features", lambda: catalogue.feature_set(spec.features))
@@ -105,6 +115,14 @@ def schema_columns(spec: DatasetSpec, deep: bool) -> list[str] | None:
 
         return [column.name for column in columns(spec.load_schema())]
     return columns_in_source(spec.schema_, "schema")
+
+
+def outcomes_among(spec: DatasetSpec, inputs: Iterable[str]) -> list[str]:
+    """The ``inputs`` that the schema of a dataset marks as outcomes: no prediction can be asked for with them."""
+    from ml_platform.validation.schema import columns
+
+    outcomes = {column.name for column in columns(spec.load_schema()) if column.outcome}
+    return [name for name in inputs if name in outcomes]
 
 
 def columns_in_source(path: str, key: str) -> list[str] | None:

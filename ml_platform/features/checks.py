@@ -35,8 +35,8 @@ class RangeEvidence:
 class LeakEvidence:
     """Features that changed when only outcomes changed which they must not know."""
 
-    #: First day whose outcomes were corrupted.
-    cut: date
+    #: First day whose outcomes were corrupted; None: all of them, and the history kept as it was.
+    cut: date | None
     #: Rows whose outcomes were corrupted, and rows (earlier ones) whose features were compared.
     corrupted: int
     compared: int
@@ -191,12 +191,7 @@ def time_travel(
     batch as they are (made here where not given). Raises :class:`PlatformError` when there is nothing to corrupt or
     to compare.
     """
-    import numpy as np
-
-    lacking = [name for name in outcomes if name not in raw.columns]
-    if not outcomes or lacking:
-        reason = f"the batch lacks the columns {lacking}" if lacking else "the schema marks no column as outcome"
-        raise PlatformError(f"the leak check has nothing to corrupt: {reason}")
+    _need_outcomes(raw, outcomes)
     days = raw[function.time]
     if cut is None:
         cut = days.unique().sort()[days.n_unique() // 2]
@@ -207,18 +202,69 @@ def time_travel(
         raise PlatformError(f"the leak check needs days before and after {cut}: the batch has {span}")
     before = list(history_tables_before)
 
-    def features(batch: "pl.DataFrame") -> "tuple[pl.DataFrame, np.ndarray]":
+    def features(batch: "pl.DataFrame") -> "pl.DataFrame":
         history = History.from_tables(function, [*before, daily(function, batch)], lag_days)
-        frame = build(function, batch, history).filter(compared)
-        return frame, matrix(function, frame)
+        return build(function, batch, history)
 
-    if built is None:
-        frame, honest = features(raw)
-    else:
-        frame = built.filter(compared)
-        honest = matrix(function, frame)
-    _, corrupted = features(corrupt(raw, outcomes, later, seed))
-    differs = _bits(honest) != _bits(corrupted)
+    honest = built if built is not None else features(raw)
+    return _changes(function, honest, features(corrupt(raw, outcomes, later, seed)), cut, later, compared)
+
+
+def leaks(
+    function: FeatureFunction,
+    raw: "pl.DataFrame",
+    history_tables_before: Iterable["pl.DataFrame"],
+    history: History,
+    outcomes: Sequence[str],
+    built: "pl.DataFrame",
+    seed: int = 0,
+) -> list[LeakEvidence]:
+    """Three kinds of experiment on features as they are stored (``built``, with ``history``).
+
+    - Outcomes of the last day are corrupted (:func:`time_travel`): every row must come out as it is stored.
+    - All outcomes are corrupted, and the history is kept: no row may know its own or another's, on any day.
+    - Outcomes from a third and from two thirds of the days on are corrupted, in every third row and with those as the
+      only past: the smaller the sums, the less hides behind them.
+
+    Raises PlatformError as :func:`time_travel` does.
+    """
+    _need_outcomes(raw, outcomes)
+    lag, days = history.lag_days, raw[function.time].unique().sort()
+    every = raw[function.time] >= days[0]
+    own = build(function, corrupt(raw, outcomes, every, seed), history)
+    thin = raw.gather_every(3) if raw.height >= 3 * len(days) else raw
+    cuts = [day for part in (1, 2) for day in [days[len(days) * part // 3]] if day < days[-1]]
+    alone = build(function, thin, History.from_tables(function, [daily(function, thin)], lag)) if cuts else thin
+    return [
+        time_travel(function, raw, history_tables_before, lag, outcomes, days[-1], seed, built),
+        _changes(function, built, own, None, every, every),
+        *(time_travel(function, thin, (), lag, outcomes, cut, seed, alone) for cut in dict.fromkeys(cuts)),
+    ]
+
+
+def _need_outcomes(raw: "pl.DataFrame", outcomes: Sequence[str]) -> None:
+    lacking = [name for name in outcomes if name not in raw.columns]
+    if not outcomes or lacking:
+        reason = f"the batch lacks the columns {lacking}" if lacking else "the schema marks no column as outcome"
+        raise PlatformError(f"the leak check has nothing to corrupt: {reason}")
+    if not raw.height:
+        raise PlatformError("the leak check has nothing to corrupt: the batch has no rows; check its volume first")
+
+
+def _changes(
+    function: FeatureFunction,
+    honest: "pl.DataFrame",
+    corrupted: "pl.DataFrame",
+    cut: date | None,
+    later: "pl.Series",
+    compared: "pl.Series",
+) -> LeakEvidence:
+    """Features of the ``compared`` rows that are not the same bits in both frames."""
+    import numpy as np
+
+    frame = honest.filter(compared)
+    before, after = matrix(function, frame), matrix(function, corrupted.filter(compared))
+    differs = _bits(before) != _bits(after)
     changed, sample = {}, {}
     for place, name in enumerate(feature_names(function)):
         where = np.flatnonzero(differs[:, place])
@@ -226,7 +272,7 @@ def time_travel(
             changed[name] = len(where)
             sample[name] = [
                 _key_of(function, frame, int(row))
-                | {"before": float(honest[row, place]), "after": float(corrupted[row, place])}
+                | {"before": float(before[row, place]), "after": float(after[row, place])}
                 for row in where[:5]
             ]
     return LeakEvidence(

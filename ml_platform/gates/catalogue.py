@@ -1,6 +1,18 @@
 """Importing this module registers every kind of gate."""
 
-from ml_platform.gates import batch, data, deployment, evaluation, features, quality, replay, service, split
+from ml_platform.gates import (
+    batch,
+    data,
+    deployment,
+    evaluation,
+    features,
+    periods,
+    quality,
+    replay,
+    rows,
+    service,
+    split,
+)
 from ml_platform.gates.gate import KINDS, Gate
 
 __all__ = [
@@ -11,8 +23,10 @@ __all__ = [
     "deployment",
     "evaluation",
     "features",
+    "periods",
     "quality",
     "replay",
+    "rows",
     "service",
     "split",
 ]

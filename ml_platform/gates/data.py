@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
 #: PSI above which a column counts as drifted: the usual "significant shift" (Siddiqi, Credit Risk Scorecards, 2006).
 DRIFTED = 0.25
+#: Rows of a table that are kept with a verdict.
+SHOWN = 100
 
 
-def _reference(evidence: BatchEvidence, gate: Gate, columns: Sequence[str]) -> "pl.DataFrame | None":
+def reference_rows(evidence: BatchEvidence, gate: Gate, columns: Sequence[str]) -> "pl.DataFrame | None":
     """The columns of the declared, else of all accepted earlier partitions; ``None`` where there are none.
 
     Raises PlatformError for columns that are not there and for declared partitions that were not accepted.
@@ -35,31 +37,56 @@ def _reference(evidence: BatchEvidence, gate: Gate, columns: Sequence[str]) -> "
 @kind(
     "distribution",
     "batch",
-    "Drift of columns from accepted earlier batches: largest `psi`, `jensen_shannon` distance or `kolmogorov_smirnov` "
-    "statistic, or `share` of columns with a PSI beyond 0.25",
+    "Drift of columns from accepted earlier batches, in all rows or in each slice of `by`: largest `psi`, "
+    "`jensen_shannon` distance or `kolmogorov_smirnov` statistic, `share` of columns with a PSI beyond 0.25, or "
+    "`profile` (1 less the correlation of a column's means by slice with those of before)",
     needs=("max",),
     requires=("metric", "columns"),
-    metrics=("psi", "jensen_shannon", "kolmogorov_smirnov", "share"),
+    options=("by",),
+    metrics=("psi", "jensen_shannon", "kolmogorov_smirnov", "share", "profile"),
 )
 def distribution(evidence: BatchEvidence, gate: Gate) -> Measurement:
-    """How far each column moved; ``reference`` names partitions instead of all accepted ones."""
-    from ml_platform.validation.drift import drifted_columns
+    """How far each column moved; ``reference`` names partitions instead of all accepted ones.
 
-    columns = list(gate.columns or ())
-    reference = _reference(evidence, gate, columns)
+    Within slices a column may move that as a whole does not: another unit for one airline. Slices of fewer than 500
+    rows, here or before, are not judged. A ``profile`` by hour turns where times are shifted, whatever the season.
+    """
+    from ml_platform.validation import drift
+
+    columns, by = list(gate.columns or ()), list(gate.by or ())
+    if (gate.metric == "profile" and not by) or (gate.metric == "share" and by):
+        raise PlatformError(f"gate {gate.name}: a profile needs slices, by: […], and a share of columns has none")
+    reference = reference_rows(evidence, gate, [*columns, *by])
     if reference is None:
         return Measurement(None, "no earlier batch to compare with")
     name = "psi" if gate.metric == "share" else str(gate.metric)
-    found = drifted_columns(reference, evidence.frame, columns, name)
+    if name == "profile":
+        found = {(column, ""): drift.profile(reference, evidence.frame, column, by) for column in columns}
+    elif by:
+        found = drift.drifted_slices(reference, evidence.frame, columns, by, name)
+    else:
+        found = {
+            (column, ""): value
+            for column, value in drift.drifted_columns(reference, evidence.frame, columns, name).items()
+        }
+    if not found:
+        return Measurement(float("nan"), f"no slice has {drift.SLICE_ROWS} rows here and before", support=-1)
+    found = dict(sorted(found.items(), key=lambda item: -item[1]))
     over = [column for column, value in found.items() if value > DRIFTED] if name == "psi" else []
-    worst = next(iter(found))
-    counted = f"; {len(over)} of {len(columns)} columns beyond {DRIFTED:g}" if name == "psi" else ""
+    worst, where = next(iter(found))
+    counted = (
+        f"; {len(over)} of {len(found)} {'slices' if by else 'columns'} beyond {DRIFTED:g}" if name == "psi" else ""
+    )
     return Measurement(
-        len(over) / len(columns) if gate.metric == "share" else found[worst],
-        f"{worst} has moved most ({name.replace('_', ' ')} {found[worst]:.3f}){counted}",
+        len(over) / len(columns) if gate.metric == "share" else found[worst, where],
+        f"{worst}{f' where {where}' if where else ''} has moved most "
+        f"({name.replace('_', ' ')} {found[worst, where]:.3f}){counted}",
         support=evidence.frame.height,
         details={
-            "columns": [{"column": column, name: round(value, 6)} for column, value in found.items()],
+            "columns": [
+                {"column": column, **({"slice": slice_} if slice_ else {}), name: round(value, 6)}
+                for (column, slice_), value in list(found.items())[:SHOWN]
+            ],
             "reference_rows": reference.height,
         },
     )
@@ -133,7 +160,7 @@ def referential(evidence: BatchEvidence, gate: Gate) -> Measurement:
     import polars as pl
 
     columns = list(gate.columns or ())
-    reference = _reference(evidence, gate, columns)
+    reference = reference_rows(evidence, gate, columns)
     if reference is None:
         return Measurement(None, "no earlier batch to compare with")
     table = []

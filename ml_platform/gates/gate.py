@@ -45,6 +45,8 @@ class Kind:
     limit: float | None = None
     #: Keys of which a declaration has to give at least one.
     any_of: tuple[str, ...] = ()
+    #: Keys that a declaration may give, among those that only some kinds take.
+    options: tuple[str, ...] = ()
     #: Metrics that there are, where that does not depend on the model.
     metrics: tuple[str, ...] = ()
     #: Whether a clock measures it: another value each time, which alone is no news for the ledger.
@@ -52,6 +54,10 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {}
+#: Keys that came later: they count for the hash of a declaration only where given, so that older verdicts stay good.
+LATER = ("reference", "increasing", "decreasing", "rate", "every", "by", "above", "but_for")
+#: Keys that only some kinds take. In others they would be read by nobody.
+SPECIAL = ("rate", "every", "by", "above", "but_for")
 
 
 def kind(
@@ -63,13 +69,14 @@ def kind(
     requires: tuple[str, ...] = (),
     limit: float | None = None,
     any_of: tuple[str, ...] = (),
+    options: tuple[str, ...] = (),
     metrics: tuple[str, ...] = (),
     timed: bool = False,
 ) -> Callable[[Callable[[Any, "Gate"], Measurement]], Callable[[Any, "Gate"], Measurement]]:
     """Register a function as the measure of a kind of gate."""
 
     def register(measure: Callable[[Any, "Gate"], Measurement]) -> Callable[[Any, "Gate"], Measurement]:
-        KINDS[name] = Kind(name, stage, description, measure, needs, requires, limit, any_of, metrics, timed)
+        KINDS[name] = Kind(name, stage, description, measure, needs, requires, limit, any_of, options, metrics, timed)
         return measure
 
     return register
@@ -82,6 +89,8 @@ class Gate(BaseModel):
 
     #: Kind of gate, e.g. ``volume`` or ``performance``.
     gate: str
+    #: Name of the asset check, where the kind (with the metric, if there is one) does not tell two gates apart.
+    name: str = Field(default="", pattern=r"^[a-z][a-z0-9_]{0,60}$")
     #: Smallest and largest accepted value.
     min: float | None = None
     max: float | None = None
@@ -97,6 +106,14 @@ class Gate(BaseModel):
     #: Requests per second at which a service is timed: no fewer than make a p99 in a minute, no more than one process
     #: can send.
     rate: float | None = Field(default=None, ge=5, le=1000)
+    #: Periods that are looked at one by one.
+    every: Literal["day", "hour"] | None = None
+    #: Columns whose values divide the rows into slices that are looked at one by one.
+    by: tuple[str, ...] | None = None
+    #: Outcomes above this count as 1, others as 0.
+    above: float | None = None
+    #: Columns in which rows may differ and are still the same.
+    but_for: tuple[str, ...] | None = None
     #: How a champion is compared.
     mode: Literal["non_inferior", "superior"] | None = None
     #: A failed gate of severity ``warn`` is shown and recorded, and holds nothing back.
@@ -124,15 +141,18 @@ class Gate(BaseModel):
             raise ValueError(f"gate {self.gate!r} has no metric {self.metric!r}; take {', '.join(known.metrics)}")
         if known.any_of and not any(getattr(self, name) for name in known.any_of):
             raise ValueError(f"gate {self.gate!r} needs {' or '.join(known.any_of)}")
-        if self.rate is not None and "rate" not in known.requires:
-            raise ValueError(f"gate {self.gate!r} sends no requests; remove rate")
+        taken = {*known.requires, *known.any_of, *known.options}
+        if foreign := [name for name in SPECIAL if getattr(self, name) is not None and name not in taken]:
+            raise ValueError(f"gate {self.gate!r} does nothing with {foreign[0]}; remove it")
         if both := sorted(set(self.increasing or ()) & set(self.decreasing or ())):
             raise ValueError(f"gate {self.gate!r}: {', '.join(both)} cannot be increasing and decreasing")
+        if not self.name:
+            # The model is frozen; a name that is not given stays out of `model_fields_set`.
+            object.__setattr__(self, "name", self._usual_name)
         return self
 
     @property
-    def name(self) -> str:
-        """Name of the asset check: the kind, and the metric where several may stand side by side."""
+    def _usual_name(self) -> str:
         return f"{self.gate}_{self.metric}" if self.metric else self.gate
 
     @property
@@ -163,8 +183,8 @@ class Gate(BaseModel):
     @property
     def declaration(self) -> str:
         """Hash of the declaration; a verdict given under another threshold does not count."""
-        # Keys that came later count where they are given, so that older verdicts stay good.
-        later = {name for name in ("reference", "increasing", "decreasing", "rate") if getattr(self, name) is None}
+        later = {name for name in LATER if getattr(self, name) is None}
+        later |= {"name"} if self.name == self._usual_name else set()
         return sha256_bytes(canonical_json(self.model_dump(exclude=later)))[:16]
 
     def accepts(self, observed: float) -> bool:

@@ -23,6 +23,10 @@ BINS = 10
 FLOOR = 1e-4
 #: Most frequent values of the reference that get a bin each; the rest share one.
 VALUES = 50
+#: Fewest rows of a slice, on either side: the PSI of equal distributions is then about 0.04 by chance.
+SLICE_ROWS = 500
+#: Fewest rows for a mean in a profile, and fewest means.
+MEAN_ROWS, MEANS = 100, 4
 
 
 def psi(reference: "pl.Series", current: "pl.Series") -> float:
@@ -81,6 +85,49 @@ def drifted_columns(
     """A measure of each column, largest first."""
     values = {name: MEASURES[measure](reference[name], current[name]) for name in columns}
     return dict(sorted(values.items(), key=lambda item: -item[1]))
+
+
+def drifted_slices(
+    reference: "pl.DataFrame", current: "pl.DataFrame", columns: list[str], by: list[str], measure: str = "psi"
+) -> dict[tuple[str, str], float]:
+    """A measure of each column in each slice by the columns ``by``, which is named by its values.
+
+    Slices of fewer than :data:`SLICE_ROWS` rows on either side are left out.
+    """
+    before = reference.partition_by(by, as_dict=True)
+    return {
+        (column, ", ".join(str(value) for value in key)): MEASURES[measure](before[key][column], rows[column])
+        for key, rows in current.partition_by(by, as_dict=True).items()
+        if rows.height >= SLICE_ROWS and key in before and before[key].height >= SLICE_ROWS
+        for column in columns
+    }
+
+
+def profile(reference: "pl.DataFrame", current: "pl.DataFrame", column: str, by: list[str]) -> float:
+    """1 less Pearson's correlation of the means of a column by slice with those of the reference: from 0 to 2.
+
+    A level that all slices share, and how strong the pattern is, do not count; its shape and place do. Means of fewer
+    than :data:`MEAN_ROWS` rows are left out. Raises PlatformError for fewer than :data:`MEANS` slices that both have,
+    and where all means are equal on one side.
+    """
+    import numpy as np
+    import polars as pl
+
+    def means(frame: "pl.DataFrame") -> "pl.DataFrame":
+        value = pl.col(column).cast(pl.Float64).fill_nan(None)
+        counted = frame.group_by(by).agg(mean=value.mean(), rows=value.count())
+        return counted.filter(pl.col("rows") >= MEAN_ROWS).drop("rows")
+
+    both = means(reference).join(means(current), on=by, suffix="_now").sort(by)
+    if both.height < MEANS:
+        raise PlatformError(
+            f"profile of {column!r} by {', '.join(by)}: {both.height} slices have {MEAN_ROWS} values here and before, "
+            f"{MEANS} are needed; take coarser slices"
+        )
+    correlation = float(np.corrcoef(both["mean"], both["mean_now"])[0, 1])
+    if not np.isfinite(correlation):
+        raise PlatformError(f"profile of {column!r} by {', '.join(by)}: its means are all equal; take another column")
+    return 1 - correlation
 
 
 def _need_rows(reference: "pl.Series", current: "pl.Series") -> None:

@@ -44,6 +44,24 @@ def test_each_mistake_is_one_line(shop: Shop, mistake: Mistake) -> None:
     assert mistake.reason in found["reason"]
 
 
+def test_an_outcome_among_the_inputs_of_the_features_is_named(shop: Shop) -> None:
+    shop.edit(DATASET, "inputs = (", 'inputs = ("outcome", ', "features.py")
+    (line,) = mistakes_in(shop)
+    found = LINE.match(line)
+    assert found and found["key"] == "attributes.function"
+    assert "input 'outcome' is an outcome" in found["reason"]
+
+
+@pytest.mark.parametrize(("gate", "key"), [
+    ("gate: dependency, by: [iid], columns: [amount], max: 0.1", "by"),
+    ("gate: near_duplicates, but_for: [iid], max: 0.1", "but_for"),
+])  # fmt: skip
+def test_an_unknown_column_in_any_key_of_a_gate_is_named(shop: Shop, gate: str, key: str) -> None:
+    shop.edit(DATASET, "- gate: schema", f"- gate: schema\n    - {{{gate}}}")
+    (line,) = mistakes_in(shop)
+    assert f"attributes.gates.1.{key}: unknown column 'iid'" in line
+
+
 def test_the_line_is_that_of_the_key(shop: Shop) -> None:
     path = shop.edit(MODEL, "rounds: 200", "rounds: many")
     (line,) = mistakes_in(shop)

@@ -38,6 +38,13 @@ class WholeBatch(FlightFeatures):
         return super().rows(raw).with_columns(weekday=late)
 
 
+class OwnDelayFromDay20(FlightFeatures):
+    """Reads the arrival delay of the very flight, in the last days of the month alone."""
+
+    def rows(self, raw: pl.DataFrame) -> pl.DataFrame:
+        return super().rows(raw).with_columns(weekday=pl.when(pl.col("day") >= 20).then("arr_delay").otherwise(0))
+
+
 @pytest.fixture(scope="module")
 def before(january: pl.DataFrame) -> list[pl.DataFrame]:
     return [daily(flights, january)]
@@ -58,6 +65,53 @@ def test_a_leak_is_named(function: FeatureFunction, february: pl.DataFrame, befo
     assert {"date", "carrier", "before", "after"} <= set(evidence.sample["weekday"][0])
 
 
+def leaks(
+    function: FeatureFunction, raw: pl.DataFrame, before: list[pl.DataFrame], **changes: History
+) -> list[checks.LeakEvidence]:
+    history = History.from_tables(function, [*before, daily(function, raw)], 1)
+    built = build(function, raw, changes.get("built_with", history))
+    return checks.leaks(function, raw, before, history, OUTCOMES, built)
+
+
+def test_honest_features_have_no_leak_at_any_time(february: pl.DataFrame, before: list[pl.DataFrame]) -> None:
+    found = leaks(flights, february, before)
+    assert not any(one.leaks for one in found), found
+    assert [one.cut for one in found] == [date(2013, 2, 28), None, date(2013, 2, 10), date(2013, 2, 19)]
+    last, own, *_ = found
+    assert last.compared == own.compared == own.corrupted == february.height
+
+
+@pytest.mark.parametrize(
+    "function", [OwnDelay(), Cancelled(), WholeBatch(), OwnDelayFromDay20()], ids=lambda f: type(f).__name__
+)
+def test_a_leak_at_any_time_is_named(
+    function: FeatureFunction, february: pl.DataFrame, before: list[pl.DataFrame]
+) -> None:
+    _, own, *_ = leaks(function, february, before)
+    assert set(own.changed) == {"weekday"}
+
+
+def test_a_leak_of_the_last_days_is_seen_by_no_cut_in_the_middle(
+    february: pl.DataFrame, before: list[pl.DataFrame]
+) -> None:
+    function = OwnDelayFromDay20()
+    assert not checks.time_travel(function, february, before, 1, OUTCOMES).leaks
+    _, own, *_ = leaks(function, february, before)
+    assert own.changed == {"weekday": february.filter(pl.col("day") >= 20).height}
+
+
+def test_stored_features_of_a_younger_history_are_caught(february: pl.DataFrame, before: list[pl.DataFrame]) -> None:
+    tables = [table.with_columns(pl.col("day") - pl.duration(days=1)) for table in [*before, daily(flights, february)]]
+    last, *_ = leaks(flights, february, before, built_with=History.from_tables(flights, tables, 1))
+    assert set(last.changed) == {history.name for history in flights.histories}
+
+
+def test_one_day_alone_is_checked_too(february: pl.DataFrame, before: list[pl.DataFrame]) -> None:
+    day = february.filter(pl.col("day") == 1)
+    assert not any(one.leaks for one in leaks(flights, day, before))
+    assert any(one.leaks for one in leaks(OwnDelay(), day, before))
+
+
 def test_a_history_without_its_lag_is_caught(
     february: pl.DataFrame, before: list[pl.DataFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,6 +123,10 @@ def test_a_history_without_its_lag_is_caught(
     monkeypatch.setattr(History, "matrix", no_lag)
     evidence = checks.time_travel(flights, february, before, 1, OUTCOMES)
     assert set(evidence.changed) == {history.name for history in flights.histories}
+    last, own, *cuts = leaks(flights, february, before)
+    assert not own.leaks
+    for one in (last, *cuts):
+        assert set(one.changed) == set(evidence.changed), one.cut
 
 
 def test_corruption_changes_every_value_of_every_type() -> None:

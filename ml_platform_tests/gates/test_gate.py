@@ -7,11 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from ml_platform.declarations.declaration import Declaration
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates import catalogue
 from ml_platform.gates.gate import KINDS, Gate, Kind, Measurement, judge
 
 SUBJECT = "a" * 64
+
+
+class Listed(Declaration):
+    """A declaration with gates on batches."""
+
+    _stages = ("batch",)
 
 
 @pytest.fixture
@@ -51,7 +58,9 @@ def test_every_kind_says_its_stage_and_how_it_is_limited():
         ({"gate": "latency", "max": 100, "rate": 0}, "greater than or equal to 5"),
         ({"gate": "latency", "max": 100, "rate": math.nan}, "less than or equal to 1000"),
         ({"gate": "latency", "max": 100, "rate": 5000}, "less than or equal to 1000"),
-        ({"gate": "model_latency", "max": 100, "rate": 50}, "gate 'model_latency' sends no requests; remove rate"),
+        ({"gate": "model_latency", "max": 100, "rate": 50}, "gate 'model_latency' does nothing with rate; remove it"),
+        ({"gate": "volume", "min": 0.5, "max": 2, "by": ["carrier"]}, "gate 'volume' does nothing with by; remove it"),
+        ({"gate": "rules", "max": 0, "name": "Rules!"}, "String should match pattern"),
     ],
 )
 def test_a_gate_without_what_it_needs_is_an_error_when_it_is_declared(declared, reason):
@@ -147,3 +156,22 @@ def test_directions_are_asked_of_a_feature_one_way() -> None:
             Gate.model_validate({"gate": "monotonic", "max": 0.1, **keys})
     given = Gate(gate="monotonic", max=0.1, increasing=("a",))
     assert given.declaration != Gate(gate="monotonic", max=0.1, decreasing=("a",)).declaration
+
+
+def test_a_name_tells_two_gates_of_a_kind_apart() -> None:
+    place = Gate(gate="missing", columns=("tailnum",), max=0.1, name="missing_tail")
+    weather = Gate(gate="missing", columns=("temp",), max=0.2)
+    assert (place.name, weather.name) == ("missing_tail", "missing")
+    assert [gate.name for gate in Listed.model_validate({"gates": [place, weather]}).gates]
+    with pytest.raises(ValidationError, match="gate 'missing' is listed twice; give each a name of its own"):
+        Listed.model_validate({"gates": [weather, weather]})
+
+
+def test_a_name_is_part_of_the_declaration_where_it_is_given() -> None:
+    usual, named = Gate(gate="rules", max=0), Gate(gate="rules", max=0, name="sums")
+    assert named.declaration != usual.declaration
+    assert Gate(gate="rules", max=0, name="rules").declaration == usual.declaration
+    for gate in (usual, named):
+        assert Gate.model_validate(gate.model_dump()) == gate
+        assert Gate.model_validate(gate.model_dump(exclude_none=True)).declaration == gate.declaration
+        assert Gate.model_validate_json(gate.model_dump_json()).declaration == gate.declaration

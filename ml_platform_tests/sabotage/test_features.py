@@ -76,3 +76,13 @@ def test_features_that_were_never_judged_are_not_trained_on(project: Project) ->
     alone = project.materialize(f"{MODEL}/split")
     assert "Refused" in alone.error and "leakage missing" in alone.error and APRIL in alone.error
     assert not alone.materialized
+
+
+def test_an_outcome_among_the_features_of_the_last_days_is_refused(project: Project) -> None:
+    project = project.variant(declared(features=function("with_arrival_delay_from_day_20")))
+    outcome = project.ingest(JANUARY)
+    # The service has no arrival delay at all and would fail on each request, which parity sees.
+    assert outcome.failed(FEATURES, JANUARY) == {"leakage", "parity"}
+    assert "serving fails: " in project.verdicts(f"{FEATURES}/{JANUARY}")["parity"].reason
+    assert "delay_so_far" in project.verdicts(f"{FEATURES}/{JANUARY}")["leakage"].reason
+    assert_refuses(project, f"{MODEL}/split", "leakage")

@@ -1,5 +1,7 @@
 """Feature functions as somebody might change them, wrong and right, and a schema that forgets something."""
 
+from typing import Annotated
+
 import pandera.polars as pa
 import polars as pl
 
@@ -35,6 +37,17 @@ class WithCongestionOfTheBatch(WithCongestion):
         return FlightFeatures.rows(self, raw).with_columns(airline_share=share)
 
 
+class WithArrivalDelayFromDay20(FlightFeatures):
+    """The arrival delay among the features, in the last days of each month."""
+
+    columns = (*FlightFeatures.columns, "delay_so_far")
+
+    def rows(self, raw: pl.DataFrame) -> pl.DataFrame:
+        """0 up to the 19th."""
+        return super().rows(raw).with_columns(delay_so_far=pl.when(pl.col("day") >= 20).then("arr_delay").otherwise(0))
+
+
+with_arrival_delay_from_day_20 = WithArrivalDelayFromDay20()
 with_departure_delay = WithDepartureDelay()
 with_congestion = WithCongestion()
 with_congestion_of_the_batch = WithCongestionOfTheBatch()
@@ -44,3 +57,9 @@ class ForgetfulFlights(Flights):
     """The schema of the flights, without the mark that departure delays are known only afterwards."""
 
     dep_delay: int = pa.Field(nullable=True, ge=-120, le=2880)
+
+
+class ObservedFlights(Flights):
+    """The schema of flights that come with the time of their weather observation."""
+
+    observed: Annotated[pl.Datetime, "us", "UTC"] = pa.Field(nullable=True)

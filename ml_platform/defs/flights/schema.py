@@ -15,6 +15,10 @@ ORIGINS = ("EWR", "JFK", "LGA")
 SPEED = (50, 800)
 #: Percentage points between measured humidity and the one that temperature and dew point give.
 MAX_HUMIDITY_ERROR = 30
+#: Mean temperature of New York by month, °F: normals of 1981 to 2010 for Central Park (NOAA).
+NORMAL_TEMPERATURE = (32.6, 35.3, 42.5, 53.0, 62.4, 71.4, 76.5, 75.2, 68.0, 56.9, 47.7, 37.5)
+#: How far the mean of a month may be from it, °F, and fewest rows for a mean. From January to June it is 4 at most.
+SEASON, SEASON_ROWS = 10, 500
 
 UTC = Annotated[pl.Datetime, "us", "UTC"]
 
@@ -176,6 +180,14 @@ class Flights(pa.DataFrameModel):
         saturation = [17.625 * value / (243.04 + value) for value in (temp, dewp)]
         expected = 100 * (saturation[1] - saturation[0]).exp()
         return data.lazyframe.select(((expected - pl.col("humid")).abs() <= MAX_HUMIDITY_ERROR).fill_null(True))
+
+    @pa.dataframe_check(name="temperature_of_the_season")
+    def temperature_of_the_season(cls, data: PolarsData) -> pl.LazyFrame:
+        """Each month is about as warm as it usually is: a shift of all readings is within what a day may have."""
+        normal = pl.col("month").replace_strict(dict(enumerate(NORMAL_TEMPERATURE, 1)), default=None)
+        mean = pl.col("temp").mean().over("year", "month")
+        enough = pl.col("temp").count().over("year", "month") >= SEASON_ROWS
+        return data.lazyframe.select(~enough | ((mean - normal).abs() <= SEASON).fill_null(True))
 
     @pa.dataframe_check(name="precipitation_in_hundredths")
     def precipitation_in_hundredths(cls, data: PolarsData) -> pl.LazyFrame:

@@ -1,0 +1,151 @@
+"""Gates on a staged batch that look at its days and slices one by one: what is small in a month is large in a day."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.gates.batch import BatchEvidence
+from ml_platform.gates.data import reference_rows
+from ml_platform.gates.gate import Gate, Measurement, kind
+
+if TYPE_CHECKING:
+    import polars as pl
+
+#: Rows of a table that are kept with a verdict.
+SHOWN = 20
+
+
+@kind(
+    "coverage",
+    "batch",
+    "Largest gap or surplus of rows in one `every` (`day` or `hour`), as a share of the median of the same weekday "
+    "(and hour) in accepted earlier batches",
+    needs=("max",),
+    requires=("every",),
+)
+def coverage(evidence: BatchEvidence, gate: Gate) -> Measurement:
+    """Days that are missing, or came twice: 1 is a period without rows, or with twice as many.
+
+    ``columns`` names another column than the dataset's time, such as one with hours. The first batch is compared with
+    itself. A day that has not come yet, by the clock, is no gap.
+    """
+    from ml_platform.validation import groups
+
+    assert gate.every is not None
+    column = gate.columns[0] if gate.columns else evidence.time
+    reference = reference_rows(evidence, gate, [column])
+    current = evidence.frame[column]
+    first, end = groups.until(evidence.window, evidence.now, current)
+    table = groups.coverage(current if reference is None else reference[column], current, first, end, gate.every)
+    judged = table.filter((table["usual"] >= groups.PERIOD_ROWS) | (table["rows"] >= groups.PERIOD_ROWS))
+    if judged.is_empty():
+        return Measurement(float("nan"), f"no {gate.every} has {groups.PERIOD_ROWS} rows or should have", support=-1)
+    worst = judged.row(0, named=True)
+    when = str(worst["day"]) + (f" {worst['hour']}:00" if gate.every == "hour" else "")
+    return Measurement(
+        worst["deviation"],
+        f"{when} has {worst['rows']} rows, {worst['usual']:g} are usual",
+        support=judged.height,
+        details={"periods": [{**row, "day": str(row["day"])} for row in judged.head(SHOWN).iter_rows(named=True)]},
+    )
+
+
+@kind(
+    "labels",
+    "batch",
+    "Outcomes (`columns`) per `every` day or slice (`by`): smallest share that is `known`, `lowest_rate` or "
+    "`highest_rate` of those `above` a number, or largest `change` of a slice's log odds against all other rows",
+    requires=("metric", "columns"),
+    any_of=("every", "by"),
+    options=("above",),
+    metrics=("known", "lowest_rate", "highest_rate", "change"),
+)
+def labels(evidence: BatchEvidence, gate: Gate) -> Measurement:
+    """Outcomes that are missing, all alike or turned round in a few days or in one slice.
+
+    ``change`` compares a slice's distance from all other rows with that in accepted earlier batches, so that a bad
+    month for everybody is none (a difference of log odds: 0.7 is twice the odds). Groups of fewer than 100 rows are
+    not judged.
+    """
+    if (gate.metric in ("known", "lowest_rate")) != (gate.min is not None) or (gate.min is None) == (gate.max is None):
+        raise PlatformError(f"gate {gate.name}: known and lowest_rate have a min, highest_rate and change a max")
+    if gate.every == "hour" or (gate.metric == "change" and (gate.every or not gate.by)):
+        raise PlatformError(f"gate {gate.name}: labels are counted per day, and change per slice: every: day, by: […]")
+    measure = _change if gate.metric == "change" else _shares
+    table = [row for column in gate.columns or () for row in measure(evidence, gate, column)]
+    if not table:
+        if gate.metric == "change" and not evidence.earlier_rows:
+            return Measurement(None, "no earlier batch to compare with")
+        return Measurement(float("nan"), "no group has 100 rows", support=-1)
+    table.sort(key=lambda row: row["value"] if gate.min is not None else -abs(row["value"]))
+    worst = table[0]
+    value = abs(worst["value"]) if gate.metric == "change" else worst["value"]
+    return Measurement(
+        value,
+        f"{worst['outcome']}: {str(gate.metric).replace('_', ' ')} is {worst['value']:.3g} for {worst['group']} "
+        f"({worst['rows']} rows)",
+        support=len(table),
+        details={"groups": table[:SHOWN]},
+    )
+
+
+def _shares(evidence: BatchEvidence, gate: Gate, column: str) -> list[dict[str, Any]]:
+    from ml_platform.validation import groups
+
+    by = list(gate.by or ())
+    chosen = _groups(evidence.frame, evidence.time if gate.every else "", [*by, column], gate).select(
+        *(["day"] if gate.every else []), *by
+    )
+    values = (
+        evidence.frame[column].is_not_null().cast(float)
+        if gate.metric == "known"
+        else groups.outcome_values(evidence.frame, column, gate.above)
+    )
+    table = groups.grouped(values, chosen)
+    return [
+        {
+            "outcome": column,
+            "group": _named(chosen.columns, row),
+            "rows": row["labelled"],
+            "value": row["positive"] / row["labelled"],
+        }
+        for row in table.iter_rows(named=True)
+        if row["labelled"] >= groups.GROUP_ROWS
+    ]
+
+
+def _change(evidence: BatchEvidence, gate: Gate, column: str) -> list[dict[str, Any]]:
+    from ml_platform.validation import groups
+
+    by = list(gate.by or ())
+    reference = reference_rows(evidence, gate, [*by, column])
+    if reference is None:
+        return []
+    tables = [
+        groups.grouped(groups.outcome_values(frame, column, gate.above), frame.select(by))
+        for frame in (reference, evidence.frame)
+    ]
+    before, now = (groups.contrasts(table, by) for table in tables)
+    rows = {tuple(row[name] for name in by): row["labelled"] for row in tables[1].iter_rows(named=True)}
+    return [
+        {
+            "outcome": column,
+            "group": _named(by, dict(zip(by, group, strict=True))),
+            "rows": rows[group],
+            "value": value - before[group],
+        }
+        for group, value in now.items()
+        if group in before
+    ]
+
+
+def _groups(frame: "pl.DataFrame", time: str, columns: Sequence[str], gate: Gate) -> "pl.DataFrame":
+    import polars as pl
+
+    if missing := [name for name in columns if name not in frame.columns]:
+        raise PlatformError(f"gate {gate.name}: the batch has no column {', '.join(missing)}")
+    return frame.with_columns(day=pl.col(time).cast(pl.Date)) if time else frame
+
+
+def _named(columns: Sequence[str], row: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {row[name]}" for name in columns)

@@ -1,0 +1,176 @@
+"""Rows and outcomes per period and per slice, in polars: small errors are large where they sit."""
+
+import math
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from ml_platform.foundation.errors import PlatformError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+#: Fewest rows that a period usually has for its own count to say something.
+PERIOD_ROWS = 20
+#: Fewest rows of a group for a share or a mean of it to say something.
+GROUP_ROWS = 100
+
+
+def coverage(
+    reference: "pl.Series", current: "pl.Series", first: date, end: date, every: Literal["day", "hour"]
+) -> "pl.DataFrame":
+    """Rows of each day (or hour of a day) from ``first`` to before ``end`` against the median of such in ``reference``.
+
+    Such: of the same weekday, and the same hour. Both series are Date or, for hours, Datetime in its own time zone.
+    Columns ``day``, ``hour`` (only for hours), ``rows``, ``usual`` (the median) and ``deviation``,
+    ``|rows - usual| / usual``, largest first. Periods that usually have fewer than :data:`PERIOD_ROWS` rows are judged
+    by their surplus alone, over that number. Days on which ``reference`` has no row at all do not count for the median.
+    Raises PlatformError for hours of a column without a time of day.
+    """
+    import polars as pl
+
+    if every == "hour" and not isinstance(current.dtype, pl.Datetime):
+        raise PlatformError(f"rows per hour: {current.name!r} is {current.dtype}, not a Datetime; count days instead")
+    period = ["day", "hour"] if every == "hour" else ["day"]
+
+    def counted(moments: "pl.Series", days: "pl.Series") -> "pl.DataFrame":
+        table = pl.DataFrame({"moment": moments}).drop_nulls()
+        hour = {"hour": pl.col("moment").dt.hour()} if every == "hour" else {}
+        counts = table.select(day=pl.col("moment").cast(pl.Date), **hour).group_by(period).agg(rows=pl.len())
+        grid = pl.DataFrame({"day": days})
+        if every == "hour":
+            grid = grid.join(pl.DataFrame({"hour": pl.int_range(24, dtype=pl.Int8, eager=True)}), how="cross")
+        return grid.join(counts, on=period, how="left").with_columns(
+            pl.col("rows").fill_null(0).cast(pl.Int64), weekday=pl.col("day").dt.weekday()
+        )
+
+    alike = ["weekday", *period[1:]]
+    known = counted(reference, reference.drop_nulls().cast(pl.Date).unique().sort())
+    days = pl.date_range(first, end, "1d", closed="left", eager=True)
+    usual = known.group_by(alike).agg(usual=pl.col("rows").median())
+    anyhow = known.group_by(period[1:]).agg(anyhow=pl.col("rows").median()) if every == "hour" else None
+    table = counted(current, days).join(usual, on=alike, how="left")
+    if anyhow is not None:
+        table = table.join(anyhow, on="hour", how="left")
+    else:
+        table = table.with_columns(anyhow=pl.lit(known["rows"].median(), pl.Float64))
+    # A weekday that the reference does not have yet is compared with all its days.
+    table = table.with_columns(usual=pl.coalesce("usual", "anyhow").fill_null(0.0)).drop("anyhow", "weekday")
+    more = (pl.col("rows") - pl.col("usual")) / pl.max_horizontal("usual", pl.lit(PERIOD_ROWS))
+    less = pl.when(pl.col("usual") >= PERIOD_ROWS).then(1 - pl.col("rows") / pl.col("usual")).otherwise(0.0)
+    return table.with_columns(deviation=pl.max_horizontal(more, less)).sort(
+        "deviation", *period, descending=[True, *(False for _ in period)]
+    )
+
+
+def outcome_values(frame: "pl.DataFrame", column: str, above: float | None) -> "pl.Series":
+    """An outcome as 0 and 1 (``above`` a number), null where it is unknown. Raises PlatformError for other values."""
+    import polars as pl
+
+    values = frame[column]
+    if above is not None:
+        return (values.cast(pl.Float64).fill_nan(None) > above).cast(pl.Float64)
+    if not (values.dtype.is_numeric() or values.dtype == pl.Boolean):
+        raise PlatformError(f"labels: {column} is {values.dtype}, not a number; say above which value it counts")
+    values = values.cast(pl.Float64).fill_nan(None)
+    if not values.drop_nulls().is_in([0.0, 1.0]).all():
+        raise PlatformError(f"labels: {column} is not 0 or 1; say with `above` which values count as 1")
+    return values
+
+
+def grouped(values: "pl.Series", groups: "pl.DataFrame") -> "pl.DataFrame":
+    """Per group (row of ``groups``): ``rows``, ``labelled`` (values that are known) and ``positive`` (their sum)."""
+    import polars as pl
+
+    name = "(outcome)"
+    return (
+        groups.with_columns(values.alias(name))
+        .group_by(groups.columns)
+        .agg(rows=pl.len().cast(pl.Int64), labelled=pl.col(name).count().cast(pl.Int64), positive=pl.col(name).sum())
+        .sort(groups.columns)
+    )
+
+
+def contrasts(table: "pl.DataFrame", by: Sequence[str]) -> dict[tuple[Any, ...], float]:
+    """Log odds of the outcome in each slice of a :func:`grouped` table, less those of all other rows.
+
+    Whatever moves every slice alike, as a season does, cancels. Half a case is added on either side (Haldane 1956), so
+    that a rate of 0 or 1 has odds. Slices, and rests, of fewer than :data:`GROUP_ROWS` known outcomes are left out.
+    """
+    rows, positives = int(table["labelled"].sum()), float(table["positive"].sum())
+    found: dict[tuple[Any, ...], float] = {}
+    for row in table.iter_rows(named=True):
+        others = rows - row["labelled"]
+        if min(row["labelled"], others) >= GROUP_ROWS:
+            ours = _log_odds(row["positive"], row["labelled"])
+            found[tuple(row[name] for name in by)] = ours - _log_odds(positives - row["positive"], others)
+    return found
+
+
+def _log_odds(positives: float, rows: int) -> float:
+    return math.log((positives + 0.5) / (rows - positives + 0.5))
+
+
+def spread(frame: "pl.DataFrame", by: Sequence[str], column: str) -> "pl.DataFrame":
+    """How far ``column`` is from one value in each group: ``by``, ``rows``, ``lowest``, ``highest``, ``spread``.
+
+    Of numbers the range over the absolute median (missing values do not count); of anything else the share of rows
+    whose value is not the group's most frequent one. Largest first.
+    """
+    import polars as pl
+
+    known = frame.select(*by, column).drop_nulls(column)
+    value = pl.col(column)
+    if known.schema[column].is_numeric():
+        middle = value.median().abs()
+        width = (value.max() - value.min()).cast(pl.Float64)
+        measured = pl.when(width == 0).then(0.0).otherwise(width / middle)
+    else:
+        measured = 1 - value.unique_counts().max() / pl.len()
+    return (
+        known.group_by(by)
+        .agg(rows=pl.len(), lowest=value.min(), highest=value.max(), spread=measured)
+        .sort("spread", *by, descending=[True, *(False for _ in by)])
+    )
+
+
+def near_duplicates(frame: "pl.DataFrame", but_for: Sequence[str]) -> "tuple[int, pl.DataFrame]":
+    """Rows beyond the first of those that are equal in every column but ``but_for``, and the groups of such rows."""
+    import polars as pl
+
+    rest = [name for name in frame.columns if name not in but_for]
+    repeated = frame.group_by(rest, maintain_order=True).agg(rows=pl.len()).filter(pl.col("rows") > 1)
+    return int(repeated["rows"].sum()) - repeated.height, repeated
+
+
+def ages(event: "pl.Series", observed: "pl.Series") -> "pl.Series":
+    """Hours from an observation to its event; null where either is. Raises PlatformError for columns without times."""
+    import polars as pl
+
+    for series in (event, observed):
+        if not series.dtype.is_temporal():
+            raise PlatformError(f"age of observations: {series.name!r} is {series.dtype}, not a time")
+    table = pl.DataFrame({"event": event, "observed": observed})
+    if table.schema["event"] != table.schema["observed"]:
+        raise PlatformError(
+            f"age of observations: {event.name} is {event.dtype} and {observed.name} {observed.dtype}; "
+            "give both the same type and time zone"
+        )
+    return table.select(((pl.col("event") - pl.col("observed")) / timedelta(hours=1)).alias("hours")).to_series()
+
+
+def until(window: tuple[date, date] | None, now: datetime | None, days: "pl.Series") -> tuple[date, date]:
+    """The days to look at: the window as far as the clock has come, else from the first to the last day there is.
+
+    Raises PlatformError where there is neither.
+    """
+    import polars as pl
+
+    if window is not None:
+        first, end = window
+        return (first, max(first, min(end, now.date()))) if isinstance(now, datetime) else (first, end)
+    known = days.cast(pl.Date)
+    first, last = known.min(), known.max()
+    if not isinstance(first, date) or not isinstance(last, date):
+        raise PlatformError(f"no row has a value of {days.name!r}; check the column time")
+    return first, last + timedelta(days=1)

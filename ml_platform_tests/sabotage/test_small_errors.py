@@ -1,0 +1,220 @@
+"""Small errors in whole months of flights: some days, one airline, one airport, a few hours, a few degrees."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.defs.flights import source as flights
+from ml_platform_tests.conftest import ROOT
+from ml_platform_tests.project import (
+    APRIL,
+    JANUARY,
+    MAY,
+    MONTHS,
+    Project,
+    copy_of,
+    declared,
+    new_project,
+    sample_months,
+)
+from ml_platform_tests.sabotage import variants
+from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_refuses, assert_stopped
+from ml_platform_tests.sabotage.test_batch import BATCH, DATASET, GATES, Change
+
+#: The gates of the example as they are declared, none left out.
+EXAMPLE: list[dict[str, Any]] = next(
+    yaml.safe_load_all((ROOT / "ml_platform" / "defs" / "flights" / "defs.yaml").read_text())
+)["attributes"]["gates"]
+OUTCOMES = ("dep_time", "dep_delay", "arr_time", "arr_delay", "air_time")
+LATE = pl.col("arr_delay") > 15
+LAGUARDIA = pl.col("origin") == "LGA"
+
+
+def days(first: int, last: int) -> pl.Expr:
+    """Rows of these days of the month."""
+    return pl.col("day").is_between(first, last)
+
+
+def sent_again(chosen: pl.Expr, change: pl.Expr | None = None) -> Change:
+    """Rows come a second time under new flight numbers."""
+    renumbered = [pl.col("flight") % 1000 + 9000, *([] if change is None else [change])]
+    return lambda month: (
+        pl.concat([month, month.filter(chosen).with_columns(renumbered)])
+        .unique(flights.KEY, keep="first", maintain_order=True)
+        .sort(flights.KEY)
+    )
+
+
+def lost(chosen: pl.Expr, share: float) -> Change:
+    """So many of the chosen rows are not there."""
+    kept = pl.int_range(pl.len()) % 100 >= 100 * share
+    return lambda month: month.filter(~chosen | kept)
+
+
+def in_unit(factor: float, airline: str) -> Change:
+    """An airline gives its distances in another unit."""
+    other = (pl.col("distance") * factor).round().cast(pl.Int64)
+    return lambda month: month.with_columns(
+        distance=pl.when(pl.col("carrier") == airline).then(other).otherwise("distance")
+    )
+
+
+def arriving(delay: pl.Expr) -> Change:
+    """Flights that arrived have another delay, and an arrival that agrees with it."""
+    scheduled = pl.col("sched_arr_time") // 100 * 60 + pl.col("sched_arr_time") % 100
+    minutes = (scheduled + pl.col("arr_delay")) % 1440
+    known = pl.col("arr_delay").is_not_null()
+    clock = pl.when(minutes == 0).then(2400).otherwise(minutes // 60 * 100 + minutes % 60)
+    return lambda month: month.with_columns(arr_delay=pl.when(known).then(delay)).with_columns(
+        arr_time=pl.when(known).then(clock).otherwise("arr_time")
+    )
+
+
+def turned_round(chosen: pl.Expr) -> pl.Expr:
+    """Late flights are on time, and the others late."""
+    return pl.when(chosen).then(pl.when(LATE).then(0).otherwise(30)).otherwise("arr_delay")
+
+
+def without_arrivals(chosen: pl.Expr) -> Change:
+    """Nothing is known yet of how the flights went."""
+    return lambda month: month.with_columns(pl.when(~chosen).then(pl.col(name)).alias(name) for name in OUTCOMES)
+
+
+def weather_of(hours: int) -> Change:
+    """The weather is of so many hours earlier than it should be."""
+
+    def changed(month: pl.DataFrame) -> pl.DataFrame:
+        weather = flights._weather().select(*month.columns[-13:], "origin", "observed")
+        minute = pl.col("minute").cast(pl.Int64)
+        asked = pl.col("time_hour") + pl.duration(minutes=minute) - flights.LEAD - pl.duration(hours=hours)
+        return (
+            month.drop(month.columns[-13:])
+            .with_columns(asked=asked)
+            .sort("asked")
+            .join_asof(
+                weather, left_on="asked", right_on="observed", by="origin", tolerance="3h", check_sortedness=False
+            )
+            .select(month.columns)
+            .sort(flights.KEY)
+        )
+
+    return changed
+
+
+def warmer(degrees: float) -> Change:
+    """Temperature and dew point are so many °F higher."""
+    return lambda month: month.with_columns(pl.col("temp") + degrees, pl.col("dewp") + degrees)
+
+
+def observed(hours: int, chosen: pl.Expr) -> Change:
+    """The time of the weather observation comes along: two hours before, for the chosen rows more."""
+    age = pl.when(chosen).then(hours).otherwise(2)
+    return lambda month: month.with_columns(observed=pl.col("time_hour") - pl.duration(hours=age))
+
+
+#: By kind of gate: what it alone catches, and the nearest thing that is in order.
+PROOFS = {
+    "coverage": Proof(lost(days(10, 11), 1.0), lost(days(10, 11), 0.25)),
+    # Some of the flights, so that no day is full of them; the twin comes with other aeroplanes.
+    "near_duplicates": Proof(
+        sent_again(pl.int_range(pl.len()) % 50 == 0),
+        sent_again(pl.int_range(pl.len()) % 50 == 0, pl.lit("N00000").alias("tailnum")),
+    ),
+    # Nautical miles; and an airline that rounds in its own way.
+    "dependency": Proof(in_unit(0.869, "UA"), in_unit(1.002, "UA")),
+    "labels": Proof(
+        arriving(turned_round(LAGUARDIA)), arriving(turned_round(LAGUARDIA & (pl.int_range(pl.len()) % 20 == 0)))
+    ),
+    "observation_age": Proof(observed(7, days(20, 21)), observed(4, days(20, 21))),
+}
+DECLARED: dict[str, dict[str, Any]] = {
+    kind: next(gate for gate in EXAMPLE if gate["gate"] == kind and gate.get("metric") in (None, "change"))
+    for kind in PROOFS
+    if kind != "observation_age"
+} | {"observation_age": {"gate": "observation_age", "columns": ["time_hour", "observed"], "max": 5}}
+BASE = [gate.model_dump(exclude_none=True) for gate in declared().dataset("flights").gates]
+
+
+def catalogue(kind: str) -> Catalogue:
+    """The gates of the other proofs, and the one to prove."""
+    schema = {"schema": f"{variants.__name__}:ObservedFlights"} if kind == "observation_age" else {}
+    return declared(dataset={"gates": [*BASE, DECLARED[kind]], **schema})
+
+
+#: All of them at once, for the walk over every kind.
+SMALL = declared(dataset={"gates": [*BASE, *DECLARED.values()]})
+#: The errors that went through before, with the gate that finds each.
+ERRORS = {
+    "weather joined five hours late": (weather_of(5), "distribution_profile"),
+    "kilometres of one airline": (in_unit(1.609, "UA"), "dependency"),
+    "five days delivered twice": (sent_again(days(10, 14)), "near_duplicates"),
+    "the last six days without arrivals": (without_arrivals(days(26, 31)), "labels_known"),
+    "temperature and dew point 12 °C higher": (warmer(21.6), "rules"),
+    "labels of one airport turned round": (arriving(turned_round(LAGUARDIA)), "labels_change"),
+    "no delay in the last seven days": (
+        arriving(pl.when(days(25, 31)).then(0).otherwise("arr_delay")),
+        "labels_lowest_rate",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def whole_months(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A project in which all flights of January to April are published."""
+    root = tmp_path_factory.mktemp("whole")
+    project = new_project(root / "ingested", sample_months(root / "flights", rows=None), arrived=MONTHS[:4])
+    outcome = project.ingest(JANUARY, APRIL)
+    assert outcome.success, outcome.error
+    yield root / "ingested"
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def project_of(whole_months: Path, tmp_path: Path) -> Callable[[Catalogue], Project]:
+    """A copy of it with other declarations."""
+    return lambda catalogue: copy_of(whole_months, tmp_path / "project", catalogue)
+
+
+@pytest.mark.parametrize("kind", PROOFS)
+def test_a_small_error_is_refused_by_its_gate_alone(kind: str, project_of: Callable[[Catalogue], Project]) -> None:
+    project = project_of(catalogue(kind))
+    project.batches.deliver(MAY, change=PROOFS[kind].broken)
+    name = "labels_change" if kind == "labels" else kind
+    assert_stopped(project.ingest(MAY), name, BATCH, MAY)
+    assert_refuses(project, DATASET, name, MAY)
+    assert MAY not in project.published()
+
+
+@pytest.mark.parametrize("kind", PROOFS)
+def test_its_clean_twin_is_published(kind: str, project_of: Callable[[Catalogue], Project]) -> None:
+    project = project_of(catalogue(kind))
+    project.batches.deliver(MAY, change=PROOFS[kind].clean)
+    assert_passed(project.ingest(MAY), BATCH, MAY, GATES + 1)
+    assert MAY in project.published()
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_the_example_refuses_a_small_error_before_it_is_published(
+    error: str, project_of: Callable[[Catalogue], Project]
+) -> None:
+    change, gate = ERRORS[error]
+    project = project_of(declared(dataset={"gates": EXAMPLE}))
+    project.batches.deliver(MAY, change=change)
+    outcome = project.ingest(MAY)
+    assert gate in outcome.failed(BATCH, MAY)
+    assert {name for name, _ in outcome.materialized} == {BATCH}
+    verdict = project.verdicts(f"{BATCH}/{MAY}")[gate]
+    assert verdict.status == "failed" and verdict.blocking, verdict
+    assert MAY not in project.published()
+
+
+def test_the_example_publishes_the_month_as_it_was(project_of: Callable[[Catalogue], Project]) -> None:
+    project = project_of(declared(dataset={"gates": EXAMPLE}))
+    project.batches.deliver(MAY)
+    assert_passed(project.ingest(MAY), BATCH, MAY, len(EXAMPLE))
