@@ -207,8 +207,8 @@ MEASURED = """
 import json, resource, sys
 from pathlib import Path
 from pydantic import SecretStr
-from ml_platform.datasets.lakefs import LakeFSStore
-from ml_platform.datasets.lakefs_api import Connection, Server
+from ml_platform.datasets.lakefs.store import LakeFSStore
+from ml_platform.datasets.lakefs.api import Connection, Server
 endpoint, access, secret, repository, folder, part = sys.argv[1:]
 store = LakeFSStore(Connection(Server(endpoint, access, SecretStr(secret))), repository, Path(folder) / "cache2",
                     part_bytes=int(part))

@@ -1,6 +1,5 @@
 """The Git side of the embedded store: references under one lock, trees of pointers, merges by path."""
 
-import fcntl
 import json
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from ml_platform.datasets.embedded.pointers import CONFIG, SUFFIX, Pointer, deco
 from ml_platform.datasets.store import MAIN, Conflict, InvalidName, NotFound
 from ml_platform.foundation.errors import Corrupt, StoreError
 from ml_platform.foundation.files import canonical_json
+from ml_platform.foundation.locks import locked
 
 if TYPE_CHECKING:
     import pygit2
@@ -75,12 +75,11 @@ class GitRepository:
         """Exclude every other process and thread. Not re-entrant; a killed holder frees it."""
         import pygit2
 
-        with self._lock_file.open("a") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            try:
+        try:
+            with locked(self._lock_file):
                 yield
-            except pygit2.GitError as error:
-                raise StoreError(f"{self.folder}: Git failed ({error}); run fsck") from error
+        except pygit2.GitError as error:
+            raise StoreError(f"{self.folder}: Git failed ({error}); run fsck") from error
 
     @contextmanager
     def reading(self, what: str) -> Iterator[None]:

@@ -22,8 +22,8 @@ READ = """
 import json, signal, sys
 from pathlib import Path
 from ml_platform.datasets import history
-from ml_platform.datasets.embedded import EmbeddedStore
-from ml_platform.datasets.store import Corrupt
+from ml_platform.datasets.embedded.store import EmbeddedStore
+from ml_platform.foundation.errors import Corrupt
 
 root, patience, flips = Path(sys.argv[1]), int(sys.argv[2]), json.load(sys.stdin)
 readers = {

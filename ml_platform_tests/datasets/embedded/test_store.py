@@ -328,7 +328,7 @@ def test_a_large_object_takes_constant_memory(tmp_path: Path) -> None:
     script = """
 import resource, sys
 from pathlib import Path
-from ml_platform.datasets.embedded import EmbeddedStore
+from ml_platform.datasets.embedded.store import EmbeddedStore
 root = Path(sys.argv[1])
 store = EmbeddedStore(root, "test-repo")
 def through(name, local):
