@@ -33,10 +33,10 @@ from ml_platform_tests.datasets.lakefs_standin.repository import ApiError, Entry
 Open = Callable[[], LakeFSStore]
 
 
-def again(store: LakeFSStore, folder: Path, **options: str) -> Open:
+def again(store: LakeFSStore, folder: Path, s3_endpoint: str = "") -> Open:
     """Opens the repository of a store, each time with a cache of its own."""
     caches = count()
-    return lambda: LakeFSStore(store.api, store.repository, folder / f"cache{next(caches)}", **options)
+    return lambda: LakeFSStore(store.api, store.repository, folder / f"cache{next(caches)}", s3_endpoint=s3_endpoint)
 
 
 class LakeFSContract(StoreContract):
