@@ -244,7 +244,7 @@ def test_a_kill_at_every_durable_step(tmp_path: Path, action: str) -> None:
             assert merges.count(held.sha256) == 2, "the staged commit and one merge"
         if code == 0:
             break
-    assert step > 20, "the steps were counted"
+    assert step >= 20, "the steps were counted (to derive, which has no staging area to write, takes 20)"
     assert store.fsck() == []
     if action == "publish":
         sound(store, {f"p{number}" for number in range(step + 1)})
