@@ -1,7 +1,7 @@
 """The embedded dataset store against plain copies of the same files: time, peak memory, and many objects.
 
 ``python benchmarks/store.py [--folder FOLDER] [--sizes 200,2000] [--objects 10000]`` prints a Markdown table. Every
-cycle runs in a process of its own. A cycle of the store is put + commit + merge (which hashes, copies and syncs),
+cycle runs in a process of its own. A cycle of the store is commit + merge (which hashes, copies and syncs),
 then one verified read; beside it ``cp`` + ``sync`` and ``cat`` of the same file, in turn, so that both see the same
 disk. The page cache is warm for both.
 """
@@ -47,11 +47,10 @@ def opened(folder: str) -> Any:
 
 
 def cycle(store: Any, file: Path, name: str) -> float:
-    """Seconds of branch, put, commit and merge of one object."""
+    """Seconds of branch, commit and merge of one object."""
     started = time.perf_counter()
     store.create_branch(name)
-    store.put(name, f"objects/{name}", file)
-    store.merge(store.commit(name, "Benchmark"), "main", "Benchmark")
+    store.merge(store.commit(name, {f"objects/{name}": file}, "Benchmark"), "main", "Benchmark")
     store.delete_branch(name)
     return time.perf_counter() - started
 
@@ -79,7 +78,7 @@ def worker(folder: str, file: str, small: str, name: str) -> None:
 
 def sizes(folder: Path, megabytes: list[int]) -> None:
     """Compare the store with plain copies, for files of these sizes."""
-    print("| file | put + commit + merge | cp + sync | ratio | verified read | cat | peak memory above baseline |")
+    print("| file | commit + merge | cp + sync | ratio | verified read | cat | peak memory above baseline |")
     print("|---|---|---|---|---|---|---|")
     small = fresh(folder / "small", 1000)
     for size in megabytes:
@@ -112,9 +111,8 @@ def many(folder: Path, count: int) -> None:
         store = opened(str(folder / f"many{objects}"))
         store.create_branch("fill")
         # A year of hourly partitions lies in folders; so do these. They share their bytes, which does not matter here.
-        for number in range(objects):
-            store.put("fill", f"datasets/d{number // 500:03}/{number:05}", file)
-        store.merge(store.commit("fill", "Fill"), "main", "Fill")
+        paths = [f"datasets/d{number // 500:03}/{number:05}" for number in range(objects)]
+        store.merge(store.commit("fill", dict.fromkeys(paths, file), "Fill"), "main", "Fill")
         found[objects] = median(cycle(store, fresh(folder / "one", 100_000), f"more-{number}") for number in range(21))
     few = found[10]
     print("\n| objects in the repository | cycle of one object (100 kB) | against 10 |")

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.locks import locked
 from ml_platform.foundation.processes import process_identity
 from ml_platform.foundation.project import NoProject, Project, current_project
 from ml_platform.foundation.settings import default_home
@@ -65,14 +66,8 @@ def run_loop(first: str, last: str, json: Path | None) -> int:
 @contextmanager
 def only_one(workspace: Workspace) -> Iterator[None]:
     """Hold the lock of this installation's command line run."""
-    from filelock import FileLock, Timeout
-
-    workspace.settings.local.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(workspace.settings.local / "run.lock", timeout=0):
-            yield
-    except Timeout:
-        raise PlatformError("another ml-platform run is under way here; wait for it, or end it") from None
+    with locked(workspace.settings.local / "run.lock", timeout=0, what="another ml-platform run is under way here"):
+        yield
 
 
 def _ranges(catalogue: Catalogue, first: str, last: str) -> dict[str, dict[str, str]]:

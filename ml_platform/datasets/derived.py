@@ -39,9 +39,8 @@ def commit_objects(
     """Bring derived objects onto a long-lived branch; returns path to sha256 and the commit to read it at.
 
     The branch is made from ``main`` where it is missing. Only objects whose sha256 or metadata
-    (``objects``, by path) differ are put, and nothing is committed where none does. The staging area of
-    a branch is shared by all processes, so the work is done on a private branch that is merged: two
-    processes with different paths never mix, and readers see all paths of a call or none. Raises
+    (``objects``, by path) differ are put, and nothing is committed where none does. The work is done on a
+    private branch that is merged, so that processes with different paths do not wait for each other. Raises
     Conflict where another process commits other content to the same path at the same time.
     """
     digests = {path: sha256_file(local) for path, local in files.items()}
@@ -94,7 +93,7 @@ def private_commit(
 ) -> Iterator[str]:
     """Commit files on top of ``base``, on a branch that is named after ``branch`` and lives for the block.
 
-    A path without a file is removed where ``base`` has it.
+    A path without a file is removed.
     Branches that killed processes left behind are removed once they are a day old.
     """
     now = int(time.time())
@@ -105,11 +104,6 @@ def private_commit(
     private = private_name(branch)
     store.create_branch(private, base)
     try:
-        for path, local in files.items():
-            if local is not None:
-                store.put(private, path, local, labels.get(path))
-            elif sha256_at(store, base, path) is not None:
-                store.delete(private, path)
-        yield store.commit(private, message, metadata)
+        yield store.commit(private, files, message, metadata, objects=labels)
     finally:
         store.delete_branch(private)

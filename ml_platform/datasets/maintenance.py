@@ -5,7 +5,7 @@ from ml_platform.foundation.errors import StoreError
 
 
 def check(store: VersionedStore) -> list[str]:
-    """Read everything that a branch, tag or staging area names; returns the problems, one line each.
+    """Read everything that a branch or tag names; returns the problems, one line each.
 
     Raises StoreError for a store that cannot do it.
     """

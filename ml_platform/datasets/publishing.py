@@ -122,7 +122,6 @@ def _staged_commit(store: VersionedStore, branch: str, wanted: Mapping[str, str 
         if (
             all(sha256_at(store, commit, name) == sha256 for name, sha256 in wanted.items())
             and _metadata_of(store, commit).get("sha256") == wanted[path]
-            and not store.uncommitted(branch)
             and {path} <= {change.path for change in store.diff(MAIN, commit)} <= wanted.keys()
             and all(change.path not in wanted for change in store.diff(commit, MAIN))
         ):

@@ -1,6 +1,7 @@
 """The protocol of a versioned dataset store, in lakeFS's terms.
 
-Adapters: :mod:`ml_platform.datasets.embedded.store` (Git and content-addressed files on one machine).
+Adapters: :mod:`ml_platform.datasets.embedded.store` (Git and content-addressed files on one machine) and
+:mod:`ml_platform.datasets.lakefs.store`. Another one passes ``ml_platform_tests.datasets.contract``.
 Identity of content is our own sha256, kept in the object's metadata, never a server's ETag.
 """
 
@@ -43,7 +44,7 @@ class NoChanges(StoreError):
 
 
 class DirtyBranch(StoreError):
-    """The destination of a merge or revert has uncommitted changes."""
+    """Somebody else staged changes on the branch, with a client of lakeFS; a commit, merge or revert waits for them."""
 
 
 class Protected(StoreError):
@@ -63,7 +64,7 @@ class ObjectInfo:
 
 @dataclass(frozen=True)
 class Change:
-    """One difference between two references, or between a branch and its staging area."""
+    """One difference between two references."""
 
     type: Literal["added", "removed", "changed"]
     path: str
@@ -96,7 +97,7 @@ class VersionedStore(Protocol):
         ...
 
     def delete_branch(self, name: str) -> None:
-        """Delete the branch and its staging area; a branch that is not there is no error."""
+        """Delete the branch; one that is not there is no error. Raises Protected."""
         ...
 
     def branches(self, prefix: str = "") -> list[str]:
@@ -115,28 +116,21 @@ class VersionedStore(Protocol):
         """Tag name to commit id."""
         ...
 
-    def put(self, branch: str, path: str, local: Path, metadata: Mapping[str, str] | None = None) -> ObjectInfo:
-        """Stage the bytes of ``local`` as ``path``; streams, and is durable when it returns. Raises Protected."""
-        ...
+    def commit(
+        self,
+        branch: str,
+        files: Mapping[str, Path | None],
+        message: str,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        objects: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> str:
+        """Put files at paths and remove the paths that have none, in one commit; returns its id.
 
-    def delete(self, branch: str, path: str) -> None:
-        """Stage the removal of ``path``. Raises Protected."""
-        ...
-
-    def reset(self, branch: str) -> None:
-        """Throw the staging area of ``branch`` away."""
-        ...
-
-    def uncommitted(self, branch: str) -> list[Change]:
-        """Staged changes, by path."""
-        ...
-
-    def commit(self, branch: str, message: str, metadata: Mapping[str, str] | None = None) -> str:
-        """Commit the staged changes; returns the commit id.
-
-        Idempotent by ``metadata["run_id"]`` together with the content: where the branch's head already
-        carries this run id and nothing is staged, its id is returned. Otherwise raises NoChanges when
-        nothing is staged.
+        Streams, and is durable when it returns: readers see all of it or nothing, also after a kill. ``objects`` has
+        the metadata of the objects, by path. To remove what is not there is no error, so that a commit may be
+        repeated: where the branch holds all of it and its head carries ``metadata["run_id"]``, that id is returned.
+        Otherwise raises NoChanges where nothing would change, and Protected.
         """
         ...
 
@@ -158,11 +152,11 @@ class VersionedStore(Protocol):
         ...
 
     def stat(self, ref: str, path: str) -> ObjectInfo:
-        """The object at a reference; for a branch its staging area is seen too."""
+        """The object at a reference."""
         ...
 
     def list(self, ref: str, prefix: str = "") -> list[ObjectInfo]:
-        """Objects below a prefix, by path; for a branch its staging area is seen too."""
+        """Objects below a prefix, by path."""
         ...
 
     def open(self, ref: str, path: str) -> BinaryIO:

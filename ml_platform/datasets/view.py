@@ -38,20 +38,16 @@ class StoreView:
     def tags(self, prefix: str = "") -> dict[str, str]:
         return self.base.tags(prefix)
 
-    def put(self, branch: str, path: str, local: Path, metadata: Mapping[str, str] | None = None) -> ObjectInfo:
-        return self.base.put(self._writable(self._ref(branch)), path, local, metadata)
-
-    def delete(self, branch: str, path: str) -> None:
-        self.base.delete(self._writable(self._ref(branch)), path)
-
-    def reset(self, branch: str) -> None:
-        self.base.reset(self._writable(self._ref(branch)))
-
-    def uncommitted(self, branch: str) -> list[Change]:
-        return self.base.uncommitted(self._ref(branch))
-
-    def commit(self, branch: str, message: str, metadata: Mapping[str, str] | None = None) -> str:
-        return self.base.commit(self._writable(self._ref(branch)), message, metadata)
+    def commit(
+        self,
+        branch: str,
+        files: Mapping[str, Path | None],
+        message: str,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        objects: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> str:
+        return self.base.commit(self._writable(self._ref(branch)), files, message, metadata, objects=objects)
 
     def merge(self, source: str, dest: str, message: str, metadata: Mapping[str, str] | None = None) -> str:
         return self.base.merge(self._ref(source), self._writable(self._ref(dest)), message, metadata)

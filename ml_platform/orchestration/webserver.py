@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ml_platform.documents import server as reports
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import write_atomic
+from ml_platform.foundation.locks import locked
 from ml_platform.foundation.settings import Settings, default_home
 
 if TYPE_CHECKING:
@@ -48,12 +49,9 @@ def start(settings: Settings, port: int = DEFAULT_PORT) -> str:
     Listens on ``settings.host``. Raises PlatformError when the port is taken, when another UI of this
     project listens elsewhere, or when it does not come up; its output is in ``<local>/ui/ui.log``.
     """
-    from filelock import FileLock
-
     folder = settings.local / "ui"
-    folder.mkdir(parents=True, exist_ok=True)
     url = f"http://{settings.host}:{port}"
-    with FileLock(folder / "ui.lock"):
+    with locked(folder / "ui.lock"):
         running = status(settings)
         if running:
             if running.url == url:

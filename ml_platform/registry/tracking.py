@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import replacing, sha256_file, write_atomic
+from ml_platform.foundation.locks import locked
 from ml_platform.foundation.processes import is_dead, process_identity
 from ml_platform.references.refs import ModelRef
 
@@ -59,18 +60,9 @@ class Tracking:
 
         Raises PlatformError where another process holds it for longer than ``seconds``.
         """
-        from filelock import FileLock, Timeout
-
         folder = self.artifact_root / ".locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / (re.sub(r"[^\w.-]", "_", name) + ".lock")
-        try:
-            with FileLock(path, timeout=seconds):
-                yield
-        except Timeout as error:
-            raise PlatformError(
-                f"MLflow: another process holds {path} for more than {seconds:.0f} s; wait for it or end it"
-            ) from error
+        with locked(folder / (re.sub(r"[^\w.-]", "_", name) + ".lock"), seconds, "MLflow"):
+            yield
 
     @cached_property
     def client(self) -> "MlflowClient":

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_file, sync_folder
+from ml_platform.foundation.locks import locked
 from ml_platform.foundation.project import code_root
 from ml_platform.foundation.provenance import Provenance
 
@@ -128,13 +129,10 @@ def install(lock: Path, python: Interpreter, folder: Path, say: Callable[[str], 
     It is made beside its place and renamed when it is whole, so what a killed process leaves is never used. Processes
     that want the same one wait for the first. Raises PlatformError where installing fails.
     """
-    from filelock import FileLock
-
     name = f"{sha256_file(lock)[:16]}-python{python.version}"
     folder = folder.resolve()
     place = folder / name
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{name}.lock"):
+    with locked(folder / f"{name}.lock"):
         if not _bin(place).exists():
             # Without its interpreter (the Python that it was made from is gone) it is of no use either.
             for left in (place, *folder.glob(f".{name}.*")):

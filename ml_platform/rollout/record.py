@@ -1,9 +1,8 @@
 """The rollout record: which version of a model answers. Its file is the only truth that the supervisor follows."""
 
-import fcntl
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import write_atomic
+from ml_platform.foundation.locks import locked
 from ml_platform.foundation.settings import Settings
 from ml_platform.references.refs import ServiceRef
 
@@ -162,13 +162,8 @@ def _save(settings: Settings, record: RolloutRecord) -> RolloutRecord:
     return saved
 
 
-@contextmanager
-def _locked(settings: Settings, model: str) -> Iterator[None]:
-    path = record_path(settings, model)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{model}.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+def _locked(settings: Settings, model: str) -> AbstractContextManager[None]:
+    return locked(record_path(settings, model).with_name(f".{model}.lock"))
 
 
 def deploy(settings: Settings, service: ServiceRef, *, run_id: str = "", by: str, why: str) -> Path:

@@ -5,18 +5,17 @@ start of one model does not delay the restart of another. What runs is written t
 change; a supervisor that was killed leaves its services running, and the next one takes them over.
 """
 
-import fcntl
 import logging
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.locks import Locked, locked
 from ml_platform.foundation.settings import Settings, get_settings
 from ml_platform.rollout import record as records
 from ml_platform.rollout.control import ensure_running, stop_all, wait_live
@@ -278,19 +277,17 @@ class Supervisor:
 
 
 @contextmanager
-def _single(settings: Settings) -> Iterator[IO[str]]:
+def _single(settings: Settings) -> Iterator[None]:
     """The lock that only one supervisor of an installation holds; the system frees it when the process ends."""
-    path = folder(settings) / "supervisor.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as handle:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            stack.enter_context(locked(folder(settings) / "supervisor.lock", timeout=0))
+        except Locked:
             pid = read_state(settings).pid
             raise AlreadyRunning(
                 f"a supervisor runs already in {folder(settings)} (pid {pid}); stop it first"
             ) from None
-        yield handle
+        yield
 
 
 def supervise(settings: Settings) -> None:

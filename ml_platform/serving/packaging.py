@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from importlib.metadata import PackageNotFoundError
@@ -22,6 +21,7 @@ from typing import Any
 from ml_platform.features.contract import feature_names
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_file, sync_folder
+from ml_platform.foundation.locks import locked
 from ml_platform.foundation.provenance import Provenance
 from ml_platform.serving import bundle
 from ml_platform.serving.code import stage_code
@@ -119,7 +119,7 @@ def package(
         (files / bundle.REQUEST).write_text(canonical_json(request.model_dump(mode="json")))
         sha256 = bundle.content_sha256(stage)
         place = destination / f"{model}-{version}-{sha256[:12]}"
-        with _locked(destination):
+        with locked(destination / ".lock"):
             found = _adopt(place, sha256)
             if found is None:
                 found = _build(stage, Path(temporary), place, model, f"v{version}-{sha256[:12]}", sha256)
@@ -261,13 +261,3 @@ def _compile(source: Path) -> None:
     compileall.compile_dir(
         str(source), quiet=2, stripdir=str(source), invalidation_mode=PycInvalidationMode.CHECKED_HASH
     )
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One build at a time in a folder, across processes."""
-    import fcntl
-
-    with (folder / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -1,10 +1,15 @@
-"""What every adapter of VersionedStore must do.
+"""What every adapter of VersionedStore must do; an adapter of your own runs it too.
 
-An adapter's test module subclasses :class:`StoreContract` and gives a fixture ``store``: an adapter on an
-empty repository with ``main`` protected.
+Subclass :class:`StoreContract` and give one fixture, ``open_store``: a function that opens one repository, which is
+empty at first with ``main`` protected, again each time it is called::
+
+    class TestContract(StoreContract):
+        @pytest.fixture
+        def open_store(self, tmp_path: Path) -> Callable[[], VersionedStore]:
+            return lambda: MyStore(tmp_path / "store", protected=("main",))
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,10 +21,10 @@ from ml_platform.datasets.store import (
     AlreadyExists,
     Change,
     Conflict,
-    DirtyBranch,
     InvalidName,
     NoChanges,
     NotFound,
+    ObjectInfo,
     Protected,
     VersionedStore,
 )
@@ -64,21 +69,25 @@ class StoreContract:
     def _scratch(self, tmp_path: Path) -> None:
         self.folder = tmp_path
 
+    @pytest.fixture
+    def open_store(self) -> Callable[[], VersionedStore]:
+        """What a subclass gives."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def store(self, open_store: Callable[[], VersionedStore]) -> VersionedStore:
+        return open_store()
+
     def file(self, text: str) -> Path:
-        local = self.folder / "local"
+        local = self.folder / f"local-{sha256_bytes(text)[:12]}"
         local.write_text(text)
         return local
 
     def edited(self, store: VersionedStore, branch: str, edits: Mapping[str, str | None]) -> str:
         """Commit edits that change something, or give the head where they change nothing."""
-        held = content(store, branch)
-        for path, text in edits.items():
-            if text is not None:
-                store.put(branch, path, self.file(text))
-            elif path in held:
-                store.delete(branch, path)
+        files = {path: self.file(text) if text is not None else None for path, text in edits.items()}
         try:
-            return store.commit(branch, "edit")
+            return store.commit(branch, files, "edit")
         except NoChanges:
             return store.resolve(branch)
 
@@ -91,17 +100,24 @@ class StoreContract:
         assert store.branches() == [MAIN]
         assert store.list(MAIN) == []
 
-    def test_from_staging_to_main(self, store: VersionedStore) -> None:
-        store.create_branch("work")
-        info = store.put("work", "x/a.parquet", self.file("one"), {"rows": "1", "odd": "12e3 ü\n#: '\"\x07"})
-        assert (info.sha256, info.size) == (sha256_bytes("one"), 3)
-        assert store.uncommitted("work") == [Change("added", "x/a.parquet")]
+    def test_what_one_commits_another_one_reads(self, open_store: Callable[[], VersionedStore]) -> None:
+        one, other = open_store(), open_store()
+        commit = self.branch(one, "work", {"a": "1"})
+        assert (other.resolve("work"), content(other, commit)) == (commit, {"a": "1"})
+        self.edited(other, "work", {"b": "2"})
+        assert content(one, "work") == {"a": "1", "b": "2"}
+
+    def test_from_a_branch_to_main(self, store: VersionedStore) -> None:
+        before = store.create_branch("work")
+        labels = {"rows": "1", "odd": "12e3 ü\n#: '\"\x07"}
+        info = ObjectInfo("x/a.parquet", sha256_bytes("one"), 3, labels)
+        commit = store.commit(
+            "work", {info.path: self.file("one")}, "Add one", {"run_id": "r1"}, objects={info.path: labels}
+        )
+        assert commit == store.resolve("work") != before
         assert store.stat("work", "x/a.parquet") == info
         with pytest.raises(NotFound, match=r"x/a\.parquet"):
             store.stat(MAIN, "x/a.parquet")
-        before = store.resolve("work")
-        commit = store.commit("work", "Add one", {"run_id": "r1"})
-        assert store.uncommitted("work") == []
         assert store.diff(MAIN, "work") == [Change("added", "x/a.parquet")]
         assert store.diff("work", MAIN) == []
         merge = store.merge("work", MAIN, "Publish", {"run_id": "r2", "n": "1"})
@@ -128,17 +144,30 @@ class StoreContract:
     def test_commit_is_idempotent_by_run_id(self, store: VersionedStore) -> None:
         store.create_branch("work")
         with pytest.raises(NoChanges):
-            store.commit("work", "empty", {"run_id": "r1"})
-        store.put("work", "a", self.file("1"))
-        commit = store.commit("work", "m", {"run_id": "r1"})
-        assert store.commit("work", "m", {"run_id": "r1"}) == commit
-        store.put("work", "a", self.file("1"))
-        assert store.commit("work", "same content again", {"run_id": "r1"}) == commit
+            store.commit("work", {}, "empty", {"run_id": "r1"})
+        one = {"a": self.file("1"), "gone": None}
+        commit = store.commit("work", one, "m", {"run_id": "r1"})
+        assert store.commit("work", one, "same content again", {"run_id": "r1"}) == commit
+        assert store.commit("work", {}, "m", {"run_id": "r1"}) == commit
         for metadata in ({"run_id": "r2"}, {}, None):
             with pytest.raises(NoChanges):
-                store.commit("work", "m", metadata)
-        store.put("work", "a", self.file("2"))
-        assert store.commit("work", "m", {"run_id": "r1"}) != commit
+                store.commit("work", one, "m", metadata)
+        assert store.commit("work", {"a": self.file("2")}, "m", {"run_id": "r1"}) != commit
+
+    def test_one_commit_adds_changes_and_removes(self, store: VersionedStore) -> None:
+        head = self.branch(store, "work", {"a": "1", "b/c": "1", "d": "1"})
+        commit = self.edited(store, "work", {"a": "2", "b/c": None, "b/e": "1", "absent": None})
+        assert content(store, commit) == {"a": "2", "b/e": "1", "d": "1"}
+        assert next(iter(store.log("work"))).parents == (head,)
+        assert store.diff(head, commit) == [Change("changed", "a"), Change("removed", "b/c"), Change("added", "b/e")]
+
+    def test_a_commit_that_fails_leaves_nothing(self, store: VersionedStore) -> None:
+        head = self.branch(store, "work", {"a": "1"})
+        for error, other in ((InvalidName, {"../c": self.file("2")}), (OSError, {"c": self.folder / "missing"})):
+            with pytest.raises(error):
+                store.commit("work", {"a": None, "b": self.file("2"), **other}, "m")
+            assert (store.resolve("work"), content(store, "work")) == (head, {"a": "1"})
+        assert content(store, self.edited(store, "work", {"d": "1"})) == {"a": "1", "d": "1"}
 
     def test_merge_of_what_is_held_changes_nothing(self, store: VersionedStore) -> None:
         self.branch(store, "work", {"a": "1"})
@@ -205,34 +234,14 @@ class StoreContract:
 
     def test_main_takes_merges_only(self, store: VersionedStore) -> None:
         for action in (
-            lambda: store.put(MAIN, "a", self.file("1")),
-            lambda: store.delete(MAIN, "a"),
-            lambda: store.commit(MAIN, "m"),
+            lambda: store.commit(MAIN, {"a": self.file("1")}, "m"),
+            lambda: store.commit(MAIN, {"a": None}, "m"),
+            lambda: store.commit(MAIN, {}, "m"),
             lambda: store.delete_branch(MAIN),
         ):
             with pytest.raises(Protected, match=MAIN):
                 action()
         assert store.list(MAIN) == []
-
-    def test_staged_changes_stop_merge_and_revert(self, store: VersionedStore) -> None:
-        self.branch(store, "work", {"a": "1"})
-        commit = self.branch(store, "dest", {"b": "1"})
-        store.put("dest", "c", self.file("x"))
-        with pytest.raises(DirtyBranch, match="dest"):
-            store.merge("work", "dest", "m")
-        with pytest.raises(DirtyBranch, match="dest"):
-            store.revert("dest", commit)
-        store.reset("dest")
-        assert store.uncommitted("dest") == []
-        store.merge("work", "dest", "m")
-        assert content(store, "dest") == {"a": "1", "b": "1"}
-
-    def test_staging_of_the_source_is_not_merged(self, store: VersionedStore) -> None:
-        self.branch(store, "work", {"a": "1"})
-        store.put("work", "b", self.file("2"))
-        store.merge("work", MAIN, "m")
-        assert content(store, MAIN) == {"a": "1"}
-        assert store.uncommitted("work") == [Change("added", "b")]
 
     def test_revert_of_a_merge_needs_its_parent(self, store: VersionedStore) -> None:
         self.branch(store, "work", {"a": "1"})
@@ -265,13 +274,12 @@ class StoreContract:
         assert store.create_branch("stage-1", exist_ok=True) == commit
         assert store.create_branch("stage-2", "stage-1") == commit
         assert store.branches("stage-") == ["stage-1", "stage-2"]
-        store.put("stage-2", "b", self.file("2"))
+        self.edited(store, "stage-2", {"b": "2"})
         store.delete_branch("stage-2")
         store.delete_branch("stage-2")
         with pytest.raises(NotFound, match="stage-2"):
-            store.uncommitted("stage-2")
+            store.resolve("stage-2")
         store.create_branch("stage-2")
-        assert store.uncommitted("stage-2") == []
         assert store.list("stage-2") == []
 
     def test_tags_never_move(self, store: VersionedStore) -> None:
@@ -301,8 +309,10 @@ class StoreContract:
     def test_paths_that_no_object_may_have(self, store: VersionedStore, path: str) -> None:
         store.create_branch("work")
         with pytest.raises(InvalidName):
-            store.put("work", path, self.file("1"))
-        assert store.uncommitted("work") == []
+            store.commit("work", {path: self.file("1")}, "m")
+        with pytest.raises(InvalidName):
+            store.commit("work", {path: None}, "m")
+        assert store.list("work") == []
 
     @pytest.mark.parametrize("path", ["a b", "ä/ü", "x=1/y=2", "a:b", "#", "2013-01|b", "'\"", "12e3", "a.dvcx"])
     def test_unusual_paths_come_back(self, store: VersionedStore, path: str) -> None:
@@ -319,10 +329,9 @@ class StoreContract:
 
     def test_what_is_missing_is_named(self, store: VersionedStore) -> None:
         for action in (
-            lambda: store.put("gone", "a", self.file("1")),
-            lambda: store.commit("gone", "m"),
+            lambda: store.commit("gone", {"a": self.file("1")}, "m"),
+            lambda: store.commit("gone", {}, "m"),
             lambda: store.merge("gone", MAIN, "m"),
-            lambda: store.reset("gone"),
             lambda: store.create_branch("new", "gone"),
             lambda: store.tag("v", "gone"),
             lambda: store.diff(MAIN, "gone"),
@@ -331,26 +340,13 @@ class StoreContract:
                 action()
         store.create_branch("work")
         with pytest.raises(NotFound, match="absent"):
-            store.delete("work", "absent")
-        with pytest.raises(NotFound, match="absent"):
             store.open("work", "absent")
 
     def test_metadata_alone_is_a_change(self, store: VersionedStore) -> None:
-        self.branch(store, "work", {"a": "1"})
-        store.put("work", "a", self.file("1"), {"rows": "5"})
-        assert store.uncommitted("work") == [Change("changed", "a")]
-        store.commit("work", "m")
+        head = self.branch(store, "work", {"a": "1"})
+        commit = store.commit("work", {"a": self.file("1")}, "m", objects={"a": {"rows": "5"}})
+        assert store.diff(head, commit) == [Change("changed", "a")]
         assert store.stat("work", "a").metadata == {"rows": "5"}
-
-    def test_a_put_of_what_is_held_stages_nothing(self, store: VersionedStore) -> None:
-        self.branch(store, "work", {"a": "1"})
-        store.create_branch("other", "work")
-        store.put("work", "a", self.file("1"))
-        assert store.uncommitted("work") == []
-        self.edited(store, "other", {"a": "2", "b": "1"})
-        store.merge("other", "work", "m")
-        assert content(store, "work") == {"a": "2", "b": "1"}
-        assert store.uncommitted("work") == []
 
     @LAWS
     @given(base=TREES, left=EDITS, right=EDITS)

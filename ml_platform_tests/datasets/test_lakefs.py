@@ -25,32 +25,34 @@ def file(folder: Path, text: str) -> Path:
 
 
 def prepared(store: LakeFSStore, folder: Path) -> None:
-    """``work`` with one commit that is merged, ``staged`` with one staged change, ``ready`` with one to merge."""
-    for branch in ("work", "ready", "staged"):
+    """``work`` with one commit that is merged, ``ready`` with one to merge, ``other`` with one of its own."""
+    for branch, path, text in (("work", "a", "1"), ("ready", "b", "2"), ("other", "c", "3")):
         store.create_branch(branch)
-    store.put("work", "a", file(folder, "1"))
-    store.commit("work", "m")
+        store.commit(branch, {path: file(folder, text)}, "m")
     store.merge("work", MAIN, "published")
-    store.put("ready", "b", file(folder, "2"))
-    store.commit("ready", "m")
-    store.put("staged", "c", file(folder, "3"))
+
+
+def committed(store: LakeFSStore, folder: Path, metadata: dict[str, str] | None = None) -> str:
+    """One commit that puts an object and removes another."""
+    files = {"c": None, "d": file(folder, "4")}
+    return store.commit("other", files, "m", metadata, objects={"d": {"rows": "1"}})
 
 
 ACTIONS: dict[str, tuple[str, Action]] = {
-    "commit": (r"POST .*/branches/staged/commits$", lambda store, _: store.commit("staged", "m", {"run_id": "r"})),
-    "commit without a run id": (r"POST .*/branches/staged/commits$", lambda store, _: store.commit("staged", "m")),
+    "commit": (r"POST .*/branches/other/commits$", lambda store, folder: committed(store, folder, {"run_id": "r"})),
+    "commit without a run id": (r"POST .*/branches/other/commits$", committed),
+    "commit: put": (r"POST .*/objects$", committed),
+    "commit: remove": (r"DELETE .*/objects$", committed),
+    "commit: look": (r"GET .*/branches/other/diff$", committed),
     "merge": (r"POST .*/merge/main$", lambda store, _: store.merge("ready", MAIN, "m", {"run_id": "r"})),
     "revert": (r"POST .*/revert$", lambda store, _: store.revert(MAIN, MAIN, parent_number=1)),
     "create branch": (r"POST .*/branches$", lambda store, _: store.create_branch("new", "ready")),
     "delete branch": (r"DELETE .*/branches/work$", lambda store, _: store.delete_branch("work")),
     "tag": (r"POST .*/tags$", lambda store, _: store.tag("v1", "ready")),
-    "put": (r"POST .*/objects$", lambda store, folder: store.put("staged", "d", file(folder, "4"), {"rows": "1"})),
-    "delete": (r"DELETE .*/objects$", lambda store, _: store.delete("staged", "c")),
-    "reset": (r"PUT .*/branches/staged$", lambda store, _: store.reset("staged")),
     "log": (r"GET .*/commits$", lambda store, _: list(store.log(MAIN))),
-    "list": (r"GET .*/objects/ls$", lambda store, _: store.list("staged")),
-    "stat": (r"GET .*/objects/stat$", lambda store, _: store.stat("staged", "c")),
-    "open": (r"GET .*/objects$", lambda store, _: store.open("staged", "c").read()),
+    "list": (r"GET .*/objects/ls$", lambda store, _: store.list("other")),
+    "stat": (r"GET .*/objects/stat$", lambda store, _: store.stat("other", "c")),
+    "open": (r"GET .*/objects$", lambda store, _: store.open("other", "c").read()),
     "diff": (r"GET .*/diff/", lambda store, _: store.diff(MAIN, "ready")),
 }
 #: Type of the result of each action and what it leaves behind, when nothing fails.
@@ -115,9 +117,8 @@ def test_a_merge_whose_answer_is_lost_is_found_below_later_merges(
 ) -> None:
     store = lakefs_store
     prepared(store, tmp_path)
-    store.commit("staged", "m")
     held = standin.repositories[store.repository]
-    standin.order(r"POST .*/merge/main$", kind="lost", then=lambda: held.merge("staged", MAIN, "theirs", {}, ""))
+    standin.order(r"POST .*/merge/main$", kind="lost", then=lambda: held.merge("other", MAIN, "theirs", {}, ""))
     # The look itself fails at first, too.
     standin.order(r"GET .*/refs/main/commits$", status=503)
     merge = store.merge("ready", MAIN, "mine", {"run_id": "r"})
@@ -139,11 +140,12 @@ def test_retries_end_and_say_what_to_do(lakefs_store: LakeFSStore, standin: Stan
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 412, 416, 501])
 def test_a_clear_no_is_not_repeated(lakefs_store: LakeFSStore, standin: StandIn, tmp_path: Path, status: int) -> None:
     prepared(lakefs_store, tmp_path)
-    ordered = standin.order(r"POST .*/staged/commits$", status=status, times=100, message="no")
+    ordered = standin.order(r"POST .*/other/commits$", status=status, times=100, message="no")
     with pytest.raises((StoreError, Refused)) as error:
-        lakefs_store.commit("staged", "m")
+        committed(lakefs_store, tmp_path)
     assert ordered.struck == 1
     assert "\n" not in str(error.value)
+    assert lakefs_store.uncommitted("other") == [], "nothing is left for others to stumble over"
 
 
 def test_a_hook_of_the_server_refuses_a_merge(lakefs_store: LakeFSStore, standin: StandIn, tmp_path: Path) -> None:
@@ -160,11 +162,10 @@ def test_listings_longer_than_a_page(lakefs_store: LakeFSStore, standin: StandIn
     store = lakefs_store
     held = standin.repositories[store.repository]
     store.create_branch("work")
-    store.put("work", "a", file(tmp_path, "1"))
-    entry = held.branches["work"].staging["a"]
+    entry = held.commits[store.commit("work", {"a": file(tmp_path, "1")}, "m")].tree["a"]
     held.branches["work"].staging.update({f"x/{number:05}": entry for number in range(2500)})
-    assert len(store.uncommitted("work")) == 2501
-    commit = store.commit("work", "m")
+    assert len(store.uncommitted("work")) == 2500
+    commit = held.commit("work", "m", {}).id
     assert len(store.list(commit, "x/")) == 2500
     assert len(store.diff(MAIN, "work")) == 2501
     for number in range(1100):
@@ -181,25 +182,22 @@ def test_commits_link_to_their_runs_and_give_their_metadata_back(
         lakefs_store.api, lakefs_store.repository, tmp_path / "cache", dagster_url="https://dagster.example.org/"
     )
     store.create_branch("work")
-    store.put("work", "a", file(tmp_path, "1"))
-    commit = store.commit("work", "m", {"run_id": "r1", "partition": "2013-01"})
+    commit = store.commit("work", {"a": file(tmp_path, "1")}, "m", {"run_id": "r1", "partition": "2013-01"})
     held = standin.repositories[store.repository].commits[commit].metadata
     assert held["::lakefs::Dagster::url[url:ui]"] == "https://dagster.example.org/runs/r1"
     assert next(store.log("work")).metadata == {"run_id": "r1", "partition": "2013-01"}
-    assert store.commit("work", "again", {"run_id": "r1"}) == commit
+    assert store.commit("work", {}, "again", {"run_id": "r1"}) == commit
 
 
 def test_objects_of_others_are_told_apart(lakefs_store: LakeFSStore, standin: StandIn, tmp_path: Path) -> None:
     store = lakefs_store
     store.create_branch("work")
-    store.put("work", "ours", file(tmp_path, "1"))
-    staging = standin.repositories[store.repository].branches["work"].staging
-    ours = staging["ours"]
-    assert ours is not None
+    held = standin.repositories[store.repository]
+    ours = held.commits[store.commit("work", {"ours": file(tmp_path, "1")}, "m")].tree["ours"]
     foreign = replace(ours, metadata=())
-    staging |= {"theirs": foreign, "_lakefs_actions/gate.yaml": foreign}
+    held.branches["work"].staging |= {"theirs": foreign, "_lakefs_actions/gate.yaml": foreign}
     assert [(info.path, bool(info.sha256)) for info in store.list("work")] == [("ours", True), ("theirs", False)]
-    assert [change.path for change in store.uncommitted("work")] == ["ours", "theirs"]
+    assert [change.path for change in store.uncommitted("work")] == ["theirs"]
     with pytest.raises(Corrupt, match=r"theirs at 'work' has no recorded sha256|theirs at work has no recorded sha256"):
         store.open("work", "theirs")
 
@@ -208,14 +206,13 @@ def test_errors_of_the_protocol_come_through(lakefs_store: LakeFSStore, tmp_path
     store = lakefs_store
     prepared(store, tmp_path)
     store.create_branch("clash")
-    store.delete("clash", "a")
-    store.commit("clash", "m")
-    store.put("work", "a", file(tmp_path, "9"))
-    store.commit("work", "m")
+    store.commit("clash", {"a": None}, "m")
+    store.commit("work", {"a": file(tmp_path, "9")}, "m")
+    lakefs_servers.put_by_another_tool(store, "other", "theirs", "x")
     store.merge("work", MAIN, "m")
     for error, action in (
         (Conflict, lambda: store.merge("clash", MAIN, "m")),
-        (DirtyBranch, lambda: store.merge("ready", "staged", "m")),
+        (DirtyBranch, lambda: store.merge("ready", "other", "m")),
         (NoChanges, lambda: store.merge("work", MAIN, "m")),
         (AlreadyExists, lambda: store.create_branch("work")),
     ):
@@ -237,8 +234,7 @@ def test_collecting_garbage_needs_rules_that_keep_every_commit(
 ) -> None:
     lakefs_store.create_branch("work")
     (tmp_path / "local").write_text("1")
-    lakefs_store.put("work", "a", tmp_path / "local")
-    commit = lakefs_store.commit("work", "m")
+    commit = lakefs_store.commit("work", {"a": tmp_path / "local"}, "m")
     copy = lakefs_store.local_path(commit, "a")
     assert collect(lakefs_store, 3600) == 0 and copy.exists()
     assert collect(lakefs_store, 0) == 1 and not copy.exists()

@@ -3,8 +3,9 @@
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -13,13 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lakefs_sdk.exceptions import ApiException
+from lakefs_sdk.models.commit_creation import CommitCreation
 from lakefs_sdk.models.merge import Merge
 
 from ml_platform.datasets.batches import published, read, read_batch
 from ml_platform.datasets.lakefs.server import collects, open_repository
 from ml_platform.datasets.lakefs.store import LakeFSStore
 from ml_platform.datasets.publishing import publish, stage
-from ml_platform.datasets.store import MAIN, NotFound, Protected
+from ml_platform.datasets.store import MAIN, Change, DirtyBranch, NoChanges, NotFound, Protected
 from ml_platform.foundation.files import sha256_bytes, sha256_file
 from ml_platform.foundation.parquet import write_frame
 from ml_platform.foundation.provenance import Provenance
@@ -27,6 +29,14 @@ from ml_platform_tests.datasets import lakefs_servers, processes, workers
 from ml_platform_tests.datasets.contract import EDITS, LAWS, TREES, StoreContract, Tree, content
 from ml_platform_tests.datasets.lakefs_standin import StandIn
 from ml_platform_tests.datasets.lakefs_standin.repository import ApiError, Entry, merged
+
+Open = Callable[[], LakeFSStore]
+
+
+def again(store: LakeFSStore, folder: Path, s3_endpoint: str = "") -> Open:
+    """Opens the repository of a store, each time with a cache of its own."""
+    caches = count()
+    return lambda: LakeFSStore(store.api, store.repository, folder / f"cache{next(caches)}", s3_endpoint=s3_endpoint)
 
 
 class LakeFSContract(StoreContract):
@@ -45,9 +55,8 @@ class LakeFSContract(StoreContract):
     def test_the_server_itself_protects_main(self, store: LakeFSStore) -> None:
         careless = LakeFSStore(store.api, store.repository, self.folder / "other-cache", protected=())
         for action in (
-            lambda: careless.put(MAIN, "a", self.file("1")),
-            lambda: careless.commit(MAIN, "m"),
-            lambda: careless.reset(MAIN),
+            lambda: careless.commit(MAIN, {"a": self.file("1")}, "m"),
+            lambda: careless.commit(MAIN, {}, "m"),
         ):
             with pytest.raises(Protected, match=MAIN):
                 action()
@@ -55,9 +64,8 @@ class LakeFSContract(StoreContract):
     def test_equal_bytes_with_other_labels_are_no_conflict(self, store: LakeFSStore) -> None:
         for branch, rows in (("left", "1"), ("right", "2")):
             store.create_branch(branch)
-            store.put(branch, "same", self.file("x"), {"rows": rows})
-            store.put(branch, branch, self.file(branch))
-            store.commit(branch, "m")
+            files = {"same": self.file("x"), branch: self.file(branch)}
+            store.commit(branch, files, "m", objects={"same": {"rows": rows}})
         store.merge("left", MAIN, "m")
         store.merge("right", MAIN, "m")
         assert content(store, MAIN) == {"same": "x", "left": "left", "right": "right"}
@@ -66,7 +74,7 @@ class LakeFSContract(StoreContract):
     def test_a_range_of_an_object(self, store: LakeFSStore) -> None:
         """Downloads that break off go on by a range: the server must give exactly the rest."""
         store.create_branch("work")
-        store.put("work", "a", self.file("0123456789"))
+        self.edited(store, "work", {"a": "0123456789"})
         url = store.api.url("repositories", store.repository, "refs", "work", "objects", path="a")
         for offset, rest in ((0, b"0123456789"), (4, b"456789"), (9, b"9")):
             headers = {"Range": f"bytes={offset}-", **store.api.authorization()}
@@ -79,13 +87,36 @@ class LakeFSContract(StoreContract):
         local = self.folder / "large"
         local.write_bytes(os.urandom((11 << 20) + 5))
         store.create_branch("work")
-        info = parted.put("work", "x/large", local, {"rows": "1"})
-        assert parted.stat("work", "x/large") == info
+        parted.commit("work", {"x/large": local}, "m", objects={"x/large": {"rows": "1"}})
+        info = parted.stat("work", "x/large")
         with parted.open("work", "x/large") as stream:
             assert sha256_bytes(stream.read()) == info.sha256 == sha256_file(local)
-        parted.commit("work", "m")
-        parted.put("work", "x/large", local, {"rows": "1"})
-        assert parted.uncommitted("work") == []
+        with pytest.raises(NoChanges):
+            parted.commit("work", {"x/large": local}, "m", objects={"x/large": {"rows": "1"}})
+
+    def test_what_somebody_else_staged_is_neither_committed_nor_merged(self, store: LakeFSStore) -> None:
+        for branch in ("work", "dest"):
+            commit = self.branch(store, branch, {branch: "1"})
+        for branch in ("work", "dest"):
+            lakefs_servers.put_by_another_tool(store, branch, "theirs", "x")
+        for action in (
+            lambda: store.commit("work", {"a": self.file("1"), "work": None}, "m"),
+            lambda: store.merge("work", "dest", "m"),
+            lambda: store.revert("dest", commit),
+        ):
+            with pytest.raises(DirtyBranch):
+                action()
+        assert store.uncommitted("work") == store.uncommitted("dest") == [Change("added", "theirs")]
+        store.merge("work", MAIN, "m")
+        assert content(store, MAIN) == {"work": "1"}
+
+    def test_what_a_killed_attempt_staged_is_taken_over(self, store: LakeFSStore) -> None:
+        head = self.branch(store, "work", {"a": "1", "b": "1"})
+        for path in ("b", "c"):
+            lakefs_servers.put_by_another_tool(store, "work", path, "half")
+        self.edited(store, "work", {"a": None, "b": "2", "c": None})
+        assert content(store, "work") == {"b": "2"} and store.uncommitted("work") == []
+        assert store.resolve("work~1") == head
 
     def test_everything_that_is_named_can_be_checked(self, store: LakeFSStore) -> None:
         for number in range(3):
@@ -131,21 +162,21 @@ class TestContractOnStandIn(LakeFSContract):
     """The contract on the stand-in."""
 
     @pytest.fixture
-    def store(self, tmp_path: Path, standin: StandIn) -> Iterator[LakeFSStore]:
+    def open_store(self, tmp_path: Path, standin: StandIn) -> Iterator[Open]:
         with lakefs_servers.repository(lakefs_servers.key(standin), "local://", tmp_path) as store:
-            yield store
+            yield again(store, tmp_path)
 
 
 class TestContractOnPresigningStandIn(LakeFSContract):
     """The contract on a stand-in that offers presigned addresses."""
 
     @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[LakeFSStore]:
+    def open_store(self, tmp_path: Path) -> Iterator[Open]:
         with (
             StandIn(presign=True) as standin,
             lakefs_servers.repository(lakefs_servers.key(standin), "local://", tmp_path) as store,
         ):
-            yield store
+            yield again(store, tmp_path)
 
 
 @pytest.mark.skipif(not lakefs_servers.ENDPOINT, reason="LAKEFS_ENDPOINT names no server")
@@ -153,28 +184,21 @@ class TestContractOnRealServer(LakeFSContract):
     """The contract on the server that ``LAKEFS_ENDPOINT`` names."""
 
     @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[LakeFSStore]:
-        with lakefs_servers.repository(
-            lakefs_servers.real_server(),
-            lakefs_servers.NAMESPACE,
-            tmp_path,
-            s3_endpoint=os.environ.get("LAKEFS_S3_ENDPOINT", lakefs_servers.ENDPOINT),
-        ) as store:
-            yield store
+    def open_store(self, tmp_path: Path) -> Iterator[Open]:
+        with lakefs_servers.repository(lakefs_servers.real_server(), lakefs_servers.NAMESPACE, tmp_path) as store:
+            yield again(store, tmp_path, s3_endpoint=os.environ.get("LAKEFS_S3_ENDPOINT", lakefs_servers.ENDPOINT))
 
     def test_a_parquet_file_is_scanned_at_its_commit(self, store: LakeFSStore) -> None:
         frame = polars.DataFrame({"row": list(range(1000)), "text": ["x"] * 1000})
         write_frame(frame, self.folder / "frame.parquet")
         store.create_branch("work")
-        store.put("work", "x/frame.parquet", self.folder / "frame.parquet")
-        commit = store.commit("work", "m")
-        store.delete("work", "x/frame.parquet")
-        store.commit("work", "m")
+        commit = store.commit("work", {"x/frame.parquet": self.folder / "frame.parquet"}, "m")
+        store.commit("work", {"x/frame.parquet": None}, "m")
         scanned = store.scan_parquet(commit, "x/frame.parquet")
         assert scanned.filter(polars.col("row") >= 998).collect().equals(frame.tail(2))
         with pytest.raises(NotFound):
             store.scan_parquet("work", "x/frame.parquet")
-        assert not (self.folder / "cache").exists()
+        assert not (self.folder / "cache0").exists()
 
     @LAWS
     @given(base=TREES, left=EDITS, right=EDITS, strategy=st.sampled_from(["", "source-wins", "dest-wins"]))
@@ -196,7 +220,7 @@ class TestContractOnRealServer(LakeFSContract):
                 elif trees[-1].pop(path, None) is not None:
                     sdk.objects_api.delete_object(name, branch, path)
             if store.uncommitted(branch):
-                store.commit(branch, "m")
+                sdk.commits_api.commit(name, branch, CommitCreation(message="m"))
         if trees[0] in trees[1:]:
             return
         was, ours, theirs = (

@@ -102,8 +102,7 @@ class TestOnRealServer:
             local = tmp_path / "local"
             local.write_text("1")
             store.create_branch("work")
-            store.put("work", "a", local)
-            commit = store.commit("work", "m")
+            commit = store.commit("work", {"a": local}, "m")
             head = store.resolve(MAIN)
             with pytest.raises(Refused, match="hook"):
                 store.merge("work", MAIN, "m")
@@ -115,8 +114,7 @@ class TestOnRealServer:
             server.should_exit = True
             thread.join(10)
         store.create_branch("later")
-        store.put("later", "b", local)
-        store.commit("later", "m")
+        store.commit("later", {"b": local}, "m")
         with pytest.raises(Refused):
             # A hook that cannot be reached refuses.
             store.merge("later", MAIN, "m")

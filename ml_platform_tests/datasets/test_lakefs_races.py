@@ -27,8 +27,7 @@ REVERT = r"POST .*/branches/main/revert$"
 def committed(store: LakeFSStore, folder: Path, name: str, path: str, text: str, source: str = MAIN, **labels) -> None:
     store.create_branch(name, source)
     (folder / "local").write_text(text)
-    store.put(name, path, folder / "local", labels)
-    store.commit(name, name)
+    store.commit(name, {path: folder / "local"}, name, objects={path: labels})
 
 
 def moved_by(standin: StandIn, store: LakeFSStore, where: str, *branches: str) -> Callable[[], int]:
@@ -90,8 +89,7 @@ def test_equal_bytes_with_other_labels_hide_no_later_change(
     for name in ("mine", "theirs"):
         committed(store, tmp_path, name, "same", "x", by=name)
     (tmp_path / "local").write_text("mine")
-    store.put("mine", "a", tmp_path / "local")
-    store.commit("mine", "m")
+    store.commit("mine", {"a": tmp_path / "local"}, "m")
     committed(store, tmp_path, "later", "a", "later", source="theirs")
     # The first merge meets other labels; before the second one, "a" is changed too.
     between = moved_by(standin, store, MERGE, "theirs", "later")
@@ -112,8 +110,7 @@ def test_a_branch_that_keeps_moving_ends_in_an_error(
     for name in others:
         committed(store, tmp_path, name, f"same/{name}", "x", source=source, by="theirs")
         source = name
-        store.put("mine", f"same/{name}", tmp_path / "local")
-    store.commit("mine", "m")
+    store.commit("mine", {f"same/{name}": tmp_path / "local" for name in others}, "m")
     between = moved_by(standin, store, MERGE, *others)
     with pytest.raises(StoreError, match=f"kept moving during {ATTEMPTS} attempts"):
         store.merge("mine", MAIN, "m")
@@ -130,8 +127,7 @@ def test_a_conflict_that_was_taken_back_at_once_is_none(
     committed(store, tmp_path, "mine", "a", "1")
     committed(store, tmp_path, "theirs", "a", "2")
     store.create_branch("back", "theirs")
-    store.delete("back", "a")
-    store.commit("back", "m")
+    store.commit("back", {"a": None}, "m")
     ordered = standin.order(
         MERGE,
         kind="none",

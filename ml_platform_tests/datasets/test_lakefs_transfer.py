@@ -15,7 +15,7 @@ from ml_platform.datasets.embedded.pointers import digests
 from ml_platform.datasets.lakefs import transfer as lakefs_transfer
 from ml_platform.datasets.lakefs.cache import ContentCache
 from ml_platform.datasets.lakefs.store import LakeFSStore
-from ml_platform.datasets.store import MAIN, ObjectInfo
+from ml_platform.datasets.store import MAIN, NoChanges, ObjectInfo
 from ml_platform.foundation.errors import Corrupt, StoreError
 from ml_platform.foundation.files import sha256_bytes, sha256_file
 from ml_platform_tests.datasets import lakefs_servers
@@ -52,16 +52,15 @@ def asked(standin: StandIn, part: str) -> list[str]:
 
 
 def test_a_large_file_goes_in_parts_past_the_server(parted: LakeFSStore, presigning: StandIn, large: Path) -> None:
-    info = parted.put("draft", "x/large", large, {"rows": "ä\n"})
-    assert info == ObjectInfo("x/large", sha256_file(large), large.stat().st_size, {"rows": "ä\n"})
+    parted.commit("draft", {"x/large": large}, "m", objects={"x/large": {"rows": "ä\n"}})
+    info = ObjectInfo("x/large", sha256_file(large), large.stat().st_size, {"rows": "ä\n"})
     assert parted.stat("draft", "x/large") == info
     assert parted.open("draft", "x/large").read() == large.read_bytes()
     assert len(asked(presigning, "PUT /store/")) == 4
     assert not asked(presigning, "/refs/draft/objects?")
     assert not presigning.uploads
-    parted.commit("draft", "m")
-    parted.put("draft", "x/large", large, {"rows": "ä\n"})
-    assert parted.uncommitted("draft") == []
+    with pytest.raises(NoChanges):
+        parted.commit("draft", {"x/large": large}, "m", objects={"x/large": {"rows": "ä\n"}})
 
 
 @pytest.mark.parametrize(
@@ -81,16 +80,16 @@ def test_a_large_file_goes_in_parts_past_the_server(parted: LakeFSStore, presign
 )
 def test_parts_survive_failures(parted: LakeFSStore, presigning: StandIn, large: Path, where: str, fault: dict) -> None:
     ordered = presigning.order(where, **fault)
-    info = parted.put("draft", "large", large)
+    parted.commit("draft", {"large": large}, "m")
     assert ordered.struck == ordered.times
     assert parted.open("draft", "large").read() == large.read_bytes()
-    assert info.sha256 == sha256_file(large)
+    assert parted.stat("draft", "large").sha256 == sha256_file(large)
 
 
 def test_an_upload_that_fails_leaves_no_parts(parted: LakeFSStore, presigning: StandIn, large: Path) -> None:
     presigning.order("PUT .*/pmpu/[^/]*$", status=400, message="InvalidPart", times=9)
     with pytest.raises(StoreError, match="InvalidPart"):
-        parted.put("draft", "large", large)
+        parted.commit("draft", {"large": large}, "m")
     assert not presigning.uploads
     assert parted.uncommitted("draft") == []
 
@@ -99,7 +98,7 @@ def test_a_download_that_breaks_off_goes_on_where_it_ended(
     lakefs_store: LakeFSStore, standin: StandIn, large: Path
 ) -> None:
     lakefs_store.create_branch("draft")
-    lakefs_store.put("draft", "large", large)
+    lakefs_store.commit("draft", {"large": large}, "m")
     standin.order("GET .*/draft/objects$", kind="cut", times=4)
     assert lakefs_store.open("draft", "large").read() == large.read_bytes()
 
@@ -113,11 +112,11 @@ def test_bytes_that_are_wrong_on_arrival(
     times = 1 if position == "first" else 2
     standin.order("POST .*/objects$", kind="rot", times=times)
     if times == 1:
-        lakefs_store.put("draft", "large", large)
+        lakefs_store.commit("draft", {"large": large}, "m")
         assert lakefs_store.open("draft", "large").read() == large.read_bytes()
     else:
         with pytest.raises(Corrupt, match="large on branch 'draft'"):
-            lakefs_store.put("draft", "large", large)
+            lakefs_store.commit("draft", {"large": large}, "m")
         assert lakefs_store.uncommitted("draft") == []
 
 
@@ -126,8 +125,7 @@ def test_damage_on_the_way_out_is_found_and_never_kept(
 ) -> None:
     store = lakefs_store
     store.create_branch("draft")
-    store.put("draft", "x/large", large)
-    store.commit("draft", "m")
+    store.commit("draft", {"x/large": large}, "m")
     commit = store.merge("draft", MAIN, "m")
     for reader in (store.open, store.local_path):
         standin.order("GET .*/objects$", kind="flip")
@@ -141,7 +139,7 @@ def test_a_single_bit_anywhere_in_a_copy_is_found_and_fetched_again(lakefs_store
     local = tmp_path / "local"
     local.write_bytes(os.urandom(40))
     lakefs_store.create_branch("draft")
-    lakefs_store.put("draft", "a", local)
+    lakefs_store.commit("draft", {"a": local}, "m")
     copy = lakefs_store.local_path("draft", "a")
     assert copy.stat().st_mode & 0o222 == 0
     for bit in range(320):
@@ -154,7 +152,7 @@ def test_a_single_bit_anywhere_in_a_copy_is_found_and_fetched_again(lakefs_store
 
 def test_a_copy_is_asked_for_once(lakefs_store: LakeFSStore, standin: StandIn, large: Path) -> None:
     lakefs_store.create_branch("draft")
-    lakefs_store.put("draft", "large", large)
+    lakefs_store.commit("draft", {"large": large}, "m")
     standin.requests.clear()
     for _ in range(3):
         assert lakefs_store.local_path("draft", "large").read_bytes() == large.read_bytes()
@@ -192,14 +190,14 @@ def test_a_file_that_changes_while_it_is_put(
     monkeypatch.setattr(lakefs_transfer, "digests", then_change)
     lakefs_store.create_branch("draft")
     with pytest.raises(StoreError, match="changed while it was put"):
-        lakefs_store.put("draft", "large", large)
+        lakefs_store.commit("draft", {"large": large}, "m")
     assert lakefs_store.uncommitted("draft") == []
 
 
 def test_without_reading_back_the_servers_checksum_decides(standin: StandIn, large: Path, tmp_path: Path) -> None:
     with lakefs_servers.repository(lakefs_servers.key(standin), "local://", tmp_path, read_back=False) as store:
         store.create_branch("draft")
-        store.put("draft", "large", large)
+        store.commit("draft", {"large": large}, "m")
         assert not [request for request in standin.requests if request.endswith("/refs/draft/objects")]
 
 
@@ -207,14 +205,14 @@ MEASURED = """
 import json, resource, sys
 from pathlib import Path
 from pydantic import SecretStr
-from ml_platform.datasets.lakefs import LakeFSStore
-from ml_platform.datasets.lakefs_api import Connection, Server
+from ml_platform.datasets.lakefs.store import LakeFSStore
+from ml_platform.datasets.lakefs.api import Connection, Server
 endpoint, access, secret, repository, folder, part = sys.argv[1:]
 store = LakeFSStore(Connection(Server(endpoint, access, SecretStr(secret))), repository, Path(folder) / "cache2",
                     part_bytes=int(part))
 peaks = []
 for name in ("small", "large"):
-    info = store.put("draft", name, Path(folder) / name)
+    store.commit("draft", {name: Path(folder) / name}, "m")
     store.local_path("draft", name)
     peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
 print(json.dumps(peaks))

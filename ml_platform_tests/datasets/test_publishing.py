@@ -16,10 +16,12 @@ from ml_platform.datasets.batches import (
     read,
 )
 from ml_platform.datasets.embedded.store import EmbeddedStore
+from ml_platform.datasets.lakefs.store import LakeFSStore
 from ml_platform.datasets.publishing import publish, stage
 from ml_platform.datasets.store import MAIN, Conflict, VersionedStore
 from ml_platform.foundation.errors import PlatformError
-from ml_platform_tests.datasets import processes, workers
+from ml_platform.foundation.provenance import Provenance
+from ml_platform_tests.datasets import lakefs_servers, processes, workers
 from ml_platform_tests.datasets.flow import Flow
 from ml_platform_tests.datasets.workers import batch
 
@@ -127,21 +129,23 @@ def test_other_content_on_the_staging_branch_is_thrown_away(flow: Flow, store: V
     assert published(store, "flights")["2013-01"].sha256 == corrected.sha256
 
 
-@pytest.mark.parametrize("committed", [False, True])
-def test_left_overs_on_the_staging_branch_are_never_published(
-    flow: Flow, store: VersionedStore, tmp_path: Path, committed: bool
-) -> None:
+def test_left_overs_on_a_staging_branch_are_never_published(flow: Flow, store: VersionedStore, tmp_path: Path) -> None:
     staged = flow.stage(batch(1))
     (tmp_path / "x").write_text("never judged")
-    store.put(staged.branch, "datasets/flights/other.parquet", tmp_path / "x")
-    if committed:
-        store.commit(staged.branch, "m")
-        with pytest.raises(PlatformError, match=r"also changes datasets/flights/other\.parquet"):
-            flow.publish(staged)
-    again = flow.stage(batch(1))
-    assert store.uncommitted(again.branch) == []
-    flow.publish(again)
+    store.commit(staged.branch, {"datasets/flights/other.parquet": tmp_path / "x"}, "m")
+    with pytest.raises(PlatformError, match=r"also changes datasets/flights/other\.parquet"):
+        flow.publish(staged)
+    flow.publish(flow.stage(batch(1)))
     assert list(published(store, "flights")) == ["2013-01"]
+    assert len(store.list(MAIN)) == 1
+
+
+def test_what_another_client_staged_is_never_published(lakefs_store: LakeFSStore, provenance: Provenance) -> None:
+    flow = Flow(lakefs_store, provenance)
+    staged = flow.stage(batch(1))
+    lakefs_servers.put_by_another_tool(lakefs_store, staged.branch, "datasets/flights/other.parquet", "never judged")
+    flow.publish(flow.stage(batch(1)))
+    assert len(lakefs_store.list(MAIN)) == 1
 
 
 def test_main_moved_for_the_same_partition(flow: Flow, store: VersionedStore, monkeypatch) -> None:
@@ -240,7 +244,7 @@ def test_a_kill_at_every_durable_step(tmp_path: Path, action: str) -> None:
             assert merges.count(held.sha256) == 2, "the staged commit and one merge"
         if code == 0:
             break
-    assert step > 20, "the steps were counted"
+    assert step >= 20, "the steps were counted (to derive, which has no staging area to write, takes 20)"
     assert store.fsck() == []
     if action == "publish":
         sound(store, {f"p{number}" for number in range(step + 1)})

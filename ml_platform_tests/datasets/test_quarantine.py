@@ -196,8 +196,7 @@ def test_another_quarantine_beside_the_batch_is_noticed(flow: Flow, tmp_path: Pa
     forged = tmp_path / "forged"
     write_frame(orders(), forged)
     store.create_branch("forged", ref.commit)
-    store.put("forged", quarantine_path("orders", JANUARY), forged)
-    commit = store.commit("forged", "m")
+    commit = store.commit("forged", {quarantine_path("orders", JANUARY): forged}, "m")
     with pytest.raises(Corrupt, match="but the batch names"):
         quarantined(store, commit, "orders", JANUARY)
 

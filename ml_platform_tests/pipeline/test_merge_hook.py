@@ -51,8 +51,8 @@ def test_a_failed_gate_and_a_rollback_refuse(project: Project, workspace: Worksp
     published = workspace.store.resolve(MAIN)
     roll_back(workspace, spec, APRIL, Run.new(), reason="wrong unit", by="ada", withdraw=True)
     workspace.store.create_branch("again")
-    workspace.store.put("again", held.path, workspace.store.local_path(published, held.path), held.metadata)
-    commit = workspace.store.commit("again", "by hand")
+    files = {held.path: workspace.store.local_path(published, held.path)}
+    commit = workspace.store.commit("again", files, "by hand", objects={held.path: held.metadata})
     with pytest.raises(Refused, match="taken back by ada"):
         require_verdicts(workspace, datasets, commit)
 
@@ -63,10 +63,10 @@ def test_nothing_else_changes_by_a_merge(project: Project, workspace: Workspace,
     (tmp_path / "file").write_text("x")
     for number, path in enumerate(["readme", "datasets/unknown/2013-01-01.parquet", "datasets/flights/notes.txt"]):
         store.create_branch(f"b{number}")
-        store.put(f"b{number}", path, tmp_path / "file")
+        commit = store.commit(f"b{number}", {path: tmp_path / "file"}, "m")
         with pytest.raises(Refused, match=r"is no batch of a declared dataset"):
-            require_verdicts(workspace, datasets, store.commit(f"b{number}", "m"))
+            require_verdicts(workspace, datasets, commit)
     store.create_branch("removes")
-    store.delete("removes", batches.batch_path("flights", MARCH))
+    commit = store.commit("removes", {batches.batch_path("flights", MARCH): None}, "m")
     with pytest.raises(Refused, match="was not taken back"):
-        require_verdicts(workspace, datasets, store.commit("removes", "m"))
+        require_verdicts(workspace, datasets, commit)

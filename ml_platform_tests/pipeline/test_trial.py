@@ -174,7 +174,7 @@ def test_a_view_changes_neither_main_nor_tags(project: Project) -> None:
         view = StoreView(workspace.store, {"features": "check-x"})
         tags, head = view.tags(), view.resolve(MAIN)
         with pytest.raises(Protected):
-            view.put(MAIN, "a", Path(__file__))
+            view.commit(MAIN, {"a": Path(__file__)}, "no")
         with pytest.raises(Protected):
             view.merge("check-x", MAIN, "no")
         with pytest.raises(Protected):
@@ -182,8 +182,7 @@ def test_a_view_changes_neither_main_nor_tags(project: Project) -> None:
         with pytest.raises(Protected):
             view.revert(MAIN, head)
         assert view.resolve("features") == workspace.store.resolve("features")
-        view.put("features", "a", Path(__file__))
-        view.commit("features", "a file")
+        view.commit("features", {"a": Path(__file__)}, "a file")
         assert [info.path for info in workspace.store.list("check-x", "a")] == ["a"]
         assert not workspace.store.list("features", "a")
         assert (view.tags(), view.resolve(MAIN)) == (tags, head)

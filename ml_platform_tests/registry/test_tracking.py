@@ -208,7 +208,7 @@ def test_a_lock_that_stays_taken_is_named(tracking: Tracking) -> None:
 def test_killed_while_the_tables_are_made_the_next_process_makes_them(tmp_path: Path) -> None:
     program = f"""
     from pathlib import Path
-    from ml_platform.training.tracking import Tracking
+    from ml_platform.registry.tracking import Tracking
     Tracking("sqlite:///{tmp_path}/store/mlflow.db", Path("{tmp_path}/artifacts")).client
     """
     for tables in (1, 10, 25):

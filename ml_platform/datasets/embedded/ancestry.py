@@ -1,115 +1,71 @@
-"""Walks along the parents of Git commits, on commits that were compared with their names first.
+"""The merge base of two commits, through commits that were compared with their names first.
 
-libgit2 has such walks too, but reads the commits on the way by itself, and with some damaged ones never ends.
+libgit2 finds it too, but reads the commits on the way by itself, and with some damaged ones never ends. Which ones it
+will read is known only after the search, and comparing a whole history (some 50 µs for each commit) before each first
+merge is too much; so the search is done here. It trusts no commit's time, since clocks go back.
 """
 
 import heapq
-from collections.abc import Callable, Iterator
-from itertools import count, takewhile
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Sequence
+from itertools import count
+from typing import Any, Protocol
 
 
-class Record(NamedTuple):
-    """What a commit says."""
+class Record(Protocol):
+    """What is asked of a commit; ``pygit2.Commit`` has it."""
 
-    id: str
-    tree: str
-    parents: tuple[str, ...]
-    #: When it was committed, seconds since 1970.
-    time: int
-    message: str
+    @property
+    def parent_ids(self) -> Sequence[Any]: ...
+    @property
+    def commit_time(self) -> int: ...
 
 
-Read = Callable[[str], Record]
-
-
-def parse(name: str, content: bytes) -> Record:
-    """The commit in the bytes of a Git object without its header. Raises ValueError where it is none."""
-    head, _, message = content.partition(b"\n\n")
-    tree, *lines = head.split(b"\n")
-    parents = list(takewhile(lambda line: line.startswith(b"parent "), lines))
-    # After the parents come author and committer, then what not every commit has.
-    committer = lines[len(parents) + 1] if len(lines) > len(parents) + 1 else b""
-    if not tree.startswith(b"tree ") or not committer.startswith(b"committer "):
-        raise ValueError(f"object {name} is no commit")
-    encoding = next((line[9:].decode() for line in lines if line.startswith(b"encoding ")), "utf-8")
-    return Record(
-        name,
-        tree[5:].decode(),
-        tuple(line[7:].decode() for line in parents),
-        int(committer.rsplit(b" ", 2)[1]),
-        message.lstrip(b"\n").decode(encoding, "replace"),
-    )
-
-
-def newest_first(start: str, read: Read) -> Iterator[Record]:
-    """A commit and all its ancestors, each once: none before one that stands on it, else by time.
-
-    The first is there at once; for the second all are read.
-    """
-    first = read(start)
-    yield first
-    records, waiting = {start: first}, [start]
-    children: dict[str, int] = {}
-    while waiting:
-        for parent in records[waiting.pop()].parents:
-            children[parent] = children.get(parent, 0) + 1
-            if parent not in records:
-                records[parent] = read(parent)
-                waiting.append(parent)
-    order = count()
-    ready: list[tuple[int, int, str]] = []
-    done = records.pop(start)
-    while True:
-        for parent in done.parents:
-            children[parent] -= 1
-            if not children[parent]:
-                heapq.heappush(ready, (-records[parent].time, next(order), parent))
-        if not ready:
-            return
-        done = records.pop(heapq.heappop(ready)[2])
-        yield done
-
-
+Read = Callable[[Any], Record]
 _LEFT, _RIGHT, _BELOW = 1, 2, 4
 
 
-def merge_base(left: str, right: str, read: Read) -> str | None:
-    """A commit that both stand on (or are) and that stands below no other such commit, as ``git merge-base`` finds it.
+def merge_base(left: Hashable, right: Hashable, read: Read) -> Any:
+    """Id of a commit that both stand on (or are), below no other such commit, as ``git merge-base`` finds it.
 
     Of several the newest; ``None`` where there is none. Reads commits up to about the time of the base only.
     """
-    records: dict[str, Record] = {}
-    flags: dict[str, int] = {}
+    records: dict[Hashable, Record] = {}
+    flags: dict[Hashable, int] = {}
     order = count()
-    queue: list[tuple[int, int, str]] = []
+    queue: list[tuple[int, int, Hashable]] = []
 
-    def mark(name: str, flag: int) -> None:
+    def mark(name: Hashable, flag: int) -> None:
         if flags.get(name, 0) | flag != flags.get(name):
             if name not in records:
                 records[name] = read(name)
             flags[name] = flags.get(name, 0) | flag
-            heapq.heappush(queue, (-records[name].time, next(order), name))
+            heapq.heappush(queue, (-records[name].commit_time, next(order), name))
 
     mark(left, _LEFT)
     mark(right, _RIGHT)
-    found: dict[str, Record] = {}
+    found: set[Hashable] = set()
     # What only stands below a base that was found already needs no look.
     while any(not flags[name] & _BELOW for _, _, name in queue):
         name = heapq.heappop(queue)[2]
         flag = flags[name]
         if flag == _LEFT | _RIGHT:
-            found[name] = records[name]
+            found.add(name)
             flag |= _BELOW
-        for parent in records[name].parents:
+        for parent in records[name].parent_ids:
             mark(parent, flag)
-    return _top({name: record for name, record in found.items() if not flags[name] & _BELOW}, read)
+    # Commits of one second come in any order above, so that some may stand below others still.
+    best = sorted((name for name in found if not flags[name] & _BELOW), key=lambda name: -records[name].commit_time)
+    return next((name for name in best if not any(_below(name, other, read) for other in best if other != name)), None)
 
 
-def _top(found: dict[str, Record], read: Read) -> str | None:
-    """The newest commit that is no ancestor of another one: commits of one second come in any order above."""
-    for name in sorted(found, key=lambda name: -found[name].time):
-        others = (other for other in found if other != name)
-        if not any(name == ancestor.id for other in others for ancestor in newest_first(other, read)):
-            return name
-    return None
+def _below(name: Hashable, other: Hashable, read: Read) -> bool:
+    """Whether a commit is an ancestor of another one."""
+    waiting, seen = [other], {other}
+    while waiting:
+        for parent in read(waiting.pop()).parent_ids:
+            if parent == name:
+                return True
+            if parent not in seen:
+                seen.add(parent)
+                waiting.append(parent)
+    return False

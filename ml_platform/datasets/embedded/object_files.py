@@ -15,6 +15,7 @@ class ObjectFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._graph = folder / "info" / "commit-graph"
         #: Objects whose bytes were found to be those that their name says.
         self._whole: set[str] = set()
 
@@ -45,10 +46,13 @@ class ObjectFiles:
             self._whole.add(name)
 
     def packs(self) -> list[str]:
-        """What is wrong with packs and their indexes, which only ``git gc`` makes; they hold pointers, no data."""
+        """What is wrong with packs, indexes and commit graphs, which only ``git gc`` makes; they hold no data.
+
+        libgit2 takes the parents of commits from a commit graph without comparing it with its checksum.
+        """
         found = []
-        for path in sorted(self.folder.glob("pack/*")):
-            if path.suffix in (".pack", ".idx") or path.name == "multi-pack-index":
+        for path in sorted([*self.folder.glob("pack/*"), *self.folder.glob("info/commit-graphs/*"), self._graph]):
+            if path.suffix in (".pack", ".idx", ".graph") or path.name in ("multi-pack-index", "commit-graph"):
                 try:
                     content = path.read_bytes()
                 except FileNotFoundError:

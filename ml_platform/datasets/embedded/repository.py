@@ -1,20 +1,20 @@
 """The Git side of the embedded store: references under one lock, trees of pointers, merges by path."""
 
-import fcntl
 import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_platform.datasets.embedded.ancestry import Record, merge_base, newest_first, parse
+from ml_platform.datasets.embedded.ancestry import merge_base
 from ml_platform.datasets.embedded.object_files import ObjectFiles
 from ml_platform.datasets.embedded.pointers import CONFIG, SUFFIX, Pointer, decode, remote_config
 from ml_platform.datasets.store import MAIN, Conflict, InvalidName, NotFound
 from ml_platform.foundation.errors import Corrupt, StoreError
 from ml_platform.foundation.files import canonical_json
+from ml_platform.foundation.locks import locked
 
 if TYPE_CHECKING:
     import pygit2
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     #: Path in the tree to the blob to set there, or ``None`` to remove it.
     Edits = dict[str, Oid | None]
 
-HEADS, TAGS, STAGING = "refs/heads/", "refs/tags/", "refs/staging/"
+HEADS, TAGS = "refs/heads/", "refs/tags/"
+#: Where stores before had what was put and not committed yet. Nothing reads it, and gc keeps it until its branch goes.
+STAGING = "refs/staging/"
 _METADATA = "\n\nMetadata: "
 
 
@@ -41,8 +43,8 @@ class GitRepository:
         self._lock_file = lock_file
         self._handles = threading.local()
         self._objects = ObjectFiles(folder / "objects")
-        #: Commits never change; some megabytes of them are kept.
-        self.record = lru_cache(10_000)(self._record)
+        #: Commits whose ancestors were all compared with their names.
+        self._followed: set[Oid] = set()
 
     def create(self, cas: Path) -> None:
         """Create it where it is missing. Every step may be repeated, so a killed creation is finished."""
@@ -75,12 +77,11 @@ class GitRepository:
         """Exclude every other process and thread. Not re-entrant; a killed holder frees it."""
         import pygit2
 
-        with self._lock_file.open("a") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            try:
+        try:
+            with locked(self._lock_file):
                 yield
-            except pygit2.GitError as error:
-                raise StoreError(f"{self.folder}: Git failed ({error}); run fsck") from error
+        except pygit2.GitError as error:
+            raise StoreError(f"{self.folder}: Git failed ({error}); run fsck") from error
 
     @contextmanager
     def reading(self, what: str) -> Iterator[None]:
@@ -99,23 +100,6 @@ class GitRepository:
         """A commit, tree or blob, also by the start of its name. Raises KeyError or GitError, see :meth:`reading`."""
         self._objects.check(str(object_id))
         return self.git[object_id]
-
-    def _record(self, name: str) -> Record:
-        """Read a commit without libgit2, unless it is in a pack. Raises KeyError or GitError."""
-        import pygit2
-
-        content = self._objects.content(name)
-        kind, _, body = content.partition(b"\0") if content is not None else (b"commit", b"", self._packed(name))
-        try:
-            return parse(name, body if kind.startswith(b"commit") else b"")
-        except (ValueError, LookupError) as error:
-            raise pygit2.GitError(str(error)) from error
-
-    def _packed(self, name: str) -> bytes:
-        from pygit2.enums import ObjectType
-
-        kind, content = self.git.read(name)
-        return content if kind == ObjectType.COMMIT else b""
 
     def damaged(self) -> list[str]:
         """Objects and packs that cannot be read, one line each."""
@@ -148,14 +132,6 @@ class GitRepository:
         if tip is None:
             raise NotFound(f"branch {branch!r} does not exist in {self.folder.parent.name}")
         return self.commit(tip, branch)
-
-    def staged(self, branch: str) -> "pygit2.Commit | None":
-        """Staging area: a commit on top of the branch's tip. One on an older tip was committed already."""
-        staged = self.target(STAGING + branch)
-        if staged is None:
-            return None
-        commit = self.commit(staged, f"staging area of {branch}")
-        return commit if commit.parent_ids == [self.target(HEADS + branch)] else None
 
     def _free(self, name: str) -> None:
         """Remove what a killed writer of this reference left behind: the lock is ours, so it is stale."""
@@ -248,15 +224,32 @@ class GitRepository:
     def merge_base(self, left: "pygit2.Commit", right: "pygit2.Commit") -> "pygit2.Commit":
         """The commit that both come from. Raises Corrupt, and StoreError where there is none."""
         with self.reading(f"history of commits {left.id} and {right.id}"):
-            base = merge_base(str(left.id), str(right.id), self.record)
+            base = merge_base(left.id, right.id, self.read)
         if base is None:
             raise StoreError(f"commits {left.id} and {right.id} have no common ancestor")
         return self.commit(base, f"commit {base}")
 
-    def log(self, start: "pygit2.Commit", what: str) -> "Iterator[Record]":
-        """A commit and its ancestors, newest first. Raises Corrupt, which names ``what`` was asked for."""
+    def log(self, start: "pygit2.Commit", what: str) -> "Iterator[pygit2.Commit]":
+        """A commit and its ancestors, newest first. Raises Corrupt, which names ``what`` was asked for.
+
+        The first is there at once; for the second all are read.
+        """
+        from pygit2.enums import SortMode
+
+        yield start
         with self.reading(what):
-            yield from newest_first(str(start.id), self.record)
+            self._check_history(start.id)
+            yield from islice(self.git.walk(start.id, SortMode.TOPOLOGICAL | SortMode.TIME), 1, None)
+
+    def _check_history(self, start: "Oid") -> None:
+        """Compare a commit and its ancestors with their names: libgit2's walk reads them by itself."""
+        waiting, found = [start], {start} - self._followed
+        while waiting:
+            for parent in self.read(waiting.pop()).parent_ids:
+                if parent not in found and parent not in self._followed:
+                    found.add(parent)
+                    waiting.append(parent)
+        self._followed |= found
 
     def merged(self, here: "dict[str, tuple]", there: "dict[str, tuple]", ours: "Tree", what: str) -> "Oid":
         """Tree ``ours`` (base and the changes ``here``) with the changes ``there``; pointers are never mixed.
@@ -297,10 +290,11 @@ class GitRepository:
             elif path.removesuffix(SUFFIX).startswith(prefix):
                 yield path.removesuffix(SUFFIX), entry.id
 
-    def find(self, tree: "Tree", path: str, what: str) -> "Oid | None":
+    def find(self, commit: "pygit2.Commit", path: str, what: str) -> "Oid | None":
         """Pointer of an object, or ``None``. Raises Corrupt."""
         *folders, name = (path + SUFFIX).split("/")
         with self.reading(what):
+            tree = commit.tree
             for folder in folders:
                 if folder not in tree:
                     return None

@@ -7,6 +7,7 @@ temporary files, which :meth:`EmbeddedStore.gc` removes.
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -21,7 +22,6 @@ from ml_platform.datasets.store import (
     AlreadyExists,
     Change,
     Commit,
-    DirtyBranch,
     InvalidName,
     NoChanges,
     NotFound,
@@ -90,7 +90,6 @@ class EmbeddedStore:
                 raise AlreadyExists(f"branch {name!r} exists already in {self.repository}")
             if held is None:
                 held = self._commit(source).id
-                self._repo.drop(STAGING + name)
                 self._repo.point(HEADS + name, held)
             return str(held)
 
@@ -126,69 +125,52 @@ class EmbeddedStore:
         named = {name: self._repo.target(name) for name in self._repo.names(TAGS + prefix)}
         return {name.removeprefix(TAGS): str(commit) for name, commit in named.items() if commit is not None}
 
-    # -- staging and commits -------------------------------------------------------------------------
+    # -- commits -------------------------------------------------------------------------------------
 
-    def _refuse_protected(self, branch: str) -> None:
+    def commit(
+        self,
+        branch: str,
+        files: Mapping[str, Path | None],
+        message: str,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        objects: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> str:
         if branch in self.protected:
             raise Protected(f"branch {branch!r} is protected: commit to another branch and merge it")
-
-    def _stage(self, branch: str, path: str, blob: "pygit2.Oid | None") -> None:
-        tip = self._repo.tip(branch)
-        tree = self._repo.edit((self._repo.staged(branch) or tip).tree, {path + SUFFIX: blob})
-        staged = self._repo.write(None, tree, "Staging area", {}, [tip.id])
-        self._repo.point(STAGING + branch, staged, force=True)
-
-    def put(self, branch: str, path: str, local: Path, metadata: Mapping[str, str] | None = None) -> ObjectInfo:
-        self._refuse_protected(branch)
-        check_path(path)
+        for path in files:
+            check_path(path)
         self._repo.tip(branch)
+        labels = objects or {}
         while True:
-            added = self._files.add(local)
-            pointer = Pointer(added.md5, added.sha256, added.size, dict(metadata or {}))
+            pointers = {
+                path: replace(self._files.add(local), metadata=dict(labels.get(path, {}))) if local else None
+                for path, local in files.items()
+            }
             with self._repo.lock():
                 # A gc with a short grace may have removed bytes that nothing pointed to yet.
-                if self._files.path(pointer.md5).exists():
-                    self._stage(branch, path, self._repo.git.create_blob(encode(path, pointer)))
-                    return ObjectInfo(path, pointer.sha256, pointer.size, pointer.metadata)
+                if all(self._files.path(pointer.md5).exists() for pointer in pointers.values() if pointer):
+                    return self._commit_pointers(branch, pointers, message, metadata)
 
-    def delete(self, branch: str, path: str) -> None:
-        self._refuse_protected(branch)
-        with self._repo.lock():
-            self._repo.tip(branch)
-            self.stat(branch, path)
-            self._stage(branch, path, None)
-
-    def reset(self, branch: str) -> None:
-        with self._repo.lock():
-            self._repo.tip(branch)
-            self._repo.drop(STAGING + branch)
-
-    def uncommitted(self, branch: str) -> list[Change]:
-        tip, staged = self._repo.tip(branch), self._repo.staged(branch)
-        return _described(self._repo.changes(tip.tree, staged.tree)) if staged else []
-
-    def commit(self, branch: str, message: str, metadata: Mapping[str, str] | None = None) -> str:
-        self._refuse_protected(branch)
-        metadata = metadata or {}
-        with self._repo.lock():
-            tip, staged = self._repo.tip(branch), self._repo.staged(branch)
-            if staged is None or staged.tree_id == tip.tree_id:
-                run_id = metadata.get("run_id")
-                if run_id and parse_message(tip.message)[1].get("run_id") == run_id:
-                    return str(tip.id)
-                raise NoChanges(f"branch {branch!r} has nothing staged to commit")
-            commit = self._repo.write(HEADS + branch, staged.tree_id, message, metadata, [tip.id])
-            self._repo.drop(STAGING + branch)
-            return str(commit)
-
-    def _clean_tip(self, branch: str) -> "pygit2.Commit":
-        if changes := self.uncommitted(branch):
-            raise DirtyBranch(f"branch {branch!r} has {len(changes)} staged changes: commit or reset them")
-        return self._repo.tip(branch)
+    def _commit_pointers(
+        self, branch: str, pointers: Mapping[str, Pointer | None], message: str, metadata: Mapping[str, str] | None
+    ) -> str:
+        tip, metadata = self._repo.tip(branch), metadata or {}
+        edits = {
+            path + SUFFIX: self._repo.git.create_blob(encode(path, pointer)) if pointer else None
+            for path, pointer in pointers.items()
+        }
+        tree = self._repo.edit(tip.tree, edits)
+        if tree != tip.tree_id:
+            return str(self._repo.write(HEADS + branch, tree, message, metadata, [tip.id]))
+        run_id = metadata.get("run_id")
+        if run_id and parse_message(tip.message)[1].get("run_id") == run_id:
+            return str(tip.id)
+        raise NoChanges(f"branch {branch!r} holds all of it already: nothing to commit")
 
     def merge(self, source: str, dest: str, message: str, metadata: Mapping[str, str] | None = None) -> str:
         with self._repo.lock():
-            ours, theirs = self._clean_tip(dest), self._commit(source)
+            ours, theirs = self._repo.tip(dest), self._commit(source)
             base = self._repo.merge_base(ours, theirs).tree
             here, there = self._repo.changes(base, ours.tree), self._repo.changes(base, theirs.tree)
             tree = self._repo.merged(here, there, ours.tree, f"merge of {source!r} into {dest!r}")
@@ -200,7 +182,7 @@ class EmbeddedStore:
         self, branch: str, commit: str, *, parent_number: int = 0, metadata: Mapping[str, str] | None = None
     ) -> str:
         with self._repo.lock():
-            tip, undone = self._clean_tip(branch), self._commit(commit)
+            tip, undone = self._repo.tip(branch), self._commit(commit)
             parents = undone.parent_ids
             if not (len(parents) == 1 and parent_number == 0) and not 1 <= parent_number <= len(parents):
                 raise StoreError(f"commit {undone.id} has {len(parents)} parents: say which by parent_number")
@@ -220,17 +202,11 @@ class EmbeddedStore:
         with self._repo.reading(right):
             return _described(self._repo.changes(self._repo.merge_base(ours, theirs).tree, theirs.tree))
 
-    def _view(self, ref: str) -> "tuple[pygit2.Commit, pygit2.Tree]":
-        """Commit of a reference and its tree; for a branch the tree of its staging area."""
-        commit = self._commit(ref)
-        with self._repo.reading(ref):
-            return commit, (self._repo.staged(ref) or commit).tree
-
     def _found(self, ref: str, path: str) -> tuple[Pointer, str]:
         """Pointer of an object, and how to name the object in an error."""
-        commit, tree = self._view(ref)
+        commit = self._commit(ref)
         what = f"{path} at commit {commit.id}"
-        blob = self._repo.find(tree, check_path(path), what)
+        blob = self._repo.find(commit, check_path(path), what)
         if blob is None:
             raise NotFound(f"object {path!r} does not exist at {ref!r} in {self.repository}")
         return self._repo.pointer(blob, what), what
@@ -240,9 +216,9 @@ class EmbeddedStore:
         return ObjectInfo(path, pointer.sha256, pointer.size, pointer.metadata)
 
     def list(self, ref: str, prefix: str = "") -> "list[ObjectInfo]":
-        commit, tree = self._view(ref)
+        commit = self._commit(ref)
         with self._repo.reading(ref):
-            found = sorted(self._repo.walk(tree, prefix))
+            found = sorted(self._repo.walk(commit.tree, prefix))
         pointers = ((path, self._repo.pointer(blob, f"{path} at commit {commit.id}")) for path, blob in found)
         return [ObjectInfo(path, item.sha256, item.size, item.metadata) for path, item in pointers]
 
@@ -255,9 +231,10 @@ class EmbeddedStore:
         return self._files.path(pointer.md5)
 
     def log(self, ref: str, limit: int | None = None) -> Iterator[Commit]:
-        for record in islice(self._repo.log(self._commit(ref), f"history of {ref}"), limit):
-            message, metadata = parse_message(record.message)
-            yield Commit(record.id, message, metadata, record.parents, datetime.fromtimestamp(record.time, UTC))
+        for commit in islice(self._repo.log(self._commit(ref), f"history of {ref}"), limit):
+            message, metadata = parse_message(commit.message)
+            parents = tuple(map(str, commit.parent_ids))
+            yield Commit(str(commit.id), message, metadata, parents, datetime.fromtimestamp(commit.commit_time, UTC))
 
     def url(self, ref: str, path: str = "") -> str:
         address = f"{self._repo.folder.as_uri()}@{self.resolve(ref)}"
@@ -266,9 +243,9 @@ class EmbeddedStore:
     # -- maintenance ---------------------------------------------------------------------------------
 
     def gc(self, grace_seconds: float = 86400) -> int:
-        """Remove bytes that no branch, tag or staging area reaches; returns the number of files removed.
+        """Remove bytes that no reference reaches; returns the number of files removed.
 
-        Files younger than ``grace_seconds`` stay, since another process may be about to stage them.
+        Files younger than ``grace_seconds`` stay, since another process may be about to commit them.
         Writers wait meanwhile. Raises Corrupt (and removes nothing) where the history cannot be read.
         """
         if problems := self._repo.damaged():

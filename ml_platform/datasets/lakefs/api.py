@@ -5,9 +5,7 @@ The client's own conveniences are left out on purpose: its configuration file is
 """
 
 import json
-import random
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from ml_platform.foundation.errors import Refused, StoreError
 if TYPE_CHECKING:
     import lakefs
     from lakefs_sdk.client import LakeFSClient
+    from tenacity import RetryCallState
     from urllib3.response import BaseHTTPResponse
 
 T = TypeVar("T")
@@ -117,28 +116,41 @@ class Connection:
         result. It is asked before the request is repeated, and when a repeated request is declined
         (usually because the first one came through late). Raises NotFound, Declined and Unavailable.
         """
-        attempts = attempts or self.server.attempts
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+
         timeout = (self.server.connect_seconds, timeout_seconds or self.server.timeout_seconds)
-        for attempt in range(1, attempts + 1):
+
+        def once() -> T:
             try:
                 return request(*arguments, _request_timeout=timeout, **options)
             except Exception as error:
                 failure = _Failure.of(error)
-            if (failure.transient or attempt > 1) and happened and (result := happened()) is not None:
+            again = retrying.statistics["attempt_number"] > 1
+            if (failure.transient or again) and happened and (result := happened()) is not None:
                 return result
-            if not failure.transient:
-                raise self._declined(what, failure)
-            if attempt < attempts:
-                time.sleep(self._pause(attempt, failure.retry_after))
-        raise Unavailable(
-            f"{what}: lakeFS at {self.address} failed {attempts} times, the last time with: {failure.reason}; "
-            "see that the server runs and can be reached, then try again"
-        )
+            raise _Passing(failure) if failure.transient else self._declined(what, failure)
 
-    def _pause(self, attempt: int, retry_after: float) -> float:
+        retrying = Retrying(
+            stop=stop_after_attempt(attempts or self.server.attempts),
+            wait=self._pause,
+            retry=retry_if_exception_type(_Passing),
+            reraise=True,
+        )
+        try:
+            return retrying(once)
+        except _Passing as error:
+            raise Unavailable(
+                f"{what}: lakeFS at {self.address} failed {retrying.statistics['attempt_number']} times, the last time "
+                f"with: {error.failure.reason}; see that the server runs and can be reached, then try again"
+            ) from None
+
+    def _pause(self, state: "RetryCallState") -> float:
         """Seconds until the next attempt: doubling, spread at random so that clients do not return together."""
-        most = min(LONGEST_PAUSE, self.server.pause_seconds * 2 ** (attempt - 1))
-        return min(retry_after, LONGEST_PAUSE) + random.uniform(most / 2, most)
+        from tenacity import wait_random_exponential
+
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.failure.retry_after if isinstance(error, _Passing) else 0
+        return min(asked, LONGEST_PAUSE) + wait_random_exponential(self.server.pause_seconds, LONGEST_PAUSE)(state)
 
     def _declined(self, what: str, failure: "_Failure") -> StoreError:
         if failure.status == _UNAUTHORIZED:
@@ -228,6 +240,14 @@ class _Failure:
             # Of a JSON reader or a pydantic model: something other than lakeFS answered.
             return cls(0, f"an answer that is not lakeFS's ({type(error).__name__})", False)
         raise error
+
+
+class _Passing(Exception):
+    """A failure after which the same request may succeed."""
+
+    def __init__(self, failure: _Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
 
 
 def _said(error: Any) -> str:

@@ -6,11 +6,15 @@ repeated.
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from ml_platform.datasets.derived import ATTEMPTS, private_name
+from ml_platform.datasets.embedded.pointers import check_path
 from ml_platform.datasets.lakefs.api import Connection, Declined, judged
 from ml_platform.datasets.lakefs.references import References
+from ml_platform.datasets.lakefs.transfer import Transfer
 from ml_platform.datasets.store import Change, Conflict, DirtyBranch, NoChanges, NotFound, Protected
 from ml_platform.foundation.errors import StoreError
 
@@ -29,15 +33,15 @@ _CONFLICT = 409
 class Commits(References):
     """The part of :class:`~ml_platform.datasets.lakefs.store.LakeFSStore` that moves branches, and tells changes."""
 
-    def __init__(self, api: Connection, repository: str, protected: tuple[str, ...], dagster_url: str) -> None:
+    def __init__(
+        self, api: Connection, repository: str, protected: tuple[str, ...], dagster_url: str, transfer: Transfer
+    ) -> None:
         super().__init__(api, repository, protected)
+        self._transfer = transfer
         self._dagster_url = dagster_url.rstrip("/")
 
-    def _refuse_protected(self, branch: str) -> None:
-        if branch in self.protected:
-            raise Protected(f"branch {branch!r} is protected: commit to another branch and merge it")
-
     def uncommitted(self, branch: str) -> list[Change]:
+        """Changes that are staged on a branch, by whomever: no part of the protocol, since only a server has them."""
         self._head(branch)
         listing = self.api.sdk.branches_api.diff_branch
         return described(self.api.pages(f"branch {branch!r}", listing, self.repository, branch))
@@ -58,11 +62,59 @@ class Commits(References):
         found = (commit.id for commit in newest.results if (commit.metadata or {}).get(_OPERATION) == operation)
         return next(found, None)
 
-    def commit(self, branch: str, message: str, metadata: Mapping[str, str] | None = None) -> str:
+    def commit(
+        self,
+        branch: str,
+        files: Mapping[str, Path | None],
+        message: str,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        objects: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> str:
+        """See :class:`~ml_platform.datasets.store.VersionedStore`; one writer of a branch at a time.
+
+        A server has one staging area for each branch. What a killed attempt at the same commit left there is taken
+        over; where somebody else staged other paths, raises DirtyBranch instead of committing those too.
+        """
+        if branch in self.protected:
+            raise Protected(f"branch {branch!r} is protected: commit to another branch and merge it")
+        for path in files:
+            check_path(path)
+        self._head(branch)
+        with judged(branch):
+            try:
+                for path, local in files.items():
+                    self._stage(branch, path, local, (objects or {}).get(path, {}))
+                if others := [change.path for change in self.uncommitted(branch) if change.path not in files]:
+                    raise DirtyBranch(
+                        f"branch {branch!r} has staged changes of somebody else ({', '.join(others[:5])}): commit or "
+                        "reset them in lakeFS, or use another branch"
+                    )
+                return self._commit_staged(branch, message, metadata)
+            except NoChanges:
+                raise
+            except BaseException:
+                # The first error is the one to tell; what stays is taken over by the next attempt.
+                with suppress(StoreError):
+                    for path in files:
+                        self._transfer.unstage(branch, path)
+                raise
+
+    def _stage(self, branch: str, path: str, local: Path | None, labels: Mapping[str, str]) -> None:
+        if local is not None:
+            self._transfer.upload(branch, path, local, labels)
+        elif self._sha256(branch, path) is not None:
+            self._call(
+                f"object {path!r}",
+                self.api.sdk.objects_api.delete_object,
+                branch,
+                path,
+                happened=lambda: self._sha256(branch, path) is None or None,
+            )
+
+    def _commit_staged(self, branch: str, message: str, metadata: Mapping[str, str] | None) -> str:
         from lakefs_sdk.models.commit_creation import CommitCreation
 
-        self._refuse_protected(branch)
-        self._named(branch)
         operation, marked = self._marked(metadata)
         request = CommitCreation(message=message, metadata=marked)
         try:

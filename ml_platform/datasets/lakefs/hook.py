@@ -42,8 +42,7 @@ def install(store: LakeFSStore, address: str) -> bool:
         with tempfile.TemporaryDirectory(prefix="ml-platform-") as folder:
             local = Path(folder) / "action.yaml"
             local.write_text(action(address))
-            store.put(_BRANCH, ACTION, local)
-        store.commit(_BRANCH, "Ask for the verdicts before a merge")
+            store.commit(_BRANCH, {ACTION: local}, "Ask for the verdicts before a merge")
         store.merge(_BRANCH, MAIN, "Ask for the verdicts before a merge")
     except NoChanges:
         return False

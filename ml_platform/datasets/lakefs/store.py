@@ -3,7 +3,7 @@
 Identity of content is our sha256 in the object's metadata.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlencode
 
 from ml_platform.datasets.embedded.pointers import check_path
-from ml_platform.datasets.lakefs.api import COMMIT_ID, Connection, judged
+from ml_platform.datasets.lakefs.api import COMMIT_ID, Connection
 from ml_platform.datasets.lakefs.cache import ContentCache
 from ml_platform.datasets.lakefs.commits import OWN_KEYS, SERVER_PREFIX, Commits, described
 from ml_platform.datasets.lakefs.transfer import Transfer, object_info
@@ -45,38 +45,10 @@ class LakeFSStore(Commits):
         dagster_url: str = "",
         s3_endpoint: str = "",
     ) -> None:
-        super().__init__(api, repository, protected, dagster_url)
-        self._transfer = Transfer(api, repository, part_bytes=part_bytes, read_back=read_back)
+        transfer = Transfer(api, repository, part_bytes=part_bytes, read_back=read_back)
+        super().__init__(api, repository, protected, dagster_url, transfer)
         self._cache = ContentCache(cache, cache_bytes)
         self._s3_endpoint = s3_endpoint
-
-    # -- staging and commits -------------------------------------------------------------------------
-
-    def put(self, branch: str, path: str, local: Path, metadata: Mapping[str, str] | None = None) -> ObjectInfo:
-        self._refuse_protected(branch)
-        check_path(path)
-        self._head(branch)
-        with judged(branch):
-            return self._transfer.upload(branch, path, local, metadata or {})
-
-    def delete(self, branch: str, path: str) -> None:
-        self._refuse_protected(branch)
-        self.stat(branch, path)
-
-        def gone() -> bool | None:
-            return self._sha256(branch, path) is None or None
-
-        with judged(branch):
-            self._call(f"object {path!r}", self.api.sdk.objects_api.delete_object, branch, path, happened=gone)
-
-    def reset(self, branch: str) -> None:
-        from lakefs_sdk.models.reset_creation import ResetCreation
-
-        self._head(branch)
-        with judged(branch):
-            self._call(
-                f"branch {branch!r}", self.api.sdk.branches_api.reset_branch, branch, ResetCreation(type="reset")
-            )
 
     # -- reading -------------------------------------------------------------------------------------
 

@@ -111,12 +111,13 @@ class Transfer:
                 stored = f"sha256 {actual}" if actual != sha256 else ""
             if not stored:
                 return ObjectInfo(path, sha256, size, dict(labels))
-            self._unstage(branch, path)
+            self.unstage(branch, path)
             if last:
                 break
         raise Corrupt(f"{path} on branch {branch!r}: the server stored bytes with {stored}, sent was sha256 {sha256}")
 
-    def _unstage(self, branch: str, path: str) -> None:
+    def unstage(self, branch: str, path: str) -> None:
+        """Take back what is staged at a path of a branch; where nothing is, that is no error."""
         from lakefs_sdk.models.reset_creation import ResetCreation
 
         undo = ResetCreation(type="object", path=path)
@@ -141,7 +142,7 @@ class Transfer:
             with _Section(local, 0, size) as body:
                 answer = self._send("POST", url, headers, _request_timeout, body, size)
                 if body.sha256.hexdigest() != metadata[SHA256]:
-                    self._unstage(branch, path)
+                    self.unstage(branch, path)
                     raise StoreError(f"{local} changed while it was put as {path!r}; put it again when it is complete")
                 return str(json.loads(answer.data)["checksum"])
 

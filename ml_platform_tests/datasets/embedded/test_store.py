@@ -10,11 +10,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ml_platform.datasets.embedded.pointers import _BLOCK, _BLOCKS, Pointer, decode, digests, encode
+from ml_platform.datasets.embedded.pointers import _BLOCK, _BLOCKS, SUFFIX, Pointer, decode, digests, encode
+from ml_platform.datasets.embedded.repository import STAGING
 from ml_platform.datasets.embedded.store import EmbeddedStore
 from ml_platform.datasets.store import MAIN, Conflict, InvalidName, NotFound
 from ml_platform.foundation.errors import Corrupt, StoreError
@@ -23,7 +25,11 @@ from ml_platform_tests.datasets.contract import StoreContract, content
 
 
 class TestContract(StoreContract):
-    """The contract on the embedded adapter (its fixture ``store`` is in conftest)."""
+    """The contract on the embedded adapter."""
+
+    @pytest.fixture
+    def open_store(self, tmp_path: Path) -> Callable[[], EmbeddedStore]:
+        return lambda: EmbeddedStore(tmp_path / "store", "test-repo")
 
 
 def put(store: EmbeddedStore, path: str, text: str | bytes, branch: str = "work") -> str:
@@ -31,8 +37,7 @@ def put(store: EmbeddedStore, path: str, text: str | bytes, branch: str = "work"
     store.create_branch(branch, exist_ok=True)
     local = store.folder.parent / "local"
     local.write_bytes(text.encode() if isinstance(text, str) else text)
-    store.put(branch, path, local)
-    store.commit(branch, "m")
+    store.commit(branch, {path: local}, "m")
     return store.merge(branch, MAIN, "m")
 
 
@@ -120,7 +125,7 @@ def test_hashes_and_copy_are_of_the_same_bytes(blocks: float) -> None:
     assert written.getvalue() == data
 
 
-def test_a_flipped_bit_is_found_by_every_reader_and_healed_by_a_put(store: EmbeddedStore) -> None:
+def test_a_flipped_bit_is_found_by_every_reader_and_healed_by_a_commit(store: EmbeddedStore) -> None:
     commit = put(store, "x/a", b"0123456789" * 1000)
     store.local_path(commit, "x/a")
     damage(store.local_path(commit, "x/a"))
@@ -130,7 +135,7 @@ def test_a_flipped_bit_is_found_by_every_reader_and_healed_by_a_put(store: Embed
         assert "x/a" in str(error.value) and commit in str(error.value)
     assert len(problems := store.fsck()) == 1 and "x/a" in problems[0]
     store.create_branch("again")
-    store.put("again", "x/a", store.folder.parent / "local")
+    store.commit("again", {"x/a": store.folder.parent / "local", "x/b": store.folder.parent / "local"}, "m")
     assert store.fsck() == []
     assert store.open(commit, "x/a").read() == b"0123456789" * 1000
 
@@ -167,13 +172,12 @@ def test_gc_removes_only_what_nothing_reaches(store: EmbeddedStore) -> None:
     put(store, "old", "first")
     put(store, "old", "second")
     local = store.folder.parent / "local"
-    store.create_branch("staged")
-    local.write_text("staged")
-    store.put("staged", "s", local)
+    store.create_branch("waits")
+    local.write_text("waits")
+    store.commit("waits", {"w": local}, "m")
     store.create_branch("dropped")
     local.write_text("dropped")
-    store.put("dropped", "d", local)
-    dropped = store.commit("dropped", "m")
+    dropped = store.commit("dropped", {"d": local}, "m")
     store.delete_branch("dropped")
     (store.folder / "cas" / "tmp" / "left-over").write_text("of a killed process")
     assert store.gc() == 0
@@ -181,12 +185,12 @@ def test_gc_removes_only_what_nothing_reaches(store: EmbeddedStore) -> None:
     assert store.gc(0) == 0
     assert store.fsck() == []
     assert content(store, f"{MAIN}~1")["old"] == "first"
-    assert content(store, "staged")["s"] == "staged"
+    assert content(store, "waits")["w"] == "waits"
     with pytest.raises(Corrupt, match="gc"):
         store.open(dropped, "d")
 
 
-def test_gc_between_put_and_staging_loses_nothing(store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gc_in_the_middle_of_a_commit_loses_nothing(store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
     local = store.folder.parent / "local"
     local.write_text("text")
     store.create_branch("work")
@@ -200,7 +204,7 @@ def test_gc_between_put_and_staging_loses_nothing(store: EmbeddedStore, monkeypa
         return pointer
 
     monkeypatch.setattr(store._files, "add", add_then_gc)
-    store.put("work", "a", local)
+    store.commit("work", {"a": local}, "m")
     assert len(calls) == 2
     assert content(store, "work") == {"a": "text"}
 
@@ -208,8 +212,7 @@ def test_gc_between_put_and_staging_loses_nothing(store: EmbeddedStore, monkeypa
 def test_stale_locks_of_a_killed_process_are_cleaned(store: EmbeddedStore) -> None:
     put(store, "a", "1")
     references = store.folder / "meta.git" / "refs"
-    (references / "staging").mkdir(exist_ok=True)
-    for name in ("heads/main", "heads/work", "staging/work", "tags/v1", "../packed-refs"):
+    for name in ("heads/main", "heads/work", "tags/v1", "../packed-refs"):
         (references / f"{name}.lock").touch()
     put(store, "a", "2")
     store.tag("v1", MAIN)
@@ -218,22 +221,31 @@ def test_stale_locks_of_a_killed_process_are_cleaned(store: EmbeddedStore) -> No
     assert content(store, "v1") == {"a": "2"}
 
 
-def test_a_kill_between_commit_and_cleaning_leaves_nothing_staged(
-    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store.create_branch("work")
+def staged_by_an_earlier_release(store: EmbeddedStore, branch: str, path: str, text: str) -> None:
+    """What releases with a staging area left where a process was killed between put and commit."""
     local = store.folder.parent / "local"
-    local.write_text("1")
-    store.put("work", "a", local)
-    with monkeypatch.context() as patch:
-        patch.setattr(store._repo, "drop", lambda name: None)
-        commit = store.commit("work", "m", {"run_id": "r1"})
-    assert store.uncommitted("work") == []
-    assert store.commit("work", "m", {"run_id": "r1"}) == commit
-    put(store, "b", "2", "other")
+    local.write_text(text)
+    repository, pointer = store._repo, store._files.add(local)
+    with repository.lock():
+        tip = repository.tip(branch)
+        blob = repository.git.create_blob(encode(path, pointer))
+        tree = repository.edit(tip.tree, {path + SUFFIX: blob})
+        repository.point(STAGING + branch, repository.write(None, tree, "Staging area", {}, [tip.id]))
+
+
+def test_a_staging_area_of_an_earlier_release_neither_blocks_nor_is_lost(store: EmbeddedStore) -> None:
+    put(store, "kept", "1")
+    staged_by_an_earlier_release(store, "work", "left", "never committed")
+    assert (content(store, "work"), store.diff(MAIN, "work")) == ({"kept": "1"}, [])
+    put(store, "other", "2", "aside")
     store.merge(MAIN, "work", "m")
-    assert store.uncommitted("work") == []
-    assert content(store, "work") == {"a": "1", "b": "2"}
+    put(store, "more", "3")
+    assert content(store, MAIN) == content(store, "work") == {"kept": "1", "other": "2", "more": "3"}
+    assert store.gc(0) == 0 and store.fsck() == []
+    left = store.resolve(git(store, "rev-parse", "refs/staging/work").strip())
+    assert store.open(left, "left").read() == b"never committed"
+    store.delete_branch("work")
+    assert store.gc(0) == 1
 
 
 def test_a_branch_moved_by_another_program_is_not_overwritten(
@@ -243,8 +255,7 @@ def test_a_branch_moved_by_another_program_is_not_overwritten(
     store.create_branch("late")
     local = store.folder.parent / "local"
     local.write_text("2")
-    store.put("late", "b", local)
-    store.commit("late", "m")
+    store.commit("late", {"b": local}, "m")
     edit = store._repo.edit
 
     def edit_while_git_moves_main(*arguments):
@@ -263,9 +274,8 @@ def test_an_object_cannot_be_a_folder_too(store: EmbeddedStore) -> None:
     store.create_branch("left")
     local = store.folder.parent / "local"
     with pytest.raises(InvalidName, match="object and a folder"):
-        store.put("left", "a/b", local)
-    store.put("left", "x/y", local)
-    store.commit("left", "m")
+        store.commit("left", {"a/b": local}, "m")
+    store.commit("left", {"x/y": local}, "m")
     put(store, "x", "1")
     with pytest.raises(Conflict, match="object and a folder"):
         store.merge("left", MAIN, "m")
@@ -304,8 +314,7 @@ def test_threads_share_one_store(store: EmbeddedStore) -> None:
             branch = f"t{number}-{step}"
             local.write_text(branch)
             store.create_branch(branch)
-            store.put(branch, f"{number}/{step}", local)
-            store.commit(branch, "m")
+            store.commit(branch, {f"{number}/{step}": local}, "m")
             store.merge(branch, MAIN, "m")
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
@@ -324,15 +333,15 @@ def test_many_processes_create_one_repository(tmp_path: Path) -> None:
 
 
 def test_a_large_object_takes_constant_memory(tmp_path: Path) -> None:
-    """64 MiB go through put, commit, merge and open in a process of their own."""
+    """64 MiB go through commit, merge and open in a process of their own."""
     script = """
 import resource, sys
 from pathlib import Path
-from ml_platform.datasets.embedded import EmbeddedStore
+from ml_platform.datasets.embedded.store import EmbeddedStore
 root = Path(sys.argv[1])
 store = EmbeddedStore(root, "test-repo")
 def through(name, local):
-    store.create_branch(name); store.put(name, name, local); store.commit(name, "m")
+    store.create_branch(name); store.commit(name, {name: local}, "m")
     store.merge(name, "main", "m"); store.open("main", name).close()
 (root / "small").write_text("x")
 through("small", root / "small")
