@@ -171,19 +171,15 @@ def deploy(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Ru
     Raises Refused by gate name unless this very package and its model passed every gate.
     """
     from ml_platform.rollout import control
-    from ml_platform.rollout import record as records
+    from ml_platform.rollout.record import Backend, deployed
 
     version = workspace.registry.get(ref.model, ref.version)
     require_approved(workspace, context, version)
     workspace.ledger.require(ref.sha256, context.model.gates_of("service"), subject_name=f"{ref.model}/service")
     control.ensure_running(workspace.settings)
-    changed = records.deploy(
-        workspace.settings,
-        ref,
-        run_id=run.id,
-        by=workspace.settings.actor,
-        why="every gate passed",
-    )
+    backend = Backend(version=ref.version, tag=ref.tag, sha256=ref.sha256, path=ref.path)
+    by, why = workspace.settings.actor, "every gate passed"
+    workspace.rollouts.update(ref.model, lambda record: deployed(record, backend, run_id=run.id, by=by, why=why))
     url = control.wait_live(workspace.settings, ref.model, ref.sha256, workspace.settings.service_ready_seconds)
     workspace.ledger.decide(
         "promotion",
@@ -201,7 +197,7 @@ def deploy(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Ru
         version=ref.version,
         sha256=ref.sha256,
         url=url,
-        record=str(changed),
+        record=workspace.rollouts.place(ref.model),
     )
 
 

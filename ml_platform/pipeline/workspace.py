@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ml_platform.references.references import References
     from ml_platform.registry.registry import Registry
     from ml_platform.registry.tracking import Tracking
+    from ml_platform.rollout.records import RolloutRecords
 
 T = TypeVar("T")
 
@@ -60,6 +61,12 @@ def _registry(workspace: "Workspace") -> "Registry":
     return Registry(workspace.tracking)
 
 
+def _rollouts(workspace: "Workspace") -> "RolloutRecords":
+    from ml_platform.rollout.record_files import RecordFiles
+
+    return RecordFiles(workspace.settings)
+
+
 def _feature_codes(spec: FeatureSpec, function: FeatureFunction) -> Sequence[str]:
     from ml_platform.features.code import equal_versions
 
@@ -80,6 +87,8 @@ class Ports:
     tracking: "Callable[[Workspace], Tracking]" = _tracking
     #: The model registry.
     registry: "Callable[[Workspace], Registry]" = _registry
+    #: Which version of each model answers.
+    rollouts: "Callable[[Workspace], RolloutRecords]" = _rollouts
     #: The clock, aware.
     now: "Callable[[Workspace], Callable[[], datetime]]" = field(default=lambda workspace: clock(workspace.settings))
     #: The steps of the loop.
@@ -145,6 +154,11 @@ class Workspace:
     def registry(self) -> "Registry":
         """The model registry."""
         return self.ports.registry(self)
+
+    @cached_property
+    def rollouts(self) -> "RolloutRecords":
+        """Which version of each model answers; the supervisor follows it."""
+        return self.ports.rollouts(self)
 
     @cached_property
     def now(self) -> Callable[[], datetime]:

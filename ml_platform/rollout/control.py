@@ -9,7 +9,7 @@ from pathlib import Path
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.settings import Settings
 from ml_platform.rollout.processes import SupervisorState, orphans, read_state, write_state
-from ml_platform.rollout.record import folder
+from ml_platform.rollout.record_files import folder
 from ml_platform.serving import process
 
 

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_bytes, write_atomic
 from ml_platform.foundation.settings import Settings
-from ml_platform.rollout.record import Backend, folder
+from ml_platform.rollout.record import Backend
+from ml_platform.rollout.record_files import folder
 from ml_platform.serving import bundle, process
 
 logger = logging.getLogger(__name__)

@@ -1,26 +1,12 @@
-"""The rollout record: which version of a model answers. Its file is the only truth that the supervisor follows."""
+"""The rollout record: which version of a model answers. The only truth that the supervisor follows.
 
-import re
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+Its changes are pure: a function makes the next record, :mod:`ml_platform.rollout.records` keeps it.
+"""
+
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from ml_platform.foundation.errors import MissingReference, PlatformError
-from ml_platform.foundation.files import write_atomic
-from ml_platform.foundation.locks import locked
-from ml_platform.foundation.settings import Settings
-from ml_platform.references.refs import ServiceRef
-
-#: Model names become file names.
-MODEL_NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,99}$")
-
-
-class StaleRecord(PlatformError):
-    """The record was changed by somebody else since it was read."""
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _Strict(BaseModel):
@@ -84,96 +70,6 @@ class RolloutRecord(_Strict):
     def backends(self) -> tuple[Backend, ...]:
         """The packages that must run: stable, then candidate."""
         return tuple(backend for backend in (self.stable, self.candidate) if backend is not None)
-
-
-def folder(settings: Settings) -> Path:
-    """Folder of records, of the supervisor's state, lock and logs."""
-    return settings.local / "rollout"
-
-
-def record_path(settings: Settings, model: str) -> Path:
-    """File of a model's record."""
-    if not MODEL_NAME.match(model):
-        raise PlatformError(f"model name {model!r} is not usable: it must match {MODEL_NAME.pattern}")
-    return folder(settings) / "records" / f"{model}.json"
-
-
-def load(settings: Settings, model: str) -> RolloutRecord:
-    """The record of a model. Raises MissingReference when it was never deployed, PlatformError for a damaged file."""
-    path = record_path(settings, model)
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise MissingReference(
-            f"{model} was never deployed: no rollout record {path}; deploy a version first"
-        ) from None
-    try:
-        record = RolloutRecord.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise PlatformError(f"rollout record {path} is damaged at {where or 'its start'}: {first['msg']}") from error
-    if record.model != model:
-        raise PlatformError(f"rollout record {path} is of model {record.model!r}; restore the right file")
-    return record
-
-
-def models(settings: Settings) -> list[str]:
-    """Models that have a record, sorted."""
-    return sorted(path.stem for path in (folder(settings) / "records").glob("*.json") if MODEL_NAME.match(path.stem))
-
-
-def save(settings: Settings, record: RolloutRecord) -> RolloutRecord:
-    """Save a changed record; returns it with the next revision.
-
-    ``record.revision`` must be that of the file, else :class:`StaleRecord` is raised. A shortened or rewritten
-    history is refused with :class:`PlatformError`.
-    """
-    with _locked(settings, record.model):
-        return _save(settings, record)
-
-
-def update(settings: Settings, model: str, change: Callable[[RolloutRecord], RolloutRecord]) -> RolloutRecord:
-    """Load (or begin) a record, change it and save it, under its lock; unchanged, nothing is written."""
-    with _locked(settings, model):
-        present = _present(settings, model)
-        changed = change(present)
-        return present if changed == present else _save(settings, changed)
-
-
-def _present(settings: Settings, model: str) -> RolloutRecord:
-    try:
-        return load(settings, model)
-    except MissingReference:
-        return RolloutRecord(model=model)
-
-
-def _save(settings: Settings, record: RolloutRecord) -> RolloutRecord:
-    present = _present(settings, record.model)
-    if record.revision != present.revision:
-        raise StaleRecord(
-            f"rollout record of {record.model} is at revision {present.revision}, not {record.revision}: "
-            "somebody changed it meanwhile; load it again"
-        )
-    if record.history[: len(present.history)] != present.history:
-        raise PlatformError(f"rollout record of {record.model}: its history may only be appended to")
-    saved = record.model_copy(update={"revision": record.revision + 1})
-    write_atomic(record_path(settings, record.model), saved.model_dump_json(indent=1) + "\n")
-    return saved
-
-
-def _locked(settings: Settings, model: str) -> AbstractContextManager[None]:
-    return locked(record_path(settings, model).with_name(f".{model}.lock"))
-
-
-def deploy(settings: Settings, service: ServiceRef, *, run_id: str = "", by: str, why: str) -> Path:
-    """Make a packaged service the stable one of its model, alone, and save; returns the record's file.
-
-    Deploying what is stable already changes nothing, so that a step may be repeated.
-    """
-    backend = Backend(version=service.version, tag=service.tag, sha256=service.sha256, path=service.path)
-    update(settings, service.model, lambda record: deployed(record, backend, run_id=run_id, by=by, why=why))
-    return record_path(settings, service.model)
 
 
 def deployed(

@@ -17,7 +17,6 @@ from pathlib import Path
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.locks import Locked, locked
 from ml_platform.foundation.settings import Settings, get_settings
-from ml_platform.rollout import record as records
 from ml_platform.rollout.control import ensure_running, stop_all, wait_live
 from ml_platform.rollout.processes import (
     ServiceState,
@@ -29,7 +28,8 @@ from ml_platform.rollout.processes import (
     spawn,
     write_state,
 )
-from ml_platform.rollout.record import Backend, folder
+from ml_platform.rollout.record import Backend
+from ml_platform.rollout.record_files import RecordFiles, folder
 from ml_platform.serving import process
 
 __all__ = ["AlreadyRunning", "Supervisor", "ensure_running", "stop_all", "supervise", "wait_live"]
@@ -68,6 +68,7 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.records = RecordFiles(settings)
         self.state = SupervisorState(pid=os.getpid(), start_time=process.start_time(os.getpid()) or 0.0, since=now())
         self._timers: dict[int, _Timers] = {}
         self._written = ""
@@ -140,9 +141,9 @@ class Supervisor:
 
     def _wanted(self) -> Iterator[tuple[str, Backend]]:
         """Backends of all records. A damaged record leaves its model's services as they are."""
-        for model in records.models(self.settings):
+        for model in self.records.models():
             try:
-                record = records.load(self.settings, model)
+                record = self.records.load(model)
             except PlatformError as error:
                 self._complain(model, str(error))
                 yield from (

@@ -9,7 +9,6 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import judge
 from ml_platform.gates.service import ServiceEvidence
 from ml_platform.references.refs import ServiceRef
-from ml_platform.rollout import record
 from ml_platform_tests.pipeline.test_again import STEPS, lenient, train
 from ml_platform_tests.project import MODEL, PARAMETERS, Project, copy_of, declared, gates
 
@@ -37,7 +36,7 @@ def assert_refused(project: Project, step: str, *gates: str) -> None:
     for gate in gates:
         assert gate in alone.error, alone.error
     with project.active() as workspace, pytest.raises(MissingReference):
-        record.load(workspace.settings, MODEL)
+        workspace.rollouts.load(MODEL)
 
 
 def passed(project: Project, service: ServiceRef) -> None:

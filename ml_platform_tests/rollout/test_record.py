@@ -6,8 +6,9 @@ import pytest
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.settings import Settings
-from ml_platform.rollout import record as records
-from ml_platform.rollout.record import Backend, RolloutRecord
+from ml_platform.rollout.record import Backend, RolloutRecord, deployed, withdrawn
+from ml_platform.rollout.record_files import RecordFiles
+from ml_platform.rollout.records import StaleRecord
 
 
 def backend(version: int) -> Backend:
@@ -15,17 +16,15 @@ def backend(version: int) -> Backend:
 
 
 def change(settings: Settings, version: int) -> RolloutRecord:
-    return records.update(
-        settings, "m", lambda record: records.deployed(record, backend(version), by="ann", why="better")
-    )
+    return RecordFiles(settings).update("m", lambda record: deployed(record, backend(version), by="ann", why="better"))
 
 
 def test_what_was_saved_is_loaded(settings: Settings) -> None:
     saved = change(settings, 1)
-    assert records.load(settings, "m") == saved
+    assert RecordFiles(settings).load("m") == saved
     assert (saved.revision, saved.stable) == (1, backend(1))
     assert [(c.action, c.who, c.before, c.after, c.revision) for c in saved.history] == [("deploy", "ann", None, 1, 1)]
-    assert records.models(settings) == ["m"]
+    assert RecordFiles(settings).models() == ["m"]
 
 
 def test_the_same_deployment_again_changes_nothing(settings: Settings) -> None:
@@ -35,21 +34,21 @@ def test_the_same_deployment_again_changes_nothing(settings: Settings) -> None:
 def test_a_stale_record_is_refused(settings: Settings) -> None:
     seen = change(settings, 1)
     change(settings, 2)
-    with pytest.raises(records.StaleRecord, match="revision 2, not 1"):
-        records.save(settings, records.deployed(seen, backend(3), by="bob", why="late"))
-    assert records.load(settings, "m").stable == backend(2)
+    with pytest.raises(StaleRecord, match="revision 2, not 1"):
+        RecordFiles(settings).save(deployed(seen, backend(3), by="bob", why="late"))
+    assert RecordFiles(settings).load("m").stable == backend(2)
 
 
 def test_history_may_only_grow(settings: Settings) -> None:
     saved = change(settings, 1)
     with pytest.raises(PlatformError, match="appended"):
-        records.save(settings, saved.model_copy(update={"history": ()}))
+        RecordFiles(settings).save(saved.model_copy(update={"history": ()}))
 
 
 def test_concurrent_changes_are_all_kept(settings: Settings) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda version: change(settings, version), range(1, 25)))
-    final = records.load(settings, "m")
+    final = RecordFiles(settings).load("m")
     assert final.revision == 24
     assert [c.revision for c in final.history] == list(range(1, 25))
     assert sorted(c.after or 0 for c in final.history) == list(range(1, 25))
@@ -59,26 +58,26 @@ def test_concurrent_changes_are_all_kept(settings: Settings) -> None:
 
 def test_withdrawing_leaves_no_backend(settings: Settings) -> None:
     change(settings, 1)
-    emptied = records.update(settings, "m", lambda r: records.withdrawn(r, by="ann", why="bad"))
+    emptied = RecordFiles(settings).update("m", lambda r: withdrawn(r, by="ann", why="bad"))
     assert emptied.backends == ()
     assert emptied.history[-1].action == "withdraw"
 
 
 def test_a_missing_and_a_damaged_record_are_told_apart(settings: Settings) -> None:
     with pytest.raises(MissingReference, match="never deployed"):
-        records.load(settings, "m")
+        RecordFiles(settings).load("m")
     change(settings, 1)
-    path = records.record_path(settings, "m")
+    path = RecordFiles(settings).path("m")
     path.write_text(path.read_text().replace('"revision": 1', '"revision": "one"'))
     with pytest.raises(PlatformError, match="damaged at revision"):
-        records.load(settings, "m")
+        RecordFiles(settings).load("m")
     with pytest.raises(PlatformError, match="damaged"):
         change(settings, 2)
 
 
 def test_names_cannot_leave_the_folder(settings: Settings) -> None:
     with pytest.raises(PlatformError, match="not usable"):
-        records.load(settings, "../m")
+        RecordFiles(settings).load("../m")
 
 
 def test_weight_needs_a_candidate() -> None:

@@ -13,8 +13,9 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.settings import Settings
 from ml_platform.references.refs import ServiceRef
 from ml_platform.rollout import processes, supervisor
-from ml_platform.rollout import record as records
 from ml_platform.rollout.processes import ServiceState, read_state
+from ml_platform.rollout.record import Backend, deployed, withdrawn
+from ml_platform.rollout.record_files import RecordFiles
 from ml_platform.serving import process
 from ml_platform.serving.client import Client, ServiceDown
 from ml_platform_tests.serving.conftest import Inputs
@@ -23,7 +24,8 @@ pytestmark = pytest.mark.slow
 
 
 def deploy(settings: Settings, ref: ServiceRef) -> None:
-    records.deploy(settings, ref, run_id="run", by="ann", why="test")
+    backend = Backend(version=ref.version, tag=ref.tag, sha256=ref.sha256, path=ref.path)
+    RecordFiles(settings).update(ref.model, lambda record: deployed(record, backend, by="ann", why="test"))
 
 
 def live(settings: Settings, ref: ServiceRef) -> ServiceState:
@@ -69,7 +71,7 @@ def test_deploy_replace_and_stop(
     until(lambda: not process.alive(one.pid, one.start_time))
     until(lambda: [s.version for s in read_state(own).services] == [2])
 
-    records.update(own, "tiny", lambda record: records.withdrawn(record, by="ann", why="test"))
+    RecordFiles(own).update("tiny", lambda record: withdrawn(record, by="ann", why="test"))
     until(lambda: not process.alive(two.pid, two.start_time))
     supervisor.stop_all(own)
     assert not process.alive(pid, read_state(own).start_time)
@@ -115,7 +117,7 @@ def test_a_service_whose_start_was_never_recorded_is_found(
     own: Settings, supervised: Callable[[], int], first: ServiceRef
 ) -> None:
     deploy(own, first)
-    backend = records.load(own, "tiny").stable
+    backend = RecordFiles(own).load("tiny").stable
     assert backend is not None
     # What a supervisor leaves that is killed between starting a service and writing its state.
     started = processes.spawn(own, "tiny", backend, 0, set())

@@ -7,7 +7,7 @@ import pytest
 
 from ml_platform.foundation.errors import MissingReference, Refused
 from ml_platform.rollout import control
-from ml_platform.rollout import record as records
+from ml_platform.rollout.record import RolloutRecord
 from ml_platform.serving import bundle, packaging, process
 from ml_platform_tests.conftest import ports
 from ml_platform_tests.project import MAY, MODEL, Outcome, Project, copy_of, declared
@@ -119,11 +119,11 @@ def broken(project: Project, kind: str, name: str) -> Outcome:
         return deploy(project, name)
 
 
-def record_of(project: Project, name: str) -> records.RolloutRecord | None:
+def record_of(project: Project, name: str) -> RolloutRecord | None:
     """What the rollout record says now."""
     with project.active() as workspace:
         try:
-            return records.load(workspace.settings, name)
+            return workspace.rollouts.load(name)
         except MissingReference:
             return None
 

@@ -17,7 +17,7 @@ from ml_platform.gates.catalogue import Gate
 from ml_platform.gates.gate import Verdict
 from ml_platform.ledger.ledger import Broken, Ledger
 from ml_platform.references.files import FileReferences
-from ml_platform.rollout import record
+from ml_platform.rollout.record_files import RecordFiles
 from ml_platform_tests.upgrade.installation import HERE
 
 STORED: dict[str, Any] = json.loads((HERE / "formats-1.json").read_text())
@@ -69,10 +69,10 @@ def test_a_manifest_has_the_hash_that_models_name(tmp_path: Path) -> None:
 
 def test_a_rollout_record_is_read(settings: Settings) -> None:
     stored = STORED["rollout_record"]
-    path = record.record_path(settings, stored["model"])
+    path = RecordFiles(settings).path(stored["model"])
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(stored))
-    assert_holds(record.load(settings, stored["model"]).model_dump(mode="json"), stored)
+    assert_holds(RecordFiles(settings).load(stored["model"]).model_dump(mode="json"), stored)
 
 
 def ledger_of(file: Path, rows: list[dict[str, Any]]) -> Ledger:
