@@ -14,7 +14,7 @@ from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.model import ModelSpec
 from ml_platform.features.contract import feature_names
 from ml_platform.foundation.errors import DeclarationError, PlatformError
-from ml_platform.models.metrics import METRICS
+from ml_platform.training.trainer import trainer_of
 
 #: Kinds of gates whose ``metric`` is one of the evaluation's.
 MEASURE_METRICS = {"performance", "baseline", "leak_alarm"}
@@ -57,7 +57,7 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
             with suppress(DeclarationError):
                 unknown("function", function.inputs, schema_columns(dataset, deep), dataset.schema_)
     elif isinstance(spec, ModelSpec):
-        attempt("parameters.objective", lambda: _objective(spec))
+        attempt("parameters", lambda: _trainable(spec))
         features = attempt("features", lambda: catalogue.feature_set(spec.features))
         function = None
         with suppress(DeclarationError):
@@ -72,16 +72,16 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
             bounds = spec.worst_case.bounds if spec.worst_case else ()
             unknown("worst_case.bounds", bounds, names, "the feature function")
         for index, gate in enumerate(spec.gates):
-            known = METRICS[spec.task] if gate.gate in MEASURE_METRICS else ()
+            known = spec.kind().measured if gate.gate in MEASURE_METRICS else ()
             if known and gate.metric not in known:
                 reason = f"unknown metric {gate.metric!r}; {spec.task} models have {', '.join(known)}"
                 found.append((spec, f"gates.{index}.metric", reason))
     return found
 
 
-def _objective(spec: ModelSpec) -> None:
+def _trainable(spec: ModelSpec) -> None:
     try:
-        spec.parameters.to_xgboost(spec.task)
+        trainer_of(spec.trainer).check(spec.parameters, spec.kind())
     except PlatformError as error:
         raise DeclarationError(str(error).removeprefix("parameters: ")) from error
 

@@ -210,13 +210,13 @@ def time_travel(
     def features(batch: "pl.DataFrame") -> "tuple[pl.DataFrame, np.ndarray]":
         history = History.from_tables(function, [*before, daily(function, batch)], lag_days)
         frame = build(function, batch, history).filter(compared)
-        return frame, matrix(function, frame)
+        return frame, matrix(frame, feature_names(function), finite=False)
 
     if built is None:
         frame, honest = features(raw)
     else:
         frame = built.filter(compared)
-        honest = matrix(function, frame)
+        honest = matrix(frame, feature_names(function), finite=False)
     _, corrupted = features(corrupt(raw, outcomes, later, seed))
     differs = _bits(honest) != _bits(corrupted)
     changed, sample = {}, {}
@@ -267,7 +267,7 @@ def parity(
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return ParityEvidence(rows=len(chosen), different={}, largest=float("inf"), error=reason)
     single = np.ascontiguousarray(single[:, [order.index(name) for name in names]])
-    batch = matrix(names, built[chosen])
+    batch = matrix(built[chosen], names, finite=False)
     differs = _bits(single) != _bits(batch)
     counts = differs.sum(axis=0)
     gap = np.abs(single[differs].astype(np.float64) - batch[differs])

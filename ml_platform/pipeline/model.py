@@ -80,22 +80,27 @@ def frames(workspace: Workspace, entries: tuple[ManifestEntry, ...]) -> "Iterato
 
 def fit(workspace: Workspace, context: ModelContext, manifest: SplitRef, run: Run) -> ModelRef:
     """Train on the manifest's training part, or adopt the model of an equal finished training."""
-    from ml_platform.training.train import train_and_log, training_key
+    from ml_platform.pipeline.training import train_and_log
+    from ml_platform.training.code import code_versions, training_key
+    from ml_platform.training.trainer import trainer_of
 
     workspace.ledger.require(manifest.sha256, context.model.gates_of("split"), subject_name=f"{manifest.model}/split")
     model = context.model
     key, *equal_keys = (
-        training_key(manifest, model.task, model.target, context.names, model.parameters, code, model.classes)
-        for code in training_code_versions()
+        training_key(
+            *(manifest, model.trainer, model.task, model.target, context.names, model.parameters, code, model.classes)
+        )
+        for code in code_versions(trainer_of(model.trainer))
     )
     return train_and_log(
         workspace.tracking,
         manifest,
-        frames(workspace, manifest.train),
+        lambda: frames(workspace, manifest.train),
         context.names,
         model.target,
         model.task,
         model.parameters,
+        trainer=model.trainer,
         run_id=run.id,
         training_key=key,
         equal_keys=equal_keys,
@@ -104,15 +109,6 @@ def fit(workspace: Workspace, context: ModelContext, manifest: SplitRef, run: Ru
         threads=workspace.settings.threads,
         classes=model.classes,
     )
-
-
-def training_code_versions() -> tuple[str, ...]:
-    """Version of the code that turns feature frames into a model, and how earlier releases wrote the same."""
-    from importlib.metadata import version
-
-    from ml_platform.training.train import EQUAL_VERSIONS, VERSION
-
-    return tuple(f"{code}-xgboost-{version('xgboost')}" for code in (str(VERSION), *EQUAL_VERSIONS))
 
 
 def _entry(context: ModelContext, ref: DatasetRef) -> ManifestEntry:

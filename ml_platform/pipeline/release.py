@@ -72,6 +72,8 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
             destination=workspace.settings.local / BENTOS,
             decision_threshold=context.model.decision_threshold,
             classes=reference.classes,
+            format=reference.format,
+            types=reference.types,
             example=without_private(request, to_rows(request, raw.select(context.function.inputs).head(1))[0]),
         )
     return ServiceRef(
@@ -149,8 +151,9 @@ def holdout_sample(
     """Raw rows of the last holdout partition, and the model's predictions from their stored features."""
     import polars as pl
 
+    from ml_platform.features.build import matrix
+    from ml_platform.pipeline.evaluation import predictor
     from ml_platform.pipeline.model import frames
-    from ml_platform.training.train import load_booster, matrix, predict
 
     reference = version.model_ref
     last: ManifestEntry = reference.split.holdout[-1]
@@ -163,8 +166,7 @@ def holdout_sample(
         )
     step = max(1, raw.height // SKEW_ROWS)
     chosen = pl.int_range(0, raw.height, step, eager=True).head(SKEW_ROWS)
-    booster = load_booster(workspace.tracking.model_path(reference))
-    expected = predict(booster, matrix(features[chosen], reference.features))
+    expected = predictor(workspace, reference, threads=1).predict(matrix(features[chosen], reference.features))
     return raw[chosen].select(context.function.inputs), expected
 
 

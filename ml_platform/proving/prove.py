@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError
@@ -15,6 +16,7 @@ from ml_platform.proving.batches import batch_breaks
 from ml_platform.proving.findings import Finding
 from ml_platform.proving.scratch import Clean, Judged, clean_data, copied, let_through, scratch_settings, with_batch
 from ml_platform.references.refs import DatasetRef, ModelRef, ReportRef, SplitRef, VersionRef
+from ml_platform.training.trainer import Trained, trainer_of
 
 
 class Stopped(Exception):
@@ -25,7 +27,7 @@ class Proof:
     """The proof of one model, below a folder that the caller removes."""
 
     def __init__(self, context: ModelContext, workspace: Workspace, folder: Path, most: int, rounds: int = 0) -> None:
-        """``most`` partitions, the newest, and at most ``rounds`` boosting rounds (0: as declared)."""
+        """``most`` partitions, the newest, and at most ``rounds`` rounds of training (0: as declared)."""
         self.folder = folder
         self.run = Run.new()
         self.clean: Clean = clean_data(_with_rounds(context, rounds), workspace, most)
@@ -155,15 +157,15 @@ class Proof:
     @contextmanager
     def _known_training(self, finding: Finding, split: SplitRef, context: ModelContext) -> Iterator[None]:
         """Where the training rows are the clean ones the model is the clean one: training gives the same bytes."""
-        from ml_platform.training import train
+        from ml_platform.pipeline import training
 
         content = [[entry.sha256 for entry in one.train] for one in (split, self.split)]
         if finding.stage == "evaluation" or content[0] != content[1] or context.names != self.context.names:
             yield
             return
-        held = self.workspace.tracking.model_path(self.model).read_bytes()
-        rows = sum(entry.rows for entry in split.train)
-        with steps.replaced(train, "train", lambda _: lambda *arguments, **options: train.Trained(held, rows, 0)):
+        file = self.workspace.tracking.model_path(self.model)
+        known = Trained(file, self.model.format, sum(entry.rows for entry in split.train), 0, self.model.types)
+        with steps.replaced(training, "trainer_of", lambda _: lambda name: _Known(known)):
             yield
 
     def asked(
@@ -197,11 +199,21 @@ class Proof:
         return copied(state, self.folder / f"copy{self._copies}", self.workspace)
 
 
+class _Known:
+    """A trainer that has trained already."""
+
+    def __init__(self, trained: Trained) -> None:
+        self.trained = trained
+
+    def train(self, *_: Any) -> Trained:
+        """The model that it has."""
+        return self.trained
+
+
 def _with_rounds(context: ModelContext, rounds: int) -> ModelContext:
-    """The declarations with fewer boosting rounds, for the clean model and for all that are compared with it."""
-    declared = context.model.parameters
-    if not rounds or declared.rounds <= rounds:
+    """The declarations with fewer rounds of training, for the clean model and for all that are compared with it."""
+    if not rounds:
         return context
-    parameters = declared.model_copy(update={"rounds": rounds})
+    parameters = trainer_of(context.model.trainer).limited(context.model.parameters, rounds)
     spec = context.model.model_copy(update={"parameters": parameters})
     return ModelContext(spec, context.feature_set, context.dataset)

@@ -249,9 +249,9 @@ def load_breaks(gates: Sequence[Gate]) -> Iterator[CodeBreak]:
 def _staged(edit: Callable[[Path], None]) -> Callable[[Any], Any]:
     """The code of a package with an edit."""
 
-    def change(stage_code: Callable[[Path, str], None]) -> Callable[[Path, str], None]:
-        def stage(folder: Path, function: str) -> None:
-            stage_code(folder, function)
+    def change(stage_code: Callable[..., None]) -> Callable[..., None]:
+        def stage(folder: Path, *named: Any) -> None:
+            stage_code(folder, *named)
             edit(folder)
 
         return stage

@@ -100,7 +100,7 @@ def replay(
     ``say`` is given each warning when it is known, before what it is about. Raises PlatformError where the commit is
     not there, its code fails or its environment cannot be installed, NotFound or Corrupt where data is gone.
     """
-    from ml_platform.documents import report
+    from ml_platform.registry import evaluations
 
     started = time.monotonic()
     then = reference.provenance
@@ -114,7 +114,7 @@ def replay(
     for warning in warnings(reference, here):
         note(warning)
     try:
-        evaluation = report.load(workspace.tracking, reference)
+        evaluation = evaluations.load(workspace.tracking, reference)
     except MissingReference:
         evaluation = None
     with tempfile.TemporaryDirectory(prefix="replay-") as name:
@@ -147,6 +147,7 @@ def replay(
                 "task": reference.task,
                 "classes": list(reference.classes),
                 "parameters": reference.parameters,
+                "trainer": reference.trainer,
                 "threads": workspace.settings.threads,
                 "threshold": evaluation.threshold if evaluation else _threshold(catalogue, reference),
             }
