@@ -57,7 +57,8 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
             with suppress(DeclarationError):
                 unknown("function", function.inputs, schema_columns(dataset, deep), dataset.schema_)
     elif isinstance(spec, ModelSpec):
-        attempt("parameters", lambda: _trainable(spec))
+        if mistake := _untrainable(spec):
+            found.append((spec, *mistake))
         features = attempt("features", lambda: catalogue.feature_set(spec.features))
         function = None
         with suppress(DeclarationError):
@@ -79,11 +80,14 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
     return found
 
 
-def _trainable(spec: ModelSpec) -> None:
+def _untrainable(spec: ModelSpec) -> tuple[str, str] | None:
+    """Key and reason of parameters that the trainer cannot use for the task."""
     try:
         trainer_of(spec.trainer).check(spec.parameters, spec.kind())
     except PlatformError as error:
-        raise DeclarationError(str(error).removeprefix("parameters: ")) from error
+        key, colon, reason = str(error).partition(": ")
+        return (key, reason) if colon and key.startswith("parameters") else ("parameters", str(error))
+    return None
 
 
 def schema_columns(spec: DatasetSpec, deep: bool) -> list[str] | None:

@@ -52,7 +52,7 @@ class XGBoostParameters(BaseModel):
         objective = self.objective or OBJECTIVES[task.output][0]
         if objective not in OBJECTIVES[task.output]:
             raise PlatformError(
-                f"parameters: objective {objective!r} does not fit the task {task.name}; "
+                f"parameters.objective: {objective!r} does not fit the task {task.name}; "
                 f"use one of {', '.join(OBJECTIVES[task.output])}"
             )
         values = self.model_dump(exclude={"rounds", "objective"}, exclude_none=True)
