@@ -54,7 +54,7 @@ def test_missing_values_without_preprocessing_are_named() -> None:
 
 def test_the_seed_is_the_random_state() -> None:
     def content(seed: int) -> bytes:
-        forest = {"estimator": "sklearn.ensemble:RandomForestClassifier", "arguments": {"n_estimators": 3}}
+        forest: dict[str, Any] = {"estimator": "sklearn.ensemble:RandomForestClassifier", "arguments": {"n_estimators": 3}}
         return fit(FRAMES, "late", trainer="sklearn", preprocessing=IMPUTED, seed=seed, **forest).content
 
     assert content(1) == content(1) != content(2)
@@ -71,7 +71,7 @@ def test_only_recorded_types_are_loaded(tmp_path: Path) -> None:
 
 
 def test_a_type_of_another_library_has_to_be_trusted() -> None:
-    own = {"estimator": f"{__name__}:Own", "preprocessing": IMPUTED}
+    own: dict[str, Any] = {"estimator": f"{__name__}:Own", "preprocessing": IMPUTED}
     with pytest.raises(PlatformError, match=f"holds {re.escape(__name__)}.Own, .* parameters.trusted"):
         fit(FRAMES, "late", trainer="sklearn", **own)
     done = fit(FRAMES, "late", trainer="sklearn", trusted=[f"{__name__}.Own"], **own)
