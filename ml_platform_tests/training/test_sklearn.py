@@ -54,7 +54,10 @@ def test_missing_values_without_preprocessing_are_named() -> None:
 
 def test_the_seed_is_the_random_state() -> None:
     def content(seed: int) -> bytes:
-        forest: dict[str, Any] = {"estimator": "sklearn.ensemble:RandomForestClassifier", "arguments": {"n_estimators": 3}}
+        forest: dict[str, Any] = {
+            "estimator": "sklearn.ensemble:RandomForestClassifier",
+            "arguments": {"n_estimators": 3},
+        }
         return fit(FRAMES, "late", trainer="sklearn", preprocessing=IMPUTED, seed=seed, **forest).content
 
     assert content(1) == content(1) != content(2)
