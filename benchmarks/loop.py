@@ -94,12 +94,12 @@ def bare(last: str) -> dict[str, float]:
     import polars as pl
 
     from ml_platform.declarations.context import ModelContext
-    from ml_platform.features.build import build
+    from ml_platform.features.build import build, matrix
     from ml_platform.features.contract import feature_names
     from ml_platform.features.history import History, daily
-    from ml_platform.models.metrics import metrics
+    from ml_platform.models.predictor import load_predictor
     from ml_platform.orchestration.components import project_catalogue
-    from ml_platform.training.train import labelled, load_booster, matrix, predict, train
+    from ml_platform.training.trainer import trainer_of
 
     seconds: dict[str, float] = {}
     catalogue = project_catalogue()
@@ -119,14 +119,17 @@ def bare(last: str) -> dict[str, float]:
         spec = ModelContext.of(catalogue, name).model
         cut = len(built) - spec.split.holdout
         began = time.perf_counter()
-        booster = load_booster(
-            train(built[:cut], feature_names(function), spec.target, spec.task, spec.parameters).content
-        )
+        names, task = feature_names(function), spec.kind()
+        with tempfile.TemporaryDirectory() as work:
+            trained = trainer_of(spec.trainer).train(
+                *(lambda: iter(built[:cut]), names, spec.target, task, spec.parameters),  # noqa: B023
+                *(Path(work), 0),
+            )
+            predictor = load_predictor(trained.format, trained.file, 1, trained.types)
         seconds["model"] = seconds.get("model", 0.0) + time.perf_counter() - began
         began = time.perf_counter()
-        known = labelled(pl.concat(built[cut:]), spec.target, spec.task)
-        scores = predict(booster, matrix(known, feature_names(function)))
-        metrics(spec.task, known[spec.target].to_numpy(), scores, spec.decision_threshold)
+        known, y = task.labels(pl.concat(built[cut:]), spec.target)
+        task.measure(y, predictor.predict(matrix(known, names)))
         seconds["evaluation"] = seconds.get("evaluation", 0.0) + time.perf_counter() - began
     return seconds
 

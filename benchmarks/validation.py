@@ -183,13 +183,14 @@ def comparison(metric: str) -> dict[str, float]:
     import numpy as np
 
     from ml_platform.evaluation.champion import compare
+    from ml_platform.models.task import task_of
 
     random = np.random.default_rng(7)
     days = random.integers(0, DAYS, HOLDOUT_ROWS)
     label = (random.random(HOLDOUT_ROWS) < 0.24).astype(float)
     ours = np.clip(random.beta(2, 6, HOLDOUT_ROWS) + 0.1 * label, 0, 1)
     theirs = np.clip(ours + random.normal(0, 0.02, HOLDOUT_ROWS), 0, 1)
-    return measured(lambda: compare(label, ours, theirs, days, metric, REPLICATES))
+    return measured(lambda: compare(task_of("binary"), label, ours, theirs, days, metric, REPLICATES))
 
 
 def gates(name: str) -> dict[str, float]:

@@ -51,8 +51,8 @@ def prove_model(name: str, only_alarms: bool, allowed: int, partitions: int, rou
         {
             "model": name,
             "partitions": proof.clean.partitions,
-            "rounds": proof.context.model.parameters.rounds,
-            "declared_rounds": context.model.parameters.rounds,
+            "rounds": _rounds(proof.context),
+            "declared_rounds": _rounds(context),
             "alarms": [rate.plain() for rate in alarms],
             "blocking_alarms_in_later_half": raised,
             "clean": _clean_model(proof),
@@ -80,15 +80,23 @@ def _findings(proof: Proof, console: Console, started: float) -> list[Finding]:
     return findings
 
 
+def _rounds(context: ModelContext) -> int | None:
+    """Rounds that a training of the model takes, where its trainer counts them."""
+    from ml_platform.training.trainer import trainer_of
+
+    return trainer_of(context.model.trainer).rounds(context.model.parameters)
+
+
 def _about(proof: Proof, declared: ModelContext) -> list[str]:
     """What is proved, and with what."""
     clean, model = proof.clean, proof.context.model
     rows = sum(frame.height for frame in clean.frames.values())
-    fewer = "" if model.parameters == declared.model.parameters else f" (declared: {declared.model.parameters.rounds})"
+    fewer = "" if model.parameters == declared.model.parameters else f" (declared: {_rounds(declared)})"
+    rounds = "" if _rounds(proof.context) is None else f"{_rounds(proof.context)} rounds{fewer}; "
     gates = {stage: _gates(proof.context, stage) for stage in GATED}
     return [
         f"{model.name}: {len(clean.partitions)} partitions of {declared.dataset.name} from its source, "
-        f"{clean.partitions[0]} to {clean.newest}, {rows:,} rows; {model.parameters.rounds} rounds{fewer}; scratch "
+        f"{clean.partitions[0]} to {clean.newest}, {rows:,} rows; {rounds}scratch "
         "folder, store and registry",
         *(f"gates on {stage}: {', '.join(names) or 'none'}" for stage, names in gates.items()),
     ]

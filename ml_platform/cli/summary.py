@@ -19,11 +19,6 @@ from ml_platform.gates.stages import OF_MODEL
 from ml_platform.pipeline.workspace import Workspace
 
 #: Stages of a model that have gates, named as their assets are.
-SHOWN = {
-    "binary": ("auc", "pr_auc", "brier"),
-    "multiclass": ("accuracy", "log_loss", "auc_macro"),
-    "regression": ("mae", "rmse", "r2"),
-}
 
 
 def show_summary(
@@ -94,7 +89,7 @@ def _commit(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str
 
 
 def _model(console: Console, workspace: Workspace, context: ModelContext) -> tuple[Any, int]:
-    from ml_platform.documents import report
+    from ml_platform.registry import evaluations
 
     name = context.model.name
     shown: dict[str, Any] = {"gates": {}}
@@ -107,8 +102,8 @@ def _model(console: Console, workspace: Workspace, context: ModelContext) -> tup
             table.add_row(stage, "not materialized")
             continue
         if stage == "evaluation":
-            evaluation = report.load(workspace.tracking, ref.model_ref)
-            for metric in [name for name in SHOWN[evaluation.task] if name in evaluation.metrics]:
+            evaluation = evaluations.load(workspace.tracking, ref.model_ref)
+            for metric in [name for name in evaluation.kind().compared if name in evaluation.metrics]:
                 best = {
                     model: f"{values[metric]:.4f}" for model, values in evaluation.baselines.items() if metric in values
                 }

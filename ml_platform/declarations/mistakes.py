@@ -14,7 +14,7 @@ from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.model import ModelSpec
 from ml_platform.features.contract import feature_names
 from ml_platform.foundation.errors import DeclarationError, PlatformError
-from ml_platform.models.metrics import METRICS
+from ml_platform.training.trainer import trainer_of
 
 #: Kinds of gates whose ``metric`` is one of the evaluation's.
 MEASURE_METRICS = {"performance", "baseline", "leak_alarm"}
@@ -76,7 +76,8 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
                         for name in outcomes_among(dataset, function.inputs)
                     ]
     elif isinstance(spec, ModelSpec):
-        attempt("parameters.objective", lambda: _objective(spec))
+        if mistake := _untrainable(spec):
+            found.append((spec, *mistake))
         features = attempt("features", lambda: catalogue.feature_set(spec.features))
         function = None
         with suppress(DeclarationError):
@@ -91,18 +92,21 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
             bounds = spec.worst_case.bounds if spec.worst_case else ()
             unknown("worst_case.bounds", bounds, names, "the feature function")
         for index, gate in enumerate(spec.gates):
-            known = METRICS[spec.task] if gate.gate in MEASURE_METRICS else ()
+            known = spec.kind().measured if gate.gate in MEASURE_METRICS else ()
             if known and gate.metric not in known:
                 reason = f"unknown metric {gate.metric!r}; {spec.task} models have {', '.join(known)}"
                 found.append((spec, f"gates.{index}.metric", reason))
     return found
 
 
-def _objective(spec: ModelSpec) -> None:
+def _untrainable(spec: ModelSpec) -> tuple[str, str] | None:
+    """Key and reason of parameters that the trainer cannot use for the task."""
     try:
-        spec.parameters.to_xgboost(spec.task)
+        trainer_of(spec.trainer).check(spec.parameters, spec.kind())
     except PlatformError as error:
-        raise DeclarationError(str(error).removeprefix("parameters: ")) from error
+        key, colon, reason = str(error).partition(": ")
+        return (key, reason) if colon and key.startswith("parameters") else ("parameters", str(error))
+    return None
 
 
 def schema_columns(spec: DatasetSpec, deep: bool) -> list[str] | None:

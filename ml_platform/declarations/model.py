@@ -1,15 +1,26 @@
 """Models as they are declared."""
 
-from typing import Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 from ml_platform.declarations.declaration import NAME, Declaration
 from ml_platform.evaluation.options import WorstCase
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.stages import OF_MODEL, Stage
 from ml_platform.live.rules import DriftRule
-from ml_platform.training.parameters import TrainingParameters
+from ml_platform.models.task import Task, task_of
 from ml_platform.training.split import SplitRule
+from ml_platform.training.trainer import FIRST_TRAINER, trainer_of
+
+
+class _Nothing(BaseModel):
+    """Parameters of a trainer that is not known."""
+
+
+NONE = _Nothing()
 
 
 class ModelSpec(Declaration):
@@ -20,11 +31,15 @@ class ModelSpec(Declaration):
     features: str
     #: Label column of the feature function.
     target: str
-    task: Literal["binary", "multiclass", "regression"]
+    #: ``binary``, ``multiclass``, ``regression``, or ``module:Class`` of a task of one's own.
+    task: str
     #: Values of a multiclass target, in the order in which their probabilities are given.
     classes: tuple[str, ...] = ()
     split: SplitRule
-    parameters: TrainingParameters = TrainingParameters()
+    #: ``xgboost``, ``sklearn``, or ``module:Class`` of a trainer of one's own.
+    trainer: str = FIRST_TRAINER
+    #: As the trainer declares them.
+    parameters: SerializeAsAny[BaseModel] = Field(default={}, validate_default=True)  # type: ignore[assignment]
     #: Newest published partitions on which ``ml-platform check --branch`` trains; ``None``: all.
     check_partitions: int | None = Field(default=None, ge=2)
     #: Probability from which on a row counts as positive.
@@ -40,18 +55,42 @@ class ModelSpec(Declaration):
     drift: DriftRule | None = None
     _stages: tuple[Stage, ...] = OF_MODEL
 
-    @model_validator(mode="after")
-    def _threshold_given(self) -> "ModelSpec":
-        if self.task == "binary" and self.decision_threshold is None:
-            raise ValueError("decision_threshold: a binary model has to declare it")
-        if self.task == "multiclass" and self.decision_threshold is not None:
-            raise ValueError("decision_threshold: a multiclass model decides for the most probable class; remove it")
-        return self
+    @field_validator("task")
+    @classmethod
+    def _task_is_known(cls, value: str) -> str:
+        with _as_mistake("task: "):
+            task_of(value)
+        return value
+
+    @field_validator("trainer")
+    @classmethod
+    def _trainer_is_known(cls, value: str) -> str:
+        with _as_mistake("trainer: "):
+            trainer_of(value)
+        return value
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _parameters_of_the_trainer(cls, value: Any, info: ValidationInfo) -> Any:
+        """The trainer says which parameters there are, so that a mistake in one is found where it stands."""
+        # An unknown trainer is a mistake that has been found already.
+        return trainer_of(info.data["trainer"]).Parameters.model_validate(value) if "trainer" in info.data else NONE
 
     @model_validator(mode="after")
-    def _classes_given(self) -> "ModelSpec":
-        if self.task != "multiclass" and self.classes:
-            raise ValueError(f"classes: a {self.task} model has none; use task: multiclass")
-        if self.task == "multiclass" and (len(self.classes) < 3 or len(set(self.classes)) < len(self.classes)):
-            raise ValueError("classes: a multiclass model has to declare three or more different values of its target")
+    def _task_is_complete(self) -> "ModelSpec":
+        with _as_mistake(""):
+            self.kind().check()
         return self
+
+    def kind(self) -> Task:
+        """The task, with its classes and threshold."""
+        return task_of(self.task, self.classes, self.decision_threshold)
+
+
+@contextmanager
+def _as_mistake(prefix: str) -> Iterator[None]:
+    """A PlatformError becomes an error that pydantic collects with the others, at the key that it is about."""
+    try:
+        yield
+    except PlatformError as error:
+        raise ValueError(str(error).removeprefix(prefix)) from error

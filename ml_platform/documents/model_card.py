@@ -10,7 +10,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.references.refs import ManifestEntry, ModelRef
 
 if TYPE_CHECKING:
-    from ml_platform.evaluation.evaluate import ChampionEvidence, Evaluation
+    from ml_platform.evaluation.evaluation import ChampionEvidence, Evaluation
     from ml_platform.gates.gate import Verdict
 
 #: Heading of the decisions on the version, which come after the card was written.
@@ -152,11 +152,9 @@ def _champion(evidence: "ChampionEvidence | None") -> list[str]:
 
 def _weakest(evaluation: "Evaluation") -> list[str]:
     """The worst group with support of each slice column, by the first of the compared metrics."""
-    from ml_platform.evaluation.evaluate import COMPARED
-    from ml_platform.gates.evaluation import LOWER_IS_BETTER
-
-    metric = COMPARED[evaluation.task][0]
-    pick = max if metric in LOWER_IS_BETTER else min
+    task = evaluation.kind()
+    metric = task.compared[0]
+    pick = min if task.better[metric] else max
     rows = []
     for column, groups in evaluation.slices.items():
         known = [group for group in groups if group.get(metric) is not None]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ml_platform.evaluation.evaluate import Evaluation
+    from ml_platform.evaluation.evaluation import Evaluation
 
 BLUE, GREY, ORANGE = "#2563a8", "#9aa3ad", "#c8641b"
 #: Colours of classes, in order (Okabe and Ito 2008, told apart by everybody); more classes repeat them.
@@ -42,61 +42,53 @@ def svg(count: int, width: float, height: float) -> "Iterator[tuple[list[Axes], 
 
 
 def figure(evaluation: "Evaluation") -> str:
-    """The plots of the task side by side: ROC, precision-recall and calibration, or deciles and residuals."""
-    draw = {"binary": _binary, "multiclass": _multiclass, "regression": _regression}[evaluation.task]
-    count = 2 if evaluation.task == "regression" else 3
-    with svg(count, 3.6 * count, 3.3) as (axes, done):
-        draw(evaluation, axes)
+    """Curves of the task and its calibration side by side: ROC and precision-recall, or residuals."""
+    residuals = "residuals" in evaluation.curves
+    with svg(2 if residuals else 3, 7.2 if residuals else 10.8, 3.3) as (axes, done):
+        if residuals:
+            _calibration(evaluation, axes[0])
+            _residuals(evaluation, axes[1])
+        else:
+            _rocs(evaluation, axes[0], axes[1])
+            _calibration(evaluation, axes[2])
         return done()
 
 
-def _binary(evaluation: "Evaluation", axes: "list[Axes]") -> None:
-    roc, precision_recall, calibration = axes
-    if "roc" in evaluation.curves:
-        roc.plot(*zip(*evaluation.curves["roc"], strict=True), color=BLUE)
-        precision_recall.plot(*zip(*evaluation.curves["precision_recall"], strict=True), color=BLUE)
+def _rocs(evaluation: "Evaluation", roc: "Axes", precision_recall: "Axes") -> None:
+    """One curve each, or one for each class."""
+    classes = evaluation.classes
+    for place, (ending, name) in enumerate([(f" {at}", name) for at, name in enumerate(classes)] or [("", "")]):
+        if f"roc{ending}" in evaluation.curves:
+            style: Any = {"color": CLASSES[place % len(CLASSES)], "label": name} if classes else {"color": BLUE}
+            roc.plot(*zip(*evaluation.curves[f"roc{ending}"], strict=True), **style)
+            precision_recall.plot(*zip(*evaluation.curves[f"precision_recall{ending}"], strict=True), **style)
     roc.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
-    auc = evaluation.metrics.get("auc")
-    title = "ROC" if auc is None else f"ROC (AUC {auc:.3f})"
-    roc.set(title=title, xlabel="false positive rate", ylabel="true positive rate")
-    rate = evaluation.metrics["base_rate"]
-    precision_recall.axhline(rate, color=GREY, linestyle="--", linewidth=1)
+    auc = evaluation.metrics.get("auc_macro" if classes else "auc")
+    title = "ROC of each class" if classes else "ROC"
+    measured = "" if auc is None else f" ({'mean ' if classes else ''}AUC {auc:.3f})"
+    roc.set(title=f"{title}{measured}", xlabel="false positive rate", ylabel="true positive rate")
+    if classes:
+        roc.legend(frameon=False, fontsize=8)
+    if "base_rate" in evaluation.metrics:
+        precision_recall.axhline(evaluation.metrics["base_rate"], color=GREY, linestyle="--", linewidth=1)
     precision_recall.set(title="Precision and recall", xlabel="recall", ylabel="precision", ylim=(0, 1.02))
-    _calibration(evaluation, calibration, "predicted probability", "share that happened")
 
 
-def _multiclass(evaluation: "Evaluation", axes: "list[Axes]") -> None:
-    roc, precision_recall, calibration = axes
-    for place, name in enumerate(evaluation.classes):
-        if f"roc {place}" in evaluation.curves:
-            style: Any = {"color": CLASSES[place % len(CLASSES)], "label": name}
-            roc.plot(*zip(*evaluation.curves[f"roc {place}"], strict=True), **style)
-            precision_recall.plot(*zip(*evaluation.curves[f"precision_recall {place}"], strict=True), **style)
-    roc.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
-    auc = evaluation.metrics.get("auc_macro")
-    title = "ROC of each class" if auc is None else f"ROC of each class (mean AUC {auc:.3f})"
-    roc.set(title=title, xlabel="false positive rate", ylabel="true positive rate")
-    roc.legend(frameon=False, fontsize=8)
-    precision_recall.set(title="Precision and recall", xlabel="recall", ylabel="precision", ylim=(0, 1.02))
-    _calibration(evaluation, calibration, "probability of the most probable class", "share that was right")
-
-
-def _regression(evaluation: "Evaluation", axes: "list[Axes]") -> None:
-    deciles, residuals = axes
-    _calibration(evaluation, deciles, "mean prediction", "label (mean, 10-90 %)")
+def _residuals(evaluation: "Evaluation", ax: "Axes") -> None:
     points = evaluation.curves["residuals"]
     edges = [edge for edge, _ in points]
     width = edges[1] - edges[0] if len(edges) > 1 else 1.0
-    residuals.bar(edges, [rows for _, rows in points], width=width, align="edge", color=BLUE)
-    residuals.axvline(0, color=ORANGE, linewidth=1)
-    residuals.set(title="Residuals (1st to 99th percentile)", xlabel="prediction - label", ylabel="rows")
+    ax.bar(edges, [rows for _, rows in points], width=width, align="edge", color=BLUE)
+    ax.axvline(0, color=ORANGE, linewidth=1)
+    ax.set(title="Residuals (1st to 99th percentile)", xlabel="prediction - label", ylabel="rows")
 
 
-def _calibration(evaluation: "Evaluation", ax: "Axes", xlabel: str, ylabel: str) -> None:
+def _calibration(evaluation: "Evaluation", ax: "Axes") -> None:
+    task = evaluation.kind()
     table = evaluation.calibration
     x = [row["mean_prediction"] for row in table]
     y = [row["mean_label"] for row in table]
-    if evaluation.task == "regression":
+    if task.output == "value":
         below = [row["mean_label"] - row["label_p10"] for row in table]
         above = [row["label_p90"] - row["mean_label"] for row in table]
         # A mean may lie outside the percentiles of a very skewed label.
@@ -106,4 +98,4 @@ def _calibration(evaluation: "Evaluation", ax: "Axes", xlabel: str, ylabel: str)
     ax.plot([low, high], [low, high], color=GREY, linestyle="--", linewidth=1)
     ax.plot(x, y, color=BLUE, marker="o", markersize=4)
     title = f"Calibration (error {evaluation.calibration_error:.4g})"
-    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    ax.set(title=title, xlabel=task.axes[0], ylabel=task.axes[1])

@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING, Any
 from ml_platform.documents.plots import BLUE, CLASSES, GREY, ORANGE, svg
 
 if TYPE_CHECKING:
-    from ml_platform.evaluation.evaluate import Evaluation
+    from ml_platform.evaluation.evaluation import Evaluation
 
 #: Most groups of a column, and features, that are drawn.
 SHOWN = 12
-#: Metric of the slices that is drawn, by task.
-SLICED = {"binary": "auc", "multiclass": "accuracy", "regression": "mae"}
 #: Customary limits of the population stability index: below the first nothing has moved, above the second much has.
 PSI_LIMITS = (0.1, 0.25)
 
@@ -45,7 +43,7 @@ def beeswarm(evaluation: "Evaluation") -> str:
                 bar.outline.set_visible(False)
         ax.axvline(0, color=GREY, linewidth=1)
         ax.set_yticks(range(len(table)), [row["feature"] for row in reversed(table)])
-        unit = {"regression": "unit of the target"}.get(evaluation.task, "log-odds")
+        unit = evaluation.kind().unit
         ax.set(
             xlabel=f"SHAP value ({unit}); colour: value of the feature, grey: missing", ylim=(-0.6, len(table) - 0.4)
         )
@@ -54,7 +52,7 @@ def beeswarm(evaluation: "Evaluation") -> str:
 
 def slices(evaluation: "Evaluation") -> str:
     """One metric of the largest groups of each slice column, beside the whole holdout; "" without slices."""
-    name = SLICED[evaluation.task]
+    name = evaluation.kind().compared[0]
     overall = evaluation.metrics.get(name)
     columns: dict[str, list[dict[str, Any]]] = {}
     for column, rows in evaluation.slices.items():

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.models.metrics import brier_losses, log_losses
+from ml_platform.models.task import Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +37,7 @@ def draws(clusters: int, replicates: int, seed: int) -> "np.ndarray":
     )
 
 
-def weighted(metric: str, y: "np.ndarray", p: "np.ndarray", codes: "np.ndarray", clusters: int) -> Weighted:
+def weighted(metric: str, task: Task, y: "np.ndarray", p: "np.ndarray", codes: "np.ndarray", clusters: int) -> Weighted:
     """A function from cluster weights (replicates x clusters) to the metric of each weighted sample.
 
     ``p`` has the probabilities of all classes (rows x classes) where the task has several. ``codes`` is the
@@ -51,33 +51,39 @@ def weighted(metric: str, y: "np.ndarray", p: "np.ndarray", codes: "np.ndarray",
             f"comparison: {clusters} clusters are more than {MOST_CLUSTERS}; cluster by a coarser column"
         )
     y, p = np.asarray(y, np.float64), np.asarray(p, np.float64)
-    if metric == "auc_macro" and p.ndim == 2:
-        return _mean_of([_auc(y == place, p[:, place], codes, clusters) for place in range(p.shape[1])])
-    if metric == "f1_macro" and p.ndim == 2:
-        return _mean_of([_f1(y == place, p.argmax(axis=1) == place, codes, clusters) for place in range(p.shape[1])])
-    if metric == "auc" and p.ndim == 1:
-        return _auc(y, p, codes, clusters)
-    if metric == "pr_auc" and p.ndim == 1:
-        return _average_precision(y, p, codes, clusters)
-    losses: dict[str, Callable[[], np.ndarray]] = {
-        "brier": lambda: brier_losses(y, p),
-        "log_loss": lambda: log_losses(y, p),
-    }
-    if p.ndim == 2:
-        losses["accuracy"] = lambda: p.argmax(axis=1) == y
+    # Metrics that are no means over rows; every other one is the task's.
+    statistics: dict[str, Callable[[], Weighted]] = {}
+    if task.output == "classes":
+        every = range(p.shape[1])
+        statistics = {
+            "auc_macro": lambda: _mean_of([_auc(y == place, p[:, place], codes, clusters) for place in every]),
+            "f1_macro": lambda: _mean_of(
+                [_f1(y == place, p.argmax(axis=1) == place, codes, clusters) for place in every]
+            ),
+        }
+    elif task.output == "probability":
+        statistics = {
+            "auc": lambda: _auc(y, p, codes, clusters),
+            "pr_auc": lambda: _average_precision(y, p, codes, clusters),
+        }
     else:
-        losses |= {"mae": lambda: np.abs(p - y), "rmse": lambda: (p - y) ** 2}
+        squared = _mean((p - y) ** 2, codes, clusters)
+        statistics = {"rmse": lambda: lambda weights: np.sqrt(squared(weights))}
+    if metric in statistics:
+        return statistics[metric]()
+    losses = task.losses(y, p)
     if metric not in losses:
-        ranked = ("auc_macro", "f1_macro") if p.ndim == 2 else ("auc", "pr_auc")
-        raise PlatformError(f"comparison: metric {metric!r} is not one of {', '.join([*ranked, *losses])}")
-    sums = np.bincount(codes, losses[metric](), clusters)
+        raise PlatformError(f"comparison: metric {metric!r} is not one of {', '.join([*statistics, *losses])}")
+    return _mean(losses[metric](), codes, clusters)
+
+
+def _mean(values: "np.ndarray", codes: "np.ndarray", clusters: int) -> Weighted:
+    """The mean over the drawn rows."""
+    import numpy as np
+
+    sums = np.bincount(codes, values, clusters)
     counts = np.bincount(codes, minlength=clusters)
-
-    def mean(weights: np.ndarray) -> np.ndarray:
-        value = (weights @ sums) / (weights @ counts)
-        return np.sqrt(value) if metric == "rmse" else value
-
-    return mean
+    return lambda weights: (weights @ sums) / (weights @ counts)
 
 
 def _mean_of(parts: list[Weighted]) -> Weighted:

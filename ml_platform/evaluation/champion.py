@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ml_platform.evaluation.bootstrap import draws, weighted
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.models.metrics import HIGHER_IS_BETTER
+from ml_platform.models.task import Task
 from ml_platform.references.refs import SplitRef
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Unseen(NamedTuple):
 
 
 def compare(
+    task: Task,
     y: "np.ndarray",
     candidate: "np.ndarray",
     champion: "np.ndarray",
@@ -89,8 +90,8 @@ def compare(
     if len(names) < 2:
         raise PlatformError(f"comparison: {len(names)} cluster(s) give no interval; hold out two or more")
     weights = np.vstack([np.ones(len(names)), draws(len(names), replicates, seed)])
-    ours = weighted(metric, y, candidate, codes, len(names))(weights)
-    theirs = weighted(metric, y, champion, codes, len(names))(weights)
+    ours = weighted(metric, task, y, candidate, codes, len(names))(weights)
+    theirs = weighted(metric, task, y, champion, codes, len(names))(weights)
     if not np.isfinite(ours[0] - theirs[0]):
         raise PlatformError(f"comparison: {metric} is undefined on labels of one class; hold out more rows")
     replicated = (ours - theirs)[1:]
@@ -99,7 +100,7 @@ def compare(
     lower, upper = np.quantile(replicated, [tail, 1 - tail])
     return Comparison(
         metric=metric,
-        higher_is_better=HIGHER_IS_BETTER[metric],
+        higher_is_better=task.better[metric],
         candidate=float(ours[0]),
         champion=float(theirs[0]),
         difference=float(ours[0] - theirs[0]),

@@ -1,12 +1,14 @@
-"""What the predictions stand on: mean absolute SHAP values, and how far they are those of the champion."""
+"""What the predictions stand on: the influence of each feature, and how far it is that of the champion."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from ml_platform.models.outputs import distance
+from ml_platform.models.predictor import Predictor
+
 if TYPE_CHECKING:
     import numpy as np
-    import xgboost
 
 #: Rows that are explained, and features that are compared.
 ROWS = 1_000
@@ -28,41 +30,62 @@ class Stability(BaseModel):
     influence: float | None = None
 
 
-def contributions(booster: "xgboost.Booster", x: "np.ndarray", features: tuple[str, ...]) -> dict[str, float]:
+class Contributions(NamedTuple):
+    """How much each feature moves the predictions, and how that was found."""
+
+    #: Largest first.
+    by_feature: dict[str, float]
+    by: Literal["shap", "permutation"]
+
+
+def contributions(predictor: Predictor, x: "np.ndarray", features: tuple[str, ...], seed: int = 0) -> Contributions:
     """Mean absolute SHAP value of each feature, largest first, on at most :data:`ROWS` rows of ``x``.
 
-    In units of the model's margin (log-odds for a binary one; of several classes the mean over them), by XGBoost's
-    TreeSHAP (Lundberg et al. 2020).
+    In units of the model's margin (log-odds for a binary one; of several classes the mean over them). Of a model that
+    gives no SHAP values it is the mean absolute change of the prediction (of several classes the total variation)
+    where the feature is permuted among the rows.
     """
     import numpy as np
-    import xgboost
 
     rows = np.ascontiguousarray(x[:: max(1, len(x) // ROWS)][:ROWS])
-    data = xgboost.DMatrix(rows, feature_names=list(features))
-    # The last column is the bias.
-    found = np.abs(booster.predict(data, pred_contribs=True)[..., :-1])
-    values = found.mean(axis=tuple(range(found.ndim - 1)))
-    table = {name: float(value) for name, value in zip(features, values, strict=True)}
+    values = predictor.contributions(rows)
+    if values is None:
+        random, base = np.random.default_rng(seed), predictor.predict(rows)
+        table = {}
+        for place, name in enumerate(features):
+            moved = rows.copy()
+            moved[:, place] = random.permutation(moved[:, place])
+            table[name] = float(distance(predictor.predict(moved), base).astype(np.float64).mean())
+        return Contributions(_largest_first(table), "permutation")
+    means = np.abs(values).mean(axis=tuple(range(values.ndim - 1)))
+    return Contributions(
+        _largest_first({name: float(value) for name, value in zip(features, means, strict=True)}), "shap"
+    )
+
+
+def _largest_first(table: dict[str, float]) -> dict[str, float]:
     return dict(sorted(table.items(), key=lambda item: (-item[1], item[0])))
 
 
 def beeswarm(
-    booster: "xgboost.Booster", x: "np.ndarray", features: tuple[str, ...], strongest: dict[str, float]
+    predictor: Predictor, x: "np.ndarray", features: tuple[str, ...], strongest: Contributions
 ) -> list[dict[str, Any]]:
     """SHAP values of a sample of rows for the strongest features, each with the rank of the feature's value (0 to 1).
 
-    Of several classes they are those of the class that is decided for. A missing value has rank None.
+    Of several classes they are those of the class that is decided for. A missing value has rank None. Empty for a
+    model that gives no SHAP values.
     """
     import numpy as np
     import polars as pl
-    import xgboost
 
     rows = np.ascontiguousarray(x[:: max(1, len(x) // SWARM_ROWS)][:SWARM_ROWS])
-    values = booster.predict(xgboost.DMatrix(rows, feature_names=list(features)), pred_contribs=True)
+    values = predictor.contributions(rows)
+    if values is None:
+        return []
     if values.ndim == 3:
-        values = values[np.arange(len(rows)), booster.inplace_predict(rows).argmax(axis=1)]
+        values = values[np.arange(len(rows)), predictor.predict(rows).argmax(axis=1)]
     table = []
-    for name in list(strongest)[:TOP]:
+    for name in list(strongest.by_feature)[:TOP]:
         place = features.index(name)
         known = np.isfinite(rows[:, place])
         ranks = np.full(len(rows), np.nan)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ml_platform.evaluation.bootstrap import draws, weighted
 from ml_platform.evaluation.champion import LEVEL
-from ml_platform.models.metrics import HIGHER_IS_BETTER
+from ml_platform.models.task import Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +33,7 @@ class Interval(BaseModel):
 
 
 def intervals(
+    task: Task,
     y: "np.ndarray",
     p: "np.ndarray",
     clusters: "pl.Series",
@@ -53,7 +54,7 @@ def intervals(
     tail = (1 - LEVEL) / 2
     found = {}
     for metric in metrics:
-        values = weighted(metric, y, p, codes, len(names))(weights)
+        values = weighted(metric, task, y, p, codes, len(names))(weights)
         replicated = values[1:][np.isfinite(values[1:])]
         if not np.isfinite(values[0]) or not len(replicated):
             continue
@@ -64,6 +65,6 @@ def intervals(
             upper=float(upper),
             level=LEVEL,
             clusters=len(names),
-            higher_is_better=HIGHER_IS_BETTER[metric],
+            higher_is_better=task.better[metric],
         )
     return found

@@ -1,4 +1,4 @@
-"""What can be declared about an evaluation."""
+"""What an evaluation measures, and what of it can be declared."""
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -19,3 +19,35 @@ class WorstCase(BaseModel):
         if wrong := sorted(name for name, size in value.items() if not 0 <= size < float("inf")):
             raise ValueError(f"{', '.join(wrong)}: a bound must be finite and not negative")
         return value
+
+
+class EvaluationOptions(BaseModel):
+    """What is measured; thresholds on the results are the gates' business."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Probability from which a row counts as positive; binary needs it.",
+    )
+    time: str = Field(default="date", description="Date or Datetime column of the event.")
+    cluster: str | None = Field(default=None, description="Column whose rows stay together; None: the day.")
+    slices: tuple[str, ...] = Field(default=(), description="Columns by which the holdout is divided.")
+    min_support: int = Field(default=500, ge=1, description="Fewest rows for metrics of a group.")
+    min_positives: int = Field(default=50, ge=0, description="Fewest rows of either class for the same.")
+    compare: tuple[str, ...] | None = Field(default=None, description="Metrics compared with the champion.")
+    replicates: int = Field(default=1000, ge=100, description="Bootstrap replicates.")
+    seed: int = Field(default=0, ge=0, description="Seed of the bootstrap.")
+    calibration_bins: int = Field(default=10, ge=2, description="Quantile bins of the calibration table.")
+    feature_groups: dict[str, tuple[str, ...]] = Field(
+        default={}, description="Features that may go missing together, by the group's name."
+    )
+    worst_case_within: float = Field(
+        default=0.1, gt=0, description="How far a feature may move in the search for the worst case, in its IQRs."
+    )
+    worst_case_bounds: dict[str, float] = Field(
+        default={}, description="How far single features may move, in their own unit; 0: not at all."
+    )
+    linear_baseline: bool = Field(default=True, description="Whether the linear baseline is fitted.")

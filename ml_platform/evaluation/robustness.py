@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict
 
 from ml_platform.evaluation.search import worst_case
 from ml_platform.models.outputs import distance, flipped
-from ml_platform.training.train import predict
+from ml_platform.models.predictor import Predictor
+from ml_platform.models.task import Task
 
 if TYPE_CHECKING:
     import numpy as np
-    import xgboost
 
 #: Rows of the holdout that are disturbed.
 ROWS = 5_000
@@ -50,13 +50,12 @@ class Disturbance(BaseModel):
 
 
 def robustness(
-    booster: "xgboost.Booster",
+    predictor: Predictor,
     x: "np.ndarray",
     y: "np.ndarray",
     features: tuple[str, ...],
     groups: Mapping[str, tuple[str, ...]],
-    task: str,
-    threshold: float | None,
+    task: Task,
     seed: int = 0,
     *,
     unseen: Unseen | None = None,
@@ -78,13 +77,13 @@ def robustness(
     random = np.random.default_rng(seed)
     chosen = np.sort(random.choice(len(x), min(ROWS, len(x)), replace=False))
     x, y = np.ascontiguousarray(x[chosen]), y[chosen]
-    compare = _Comparison(booster, task, threshold, x, y)
+    compare = _Comparison(predictor, task, x, y)
     found = [compare(name, kind, disturbed) for name, kind, disturbed in _disturbed(x, features, groups, random)]
     if unseen is not None:
-        compare = _Comparison(booster, task, threshold, unseen.x, unseen.y)
+        compare = _Comparison(predictor, task, unseen.x, unseen.y)
         found += [compare(column, "unseen", changed) for column, changed in unseen.changed.items()]
-    rows, worst = worst_case(booster, x, features, threshold, within, bounds or {}, seed)
-    changed = _Comparison(booster, task, threshold, rows, None)
+    rows, worst = worst_case(predictor, x, features, task.threshold, within, bounds or {}, seed)
+    changed = _Comparison(predictor, task, rows, None)
     found.append(changed(f"every feature within {within:g} of its interquartile range", "worst_case", worst))
     return found
 
@@ -92,10 +91,8 @@ def robustness(
 class _Comparison:
     """Predictions of some rows, held against those of the same rows disturbed."""
 
-    def __init__(
-        self, booster: "xgboost.Booster", task: str, threshold: float | None, x: "np.ndarray", y: "np.ndarray | None"
-    ) -> None:
-        self.booster, self.task, self.threshold, self.y = booster, task, threshold, y
+    def __init__(self, predictor: Predictor, task: Task, x: "np.ndarray", y: "np.ndarray | None") -> None:
+        self.predictor, self.task, self.y = predictor, task, y
         self.base = self._predict(x)
         self.before = self._cost(self.base)
 
@@ -106,7 +103,7 @@ class _Comparison:
             name=name,
             kind=kind,
             loss=None if self.before is None or after is None else after - self.before,
-            flipped=flipped(p, self.base, self.threshold),
+            flipped=flipped(p, self.base, self.task.threshold),
             mean_absolute_difference=float(distance(p, self.base).mean()),
             rows=len(p),
         )
@@ -114,24 +111,10 @@ class _Comparison:
     def _predict(self, x: "np.ndarray") -> "np.ndarray":
         import numpy as np
 
-        return predict(self.booster, x).astype(np.float64)
+        return self.predictor.predict(x).astype(np.float64)
 
     def _cost(self, p: "np.ndarray") -> float | None:
-        return None if self.y is None else _cost(self.task, self.y, p)
-
-
-def _cost(task: str, y: "np.ndarray", p: "np.ndarray") -> float | None:
-    """What a disturbance makes larger: minus the AUC (mean over classes against the rest), or the MAE."""
-    import numpy as np
-    from sklearn.metrics import roc_auc_score
-
-    if task == "regression":
-        return float(np.abs(p - y).mean())
-    if task == "binary":
-        return -float(roc_auc_score(y, p)) if 0 < y.mean() < 1 else None
-    if len(np.unique(y)) < p.shape[1]:
-        return None
-    return -float(np.mean([roc_auc_score(y == place, p[:, place]) for place in range(p.shape[1])]))
+        return None if self.y is None else self.task.cost(self.y, p)
 
 
 def _disturbed(

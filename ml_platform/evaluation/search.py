@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from ml_platform.models.outputs import decisions, distance
-from ml_platform.training.train import predict
+from ml_platform.models.predictor import Predictor
 
 if TYPE_CHECKING:
     import numpy as np
-    import xgboost
 
 #: Rows that are searched, and starting points of the search: the row itself, then random corners of the box.
 SEARCHED_ROWS = 300
@@ -55,7 +54,7 @@ def boxes(
 
 
 def worst_case(
-    booster: "xgboost.Booster",
+    predictor: Predictor,
     x: "np.ndarray",
     features: tuple[str, ...],
     threshold: float | None,
@@ -74,7 +73,7 @@ def worst_case(
     random = np.random.default_rng(seed)
     rows = x[np.sort(random.choice(len(x), min(SEARCHED_ROWS, len(x)), replace=False))]
     sizes = boxes(x, features, within, bounds)
-    base = predict(booster, rows)
+    base = predictor.predict(rows)
     safety = _safety(base, threshold)
     best, least = rows.copy(), safety(base)
     for start in range(STARTS):
@@ -82,12 +81,12 @@ def worst_case(
         if start:
             for place, size in sizes.items():
                 trial[:, place] += size * random.choice(np.array([-1, 1], np.float32), len(rows))
-        now = safety(predict(booster, trial))
+        now = safety(predictor.predict(trial))
         for place in random.permutation(list(sizes)):
             ends = [rows[:, place] + step * sizes[int(place)] for step in (-1, 0, 1)]
             tries = np.concatenate([trial] * len(ends))
             tries[:, place] = np.concatenate(ends)
-            found = np.stack(np.split(predict(booster, tries), len(ends)))
+            found = np.stack(np.split(predictor.predict(tries), len(ends)))
             scores = np.stack([safety(part) for part in found])
             pick = scores.argmin(axis=0)
             better = scores[pick, np.arange(len(rows))] < now
@@ -118,9 +117,7 @@ def _safety(base: "np.ndarray", threshold: float | None) -> "Callable[[np.ndarra
     return margin
 
 
-def directions(
-    booster: "xgboost.Booster", x: "np.ndarray", features: tuple[str, ...], seed: int = 0
-) -> dict[str, Direction]:
+def directions(predictor: Predictor, x: "np.ndarray", features: tuple[str, ...], seed: int = 0) -> dict[str, Direction]:
     """Direction of every feature that varies, on at most :data:`MOVED_ROWS` rows; empty for several classes.
 
     Each row is predicted at every quantile of the feature, all its other features left as they are (the individual
@@ -130,7 +127,7 @@ def directions(
 
     random = np.random.default_rng(seed)
     rows = x[np.sort(random.choice(len(x), min(MOVED_ROWS, len(x)), replace=False))]
-    base = predict(booster, rows)
+    base = predictor.predict(rows)
     if base.ndim == 2:
         return {}
     grain = GRAIN * float(base.std())
@@ -142,7 +139,7 @@ def directions(
             continue
         moved = np.tile(rows, (len(grid), 1))
         moved[:, place] = np.repeat(grid, len(rows)).astype(rows.dtype)
-        path = predict(booster, moved).reshape(len(grid), len(rows))
+        path = predictor.predict(moved).reshape(len(grid), len(rows))
         rise = (path - np.minimum.accumulate(path)).max(axis=0)
         fall = (np.maximum.accumulate(path) - path).max(axis=0)
         found[name] = Direction(rises=float((rise > grain).mean()), falls=float((fall > grain).mean()), rows=len(rows))

@@ -4,6 +4,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.evaluation.tables import group_table
+from ml_platform.models.task import Task
 
 if TYPE_CHECKING:
     import polars as pl
@@ -15,8 +16,7 @@ BY = " × "  # noqa: RUF001 - the sign that reports show
 def two_way(
     frame: "pl.DataFrame",
     columns: tuple[str, ...],
-    task: str,
-    threshold: float | None,
+    task: Task,
     min_support: int,
     min_positives: int,
 ) -> dict[str, list[dict[str, Any]]]:
@@ -33,7 +33,6 @@ def two_way(
                 frame,
                 pl.concat_str(cell(one), cell(other), separator=BY),
                 task,
-                threshold,
                 min_support,
                 min_positives,
             )

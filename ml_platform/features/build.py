@@ -69,15 +69,28 @@ def build(function: FeatureFunction, raw: "pl.DataFrame", history: History) -> "
     )
 
 
-def matrix(function_or_names: FeatureFunction | Sequence[str], frame: "pl.DataFrame") -> "np.ndarray":
-    """The feature columns of a built frame as float32, C order, shape (rows, features); missing is NaN."""
-    import numpy as np
+def matrix(frame: "pl.DataFrame", names: Sequence[str], *, finite: bool = True) -> "np.ndarray":
+    """The features of a built frame as a C-ordered float32 array (rows x names); a null becomes NaN.
 
-    names = function_or_names if isinstance(function_or_names, Sequence) else feature_names(function_or_names)
-    lacking = [name for name in names if name not in frame.columns]
-    if lacking:
-        raise PlatformError(f"the feature frame lacks {lacking}; rebuild the features of this partition")
-    return np.ascontiguousarray(frame.select(_float32(tuple(names))).to_numpy(), dtype=np.float32)
+    Raises PlatformError for a missing column, a column that is not numeric, and, unless ``finite`` is False (for
+    evidence about features that are not judged yet), for an infinite value.
+    """
+    import numpy as np
+    import polars as pl
+
+    if missing := [name for name in names if name not in frame.columns]:
+        raise PlatformError(f"features {', '.join(missing)} are not in the frame; materialize the features again")
+    for name in names:
+        if not (frame.schema[name].is_numeric() or frame.schema[name] == pl.Boolean):
+            raise PlatformError(
+                f"feature {name} is {frame.schema[name]}, not numeric; encode it in the feature function"
+            )
+    values = frame.select(_float32(tuple(names))).to_numpy(order="c")
+    if finite and (infinite := [names[int(i)] for i in np.flatnonzero(np.isinf(values).any(axis=0))]):
+        raise PlatformError(
+            f"features {', '.join(infinite)} hold infinite values; make them null in the feature function"
+        )
+    return values
 
 
 def featurize(function: FeatureFunction, raw_inputs: "pl.DataFrame", history: History) -> "np.ndarray":

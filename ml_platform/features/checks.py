@@ -263,7 +263,9 @@ def _changes(
     import numpy as np
 
     frame = honest.filter(compared)
-    before, after = matrix(function, frame), matrix(function, corrupted.filter(compared))
+    names = feature_names(function)
+    before = matrix(frame, names, finite=False)
+    after = matrix(corrupted.filter(compared), names, finite=False)
     differs = _bits(before) != _bits(after)
     changed, sample = {}, {}
     for place, name in enumerate(feature_names(function)):
@@ -313,7 +315,7 @@ def parity(
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         return ParityEvidence(rows=len(chosen), different={}, largest=float("inf"), error=reason)
     single = np.ascontiguousarray(single[:, [order.index(name) for name in names]])
-    batch = matrix(names, built[chosen])
+    batch = matrix(built[chosen], names, finite=False)
     differs = _bits(single) != _bits(batch)
     counts = differs.sum(axis=0)
     gap = np.abs(single[differs].astype(np.float64) - batch[differs])

@@ -7,10 +7,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.gate import Gate, Measurement, kind
 
 if TYPE_CHECKING:
-    from ml_platform.evaluation.evaluate import Evaluation
-
-#: Metrics of which less is better.
-LOWER_IS_BETTER = frozenset({"brier", "log_loss", "mae", "rmse", "median_ae"})
+    from ml_platform.evaluation.evaluation import Evaluation
 
 
 def _metric(evaluation: "Evaluation", gate: Gate) -> tuple[str, float]:
@@ -41,7 +38,7 @@ def baseline(evaluation: "Evaluation", gate: Gate) -> Measurement:
     known = {model: metrics[name] for model, metrics in evaluation.baselines.items() if name in metrics}
     if not known:
         raise PlatformError(f"gate {gate.name}: no baseline has the metric {name!r}; take another metric")
-    sign = -1 if name in LOWER_IS_BETTER else 1
+    sign = 1 if evaluation.kind().better.get(name, True) else -1
     best = max(known, key=lambda model: sign * known[model])
     gain = sign * (value - known[best]) / abs(known[best])
     return Measurement(

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from ml_platform.evaluation.fairness import DISPARITIES
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.gates.evaluation import LOWER_IS_BETTER
 from ml_platform.gates.gate import Gate, Measurement, kind
 
 if TYPE_CHECKING:
-    from ml_platform.evaluation.evaluate import Evaluation
+    from ml_platform.evaluation.evaluation import Evaluation
     from ml_platform.evaluation.latency import OneRow
 
 #: Rows of a table that are kept with a verdict.
@@ -115,7 +114,7 @@ def slices(evaluation: "Evaluation", gate: Gate) -> Measurement:
         raise _unknown(
             gate, f"metric {name!r} of slices", {key for rows in tables.values() for row in rows for key in row}
         )
-    sign = 1 if name in LOWER_IS_BETTER else -1
+    sign = -1 if evaluation.kind().better.get(name, True) else 1
     overall = evaluation.metrics[name]
     judged = [
         {
@@ -156,7 +155,7 @@ def slices(evaluation: "Evaluation", gate: Gate) -> Measurement:
 def fairness(evaluation: "Evaluation", gate: Gate) -> Measurement:
     """Worst disparity of the columns: largest difference, smallest ratio. Small groups are shown, not judged."""
     name = gate.metric or ""
-    if evaluation.task == "regression":
+    if evaluation.kind().output == "value":
         raise PlatformError(f"gate {gate.name}: decisions have disparities, values have none; use the gate slices")
     if lacking := sorted(set(gate.columns or ()) - evaluation.fairness.keys()):
         raise _unknown(gate, f"fairness by {', '.join(lacking)}", evaluation.fairness)

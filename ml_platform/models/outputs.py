@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+#: Probabilities are kept this far from 0 and 1 in the log loss, which is infinite there.
+EPSILON = 1e-7
+#: Points kept of a curve; more cannot be seen.
+CURVE_POINTS = 200
+
 
 def decisions(p: "np.ndarray", threshold: float | None) -> "np.ndarray | None":
     """What is decided for each row: the most probable class, or whether the threshold is reached.
@@ -40,6 +45,44 @@ def given_to_label(y: "np.ndarray", p: "np.ndarray") -> "np.ndarray":
     import numpy as np
 
     return p[np.arange(len(y)), y.astype(int)]
+
+
+def log_losses(y: "np.ndarray", p: "np.ndarray") -> "np.ndarray":
+    """-ln of the probability given to what happened, per row."""
+    import numpy as np
+
+    if p.ndim == 2:
+        return -np.log(np.clip(given_to_label(y, p), EPSILON, None))
+    return -np.log(np.clip(np.where(y > 0, p, 1 - p), EPSILON, None))
+
+
+def brier_losses(y: "np.ndarray", p: "np.ndarray") -> "np.ndarray":
+    """Squared distance of the probabilities from what happened, per row; of several classes their sum."""
+    if p.ndim == 2:
+        return (p**2).sum(axis=1) - 2 * given_to_label(y, p) + 1
+    return (p - y) ** 2
+
+
+def roc_curves(y: "np.ndarray", p: "np.ndarray") -> dict[str, list[list[float]]]:
+    """``roc`` (false positive rate, true positive rate) and ``precision_recall`` (recall, precision) of 0 and 1.
+
+    At most :data:`CURVE_POINTS` points each; nothing where one class only happens.
+    """
+    import numpy as np
+    from sklearn.metrics import precision_recall_curve, roc_curve
+
+    if y.min() == y.max():
+        return {}
+    fpr, tpr, _ = roc_curve(y, p)
+    precision, recall, _ = precision_recall_curve(y, p)
+
+    def thin(x: np.ndarray, z: np.ndarray) -> list[list[float]]:
+        # Evenly along the curve, so that its steep part keeps its shape.
+        length = np.r_[0, np.cumsum(np.hypot(np.diff(x), np.diff(z)))]
+        places = np.searchsorted(length, np.linspace(0, length[-1], min(CURVE_POINTS, len(x))))
+        return [[float(x[i]), float(z[i])] for i in np.unique(np.r_[0, places, len(x) - 1])]
+
+    return {"roc": thin(fpr, tpr), "precision_recall": thin(recall[::-1], precision[::-1])}
 
 
 def series(name: str, p: "np.ndarray") -> "pl.Series":

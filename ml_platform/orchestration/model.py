@@ -18,6 +18,7 @@ from ml_platform.orchestration.standing import inherited_tags, published_key
 from ml_platform.pipeline import drift, evaluation, model, release
 from ml_platform.pipeline.inspections import INSPECTIONS
 from ml_platform.references.refs import DatasetRef, ModelRef, ReportRef, ServiceRef, SplitRef, VersionRef
+from ml_platform.training.trainer import FIRST_TRAINER
 
 ASSETS = ("split", "model", "evaluation", "registered_model", "service", "deployment")
 #: Made by a job of its own: Evidently takes longer to import than a small training.
@@ -71,9 +72,13 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         **options(
             "model",
             f"{spec.task} model of {spec.target}.",
-            "xgboost",
+            spec.trainer.partition(":")[0].rpartition(".")[2],
             "mlflow",
-            code=([spec.parameters.model_dump(), spec.task, spec.target, *spec.classes],),
+            # A trainer that is not declared is no part of a version: there was one only.
+            code=(
+                [spec.parameters.model_dump(), spec.task, spec.target, *spec.classes]
+                + [spec.trainer] * (spec.trainer != FIRST_TRAINER),
+            ),
         ),
     )
     @plainly

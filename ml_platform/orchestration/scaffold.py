@@ -3,7 +3,7 @@
 import re
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 import dagster as dg
@@ -14,6 +14,7 @@ from ml_platform.declarations.declaration import NAME
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.reading import Reading, read_declarations
 from ml_platform.foundation.project import Project
+from ml_platform.models.task import TASKS
 
 
 class _TemplateScaffolder(dg.Scaffolder[Any]):
@@ -105,7 +106,7 @@ class ModelParams(BaseModel):
 
     features: str = Field("", description="Feature set, dataset/name; default: the first one of the project.")
     target: str = Field("", description="Label of the feature function; default: its first one.")
-    task: Literal["binary", "multiclass", "regression"] = Field("binary", description="What kind of label it is.")
+    task: str = Field("binary", description=f"What kind of label it is: {', '.join(TASKS)}.")
 
 
 class ModelScaffolder(_TemplateScaffolder):
@@ -118,6 +119,8 @@ class ModelScaffolder(_TemplateScaffolder):
 
     def choose(self, params: Any) -> dict[str, str]:
         """The declaration for the task."""
+        if params.task not in TASKS:
+            raise click.ClickException(f"--task: there is no {params.task!r}; use {', '.join(TASKS)}")
         return {"defs.yaml": f"model.{params.task}.yaml.txt"}
 
     def words(self, target: Path, params: Any, reading: Reading) -> dict[str, str]:

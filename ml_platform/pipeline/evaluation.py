@@ -8,11 +8,13 @@ from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.documents.server import folder
 from ml_platform.foundation.errors import Refused
+from ml_platform.foundation.files import write_atomic
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline import approval
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import judged
+from ml_platform.pipeline.predicting import loaded, predictor
 from ml_platform.pipeline.replaying import replay
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef, ReportRef, VersionRef
@@ -33,14 +35,11 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
     import polars as pl
 
     from ml_platform.documents import report
-    from ml_platform.evaluation.evaluate import EvaluationOptions
     from ml_platform.evaluation.evaluate import evaluate as measure
-    from ml_platform.training.train import load_booster
+    from ml_platform.evaluation.options import EvaluationOptions
+    from ml_platform.registry import evaluations
 
-    threads = workspace.settings.threads
-    booster = load_booster(workspace.tracking.model_path(reference), threads)
     rival = rival_of(workspace, reference)
-    champion = (rival, load_booster(workspace.tracking.model_path(rival), threads)) if rival else None
     options = EvaluationOptions(
         threshold=context.model.decision_threshold,
         time=context.function.time,
@@ -53,21 +52,26 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
         ),
     )
     evaluation, _ = measure(
-        reference,
-        booster,
+        loaded(workspace, reference),
         masked_groups(pl.concat(workspace.steps.evaluation_frames(workspace.store, reference.split.holdout)), context),
         workspace.steps.evaluation_frames(workspace.store, reference.split.train),
-        champion,
+        loaded(workspace, rival) if rival else None,
         options,
         unseen_categories(workspace, context, reference),
     )
-    return report.publish(
-        workspace.tracking,
-        evaluation,
-        reference,
-        folder(workspace.settings),
+    html = report.render(evaluation, reference)
+    path = write_atomic(folder(workspace.settings) / f"{reference.model}-{reference.sha256[:16]}.html", html)
+    return ReportRef(
         run_id=run.id,
         provenance=run.provenance,
+        model=reference.model,
+        sha256=reference.sha256,
+        manifest_sha256=reference.manifest_sha256,
+        mlflow_run_id=reference.mlflow_run_id,
+        html=str(path),
+        uri=evaluations.save(workspace.tracking, evaluation, reference, html),
+        metrics=evaluation.metrics,
+        model_ref=reference,
     )
 
 
@@ -106,8 +110,8 @@ def unseen_categories(workspace: Workspace, context: ModelContext, reference: Mo
     import polars as pl
 
     from ml_platform.evaluation.robustness import Unseen
-    from ml_platform.features.build import featurize
-    from ml_platform.training.train import label_values, labelled, matrix
+    from ml_platform.features.build import featurize, matrix
+    from ml_platform.models.task import task_of
 
     last = reference.split.holdout[-1]
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
@@ -116,12 +120,13 @@ def unseen_categories(workspace: Workspace, context: ModelContext, reference: Mo
     if not texts:
         return None
     stored = next(workspace.steps.evaluation_frames(workspace.store, (last,))).with_row_index("row in the batch")
-    known = labelled(stored, reference.target, reference.task, reference.classes)
-    known = known.gather_every(max(1, known.height // UNSEEN_ROWS)).head(UNSEEN_ROWS)
+    task = task_of(reference.task, reference.classes)
+    known, _ = task.labels(stored, reference.target)
+    known, y = task.labels(known.gather_every(max(1, known.height // UNSEEN_ROWS)).head(UNSEEN_ROWS), reference.target)
     history, rows = materializer.history_at(last), raw[known["row in the batch"]]
     return Unseen(
         matrix(known, reference.features),
-        label_values(known, reference.target, reference.classes),
+        y,
         {
             name: featurize(context.function, rows.with_columns(pl.lit(NEVER_SEEN).alias(name)), history)
             for name in texts
@@ -148,9 +153,9 @@ def inspect_evaluation(workspace: Workspace, context: ModelContext, ref: ReportR
 
     A candidate that they hold back is thereby rejected: that is a result, and is kept as a decision.
     """
-    from ml_platform.documents import report
+    from ml_platform.registry import evaluations
 
-    evaluation = report.load(workspace.tracking, ref.model_ref)
+    evaluation = evaluations.load(workspace.tracking, ref.model_ref)
     catalogue = Catalogue.of([context.dataset, context.feature_set, context.model])
     # Kinds that the evaluation says nothing about: a time differs from one measurement to the next, a replay costs a
     # second training. Both are taken when their gate asks.
@@ -170,21 +175,20 @@ def inspect_evaluation(workspace: Workspace, context: ModelContext, ref: ReportR
 def one_row_latency(workspace: Workspace, reference: ModelRef) -> "OneRow":
     """How long the model takes for single rows of the last holdout partition, in one thread as in the service."""
     from ml_platform.evaluation.latency import ROWS, one_row
-    from ml_platform.training.train import load_booster, matrix
+    from ml_platform.features.build import matrix
 
     features = next(workspace.steps.evaluation_frames(workspace.store, reference.split.holdout[-1:]))
     spread = features.gather_every(max(1, features.height // ROWS)).head(ROWS)
-    booster = load_booster(workspace.tracking.model_path(reference), threads=1)
-    return one_row(booster, matrix(spread, reference.features))
+    return one_row(predictor(workspace, reference, threads=1), matrix(spread, reference.features))
 
 
 def model_card(workspace: Workspace, context: ModelContext, ref: ReportRef, verdicts: list[Verdict]) -> str:
     """The model card of an evaluated model, as Markdown."""
-    from ml_platform.documents import report
     from ml_platform.documents.model_card import render
+    from ml_platform.registry import evaluations
 
     return render(
-        report.load(workspace.tracking, ref.model_ref),
+        evaluations.load(workspace.tracking, ref.model_ref),
         ref.model_ref,
         verdicts=verdicts,
         purpose=context.model.purpose or context.model.description,

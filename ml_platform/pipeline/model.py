@@ -66,23 +66,27 @@ def inspect_split(workspace: Workspace, context: ModelContext, ref: SplitRef, ru
 
 def fit(workspace: Workspace, context: ModelContext, manifest: SplitRef, run: Run) -> ModelRef:
     """Train on the manifest's training part, or adopt the model of an equal finished training."""
-    from ml_platform.training.train import train_and_log, training_key
+    from ml_platform.pipeline.training import train_and_log
+    from ml_platform.training.code import code_versions, training_key
 
     workspace.ledger.require(manifest.sha256, context.model.gates_of("split"), subject_name=f"{manifest.model}/split")
     model = context.model
     key, *equal_keys = (
-        training_key(manifest, model.task, model.target, context.names, model.parameters, code, model.classes)
-        for code in training_code_versions(workspace.steps.training_code)
+        training_key(
+            *(manifest, model.trainer, model.task, model.target, context.names, model.parameters, code, model.classes)
+        )
+        for code in code_versions(workspace.steps.trainer(model.trainer), workspace.steps.training_code)
     )
     return train_and_log(
         workspace.tracking,
         manifest,
-        workspace.steps.training_frames(workspace.store, manifest.train),
+        lambda: workspace.steps.training_frames(workspace.store, manifest.train),
         context.names,
         model.target,
         model.task,
         model.parameters,
-        training=workspace.steps.train,
+        trainer=model.trainer,
+        find=workspace.steps.trainer,
         run_id=run.id,
         training_key=key,
         equal_keys=equal_keys,
@@ -91,20 +95,6 @@ def fit(workspace: Workspace, context: ModelContext, manifest: SplitRef, run: Ru
         threads=workspace.settings.threads,
         classes=model.classes,
     )
-
-
-def training_code_versions(changed: str = "") -> tuple[str, ...]:
-    """Version of the code that turns feature frames into a model, and how earlier releases wrote the same.
-
-    ``changed`` tells a training that is not the sound one, so that neither adopts the other's models.
-    """
-    from importlib.metadata import version
-
-    from ml_platform.training.train import EQUAL_VERSIONS, VERSION
-
-    if changed:
-        return (f"{VERSION} {changed}-xgboost-{version('xgboost')}",)
-    return tuple(f"{code}-xgboost-{version('xgboost')}" for code in (str(VERSION), *EQUAL_VERSIONS))
 
 
 def _entry(context: ModelContext, ref: DatasetRef) -> ManifestEntry:

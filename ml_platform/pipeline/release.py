@@ -73,6 +73,8 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
             decision_threshold=context.model.decision_threshold,
             classes=reference.classes,
             stage_code=workspace.steps.stage_code,
+            format=reference.format,
+            types=reference.types,
             example=without_private(request, to_rows(request, raw.select(context.function.inputs).head(1))[0]),
         )
     return ServiceRef(
@@ -147,7 +149,8 @@ def holdout_sample(
     """Raw rows of the last holdout partition, and the model's predictions from their stored features."""
     import polars as pl
 
-    from ml_platform.training.train import load_booster, matrix, predict
+    from ml_platform.features.build import matrix
+    from ml_platform.pipeline.predicting import predictor
 
     reference = version.model_ref
     last: ManifestEntry = reference.split.holdout[-1]
@@ -160,8 +163,7 @@ def holdout_sample(
         )
     step = max(1, raw.height // SKEW_ROWS)
     chosen = pl.int_range(0, raw.height, step, eager=True).head(SKEW_ROWS)
-    booster = load_booster(workspace.tracking.model_path(reference))
-    expected = predict(booster, matrix(features[chosen], reference.features))
+    expected = predictor(workspace, reference, threads=1).predict(matrix(features[chosen], reference.features))
     return raw[chosen].select(context.function.inputs), expected
 
 

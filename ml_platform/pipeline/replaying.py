@@ -19,10 +19,10 @@ def replay(
     say: Callable[[str], None] = lambda _: None,
 ) -> Replay:
     """Rebuild a model and compare it with what was recorded; see :func:`ml_platform.replay.replay.replay`."""
-    from ml_platform.documents import report
+    from ml_platform.registry import evaluations
 
     try:
-        evaluation = report.load(workspace.tracking, reference)
+        evaluation = evaluations.load(workspace.tracking, reference)
     except MissingReference:
         evaluation = None
     return replays.replay(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_platform.references.refs import ManifestEntry
 from ml_platform.training.split import Plan, plan
+from ml_platform.training.trainer import Trainer, trainer_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from ml_platform.features.contract import FeatureFunction
     from ml_platform.features.history import History
     from ml_platform.serving.packaging import Packaged
-    from ml_platform.training.train import Trained
 
 
 def frames(store: "VersionedStore", entries: tuple[ManifestEntry, ...]) -> "Iterator[pl.DataFrame]":
@@ -29,13 +29,6 @@ def frames(store: "VersionedStore", entries: tuple[ManifestEntry, ...]) -> "Iter
         yield batches.read_at(store, entry.commit, entry.path, entry.sha256)
 
 
-def train(*arguments: Any, **options: Any) -> "Trained":
-    """See :func:`ml_platform.training.train.train`."""
-    from ml_platform.training.train import train
-
-    return train(*arguments, **options)
-
-
 def history(function: "FeatureFunction", tables: "Iterable[pl.DataFrame]", lag: int) -> "History":
     """See :meth:`ml_platform.features.history.History.from_tables`."""
     from ml_platform.features.history import History
@@ -43,11 +36,11 @@ def history(function: "FeatureFunction", tables: "Iterable[pl.DataFrame]", lag: 
     return History.from_tables(function, tables, lag)
 
 
-def stage_code(stage: Path, function: str) -> None:
+def stage_code(stage: Path, *named: Any) -> None:
     """See :func:`ml_platform.serving.code.stage_code`."""
     from ml_platform.serving.code import stage_code
 
-    stage_code(stage, function)
+    stage_code(stage, *named)
 
 
 def package(*arguments: Any, **options: Any) -> "Packaged":
@@ -65,9 +58,10 @@ class Steps:
     #: Frames that a model is trained on, and those that it is evaluated with.
     training_frames: "Callable[[VersionedStore, tuple[ManifestEntry, ...]], Iterator[pl.DataFrame]]" = frames
     evaluation_frames: "Callable[[VersionedStore, tuple[ManifestEntry, ...]], Iterator[pl.DataFrame]]" = frames
-    train: "Callable[..., Trained]" = train
+    #: The trainer of a name.
+    trainer: Callable[[str], Trainer] = trainer_of
     #: What tells a changed training from the sound one, so that neither adopts the other's models.
     training_code: str = ""
     history: "Callable[[FeatureFunction, Iterable[pl.DataFrame], int], History]" = history
-    stage_code: Callable[[Path, str], None] = stage_code
+    stage_code: Callable[..., None] = stage_code
     package: "Callable[..., Packaged]" = package

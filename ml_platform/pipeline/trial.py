@@ -160,6 +160,6 @@ class Trial:
         for version in (named.registry.champion(name), named.registry.previous(name)):
             if version is not None:
                 source = named.tracking.model_path(version.model_ref)
-                target = place.tracking.cached(version.model_ref.sha256)
+                target = place.tracking.cached(version.model_ref)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target)

@@ -225,8 +225,8 @@ def _staged(edit: Callable[[Path], None]) -> Callable[[Steps], Steps]:
     """The code of a package with an edit."""
 
     def change(sound: Steps) -> Steps:
-        def stage(folder: Path, function: str) -> None:
-            sound.stage_code(folder, function)
+        def stage(folder: Path, *named: Any) -> None:
+            sound.stage_code(folder, *named)
             edit(folder)
 
         return replace(sound, stage_code=stage)

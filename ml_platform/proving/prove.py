@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from ml_platform.declarations.context import ModelContext
 from ml_platform.gates.stages import Stage
@@ -13,6 +14,7 @@ from ml_platform.proving.findings import Finding
 from ml_platform.proving.proof import Proof
 from ml_platform.proving.scratch import delivering
 from ml_platform.references.refs import DatasetRef, SplitRef
+from ml_platform.training.trainer import Trained, Trainer
 
 
 def broken_batches(proof: Proof) -> Iterator[Finding]:
@@ -96,11 +98,24 @@ def _train(
 
 def _knowing(proof: Proof, finding: Finding, workspace: Workspace, context: ModelContext, split: SplitRef) -> Workspace:
     """Where the training rows are the clean ones the model is the clean one: training gives the same bytes."""
-    from ml_platform.training.train import Trained
-
     content = [[entry.sha256 for entry in one.train] for one in (split, proof.split)]
     if finding.stage == "evaluation" or content[0] != content[1] or context.names != proof.context.names:
         return workspace
-    held = proof.workspace.tracking.model_path(proof.model).read_bytes()
-    known = Trained(held, sum(entry.rows for entry in split.train), 0)
-    return workspace.with_(steps=replace(workspace.steps, train=lambda *_, **__: known))
+    file, rows = proof.workspace.tracking.model_path(proof.model), sum(entry.rows for entry in split.train)
+    known = Trained(file, proof.model.format, rows, 0, proof.model.types)
+    sound = workspace.steps
+    return workspace.with_(steps=replace(sound, trainer=lambda name: _Known(sound.trainer(name), known)))
+
+
+class _Known:
+    """A trainer that has trained already."""
+
+    def __init__(self, sound: Trainer, trained: Trained) -> None:
+        self.sound, self.trained = sound, trained
+
+    def train(self, *_: Any) -> Trained:
+        """The model that it has."""
+        return self.trained
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sound, name)

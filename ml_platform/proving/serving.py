@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ml_platform.documents import report
-from ml_platform.foundation.files import sha256_bytes
+from ml_platform.foundation.files import sha256_bytes, sha256_file
 from ml_platform.pipeline import release
 from ml_platform.proving import breaks
 from ml_platform.proving.findings import Finding
 from ml_platform.proving.proof import Proof
 from ml_platform.references.refs import DeploymentRef, ServiceRef
+from ml_platform.registry import evaluations
 
 OTHER = "another version answers than was deployed"
 
@@ -19,7 +19,7 @@ def broken_services(proof: Proof) -> Iterator[Finding]:
     context, clean = proof.context, proof.workspace
     sound = release.package(clean, context, proof.version, proof.run)
     proof.keep("service", "", release.inspect_service(clean, context, sound, proof.run))
-    importance = report.load(clean.tracking, proof.model).importance
+    importance = evaluations.load(clean.tracking, proof.model).importance
     strongest = [row["feature"] for row in importance][:2]
     other, sha256 = _another_model(proof)
     if len(strongest) == 2:
@@ -44,15 +44,18 @@ def _packaged(proof: Proof, one: breaks.CodeBreak) -> Finding:
 
 def _another_model(proof: Proof) -> tuple[Path, str]:
     """A smaller model of the same features, and its hash."""
-    from ml_platform.training.train import train
 
-    spec, split = proof.context.model, proof.split
-    parameters = spec.parameters.model_copy(update={"rounds": max(1, spec.parameters.rounds // 10)})
-    frames = proof.workspace.steps.training_frames(proof.workspace.store, split.train[:1])
-    content = train(frames, proof.model.features, spec.target, spec.task, parameters, classes=spec.classes).content
-    path = proof.folder / "other.ubj"
-    path.write_bytes(content)
-    return path, sha256_bytes(content)
+    spec, train = proof.context.model, proof.split.train[:1]
+    trainer = proof.workspace.steps.trainer(spec.trainer)
+    rounds = trainer.rounds(spec.parameters)
+    parameters = trainer.limited(spec.parameters, max(1, rounds // 10)) if rounds else spec.parameters
+    work = proof.folder / "other"
+    work.mkdir()
+    trained = trainer.train(
+        lambda: proof.workspace.steps.training_frames(proof.workspace.store, train),
+        *(proof.model.features, spec.target, spec.kind(), parameters, work, proof.workspace.settings.threads),
+    )
+    return trained.file, sha256_file(trained.file)
 
 
 def _route(proof: Proof, service: ServiceRef) -> Finding:

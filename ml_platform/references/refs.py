@@ -6,7 +6,7 @@ model or a pickle. ``sha256`` is always the identity of the content (the *subjec
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Provenance
@@ -97,20 +97,24 @@ class ModelRef(Ref):
     kind: Literal["model"] = "model"
     model: str
     mlflow_run_id: str
-    #: URI of the model file (XGBoost UBJSON) among the MLflow run's artifacts.
+    #: URI of the model file among the MLflow run's artifacts.
     uri: str
     #: sha256 of the model file.
     sha256: str
     manifest_sha256: str
     split: SplitRef
-    task: Literal["binary", "multiclass", "regression"]
+    task: str
     #: Values of a multiclass target, in the order of the model's probabilities.
     classes: tuple[str, ...] = ()
     #: Feature names in the order of the matrix.
     features: tuple[str, ...]
     target: str
-    parameters: dict[str, float | int | str]
+    parameters: dict[str, JsonValue]
     seed: int
+    #: What trained it, the format of its file, and the types in the file beyond those of the format.
+    trainer: str = "xgboost"
+    format: str = "ubj"
+    types: tuple[str, ...] = ()
 
 
 class ReportRef(Ref):

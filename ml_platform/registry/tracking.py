@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 #: Artifact paths inside an MLflow run.
 MODEL_FOLDER = "model"
-MODEL_FILE = "model.ubj"
-MODEL_ARTIFACT = f"{MODEL_FOLDER}/{MODEL_FILE}"
 MODEL_REF = "model_ref.json"
 #: Tags of an MLflow run.
 PROCESS_TAG = "ml_platform.process"
@@ -207,7 +205,7 @@ class Tracking:
             with self.calls(f"list artifacts of run {run.info.run_id}"):
                 here = {item.path for item in self.client.list_artifacts(run.info.run_id)}
                 model = {item.path for item in self.client.list_artifacts(run.info.run_id, MODEL_FOLDER)}
-            if MODEL_REF in here and MODEL_ARTIFACT in model:
+            if MODEL_REF in here and any(path.startswith(f"{MODEL_FOLDER}/model.") for path in model):
                 return run
         return None
 
@@ -255,11 +253,11 @@ class Tracking:
         Raises MissingReference where MLflow no longer has the file, PlatformError where its bytes do not
         have the sha256 of the reference.
         """
-        cached = self.cached(reference.sha256)
+        cached = self.cached(reference)
         if cached.exists() and sha256_file(cached) == reference.sha256:
             return cached
         with tempfile.TemporaryDirectory() as temporary:
-            found = self._download(reference.mlflow_run_id, MODEL_ARTIFACT, Path(temporary))
+            found = self._download(reference.mlflow_run_id, artifact_of(reference), Path(temporary))
             actual = sha256_file(found)
             if actual != reference.sha256:
                 raise PlatformError(
@@ -270,9 +268,9 @@ class Tracking:
                 shutil.copyfile(found, target)
         return cached
 
-    def cached(self, sha256: str) -> Path:
-        """Where :meth:`model_path` keeps the model file of this content."""
-        return self.artifact_root / ".cache" / sha256 / MODEL_FILE
+    def cached(self, reference: ModelRef) -> Path:
+        """Where :meth:`model_path` keeps the model file."""
+        return self.artifact_root / ".cache" / reference.sha256 / artifact_of(reference).rpartition("/")[2]
 
     def _download(self, run_id: str, name: str, folder: Path) -> Path:
         # The client answers with an error of the storage behind it, which differs for each storage.
@@ -285,6 +283,11 @@ class Tracking:
                 f"MLflow at {self.address}: artifact {name} of run {run_id} cannot be read "
                 f"({_reason(error)}); restore the artifact store, or train again"
             ) from error
+
+
+def artifact_of(reference: ModelRef) -> str:
+    """Path of the model file among the artifacts of its run."""
+    return reference.uri.split("/", 2)[2]
 
 
 def _of_mlflow(error: Exception) -> bool:

@@ -110,6 +110,7 @@ def replay(
                 "task": reference.task,
                 "classes": list(reference.classes),
                 "parameters": reference.parameters,
+                "trainer": reference.trainer,
                 "threads": threads,
                 "threshold": evaluation.threshold if evaluation else threshold,
             }

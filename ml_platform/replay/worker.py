@@ -2,7 +2,7 @@
 
 Started by its path as ``python -P worker.py REQUEST RESULT``: everything else is imported from the checked-out
 commit, or from the platform that is installed with it, so only functions are used that it has always had. Where those
-stood elsewhere, in releases without ``ml_platform.foundation``, ``worker_1.py`` beside it takes over.
+stood elsewhere, in releases without ``ml_platform.training.trainer``, ``worker_1.py`` beside it takes over.
 """
 
 import importlib.util
@@ -16,17 +16,17 @@ from typing import Any
 
 def main(request_file: Path, result_file: Path) -> None:
     """Rebuild the features of every manifest entry from raw rows, train, measure; writes what came out as JSON."""
-    import numpy as np
     import polars as pl
 
-    from ml_platform.features.build import build
+    from ml_platform.features.build import build, matrix
     from ml_platform.features.history import History, daily
     from ml_platform.foundation import files
+    from ml_platform.foundation.files import sha256_file
     from ml_platform.foundation.objects import load_object
     from ml_platform.foundation.parquet import read_frame, write_frame
-    from ml_platform.models.metrics import metrics
-    from ml_platform.training.parameters import TrainingParameters
-    from ml_platform.training.train import labelled, load_booster, matrix, predict, train
+    from ml_platform.models.predictor import load_predictor
+    from ml_platform.models.task import task_of
+    from ml_platform.training.trainer import trainer_of
 
     request: dict[str, Any] = json.loads(request_file.read_text())
     function = load_object(request["function"], "function")
@@ -42,39 +42,34 @@ def main(request_file: Path, result_file: Path) -> None:
             rebuilt[entry["partition"]] = write_frame(frame, Path(folder) / "features.parquet")
         return frame
 
-    target, task = request["target"], request["task"]
-    # Code from before there were classes takes none.
-    several = {"classes": request["classes"]} if request.get("classes") else {}
-    trained = train(
-        (features(entry) for entry in request["train"]),
-        request["features"],
-        target,
-        task,
-        TrainingParameters.model_validate(request["parameters"]),
-        request["threads"],
-        **several,
-    )
-    holdout = labelled(pl.concat([features(entry) for entry in request["holdout"]]), target, task, **several)
-    booster = load_booster(trained.content, request["threads"])
-    predictions = predict(booster, matrix(holdout, request["features"]))
-    if several:
-        from ml_platform.training.train import label_values
-
-        truth = label_values(holdout, target, **several)
-    else:
-        truth = holdout[target].cast(pl.Float64).to_numpy()
-    measured = metrics(task, np.asarray(truth), predictions, request["threshold"])
+    target, names, threads = request["target"], request["features"], request["threads"]
+    task = task_of(request["task"], request["classes"], request["threshold"])
+    trainer = trainer_of(request["trainer"])
+    with tempfile.TemporaryDirectory() as work:
+        trained = trainer.train(
+            lambda: (features(entry) for entry in request["train"]),
+            names,
+            target,
+            task,
+            trainer.Parameters.model_validate(request["parameters"]),
+            Path(work),
+            threads,
+        )
+        sha256 = sha256_file(trained.file)
+        predictor = load_predictor(trained.format, trained.file, threads, trained.types)
+    holdout, truth = task.labels(pl.concat([features(entry) for entry in request["holdout"]]), target)
+    measured = task.measure(truth, predictor.predict(matrix(holdout, names)))
     result = {
         "code": str(Path(files.__file__).resolve().parents[1]),
         "environment": sys.prefix,
         "features": rebuilt,
-        "sha256": files.sha256_bytes(trained.content),
+        "sha256": sha256,
         "metrics": measured,
     }
     result_file.write_text(json.dumps(result))
 
 
-if __name__ == "__main__" and importlib.util.find_spec("ml_platform.foundation") is None:
+if __name__ == "__main__" and importlib.util.find_spec("ml_platform.training.trainer") is None:
     runpy.run_path(str(Path(__file__).with_name("worker_1.py")), run_name="__main__")
 elif __name__ == "__main__":
     main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -2,7 +2,7 @@
 
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,7 +12,6 @@ from ml_platform.serving.schema import RequestSchema
 
 #: Folder beside the code, and the files in it.
 FOLDER = "model"
-MODEL = "model.ubj"
 HISTORY = "history.parquet"
 SERVICE = "service.json"
 REQUEST = "request.json"
@@ -27,9 +26,13 @@ class ServiceConfig(BaseModel):
 
     model: str
     version: int
-    task: Literal["binary", "multiclass", "regression"]
+    task: str
     #: Names of the classes of a multiclass model, in the order of its probabilities.
     classes: tuple[str, ...] = ()
+    #: Format of the model file, its name, and the types that it may hold beyond those of the format.
+    format: str = "ubj"
+    file: str = "model.ubj"
+    types: tuple[str, ...] = ()
     #: sha256 of the model file and of the history, checked when the service starts.
     model_sha256: str
     history_sha256: str

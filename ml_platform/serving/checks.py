@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.settings import Settings, get_settings
+from ml_platform.models.task import task_of
 from ml_platform.serving import bundle, process
 from ml_platform.serving.client import Client
 from ml_platform.serving.schema import MAX_ROWS, RequestSchema, to_rows
@@ -138,7 +139,7 @@ def skew(service: Running, raw: "pl.DataFrame", expected: "np.ndarray") -> Skew:
     if raw.height != len(expected):
         raise PlatformError(f"skew: {raw.height} raw rows but {len(expected)} expected predictions")
     answers: list[Any] = []
-    asked = "probabilities" if service.config.classes else "predictions"
+    asked = task_of(service.config.task, service.config.classes).numbers
     with Client(service.url, service.key) as client:
         for chunk in raw.iter_slices(MAX_ROWS):
             answers += client.predict(to_rows(service.request, chunk))[asked]

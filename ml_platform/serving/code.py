@@ -3,7 +3,7 @@
 import ast
 import importlib.util
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ml_platform.foundation.errors import PlatformError
@@ -11,15 +11,19 @@ from ml_platform.foundation.errors import PlatformError
 SERVICE = "ml_platform.serving.service"
 
 
-def stage_code(stage: Path, function_path: str) -> None:
+def stage_code(stage: Path, function_path: str, others: Iterable[str] = ()) -> None:
     """Copy into `stage` the modules of the service and of the feature function (``module:object``).
 
-    Imports are followed within their top-level packages; other libraries are requirements of the image. Raises
-    :class:`PlatformError` for a module without a source file.
+    ``others`` are loaded by their names as well (task, predictor, types in the model); what of them belongs neither to
+    the platform nor to the project of the feature function is a library. Imports are followed within their top-level
+    packages; other libraries are requirements of the image. Raises :class:`PlatformError` for a module without a
+    source file.
     """
     feature_module = function_path.partition(":")[0]
     roots = {"ml_platform", feature_module.partition(".")[0]}
-    waiting, done = [SERVICE, feature_module], set()
+    named = (path.partition(":")[0] for path in others)
+    waiting = [SERVICE, feature_module, *(module for module in named if module.partition(".")[0] in roots)]
+    done: set[str] = set()
     while waiting:
         name = waiting.pop()
         if name in done:

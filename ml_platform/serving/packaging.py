@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from importlib.metadata import PackageNotFoundError
@@ -23,15 +23,16 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_file, sync_folder
 from ml_platform.foundation.locks import locked
 from ml_platform.foundation.provenance import Provenance
+from ml_platform.models.predictor import FIRST_FORMAT, file_name, predictor_path, predictor_type
+from ml_platform.models.task import task_path
 from ml_platform.serving import bundle
 from ml_platform.serving.code import stage_code
 from ml_platform.serving.schema import RequestSchema, example_row, rows_model
 
 logger = logging.getLogger(__name__)
 
-#: Installed packages that a service needs; the first found of each group is pinned.
+#: Installed packages that a service needs beside those of its predictor; the first found of each group is pinned.
 REQUIREMENTS = (
-    ("xgboost-cpu", "xgboost"),
     ("polars",),
     ("numpy",),
     ("pydantic",),
@@ -90,8 +91,10 @@ def package(
     destination: Path,
     decision_threshold: float | None = None,
     classes: tuple[str, ...] = (),
+    format: str = FIRST_FORMAT,
+    types: tuple[str, ...] = (),
     example: Mapping[str, Any] | None = None,
-    stage_code: Callable[[Path, str], None] = stage_code,
+    stage_code: Callable[..., None] = stage_code,
 ) -> Packaged:
     """Build the Bento of a registered version and put it at ``destination/<model>-<version>-<sha256>``.
 
@@ -106,14 +109,14 @@ def package(
     destination.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".building-", dir=destination) as temporary:
         stage = Path(temporary) / "stage"
-        stage_code(stage, function_path)
+        stage_code(stage, function_path, [task_path(task), predictor_path(format), *_types_of(types)])
         files = stage / bundle.FOLDER
         files.mkdir()
-        shutil.copyfile(model_file, files / bundle.MODEL)
+        shutil.copyfile(model_file, files / file_name(format))
         shutil.copyfile(history_file, files / bundle.HISTORY)
         config = _config(
             model, version, model_sha256, history_file, function_path, request, task, provenance,
-            decision_threshold, classes, example,
+            decision_threshold, classes, format, types, example,
         )  # fmt: skip
         (files / bundle.SERVICE).write_text(canonical_json(config.model_dump(mode="json")))
         (files / bundle.REQUEST).write_text(canonical_json(request.model_dump(mode="json")))
@@ -140,6 +143,8 @@ def _config(
     provenance: Provenance,
     decision_threshold: float | None,
     classes: tuple[str, ...],
+    format: str,
+    types: tuple[str, ...],
     example: Mapping[str, Any] | None,
 ) -> bundle.ServiceConfig:
     from ml_platform.features.history import History
@@ -157,7 +162,10 @@ def _config(
     return bundle.ServiceConfig(
         model=model,
         version=version,
-        task=task,  # type: ignore[arg-type]
+        task=task,
+        format=format,
+        file=file_name(format),
+        types=types,
         model_sha256=model_sha256,
         history_sha256=sha256_file(history_file),
         history_until=history.until,
@@ -166,7 +174,7 @@ def _config(
         decision_threshold=decision_threshold,
         classes=classes,
         example=json.loads(json.dumps(row, default=str)),
-        requirements=tuple(_pins()),
+        requirements=tuple(_pins((*predictor_type(format).packages, *REQUIREMENTS))),
         python=".".join(platform.python_version_tuple()[:2]),
         provenance=provenance.model_dump(mode="json"),
     )
@@ -182,8 +190,15 @@ def load_function(path: str) -> Any:
     return found() if isinstance(found, type) else found
 
 
-def _pins() -> Iterator[str]:
-    for group in REQUIREMENTS:
+def _types_of(types: Iterable[str]) -> Iterator[str]:
+    """The modules of types that a model holds, as ``module:Type``."""
+    for name in types:
+        module, _, kind = name.rpartition(".")
+        yield f"{module}:{kind}"
+
+
+def _pins(groups: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    for group in groups:
         for name in group:
             try:
                 yield f"{name}=={installed(name)}"

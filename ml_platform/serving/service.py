@@ -10,16 +10,18 @@ import json
 import os
 import sys
 import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import bentoml
 import numpy as np
 import polars as pl
 from _bentoml_sdk.io_models import ensure_io_descriptor
 from prometheus_client import Counter, Histogram
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -30,32 +32,19 @@ from ml_platform.features.contract import FeatureFunction
 from ml_platform.features.history import History
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_file
+from ml_platform.models.predictor import load_predictor, predictor_type
+from ml_platform.models.task import Task, task_of
 from ml_platform.serving import bundle
 from ml_platform.serving.guard import Guard
 from ml_platform.serving.parent import end_with_parent
 from ml_platform.serving.prediction_log import PredictionLog
 from ml_platform.serving.schema import columns_model, describe, rows_model, rows_to_frame, to_frame
 
-
-def _import_xgboost() -> Any:
-    """XGBoost without scikit-learn and pandas, which it imports where they are installed and serving never uses.
-
-    The container image has neither. Elsewhere hiding them for this one import halves time to ready and memory.
-    """
-    hidden = [name for name in ("sklearn", "pandas") if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
-    try:
-        return import_module("xgboost")
-    finally:
-        for name in hidden:
-            del sys.modules[name]
-
-
 end_with_parent()
-xgb = _import_xgboost()
 SOURCE = Path(__file__).resolve().parents[2]
 FILES = SOURCE / bundle.FOLDER
 CONFIG, REQUEST = bundle.read(FILES)
+TASK = task_of(CONFIG.task, CONFIG.classes, CONFIG.decision_threshold)
 SHA256 = bundle.content_sha256(SOURCE)
 HEADERS = {
     "x-model": CONFIG.model,
@@ -101,30 +90,36 @@ def _spec(model: type[BaseModel]) -> Any:
     return spec
 
 
-class Answer(BaseModel):
-    """One prediction per row, in order; ``decisions`` where the model has a threshold."""
-
-    model_config = ConfigDict(protected_namespaces=())
-
-    predictions: list[float]
-    decisions: list[bool] | None = None
-    model: str
-    version: int
-
-
-class ClassAnswer(BaseModel):
-    """The most probable class of each row, in order, and the probabilities of all ``classes`` in their order."""
-
-    model_config = ConfigDict(protected_namespaces=())
-
-    predictions: list[str]
-    probabilities: list[list[float]]
-    classes: tuple[str, ...]
-    model: str
-    version: int
+def answer_model(task: Task) -> type[BaseModel]:
+    """The body of an answer: the task's fields, then model and version."""
+    fields: dict[str, Any] = {name: (kind, None if _optional(kind) else ...) for name, kind in task.fields.items()}
+    return create_model(
+        "Answer",
+        __config__=ConfigDict(protected_namespaces=()),
+        __doc__=task.answer.__doc__,
+        **fields,
+        model=(str, ...),
+        version=(int, ...),
+    )
 
 
-_ANSWER: Any = ClassAnswer if CONFIG.classes else Answer
+def _optional(kind: Any) -> bool:
+    return type(None) in get_args(kind)
+
+
+ANSWER: Any = answer_model(TASK)
+
+
+@contextmanager
+def hidden(names: Sequence[str]) -> Iterator[None]:
+    """Packages that cannot be imported inside the block, where they are not imported already."""
+    found = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(found))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in found:
+            del sys.modules[name]
 
 
 def load_function(path: str) -> FeatureFunction:
@@ -183,15 +178,16 @@ class Service:
     """Predictions of one registered model version."""
 
     def __init__(self) -> None:
-        for name, expected in ((bundle.MODEL, CONFIG.model_sha256), (bundle.HISTORY, CONFIG.history_sha256)):
+        for name, expected in ((CONFIG.file, CONFIG.model_sha256), (bundle.HISTORY, CONFIG.history_sha256)):
             if sha256_file(FILES / name) != expected:
                 raise PlatformError(
                     f"{FILES / name} is not the packaged file (sha256 differs); package the version again"
                 )
         self.function = load_function(CONFIG.function)
         self.history = History.load(self.function, FILES / bundle.HISTORY)
-        self.booster = xgb.Booster(model_file=str(FILES / bundle.MODEL))
-        self.booster.set_param({"nthread": 1})
+        # The container image has none of what is hidden; elsewhere a service starts as fast.
+        with hidden(predictor_type(CONFIG.format).unused):
+            self.predictor = load_predictor(CONFIG.format, FILES / CONFIG.file, 1, CONFIG.types)
         self.logged = [field.name for field in REQUEST.fields if not field.pii]
         labels = {"model": CONFIG.model, "version": str(CONFIG.version)}
         self.rows = _rows.labels(**labels)
@@ -235,7 +231,7 @@ class Service:
                     f"{REQUEST.time} {day} needs outcomes up to {self.history.lag_days} day(s) before, but the history "
                     f"of this service ends on {self.history.until}; deploy a version that was packaged with newer data",
                 )
-        return self.booster.inplace_predict(featurize(self.function, raw, self.history))
+        return self.predictor.predict(featurize(self.function, raw, self.history))
 
     def _answer(self, parsed: Parsed) -> Response:
         try:
@@ -249,27 +245,11 @@ class Service:
             return JSONResponse({"error": str(error)}, status, {"x-request-id": parsed.request_id})
         self.rows.inc(len(predictions))
         shown = predictions[:OBSERVED]
-        for value in (shown.max(axis=1) if CONFIG.classes else shown).tolist():
+        for value in TASK.scores(shown).tolist():
             self.scores.observe(value)
         if self.log is not None:
             self.log.add(parsed.request_id, raw.select(self.logged), predictions)
-        answer: BaseModel
-        if CONFIG.classes:
-            answer = ClassAnswer(
-                predictions=[CONFIG.classes[place] for place in predictions.argmax(axis=1)],
-                probabilities=predictions.tolist(),
-                classes=CONFIG.classes,
-                model=CONFIG.model,
-                version=CONFIG.version,
-            )
-        else:
-            threshold = CONFIG.decision_threshold
-            answer = Answer(
-                predictions=predictions.tolist(),
-                decisions=None if threshold is None else (predictions >= threshold).tolist(),
-                model=CONFIG.model,
-                version=CONFIG.version,
-            )
+        answer = ANSWER(**TASK.answer(predictions), model=CONFIG.model, version=CONFIG.version)
         return Response(
             answer.model_dump_json(exclude_none=True),
             200,
@@ -277,12 +257,12 @@ class Service:
             "application/json",
         )
 
-    @bentoml.api(input_spec=_spec(rows_model(REQUEST)), output_spec=_ANSWER)
+    @bentoml.api(input_spec=_spec(rows_model(REQUEST)), output_spec=ANSWER)
     async def predict(self, body: Any) -> Response:
         """Predict for rows: ``{"rows": [{…}, …]}``, 1 to 1,000 of them."""
         return self._answer(body)
 
-    @bentoml.api(input_spec=_spec(columns_model(REQUEST)), output_spec=_ANSWER)
+    @bentoml.api(input_spec=_spec(columns_model(REQUEST)), output_spec=ANSWER)
     async def predict_columns(self, body: Any) -> Response:
         """Predict for a batch in columns: ``{"columns": {name: […], …}}``."""
         return self._answer(body)
@@ -294,19 +274,13 @@ class Service:
             self.log.close()
 
 
-def _buckets() -> list[float]:
-    if CONFIG.task != "regression":
-        return [step / 20 for step in range(1, 20)]
-    return [sign * 2**power for sign in (-1, 1) for power in range(12)] + [0]
-
-
 _LABELS = ["model", "version"]
 _rows = Counter("ml_service_rows_total", "Rows predicted.", _LABELS)
 _scores = Histogram(
     "ml_service_prediction",
     "Predictions; of several classes the probability of the one.",
     _LABELS,
-    buckets=sorted(_buckets()),
+    buckets=TASK.buckets,
 )
 _dropped = Counter("ml_service_prediction_log_dropped_total", "Rows that were not logged.", _LABELS)
 _refused = Counter("ml_service_refused_total", "Requests refused after the guard.", _LABELS)

@@ -1,0 +1,4 @@
+"""From feature frames to the file of a model: split, trainers, and the version of the code that trains.
+
+It knows no tracking, no store and no registry; ``pipeline/training.py`` keeps what comes out.
+"""

@@ -44,7 +44,7 @@ MISTAKES = (
     Mistake("wrong type", _edit(MODEL, "rounds: 200", "rounds: many"), _MODEL, "parameters.rounds",
             "should be a valid integer"),
     Mistake("unknown choice", _edit(MODEL, "task: binary", "task: ranking"), _MODEL, "task",
-            "'binary', 'multiclass' or 'regression'"),
+            "use binary, multiclass, regression or module:Class"),
     Mistake("unknown column of a gate", _edit(DATASET, "columns: [amount]", "columns: [amont]"), _DATASET,
             "gates.2.columns", "unknown column 'amont'"),
     Mistake("unknown metric of a gate", _edit(MODEL, "metric: auc, min: 0.55", "metric: roc_auc, min: 0.55"), _MODEL,

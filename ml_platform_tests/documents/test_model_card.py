@@ -3,7 +3,7 @@ import pytest
 from ml_platform.documents.model_card import render, with_approvals
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.gate import Verdict
-from ml_platform_tests.evaluation.test_evaluate import OLDER, SPLIT, fitted, measured
+from ml_platform_tests.evaluation.fitted import OLDER, SPLIT, fitted, measured
 
 VERDICT = Verdict(
     gate="performance_auc",
@@ -20,7 +20,7 @@ VERDICT = Verdict(
 
 
 def test_a_card_names_data_split_metrics_verdicts_and_approvals() -> None:
-    reference = fitted(SPLIT)[0]
+    reference = fitted(SPLIT).reference
     evaluation = measured(SPLIT, OLDER)[0]
     card = render(
         evaluation,
@@ -51,7 +51,7 @@ def test_a_card_names_data_split_metrics_verdicts_and_approvals() -> None:
 
 
 def test_approvals_are_replaced_and_nothing_else() -> None:
-    reference, evaluation = fitted(SPLIT)[0], measured(SPLIT)[0]
+    reference, evaluation = fitted(SPLIT).reference, measured(SPLIT)[0]
 
     def card(*approvals: dict[str, str]) -> str:
         limits = "None.\n\n## Approvals\n\nAsk Ada."
@@ -66,7 +66,7 @@ def test_approvals_are_replaced_and_nothing_else() -> None:
 
 
 def test_what_is_absent_is_said() -> None:
-    card = render(measured(SPLIT)[0], fitted(SPLIT)[0], verdicts=[], purpose="", limits="")
+    card = render(measured(SPLIT)[0], fitted(SPLIT).reference, verdicts=[], purpose="", limits="")
     expected = ("No purpose is declared.", "No limits are declared.", "no champion", "## Verdicts\n\nNone.")
     for text in expected:
         assert text in card

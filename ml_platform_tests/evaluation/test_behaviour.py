@@ -8,17 +8,21 @@ import pytest
 import xgboost
 
 from ml_platform.documents import summaries
-from ml_platform.evaluation.evaluate import Evaluation
+from ml_platform.evaluation.evaluation import Evaluation
 from ml_platform.evaluation.explanation import beeswarm, contributions, stability
 from ml_platform.evaluation.robustness import Unseen, robustness
 from ml_platform.evaluation.search import directions, worst_case
 from ml_platform.evaluation.slices import BY, two_way
 from ml_platform.evaluation.tables import feature_drift
+from ml_platform.features.build import matrix
 from ml_platform.models import outputs
-from ml_platform.training.parameters import TrainingParameters
-from ml_platform.training.train import load_booster, matrix, predict, train
-from ml_platform_tests.evaluation.test_evaluate import OLDER, OPTIONS, PARAMETERS, SPLIT, fitted, measured
-from ml_platform_tests.training.synthetic import NAMES, frames
+from ml_platform.models.predictor import Predictor
+from ml_platform.models.task import task_of
+from ml_platform.models.xgboost import XGBoost
+from ml_platform_tests.evaluation.fitted import OLDER, OPTIONS, PARAMETERS, SPLIT, fitted, measured
+from ml_platform_tests.training.synthetic import NAMES, fit, frames
+
+BINARY = task_of("binary", (), 0.3)
 
 
 def holdout() -> tuple[np.ndarray, np.ndarray]:
@@ -34,7 +38,8 @@ def test_an_evaluation_holds_them_and_one_without_still_loads() -> None:
     assert found.intervals["brier"].worse == found.intervals["brier"].upper
     assert found.fairness["carrier"].groups == ("AA", "UA") and found.fairness["carrier"].too_small == ("ZZ",)
     assert found.stability is not None and found.stability.candidate[:2] == ("signal", "weak")
-    assert found.model_bytes == len(load_booster(fitted(SPLIT)[1]).save_raw("ubj"))
+    booster = fitted(SPLIT).predictor
+    assert isinstance(booster, XGBoost) and found.model_bytes == len(booster.booster.save_raw("ubj"))
     later = {"intervals", "slice_pairs", "fairness", "robustness", "contributions", "stability", "model_bytes"}
     older = Evaluation.model_validate(found.model_dump(exclude=later))
     assert older.fairness == {} and older.model_bytes is None and older.metrics == found.metrics
@@ -51,7 +56,7 @@ def test_a_regression_has_no_decisions() -> None:
 def test_slices_by_two_columns_are_the_metrics_of_their_rows() -> None:
     _, predictions = measured(SPLIT)
     frame = predictions.with_columns(half=pl.when(pl.col("flight") % 2 == 0).then(pl.lit("even")))
-    (name,), (rows,) = zip(*two_way(frame, ("carrier", "half"), "binary", 0.3, 100, 20).items(), strict=True)
+    (name,), (rows,) = zip(*two_way(frame, ("carrier", "half"), BINARY, 100, 20).items(), strict=True)
     assert name == f"carrier{BY}half"
     found = {row["group"]: row for row in rows}
     assert set(found) == {f"{carrier}{BY}{half}" for carrier in ("AA", "UA") for half in ("even", "(missing)")}
@@ -62,9 +67,9 @@ def test_slices_by_two_columns_are_the_metrics_of_their_rows() -> None:
 
 def test_the_feature_that_matters_is_the_one_whose_loss_hurts() -> None:
     x, y = holdout()
-    booster = load_booster(fitted(SPLIT)[1])
+    booster = fitted(SPLIT).predictor
     groups = {"both": ("signal", "weak")}
-    found = robustness(booster, x, y, NAMES, groups, "binary", 0.3)
+    found = robustness(booster, x, y, NAMES, groups, BINARY)
     missing = {one.name: one for one in found if one.kind == "missing"}
     assert set(missing) == {*NAMES, "both"}
     losses = {name: one.loss or 0 for name, one in missing.items()}
@@ -72,41 +77,36 @@ def test_the_feature_that_matters_is_the_one_whose_loss_hurts() -> None:
     (noisy,) = (one for one in found if one.kind == "noise")
     assert noisy.flipped is not None and 0 < noisy.flipped < 0.2
     assert {one.name for one in found if one.kind == "extreme"} == set(NAMES)
-    assert found == robustness(booster, x, y, NAMES, groups, "binary", 0.3)
+    assert found == robustness(booster, x, y, NAMES, groups, BINARY)
     assert np.isfinite(x[:, 0]).all(), "the rows themselves stay as they are"
 
 
 def test_the_worst_case_stays_in_its_box_and_is_worse_than_noise() -> None:
     x, y = holdout()
-    booster = load_booster(fitted(SPLIT)[1])
+    booster = fitted(SPLIT).predictor
     rows, worst = worst_case(booster, x, NAMES, 0.3, 0.1, {"noise": 0.0, "weak": 0.05})
     spread = np.subtract(*np.nanquantile(x, [0.75, 0.25], axis=0))
     moved = np.abs(np.nan_to_num(worst - rows)).max(axis=0)
     assert (moved <= np.array([0.1 * spread[0], 0.05, 0, 0.1 * spread[3]]) + 1e-6).all()
     assert moved[2] == 0 < moved[0]
     np.testing.assert_array_equal(np.isnan(worst), np.isnan(rows))
-    before, after = predict(booster, rows), predict(booster, worst)
+    before, after = booster.predict(rows), booster.predict(worst)
     # Nothing moves away from the other decision.
     assert (np.where(before >= 0.3, after - before, before - after) <= 0).all()
-    found = {one.kind: one for one in robustness(booster, x, y, NAMES, {}, "binary", 0.3)}
+    found = {one.kind: one for one in robustness(booster, x, y, NAMES, {}, BINARY)}
     assert (found["worst_case"].flipped or 0) > 2 * (found["noise"].flipped or 0)
     assert found["worst_case"].loss is None and found["worst_case"].rows == len(rows)
 
 
 def test_a_model_that_hangs_on_details_is_flipped_more_often() -> None:
     x, _ = holdout()
-    overgrown = train(
-        *(frames(SPLIT.train), NAMES, "late", "binary"),
-        TrainingParameters(rounds=80, max_depth=10, min_child_weight=0, eta=0.5),
-        1,
-    )
+    overgrown = fit(frames(SPLIT.train), "late", rounds=80, max_depth=10, min_child_weight=0, eta=0.5)
 
-    def flips(content: bytes) -> float:
-        booster = load_booster(content)
+    def flips(booster: Predictor) -> float:
         rows, worst = worst_case(booster, x, NAMES, 0.3, 0.1, {})
-        return outputs.flipped(predict(booster, rows), predict(booster, worst), 0.3) or 0.0
+        return outputs.flipped(booster.predict(rows), booster.predict(worst), 0.3) or 0.0
 
-    assert flips(overgrown.content) > 2 * flips(fitted(SPLIT)[1])
+    assert flips(overgrown.predictor) > 2 * flips(fitted(SPLIT).predictor)
 
 
 def test_unknown_values_are_compared_on_their_own_rows() -> None:
@@ -114,7 +114,7 @@ def test_unknown_values_are_compared_on_their_own_rows() -> None:
     lost = x[:200].copy()
     lost[:, 0] = np.nan
     unseen = Unseen(x[:200], y[:200], {"carrier": lost, "dest": x[:200]})
-    found = robustness(load_booster(fitted(SPLIT)[1]), x, y, NAMES, {}, "binary", 0.3, unseen=unseen)
+    found = robustness(fitted(SPLIT).predictor, x, y, NAMES, {}, BINARY, unseen=unseen)
     carrier, dest = (one for one in found if one.kind == "unseen")
     assert (carrier.name, carrier.rows) == ("carrier", 200) and (carrier.loss or 0) > 0.1
     assert (dest.loss, dest.flipped, dest.mean_absolute_difference) == (0, 0, 0)
@@ -122,24 +122,25 @@ def test_unknown_values_are_compared_on_their_own_rows() -> None:
 
 def test_directions_are_those_that_the_data_were_made_with() -> None:
     x, _ = holdout()
-    found = directions(load_booster(fitted(SPLIT)[1]), x, NAMES)
+    found = directions(fitted(SPLIT).predictor, x, NAMES)
     assert found["signal"].falls < 0.05 < 0.95 < found["signal"].rises
     against = x.copy()
     against[:, 0] *= -1
     months = [frame.with_columns(-pl.col("signal")) for frame in frames(SPLIT.train)]
-    turned = train(months, NAMES, "late", "binary", PARAMETERS, 1)
-    found = directions(load_booster(turned.content), against, NAMES)
+    turned = fit(months, "late", **PARAMETERS.model_dump())
+    found = directions(turned.predictor, against, NAMES)
     assert found["signal"].rises < 0.05 < 0.95 < found["signal"].falls
 
 
 def test_contributions_are_those_of_treeshap() -> None:
     x, _ = holdout()
-    booster = load_booster(fitted(SPLIT)[1])
-    found = contributions(booster, x[:500], NAMES)
+    booster = fitted(SPLIT).predictor
+    assert isinstance(booster, XGBoost)
+    found = contributions(booster, x[:500], NAMES).by_feature
     assert next(iter(found)) == "signal" and list(found.values()) == sorted(found.values(), reverse=True)
     # SHAP values of a row add up to its distance from the bias, so that their sizes cannot add up to less.
-    margin = booster.inplace_predict(x[:500], predict_type="margin")
-    bias = booster.predict(xgboost.DMatrix(x[:1], feature_names=list(NAMES)), pred_contribs=True)[0, -1]
+    margin = booster.booster.inplace_predict(x[:500], predict_type="margin")
+    bias = booster.booster.predict(xgboost.DMatrix(x[:1], feature_names=list(NAMES)), pred_contribs=True)[0, -1]
     assert float(np.abs(margin - bias).mean()) <= sum(found.values()) < 3 * float(np.abs(margin - bias).mean())
 
 
@@ -164,7 +165,7 @@ def test_influence_is_shared_as_far_as_it_lies_on_the_same_features() -> None:
 
 def test_a_swarm_shows_the_values_that_raise_a_prediction() -> None:
     x, _ = holdout()
-    booster = load_booster(fitted(SPLIT)[1])
+    booster = fitted(SPLIT).predictor
     (first, *_) = beeswarm(booster, x, NAMES, contributions(booster, x, NAMES))
     assert first["feature"] == "signal"
     shap, value = np.array(first["shap"]), np.array(first["value"])

@@ -10,8 +10,10 @@ from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 from ml_platform.evaluation.bootstrap import draws, weighted
 from ml_platform.evaluation.champion import compare, unseen
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.models.task import task_of
 from ml_platform_tests.training.synthetic import month_frame, split_ref
 
+BINARY, VALUE = task_of("binary", (), 0.5), task_of("regression")
 NAIVE = {
     "auc": roc_auc_score,
     "pr_auc": average_precision_score,
@@ -20,6 +22,8 @@ NAIVE = {
     "mae": lambda y, p: np.mean(np.abs(y - p)),
     "rmse": lambda y, p: np.sqrt(np.mean((y - p) ** 2)),
 }
+
+TASKS = {name: VALUE if name in ("mae", "rmse") else BINARY for name in NAIVE}
 
 
 def sample(rows: int, clusters: int, seed: int, decimals: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -44,7 +48,7 @@ def test_weighted_metrics_equal_those_of_the_repeated_rows(
     y, p, codes = sample(clusters + extra, clusters, seed, decimals)
     weights = draws(clusters, 4, seed)
     assert (weights.sum(axis=1) == clusters).all()
-    found = weighted(metric, y, p, codes, clusters)(weights)
+    found = weighted(metric, TASKS[metric], y, p, codes, clusters)(weights)
     for value, weight in zip(found, weights, strict=True):
         rows = np.repeat(np.arange(len(y)), weight[codes].astype(int))
         if metric in ("auc", "pr_auc") and (y[rows].sum() == 0 or (metric == "auc" and y[rows].all())):
@@ -59,7 +63,7 @@ def test_weighted_metrics_equal_those_of_the_repeated_rows(
 def test_interval_equals_a_naive_paired_bootstrap(metric: str) -> None:
     y, p, codes = sample(600, 20, 1, 4)
     q = np.clip(p + np.random.default_rng(2).normal(scale=0.2, size=600), 0.01, 0.99)
-    found = compare(y, p, q, codes, metric, replicates=200, seed=5)
+    found = compare(TASKS[metric], y, p, q, codes, metric, replicates=200, seed=5)
     naive = []
     for weight in draws(20, 200, 5):
         rows = np.repeat(np.arange(600), weight[codes].astype(int))
@@ -69,16 +73,16 @@ def test_interval_equals_a_naive_paired_bootstrap(metric: str) -> None:
     assert (found.replicates, found.clusters, found.rows) == (200, 20, 600)
     assert found.gain == (found.difference if metric in ("auc", "pr_auc") else -found.difference)
     assert found.gain_lower <= found.gain <= found.gain_upper
-    assert found == compare(y, p, q, codes, metric, replicates=200, seed=5)
+    assert found == compare(TASKS[metric], y, p, q, codes, metric, replicates=200, seed=5)
 
 
 def test_swapping_the_models_turns_the_interval_over() -> None:
     y, p, codes = sample(500, 15, 3, 4)
     q = np.roll(p, 1)
-    one, other = compare(y, p, q, codes, "auc"), compare(y, q, p, codes, "auc")
+    one, other = compare(BINARY, y, p, q, codes, "auc"), compare(BINARY, y, q, p, codes, "auc")
     turned = (-other.difference, -other.upper, -other.lower)
     assert (one.difference, one.lower, one.upper) == pytest.approx(turned)
-    same = compare(y, p, p, codes, "auc")
+    same = compare(BINARY, y, p, p, codes, "auc")
     assert (same.difference, same.lower, same.upper) == (0, 0, 0)
 
 
@@ -89,22 +93,22 @@ def test_clusters_that_move_together_widen_the_interval() -> None:
     # The champion errs by a whole day at a time.
     q = np.clip(0.3 + random.normal(scale=0.1, size=30)[day], 0, 1)
     p = np.full(3000, 0.3)
-    by_day, by_row = compare(y, p, q, day, "brier"), compare(y, p, q, np.arange(3000), "brier")
+    by_day, by_row = compare(BINARY, y, p, q, day, "brier"), compare(BINARY, y, p, q, np.arange(3000), "brier")
     assert by_day.upper - by_day.lower > 5 * (by_row.upper - by_row.lower)
 
 
 def test_what_cannot_be_compared_is_named() -> None:
     y, p, codes = sample(100, 10, 0, 3)
     with pytest.raises(PlatformError, match="metric 'accuracy' is not one of"):
-        compare(y, p, p, codes, "accuracy")
+        compare(BINARY, y, p, p, codes, "accuracy")
     with pytest.raises(PlatformError, match="no interval"):
-        compare(y, p, p, np.zeros(100), "auc")
+        compare(BINARY, y, p, p, np.zeros(100), "auc")
     with pytest.raises(PlatformError, match="labels of one class"):
-        compare(np.zeros(100), p, p, codes, "auc")
+        compare(BINARY, np.zeros(100), p, p, codes, "auc")
     with pytest.raises(PlatformError, match="differ in length"):
-        compare(y, p[1:], p, codes, "auc")
+        compare(BINARY, y, p[1:], p, codes, "auc")
     with pytest.raises(PlatformError, match="more than 5000"):
-        compare(np.zeros(5001), np.zeros(5001), np.zeros(5001), np.arange(5001), "mae")
+        compare(VALUE, np.zeros(5001), np.zeros(5001), np.zeros(5001), np.arange(5001), "mae")
 
 
 def test_only_rows_after_both_cut_offs_are_compared() -> None:

@@ -1,6 +1,5 @@
 import json
 import re
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -9,62 +8,14 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ml_platform.documents import report
-from ml_platform.evaluation.evaluate import Evaluation, EvaluationOptions, evaluate
+from ml_platform.evaluation.evaluate import evaluate
+from ml_platform.evaluation.evaluation import Evaluation
+from ml_platform.evaluation.options import EvaluationOptions
 from ml_platform.evaluation.tables import calibration_table
-from ml_platform.foundation.errors import MissingReference, PlatformError
-from ml_platform.foundation.files import sha256_bytes
-from ml_platform.references.refs import ModelRef, SplitRef
-from ml_platform.training.parameters import TrainingParameters
-from ml_platform.training.train import load_booster, matrix, predict, train, train_and_log
-from ml_platform_tests.training.synthetic import NAMES, PROVENANCE, frames, split_ref, tracking_below
-
-PARAMETERS = TrainingParameters(rounds=20, min_child_weight=5, max_depth=3)
-OPTIONS = EvaluationOptions(threshold=0.3, slices=("carrier",), min_support=100, min_positives=20)
-
-
-_FITTED: dict[tuple[str, str], tuple[ModelRef, bytes]] = {}
-
-
-def fitted(split: SplitRef, task: Literal["binary", "regression"] = "binary") -> tuple[ModelRef, bytes]:
-    if (split.sha256, task) not in _FITTED:
-        target = "late" if task == "binary" else "arr_delay"
-        content = train(frames(split.train), NAMES, target, task, PARAMETERS, 1).content
-        reference = ModelRef(
-            run_id="dagster-1",
-            provenance=PROVENANCE,
-            model=split.model,
-            mlflow_run_id="f" * 32,
-            uri="runs:/x/model/model.ubj",
-            sha256=sha256_bytes(content),
-            manifest_sha256=split.sha256,
-            split=split,
-            task=task,
-            features=NAMES,
-            target=target,
-            parameters=PARAMETERS.flat(),
-            seed=0,
-        )
-        _FITTED[split.sha256, task] = (reference, content)
-    return _FITTED[split.sha256, task]
-
-
-def measured(
-    split: SplitRef,
-    champion: SplitRef | None = None,
-    task: Literal["binary", "regression"] = "binary",
-    options: EvaluationOptions = OPTIONS,
-) -> tuple[Evaluation, pl.DataFrame]:
-    reference, content = fitted(split, task)
-    rival = None
-    if champion is not None:
-        theirs, their_content = fitted(champion, task)
-        rival = (theirs, load_booster(their_content))
-    holdout = pl.concat(frames(split.holdout))
-    return evaluate(reference, load_booster(content), holdout, iter(frames(split.train)), rival, options)
-
-
-SPLIT = split_ref(range(1, 7), holdout=2)
-OLDER = split_ref(range(1, 4))
+from ml_platform.features.build import matrix
+from ml_platform.foundation.errors import PlatformError
+from ml_platform_tests.evaluation.fitted import OLDER, OPTIONS, SPLIT, fitted, measured
+from ml_platform_tests.training.synthetic import NAMES, frames, split_ref
 
 
 def test_every_number_of_a_binary_model() -> None:
@@ -72,7 +23,7 @@ def test_every_number_of_a_binary_model() -> None:
     holdout = pl.concat(frames(SPLIT.holdout))
     assert found.rows + found.rows_without_label == holdout.height
     known = holdout.drop_nulls("late")
-    p = predict(load_booster(fitted(SPLIT)[1]), matrix(known, NAMES))
+    p = fitted(SPLIT).predictor.predict(matrix(known, NAMES))
     assert found.metrics["auc"] == pytest.approx(roc_auc_score(known["late"].to_numpy(), p))
     assert found.metrics["auc"] > found.baselines["base_rate"]["auc"] == 0.5
     assert found.train_metrics["auc"] > found.metrics["auc"]
@@ -135,17 +86,15 @@ def test_a_champion_that_saw_the_holdout_is_compared_on_the_rest_or_not_at_all()
 
 
 def test_what_cannot_be_evaluated_is_named() -> None:
-    reference, content = fitted(SPLIT)
-    booster, rows = load_booster(content), frames(SPLIT.holdout)[0]
+    model, rows = fitted(SPLIT), frames(SPLIT.holdout)[0]
     with pytest.raises(PlatformError, match="columns region are not in the holdout"):
-        evaluate(reference, booster, rows, rows, None, EvaluationOptions(threshold=0.3, slices=("region",)))
+        evaluate(model, rows, rows, None, EvaluationOptions(threshold=0.3, slices=("region",)))
     with pytest.raises(PlatformError, match="needs a decision threshold"):
-        evaluate(reference, booster, rows, rows, None, EvaluationOptions())
+        evaluate(model, rows, rows, None, EvaluationOptions())
     with pytest.raises(PlatformError, match="no row of the holdout has a value of late"):
-        evaluate(reference, booster, rows.with_columns(late=pl.lit(None, pl.Int8)), rows, None, OPTIONS)
-    other, other_content = fitted(OLDER, "regression")
+        evaluate(model, rows.with_columns(late=pl.lit(None, pl.Int8)), rows, None, OPTIONS)
     with pytest.raises(PlatformError, match="the champion predicts arr_delay"):
-        evaluate(reference, booster, rows, rows, (other, load_booster(other_content)), OPTIONS)
+        evaluate(model, rows, rows, fitted(OLDER, "regression"), OPTIONS)
 
 
 def test_calibration_of_a_calibrated_a_shifted_and_a_constant_model() -> None:
@@ -163,7 +112,7 @@ def test_calibration_of_a_calibrated_a_shifted_and_a_constant_model() -> None:
 @pytest.mark.parametrize("task", ["binary", "regression"])
 def test_a_report_is_one_page_that_needs_nothing_else(task: Literal["binary", "regression"]) -> None:
     evaluation, _ = measured(SPLIT, OLDER, task)
-    reference = fitted(SPLIT, task)[0]
+    reference = fitted(SPLIT, task).reference
     html = report.render(evaluation, reference)
     assert html == report.render(evaluation, reference)
     assert not re.search(r"""(src|href)=["'](?!#|data:image/png;base64,)""", html)
@@ -175,31 +124,5 @@ def test_a_report_is_one_page_that_needs_nothing_else(task: Literal["binary", "r
 def test_a_report_escapes_the_names_in_the_data() -> None:
     evaluation, _ = measured(SPLIT)
     rows = [{**row, "group": "<script>"} for row in evaluation.slices["carrier"]]
-    html = report.render(evaluation.model_copy(update={"slices": {"carrier": rows}}), fitted(SPLIT)[0])
+    html = report.render(evaluation.model_copy(update={"slices": {"carrier": rows}}), fitted(SPLIT).reference)
     assert "<script>" not in html and "&lt;script&gt;" in html
-
-
-def test_a_published_report_can_be_read_back(tmp_path: Path) -> None:
-    tracking = tracking_below(tmp_path)
-    reference = train_and_log(
-        *(tracking, SPLIT, frames(SPLIT.train), NAMES, "late", "binary", PARAMETERS),
-        run_id="dagster-1",
-        training_key="key",
-        provenance=PROVENANCE,
-        threads=1,
-    )
-    assert reference.sha256 == fitted(SPLIT)[0].sha256
-    with pytest.raises(MissingReference):
-        report.load(tracking, reference)
-    evaluation, _ = measured(SPLIT)
-    for _ in range(2):
-        published = report.publish(
-            *(tracking, evaluation, reference, tmp_path / "reports"),
-            run_id="dagster-2",
-            provenance=PROVENANCE,
-        )
-    assert Path(published.html).read_text() == report.render(evaluation, reference)
-    assert published.metrics == evaluation.metrics
-    assert report.load(tracking, reference) == evaluation
-    logged = tracking.client.get_run(reference.mlflow_run_id).data.metrics
-    assert logged["holdout.auc"] == pytest.approx(evaluation.metrics["auc"])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ml_platform.evaluation import latency
+from ml_platform.features.build import matrix
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.training.train import load_booster, matrix
-from ml_platform_tests.evaluation.test_evaluate import SPLIT, fitted
+from ml_platform_tests.evaluation.fitted import SPLIT, fitted
 from ml_platform_tests.training.synthetic import NAMES, frames
 
 
@@ -21,22 +21,22 @@ class Clock:
         return self.now
 
 
-class Booster:
+class Slow:
     """Takes as many milliseconds as the row says, and on some calls much longer, like any process that waits."""
 
     def __init__(self, clock: Clock, every: int) -> None:
         self.clock, self.every, self.calls = clock, every, 0
 
-    def inplace_predict(self, row: np.ndarray) -> None:
+    def predict(self, row: np.ndarray) -> None:
         assert row.shape == (1, 1)
         self.calls += 1
         self.clock.now += float(row[0, 0]) / 1000 + (5.0 if self.calls % self.every == 0 else 0.0)
 
 
-def timed(rows: np.ndarray, monkeypatch: pytest.MonkeyPatch, every: int = 7) -> tuple[latency.OneRow, Booster]:
+def timed(rows: np.ndarray, monkeypatch: pytest.MonkeyPatch, every: int = 7) -> tuple[latency.OneRow, Slow]:
     clock = Clock()
     monkeypatch.setattr(latency, "time", clock)
-    booster: Any = Booster(clock, every)
+    booster: Any = Slow(clock, every)
     return latency.one_row(booster, rows), booster
 
 
@@ -57,6 +57,6 @@ def test_rows_are_limited_and_few_are_enough(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_real_model_is_timed() -> None:
-    booster = load_booster(fitted(SPLIT)[1], threads=1)
+    booster = fitted(SPLIT).predictor
     found = latency.one_row(booster, matrix(frames(SPLIT.holdout)[0], NAMES)[:20])
     assert found.rows == 20 and 0 < found.p50 <= found.p95 <= found.p99 <= found.max

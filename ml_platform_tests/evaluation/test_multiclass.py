@@ -12,11 +12,11 @@ from ml_platform.evaluation.fairness import fairness, fairness_by_class
 from ml_platform.evaluation.tables import confusion_table, group_table
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.models import outputs
-from ml_platform.models.metrics import HIGHER_IS_BETTER, multiclass_metrics
-from ml_platform.training.parameters import TrainingParameters
-from ml_platform.training.train import label_values, labelled, load_booster, predict, train
+from ml_platform.models.task import task_of
+from ml_platform_tests.training.synthetic import fit
 
 CLASSES = ("early", "on time", "late")
+TASK = task_of("multiclass", CLASSES)
 
 
 def sample(rows: int = 4000, noise: float = 1.0, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -30,14 +30,14 @@ def sample(rows: int = 4000, noise: float = 1.0, seed: int = 1) -> tuple[np.ndar
 
 def test_metrics_are_those_of_scikit_learn() -> None:
     y, p = sample()
-    found = multiclass_metrics(y, p)
+    found = TASK.measure(y, p)
     assert found["accuracy"] == pytest.approx(accuracy_score(y, p.argmax(axis=1)))
     assert found["log_loss"] == pytest.approx(log_loss(y, p))
     assert found["f1_macro"] == pytest.approx(f1_score(y, p.argmax(axis=1), average="macro"))
     assert found["auc_macro"] == pytest.approx(roc_auc_score(y, p, multi_class="ovr", average="macro"))
     assert found["brier"] == pytest.approx(((p - np.eye(3)[y.astype(int)]) ** 2).sum(axis=1).mean())
-    assert set(found) - {"mean_confidence"} <= set(HIGHER_IS_BETTER)
-    assert "auc_macro" not in multiclass_metrics(np.zeros(10), p[:10])
+    assert set(found) - {"mean_confidence"} <= set(TASK.better)
+    assert "auc_macro" not in TASK.measure(np.zeros(10), p[:10])
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss", "brier", "f1_macro", "auc_macro"])
@@ -45,10 +45,10 @@ def test_a_weighted_metric_is_that_of_the_drawn_rows(metric: str) -> None:
     y, p = sample(600)
     codes = np.arange(600) % 20
     weights = np.random.default_rng(3).multinomial(20, np.full(20, 1 / 20), size=4).astype(float)
-    found = weighted(metric, y, p, codes, 20)(weights)
+    found = weighted(metric, TASK, y, p, codes, 20)(weights)
     for value, drawn in zip(found, weights, strict=True):
         rows = np.repeat(np.arange(600), drawn[codes].astype(int))
-        assert value == pytest.approx(multiclass_metrics(y[rows], p[rows])[metric])
+        assert value == pytest.approx(TASK.measure(y[rows], p[rows])[metric])
 
 
 def test_the_better_of_two_models_wins_and_one_beside_itself_gains_nothing() -> None:
@@ -56,11 +56,11 @@ def test_the_better_of_two_models_wins_and_one_beside_itself_gains_nothing() -> 
     _, worse = sample(noise=2.0, seed=2)
     days = np.arange(len(y)) % 40
     for metric in ("accuracy", "log_loss", "f1_macro", "auc_macro"):
-        assert compare(y, better, worse, days, metric, 200).gain_lower > 0
-        same = compare(y, better, better, days, metric, 200)
+        assert compare(TASK, y, better, worse, days, metric, 200).gain_lower > 0
+        same = compare(TASK, y, better, better, days, metric, 200)
         assert (same.gain, same.gain_lower, same.gain_upper) == (0, 0, 0)
     with pytest.raises(PlatformError, match="'auc' is not one of auc_macro, f1_macro, brier"):
-        compare(y, better, worse, days, "auc", 200)
+        compare(TASK, y, better, worse, days, "auc", 200)
 
 
 def test_decisions_and_distances() -> None:
@@ -99,8 +99,8 @@ def test_tables_count_the_rows() -> None:
     assert sum(row["rows"] for row in table) == 500
     assert table[1]["decided late"] == int(((y == 1) & (p.argmax(axis=1) == 2)).sum())
     frame = pl.DataFrame({"label": y}).with_columns(outputs.series("prediction", p))
-    (row,) = group_table(frame, pl.lit("all"), "multiclass", None, 100, 50)
-    expected = multiclass_metrics(y, p)
+    (row,) = group_table(frame, pl.lit("all"), TASK, 100, 50)
+    expected = TASK.measure(y, p)
     measured = {name: row[name] for name in ("accuracy", "log_loss", "mean_confidence")}
     assert measured == pytest.approx({name: expected[name] for name in measured})
 
@@ -109,7 +109,7 @@ def test_baselines_know_the_shares_of_the_classes() -> None:
     random = np.random.default_rng(0)
     y = random.choice([0.0, 1.0, 2.0], 3000, p=[0.6, 0.3, 0.1])
     x = np.column_stack([y + random.normal(size=3000), random.normal(size=3000)]).astype(np.float32)
-    found = baselines("multiclass", x[:2000], y[:2000], x[2000:], y[2000:], None, classes=3)
+    found = baselines(TASK, x[:2000], y[:2000], x[2000:], y[2000:])
     assert found["base_rate"]["auc_macro"] == 0.5
     assert found["base_rate"]["accuracy"] == pytest.approx(np.mean(y[2000:] == 0))
     assert found["logistic_regression"]["log_loss"] < found["base_rate"]["log_loss"]
@@ -119,16 +119,19 @@ def test_labels_are_texts_or_numbers_and_classes_have_to_happen() -> None:
     random = np.random.default_rng(0)
     names = [CLASSES[place] for place in random.integers(0, 3, 300)]
     frame = pl.DataFrame({"outcome": [*names, None], "x": random.normal(size=301).astype(np.float32)})
-    known = labelled(frame, "outcome", "multiclass", CLASSES)
+    known, y = TASK.labels(frame, "outcome")
     assert known.height == 300
-    assert [CLASSES[int(value)] for value in label_values(known, "outcome", CLASSES)] == names
+    assert [CLASSES[int(value)] for value in y] == names
     numbers = pl.DataFrame({"code": [2, 0, 1]})
-    assert label_values(numbers, "code", ("0", "1", "2")).tolist() == [2, 0, 1]
-    parameters = TrainingParameters(rounds=3, max_depth=2)
-    trained = train(frame, ("x",), "outcome", "multiclass", parameters, 1, CLASSES)
-    one = predict(load_booster(trained.content), np.zeros((1, 1), np.float32))
+    assert task_of("multiclass", ("0", "1", "2")).labels(numbers, "code")[1].tolist() == [2, 0, 1]
+
+    def trained(*classes: str) -> np.ndarray:
+        done = fit([frame], "outcome", "multiclass", classes=classes, names=("x",), rounds=3, max_depth=2)
+        return done.predictor.predict(np.zeros((1, 1), np.float32))
+
+    one = trained(*CLASSES)
     assert one.shape == (1, 3) and one.sum() == pytest.approx(1)
     with pytest.raises(PlatformError, match="holds late, not among the classes early, on time, never"):
-        train(frame, ("x",), "outcome", "multiclass", parameters, 1, ("early", "on time", "never"))
+        trained("early", "on time", "never")
     with pytest.raises(PlatformError, match="no row has the outcome never"):
-        train(frame, ("x",), "outcome", "multiclass", parameters, 1, (*CLASSES, "never"))
+        trained(*CLASSES, "never")

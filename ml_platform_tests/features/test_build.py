@@ -42,7 +42,7 @@ def test_build_keeps_rows_and_declares_its_columns(february: pl.DataFrame, histo
 
 
 def test_matrix_is_c_ordered_float32_with_nan_for_missing(february: pl.DataFrame, history: History) -> None:
-    values = matrix(flights, build(flights, february, history))
+    values = matrix(build(flights, february, history), feature_names(flights))
     assert values.dtype == np.float32
     assert values.flags.c_contiguous
     gust = feature_names(flights).index("wind_gust")
@@ -50,7 +50,7 @@ def test_matrix_is_c_ordered_float32_with_nan_for_missing(february: pl.DataFrame
 
 
 def test_serving_gives_the_bits_of_training(february: pl.DataFrame, history: History) -> None:
-    batch = matrix(flights, build(flights, february, history))
+    batch = matrix(build(flights, february, history), feature_names(flights))
     inputs = february.select(flights.inputs)
     assert featurize(flights, inputs, history).tobytes() == batch.tobytes()
     for row in range(0, february.height, 311):
@@ -80,7 +80,7 @@ def test_corrupting_outcomes_from_a_day_on_changes_no_earlier_feature(
     matrices = []
     for batch in (fortnight, lied):
         past = History.from_tables(flights, [daily(flights, batch)], lag)
-        matrices.append(matrix(flights, build(flights, batch, past).filter(rows)))
+        matrices.append(matrix(build(flights, batch, past).filter(rows), feature_names(flights)))
     assert matrices[0].tobytes() == matrices[1].tobytes()
 
 

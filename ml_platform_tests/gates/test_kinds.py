@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from ml_platform.evaluation.evaluate import Evaluation
+from ml_platform.evaluation.evaluation import Evaluation
 from ml_platform.evaluation.latency import OneRow
 from ml_platform.features.checks import single_feature_auc
 from ml_platform.foundation.errors import MissingReference
@@ -18,7 +18,7 @@ from ml_platform.gates.catalogue import Gate
 from ml_platform.gates.gate import Verdict, judge
 from ml_platform.gates.service import ServiceEvidence
 from ml_platform.serving.load import Load
-from ml_platform_tests.evaluation.test_evaluate import OLDER, SPLIT, measured
+from ml_platform_tests.evaluation.fitted import OLDER, SPLIT, measured
 
 FRAME = pl.DataFrame(
     {

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from ml_platform.declarations.catalogue import Catalogue
-from ml_platform.rollout import control, record
+from ml_platform.rollout import control
 from ml_platform.rollout.processes import read_state
+from ml_platform.rollout.record_files import RecordFiles
 from ml_platform_tests.conftest import ports
 from ml_platform_tests.project import (
     APRIL,
@@ -87,14 +88,14 @@ def test_the_whole_loop_a_second_time_adds_nothing(originals: Path, tmp_path: Pa
         first = project.loop(JANUARY, MARCH)
         assert first.success, first.error
         assert f"{MODEL}/deployment" in first.assets()
-        before, deployed = project.holdings(), record.load(settings, MODEL)
+        before, deployed = project.holdings(), RecordFiles(settings).load(MODEL)
         served = [(service.pid, service.start_time) for service in read_state(settings).services]
 
         second = project.loop(JANUARY, MARCH)
         assert second.success, second.error
         assert second.materialized == first.materialized
         assert project.holdings() == before
-        assert record.load(settings, MODEL) == deployed
+        assert RecordFiles(settings).load(MODEL) == deployed
         assert [(service.pid, service.start_time) for service in read_state(settings).services] == served
         assert len(served) == 1
     finally:

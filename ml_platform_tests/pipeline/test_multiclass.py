@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from ml_platform.declarations.model import ModelSpec
-from ml_platform.documents import report
-from ml_platform.evaluation.evaluate import Evaluation
+from ml_platform.evaluation.evaluation import Evaluation
 from ml_platform.pipeline.release import holdout_sample
+from ml_platform.registry import evaluations
 from ml_platform.serving import checks
 from ml_platform.serving.client import Client
 from ml_platform.serving.schema import to_rows
@@ -76,7 +76,7 @@ def test_a_model_of_three_classes_is_trained_judged_registered_and_served(projec
     with project.active() as workspace:
         version = workspace.registry.latest("arrival")
         assert version is not None and version.model_ref.classes == CLASSES
-        evaluation = report.load(workspace.tracking, version.model_ref)
+        evaluation = evaluations.load(workspace.tracking, version.model_ref)
         assert evaluation.metrics["auc_macro"] > evaluation.baselines["base_rate"]["auc_macro"] == 0.5
         assert sum(row["rows"] for row in evaluation.confusion) == evaluation.rows
         html = Path(project.reference("arrival/evaluation").html).read_text()
@@ -114,7 +114,7 @@ def test_the_next_candidate_is_compared_with_the_champion(project: Project) -> N
     with variant.active() as workspace:
         version = workspace.registry.latest(name)
         assert version is not None
-        evaluation = report.load(workspace.tracking, version.model_ref)
+        evaluation = evaluations.load(workspace.tracking, version.model_ref)
     assert evaluation.champion is not None and evaluation.stability is not None
     assert set(evaluation.champion.comparisons) == {"accuracy", "log_loss", "auc_macro", "f1_macro"}
     assert 0 < evaluation.champion.churn["flipped"] < 0.3

@@ -17,6 +17,7 @@ from ml_platform.proving.findings import Finding, rates
 from ml_platform.proving.proof import Proof
 from ml_platform.proving.prove import broken_batches, broken_code
 from ml_platform.proving.serving import broken_services
+from ml_platform.training.code import plain
 from ml_platform_tests.conftest import ports
 from ml_platform_tests.project import MAY, MODEL, MONTHS, PARAMETERS, Project, declared, new_project, sample_months
 
@@ -64,7 +65,7 @@ def found(findings: list[Finding], name: str) -> Finding:
 def test_clean_data_raises_no_alarm_and_nothing_of_the_project_is_touched(proof: Proof, project: Project) -> None:
     assert [one for one in proof.clean.judged if not one.verdict.passed] == []
     assert proof.clean.partitions == list(MONTHS)
-    assert proof.context.model.parameters.rounds == ROUNDS
+    assert plain(proof.context.model.parameters)["rounds"] == ROUNDS
     assert not (project.folder / "local").exists()
     assert proof.workspace.settings.local.is_relative_to(proof.folder)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.pipeline.training import train_and_log
 from ml_platform.references.refs import ModelRef, VersionRef
 from ml_platform.registry.registry import Registry
-from ml_platform.training.parameters import TrainingParameters
-from ml_platform.training.train import train_and_log
+from ml_platform.training.xgboost import XGBoostParameters
 from ml_platform_tests.training.synthetic import NAMES, PROVENANCE, frames, split_ref, tracking_below
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,8 +22,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
 def trained(registry: Registry, model: str, seed: int = 0) -> ModelRef:
     split = split_ref(range(1, 4), model=model)
     return train_and_log(
-        *(registry.tracking, split, frames(split.train), NAMES, "late", "binary"),
-        TrainingParameters(rounds=2, subsample=0.5, seed=seed),
+        *(registry.tracking, split, lambda: iter(frames(split.train)), NAMES, "late", "binary"),
+        XGBoostParameters(rounds=2, subsample=0.5, seed=seed),
         run_id="dagster-1",
         training_key=f"{model}-{seed}",
         provenance=PROVENANCE,

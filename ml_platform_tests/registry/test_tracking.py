@@ -16,13 +16,13 @@ import pytest
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import sha256_file
 from ml_platform.foundation.processes import is_dead, process_identity
+from ml_platform.pipeline.training import train_and_log
 from ml_platform.references.refs import ModelRef, SplitRef
 from ml_platform.registry.tracking import KEY_TAG, PROCESS_TAG, Tracking
-from ml_platform.training.parameters import TrainingParameters
-from ml_platform.training.train import train_and_log
+from ml_platform.training.xgboost import XGBoostParameters
 from ml_platform_tests.training.synthetic import NAMES, PROVENANCE, frames, split_ref, tracking_below
 
-PARAMETERS = TrainingParameters(rounds=5)
+PARAMETERS = XGBoostParameters(rounds=5)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -35,7 +35,7 @@ def fit(tracking: Tracking, split: SplitRef, key: str, data: Any = None, run_id:
     return train_and_log(
         tracking,
         split,
-        frames(split.train) if data is None else data,
+        lambda: iter(frames(split.train) if data is None else data),
         NAMES,
         "late",
         "binary",

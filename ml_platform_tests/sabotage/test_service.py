@@ -42,7 +42,7 @@ def without_model(package: Callable[..., packaging.Packaged]) -> Callable[..., p
 
     def lossy(*arguments: object, **options: object) -> packaging.Packaged:
         packaged = package(*arguments, **options)
-        (packaged.path / bundle.SOURCE / bundle.FOLDER / bundle.MODEL).unlink()
+        (packaged.path / bundle.SOURCE / bundle.FOLDER / "model.ubj").unlink()
         return packaged
 
     return lossy

@@ -1,17 +1,23 @@
 """Monthly feature frames whose outcome is known, and the references that go with them."""
 
 from calendar import monthrange
+from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from ml_platform.foundation.files import sha256_bytes
 from ml_platform.foundation.provenance import Provenance
+from ml_platform.models.predictor import Predictor, load_predictor
+from ml_platform.models.task import task_of
 from ml_platform.references.refs import ManifestEntry, SplitRef
 from ml_platform.registry.tracking import Tracking
 from ml_platform.training.split import SplitRule, plan
+from ml_platform.training.trainer import Trained, trainer_of
 
 NAMES = ("signal", "weak", "noise", "gaps")
 PROVENANCE = Provenance(code_commit="0" * 40, dirty=False, lock_sha256="1" * 64, python="3.11")
@@ -79,6 +85,36 @@ def split_ref(months: range, holdout: int = 1, model: str = "flight_delay") -> S
 def frames(entries: tuple[ManifestEntry, ...]) -> list[pl.DataFrame]:
     """The frames of manifest entries."""
     return [month_frame(int(entry.partition[5:7])) for entry in entries]
+
+
+class Fit(NamedTuple):
+    """A trained model, loaded from its file."""
+
+    content: bytes
+    predictor: Predictor
+    trained: Trained
+
+
+def fit(
+    data: list[pl.DataFrame],
+    target: str,
+    task: str = "binary",
+    *,
+    trainer: str = "xgboost",
+    classes: tuple[str, ...] = (),
+    names: Sequence[str] = NAMES,
+    threads: int = 1,
+    **parameters: Any,
+) -> Fit:
+    """Train on these frames, through the file as everybody else does."""
+    one = trainer_of(trainer)
+    with TemporaryDirectory() as work:
+        trained = one.train(
+            lambda: iter(data),
+            *(names, target, task_of(task, classes), one.Parameters.model_validate(parameters), Path(work), threads),
+        )
+        content = trained.file.read_bytes()
+        return Fit(content, load_predictor(trained.format, trained.file, threads, trained.types), trained)
 
 
 def tracking_below(folder: Path) -> Tracking:

@@ -5,14 +5,14 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from ml_platform.evaluation.baselines import baselines
-from ml_platform.foundation.errors import PlatformError
-from ml_platform.models.metrics import (
-    HIGHER_IS_BETTER,
-    METRICS,
-    binary_metrics,
-    multiclass_metrics,
-    regression_metrics,
-)
+from ml_platform.foundation.errors import DeclarationError, PlatformError
+from ml_platform.models.task import Task, task_of
+
+REGRESSION = task_of("regression")
+
+
+def binary(threshold: float = 0.5) -> Task:
+    return task_of("binary", (), threshold)
 
 
 def sample(rows: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -23,7 +23,7 @@ def sample(rows: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def test_binary_metrics_agree_with_scikit_learn() -> None:
     y, p = sample()
-    found = binary_metrics(y, p, 0.3)
+    found = binary(0.3).measure(y, p)
     decided = p >= 0.3
     assert found == pytest.approx(
         {
@@ -46,7 +46,7 @@ def test_regression_metrics_agree_with_scikit_learn() -> None:
     random = np.random.default_rng(1)
     y = random.normal(5, 3, 300)
     p = y + random.normal(1, 2, 300)
-    assert regression_metrics(y, p) == pytest.approx(
+    assert REGRESSION.measure(y, p) == pytest.approx(
         {
             "mae": reference.mean_absolute_error(y, p),
             "median_ae": reference.median_absolute_error(y, p),
@@ -65,24 +65,24 @@ def test_regression_metrics_agree_with_scikit_learn() -> None:
     threshold=st.floats(0.01, 0.99),
 )
 def test_binary_metrics_are_finite_or_left_out(y: list[float], p: list[float], threshold: float) -> None:
-    found = binary_metrics(np.array(y), np.array(p[: len(y)]), threshold)
+    found = binary(threshold).measure(np.array(y), np.array(p[: len(y)]))
     assert all(np.isfinite(value) for value in found.values())
     assert ("auc" in found) == (0 < sum(y) < len(y))
 
 
 def test_perfect_and_certain_predictions() -> None:
     y = np.array([0.0, 1.0, 1.0, 0.0])
-    found = binary_metrics(y, y, 0.5)
+    found = binary().measure(y, y)
     assert (found["auc"], found["brier"], found["brier_skill"], found["f1"]) == (1, 0, 1, 1)
     assert found["log_loss"] == pytest.approx(0, abs=1e-9)
-    assert 10 < binary_metrics(y, 1 - y, 0.5)["log_loss"] < 20
+    assert 10 < binary().measure(y, 1 - y)["log_loss"] < 20
 
 
 def test_lengths_have_to_agree() -> None:
     with pytest.raises(PlatformError, match="2 labels and 1 predictions"):
-        regression_metrics(np.zeros(2), np.zeros(1))
+        REGRESSION.measure(np.zeros(2), np.zeros(1))
     with pytest.raises(PlatformError, match="0 labels"):
-        binary_metrics(np.zeros(0), np.zeros(0), 0.5)
+        binary().measure(np.zeros(0), np.zeros(0))
 
 
 def test_baselines_are_fitted_on_training_rows_only() -> None:
@@ -92,29 +92,50 @@ def test_baselines_are_fitted_on_training_rows_only() -> None:
     minutes = 10 * x[:, 0] + random.normal(size=3000)
     x[:300, 1] = np.nan
     x[:2000, 2] = np.nan
-    binary = baselines("binary", x[:2000], late[:2000], x[2000:], late[2000:], 0.5)
-    assert binary["base_rate"]["mean_prediction"] == pytest.approx(late[:2000].mean())
-    assert binary["base_rate"]["auc"] == 0.5
-    assert binary["logistic_regression"]["auc"] > 0.8
-    flipped = baselines("binary", x[:2000], late[:2000], x[2000:], 1 - late[2000:], 0.5)
-    assert flipped["logistic_regression"]["auc"] == pytest.approx(1 - binary["logistic_regression"]["auc"])
-    regression = baselines("regression", x[:2000], minutes[:2000], x[2000:], minutes[2000:], None)
+    found = baselines(binary(), x[:2000], late[:2000], x[2000:], late[2000:])
+    assert found["base_rate"]["mean_prediction"] == pytest.approx(late[:2000].mean())
+    assert found["base_rate"]["auc"] == 0.5
+    assert found["logistic_regression"]["auc"] > 0.8
+    flipped = baselines(binary(), x[:2000], late[:2000], x[2000:], 1 - late[2000:])
+    assert flipped["logistic_regression"]["auc"] == pytest.approx(1 - found["logistic_regression"]["auc"])
+    regression = baselines(REGRESSION, x[:2000], minutes[:2000], x[2000:], minutes[2000:])
     assert regression["median"]["mean_prediction"] == pytest.approx(np.median(minutes[:2000]))
     assert regression["linear_regression"]["r2"] > 0.95
-    assert set(baselines("regression", x, minutes, x, minutes, None, linear=False)) == {"median"}
+    assert set(baselines(REGRESSION, x, minutes, x, minutes, linear=False)) == {"median"}
 
 
-def test_every_compared_metric_has_a_better_side() -> None:
-    y, p = sample()
-    directed = set(binary_metrics(y, p, 0.5)) - {"base_rate", "mean_prediction", "selection_rate"}
-    directed |= set(regression_metrics(y, p)) - {"bias", "mean_prediction", "mean_target"}
-    directed |= set(multiclass_metrics(y, np.column_stack([1 - p, p]))) - {"mean_confidence"}
-    assert directed == set(HIGHER_IS_BETTER)
-
-
-def test_the_metrics_that_may_be_declared_are_those_that_are_measured() -> None:
+def test_what_is_declared_about_metrics_is_what_is_measured() -> None:
     y, p = np.array([0.0, 1.0, 1.0, 0.0]), np.array([0.2, 0.7, 0.4, 0.6])
     three = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.1, 0.2, 0.7]])
-    assert set(METRICS["binary"]) == binary_metrics(y, p, 0.5).keys()
-    assert set(METRICS["regression"]) == regression_metrics(y, p).keys()
-    assert set(METRICS["multiclass"]) == multiclass_metrics(np.array([0.0, 1.0, 2.0]), three).keys()
+    multiclass = task_of("multiclass", ("a", "b", "c"))
+    several = (multiclass, np.array([0.0, 1.0, 2.0]), three)
+    without = {"base_rate", "mean_prediction", "selection_rate", "bias", "mean_target", "mean_confidence"}
+    for task, labels, predictions in ((binary(), y, p), (REGRESSION, y, p), several):
+        found = task.measure(labels, predictions)
+        assert set(task.measured) == found.keys()
+        assert set(task.better) == found.keys() - without
+        assert set(task.compared) <= set(task.better)
+
+
+@pytest.mark.parametrize(
+    ("task", "reason"),
+    [
+        (task_of("binary"), "decision_threshold: a binary model has to declare it"),
+        (task_of("binary", ("a", "b"), 0.5), "classes: a binary model has none"),
+        (task_of("multiclass", ("a", "b")), "classes: a multiclass model has to declare three or more"),
+        (task_of("multiclass", ("a", "b", "b")), "classes: a multiclass model has to declare three or more"),
+        (task_of("multiclass", ("a", "b", "c"), 0.5), "decision_threshold: .* remove it"),
+        (task_of("regression", ("a",)), "classes: a regression model has none"),
+    ],
+)
+def test_what_a_declaration_has_to_say(task: Task, reason: str) -> None:
+    with pytest.raises(PlatformError, match=reason):
+        task.check()
+
+
+def test_a_task_is_named_or_imported() -> None:
+    assert task_of("ml_platform.models.regression:Regression").name == "regression"
+    with pytest.raises(DeclarationError, match="there is no 'ranking'; use binary, multiclass, regression or module"):
+        task_of("ranking")
+    with pytest.raises(DeclarationError, match="regression has no object 'Other'"):
+        task_of("ml_platform.models.regression:Other")
