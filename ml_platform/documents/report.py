@@ -35,7 +35,7 @@ def render(evaluation: Evaluation, reference: ModelRef) -> str:
     from ml_platform.documents.plots import figure
 
     environment = Environment(
-        loader=PackageLoader("ml_platform.evaluation", ""), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("ml_platform.documents", ""), autoescape=True, undefined=StrictUndefined
     )
     environment.filters["number"] = number
     environment.filters["words"] = lambda name: str(name).replace("_", " ")
