@@ -148,7 +148,7 @@ class Gate(BaseModel):
             raise ValueError(f"gate {self.gate!r}: {', '.join(both)} cannot be increasing and decreasing")
         if not self.name:
             # The model is frozen; a name that is not given stays out of `model_fields_set`.
-            self.__dict__["name"] = self._usual_name
+            object.__setattr__(self, "name", self._usual_name)
         return self
 
     @property

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ml_platform.datasets import batches
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.documents.server import folder
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from ml_platform.evaluation.latency import OneRow
     from ml_platform.evaluation.robustness import Unseen
+    from ml_platform.training.first_trees import FirstTrees
 
 #: Rows of the holdout in which a category is replaced, and what by.
 UNSEEN_ROWS = 2_000
@@ -153,10 +155,11 @@ def inspect_evaluation(workspace: Workspace, context: ModelContext, ref: ReportR
     evaluation = report.load(workspace.tracking, ref.model_ref)
     catalogue = Catalogue.of([context.dataset, context.feature_set, context.model])
     # Kinds that the evaluation says nothing about: a time differs from one measurement to the next, a replay costs a
-    # second training. Both are taken when their gate asks.
+    # second training, first trees a part of one. They are taken when their gate asks.
     asked: dict[str, Callable[[], object]] = {
         "model_latency": partial(one_row_latency, workspace, ref.model_ref),
         "replay": partial(replay, workspace, catalogue, ref.model_ref),
+        "trained_on": partial(trained_on, workspace, ref.model_ref),
     }
     about = {"subject": ref.sha256, "subject_name": f"{ref.model}/model"}
     gates = context.model.gates_of("evaluation")
@@ -179,6 +182,20 @@ def one_row_latency(workspace: Workspace, reference: ModelRef) -> "OneRow":
     spread = features.gather_every(max(1, features.height // ROWS)).head(ROWS)
     booster = load_booster(workspace.tracking.model_path(reference), threads=1)
     return one_row(booster, matrix(spread, reference.features))
+
+
+def trained_on(workspace: Workspace, reference: ModelRef) -> "FirstTrees":
+    """The model's first trees beside those of the rows that its manifest names.
+
+    The rows are read here, by their hashes, and not by the step that hands them to the training: what that step might
+    add is the question.
+    """
+    from ml_platform.training.first_trees import first_trees
+    from ml_platform.training.train import load_booster
+
+    threads = workspace.settings.threads
+    rows = (batches.read_at(workspace.store, entry.commit, entry.path, entry.sha256) for entry in reference.split.train)
+    return first_trees(load_booster(workspace.tracking.model_path(reference), threads), reference, rows, threads)
 
 
 def model_card(workspace: Workspace, context: ModelContext, ref: ReportRef, verdicts: list[Verdict]) -> str:
