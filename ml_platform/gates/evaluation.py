@@ -1,6 +1,7 @@
 """Gates on an evaluation: is the model good enough, better than trivial, no worse than the champion, and
 not too good to be true?"""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.foundation.errors import PlatformError
@@ -8,6 +9,7 @@ from ml_platform.gates.gate import Gate, Measurement, kind
 
 if TYPE_CHECKING:
     from ml_platform.evaluation.evaluation import Evaluation
+    from ml_platform.training.first_trees import FirstTrees
 
 
 def _metric(evaluation: "Evaluation", gate: Gate) -> tuple[str, float]:
@@ -98,6 +100,52 @@ def leak_alarm(evaluation: "Evaluation", gate: Gate) -> Measurement:
         f"{name} is {value:.4f}; the strongest feature is {top[0]['feature']}" if top else f"{name} is {value:.4f}",
         support=evaluation.rows,
         details={"importance": top},
+    )
+
+
+@kind(
+    "jump",
+    "evaluation",
+    "Gain over the champion that is too large to be true, on rows neither has seen",
+    needs=("max",),
+    requires=("metric",),
+)
+def jump(evaluation: "Evaluation", gate: Gate) -> Measurement:
+    """A model of the same problem that is suddenly much better knows what it must not: an outcome, or the holdout.
+
+    In the metric's own unit, positive for better.
+    """
+    evidence = evaluation.champion
+    if evidence is None:
+        return Measurement(None, "there is no other champion to compare with")
+    comparison = evidence.comparisons.get(gate.metric or "")
+    if comparison is None:
+        return Measurement(0.0, f"no comparison on {gate.metric}: {evidence.note}", support=-1)
+    return Measurement(
+        comparison.gain,
+        f"{gate.metric} {comparison.candidate:.4f} against the champion's {comparison.champion:.4f}: gain "
+        f"{comparison.gain:+.4f}",
+        support=evidence.rows,
+        details={"champion": evidence.sha256, "comparisons": [_comparison(comparison)]},
+    )
+
+
+@kind(
+    "trained_on",
+    "evaluation",
+    "First trees of the model that differ from those that the manifest's rows, parameters and seed give",
+    limit=0,
+)
+def trained_on(evidence: "Callable[[], FirstTrees]", _: Gate) -> Measurement:
+    """A model that was trained on its holdout, or on anything else than its manifest says, has other trees from the
+    first on. Costs the reading of the rows and two trees of hundreds."""
+    found = evidence()
+    return Measurement(
+        found.different,
+        f"{found.different} of the first {found.trees} trees are not those of the {found.rows:,} rows of the manifest"
+        if found.different
+        else f"the first {found.trees} trees are those of the {found.rows:,} rows of the manifest",
+        support=found.rows,
     )
 
 

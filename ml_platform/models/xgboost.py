@@ -53,6 +53,14 @@ class XGBoost:
         data = xgboost.DMatrix(matrix, feature_names=self.booster.feature_names)
         return self.booster.predict(data, pred_contribs=True)[..., :-1]
 
+    def beginning(self, rounds: int) -> list[str]:
+        """The trees of the first rounds, with the statistics of their nodes, as text."""
+        return (
+            self.booster[:rounds].get_dump(with_stats=True, dump_format="json")
+            if self.booster.num_boosted_rounds()
+            else []
+        )
+
     def importance(self, names: Sequence[str]) -> dict[str, Importance]:
         """Gain and number of the splits by each feature that has any."""
         gain: dict[str, Any] = self.booster.get_score(importance_type="total_gain")

@@ -1,9 +1,10 @@
 """From a trained model to a registered version: evaluate beside the champion, judge, register."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ml_platform.datasets import batches
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.documents.server import folder
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from ml_platform.evaluation.latency import OneRow
     from ml_platform.evaluation.robustness import Unseen
+    from ml_platform.training.first_trees import FirstTrees
 
 #: Rows of the holdout in which a category is replaced, and what by.
 UNSEEN_ROWS = 2_000
@@ -158,10 +160,11 @@ def inspect_evaluation(workspace: Workspace, context: ModelContext, ref: ReportR
     evaluation = evaluations.load(workspace.tracking, ref.model_ref)
     catalogue = Catalogue.of([context.dataset, context.feature_set, context.model])
     # Kinds that the evaluation says nothing about: a time differs from one measurement to the next, a replay costs a
-    # second training. Both are taken when their gate asks.
+    # second training, first trees a part of one. They are taken when their gate asks.
     asked: dict[str, Callable[[], object]] = {
         "model_latency": partial(one_row_latency, workspace, ref.model_ref),
         "replay": partial(replay, workspace, catalogue, ref.model_ref),
+        "trained_on": partial(trained_on, workspace, ref.model_ref),
     }
     gates, name = context.model.gates_of("evaluation"), f"{ref.model}/model"
     verdicts = judged(workspace, gates, evaluation, subject=ref.sha256, name=name, run=run, asked=asked)
@@ -180,6 +183,22 @@ def one_row_latency(workspace: Workspace, reference: ModelRef) -> "OneRow":
     features = next(workspace.steps.evaluation_frames(workspace.store, reference.split.holdout[-1:]))
     spread = features.gather_every(max(1, features.height // ROWS)).head(ROWS)
     return one_row(predictor(workspace, reference, threads=1), matrix(spread, reference.features))
+
+
+def trained_on(workspace: Workspace, reference: ModelRef) -> "FirstTrees":
+    """The model's first trees beside those of the rows that its manifest names.
+
+    The rows are read here, by their hashes, and not by the step that hands them to the training: what that step might
+    add is the question.
+    """
+    from ml_platform.training.first_trees import first_trees
+
+    def rows() -> "Iterator[pl.DataFrame]":
+        for entry in reference.split.train:
+            yield batches.read_at(workspace.store, entry.commit, entry.path, entry.sha256)
+
+    file, trainer = workspace.tracking.model_path(reference), workspace.steps.trainer(reference.trainer)
+    return first_trees(file, reference, trainer, rows, workspace.settings.threads)
 
 
 def model_card(workspace: Workspace, context: ModelContext, ref: ReportRef, verdicts: list[Verdict]) -> str:

@@ -80,7 +80,7 @@ def test_features_that_were_never_judged_are_not_trained_on(project: Project) ->
 
 def test_an_outcome_among_the_features_of_the_last_days_is_refused(project: Project) -> None:
     project = project.variant(declared(features=function("with_arrival_delay_from_day_20")))
-    outcome = project.ingest(JANUARY)
+    outcome = project.ingest(JANUARY, APRIL)
     # The service has no arrival delay at all and would fail on each request, which parity sees.
     assert outcome.failed(FEATURES, JANUARY) == {"leakage", "parity"}
     assert "serving fails: " in project.verdicts(f"{FEATURES}/{JANUARY}")["parity"].reason

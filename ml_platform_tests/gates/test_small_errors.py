@@ -1,0 +1,168 @@
+"""Measures of the gates that look at days, slices and rows one by one, on small evidence."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+
+from ml_platform.gates.gate import Verdict
+from ml_platform_tests.gates.test_kinds import batch
+
+MARCH = (date(2013, 3, 1), date(2013, 4, 1))
+
+
+def month(first: date, end: date, rows: int = 200) -> pl.DataFrame:
+    """So many rows each day of two slices; a quarter of them is positive, and each tenth is not known yet."""
+    days = pl.DataFrame({"day": pl.date_range(first, end, "1d", closed="left", eager=True)})
+    row = pl.int_range(rows, eager=True).alias("row").to_frame()
+    return days.join(row, how="cross").with_columns(
+        place=pl.when(pl.col("row") % 2 == 0).then(pl.lit("a")).otherwise(pl.lit("b")),
+        label=pl.when(pl.col("row") % 10 != 9).then((pl.col("row") // 2 % 4 == 0).cast(pl.Int64)),
+        length=pl.when(pl.col("row") % 2 == 0).then(100.0).otherwise(300.0),
+    )
+
+
+BEFORE, NOW = month(date(2013, 2, 1), date(2013, 3, 1)), month(*MARCH)
+
+
+def judged(gate: dict[str, Any], frame: pl.DataFrame = NOW, **evidence: Any) -> Verdict:
+    return batch(gate, frame, **{"earlier": lambda _, columns: BEFORE.select(columns), "window": MARCH, **evidence})
+
+
+COVERAGE = {"gate": "coverage", "every": "day", "max": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("frame", "deviation"),
+    [
+        (NOW, 0.0),
+        (NOW.filter(pl.col("day") != date(2013, 3, 31)), 1.0),
+        (pl.concat([NOW, NOW.filter(pl.col("day") == date(2013, 3, 5))]), 1.0),
+        (NOW.filter((pl.col("day") != date(2013, 3, 5)) | (pl.col("row") >= 50)), 0.25),
+    ],
+    ids=["whole", "a day is missing", "a day came twice", "a quarter of a day is missing"],
+)
+def test_gaps_and_surplus_of_days(frame: pl.DataFrame, deviation: float) -> None:
+    assert judged(COVERAGE, frame).observed == pytest.approx(deviation)
+
+
+def test_days_that_have_not_come_are_no_gap() -> None:
+    half = NOW.filter(pl.col("day") < date(2013, 3, 16))
+    assert judged(COVERAGE, half, now=datetime(2013, 3, 16, 12, tzinfo=UTC)).observed == 0
+    assert judged(COVERAGE, half).observed == 1
+
+
+def test_the_first_batch_is_compared_with_itself() -> None:
+    gap = NOW.filter(pl.col("day") != date(2013, 3, 5))
+    assert judged(COVERAGE, gap, earlier_rows={}).observed == 1
+    assert judged(COVERAGE, earlier_rows={}).observed == 0
+
+
+def test_few_rows_a_day_are_not_judged_but_for_their_surplus() -> None:
+    few = NOW.filter(pl.col("row") < 3)
+    assert judged(COVERAGE, few, earlier_rows={}).status == "not_enough_support"
+    flood = pl.concat([few, NOW.filter(pl.col("day") == date(2013, 3, 5))])
+    assert judged(COVERAGE, flood, earlier_rows={}).status == "failed"
+
+
+def test_hours_need_a_time_of_day() -> None:
+    hourly = {"gate": "coverage", "every": "hour", "columns": ["at"], "max": 0.5}
+    assert judged({**hourly, "columns": ["day"]}).status == "errored"
+
+    def timed(frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.with_columns(at=pl.col("day").cast(pl.Datetime) + pl.duration(hours=pl.col("row") % 4))
+
+    past = {"earlier": lambda _, columns: timed(BEFORE).select(columns)}
+    assert judged(hourly, timed(NOW), **past).observed == 0
+    lost = timed(NOW).filter(pl.col("at") != datetime(2013, 3, 5, 2))
+    found = judged(hourly, lost, **past)
+    assert found.observed == 1 and "2013-03-05 2:00 has 0 rows" in found.reason
+
+
+def label(metric: str, **keys: Any) -> dict[str, Any]:
+    limit = {"min": 0.1} if metric in ("known", "lowest_rate") else {"max": 1.0}
+    return {"gate": "labels", "metric": metric, "columns": ["label"], **limit, **keys}
+
+
+def test_shares_and_rates_of_labels_by_day_and_slice() -> None:
+    last = pl.col("day") == date(2013, 3, 31)
+    lost = NOW.with_columns(pl.when(~last).then("label"))
+    zero = NOW.with_columns(pl.when(last).then(pl.col("label") * 0).otherwise("label"))
+    assert judged(label("known", every="day")).observed == pytest.approx(0.9)
+    assert judged(label("known", every="day"), lost).observed == 0
+    assert judged(label("lowest_rate", every="day"), zero).observed == 0
+    assert judged(label("lowest_rate", by=["place"]), zero).passed
+    assert judged(label("highest_rate", by=["place"], above=-1)).observed == 1
+
+
+def test_a_slice_that_turned_round_is_seen_and_a_month_that_is_bad_for_all_is_not() -> None:
+    turned = NOW.with_columns(
+        pl.when(pl.col("place") == "a").then(1 - pl.col("label")).otherwise("label").alias("label")
+    )
+    bad = NOW.with_columns(pl.when(pl.col("row") // 2 % 4 == 1).then(pl.col("label") * 0 + 1).otherwise("label"))
+    change = label("change", by=["place"])
+    assert judged(change).observed == pytest.approx(0, abs=1e-2)
+    assert judged(change, bad).passed
+    assert judged(change, turned).status == "failed"
+    assert judged(change, turned, earlier_rows={}).passed, "there is nothing to compare with"
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        {**label("known", every="day"), "min": None, "max": 0.5},
+        label("change", every="day"),
+        {**label("lowest_rate", every="day"), "columns": ["length"]},
+        {**label("known", every="day"), "columns": ["nothing"]},
+    ],
+)
+def test_labels_that_cannot_be_measured_are_errors(gate: dict[str, Any]) -> None:
+    assert judged(gate).status == "errored"
+
+
+def test_a_slice_in_another_unit_moves() -> None:
+    gate = {"gate": "distribution", "metric": "psi", "columns": ["row"], "by": ["place"], "max": 0.25}
+    assert judged(gate).observed == 0
+    other = NOW.with_columns(row=pl.when(pl.col("place") == "a").then(pl.col("row") * 1.6).otherwise("row"))
+    found = judged(gate, other)
+    assert found.status == "failed" and "row where a has moved most" in found.reason
+    assert judged({**gate, "metric": "share"}).status == "errored"
+
+
+def test_a_profile_knows_the_hour_and_not_the_season() -> None:
+    gate = {"gate": "distribution", "metric": "profile", "columns": ["heat"], "by": ["hour"], "max": 0.1}
+
+    def heated(frame: pl.DataFrame, season: float, late: int = 0) -> pl.DataFrame:
+        hour = pl.col("row") % 8
+        return frame.with_columns(hour=hour, heat=season - (((hour - late) % 8) - 4.0) ** 2)
+
+    past = {"earlier": lambda _, columns: heated(BEFORE, 10).select(columns)}
+    assert judged(gate, heated(NOW, 60), **past).observed == pytest.approx(0)
+    assert judged(gate, heated(NOW, 10, late=2), **past).status == "failed"
+    assert judged({**gate, "by": None}, heated(NOW, 10), **past).status == "errored"
+
+
+def test_a_dependency_holds_over_earlier_batches_too() -> None:
+    gate = {"gate": "dependency", "by": ["place"], "columns": ["length"], "max": 0.01}
+    assert judged(gate).observed == 0
+    assert judged(gate, NOW.with_columns(pl.col("length") * 1.005)).passed
+    assert judged(gate, NOW.with_columns(pl.col("length") * 1.6)).status == "failed"
+    words = {**gate, "columns": ["place"], "by": ["length"]}
+    assert judged(words).observed == 0
+    assert judged(words, NOW.with_columns(place=pl.lit("c"))).status == "failed"
+
+
+def test_the_age_of_observations() -> None:
+    gate = {"gate": "observation_age", "columns": ["at", "seen"], "max": 3}
+    at = pl.col("day").cast(pl.Datetime)
+
+    def seen(hours: float) -> pl.DataFrame:
+        return NOW.with_columns(at=at, seen=at - timedelta(hours=hours))
+
+    assert judged(gate, seen(2)).observed == 2
+    assert judged(gate, seen(4)).status == "failed"
+    ahead = judged(gate, seen(-1))
+    assert ahead.status == "failed" and "from after the event" in ahead.reason
+    assert judged({**gate, "columns": ["at", "day"]}, seen(2)).status == "errored"
+    assert judged({**gate, "columns": ["at"]}, seen(2)).status == "errored"

@@ -1,0 +1,88 @@
+"""Models that were trained on their holdout, with a manifest that says otherwise."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml_platform.pipeline import model as model_steps
+from ml_platform_tests.project import MAY, Project, copy_of, declared, gates
+from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_stopped
+from ml_platform_tests.sabotage.test_model import (
+    EVALUATION,
+    EVALUATION_GATES,
+    MODEL,
+    SPLIT,
+    as_it_is,
+    refuses_registration,
+    rounds,
+    up_to_registration,
+)
+
+
+def with_the_holdout(fit: Callable[..., Any]) -> Callable[..., Any]:
+    """The step that reads the rows goes on to those that are held out; split and manifest are honest."""
+
+    def silently(workspace: Any, context: Any, manifest: Any, run: Any) -> Any:
+        honest = workspace.steps
+        steps = replace(
+            honest, training_frames=lambda store, train: honest.training_frames(store, (*train, *manifest.holdout))
+        )
+        return fit(workspace.with_(steps=steps), context, manifest, run)
+
+    return silently
+
+
+PROOFS = {"trained_on": Proof(with_the_holdout, as_it_is), "jump": Proof(with_the_holdout, as_it_is)}
+DECLARED = {"trained_on": {"gate": "trained_on"}, "jump": {"gate": "jump", "metric": "auc", "max": 0.04}}
+NAMES = {"trained_on": "trained_on", "jump": "jump_auc"}
+#: Enough trees to remember something of three thousand rows.
+TREES = {"max_depth": 6, "min_child_weight": 5}
+#: The alarm on what is too good to be true is above what so few rows allow.
+LENIENT = gates(leak_alarm={"max": 0.97})
+#: All of them at once, for the walk over every kind.
+JUDGED = declared(models={"judged": {"gates": [*LENIENT, *DECLARED.values()]}})
+
+
+@pytest.fixture(scope="module")
+def shop(four_months: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project with five months, in which each test trains models of its own names."""
+    folder = tmp_path_factory.mktemp("holdout")
+    project = copy_of(four_months, folder / "project")
+    project.batches.deliver(MAY)
+    assert project.ingest(MAY).success
+    yield project
+    shutil.rmtree(folder)
+
+
+def candidate(shop: Project, kind: str, name: str) -> Project:
+    """A project with one candidate, beside an honest champion where the gate compares with one."""
+    declaration = {"parameters": rounds(60, **TREES), "gates": [*LENIENT, DECLARED[kind]]}
+    if kind == "jump":
+        first = shop.variant(declared(models={name: {**declaration, "parameters": rounds(60, **TREES, seed=8)}}))
+        assert up_to_registration(first, name).success
+        with first.active() as workspace:
+            workspace.registry.set_alias(name, "champion", 1)
+    return shop.variant(declared(models={name: declaration}))
+
+
+@pytest.mark.parametrize("kind", PROOFS)
+def test_a_model_that_has_seen_its_holdout_is_refused_by_its_gate_alone(
+    kind: str, shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"broken_{kind}"
+    project = candidate(shop, kind, name)
+    monkeypatch.setattr(model_steps, "fit", PROOFS[kind].broken(model_steps.fit))
+    outcome = up_to_registration(project, name)
+    assert_stopped(outcome, NAMES[kind], f"{name}/{EVALUATION}", allowed=(f"{name}/{SPLIT}", f"{name}/{MODEL}"))
+    refuses_registration(project, name, NAMES[kind])
+
+
+@pytest.mark.parametrize("kind", PROOFS)
+def test_an_honest_model_is_registered(kind: str, shop: Project) -> None:
+    name = f"clean_{kind}"
+    outcome = up_to_registration(candidate(shop, kind, name), name)
+    assert_passed(outcome, f"{name}/{EVALUATION}", None, EVALUATION_GATES + 1)
