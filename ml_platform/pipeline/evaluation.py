@@ -11,7 +11,7 @@ from ml_platform.features.materialize import Materializer
 from ml_platform.foundation.errors import Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict, judge
-from ml_platform.pipeline import approval
+from ml_platform.pipeline import anchors, approval
 from ml_platform.pipeline.model import frames
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef, ReportRef, VersionRef
@@ -225,10 +225,11 @@ def register(workspace: Workspace, context: ModelContext, report: ReportRef, run
         run_id=run.id,
         provenance=run.provenance,
     )
+    anchor = workspace.ledger.anchor()
     return workspace.registry.register(
         reference,
         approval="approved" if automatic else "pending",
-        ledger_head=workspace.ledger.head(),
-        tags={"ml_platform.report": report.uri, "dagster_run_id": run.id},
+        ledger_head=anchor.head,
+        tags={"ml_platform.report": report.uri, "dagster_run_id": run.id, **anchors.tags(anchor)},
         card_markdown=model_card(workspace, context, report, verdicts),
     )

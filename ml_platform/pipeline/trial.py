@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
+from pydantic import SecretStr
+
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import BRANCH_NAME, MAIN, InvalidName
 from ml_platform.datasets.view import StoreView
@@ -60,9 +62,18 @@ class Trial:
         """
         shutil.rmtree(self._folder, ignore_errors=True)
         settings = self.named.settings.model_copy(
-            update={"local": self._folder, "ledger_url": "", "mlflow_tracking_uri": "", "approval": "automatic"}
+            update={
+                "local": self._folder,
+                # Of this trial alone: it does not go on from that of the one before.
+                "ledger_url": f"sqlite:///{self._folder / f'ledger-{self.run.id}.db'}",
+                "ledger_key": SecretStr(""),
+                "mlflow_tracking_uri": "",
+                "approval": "automatic",
+            }
         )
         found = Workspace(settings)
+        # Store and registry of the named workspace note the head of its ledger, not of this one.
+        found.__dict__["anchors"] = ()
         found.__dict__["store"] = StoreView(self.named.store, {BRANCH: self.branch})
         return found
 

@@ -1,6 +1,6 @@
 """What the steps of the loop work with: store, ledger, MLflow and registry, opened when first used."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,6 +11,7 @@ from ml_platform.foundation.settings import Settings, get_settings
 if TYPE_CHECKING:
     from ml_platform.datasets.store import VersionedStore
     from ml_platform.ledger.ledger import Ledger
+    from ml_platform.ledger.verified import AnchorSource
     from ml_platform.references.references import References
     from ml_platform.registry.registry import Registry
     from ml_platform.registry.tracking import Tracking
@@ -43,7 +44,20 @@ class Workspace:
         """The ledger of verdicts and decisions."""
         from ml_platform.ledger.ledger import Ledger
 
-        return Ledger(self.settings.ledger, actor=self.settings.actor, clock=self.now)
+        return Ledger(
+            self.settings.ledger,
+            actor=self.settings.actor,
+            clock=self.now,
+            key=self.settings.ledger_key.get_secret_value(),
+            anchors=self.anchors,
+        )
+
+    @cached_property
+    def anchors(self) -> "Sequence[AnchorSource]":
+        """Places that note the ledger's head and length."""
+        from ml_platform.pipeline.anchors import of_registry, of_store
+
+        return (of_store(lambda: self.store), of_registry(self._opened_registry))
 
     @cached_property
     def references(self) -> "References":
@@ -70,6 +84,10 @@ class Workspace:
         from ml_platform.registry.registry import Registry
 
         return Registry(self.tracking)
+
+    def _opened_registry(self) -> "Registry | None":
+        """The registry where MLflow is open already: publishing data waits for neither its import nor a server."""
+        return self.registry if {"tracking", "registry"} & self.__dict__.keys() else None
 
     def now(self) -> datetime:
         """The one clock: wall time in UTC, or the time that the settings inject."""

@@ -73,6 +73,7 @@ def scratch_settings(settings: Settings, folder: Path) -> Settings:
             "local": folder,
             "store": "embedded",
             "ledger_url": "",
+            "ledger_key": SecretStr(""),
             "mlflow_tracking_uri": "",
             "approval": "automatic",
             "environment": "proof",
@@ -139,6 +140,8 @@ def copied(source: Workspace, folder: Path, services: Workspace | None = None) -
     workspace = Workspace(settings)
     if services is not None:
         workspace.__dict__["tracking"], workspace.__dict__["registry"] = services.tracking, services.registry
+        # Its versions note the head of the other one's ledger.
+        workspace.__dict__["anchors"] = ()
     return workspace
 
 
