@@ -20,9 +20,6 @@ HEAD, LENGTH, PUBLIC_KEY = "ledger_head", "ledger_length", "ledger_key"
 _WAY_OUT = (
     "restore the ledger from a backup and accept what it lacks with ml-platform ledger continue --by NAME --reason TEXT"
 )
-_TEXTS = ("actor", "at", "body", "gate", "kind", "previous", "provenance", "run_id", "subject", "subject_name")
-#: Columns that the hash covers, in the order in which they are hashed.
-_HASHED = tuple(sorted((*_TEXTS, "sequence")))
 _BYTES = 32
 
 
@@ -78,9 +75,13 @@ class Anchor(NamedTuple):
 
 def digest(row: Any) -> str:
     """Hash of an entry: of the canonical JSON of all columns but the hash and its signature."""
-    # Written out, since json.dumps takes five times as long and whole ledgers are hashed.
-    parts = (f'"{name}":{row[name] if name == "sequence" else _quoted(row[name])}' for name in _HASHED)
-    return sha256_bytes(f"{{{','.join(parts)}}}")
+    # Written out, since whole ledgers are hashed and json.dumps takes several times as long.
+    return sha256_bytes(
+        f'{{"actor":{_quoted(row["actor"])},"at":{_quoted(row["at"])},"body":{_quoted(row["body"])},'
+        f'"gate":{_quoted(row["gate"])},"kind":{_quoted(row["kind"])},"previous":{_quoted(row["previous"])},'
+        f'"provenance":{_quoted(row["provenance"])},"run_id":{_quoted(row["run_id"])},"sequence":{row["sequence"]},'
+        f'"subject":{_quoted(row["subject"])},"subject_name":{_quoted(row["subject_name"])}}}'
+    )
 
 
 class Excuse(NamedTuple):
@@ -138,8 +139,10 @@ class Chain:
                 raise Broken(f"ledger: entry {count} was changed after it was written; {_WAY_OUT}")
             previous = row["hash"]
             hashes += bytes.fromhex(previous)
-            key = _key_after(row, key, every_signature or count == start + len(rows))
-            if row["kind"] == CONTINUATION:
+            kind = row["kind"]
+            if key or kind == KEY or row["signature"]:
+                key = _key_after(row, key, every_signature or count == start + len(rows))
+            if kind == CONTINUATION:
                 anchors = json.loads(row["body"])["anchors"]
                 excuses.append(Excuse(count, frozenset((length, head) for length, head in anchors), key))
         self._hashes += hashes

@@ -44,13 +44,14 @@ def extendable(connection: sa.Connection, signer: Signer | None, common: dict[st
 
 def insert(connection: sa.Connection, signer: Signer | None, newest: Any, values: dict[str, Any]) -> dict[str, Any]:
     """Write a row after the newest one; returns it."""
-    row = {
-        "sequence": newest["sequence"] + 1,
-        "at": now_utc().isoformat(),
-        "previous": newest["hash"],
-        **values,
-    }
+    row = following(signer, newest, values)
+    connection.execute(table.insert().values(**row))
+    return row
+
+
+def following(signer: Signer | None, newest: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """The row that follows the newest one, hashed and signed."""
+    row = {"sequence": newest["sequence"] + 1, "at": now_utc().isoformat(), "previous": newest["hash"], **values}
     row["hash"] = digest(row)
     row["signature"] = signer.sign(row["hash"]) if signer else None
-    connection.execute(table.insert().values(**row))
     return row
