@@ -270,12 +270,28 @@ def ui(
 
 @ledger.command("verify")
 def ledger_verify() -> None:
-    """Recompute the hash chain."""
-    from ml_platform.pipeline.workspace import Workspace
+    """Recompute the chain with its signatures, and compare it with what store and registry noted of it."""
+    from ml_platform.cli.ledger import verify
 
-    workspace = Workspace()
-    count = workspace.ledger.verify()
-    print(f"{count} entries, unbroken; head {workspace.ledger.head()[:16]}")
+    verify()
+
+
+@ledger.command("continue")
+def ledger_continue(by: By, reason: Reason) -> None:
+    """Go on from a restored backup: what store and registry show as lost is accepted, visibly and for good."""
+    from ml_platform.cli.ledger import accept_gap
+
+    accept_gap(by, reason)
+
+
+@ledger.command("rotate")
+def ledger_rotate(
+    public: Annotated[str, typer.Argument(help="The next public key: 32 bytes in base64.")], by: By, reason: Reason
+) -> None:
+    """Let the next entries be signed with another key; signed with the one in force (ML_PLATFORM_LEDGER_KEY)."""
+    from ml_platform.cli.ledger import rotate
+
+    rotate(public, by, reason)
 
 
 @ledger.command("log")

@@ -58,6 +58,7 @@ def roll_back(
     ledger_head: str,
     provenance: Provenance,
     reason: str,
+    metadata: Mapping[str, str] | None = None,
 ) -> str:
     """Make ``main`` hold content ``to`` of a partition (empty: nothing) with its quarantine; returns the commit.
 
@@ -72,6 +73,7 @@ def roll_back(
         return main
     origin = _published_at(store, dataset, partition, to) if to else None
     facts = {
+        **(metadata or {}),
         "run_id": run_id,
         "dataset": dataset,
         "partition": partition,
@@ -114,8 +116,8 @@ def _restore(
         if sha256 is not None and origin is not None:
             files[name] = store.local_path(origin, name)
             labels[name] = store.stat(origin, name).metadata
-    # Only the merge carries the ledger's head: it is what changes the partition.
-    prepared = {name: value for name, value in facts.items() if name != "ledger_head"}
+    # Only the merge anchors the ledger: it is what changes the partition.
+    prepared = {name: value for name, value in facts.items() if not name.startswith("ledger_")}
     with private_commit(store, MAIN, main, files, labels, message, prepared) as work:
         try:
             return store.merge(work, MAIN, message, facts)

@@ -68,6 +68,10 @@ class Settings(BaseSettings):
         default=SecretStr(""), description="PostgreSQL URL of Dagster's own storage; empty: SQLite below `local`."
     )
     ledger_url: str = Field(default="", description="SQLAlchemy URL of the ledger; empty: SQLite below `local`.")
+    ledger_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Private Ed25519 key that signs ledger entries, PEM or 32 bytes in base64; empty: none are signed.",
+    )
     approval: Literal["automatic", "person"] = Field(
         default="automatic", description="Who approves a version whose gates all pass."
     )

@@ -1,0 +1,4 @@
+"""The ledger: the append-only record of verdicts and decisions, and the question whether they allow a step.
+
+It knows no store and no registry: what they noted of its head is handed in (:mod:`ml_platform.ledger.verified`).
+"""

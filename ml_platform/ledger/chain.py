@@ -1,10 +1,30 @@
-"""Entries of the ledger and the chain of their hashes."""
+"""Entries of the ledger, the chain of their hashes, and what a process has verified of it."""
 
+import json
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from json.encoder import encode_basestring_ascii as _quoted
+from typing import Any, NamedTuple
 
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import sha256_bytes
 from ml_platform.foundation.provenance import Provenance
+from ml_platform.ledger.signing import holds, is_public, signed_by
+
+GENESIS = "0" * 64
+#: Kinds of entries about the ledger itself, and their name.
+KEY, CONTINUATION, ITSELF = "key", "continuation", "ledger"
+#: Keys in the metadata of a commit; the registry's tags have a prefix of their own.
+HEAD, LENGTH, PUBLIC_KEY = "ledger_head", "ledger_length", "ledger_key"
+_WAY_OUT = (
+    "restore the ledger from a backup and accept what it lacks with ml-platform ledger continue --by NAME --reason TEXT"
+)
+_BYTES = 32
+
+
+class Broken(PlatformError):
+    """The ledger is not what was written; names the first entry that is wrong, and the way out."""
 
 
 @dataclass(frozen=True)
@@ -23,3 +43,198 @@ class Entry:
     actor: str
     previous: str
     hash: str
+    #: ``<public key>:<signature of the hash>``; None for an entry that was written without a key.
+    signature: str | None = None
+
+
+class Anchor(NamedTuple):
+    """What a place outside the ledger noted of it: how long it was, and the hash of its newest entry then."""
+
+    head: str
+    #: None in notes of releases that did not write it.
+    length: int | None
+    #: Public key that entries were signed with; empty where they were not.
+    key: str = ""
+    #: Where it was found, for people.
+    place: str = ""
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """As metadata of a commit."""
+        return {HEAD: self.head, LENGTH: str(self.length)} | ({PUBLIC_KEY: self.key} if self.key else {})
+
+    @classmethod
+    def of(cls, facts: Any, place: str, prefix: str = "") -> "Anchor | None":
+        """From metadata or tags; None where they hold none."""
+        if prefix + HEAD not in facts:
+            return None
+        length = facts.get(prefix + LENGTH, "")
+        number = int(length) if length.isdecimal() else None
+        return cls(facts[prefix + HEAD], number, facts.get(prefix + PUBLIC_KEY, ""), place)
+
+
+def digest(row: Any) -> str:
+    """Hash of an entry: of the canonical JSON of all columns but the hash and its signature."""
+    # Written out, since whole ledgers are hashed and json.dumps takes several times as long.
+    return sha256_bytes(
+        f'{{"actor":{_quoted(row["actor"])},"at":{_quoted(row["at"])},"body":{_quoted(row["body"])},'
+        f'"gate":{_quoted(row["gate"])},"kind":{_quoted(row["kind"])},"previous":{_quoted(row["previous"])},'
+        f'"provenance":{_quoted(row["provenance"])},"run_id":{_quoted(row["run_id"])},"sequence":{row["sequence"]},'
+        f'"subject":{_quoted(row["subject"])},"subject_name":{_quoted(row["subject_name"])}}}'
+    )
+
+
+class Excuse(NamedTuple):
+    """An entry that accepts a gap."""
+
+    sequence: int
+    #: Length and head of every anchor that it accepts.
+    anchors: frozenset[tuple[int | None, str]]
+    #: Public key in force.
+    key: str
+
+
+class Chain:
+    """What was verified: 32 bytes for each entry, and which entries are about what. Only ever grows."""
+
+    def __init__(self) -> None:
+        self._hashes = bytearray()
+        #: Public key that the next entry has to be signed with; empty while nothing is signed.
+        self.key = ""
+        #: Content to the sequences of entries about it.
+        self._about: dict[str, list[int]] = {}
+        #: Name to the content that was judged last under it.
+        self.newest: dict[str, str] = {}
+        self.excuses: list[Excuse] = []
+
+    def __len__(self) -> int:
+        return len(self._hashes) // _BYTES
+
+    @property
+    def head(self) -> str:
+        """Hash of the newest entry."""
+        return self.at(len(self))
+
+    def at(self, sequence: int) -> str:
+        """Hash of an entry; the genesis hash for 0."""
+        return self._hashes[(sequence - 1) * _BYTES : sequence * _BYTES].hex() if sequence else GENESIS
+
+    def about(self, subject: str) -> Sequence[int]:
+        """Sequences of the entries about a content."""
+        return self._about.get(subject, ())
+
+    def extend(self, rows: Sequence[Any], every_signature: bool = False) -> None:
+        """Add rows that follow, all or none. Raises Broken at the first that is wrong.
+
+        A signature covers everything before it, so those of the last row and of each change of keys prove all;
+        ``every_signature`` checks each.
+        """
+        hashes, key, start = bytearray(), self.key, len(self)
+        excuses: list[Excuse] = []
+        previous = self.head
+        for count, row in enumerate(rows, start + 1):
+            if row["sequence"] != count:
+                raise Broken(f"ledger: entry {count} is missing (found {row['sequence']}); {_WAY_OUT}")
+            if row["previous"] != previous or row["hash"] != digest(row):
+                raise Broken(f"ledger: entry {count} was changed after it was written; {_WAY_OUT}")
+            previous = row["hash"]
+            hashes += bytes.fromhex(previous)
+            kind = row["kind"]
+            if key or kind == KEY or row["signature"]:
+                key = _key_after(row, key, every_signature or count == start + len(rows))
+            if kind == CONTINUATION:
+                anchors = json.loads(row["body"])["anchors"]
+                excuses.append(Excuse(count, frozenset((length, head) for length, head in anchors), key))
+        self._hashes += hashes
+        self.key = key
+        self.excuses += excuses
+        for row in rows:
+            self._about.setdefault(row["subject"], []).append(row["sequence"])
+            if row["kind"] == "verdict":
+                self.newest[row["subject_name"]] = row["subject"]
+
+    def lacking(self, anchors: Iterable[Anchor]) -> list[Anchor]:
+        """Anchors that this chain does not hold and that no entry accepted."""
+        seen = list(anchors)
+        keys = {anchor.key for anchor in seen if anchor.key}
+        return [anchor for anchor in seen if not self._holds(anchor) and not self._excused(anchor, keys)]
+
+    def require(self, anchors: Iterable[Anchor]) -> None:
+        """Raise Broken unless every anchor is held or accepted."""
+        for anchor in self.lacking(anchors):
+            reason = (
+                f"it ends at entry {len(self)}, {anchor.place} names entry {anchor.length}"
+                if anchor.length is not None and anchor.length > len(self)
+                else f"{anchor.place} names another entry{f' {anchor.length}' if anchor.length is not None else ''}"
+            )
+            raise Broken(f"ledger: entries were cut or replaced: {reason} ({anchor.head[:12]}); {_WAY_OUT}")
+
+    def require_known(self, earlier: "Chain") -> None:
+        """Raise Broken unless this goes on from what the process saw before, or an entry since accepts that it does
+        not."""
+        shared = 0
+        while shared < min(len(self), len(earlier)) and self.at(shared + 1) == earlier.at(shared + 1):
+            shared += 1
+        accepted = any(
+            excuse.sequence > shared and (not earlier.key or excuse.key == earlier.key) for excuse in self.excuses
+        )
+        if shared < len(earlier) and not accepted:
+            raise Broken(f"ledger: entries after {shared} were cut or replaced while this process ran; {_WAY_OUT}")
+
+    def require_key(self, public: str) -> None:
+        """Raise Broken where entries are signed with another key than the one in force."""
+        if self.key and self.key != public:
+            raise Broken(
+                f"ledger: its entries are signed with key {self.key[:12]}, ML_PLATFORM_LEDGER_KEY is {public[:12]}; "
+                f"set the key that is in force, or {_WAY_OUT}"
+            )
+
+    def proven(self, anchors: Collection[Anchor]) -> int:
+        """Length up to which the longest anchor that holds proves the chain."""
+        return max((anchor.length for anchor in anchors if anchor.length and self._holds(anchor)), default=0)
+
+    def _holds(self, anchor: Anchor) -> bool:
+        if anchor.length is not None:
+            return anchor.length <= len(self) and self.at(anchor.length) == anchor.head
+        try:
+            return anchor.head == GENESIS or self._hashes.find(bytes.fromhex(anchor.head)) >= 0
+        except ValueError:
+            return False
+
+    def _excused(self, anchor: Anchor, keys: set[str]) -> bool:
+        # Where anchors name a key, only who holds one of these may have accepted that they are gone.
+        return any(
+            (anchor.length, anchor.head) in excuse.anchors and (not anchor.key or excuse.key in keys)
+            for excuse in self.excuses
+        )
+
+
+def _key_after(row: Any, key: str, check: bool) -> str:
+    """The public key in force after an entry. Raises Broken where its signature is not the one it must have."""
+    number, signature = row["sequence"], row["signature"]
+    named = json.loads(row["body"])["public"] if row["kind"] == KEY else ""
+    if not signature and (key or named):
+        raise Broken(f"ledger: entry {number} is not signed, though the ones before are; {_WAY_OUT}")
+    if not signature:
+        return ""
+    # The first signed entry introduces its own key; later ones are signed with the key in force.
+    expected = key or named
+    if signed_by(signature) != expected:
+        raise Broken(f"ledger: entry {number} is signed with a key that is not in force; {_WAY_OUT}")
+    if (check or named) and not holds(signature, row["hash"]):
+        raise Broken(f"ledger: entry {number} has a wrong signature; {_WAY_OUT}")
+    if named and not is_public(named):
+        raise Broken(f"ledger: entry {number} names no public key; {_WAY_OUT}")
+    return named or key
+
+
+def lost_range(chain: Chain, anchors: Collection[Anchor]) -> dict[str, Any]:
+    """Body of the entry that accepts a gap: what is lost, and the anchors that say so."""
+    gone = chain.lacking(anchors)
+    after = chain.proven(anchors)
+    known = [anchor.length for anchor in gone if anchor.length is not None]
+    return {
+        "lost": {"after": after, "to": max(known, default=None), "present": len(chain)},
+        "anchors": sorted({(anchor.length, anchor.head) for anchor in gone}, key=str),
+        "places": sorted({anchor.place for anchor in gone}),
+    }

@@ -1,65 +1,69 @@
 """The append-only, hash-chained record of every verdict and decision.
 
 One table, by SQLAlchemy: SQLite on one machine, PostgreSQL by settings. Each entry carries the hash of
-the one before it, so that a changed, removed or reordered entry is found by :meth:`Ledger.verify`; merges
-and registered versions record the chain's head, which anchors it outside the database.
+the one before it and, where the platform has a key, a signature. Merges and registered versions note head and length
+of the chain, which anchors it outside the database. What relies on a verdict follows the chain and its anchors first.
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from ml_platform.foundation.clock import now_utc
 from ml_platform.foundation.database import engines, exclusive
-from ml_platform.foundation.errors import PlatformError, Refused
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Provenance
-from ml_platform.gates.gate import KINDS, Gate, Verdict
-from ml_platform.ledger.chain import Entry
-
-GENESIS = "0" * 64
-LOCK = "mlpl"  # one writer at a time extends the chain
-_AT_ONCE = 1000  # contents in one query: every database takes that many parameters
-
-_tables = sa.MetaData()
-_ledger = sa.Table(
-    "ml_platform_ledger",
-    _tables,
-    sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("at", sa.String(40), nullable=False),
-    sa.Column("kind", sa.String(40), nullable=False),
-    sa.Column("subject", sa.String(80), nullable=False, index=True),
-    sa.Column("subject_name", sa.String(400), nullable=False, index=True),
-    sa.Column("gate", sa.String(120), nullable=False),
-    sa.Column("body", sa.Text, nullable=False),
-    sa.Column("provenance", sa.Text, nullable=False),
-    sa.Column("run_id", sa.String(80), nullable=False),
-    sa.Column("actor", sa.String(200), nullable=False),
-    sa.Column("previous", sa.String(64), nullable=False),
-    sa.Column("hash", sa.String(64), nullable=False, unique=True),
+from ml_platform.gates.gate import Gate, Verdict
+from ml_platform.ledger.chain import (
+    CONTINUATION,
+    GENESIS,
+    ITSELF,
+    KEY,
+    Anchor,
+    Broken,
+    Chain,
+    Entry,
+    digest,
+    lost_range,
 )
+from ml_platform.ledger.reliance import allowed, same
+from ml_platform.ledger.signing import Signer, is_public, signed_by
+from ml_platform.ledger.table import LOCK, entry_of, last, prepare, table
+from ml_platform.ledger.verified import NEWEST, AnchorSource, noted, verified_at, whole
+from ml_platform.ledger.writing import extendable, insert
 
+__all__ = ["GENESIS", "Broken", "Ledger"]
 
-class Broken(PlatformError):
-    """The hash chain does not hold; names the first entry that is wrong."""
-
-
-def _hash(row: dict[str, Any]) -> str:
-    return sha256_bytes(canonical_json({name: value for name, value in row.items() if name != "hash"}))
+_AT_ONCE = 1000  # contents in one query: every database takes that many parameters
 
 
 class Ledger:
     """Append to and read from the ledger at a SQLAlchemy URL. Cheap to create; safe for many processes."""
 
-    def __init__(self, url: str, *, actor: str = "unknown", clock: Callable[[], datetime] = now_utc) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        actor: str = "unknown",
+        clock: Callable[[], datetime] = now_utc,
+        key: str = "",
+        anchors: Sequence[AnchorSource] = (),
+    ) -> None:
+        """``key``: private Ed25519 key that entries are signed with; ``anchors``: places that note head and length.
+
+        Raises PlatformError for a key that is none, and for a table of a later release.
+        """
         self._actor, self._clock = actor, clock
+        self._signer = Signer(key) if key else None
+        self._anchors = tuple(anchors)
+        self._verified = verified_at(url)
         self._engine, self._reader = engines(url)
         with self._engine.begin() as connection:
-            exclusive(connection, LOCK)
-            _tables.create_all(connection)
+            prepare(connection)
 
     def record(self, verdicts: Iterable[Verdict], *, run_id: str, provenance: Provenance) -> int:
         """Append the verdicts that say something new, in one transaction; returns how many.
@@ -116,7 +120,9 @@ class Ledger:
         self, other: "Ledger", subjects: Collection[str], *, run_id: str, provenance: Provenance
     ) -> int:
         """Append the overrides that another ledger has on these contents; returns how many were new here."""
-        known = {(subject, gate, text) for subject, gate, text in self._bodies("override", subjects)}
+        known = {
+            (row["subject"], row["gate"], row["body"]) for row in self._about(subjects) if row["kind"] == "override"
+        }
         entries = [
             (entry.kind, entry.subject, entry.subject_name, entry.gate, entry.body)
             for subject in subjects
@@ -128,12 +134,16 @@ class Ledger:
     def with_overrides(self, verdicts: Iterable[Verdict]) -> list[Verdict]:
         """The verdicts, those with an unexpired override marked as such, with who, until when and why."""
         given = list(verdicts)
-        now = self._clock()
         held = {verdict.subject for verdict in given if verdict.blocking and not verdict.passed}
+        return self._marked(given, self._about(held))
+
+    def _marked(self, verdicts: Iterable[Verdict], rows: Iterable[Any]) -> list[Verdict]:
+        now = self._clock()
         found: dict[tuple[str, str, str], dict[str, Any]] = {}
-        for subject, gate, text in self._bodies("override", held):
-            body = json.loads(text)
-            found[subject, gate, body["declaration"]] = body
+        for row in rows:
+            if row["kind"] == "override":
+                body = json.loads(row["body"])
+                found[row["subject"], row["gate"], body["declaration"]] = body
 
         def marked(verdict: Verdict) -> Verdict:
             body = found.get((verdict.subject, verdict.gate, verdict.declaration))
@@ -142,7 +152,46 @@ class Ledger:
             text = f"overridden by {body['by']} until {body['expires'][:16]}Z: {body['because']}"
             return verdict.model_copy(update={"override": text, "reason": f"{text} ({verdict.reason})"})
 
-        return [marked(verdict) for verdict in given]
+        return [marked(verdict) for verdict in verdicts]
+
+    def rotate(self, public: str, *, by: str, reason: str, run_id: str, provenance: Provenance) -> None:
+        """Let the next entries be signed with another key: its public half, 32 bytes in base64.
+
+        Raises PlatformError without name, reason or the key in force, and for what is no public key.
+        """
+        if not by.strip() or not reason.strip():
+            raise PlatformError("key of the ledger: give a name and a reason")
+        if self._signer is None:
+            raise PlatformError(
+                "key of the ledger: set ML_PLATFORM_LEDGER_KEY to the key in force, which signs the next"
+            )
+        if not is_public(public):
+            raise PlatformError("key of the ledger: give the next public key, 32 bytes in base64")
+        entry = (KEY, sha256_bytes(public), ITSELF, "", {"public": public, "by": by, "because": reason})
+        self._append([entry], run_id=run_id, provenance=provenance)
+
+    def accept_gap(
+        self, *, by: str, reason: str, owners: Collection[str] = (), run_id: str, provenance: Provenance
+    ) -> Entry:
+        """Go on from a restored backup, for good and visibly: an entry names what anchors show as lost; returns it.
+
+        Raises Broken where the chain itself is damaged, and PlatformError without name or reason, and without the key
+        that the lost entries were signed with.
+        """
+        if not by.strip() or not reason.strip():
+            raise PlatformError("ledger continue: give a name and a reason")
+        with self._reader.connect() as connection:
+            chain = whole(connection)
+        anchors = noted(self._anchors, self._owners(chain, owners))
+        keys = {anchor.key for anchor in chain.lacking(anchors) if anchor.key}
+        if keys and (self._signer is None or self._signer.public not in keys):
+            raise PlatformError(
+                "ledger continue: the lost entries were signed with "
+                f"{', '.join(sorted(key[:12] for key in keys))}; set ML_PLATFORM_LEDGER_KEY to that key"
+            )
+        body = {"by": by, "because": reason, **lost_range(chain, anchors)}
+        self._append([(CONTINUATION, chain.head, ITSELF, "", body)], run_id=run_id, provenance=provenance)
+        return self.entries(kind=CONTINUATION, newest=1)[0]
 
     def _append(
         self, entries: list[tuple[str, str, str, str, dict[str, Any]]], *, run_id: str, provenance: Provenance
@@ -151,44 +200,38 @@ class Ledger:
         written = 0
         with self._engine.begin() as connection:
             exclusive(connection, LOCK)
-            last = connection.execute(
-                sa.select(_ledger.c.sequence, _ledger.c.hash).order_by(_ledger.c.sequence.desc()).limit(1)
-            ).first()
-            sequence, previous = (last.sequence, last.hash) if last else (0, GENESIS)
+            newest = None
             for kind, subject, subject_name, gate, body in entries:
                 text = canonical_json(body)
                 latest = connection.execute(
-                    sa.select(_ledger.c.body, _ledger.c.provenance, _ledger.c.subject)
-                    .where(_ledger.c.kind == kind, _ledger.c.subject_name == subject_name, _ledger.c.gate == gate)
-                    .order_by(_ledger.c.sequence.desc())
+                    sa.select(table.c.body, table.c.provenance, table.c.subject)
+                    .where(table.c.kind == kind, table.c.subject_name == subject_name, table.c.gate == gate)
+                    .order_by(table.c.sequence.desc())
                     .limit(1)
                 ).first()
                 known = latest is not None and latest.subject == subject and latest.provenance == origin
-                if latest is not None and known and _same(latest.body, text):
+                if latest is not None and known and same(latest.body, text):
                     continue
-                sequence += 1
-                row = {
-                    "sequence": sequence,
-                    "at": now_utc().isoformat(),
-                    "kind": kind,
-                    "subject": subject,
-                    "subject_name": subject_name,
-                    "gate": gate,
-                    "body": text,
-                    "provenance": origin,
-                    "run_id": run_id,
-                    "actor": self._actor,
-                    "previous": previous,
-                }
-                previous = row["hash"] = _hash(row)
-                connection.execute(_ledger.insert().values(**row))
+                common = {"provenance": origin, "run_id": run_id, "actor": self._actor}
+                if newest is None:
+                    newest = extendable(connection, self._signer, common)
+                row = {"kind": kind, "subject": subject, "subject_name": subject_name, "gate": gate, "body": text}
+                newest = insert(connection, self._signer, newest, {**row, **common})
                 written += 1
         return written
+
+    def anchor(self) -> Anchor:
+        """Head, length and public key, for what is noted outside the ledger."""
+        with self._reader.connect() as connection:
+            newest = last(connection)
+        if newest is None:
+            return Anchor(GENESIS, 0)
+        return Anchor(newest["hash"], newest["sequence"], signed_by(newest["signature"] or ""))
 
     def head(self) -> str:
         """Hash of the newest entry; the genesis hash for an empty ledger."""
         with self._reader.connect() as connection:
-            newest = connection.execute(sa.select(_ledger.c.hash).order_by(_ledger.c.sequence.desc()).limit(1)).scalar()
+            newest = connection.execute(sa.select(table.c.hash).order_by(table.c.sequence.desc()).limit(1)).scalar()
         return newest or GENESIS
 
     def entries(
@@ -196,24 +239,28 @@ class Ledger:
         *,
         subject: str | None = None,
         subject_name: str | None = None,
+        prefix: str | None = None,
         kind: str | None = None,
         newest: int | None = None,
     ) -> list[Entry]:
-        """Entries in order; ``newest`` keeps the last N. ``subject_name`` may end in ``%``."""
-        query = sa.select(_ledger)
+        """Entries in order, as stored; ``newest`` keeps the last N, ``prefix`` those whose subject's name begins so."""
+        query = sa.select(table)
         if subject is not None:
-            query = query.where(_ledger.c.subject == subject)
+            query = query.where(table.c.subject == subject)
         if subject_name is not None:
-            query = query.where(_ledger.c.subject_name.like(subject_name))
+            query = query.where(table.c.subject_name == subject_name)
+        if prefix is not None:
+            # Not LIKE: it takes _ and % for other characters, and on SQLite a letter for its capital.
+            query = query.where(sa.func.substr(table.c.subject_name, 1, len(prefix)) == prefix)
         if kind is not None:
-            query = query.where(_ledger.c.kind == kind)
+            query = query.where(table.c.kind == kind)
         if newest is not None:
-            query = query.order_by(_ledger.c.sequence.desc()).limit(newest)
+            query = query.order_by(table.c.sequence.desc()).limit(newest)
         else:
-            query = query.order_by(_ledger.c.sequence)
+            query = query.order_by(table.c.sequence)
         with self._reader.connect() as connection:
             rows = connection.execute(query).mappings().all()
-        found = [_entry(dict(row)) for row in rows]
+        found = [entry_of(row) for row in rows]
         return found[::-1] if newest is not None else found
 
     def verdicts(self, subject: str) -> dict[str, Verdict]:
@@ -223,26 +270,32 @@ class Ledger:
     def judged(self, subjects: Iterable[str]) -> dict[str, dict[str, Verdict]]:
         """:meth:`verdicts` of many contents. The number of queries does not grow with theirs (but for very many)."""
         wanted = list(dict.fromkeys(subjects))
-        texts = {(subject, gate): text for subject, gate, text in self._bodies("verdict", wanted)}
+        rows = self._about(wanted)
+        texts = {(row["subject"], row["gate"]): row["body"] for row in rows if row["kind"] == "verdict"}
         found: dict[str, dict[str, Verdict]] = {subject: {} for subject in wanted}
-        for verdict in self.with_overrides(Verdict.model_validate_json(text) for text in texts.values()):
+        for verdict in self._marked((Verdict.model_validate_json(text) for text in texts.values()), rows):
             found[verdict.subject][verdict.gate] = verdict
         return found
 
-    def _bodies(self, kind: str, subjects: Collection[str]) -> list[tuple[str, str, str]]:
-        """Subject, gate and body of the entries of a kind about these contents, in order."""
-        rows: list[tuple[str, str, str]] = []
-        wanted = list(subjects)
+    def _about(self, subjects: Collection[str]) -> list[Any]:
+        """Rows about these contents, in order: exactly those that the chain holds. Raises Broken."""
+        wanted, rows = list(subjects), []
         if not wanted:
             return rows
+        chain = self._verified.follow(self._reader)
+        length = len(chain)
         with self._reader.connect() as connection:
             for start in range(0, len(wanted), _AT_ONCE):
                 query = (
-                    sa.select(_ledger.c.subject, _ledger.c.gate, _ledger.c.body)
-                    .where(_ledger.c.kind == kind, _ledger.c.subject.in_(wanted[start : start + _AT_ONCE]))
-                    .order_by(_ledger.c.sequence)
+                    sa.select(table)
+                    .where(table.c.subject.in_(wanted[start : start + _AT_ONCE]), table.c.sequence <= length)
+                    .order_by(table.c.sequence)
                 )
-                rows.extend((row.subject, row.gate, row.body) for row in connection.execute(query))
+                rows.extend(connection.execute(query).mappings())
+        expected = {number for subject in wanted for number in chain.about(subject) if number <= length}
+        found = {row["sequence"] for row in rows if digest(row) == row["hash"] == chain.at(row["sequence"])}
+        if wrong := expected ^ found or {row["sequence"] for row in rows} - found:
+            raise Broken(f"ledger: entry {min(wrong)} was changed or removed; see ml-platform ledger verify")
         return rows
 
     def require(self, subject: str, gates: Iterable[Gate], *, subject_name: str) -> list[Verdict]:
@@ -256,18 +309,17 @@ class Ledger:
     def require_each(self, subjects: Mapping[str, str], gates: Iterable[Gate]) -> dict[str, list[Verdict]]:
         """:meth:`require` for many contents by name, asked at once; raises Refused for the first that is refused."""
         asked = list(gates)
+        chain = self._verified.follow(self._reader)
+        if self._signer is not None:
+            chain.require_key(self._signer.public)
+        chain.require(noted(self._anchors, {name.partition("/")[0] for name in subjects}, NEWEST))
         judged = self.judged(subjects.values())
-        return {name: _allowed(name, subject, judged[subject], asked) for name, subject in subjects.items()}
+        return {name: allowed(name, subject, judged[subject], asked) for name, subject in subjects.items()}
 
     def refused(self, prefix: str) -> dict[str, list[Verdict]]:
         """Names below ``prefix`` whose newest content is held back, with the verdicts that do so."""
-        query = (
-            sa.select(_ledger.c.subject_name, _ledger.c.subject)
-            .where(_ledger.c.kind == "verdict", _ledger.c.subject_name.like(f"{prefix}%"))
-            .order_by(_ledger.c.sequence)
-        )
-        with self._reader.connect() as connection:
-            newest = {row.subject_name: row.subject for row in connection.execute(query)}
+        chain = self._verified.follow(self._reader)
+        newest = {name: subject for name, subject in list(chain.newest.items()) if name.startswith(prefix)}
         judged = self.judged(newest.values())
         held = {
             name: [verdict for verdict in judged[subject].values() if verdict.holds_back]
@@ -275,65 +327,17 @@ class Ledger:
         }
         return {name: verdicts for name, verdicts in held.items() if verdicts}
 
-    def verify(self) -> int:
-        """Recompute the whole chain; returns the number of entries or raises Broken at the first wrong one."""
-        previous, count = GENESIS, 0
-        with self._reader.connect() as connection:
-            for row in connection.execute(sa.select(_ledger).order_by(_ledger.c.sequence)).mappings():
-                count += 1
-                if row["sequence"] != count:
-                    raise Broken(
-                        f"ledger: entry {count} is missing (found {row['sequence']}); restore it from a backup"
-                    )
-                if row["previous"] != previous or row["hash"] != _hash(dict(row)):
-                    raise Broken(f"ledger: entry {count} was changed after it was written; restore it from a backup")
-                previous = row["hash"]
-        return count
+    def verify(self, owners: Collection[str] = ()) -> int:
+        """Recompute the whole chain with every signature, and compare it with every anchor that can be reached.
 
+        ``owners``: models beside those of the ledger whose registered versions are looked at. Returns the number of
+        entries, or raises Broken at the first that is wrong.
+        """
+        chain = self._verified.anew(self._reader, every_signature=True)
+        if self._signer is not None:
+            chain.require_key(self._signer.public)
+        chain.require(noted(self._anchors, self._owners(chain, owners)))
+        return len(chain)
 
-def _allowed(name: str, subject: str, known: Mapping[str, Verdict], gates: Iterable[Gate]) -> list[Verdict]:
-    """The verdicts of these gates on one content. Raises Refused, see :meth:`Ledger.require`."""
-    #: Gate and status to the reason, where there is one.
-    problems: dict[str, str] = {}
-    found: list[Verdict] = []
-    for gate in gates:
-        verdict = known.get(gate.name)
-        if verdict is None:
-            if gate.blocking:
-                problems[f"{gate.name} missing"] = ""
-            continue
-        if verdict.declaration != gate.declaration and gate.blocking:
-            problems[f"{gate.name} judged under another declaration"] = ""
-        elif verdict.holds_back:
-            problems[f"{gate.name} {verdict.status.replace('_', ' ')}"] = verdict.reason
-        found.append(verdict)
-    if problems:
-        told = [f"{problem}: {reason}" if reason else problem for problem, reason in problems.items()]
-        raise Refused(
-            f"{name} ({subject[:12]}) is refused by its gates: {'; '.join(told)}. Correct it and run its checks again.",
-            because=", ".join(problems),
-        )
-    return found
-
-
-def _same(left: str, right: str) -> bool:
-    """Equal but for what differs from run to run: ``details`` (timings, samples), and what a clock measured."""
-
-    def essence(text: str) -> Any:
-        body = json.loads(text)
-        judged = KINDS.get(str(body.get("gate")))
-        varying = {"details", "reason", "observed"} if judged and judged.timed else {"details", "reason"}
-        return {name: value for name, value in body.items() if name not in varying}
-
-    return left == right or essence(left) == essence(right)
-
-
-def _entry(row: dict[str, Any]) -> Entry:
-    return Entry(
-        **{
-            **row,
-            "at": datetime.fromisoformat(row["at"]).astimezone(UTC),
-            "body": json.loads(row["body"]),
-            "provenance": Provenance.model_validate_json(row["provenance"]),
-        }
-    )
+    def _owners(self, chain: Chain, more: Collection[str]) -> set[str]:
+        return {name.partition("/")[0] for name in list(chain.newest)} | set(more)

@@ -130,12 +130,14 @@ def publish(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) 
         run_id=run.id,
         provenance=run.provenance,
     )
+    anchor = workspace.ledger.anchor()
     return publishing.publish(
         workspace.store,
         ref,
         run_id=run.id,
-        ledger_head=workspace.ledger.head(),
+        ledger_head=anchor.head,
         provenance=run.provenance,
+        metadata=anchor.facts,
     )
 
 

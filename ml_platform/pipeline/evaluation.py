@@ -12,7 +12,7 @@ from ml_platform.foundation.errors import Refused
 from ml_platform.foundation.files import write_atomic
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
-from ml_platform.pipeline import approval
+from ml_platform.pipeline import anchors, approval
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import judged
 from ml_platform.pipeline.predicting import loaded, predictor
@@ -245,10 +245,11 @@ def register(workspace: Workspace, context: ModelContext, report: ReportRef, run
         run_id=run.id,
         provenance=run.provenance,
     )
+    anchor = workspace.ledger.anchor()
     return workspace.registry.register(
         reference,
         approval="approved" if automatic else "pending",
-        ledger_head=workspace.ledger.head(),
-        tags={"ml_platform.report": report.uri, "dagster_run_id": run.id},
+        ledger_head=anchor.head,
+        tags={"ml_platform.report": report.uri, "dagster_run_id": run.id, **anchors.tags(anchor)},
         card_markdown=model_card(workspace, context, report, verdicts),
     )

@@ -76,15 +76,17 @@ def roll_back(
         taken = held.sha256 if held is not None else ""
         wanted = "" if withdraw else rollback.target(store, spec.name, partition, to)
         _record(workspace, spec, partition, run, taken, wanted, by, reason, request)
+    anchor = workspace.ledger.anchor()
     commit = rollback.roll_back(
         store,
         spec.name,
         partition,
         wanted,
         run_id=run.id,
-        ledger_head=workspace.ledger.head(),
+        ledger_head=anchor.head,
         provenance=run.provenance,
         reason=reason,
+        metadata=anchor.facts,
     )
     ref = _reference(workspace, spec, partition, wanted, commit, run) if wanted else None
     used = tuple(uses(workspace, models, [taken])) if taken else ()

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
+from pydantic import SecretStr
+
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import BRANCH_NAME, MAIN, InvalidName
 from ml_platform.datasets.view import StoreView
@@ -20,7 +22,7 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
 from ml_platform.gates.stages import GATED, Stage
 from ml_platform.pipeline import data, evaluation, model, release
-from ml_platform.pipeline.workspace import Workspace
+from ml_platform.pipeline.workspace import Ports, Workspace
 from ml_platform.references.refs import DatasetRef
 
 #: Stages that a trial judges, in order. There is no deployment.
@@ -61,10 +63,19 @@ class Trial:
         """
         shutil.rmtree(self._folder, ignore_errors=True)
         settings = self.named.settings.model_copy(
-            update={"local": self._folder, "ledger_url": "", "mlflow_tracking_uri": "", "approval": "automatic"}
+            update={
+                "local": self._folder,
+                # Of this trial alone: it does not go on from that of the one before.
+                "ledger_url": f"sqlite:///{self._folder / f'ledger-{self.run.id}.db'}",
+                "ledger_key": SecretStr(""),
+                "mlflow_tracking_uri": "",
+                "approval": "automatic",
+            }
         )
         self._made = True
-        return Workspace(settings).with_(store=StoreView(self.named.store, {BRANCH: self.branch}))
+        # Store and registry of the named workspace note the head of its ledger, not of this one.
+        scratch = Workspace(settings, Ports(anchors=lambda _: ()))
+        return scratch.with_(store=StoreView(self.named.store, {BRANCH: self.branch}))
 
     def close(self) -> None:
         """Remove the branch. What the trial left in its folder stays until the next one of the same name."""

@@ -17,6 +17,7 @@ from ml_platform.sources.source import Source
 if TYPE_CHECKING:
     from ml_platform.datasets.store import VersionedStore
     from ml_platform.ledger.ledger import Ledger
+    from ml_platform.ledger.verified import AnchorSource
     from ml_platform.references.references import References
     from ml_platform.registry.registry import Registry
     from ml_platform.registry.tracking import Tracking
@@ -34,7 +35,23 @@ def _store(workspace: "Workspace") -> "VersionedStore":
 def _ledger(workspace: "Workspace") -> "Ledger":
     from ml_platform.ledger.ledger import Ledger
 
-    return Ledger(workspace.settings.ledger, actor=workspace.settings.actor, clock=workspace.now)
+    return Ledger(
+        workspace.settings.ledger,
+        actor=workspace.settings.actor,
+        clock=workspace.now,
+        key=workspace.settings.ledger_key.get_secret_value(),
+        anchors=workspace.anchors,
+    )
+
+
+def _anchors(workspace: "Workspace") -> "Sequence[AnchorSource]":
+    from ml_platform.pipeline.anchors import of_registry, of_store
+
+    def registry() -> "Registry | None":
+        # Publishing data waits neither for the import of MLflow nor for its server.
+        return workspace.registry if workspace.opened("tracking") or workspace.opened("registry") else None
+
+    return (of_store(lambda: workspace.store), of_registry(registry))
 
 
 def _references(workspace: "Workspace") -> "References":
@@ -81,6 +98,8 @@ class Ports:
     store: "Callable[[Workspace], VersionedStore]" = _store
     #: The ledger of verdicts and decisions.
     ledger: "Callable[[Workspace], Ledger]" = _ledger
+    #: Places that note the ledger's head and length.
+    anchors: "Callable[[Workspace], Sequence[AnchorSource]]" = _anchors
     #: The latest reference of every asset.
     references: "Callable[[Workspace], References]" = _references
     #: MLflow's tracking store.
@@ -141,6 +160,11 @@ class Workspace:
         return self.ports.ledger(self)
 
     @cached_property
+    def anchors(self) -> "Sequence[AnchorSource]":
+        """Places that note the ledger's head and length."""
+        return self.ports.anchors(self)
+
+    @cached_property
     def references(self) -> "References":
         """The latest reference of every asset."""
         return self.ports.references(self)
@@ -184,6 +208,10 @@ class Workspace:
     def feature_codes(self) -> Callable[[FeatureSpec], Sequence[str]]:
         """Version of the code that makes the features of a set, then other names for the same."""
         return self.ports.feature_codes(self)
+
+    def opened(self, name: str) -> bool:
+        """Whether the thing at a port has been asked for already."""
+        return name in self.__dict__
 
 
 def _of(workspace: Workspace, name: str) -> Callable[[Workspace], Any]:

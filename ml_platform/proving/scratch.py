@@ -17,7 +17,7 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import Settings
 from ml_platform.gates.gate import Verdict
 from ml_platform.gates.stages import Stage
-from ml_platform.pipeline.workspace import Workspace
+from ml_platform.pipeline.workspace import Ports, Workspace
 from ml_platform.proving.given import GivenSource
 from ml_platform.references.refs import DatasetRef
 
@@ -74,6 +74,7 @@ def scratch_settings(settings: Settings, folder: Path) -> Settings:
             "local": folder,
             "store": "embedded",
             "ledger_url": "",
+            "ledger_key": SecretStr(""),
             "mlflow_tracking_uri": "",
             "approval": "automatic",
             "environment": "proof",
@@ -137,7 +138,9 @@ def copied(source: Workspace, folder: Path, services: Workspace | None = None) -
     kept = {name: getattr(source, name) for name in ("source", "function", "feature_codes", "now", "steps")}
     if services is not None:
         kept |= {"tracking": services.tracking, "registry": services.registry}
-    return Workspace(settings).with_(**kept)
+    # Versions in the shared registry note the head of the other one's ledger.
+    ports = Ports(anchors=lambda _: ()) if services is not None else Ports()
+    return Workspace(settings, ports).with_(**kept)
 
 
 def let_through(workspace: Workspace, verdicts: list[Verdict], run: Run) -> None:

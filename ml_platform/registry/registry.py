@@ -1,7 +1,7 @@
 """Registered versions of models: MLflow's model registry, with approval and provenance in the tags."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -151,6 +151,11 @@ class Registry:
     def versions(self, model: str) -> list[VersionRef]:
         """Every version, oldest first; empty for a model that was never registered."""
         return [self._ref(version) for version in self._all(model)]
+
+    def tags(self, model: str) -> Iterator[tuple[int, Mapping[str, str]]]:
+        """Version and tags of every version, newest first; of its run nothing is read."""
+        for version in reversed(self._all(model)):
+            yield int(version.version), version.tags
 
     def latest(self, model: str) -> VersionRef | None:
         """The newest version, whatever its approval; None where there is none."""

@@ -8,7 +8,7 @@ import pytest
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.gates.gate import Gate
 from ml_platform.ledger.ledger import Ledger
-from ml_platform_tests.ledger.test_ledger import HERE, ONE, ROWS, RULES, TWO, verdict
+from ml_platform_tests.ledger.writing import HERE, ONE, ROWS, RULES, TWO, verdict
 
 NAME = "flights/batch/2013-03-01"
 

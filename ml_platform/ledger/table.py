@@ -1,0 +1,84 @@
+"""The ledger's table: its format, and reading it in pages."""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from ml_platform.foundation.database import exclusive, stored_format
+from ml_platform.foundation.provenance import Provenance
+from ml_platform.ledger.chain import Entry
+
+#: One writer at a time extends the chain.
+LOCK = "mlpl"
+#: 1: without signatures, and without a note of the format. 2: with them.
+FORMAT = 2
+_PAGE = 5000
+
+_tables = sa.MetaData()
+table = sa.Table(
+    "ml_platform_ledger",
+    _tables,
+    sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.String(40), nullable=False),
+    sa.Column("kind", sa.String(40), nullable=False),
+    sa.Column("subject", sa.String(80), nullable=False, index=True),
+    sa.Column("subject_name", sa.String(400), nullable=False, index=True),
+    sa.Column("gate", sa.String(120), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("provenance", sa.Text, nullable=False),
+    sa.Column("run_id", sa.String(80), nullable=False),
+    sa.Column("actor", sa.String(200), nullable=False),
+    sa.Column("previous", sa.String(64), nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False, unique=True),
+    sa.Column("signature", sa.String(200), nullable=True),
+)
+_SIGNATURE = table.c.signature
+
+
+def prepare(connection: sa.Connection) -> None:
+    """Make the table, or take one of an earlier release over in place. Raises PlatformError for one of a later."""
+    exclusive(connection, LOCK)
+    if stored_format(connection, table.name, FORMAT) < FORMAT:
+        inspector = sa.inspect(connection)
+        if inspector.has_table(table.name):
+            if _SIGNATURE.name not in {column["name"] for column in inspector.get_columns(table.name)}:
+                kind = _SIGNATURE.type.compile(connection.dialect)
+                connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {_SIGNATURE.name} {kind}"))
+        else:
+            _tables.create_all(connection)
+
+
+def last(connection: sa.Connection) -> Any:
+    """The newest row; None where there is none."""
+    return connection.execute(sa.select(table).order_by(table.c.sequence.desc()).limit(1)).mappings().first()
+
+
+def pages(connection: sa.Connection, first: int) -> Iterator[Sequence[Any]]:
+    """Rows from a sequence on, in order, a few thousand at a time."""
+    names = [column.name for column in table.columns]
+    while True:
+        query = sa.select(table).where(table.c.sequence >= first).order_by(table.c.sequence).limit(_PAGE)
+        with connection.execute(query) as result:
+            assert result.cursor is not None
+            # Past SQLAlchemy's rows, which take as long as the database does.
+            rows = [dict(zip(names, row, strict=False)) for row in result.cursor.fetchall()]
+        if rows:
+            yield rows
+        if len(rows) < _PAGE:
+            return
+        first = rows[-1]["sequence"] + 1
+
+
+def entry_of(row: Any) -> Entry:
+    """A row as an entry."""
+    return Entry(
+        **{
+            **row,
+            "at": datetime.fromisoformat(row["at"]).astimezone(UTC),
+            "body": json.loads(row["body"]),
+            "provenance": Provenance.model_validate_json(row["provenance"]),
+        }
+    )

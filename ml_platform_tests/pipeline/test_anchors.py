@@ -1,0 +1,74 @@
+"""Merges and registered versions note how far the ledger was; a ledger that was cut behind that is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from ml_platform.foundation.settings import Settings
+from ml_platform.ledger import verified
+from ml_platform.ledger.chain import Broken
+from ml_platform.pipeline import anchors
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.registry.registry import LEDGER_TAG
+from ml_platform_tests.ledger.writing import HERE, MARCH, ONE, ROWS, RULES, hand, verdict, write
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A workspace with two verdicts on a batch, and one that counts among the models."""
+    found = Workspace(Settings(local=tmp_path))
+    write(found.ledger, verdict(), verdict(ROWS), verdict(name="m/model", subject="3" * 64))
+    return found
+
+
+def cut(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """The same place as a fresh process finds it, without the last entry."""
+    with hand(workspace.settings.local / "ledger.db") as connection:
+        connection.execute("DELETE FROM ml_platform_ledger WHERE sequence = 3")
+    monkeypatch.setattr(verified, "_verified", {})
+    return Workspace(workspace.settings)
+
+
+def require(workspace: Workspace) -> None:
+    workspace.ledger.require(ONE, [RULES, ROWS], subject_name=MARCH)
+
+
+def test_a_merge_notes_it(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, anchor = workspace.store, workspace.ledger.anchor()
+    assert anchor.facts == {"ledger_head": workspace.ledger.head(), "ledger_length": "3"}
+    (tmp_path / "file").write_text("content")
+    store.create_branch("work")
+    store.commit("work", {"a": tmp_path / "file"}, "a")
+    commit = store.merge("work", "main", "publish", anchor.facts)
+    require(workspace)
+    assert workspace.ledger.verify() == 3
+    after = cut(workspace, monkeypatch)
+    with pytest.raises(Broken, match=f"it ends at entry 2, commit {commit[:12]} names entry 3"):
+        require(after)
+    after.ledger.accept_gap(by="ann", reason="disk failed", run_id="run", provenance=HERE)
+    require(after)
+
+
+def test_a_registered_version_notes_it(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    anchor = workspace.ledger.anchor()
+    client = workspace.tracking.client
+    client.create_registered_model("m")
+    client.create_model_version("m", source="file:///nowhere", tags={LEDGER_TAG: anchor.head, **anchors.tags(anchor)})
+    assert workspace.ledger.verify() == 3
+    after = cut(workspace, monkeypatch)
+    # MLflow is not opened for it: a batch is published while its server is away.
+    require(after)
+    assert after.registry
+    with pytest.raises(Broken, match="it ends at entry 2, m version 1 names entry 3"):
+        after.ledger.verify(["m"])
+    with pytest.raises(Broken, match="m version 1 names entry 3"):
+        after.ledger.require(ONE, [RULES, ROWS], subject_name="m/model")
+
+
+def test_a_place_that_cannot_be_reached_is_named(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = Workspace(workspace.settings.model_copy(update={"mlflow_tracking_uri": "http://127.0.0.1:1"}))
+    assert away.tracking
+    assert away.ledger.verify(["m"]) == 3
+    assert "ledger: not compared with a place that notes its head" in caplog.text
