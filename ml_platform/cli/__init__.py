@@ -1,4 +1,7 @@
-"""The command ``ml-platform``."""
+"""The command ``ml-platform``: each command with its options and what it prints.
+
+What a command does is said in ``pipeline`` and below.
+"""
 
 from ml_platform.cli.app import app
 

@@ -3,7 +3,7 @@
 What a batch must hold is said in ``validation``, and whether it may be published in ``gates`` and ``ledger``.
 """
 
-# The modules are imported where they are used: some load heavy libraries.
+# Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
 __all__ = [
     "batches",

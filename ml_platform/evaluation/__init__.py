@@ -1,0 +1,9 @@
+"""What a model is worth on rows that it has not learnt from: metrics beside baselines and champion, slices, fairness,
+robustness.
+
+Thresholds are said in ``gates``, pages in ``documents``.
+"""
+
+# Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
+# pyright: reportUnsupportedDunderAll=false
+__all__ = ["evaluate", "evaluation", "fairness", "latency", "options", "robustness"]

@@ -1,0 +1,8 @@
+"""Named thresholds on evidence: every kind of gate, and the verdicts that they give.
+
+Recording a verdict, and asking whether it allows a step, is the business of ``ledger``.
+"""
+
+# Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
+# pyright: reportUnsupportedDunderAll=false
+__all__ = ["batch", "catalogue", "deployment", "features", "gate", "replay", "service", "stages"]

@@ -2,3 +2,7 @@
 
 It knows no store and no registry: what they noted of its head is handed in (:mod:`ml_platform.ledger.verified`).
 """
+
+# Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
+# pyright: reportUnsupportedDunderAll=false
+__all__ = ["chain", "ledger", "verified"]

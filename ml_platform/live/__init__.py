@@ -1,1 +1,8 @@
-"""What happens to a model in production: predictions, labels, drift, performance."""
+"""What happens to a model in production: rules on drift.
+
+Rollouts are said in ``rollout``, and gates before a rollout in ``gates``.
+"""
+
+# Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
+# pyright: reportUnsupportedDunderAll=false
+__all__ = ["rules"]

@@ -1,1 +1,8 @@
-"""Dagster: the only place that knows it. Components, and the assets, checks, jobs and sensors they build."""
+"""Dagster: components, and the assets, checks, jobs and sensors that they build.
+
+With ``cli`` the only place that knows Dagster; what a step does is said in ``pipeline``.
+"""
+
+# Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
+# pyright: reportUnsupportedDunderAll=false
+__all__ = ["components", "data_jobs", "events", "metadata", "platform", "refusals", "runs", "webserver"]

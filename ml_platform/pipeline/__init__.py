@@ -1,0 +1,26 @@
+"""The steps of the loop over a workspace: ingest, audit, publish, featurize, split, fit, evaluate, register, package,
+deploy.
+
+Dagster, the command line, trials, replays and proofs drive the same steps; none of them is known here.
+"""
+
+# Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
+# pyright: reportUnsupportedDunderAll=false
+__all__ = [
+    "approval",
+    "data",
+    "drift",
+    "evaluation",
+    "features",
+    "inspections",
+    "lineage",
+    "merge_hook",
+    "model",
+    "pending",
+    "release",
+    "replaying",
+    "rollback",
+    "steps",
+    "trial",
+    "workspace",
+]

@@ -2,3 +2,7 @@
 
 They name content by hash and place; reading that content is for the rooms above.
 """
+
+# Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
+# pyright: reportUnsupportedDunderAll=false
+__all__ = ["factory", "references", "refs"]

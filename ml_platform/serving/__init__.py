@@ -1,0 +1,8 @@
+"""A packaged version as a service: package, request schema, guard, prediction log, process, client, checks.
+
+Which package answers is said in ``rollout``.
+"""
+
+# Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
+# pyright: reportUnsupportedDunderAll=false
+__all__ = ["bundle", "checks", "client", "code", "load", "packaging", "process", "schema"]

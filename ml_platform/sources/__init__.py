@@ -1,1 +1,8 @@
-"""Where batches come from: folders, object stores, SQL queries, Python functions."""
+"""Where batches come from: folders, object stores, SQL queries, Python functions, and the partitions of a dataset.
+
+What a batch must be like is said in ``validation`` and ``gates``.
+"""
+
+# Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
+# pyright: reportUnsupportedDunderAll=false
+__all__ = ["context", "opening", "partitions", "rules", "source"]

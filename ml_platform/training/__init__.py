@@ -2,3 +2,7 @@
 
 It knows no tracking, no store and no registry; ``pipeline/training.py`` keeps what comes out.
 """
+
+# Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
+# pyright: reportUnsupportedDunderAll=false
+__all__ = ["code", "first_trees", "split", "trainer"]
