@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.foundation.objects import load_object
 from ml_platform.gates.stages import Stage
 
 Status = Literal["passed", "failed", "not_enough_support", "errored"]
@@ -73,13 +74,29 @@ def kind(
     metrics: tuple[str, ...] = (),
     timed: bool = False,
 ) -> Callable[[Callable[[Any, "Gate"], Measurement]], Callable[[Any, "Gate"], Measurement]]:
-    """Register a function as the measure of a kind of gate."""
+    """Make a function the measure of a kind of gate; it is given the evidence of its stage and the gate as declared."""
 
     def register(measure: Callable[[Any, "Gate"], Measurement]) -> Callable[[Any, "Gate"], Measurement]:
-        KINDS[name] = Kind(name, stage, description, measure, needs, requires, limit, any_of, options, metrics, timed)
+        made = Kind(name, stage, description, measure, needs, requires, limit, any_of, options, metrics, timed)
+        # A kind of a user's own is known by its module and never by a name that the platform may take one day.
+        if measure.__module__.startswith("ml_platform."):
+            KINDS[name] = made
+        measure.kind = made  # type: ignore[attr-defined]
         return measure
 
     return register
+
+
+def kind_of(name: str) -> Kind:
+    """A kind by name, or that of ``module:function`` which :func:`kind` decorates. Raises DeclarationError."""
+    if name in KINDS:
+        return KINDS[name]
+    if ":" not in name:
+        raise DeclarationError(f"unknown gate {name!r}; known: {', '.join(sorted(KINDS))}, or module:function")
+    found = getattr(load_object(name, "gate"), "kind", None)
+    if not isinstance(found, Kind):
+        raise DeclarationError(f"gate: {name!r} is no kind of gate; decorate it with ml_platform.gates.gate.kind")
+    return found
 
 
 class Gate(BaseModel):
@@ -87,7 +104,7 @@ class Gate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    #: Kind of gate, e.g. ``volume`` or ``performance``.
+    #: Kind of gate, e.g. ``volume`` or ``performance``, or ``module:function`` of one's own.
     gate: str
     #: Name of the asset check, where the kind (with the metric, if there is one) does not tell two gates apart.
     name: str = Field(default="", pattern=r"^[a-z][a-z0-9_]{0,60}$")
@@ -123,9 +140,10 @@ class Gate(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> "Gate":
-        known = KINDS.get(self.gate)
-        if known is None:
-            raise ValueError(f"unknown gate {self.gate!r}; known: {', '.join(sorted(KINDS))}")
+        try:
+            known = kind_of(self.gate)
+        except DeclarationError as error:
+            raise ValueError(str(error)) from error
         given = {"min": self.min, "max": self.max}
         missing = [name for name in known.needs if given[name] is None]
         if missing:
@@ -153,12 +171,12 @@ class Gate(BaseModel):
 
     @property
     def _usual_name(self) -> str:
-        return f"{self.gate}_{self.metric}" if self.metric else self.gate
+        return f"{kind_of(self.gate).name}_{self.metric}" if self.metric else kind_of(self.gate).name
 
     @property
     def stage(self) -> Stage:
         """Stage of the loop that the gate belongs to."""
-        return KINDS[self.gate].stage
+        return kind_of(self.gate).stage
 
     @property
     def blocking(self) -> bool:
@@ -168,12 +186,12 @@ class Gate(BaseModel):
     @property
     def description(self) -> str:
         """What is measured, and the threshold."""
-        return f"{KINDS[self.gate].description} ({self.threshold})"
+        return f"{kind_of(self.gate).description} ({self.threshold})"
 
     @property
     def threshold(self) -> str:
         """The threshold in words."""
-        limit = KINDS[self.gate].limit
+        limit = kind_of(self.gate).limit
         if limit is not None:
             return f"at most {limit:g}"
         parts = [f"at least {self.min:g}"] if self.min is not None else []
@@ -191,7 +209,7 @@ class Gate(BaseModel):
         """Whether a measured value keeps the threshold. NaN never does."""
         if math.isnan(observed):
             return False
-        limit = KINDS[self.gate].limit
+        limit = kind_of(self.gate).limit
         upper = limit if limit is not None else self.max
         return (self.min is None or observed >= self.min) and (upper is None or observed <= upper)
 
@@ -263,7 +281,7 @@ def _judge(gate: Gate, evidence: Any, subject: str, subject_name: str) -> Verdic
         )
 
     try:
-        measured = KINDS[gate.gate].measure(evidence, gate)
+        measured = kind_of(gate.gate).measure(evidence, gate)
         if not isinstance(measured, Measurement):
             raise TypeError(f"gate {gate.name} returned {type(measured).__name__}, not a Measurement")
         if measured.support is not None and measured.support < gate.min_support:

@@ -20,7 +20,7 @@ DECLARATION = re.compile(r"<!-- declaration -->\n```yaml\n(.*?)```", re.DOTALL)
 
 def test_the_examples_train_and_predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files, runs = FILE.findall(PAGE), RUN.findall(PAGE)
-    assert len(files) == 3 and len(runs) == 1
+    assert len(files) == 5 and len(runs) == 2
     for name, text in files:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -28,11 +28,12 @@ def test_the_examples_train_and_predict(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.syspath_prepend(str(tmp_path))
     found: dict[str, Any] = {}
     try:
-        exec(compile(runs[0], "docs/extend.md", "exec"), found)
+        for run in runs:
+            exec(compile(run, "docs/extend.md", "exec"), found)
     finally:
         for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
             del sys.modules[name]
-    assert found["found"]["near"] > 0.9
+    assert found["found"]["near"] > 0.9 and len(found["statuses"]) == 2
 
 
 def test_the_declaration_can_be_trained() -> None:
