@@ -36,6 +36,8 @@ def test_other_outcomes_after_a_day_change_no_earlier_row(four_months: Path, tmp
     project.batches.deliver(APRIL, change=a_day_later)
     outcome = project.ingest(MONTHS[0], APRIL)
     assert outcome.success, outcome.error
+    # A range goes on past a month that is refused.
+    assert FEATURES in outcome.assets(APRIL)
     after = features_of(project, APRIL)
 
     assert {month: project.reference(FEATURES, month).sha256 for month in MONTHS[:3]} == earlier
