@@ -12,14 +12,14 @@ from ml_platform.cli.app import BadUsage, cli
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.foundation.errors import MissingReference, PlatformError, Refused
 from ml_platform.pipeline.release import require_approved
-from ml_platform_tests.project import MODEL, Project, copy_of, declared, gates, ingested
+from ml_platform_tests.project import Project
+from ml_platform_tests.shop_project import MODEL, STEPS, copy_of, declared, gates, ingested
 
-STEPS = [f"{MODEL}/{step}" for step in ("split", "model", "evaluation", "registered_model")]
 NAME = f"{MODEL}/model"
 
 
 def judged_by(**changes: Any) -> Catalogue:
-    """The example with gates for three months of training."""
+    """The shop with gates for three months of training."""
     return declared(models={MODEL: {"gates": gates(baseline={"min": -0.3}, **changes)}})
 
 
@@ -120,7 +120,7 @@ def test_a_version_that_a_gate_holds_back_is_not_approved_until_the_gate_is_over
     with pytest.raises(PlatformError, match="holds nothing back"):
         command(strict, monkeypatch, "override", "baseline_auc", NAME, *reasons)
     with pytest.raises(MissingReference, match="nothing of this name"):
-        command(strict, monkeypatch, "override", "performance_auc", "flight_delay/%", *reasons)
+        command(strict, monkeypatch, "override", "performance_auc", f"{MODEL}/%", *reasons)
     shown = command(strict, monkeypatch, "override", "performance_auc", NAME, *reasons)
     assert f"performance_auc on {NAME}" in shown and "overridden by ann until" in shown
 

@@ -7,21 +7,20 @@ from rich.console import Console
 
 from ml_platform.cli.summary import show_summary
 from ml_platform.declarations.catalogue import Catalogue
-from ml_platform_tests.project import FEBRUARY, JANUARY, new_project, sample_months
+from ml_platform_tests.shop_project import DATASET, FEBRUARY, JANUARY, new_project
 
 
 def test_a_refused_correction_is_shown_as_refused(tmp_path: Path) -> None:
-    months = sample_months(tmp_path / "flights")
-    project = new_project(tmp_path / "project", months, arrived=(JANUARY, FEBRUARY))
+    project = new_project(tmp_path / "project", arrived=(JANUARY, FEBRUARY))
     assert project.ingest(JANUARY, FEBRUARY).success
     project.batches.deliver(FEBRUARY, change=lambda frame: frame.head(5))
-    assert not project.materialize("flights/batch", "flights/dataset", partition=FEBRUARY, checks=None).success
+    assert not project.materialize(f"{DATASET}/batch", f"{DATASET}/dataset", partition=FEBRUARY, checks=None).success
     data = Catalogue.of([*project.catalogue.datasets.values(), *project.catalogue.features.values()])
     nothing = SimpleNamespace(commits=0, versions=0, ledger=0)
     console = Console(record=True, width=200)
     with project.active() as workspace:
         assert show_summary(console, workspace, data, nothing, nothing, False, None) == 1
-        tag = f"flights-{JANUARY}-{project.published()[JANUARY][:12]}"
+        tag = f"{DATASET}-{JANUARY}-{project.published()[JANUARY][:12]}"
         commit = workspace.store.resolve(tag)[:12]
     january, february = (
         next(line for line in console.export_text(clear=False).splitlines() if month in line)

@@ -10,38 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ml_platform_tests.conftest import ROOT
+
 BIN = Path(sys.executable).parent
 DATASET, MODEL = "orders", "returns"
 JANUARY, FEBRUARY, MARCH, APRIL = MONTHS = tuple(f"2024-{month:02d}-01" for month in range(1, 5))
-
-_PYPROJECT = """
-[tool.dg]
-directory_type = "project"
-
-[tool.dg.project]
-root_module = "shop"
-
-[tool.dg.cli.telemetry]
-enabled = false
-"""
-_DEFINITIONS = """
-from pathlib import Path
-
-import dagster as dg
-
-
-@dg.definitions
-def everything():
-    return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
-"""
-_DAGSTER = """
-instance_class: {module: ml_platform.orchestration.instance, class: PlatformInstance}
-telemetry: {enabled: false}
-"""
-_WORKSPACE = """
-load_from:
-  - python_module: {module_name: shop.definitions, location_name: shop, working_directory: src}
-"""
+#: What a project has before anything is declared, as the shop has it.
+SKELETON = ("pyproject.toml", "workspace.yaml", "dagster.yaml", "src/grocery/definitions.py")
 
 
 class Shop:
@@ -58,12 +33,11 @@ class Shop:
         """An empty project."""
         shop = cls(root)
         shop.defs.mkdir(parents=True)
-        (root / "pyproject.toml").write_text(_PYPROJECT)
-        (root / "workspace.yaml").write_text(_WORKSPACE)
-        (root / "dagster.yaml").write_text(_DAGSTER)
+        for name in SKELETON:
+            text = (ROOT / "ml_platform_tests" / "shop" / name).read_text()
+            (root / name.replace("grocery", "shop")).write_text(text.replace("grocery", "shop"))
         (shop.defs / "__init__.py").touch()
         (shop.defs.parent / "__init__.py").touch()
-        (shop.defs.parent / "definitions.py").write_text(_DEFINITIONS)
         return shop
 
     def copy(self, target: Path) -> "Shop":

@@ -18,8 +18,9 @@ def test_the_page_has_two_walks() -> None:
 @pytest.mark.parametrize(("file", "name"), STOPS)
 def test_a_stop_of_a_walk_is_there(file: str, name: str) -> None:
     tree = ast.parse((ROOT / "ml_platform" / file).read_text())
-    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    assert name in {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
+    assert name in {
+        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    }
 
 
 def test_every_room_is_listed() -> None:

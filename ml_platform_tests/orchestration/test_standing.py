@@ -1,17 +1,17 @@
 """What is published, as Dagster sees it: a corrected month makes everything stale that stands on it."""
 
-from pathlib import Path
-
 import pytest
 
 from ml_platform.orchestration.standing import content_version, published_key
 from ml_platform_tests.orchestration.staleness import stale
-from ml_platform_tests.project import (
+from ml_platform_tests.project import Project
+from ml_platform_tests.shop_project import (
+    DATASET,
+    FEATURES,
     FEBRUARY,
     JANUARY,
     MARCH,
     MODEL,
-    Project,
     declared,
     gates,
     new_project,
@@ -23,10 +23,10 @@ NEW_VERSION = {"has a new data version"}
 
 
 @pytest.fixture(scope="module")
-def project(originals: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Three months and a registered model."""
     arrived, catalogue = (JANUARY, FEBRUARY, MARCH), declared(models={MODEL: {"gates": LENIENT}})
-    project = new_project(tmp_path_factory.mktemp("standing") / "project", originals, catalogue, arrived=arrived)
+    project = new_project(tmp_path_factory.mktemp("standing") / "project", catalogue, arrived=arrived)
     assert project.ingest(JANUARY, MARCH).success
     outcome = project.materialize(*(f"{MODEL}/{step}" for step in STEPS), checks=None)
     assert outcome.success, outcome.error
@@ -37,10 +37,10 @@ def test_a_corrected_month_makes_everything_stale_that_stands_on_it(project: Pro
     months = (JANUARY, FEBRUARY, MARCH)
     assert not stale(project, *months)
     project.batches.deliver(FEBRUARY, change=lambda frame: frame.head(frame.height - 40))
-    assert project.materialize("flights/batch", "flights/dataset", partition=FEBRUARY, checks=None).success
+    assert project.materialize(f"{DATASET}/batch", f"{DATASET}/dataset", partition=FEBRUARY, checks=None).success
     found = stale(project, *months)
     # January was known before; March has February in its history.
-    features = {f"flights/features/{month}": NEW_VERSION for month in (FEBRUARY, MARCH)}
+    features = {f"{FEATURES}/{month}": NEW_VERSION for month in (FEBRUARY, MARCH)}
     models = {f"{MODEL}/{step}": NEW_VERSION for step in STEPS}
     assert found == features | models
 
@@ -57,15 +57,15 @@ def test_a_corrected_month_makes_everything_stale_that_stands_on_it(project: Pro
 
 def test_content_that_comes_again_makes_nothing_stale(project: Project) -> None:
     before = stale(project, JANUARY, FEBRUARY, MARCH)
-    assert project.materialize("flights/batch", "flights/dataset", partition=JANUARY, checks=None).success
+    assert project.materialize(f"{DATASET}/batch", f"{DATASET}/dataset", partition=JANUARY, checks=None).success
     assert stale(project, JANUARY, FEBRUARY, MARCH) == before
 
 
 def test_what_is_published_can_be_observed_by_hand(project: Project) -> None:
-    seen = project.instance.fetch_observations(published_key("flights"), limit=100).records
+    seen = project.instance.fetch_observations(published_key(DATASET), limit=100).records
     # What the button *Observe* does in the UI.
-    assert project.materialize("flights/published").success
-    newest, *before = project.instance.fetch_observations(published_key("flights"), limit=100).records
+    assert project.materialize(f"{DATASET}/published").success
+    newest, *before = project.instance.fetch_observations(published_key(DATASET), limit=100).records
     assert len(before) == len(seen) and newest.asset_observation is not None
-    content = {f"flights/{month}": sha256 for month, sha256 in project.published().items()}
+    content = {f"{DATASET}/{month}": sha256 for month, sha256 in project.published().items()}
     assert (newest.asset_observation.tags or {})["dagster/data_version"] == content_version(content)

@@ -1,19 +1,19 @@
-"""Months of real flights, and a project in which they are ingested once."""
+"""The shop with its months ingested, and with its models registered: each made once, to be copied."""
 
 from pathlib import Path
 
 import pytest
 
-from ml_platform_tests.project import ingested, sample_months
-
-
-@pytest.fixture(scope="session")
-def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Samples of the real months."""
-    return sample_months(tmp_path_factory.getbasetemp() / "flights")
+from ml_platform_tests.shop_project import ingested, registered
 
 
 @pytest.fixture(scope="session")
 def four_months(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in which January to April are published, with features."""
     return ingested(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def with_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with version 1 of both models registered."""
+    return registered(tmp_path_factory.getbasetemp())

@@ -4,34 +4,24 @@ from pathlib import Path
 
 import pytest
 
-from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.rollout import control
 from ml_platform.rollout.processes import read_state
 from ml_platform.rollout.record_files import RecordFiles
 from ml_platform_tests.conftest import ports
-from ml_platform_tests.project import (
+from ml_platform_tests.shop_project import (
     APRIL,
+    FEATURES,
     FEBRUARY,
     JANUARY,
     MARCH,
+    MAY,
     MODEL,
     MONTHS,
-    Outcome,
-    Project,
     copy_of,
-    declared,
-    gates,
+    lenient,
     new_project,
+    train,
 )
-
-STEPS = tuple(f"{MODEL}/{step}" for step in ("split", "model", "evaluation", "registered_model"))
-
-
-def train(project: Project) -> Outcome:
-    """Everything from the split to the registered version, with its checks."""
-    outcome = project.materialize(*STEPS, checks=None)
-    assert outcome.success, outcome.error
-    return outcome
 
 
 def test_a_second_run_over_unchanged_content_adds_nothing(four_months: Path, tmp_path: Path) -> None:
@@ -47,37 +37,31 @@ def test_a_second_run_over_unchanged_content_adds_nothing(four_months: Path, tmp
     assert project.holdings() == before
     assert project.reference(f"{MODEL}/model") == model
     # One month more is news, and shows that the comparison above could have failed.
-    project.batches.deliver("2013-05-01")
-    assert project.ingest("2013-05-01").success
+    project.batches.deliver(MAY)
+    assert project.ingest(MAY).success
     assert project.holdings() != before
 
 
-def lenient() -> Catalogue:
-    """A model of few months: whether it is good is not the question here."""
-    return declared(models={MODEL: {"gates": gates(performance={"min": 0.5}, baseline={"min": -0.5})}})
-
-
 @pytest.mark.slow
-def test_two_runs_from_nothing_give_the_same_bytes(originals: Path, tmp_path: Path) -> None:
+def test_two_runs_from_nothing_give_the_same_bytes(tmp_path: Path) -> None:
     found = []
     for name, threads in (("one", "1"), ("another place", "2")):
-        project = new_project(tmp_path / name, originals, lenient(), environment={"ML_PLATFORM_THREADS": threads})
+        project = new_project(tmp_path / name, lenient(), environment={"ML_PLATFORM_THREADS": threads})
         project.batches.deliver(JANUARY, FEBRUARY, MARCH)
         # In one run of three months here, and month by month there.
         for months in [(JANUARY, MARCH)] if name == "one" else [(month, "") for month in MONTHS[:3]]:
             assert project.ingest(*months).success
         train(project)
         model = project.reference(f"{MODEL}/model")
-        features = [project.reference("flights/features", month).sha256 for month in MONTHS[:3]]
+        features = [project.reference(FEATURES, month).sha256 for month in MONTHS[:3]]
         found.append((project.published(), features, model.manifest_sha256, model.sha256))
     assert found[0] == found[1]
 
 
 @pytest.mark.slow
-def test_the_whole_loop_a_second_time_adds_nothing(originals: Path, tmp_path: Path) -> None:
+def test_the_whole_loop_a_second_time_adds_nothing(tmp_path: Path) -> None:
     project = new_project(
         tmp_path / "project",
-        originals,
         lenient(),
         arrived=(JANUARY, FEBRUARY, MARCH),
         environment={"ML_PLATFORM_PORTS": ports(3460, 10)},

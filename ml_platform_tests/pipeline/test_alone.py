@@ -9,8 +9,8 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import judge
 from ml_platform.gates.service import ServiceEvidence
 from ml_platform.references.refs import ServiceRef
-from ml_platform_tests.pipeline.test_again import STEPS, lenient, train
-from ml_platform_tests.project import MODEL, PARAMETERS, Project, copy_of, declared, gates
+from ml_platform_tests.project import Project
+from ml_platform_tests.shop_project import MODEL, PARAMETERS, STEPS, copy_of, declared, gates, train
 
 SERVICE, DEPLOYMENT = f"{MODEL}/service", f"{MODEL}/deployment"
 REGISTERED = STEPS[-1]
@@ -19,10 +19,9 @@ FINE = ServiceEvidence("", 1.0, 20, 500, 0, 0.0, (), 5)
 
 
 @pytest.fixture(scope="module")
-def shop(four_months: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def shop(with_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with a registered model and its package, which no gate has judged."""
-    project = copy_of(four_months, tmp_path_factory.mktemp("alone") / "project", lenient())
-    train(project)
+    project = copy_of(with_models, tmp_path_factory.mktemp("alone") / "project")
     packaged = project.materialize(SERVICE)
     assert packaged.success, packaged.error
     return project
@@ -56,8 +55,7 @@ def test_a_package_that_was_not_judged_is_not_deployed(shop: Project) -> None:
 def test_verdicts_on_another_package_do_not_count(shop: Project) -> None:
     before = shop.reference(SERVICE)
     passed(shop, before)
-    few = gates(performance={"min": 0.5}, baseline={"min": -0.5})
-    changed = shop.variant(declared(models={MODEL: {"parameters": {**PARAMETERS, "rounds": 41}, "gates": few}}))
+    changed = shop.variant(declared(models={MODEL: {"parameters": {**PARAMETERS, "rounds": 41}}}))
     train(changed)
     assert changed.materialize(SERVICE).success
     assert changed.reference(SERVICE).sha256 != before.sha256
@@ -66,8 +64,7 @@ def test_verdicts_on_another_package_do_not_count(shop: Project) -> None:
 
 def test_a_model_whose_gate_fails_later_is_neither_packaged_nor_deployed(shop: Project) -> None:
     passed(shop, shop.reference(SERVICE))
-    few = gates(performance={"min": 0.95}, baseline={"min": -0.5})
-    stricter = shop.variant(declared(models={MODEL: {"gates": few}}))
+    stricter = shop.variant(declared(models={MODEL: {"gates": gates(performance={"min": 0.95})}}))
     for step in (SERVICE, DEPLOYMENT):
         assert_refused(stricter, step, "performance_auc judged under another declaration")
     judged = stricter.materialize(STEPS[2], checks=None)

@@ -6,8 +6,7 @@ import pytest
 
 from ml_platform.foundation.errors import Refused
 from ml_platform.pipeline.release import require_approved
-from ml_platform_tests.pipeline.test_again import STEPS, lenient
-from ml_platform_tests.project import MODEL, copy_of
+from ml_platform_tests.shop_project import MODEL, STEPS, copy_of, lenient
 
 
 def test_a_version_waits_for_a_person(four_months: Path, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from ml_platform.pipeline import data
 from ml_platform.pipeline.merge_hook import require_verdicts
 from ml_platform.pipeline.rollback import roll_back
 from ml_platform.pipeline.workspace import Workspace
-from ml_platform_tests.project import APRIL, MARCH, Project, copy_of
+from ml_platform_tests.project import Project
+from ml_platform_tests.shop_project import APRIL, DATASET, MARCH, copy_of
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def workspace(project: Project) -> Iterator[Workspace]:
 
 def test_a_batch_needs_its_verdicts(project: Project, workspace: Workspace) -> None:
     datasets = project.catalogue.datasets
-    spec = datasets["flights"]
+    spec = datasets[DATASET]
     project.batches.deliver(MARCH, change=lambda frame: frame.head(frame.height - 40))
     staged = data.ingest(workspace, spec, MARCH, Run.new())
     with pytest.raises(Refused, match=rf"{MARCH}.*schema missing"):
@@ -41,13 +42,13 @@ def test_a_batch_needs_its_verdicts(project: Project, workspace: Workspace) -> N
 
 def test_a_failed_gate_and_a_rollback_refuse(project: Project, workspace: Workspace) -> None:
     datasets = project.catalogue.datasets
-    spec = datasets["flights"]
+    spec = datasets[DATASET]
     project.batches.deliver(MARCH, change=lambda frame: frame.head(5))
     staged = data.ingest(workspace, spec, MARCH, Run.new())
     data.audit(workspace, spec, staged, Run.new())
     with pytest.raises(Refused, match="volume"):
         require_verdicts(workspace, datasets, staged.commit)
-    held = batches.published(workspace.store, "flights")[APRIL]
+    held = batches.published(workspace.store, DATASET)[APRIL]
     published = workspace.store.resolve(MAIN)
     roll_back(workspace, spec, APRIL, Run.new(), reason="wrong unit", by="ada", withdraw=True)
     workspace.store.create_branch("again")
@@ -61,12 +62,12 @@ def test_nothing_else_changes_by_a_merge(project: Project, workspace: Workspace,
     datasets = project.catalogue.datasets
     store = workspace.store
     (tmp_path / "file").write_text("x")
-    for number, path in enumerate(["readme", "datasets/unknown/2013-01-01.parquet", "datasets/flights/notes.txt"]):
+    for number, path in enumerate(["readme", f"datasets/unknown/{MARCH}.parquet", f"datasets/{DATASET}/notes.txt"]):
         store.create_branch(f"b{number}")
         commit = store.commit(f"b{number}", {path: tmp_path / "file"}, "m")
         with pytest.raises(Refused, match=r"is no batch of a declared dataset"):
             require_verdicts(workspace, datasets, commit)
     store.create_branch("removes")
-    commit = store.commit("removes", {batches.batch_path("flights", MARCH): None}, "m")
+    commit = store.commit("removes", {batches.batch_path(DATASET, MARCH): None}, "m")
     with pytest.raises(Refused, match="was not taken back"):
         require_verdicts(workspace, datasets, commit)

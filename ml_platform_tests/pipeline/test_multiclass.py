@@ -13,50 +13,21 @@ from ml_platform.registry import evaluations
 from ml_platform.serving import checks
 from ml_platform.serving.client import Client
 from ml_platform.serving.schema import to_rows
-from ml_platform_tests.pipeline.arrivals import CLASSES
-from ml_platform_tests.project import JANUARY, MARCH, MONTHS, PARAMETERS, Project, declared, new_project
+from ml_platform_tests.pipeline.arrivals import ARRIVAL, CLASSES, PARAMETERS
+from ml_platform_tests.project import JANUARY, MARCH, MONTHS, Project, declared, new_project, sample_months
 
-ARRIVAL = {
-    "target": "arrival",
-    "task": "multiclass",
-    "classes": list(CLASSES),
-    "decision_threshold": None,
-    "drift": None,
-    "parameters": {**PARAMETERS, "rounds": 20},
-    "gates": [
-        {"gate": "performance", "metric": "auc_macro", "min": 0.55},
-        {"gate": "performance", "metric": "f1_macro", "min": 0.3},
-        # A linear model is as good on some thousand rows.
-        {"gate": "baseline", "metric": "auc_macro", "min": -0.05},
-        {"gate": "champion", "metric": "log_loss", "mode": "non_inferior", "min": -0.05},
-        {"gate": "confidence", "metric": "accuracy", "min": 0.4},
-        {"gate": "leak_alarm", "metric": "accuracy", "max": 0.9},
-        {"gate": "calibration", "max": 0.1},
-        {"gate": "slices", "metric": "accuracy", "columns": ["origin"], "max": 0.15},
-        {"gate": "fairness", "metric": "demographic_parity_difference", "columns": ["origin"], "max": 0.6},
-        {"gate": "robustness", "metric": "missing_loss", "max": 0.2},
-        {"gate": "robustness", "metric": "noise_flipped", "max": 0.2},
-        {"gate": "robustness", "metric": "unseen_loss", "max": 0.2},
-        {"gate": "robustness", "metric": "worst_case_flipped", "max": 0.9},
-        {"gate": "churn", "metric": "flipped", "max": 0.3},
-        {"gate": "explanation", "metric": "shap_values", "min": 0.4},
-        {"gate": "servability"},
-        {"gate": "skew", "max": 0},
-        {"gate": "bad_input"},
-    ],
-}
 BEFORE, SERVED = ("split", "model", "evaluation", "registered_model"), ("service",)
 
 
 @pytest.fixture(scope="module")
-def project(originals: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     catalogue = declared(
         features={"function": "ml_platform_tests.pipeline.arrivals:arrivals"},
         models={"arrival": ARRIVAL, "second_arrival": {**ARRIVAL, "parameters": {**PARAMETERS, "rounds": 24}}},
     )
     made = new_project(
         tmp_path_factory.mktemp("arrival") / "project",
-        originals,
+        sample_months(tmp_path_factory.getbasetemp() / "flights"),
         catalogue,
         arrived=MONTHS[:3],
         environment={"ML_PLATFORM_PORTS": "3340-3349"},

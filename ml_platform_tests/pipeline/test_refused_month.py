@@ -5,28 +5,30 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ml_platform_tests.project import (
+from ml_platform_tests.project import Project
+from ml_platform_tests.shop_project import (
     APRIL,
+    FEATURES,
     FEBRUARY,
     JANUARY,
     MARCH,
     MODEL,
     MONTHS,
-    Project,
     copy_of,
     declared,
     new_project,
 )
+from ml_platform_tests.shop_project import DATASET as NAME
 
-BATCH, DATASET, FEATURES = "flights/batch", "flights/dataset", "flights/features"
-BATCH_GATES = {"schema", "rules", "missing", "duplicates", "window", "volume"}
+BATCH, DATASET = f"{NAME}/batch", f"{NAME}/dataset"
+BATCH_GATES = {"schema", "rules", "missing", "duplicates", "window", "freshness", "volume", "referential"}
 FEATURE_GATES = {"ranges", "leakage", "parity"}
 GOOD = (JANUARY, FEBRUARY, APRIL)
 
 
 def without_codes(month: pl.DataFrame) -> pl.DataFrame:
-    """The airline codes were lost in an export."""
-    return month.with_columns(carrier=pl.lit("??"))
+    """The channels were lost in an export."""
+    return month.with_columns(channel=pl.lit("??"))
 
 
 def single(project: Project) -> None:
@@ -66,9 +68,9 @@ WAYS = {"single": single, "range": ranged, "automation": automated}
 
 
 @pytest.fixture(scope="module", params=WAYS)
-def project(request: pytest.FixtureRequest, originals: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """January to April, of which March was refused."""
-    project = new_project(tmp_path_factory.mktemp("march") / "project", originals, arrived=GOOD)
+    project = new_project(tmp_path_factory.mktemp("march") / "project", arrived=GOOD)
     project.batches.deliver(MARCH, change=without_codes)
     WAYS[request.param](project)
     return project
@@ -146,12 +148,12 @@ def test_a_corrected_march_makes_what_stands_on_it_stale(project: Project) -> No
     stale = project.materialize(f"{MODEL}/split")
     assert not stale.materialized
     assert "Stale" in stale.error
-    assert f"{FEATURES}/{APRIL}" in stale.error and f"flights/{MARCH}" in stale.error
+    assert f"{FEATURES}/{APRIL}" in stale.error and f"{NAME}/{MARCH}" in stale.error
 
     rebuilt = project.materialize(FEATURES, partition=APRIL, checks=None)
     assert rebuilt.success, rebuilt.error
     assert project.reference(FEATURES, APRIL).refused == ()
-    assert project.reference(FEATURES, APRIL).inputs.keys() == {f"flights/{month}" for month in MONTHS[:4]}
+    assert project.reference(FEATURES, APRIL).inputs.keys() == {f"{NAME}/{month}" for month in MONTHS[:4]}
     split = project.materialize(f"{MODEL}/split", checks=None)
     assert split.success, split.error
     manifest = project.reference(f"{MODEL}/split")

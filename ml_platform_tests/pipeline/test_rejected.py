@@ -19,8 +19,8 @@ from ml_platform.orchestration import components
 from ml_platform.orchestration.refusals import REFUSED, crashes
 from ml_platform.pipeline import evaluation
 from ml_platform_tests.conftest import ROOT
-from ml_platform_tests.pipeline.test_again import STEPS, train
-from ml_platform_tests.project import MODEL, PARAMETERS, Outcome, Project, copy_of, declared, gates
+from ml_platform_tests.project import Outcome, Project
+from ml_platform_tests.shop_project import MODEL, PARAMETERS, STEPS, copy_of, declared, gates, train
 
 FAILURE = dg.DagsterRunStatus.FAILURE
 SPLIT, TRAINED, EVALUATED, REGISTERED = STEPS
@@ -33,13 +33,12 @@ def model(rounds: int, **changes: Any) -> Catalogue:
 
 
 @pytest.fixture(scope="module")
-def shop(four_months: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def shop(with_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project with a champion, on an instance with the settings of ``dagster.yaml``."""
     settings = yaml.safe_load((ROOT / "dagster.yaml").read_text())
     with dg.instance_for_test(overrides={"run_retries": settings["run_retries"]}) as instance:
-        project = copy_of(four_months, tmp_path_factory.mktemp("rejected") / "project", model(40))
+        project = copy_of(with_models, tmp_path_factory.mktemp("rejected") / "project", model(40))
         project = replace(project, instance=instance)
-        train(project)
         with project.active() as workspace:
             workspace.registry.set_alias(MODEL, "champion", 1)
         yield project

@@ -15,7 +15,18 @@ from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.lineage import contents, uses
 from ml_platform.pipeline.rollback import roll_back
 from ml_platform_tests.orchestration.staleness import stale
-from ml_platform_tests.project import APRIL, FEBRUARY, JANUARY, MARCH, MODEL, Project, copy_of, declared
+from ml_platform_tests.project import Project
+from ml_platform_tests.shop_project import (
+    APRIL,
+    DATASET,
+    FEATURES,
+    FEBRUARY,
+    JANUARY,
+    MARCH,
+    MODEL,
+    copy_of,
+    declared,
+)
 
 
 @pytest.fixture
@@ -29,15 +40,15 @@ def corrected(frame: Any) -> Any:
 
 
 def taken_back(project: Project, partition: str, **wish: Any) -> Any:
-    """Run the job ``flights_rollback``."""
-    job = project.definitions.resolve_job_def("flights_rollback")
+    """Run the job that takes a month back."""
+    job = project.definitions.resolve_job_def(f"{DATASET}_rollback")
     config = {"partition": partition, "reason": "wrong unit", "by": "ada", **wish}
     with project.active():
         return job.execute_in_process(
             instance=project.instance,
             raise_on_error=False,
             run_config={
-                "ops": {"roll_back_flights": {"config": config}},
+                "ops": {f"roll_back_{DATASET}": {"config": config}},
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
         )
@@ -56,34 +67,34 @@ def test_a_rollback_in_dagster_is_seen_downstream_and_holds(project: Project) ->
     result = taken_back(project, MARCH)
     assert result.success
     assert project.published() == before
-    event = project.materializations("flights/dataset", MARCH)[-1]
+    event = project.materializations(f"{DATASET}/dataset", MARCH)[-1]
     assert (event.tags or {})["dagster/data_version"] == before[MARCH]
     assert event.metadata["rolled_back"].value == bad
     # The features of March, and those of April, whose history has March in it.
-    assert sorted(stale(project, *months)) == [f"flights/features/{month}" for month in (MARCH, APRIL)]
+    assert sorted(stale(project, *months)) == [f"{FEATURES}/{month}" for month in (MARCH, APRIL)]
     (entry,) = project.entries(kind="rollback")
     assert (entry.body["taken_back"], entry.body["current"], entry.body["by"]) == (bad, before[MARCH], "ada")
     with project.active() as workspace:
-        reference = workspace.references.load("flights/dataset", MARCH)
+        reference = workspace.references.load(f"{DATASET}/dataset", MARCH)
         assert (reference.sha256, reference.branch) == (before[MARCH], MAIN)
         materializer = materializer_of(workspace, project.context().feature_set, project.context().dataset)
         for month in (MARCH, APRIL):
-            with pytest.raises(Stale, match=f"flights/{MARCH} changed since"):
-                materializer.check_current(workspace.references.load("flights/features", month))
-        materializer.check_current(workspace.references.load("flights/features", FEBRUARY))
+            with pytest.raises(Stale, match=f"{DATASET}/{MARCH} changed since"):
+                materializer.check_current(workspace.references.load(FEATURES, month))
+        materializer.check_current(workspace.references.load(FEATURES, FEBRUARY))
         with pytest.raises(Stale):
-            model.split(workspace, project.context(), workspace.references.all("flights/features"), Run.new())
+            model.split(workspace, project.context(), workspace.references.all(FEATURES), Run.new())
         assert workspace.ledger.verify() > 0
 
     again = project.ingest(MARCH)
-    assert f"flights/batch/{MARCH}" in again.error and "was taken back by ada: wrong unit" in again.error
+    assert f"{DATASET}/batch/{MARCH}" in again.error and "was taken back by ada: wrong unit" in again.error
     assert project.published() == before, "the same delivery does not come back by another run"
     assert project.ingest(JANUARY, APRIL).success
     assert project.published() == before
     # The newest batch of March is the one that was taken back.
-    assert list(stale(project, *months)) == [f"flights/dataset/{MARCH}"]
+    assert list(stale(project, *months)) == [f"{DATASET}/dataset/{MARCH}"]
     with project.active() as workspace:
-        model.split(workspace, project.context(), workspace.references.all("flights/features"), Run.new())
+        model.split(workspace, project.context(), workspace.references.all(FEATURES), Run.new())
 
     assert taken_back(project, MARCH, to=bad[:12]).success
     assert project.published()[MARCH] == bad
@@ -119,13 +130,13 @@ def test_a_withdrawn_partition_counts_as_refused(project: Project) -> None:
     with project.active() as workspace:
         assert list(data.refused_partitions(workspace, spec)) == [FEBRUARY]
         with pytest.raises(MissingReference):
-            refs.load("flights/dataset", FEBRUARY)
+            refs.load(f"{DATASET}/dataset", FEBRUARY)
         with pytest.raises(Refused, match="refused by the gates"):
             model.split(workspace, project.context(), _current(project), Run.new())
     outcome = project.ingest(FEBRUARY)
     assert "was taken back by ada" in outcome.error
     assert project.ingest(MARCH).success, "later months are built without it"
-    assert project.reference("flights/features", MARCH).refused == (FEBRUARY,)
+    assert project.reference(FEATURES, MARCH).refused == (FEBRUARY,)
     assert taken_back(project, FEBRUARY, to=bad[:10]).success
     assert project.published()[FEBRUARY] == bad
 
@@ -133,9 +144,9 @@ def test_a_withdrawn_partition_counts_as_refused(project: Project) -> None:
 def _current(project: Project) -> dict[str, Any]:
     """References of features that were built from what is published, made anew where they are stale."""
     with project.active() as workspace:
-        refs = workspace.references.all("flights/features")
+        refs = workspace.references.all(FEATURES)
         context = project.context()
-        wanted = {name: ref for name, ref in workspace.references.all("flights/dataset").items() if name != FEBRUARY}
+        wanted = {name: ref for name, ref in workspace.references.all(f"{DATASET}/dataset").items() if name != FEBRUARY}
         built = data.featurize(workspace, context.feature_set, context.dataset, wanted, Run.new())
         for ref in built.values():
             data.inspect_features(workspace, context.feature_set, context.dataset, ref, Run.new())
@@ -161,18 +172,18 @@ def test_users_of_a_dataset_are_found_from_commit_and_content(four_months: Path,
     project = copy_of(four_months, tmp_path / "project", declared(models={MODEL: {"gates": GATES}}))
     with project.active() as workspace:
         context, run = project.context(), Run.new()
-        manifest = model.split(workspace, context, workspace.references.all("flights/features"), run)
+        manifest = model.split(workspace, context, workspace.references.all(FEATURES), run)
         model.inspect_split(workspace, context, manifest, run)
         report = evaluation.evaluate(workspace, context, model.fit(workspace, context, manifest, run), run)
         evaluation.inspect_evaluation(workspace, context, report, run)
         version = evaluation.register(workspace, context, report, run)
         workspace.registry.set_alias(MODEL, "champion", version.version)
-        held = batches.published(workspace.store, "flights")
+        held = batches.published(workspace.store, DATASET)
         for partition, part in ((JANUARY, "train"), (APRIL, "holdout")):
             (use,) = uses(workspace, [MODEL], [held[partition].sha256[:10]])
             assert (use.model, use.version, use.aliases) == (MODEL, version.version, ("champion",))
             assert use.parts[part] == (partition,)
-            commit = workspace.store.resolve(batches.batch_tag("flights", partition, held[partition].sha256))
+            commit = workspace.store.resolve(batches.batch_tag(DATASET, partition, held[partition].sha256))
             assert contents(workspace.store, commit) == {held[partition].sha256: held[partition].path}
         (past,) = uses(workspace, [MODEL], [held[JANUARY].sha256])
         assert past.parts["history"] == (FEBRUARY, MARCH, APRIL)

@@ -13,8 +13,19 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline import data
 from ml_platform.pipeline.trial import Judged, Trial
 from ml_platform_tests.conftest import ports
-from ml_platform_tests.pipeline.test_again import lenient, train
-from ml_platform_tests.project import APRIL, MODEL, MONTHS, Batches, Project, copy_of, declared, gates
+from ml_platform_tests.project import Project
+from ml_platform_tests.shop_project import (
+    APRIL,
+    DATASET,
+    FEATURES,
+    MODEL,
+    MONTHS,
+    copy_of,
+    declared,
+    gates,
+    lenient,
+    new_project,
+)
 
 PUBLISHED = MONTHS[:4]
 
@@ -37,11 +48,10 @@ def failing(found: list[Judged]) -> dict[str, set[str]]:
 
 
 @pytest.fixture(scope="module")
-def project(four_months: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(with_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Four published months and a champion trained on them. No trial changes anything in it."""
     folder = tmp_path_factory.mktemp("trial") / "project"
-    project = copy_of(four_months, folder, lenient(), ML_PLATFORM_PORTS=ports(3480, 10))
-    train(project)
+    project = copy_of(with_models, folder, lenient(), ML_PLATFORM_PORTS=ports(3480, 10))
     with project.active() as workspace:
         workspace.registry.set_alias(MODEL, "champion", 1)
     return project
@@ -94,7 +104,7 @@ def test_a_sample_has_the_whole_history(project: Project) -> None:
         assert trial.branch == "check-pr-8" and trial.branch in workspace.store.branches("check-")
         # Features as production has them, adopted by their content.
         sha256 = {one.partition: one.verdicts[0].subject for one in found if one.stage == "features"}
-        assert sha256 == {name: project.reference("flights/features", name).sha256 for name in PUBLISHED[-2:]}
+        assert sha256 == {name: project.reference(FEATURES, name).sha256 for name in PUBLISHED[-2:]}
     with project.active() as workspace:
         trial.close()
         assert trial.branch not in workspace.store.branches("check-")
@@ -120,7 +130,7 @@ def test_overrides_hold_in_a_trial_too(project: Project, tmp_path: Path) -> None
     variant = project.variant(stricter, ML_PLATFORM_LEDGER_URL=f"sqlite:///{tmp_path / 'ledger.db'}")
     assert failing(judged(variant, "batch")) == {"batch": {"volume"}}
     with variant.active() as workspace:
-        run, spec = Run.new(), stricter.dataset("flights")
+        run, spec = Run.new(), stricter.dataset(DATASET)
         trial = Trial(workspace, "pr-7", run)
         for ref in trial._batches(variant.context()).values():
             for verdict in data.audit(workspace, spec, ref, run):
@@ -140,20 +150,17 @@ def test_what_the_code_breaks_is_told(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*_: object, **__: object) -> None:
-        raise KeyError("distance")
+        raise KeyError("price")
 
     monkeypatch.setattr(data, "featurize", broken)
     found = judged(project.variant(changed(check_partitions=2)))
-    assert failing(found) == {
-        stage: {"KeyError: 'distance'"} for stage in ("features", "split", "evaluation", "service")
-    }
+    assert failing(found) == {stage: {"KeyError: 'price'"} for stage in ("features", "split", "evaluation", "service")}
     assert "Traceback" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["", "..", "../..", "feature/x", "-x", "a b", "x\n"])
 def test_a_branch_that_cannot_be_is_refused_before_anything_is_touched(name: str, four_months: Path) -> None:
-    project = Project(four_months, Batches(four_months / "source", four_months), declared(), None)  # type: ignore[arg-type]
-    with project.active() as workspace, pytest.raises(InvalidName, match="use letters"):
+    with new_project(four_months).active() as workspace, pytest.raises(InvalidName, match="use letters"):
         Trial(workspace, name, Run.new())
 
 
@@ -166,7 +173,7 @@ def test_missing_evidence_is_no_pass(four_months: Path, tmp_path: Path) -> None:
     bare = project.variant(changed(), ML_PLATFORM_REPOSITORY="other")
     found = judged(bare)
     assert [one.stage for one in found] == ["batch", "features", "split", "evaluation", "service"]
-    assert all("repository other has no published batch of flights" in one.missing for one in found)
+    assert all(f"repository other has no published batch of {DATASET}" in one.missing for one in found)
 
 
 def test_a_view_changes_neither_main_nor_tags(project: Project) -> None:

@@ -5,7 +5,8 @@ import pytest
 
 from ml_platform.declarations.context import ModelContext
 from ml_platform.proving import batches
-from ml_platform_tests.project import APRIL, MAY, MODEL, Project, declared, new_project, sample_months
+from ml_platform_tests.project import Project
+from ml_platform_tests.shop_project import APRIL, MAY, MODEL, declared, new_project
 
 KINDS = {
     "rows come twice",
@@ -28,13 +29,12 @@ KINDS = {
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """April and May as they are."""
-    folder = tmp_path_factory.mktemp("batches")
-    return new_project(folder, sample_months(tmp_path_factory.getbasetemp() / "flights", (APRIL, MAY)))
+    return new_project(tmp_path_factory.mktemp("batches"))
 
 
 @pytest.fixture
 def context() -> ModelContext:
-    """The example."""
+    """The shop."""
     return ModelContext.of(declared(), MODEL)
 
 
@@ -43,7 +43,7 @@ def test_every_kind_of_break_is_made_for_every_column_that_matters(source: Proje
     found = list(batches.batch_breaks(context, frame, before))
     assert {one.name for one in found} == KINDS
     missing = {one.case for one in found if one.name == "a column is missing"}
-    outcomes = {"dep_time", "dep_delay", "arr_time", "arr_delay", "air_time"}
+    outcomes = {"returned", "delivery_days"}
     assert missing == {*context.function.inputs} | outcomes
     keys = [(one.name, one.case) for one in found]
     assert len(keys) == len(set(keys))
@@ -59,11 +59,11 @@ def test_every_break_changes_the_batch_and_leaves_the_original(source: Project, 
 
 
 def test_what_changes_nothing_is_no_break(source: Project, context: ModelContext) -> None:
-    empty = batches.nulled(source.batches.original(MAY), "wind_gust")
+    empty = batches.nulled(source.batches.original(MAY), "weight")
     found = batches.batch_breaks(context, empty, empty)
     cases = {(one.name, one.case) for one in found}
-    assert ("a column is missing", "wind_gust") in cases
-    assert not {("a column is empty", "wind_gust"), ("other unit: times 1000", "wind_gust")} & cases
+    assert ("a column is missing", "weight") in cases
+    assert not {("a column is empty", "weight"), ("other unit: times 1000", "weight")} & cases
     assert "the batch before arrives again (stale)" not in {name for name, _ in cases}
 
 

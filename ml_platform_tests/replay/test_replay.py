@@ -18,9 +18,8 @@ from ml_platform.references.refs import ModelRef
 from ml_platform.replay.environments import LOCK
 from ml_platform.replay.replay import warnings
 from ml_platform_tests.conftest import ROOT
-from ml_platform_tests.pipeline.arrivals import CLASSES
+from ml_platform_tests.pipeline.arrivals import ARRIVAL, CLASSES
 from ml_platform_tests.pipeline.repository import Repository
-from ml_platform_tests.pipeline.test_multiclass import ARRIVAL
 from ml_platform_tests.project import JANUARY, MARCH, MONTHS, Project, copy_of, declared, new_project
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ml_platform_tests.project import Project, declared
+from ml_platform_tests.project import Project
 from ml_platform_tests.sensors.ticks import TWO_MODELS, copied, opened
+from ml_platform_tests.shop_project import declared
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +23,6 @@ def ingested(base: Path, tmp_path: Path) -> Project:
 
 
 @pytest.fixture
-def empty(base: Path, tmp_path: Path) -> Callable[..., Project]:
+def empty(tmp_path: Path) -> Callable[..., Project]:
     """Makes a project in which nothing was ingested; takes the months that wait at the source."""
-    return lambda *arrived: opened(tmp_path / "project", base, declared(models=TWO_MODELS), arrived)
+    return lambda *arrived: opened(tmp_path / "project", declared(models=TWO_MODELS), arrived)

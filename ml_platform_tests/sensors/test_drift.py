@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
 
 from ml_platform.orchestration.sensors import ATTEMPTS
 from ml_platform.pipeline.drift import Drift, compared_columns, observe
-from ml_platform_tests.project import APRIL, MAY, MODEL, Project, declared
+from ml_platform_tests.project import Project
 from ml_platform_tests.sensors.ticks import attempt_tags, copied, pretend, tick
+from ml_platform_tests.shop_project import APRIL, JANUARY, MAY, MODEL, declared
 
 RULE: dict[str, Any] = {"psi": 0.25, "share": 0.3, "partitions": 2, "window": 2, "action": "advise"}
 #: The gates of the evaluation are not what is tested here.
@@ -18,15 +20,26 @@ MODEL_WITH_RULE: dict[str, Any] = {"drift": RULE, "gates": [{"gate": "disjoint"}
 FAILURE, STARTED = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED
 
 
+def dearer(month: pl.DataFrame) -> pl.DataFrame:
+    """Prices rose by half."""
+    return month.with_columns(pl.col("price") * 1.5)
+
+
+def heavier(month: pl.DataFrame) -> pl.DataFrame:
+    """So did the weights."""
+    return dearer(month).with_columns(pl.col("weight") * 1.5)
+
+
 @pytest.fixture(scope="module")
 def registered(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Version 1 was trained on January to March; April and May are newer."""
+    """Version 1 was trained on January to March; April and May are newer, and differ from them more and more."""
     project = copied(base, tmp_path_factory.mktemp("drift") / "project", declared(models={MODEL: MODEL_WITH_RULE}))
     names = ("split", "model", "evaluation", "registered_model")
     outcome = project.materialize(*(f"{MODEL}/{name}" for name in names), checks=None)
     assert outcome.success, outcome.error
-    project.batches.deliver(MAY)
-    ingested = project.ingest(MAY)
+    project.batches.deliver(APRIL, change=dearer)
+    project.batches.deliver(MAY, change=heavier)
+    ingested = project.ingest(APRIL, MAY)
     assert ingested.success, ingested.error
     return project
 
@@ -56,14 +69,12 @@ def test_only_partitions_after_the_training_data_are_compared(shares: dict[str, 
 
 
 def test_columns_that_only_name_rows_are_left_out(registered: Project) -> None:
-    import polars as pl
-
     function = registered.context().function
     reference = pl.DataFrame({name: range(100) for name in function.inputs})
     columns = compared_columns(reference, function)
     assert set(function.inputs) - set(columns) == set(function.key) | {function.time}
-    reference = reference.with_columns(pl.lit("UA").alias("carrier"))
-    assert "carrier" in compared_columns(reference, function)
+    reference = reference.with_columns(pl.lit("web").alias("channel"))
+    assert "channel" in compared_columns(reference, function)
 
 
 @pytest.mark.parametrize(("partitions", "drifted"), [(1, True), (2, False)])
@@ -114,7 +125,7 @@ def test_training_is_asked_for_until_it_came_to_its_end(registered: Project) -> 
         assert found.only.job_name == f"{MODEL}_train"
         assert found.only.run_key is not None
         assert found.only.run_key.endswith(f":{attempt}")
-        assert f"{MODEL}: drift: trained on 2013-01-01 to {APRIL}, held out {MAY} to {MAY}" in found.why
+        assert f"{MODEL}: drift: trained on {JANUARY} to {APRIL}, held out {MAY} to {MAY}" in found.why
         assert json.loads(cursor or "{}")[MODEL]["drifted"] is True
         pretend(project, f"{MODEL}_train", FAILURE, attempt_tags(found.only))
     last = tick(project, "drift", cursor)

@@ -10,7 +10,7 @@ import pytest
 from ml_platform.foundation.processes import process_identity
 from ml_platform.orchestration.runs import PROCESS
 from ml_platform.orchestration.sensors import ATTEMPTS, REASON
-from ml_platform_tests.project import APRIL, FEBRUARY, JANUARY, MARCH, MAY, MODEL, Project, declared, gates
+from ml_platform_tests.project import Project
 from ml_platform_tests.sensors.ticks import (
     OTHER,
     TWO_MODELS,
@@ -21,8 +21,21 @@ from ml_platform_tests.sensors.ticks import (
     span,
     tick,
 )
+from ml_platform_tests.shop_project import (
+    APRIL,
+    DATASET,
+    FEATURES,
+    FEBRUARY,
+    JANUARY,
+    MARCH,
+    MAY,
+    MODEL,
+    declared,
+    gates,
+)
 
 TRAININGS = sorted([f"{MODEL}_train", f"{OTHER}_train"])
+INGESTION = f"{DATASET}_ingest"
 STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
 
 
@@ -37,16 +50,16 @@ def twice(frame: pl.DataFrame) -> pl.DataFrame:
 def test_everything_at_a_new_source_is_one_range(empty: Callable[..., Project]) -> None:
     project = empty(JANUARY, FEBRUARY)
     found = tick(project)
-    assert found.jobs == ["flights_ingest"]
+    assert found.jobs == [INGESTION]
     assert span(found.only) == (JANUARY, FEBRUARY)
-    assert found.why == f"flights: {JANUARY} to {FEBRUARY} new"
+    assert found.why == f"{DATASET}: {JANUARY} to {FEBRUARY} new"
 
 
 def test_an_empty_source_is_explained(empty: Callable[..., Project]) -> None:
     found = tick(empty())
     assert found.requests == []
-    assert "flights: nothing new among the 0 partitions at the source" in found.skipped
-    assert f"{MODEL}: cannot be trained: {MODEL}: no features of flights/features yet" in found.skipped
+    assert f"{DATASET}: nothing new among the 0 partitions at the source" in found.skipped
+    assert f"{MODEL}: cannot be trained: {MODEL}: no features of {FEATURES} yet" in found.skipped
 
 
 def test_a_new_month_is_one_request_and_waits_for_nothing_else(ingested: Project) -> None:
@@ -54,27 +67,27 @@ def test_a_new_month_is_one_request_and_waits_for_nothing_else(ingested: Project
     found = tick(ingested)
     assert span(found.only) == (MAY, MAY)
     assert found.only.partition_key == MAY
-    assert found.why == f"flights: {MAY} new"
+    assert found.why == f"{DATASET}: {MAY} new"
     # The same tick again asks for the very same run, which the daemon launches once.
     assert tick(ingested).only.run_key == found.only.run_key
 
 
-@pytest.mark.parametrize("job", ["flights_ingest", "whole_loop"])
+@pytest.mark.parametrize("job", [INGESTION, "whole_loop"])
 def test_nothing_while_ingestion_is_under_way(ingested: Project, job: str) -> None:
     ingested.batches.deliver(MAY)
     run = pretend(ingested, job, STARTED)
     found = tick(ingested)
     assert found.requests == []
-    assert found.skipped == f"flights: ingestion {run.run_id[:8]} is under way"
+    assert found.skipped == f"{DATASET}: ingestion {run.run_id[:8]} is under way"
 
 
 def test_nothing_while_somebody_materializes_the_dataset_by_hand(ingested: Project) -> None:
     ingested.batches.deliver(MAY)
     run = dg.DagsterRun(
-        job_name="__ASSET_JOB", status=STARTED, asset_selection=frozenset([dg.AssetKey(["flights", "dataset"])])
+        job_name="__ASSET_JOB", status=STARTED, asset_selection=frozenset([dg.AssetKey([DATASET, "dataset"])])
     )
     ingested.instance.add_run(run)
-    assert tick(ingested).skipped == f"flights: ingestion {run.run_id[:8]} is under way"
+    assert tick(ingested).skipped == f"{DATASET}: ingestion {run.run_id[:8]} is under way"
 
 
 def test_each_model_is_trained_once_after_ingestion(ingested: Project) -> None:
@@ -105,9 +118,9 @@ def test_paused_by_name(base: Path, ingested: Project) -> None:
     one = tick(ingested.variant(ingested.catalogue, ML_PLATFORM_PAUSED=f" {MODEL}, else"))
     assert one.jobs == [f"{OTHER}_train"]
     ingested.batches.deliver(MAY)
-    everything = tick(ingested.variant(ingested.catalogue, ML_PLATFORM_PAUSED="flights"))
+    everything = tick(ingested.variant(ingested.catalogue, ML_PLATFORM_PAUSED=DATASET))
     assert everything.requests == []
-    assert everything.skipped == "flights: paused by ML_PLATFORM_PAUSED"
+    assert everything.skipped == f"{DATASET}: paused by ML_PLATFORM_PAUSED"
 
 
 def test_failed_attempts_are_counted_and_given_up_until_the_content_changes(ingested: Project) -> None:
@@ -123,9 +136,9 @@ def test_failed_attempts_are_counted_and_given_up_until_the_content_changes(inge
     # The months that are published are trained on all the same.
     assert tick(ingested).jobs == TRAININGS
     quiet = ingested.variant(ingested.catalogue, ML_PLATFORM_PAUSED=f"{MODEL},{OTHER}")
-    assert f"flights/{MAY}: given up after {ATTEMPTS} attempts (new); see its runs" in tick(quiet).skipped
+    assert f"{DATASET}/{MAY}: given up after {ATTEMPTS} attempts (new); see its runs" in tick(quiet).skipped
     ingested.batches.deliver(MAY)
-    assert tick(ingested).why == f"flights: {MAY} new"
+    assert tick(ingested).why == f"{DATASET}: {MAY} new"
 
 
 def test_after_a_failed_range_each_partition_is_tried_alone(empty: Callable[..., Project]) -> None:
@@ -136,7 +149,7 @@ def test_after_a_failed_range_each_partition_is_tried_alone(empty: Callable[...,
     assert not execute(project, first).success
     alone = tick(project)
     assert span(alone.only) == (JANUARY, JANUARY)
-    assert alone.why == f"flights: {JANUARY} new (attempt 2 of {ATTEMPTS})"
+    assert alone.why == f"{DATASET}: {JANUARY} new (attempt 2 of {ATTEMPTS})"
     assert execute(project, alone.only).success
     assert span(tick(project).only) == (FEBRUARY, FEBRUARY)
 
@@ -149,7 +162,7 @@ def test_a_refused_partition_is_left_alone_until_it_is_corrected(ingested: Proje
     assert f"{MODEL}: cannot be trained: split: partition {MAY} refused by the gates" in found.skipped
     ingested.batches.deliver(MAY)
     corrected = tick(ingested)
-    assert corrected.why == f"flights: {MAY} changed"
+    assert corrected.why == f"{DATASET}: {MAY} changed"
     assert execute(ingested, corrected.only).success
     assert tick(ingested).jobs == TRAININGS
 
@@ -174,10 +187,10 @@ def test_a_changed_threshold_has_everything_judged_again(ingested: Project) -> N
 def test_a_corrected_old_month_has_the_features_after_it_rebuilt(ingested: Project) -> None:
     ingested.batches.deliver(FEBRUARY, change=lambda frame: frame.head(frame.height - 5))
     corrected = tick(ingested)
-    assert (span(corrected.only), corrected.why) == ((FEBRUARY, FEBRUARY), f"flights: {FEBRUARY} changed")
+    assert (span(corrected.only), corrected.why) == ((FEBRUARY, FEBRUARY), f"{DATASET}: {FEBRUARY} changed")
     assert execute(ingested, corrected.only).success
     later = tick(ingested)
-    assert (span(later.only), later.why) == ((MARCH, APRIL), f"flights: {MARCH} to {APRIL} with stale features")
+    assert (span(later.only), later.why) == ((MARCH, APRIL), f"{DATASET}: {MARCH} to {APRIL} with stale features")
     assert execute(ingested, later.only).success
     assert tick(ingested).jobs == TRAININGS
 
@@ -215,19 +228,19 @@ def test_a_killed_run_holds_nothing_up(ingested: Project) -> None:
 
 
 def test_a_source_that_cannot_be_asked_is_named(ingested: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ml_platform_tests import project as harness
+    from grocery.defs.purchases.source import Tills
 
     def down(_: object) -> dict[str, str]:
         raise ConnectionError("the warehouse\nis down")
 
-    monkeypatch.setattr(harness.FolderSource, "partitions", down)
+    monkeypatch.setattr(Tills, "partitions", down)
     found = tick(ingested.variant(ingested.catalogue, ML_PLATFORM_PAUSED=f"{MODEL},{OTHER}"))
     assert found.requests == []
-    assert "flights: the source cannot be asked: ConnectionError: the warehouse is down" in found.skipped
+    assert f"{DATASET}: the source cannot be asked: ConnectionError: the warehouse is down" in found.skipped
 
 
 def test_partitions_that_are_not_declared_are_named_and_left(ingested: Project) -> None:
-    broken(ingested, "2013-05-15")
+    broken(ingested, "2024-05-15")
     found = tick(ingested.variant(ingested.catalogue, ML_PLATFORM_PAUSED=f"{MODEL},{OTHER}"))
     assert found.requests == []
-    assert "flights: the source offers 2013-05-15, which is no partition that has ended" in found.skipped
+    assert f"{DATASET}: the source offers 2024-05-15, which is no partition that has ended" in found.skipped

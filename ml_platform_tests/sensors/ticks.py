@@ -12,19 +12,10 @@ import dagster as dg
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.orchestration.runs import RANGE_END, RANGE_START
 from ml_platform.orchestration.sensors import REASON, WANTED, WHY
-from ml_platform_tests.project import (
-    APRIL,
-    JANUARY,
-    MODEL,
-    MONTHS,
-    Outcome,
-    Project,
-    declared,
-    new_project,
-    sample_months,
-)
+from ml_platform_tests.project import Outcome, Project
+from ml_platform_tests.shop_project import APRIL, JANUARY, MODEL, MONTHS, declared, new_project
 
-OTHER = "second_delay"
+OTHER = "second_returned"
 #: Two models on one feature set: each is trained once.
 TWO_MODELS: dict[str, dict[str, Any]] = {MODEL: {}, OTHER: {"gates": [{"gate": "disjoint"}]}}
 
@@ -98,7 +89,7 @@ def ingested_with_history(base: Path) -> Path:
     """Folder of a project in which the sensor had January to April ingested; made once below ``base``."""
     folder = base / "sensor-ingested"
     if not folder.exists():
-        project = opened(folder, base, declared(models=TWO_MODELS), arrived=MONTHS[:4])
+        project = opened(folder, declared(models=TWO_MODELS), arrived=MONTHS[:4])
         found = tick(project)
         assert span(found.only) == (JANUARY, APRIL)
         outcome = execute(project, found.only)
@@ -106,14 +97,14 @@ def ingested_with_history(base: Path) -> Path:
     return folder
 
 
-def opened(folder: Path, base: Path, catalogue: Catalogue, arrived: Iterable[str] = ()) -> Project:
+def opened(folder: Path, catalogue: Catalogue, arrived: Iterable[str] = ()) -> Project:
     """A project with a Dagster history of its own on disk."""
     (folder / "dagster").mkdir(parents=True, exist_ok=True)
     instance = dg.DagsterInstance.local_temp(str(folder / "dagster"))
-    return new_project(folder, sample_months(base / "flights"), catalogue, instance=instance, arrived=arrived)
+    return new_project(folder, catalogue, instance=instance, arrived=arrived)
 
 
 def copied(base: Path, target: Path, catalogue: Catalogue | None = None) -> Project:
     """A project of its own in which January to April are ingested, with that history."""
     shutil.copytree(ingested_with_history(base), target)
-    return opened(target, base, catalogue or declared(models=TWO_MODELS))
+    return opened(target, catalogue or declared(models=TWO_MODELS))
