@@ -118,7 +118,7 @@ def _is_own(module: str, importer: str) -> bool:
     top = _top(module)
     if top == PLATFORM:
         return module == EXAMPLES or module.startswith(f"{EXAMPLES}.")
-    return top == _top(importer) or _in_project(top)
+    return top == _top(importer) or _beside(top, _top(importer))
 
 
 def _top(module: str) -> str:
@@ -134,12 +134,22 @@ def _file(module: str) -> Path | None:
 
 
 @lru_cache(maxsize=512)
-def _in_project(top: str) -> bool:
-    """Whether a package or module stands neither among installed packages nor in the standard library."""
-    found = importlib.util.find_spec(top)
-    places = [found.origin, *(found.submodule_search_locations or ())] if found is not None else []
-    there = [Path(place).resolve() for place in places if place and Path(place).exists()]
-    return bool(there) and not any(place.is_relative_to(installed) for place in there for installed in _installed())
+def _folder(top: str) -> Path | None:
+    """Folder of the import path in which a top-level package or module stands; ``None`` for what has none."""
+    try:
+        found = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        # ``__main__`` of some programs, and modules that were put together by hand, have no file.
+        return None
+    places = [*(found.submodule_search_locations or ()), found.origin] if found is not None else []
+    there = next((Path(place).resolve() for place in places if place and Path(place).exists()), None)
+    return there.parent if there is not None else None
+
+
+def _beside(top: str, importer: str) -> bool:
+    """Whether a package or module stands in the folder of another, and that is a project's: nothing is installed."""
+    folder = _folder(top)
+    return folder is not None and folder == _folder(importer) and not any(map(folder.is_relative_to, _installed()))
 
 
 @lru_cache(maxsize=1)

@@ -2,12 +2,14 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ml_platform.pipeline import model as model_steps
+from ml_platform.pipeline import workspace as workspaces
 from ml_platform.references.refs import DatasetRef, ManifestEntry
 from ml_platform.training import split as splitting
 from ml_platform_tests.project import JANUARY, MAY, MONTHS, PARAMETERS, Outcome, Project, copy_of, declared, gates
@@ -66,7 +68,7 @@ def as_it_is(step: Callable[..., Any]) -> Callable[..., Any]:
 #: Steps of the split that somebody has changed.
 SPLITS = {
     "disjoint": Proof((model_steps, "_entry", of_the_month_before), as_it_is),
-    "time_order": Proof((splitting, "plan", at_random), as_it_is),
+    "time_order": Proof((workspaces, "Steps", lambda sound: partial(sound, plan=at_random(splitting.plan))), as_it_is),
 }
 #: Parameters of the model that is refused, and of one that is not.
 MODELS = {

@@ -65,7 +65,15 @@ RULES = {
 
 
 def test_each_rule_of_the_example_has_a_sabotage() -> None:
-    assert set(RULES) == {str(check.name) for check in Flights.to_schema().checks or []}
+    assert {*RULES, "temperature_of_the_season"} == {str(check.name) for check in Flights.to_schema().checks or []}
+
+
+@pytest.mark.parametrize(("shift", "breaks"), [(12, True), (-15, True), (2, False)])
+def test_a_month_that_is_too_warm_or_too_cold_breaks_the_rule_of_the_season(
+    shift: float, breaks: bool, march: pl.DataFrame
+) -> None:
+    found = broken(march.with_columns(pl.col("temp") + shift))
+    assert (("temperature_of_the_season", None) in found) == breaks
 
 
 @pytest.mark.parametrize("rule", RULES)
