@@ -162,7 +162,7 @@ def rollback(
     done = roll_back_by_hand(workspace, catalogue, spec, partition, reason=reason, to=to, withdraw=withdraw, by=by)
     print(summary(done))
     _show_uses(list(done.used_by))
-    stale = stale_features(workspace, catalogue, spec.name, done.taken_back) if done.taken_back else {}
+    stale = stale_features(workspace, catalogue, spec.name, done.withdrawn) if done.withdrawn else {}
     for key, partitions in stale.items():
         print(f"stale: {key} of {', '.join(partitions)}; materialize them again")
     _written(json, {**asdict(done), "ref": done.ref.model_dump() if done.ref else None, "stale": stale})

@@ -19,12 +19,12 @@ class ModelContext:
     dataset: DatasetSpec
 
     #: The feature function, where it is another than the declared one.
-    given: FeatureFunction | None = None
+    replacement: FeatureFunction | None = None
 
     @cached_property
     def function(self) -> FeatureFunction:
         """The feature function."""
-        return self.given if self.given is not None else self.feature_set.load_function()
+        return self.replacement if self.replacement is not None else self.feature_set.load_function()
 
     @property
     def names(self) -> tuple[str, ...]:

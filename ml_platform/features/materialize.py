@@ -30,7 +30,7 @@ class Stale(PlatformError):
     """Features stand on content or code that has been replaced since."""
 
 
-class Standing(NamedTuple):
+class PartitionState(NamedTuple):
     """The partitions of a dataset at one moment."""
 
     published: dict[str, ObjectInfo]
@@ -125,14 +125,14 @@ class Materializer:
                 built[partition] = self._ref(partition, info, inputs, refused, run)
         return dict(sorted(built.items()))
 
-    def standing(self) -> "Standing":
+    def partition_state(self) -> "PartitionState":
         """What is published and what is refused now: asked once by those who look at many partitions."""
         published = batches.published(self.store, self.dataset)
-        return Standing(published, self._refused(published))
+        return PartitionState(published, self._refused(published))
 
-    def check_current(self, ref: DatasetRef, standing: "Standing | None" = None) -> None:
-        """Raise Stale unless ``ref`` was built by the current code from what is published now (or in ``standing``)."""
-        inputs, _ = self._inputs(ref.partition, *(standing or self.standing()))
+    def check_current(self, ref: DatasetRef, state: "PartitionState | None" = None) -> None:
+        """Raise Stale unless ``ref`` was built by the current code from what is published now (or in ``state``)."""
+        inputs, _ = self._inputs(ref.partition, *(state or self.partition_state()))
         way_out = f"materialize {self.key} again for {ref.partition}"
         if ref.inputs != inputs:
             changed = sorted(

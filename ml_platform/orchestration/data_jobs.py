@@ -11,7 +11,7 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.orchestration.common import WORKSPACE, plainly, workspace_of
 from ml_platform.orchestration.events import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG, step_run
 from ml_platform.orchestration.metadata import ref_metadata, table
-from ml_platform.orchestration.standing import observed
+from ml_platform.orchestration.publications import observed
 from ml_platform.pipeline.rollback import RolledBack, roll_back
 from ml_platform.pipeline.workspace import Workspace
 
@@ -111,7 +111,7 @@ def settle(
         references.forget(asset, done.partition)
     shown: dict[str, Any] = ref_metadata(done.ref) if done.ref is not None else {"dagster/row_count": 0}
     shown |= {
-        "rolled_back": done.taken_back,
+        "rolled_back": done.withdrawn,
         "reason": f"{done.reason} ({done.by})",
         "commit": done.commit,
         "used_by": table(
@@ -163,6 +163,6 @@ def stale_features(workspace: Workspace, catalogue: Catalogue, dataset: str, con
 def summary(done: RolledBack) -> str:
     """One line about a rollback."""
     now = f"main holds {done.current[:12]} again" if done.current else "the partition is withdrawn"
-    before = f"; {done.taken_back[:12]} was taken back" if done.taken_back else ""
+    before = f"; {done.withdrawn[:12]} was taken back" if done.withdrawn else ""
     used = ", ".join(f"{use.model} version {use.version}" for use in done.used_by) or "no registered version"
     return f"{done.dataset}/{done.partition}: {now} (commit {done.commit[:12]}){before}; used by {used}"

@@ -21,7 +21,7 @@ from ml_platform.orchestration.common import (
 from ml_platform.orchestration.events import evaluated, materialized, step_run
 from ml_platform.orchestration.lineage import batch_metadata, dataset_metadata, feature_metadata
 from ml_platform.orchestration.metadata import sentences
-from ml_platform.orchestration.standing import history_key, history_tags, observed, standing_definitions
+from ml_platform.orchestration.publications import history_key, history_tags, observed, publication_definitions
 from ml_platform.pipeline import data
 from ml_platform.references.refs import DatasetRef
 
@@ -95,7 +95,7 @@ def dataset_definitions(spec: DatasetSpec) -> dg.Definitions:
 
     checks = gate_check(spec.gates_of("batch"), batch_key, judge_batches, partitions=partitions)
     return dg.Definitions(
-        assets=list[Any]([batch, dataset, *standing_definitions(spec, partitions)]), asset_checks=checks
+        assets=list[Any]([batch, dataset, *publication_definitions(spec, partitions)]), asset_checks=checks
     )
 
 

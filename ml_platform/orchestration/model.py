@@ -13,8 +13,8 @@ from ml_platform.gates.gate import Verdict
 from ml_platform.orchestration.common import WORKSPACE, asset_options, code_version, gate_check, plainly, workspace_of
 from ml_platform.orchestration.events import results, step_run
 from ml_platform.orchestration.metadata import mlflow_link, ref_metadata, sentences, table
+from ml_platform.orchestration.publications import inherited_tags, published_key
 from ml_platform.orchestration.refusals import tag_refusal
-from ml_platform.orchestration.standing import inherited_tags, published_key
 from ml_platform.pipeline import drift, evaluation, model, release
 from ml_platform.pipeline.inspections import INSPECTIONS
 from ml_platform.references.refs import DatasetRef, ModelRef, ReportRef, ServiceRef, SplitRef, VersionRef

@@ -10,7 +10,7 @@ from ml_platform.foundation.errors import MissingReference, Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline.judging import judged
-from ml_platform.pipeline.rollback import taken_back
+from ml_platform.pipeline.rollback import withdrawal
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
 
@@ -117,7 +117,7 @@ def publish(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) 
     """Merge a staged batch into ``main``; raises Refused unless its own content passed every gate."""
     name = f"{spec.prefix}{ref.partition}"
     workspace.ledger.require(ref.sha256, spec.gates_of("batch"), subject_name=name)
-    if why := taken_back(workspace, ref.sha256):
+    if why := withdrawal(workspace, ref.sha256):
         raise Refused(
             f"{name} ({ref.sha256[:12]}) was {why}. Deliver a corrected batch, or publish this one again with "
             f"ml-platform data rollback {spec.name} {ref.partition} --to {ref.sha256[:12]}"

@@ -6,7 +6,7 @@ from ml_platform.datasets.quarantine import FOLDER as QUARANTINE
 from ml_platform.datasets.store import MAIN, Change
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.errors import Refused
-from ml_platform.pipeline.rollback import ROLLBACK, taken_back
+from ml_platform.pipeline.rollback import ROLLBACK, withdrawal
 from ml_platform.pipeline.workspace import Workspace
 
 _BATCHES, _ENDING = "datasets/", ".parquet"
@@ -33,7 +33,7 @@ def _require(workspace: Workspace, datasets: Mapping[str, DatasetSpec], source: 
         return
     name = f"{spec.prefix}{file.removesuffix(_ENDING)}"
     held = workspace.store.stat(MAIN if change.type == "removed" else source, change.path).sha256
-    why = taken_back(workspace, held)
+    why = withdrawal(workspace, held)
     if change.type == "removed":
         if not why:
             raise Refused(f"{name} ({held[:12]}) is published and was not taken back; use ml-platform data rollback")

@@ -26,10 +26,10 @@ def split(
     held |= refused_partitions(workspace, context.dataset)
     refused = held.keys()
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
-    standing = materializer.standing()
+    state = materializer.partition_state()
     candidates = {partition: ref for partition, ref in sorted(features.items()) if partition not in refused}
     for ref in candidates.values():
-        materializer.check_current(ref, standing)
+        materializer.check_current(ref, state)
     workspace.ledger.require_each(
         {f"{prefix}{partition}": ref.sha256 for partition, ref in candidates.items()},
         context.feature_set.gates_of("features"),

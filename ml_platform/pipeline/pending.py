@@ -9,7 +9,7 @@ from ml_platform.datasets.store import MAIN, ObjectInfo
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
-from ml_platform.features.materialize import Stale, Standing
+from ml_platform.features.materialize import PartitionState, Stale
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.gates.gate import Gate, Verdict
@@ -44,7 +44,7 @@ def pending_partitions(
     candidates = batches.candidates(workspace.store, spec.name)
     published = batches.published(workspace.store, spec.name)
     main = workspace.store.resolve(MAIN)
-    standings = {item.key: materializer_of(workspace, item, spec).standing() for item in features}
+    states = {item.key: materializer_of(workspace, item, spec).partition_state() for item in features}
     judged = workspace.ledger.judged(info.sha256 for info in candidates.values())
     found = []
     for partition, fingerprint in sorted(offered.items()):
@@ -53,7 +53,7 @@ def pending_partitions(
         elif ingested[partition] != fingerprint:
             reason = "changed"
         else:
-            reason = _unfinished(workspace, spec, features, partition, candidates, published, standings, judged)
+            reason = _unfinished(workspace, spec, features, partition, candidates, published, states, judged)
         if reason:
             # What is published already is news only for what stands on it.
             state = [] if reason in ("new", "changed") else [reason, main]
@@ -69,7 +69,7 @@ def _unfinished(
     partition: str,
     candidates: Mapping[str, ObjectInfo],
     published: Mapping[str, ObjectInfo],
-    standings: Mapping[str, Standing],
+    states: Mapping[str, PartitionState],
     judged: Mapping[str, Mapping[str, Verdict]],
 ) -> str:
     """What a batch with the content of the source still lacks; empty where it is done or refused."""
@@ -85,7 +85,7 @@ def _unfinished(
     for item in features:
         try:
             ref = workspace.references.load(item.key, partition)
-            materializer_of(workspace, item, spec).check_current(ref, standings[item.key])
+            materializer_of(workspace, item, spec).check_current(ref, states[item.key])
         except MissingReference:
             return f"without {item.name}"
         except Stale:

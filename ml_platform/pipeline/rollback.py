@@ -25,7 +25,7 @@ class RolledBack:
     dataset: str
     partition: str
     #: Content that was taken back; empty where nothing was published.
-    taken_back: str
+    withdrawn: str
     #: Content that is published now; empty after a withdrawal.
     current: str
     commit: str
@@ -141,7 +141,7 @@ def _record(
     )
 
 
-def taken_back(workspace: Workspace, sha256: str) -> str:
+def withdrawal(workspace: Workspace, sha256: str) -> str:
     """Why a content must not be published: it was taken back; empty where it was not."""
     found = workspace.ledger.verdicts(sha256).get(ROLLBACK)
     return found.reason if found is not None and found.holds_back else ""

@@ -11,7 +11,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.gate import Gate
 from ml_platform.pipeline.steps import Steps
 from ml_platform.pipeline.workspace import Workspace
-from ml_platform.proving.given import ChangedFunction
+from ml_platform.proving.substitutes import ChangedFunction
 from ml_platform.training.split import Plan
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class CodeBreak:
                 function=lambda _: function,
                 feature_codes=lambda spec: (f"{spec.code_version()} {self.name} {self.case}",),
             ),
-            replace(context, given=function),
+            replace(context, replacement=function),
         )
 
 

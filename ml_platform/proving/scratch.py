@@ -18,7 +18,7 @@ from ml_platform.foundation.settings import Settings
 from ml_platform.gates.gate import Verdict
 from ml_platform.gates.stages import Stage
 from ml_platform.pipeline.workspace import Ports, Workspace
-from ml_platform.proving.given import GivenSource
+from ml_platform.proving.substitutes import FrameSource
 from ml_platform.references.refs import DatasetRef
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def clean_data(context: ModelContext, workspace: Workspace, most: int) -> Clean:
 
 def delivering(workspace: Workspace, frames: "dict[str, pl.DataFrame]") -> Workspace:
     """The workspace with these batches at the source."""
-    return workspace.with_(source=lambda _: GivenSource(frames))
+    return workspace.with_(source=lambda _: FrameSource(frames))
 
 
 def copied(source: Workspace, folder: Path, services: Workspace | None = None) -> Workspace:

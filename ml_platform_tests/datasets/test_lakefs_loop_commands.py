@@ -96,7 +96,7 @@ def test_the_loop_a_rollback_and_the_check_of_a_pull_request(ml: Invoke, shop: S
     assert back["current"] == before["sha256"] and back["stale"] == {f"{DATASET}/features": [MARCH]}
     assert answer("data", "show", DATASET, MARCH)["sha256"] == before["sha256"]
     newest = answer("data", "log", DATASET)[0]
-    assert (newest["rolled_back"], newest["reason"]) == (back["taken_back"], "rows are missing")
+    assert (newest["rolled_back"], newest["reason"]) == (back["withdrawn"], "rows are missing")
     assert answer("data", "diff", DATASET, branches[MAIN]) == []
 
     answer("data", "rollback", DATASET, APRIL, "--reason", "wrong month", "--withdraw")

@@ -113,7 +113,7 @@ def test_a_run_that_is_repeated_goes_back_only_once(project: Project) -> None:
         spec = project.context().dataset
         for _ in range(2):
             done = roll_back(workspace, spec, APRIL, Run.new(), **wish)
-            assert (done.taken_back, done.current) == (contents_of_april[2], contents_of_april[1])
+            assert (done.withdrawn, done.current) == (contents_of_april[2], contents_of_april[1])
         assert project.published()[APRIL] == contents_of_april[1]
         assert len(workspace.ledger.entries(kind="rollback")) == 1
         done = roll_back(workspace, spec, APRIL, Run.new(), reason="wrong", request="two")

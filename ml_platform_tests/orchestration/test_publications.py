@@ -2,7 +2,7 @@
 
 import pytest
 
-from ml_platform.orchestration.standing import content_version, published_key
+from ml_platform.orchestration.publications import content_version, published_key
 from ml_platform_tests.orchestration.staleness import stale
 from ml_platform_tests.project import Project
 from ml_platform_tests.shop_project import (

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-class GivenSource:
+class FrameSource:
     """Serves frames from memory."""
 
     def __init__(self, frames: "dict[str, pl.DataFrame]") -> None:

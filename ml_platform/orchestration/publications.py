@@ -41,7 +41,7 @@ def content_version(content: Mapping[str, str]) -> str:
     return sha256_bytes(canonical_json(dict(sorted(content.items()))))
 
 
-def standing_definitions(spec: DatasetSpec, partitions: dg.PartitionsDefinition) -> list[Any]:
+def publication_definitions(spec: DatasetSpec, partitions: dg.PartitionsDefinition) -> list[Any]:
     """The two assets of a dataset, for the lineage."""
     dataset = dg.AssetKey([spec.name, "dataset"])
     shared: dict[str, Any] = {"group_name": spec.name, "owners": list(spec.owners), "tags": spec.tags}
