@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from ml_platform.gates.gate import Verdict
-from ml_platform_tests.gates.test_kinds import batch
+from ml_platform_tests.gates.batches import batch
 
 MARCH = (date(2013, 3, 1), date(2013, 4, 1))
 

@@ -5,11 +5,9 @@ from pathlib import Path
 import pytest
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
-from ml_platform.pipeline.training import train_and_log
-from ml_platform.references.refs import ModelRef, VersionRef
 from ml_platform.registry.registry import Registry
-from ml_platform.training.xgboost import XGBoostParameters
-from ml_platform_tests.training.synthetic import NAMES, PROVENANCE, frames, split_ref, tracking_below
+from ml_platform_tests.registry.models import registered, trained
+from ml_platform_tests.training.synthetic import tracking_below
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,28 +15,6 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     return Registry(tracking_below(tmp_path_factory.mktemp("registry")))
-
-
-def trained(registry: Registry, model: str, seed: int = 0) -> ModelRef:
-    split = split_ref(range(1, 4), model=model)
-    return train_and_log(
-        *(registry.tracking, split, lambda: iter(frames(split.train)), NAMES, "late", "binary"),
-        XGBoostParameters(rounds=2, subsample=0.5, seed=seed),
-        run_id="dagster-1",
-        training_key=f"{model}-{seed}",
-        provenance=PROVENANCE,
-        threads=1,
-    )
-
-
-def registered(registry: Registry, reference: ModelRef, approval: str = "pending") -> VersionRef:
-    return registry.register(
-        reference,
-        approval=approval,  # type: ignore[arg-type]
-        ledger_head="head",
-        tags={"team": "flights"},
-        card_markdown="# A card",
-    )
 
 
 def test_registering_again_adopts_the_version_and_keeps_its_approval(registry: Registry) -> None:
@@ -74,7 +50,7 @@ def test_a_kill_right_after_creation_leaves_a_whole_version(registry: Registry) 
 import os, sys
 from pathlib import Path
 from ml_platform.registry.registry import Registry
-from ml_platform_tests.registry.test_registry import registered, trained
+from ml_platform_tests.registry.models import registered, trained
 from ml_platform_tests.training.synthetic import tracking_below
 registry = Registry(tracking_below(Path(sys.argv[1])))
 create = registry.tracking.client.create_model_version
@@ -98,7 +74,7 @@ def test_processes_that_register_at_once_make_one_version(registry: Registry) ->
 import sys
 from pathlib import Path
 from ml_platform.registry.registry import Registry
-from ml_platform_tests.registry.test_registry import registered, trained
+from ml_platform_tests.registry.models import registered, trained
 from ml_platform_tests.training.synthetic import tracking_below
 registry = Registry(tracking_below(Path(sys.argv[1])))
 print(registered(registry, trained(registry, "together")).version)

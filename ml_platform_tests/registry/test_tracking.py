@@ -16,36 +16,16 @@ import pytest
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import sha256_file
 from ml_platform.foundation.processes import is_dead, process_identity
-from ml_platform.pipeline.training import train_and_log
-from ml_platform.references.refs import ModelRef, SplitRef
 from ml_platform.registry.tracking import KEY_TAG, PROCESS_TAG, Tracking
-from ml_platform.training.xgboost import XGBoostParameters
-from ml_platform_tests.training.synthetic import NAMES, PROVENANCE, frames, split_ref, tracking_below
+from ml_platform_tests.registry.models import fit
+from ml_platform_tests.training.synthetic import frames, split_ref, tracking_below
 
-PARAMETERS = XGBoostParameters(rounds=5)
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
     return tracking_below(tmp_path_factory.mktemp("tracking"))
-
-
-def fit(tracking: Tracking, split: SplitRef, key: str, data: Any = None, run_id: str = "dagster-1") -> ModelRef:
-    return train_and_log(
-        tracking,
-        split,
-        lambda: iter(frames(split.train) if data is None else data),
-        NAMES,
-        "late",
-        "binary",
-        PARAMETERS,
-        run_id=run_id,
-        training_key=key,
-        provenance=PROVENANCE,
-        extra_tags={"dagster.run_id": run_id},
-        threads=1,
-    )
 
 
 def run_python(code: str, *arguments: str) -> subprocess.Popen[str]:
@@ -179,7 +159,7 @@ def test_processes_that_start_together_share_one_store_and_one_training(tmp_path
         import sys
         from pathlib import Path
         from ml_platform_tests.training.synthetic import split_ref, tracking_below
-        from ml_platform_tests.registry.test_tracking import fit
+        from ml_platform_tests.registry.models import fit
         print(fit(tracking_below(Path(sys.argv[1])), split_ref(range(1, 4)), "one-key").mlflow_run_id)
     """
     processes = [run_python(code, str(tmp_path)) for _ in range(3)]

@@ -8,6 +8,8 @@ import pytest
 
 from ml_platform_tests.project import Project, copy_of, ingested
 
+pytest.register_assert_rewrite("ml_platform_tests.sabotage.models", "ml_platform_tests.sabotage.services")
+
 
 @pytest.fixture(scope="session")
 def four_months(tmp_path_factory: pytest.TempPathFactory) -> Path:

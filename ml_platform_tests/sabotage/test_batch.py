@@ -1,16 +1,13 @@
 """Broken batches: May arrives after four good months."""
 
-from collections.abc import Callable
-
 import polars as pl
 import pytest
 
 from ml_platform.proving.batches import sent_twice
 from ml_platform_tests.project import APRIL, MAY, Project, declared
+from ml_platform_tests.sabotage.ingestion import BATCH, DATASET, GATES, Change, cut_off
 from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_refuses, assert_stopped
 
-BATCH, DATASET = "flights/batch", "flights/dataset"
-Change = Callable[[pl.DataFrame], pl.DataFrame]
 #: The example with a quarantine: rows that break a rule are set aside, up to this share.
 QUARANTINING = declared(dataset={"quarantine": {"max": 0.02}})
 
@@ -57,11 +54,6 @@ def unreadable(every: int) -> Change:
     return lambda month: month.with_columns(pl.when(lost).then(pl.lit("??")).otherwise("carrier").alias("carrier"))
 
 
-def cut_off(day: int) -> Change:
-    """The file ends in the middle of the month."""
-    return lambda month: month.filter(pl.col("day") <= day)
-
-
 PROOFS = {
     "schema": Proof(carrier_renamed("UA", "ua"), carrier_renamed("UA", "AS")),
     "rules": Proof(hours_as_local_time, one_day_later),
@@ -71,7 +63,6 @@ PROOFS = {
     "volume": Proof(cut_off(15), cut_off(27)),
     "quarantine": Proof(unreadable(20), unreadable(100)),
 }
-GATES = 6
 
 
 def of(kind: str, project: Project) -> tuple[Project, int]:

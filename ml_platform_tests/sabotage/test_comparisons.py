@@ -8,9 +8,17 @@ import pytest
 
 from ml_platform_tests.project import APRIL, JANUARY, MAY, MODEL, MONTHS, Project, declared
 from ml_platform_tests.sabotage import variants
+from ml_platform_tests.sabotage.ingestion import (
+    BATCH,
+    DATASET,
+    FEATURES,
+    GATES,
+    INGESTED,
+    Change,
+    cut_off,
+    function,
+)
 from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_refuses, assert_stopped
-from ml_platform_tests.sabotage.test_batch import BATCH, DATASET, GATES, Change, cut_off
-from ml_platform_tests.sabotage.test_features import FEATURES, INGESTED, function
 
 #: The example with every gate that compares, and those of the example.
 COMPARING = declared(

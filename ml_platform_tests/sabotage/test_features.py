@@ -6,11 +6,8 @@ import polars as pl
 import pytest
 
 from ml_platform_tests.project import APRIL, JANUARY, MAY, MODEL, MONTHS, Project, declared
-from ml_platform_tests.sabotage import variants
+from ml_platform_tests.sabotage.ingestion import FEATURES, INGESTED, function
 from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_refuses, assert_stopped
-
-FEATURES = "flights/features"
-INGESTED = ("flights/batch", "flights/dataset")
 
 
 def without_gusts(share: float) -> Callable[[pl.DataFrame], pl.DataFrame]:
@@ -18,11 +15,6 @@ def without_gusts(share: float) -> Callable[[pl.DataFrame], pl.DataFrame]:
     return lambda month: month.with_columns(
         pl.when(pl.col("day") > 31 * share).then(pl.col("wind_gust")).alias("wind_gust")
     )
-
-
-def function(name: str) -> dict[str, str]:
-    """Declaration of another feature function."""
-    return {"function": f"{variants.__name__}:{name}"}
 
 
 #: Changes of May's rows where they are functions, else changed declarations of the feature set.

@@ -10,8 +10,7 @@ import pytest
 
 from ml_platform.pipeline import model as model_steps
 from ml_platform_tests.project import MAY, Project, copy_of, declared, gates
-from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_stopped
-from ml_platform_tests.sabotage.test_model import (
+from ml_platform_tests.sabotage.models import (
     EVALUATION,
     EVALUATION_GATES,
     MODEL,
@@ -21,6 +20,7 @@ from ml_platform_tests.sabotage.test_model import (
     rounds,
     up_to_registration,
 )
+from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_stopped
 
 
 def with_the_holdout(fit: Callable[..., Any]) -> Callable[..., Any]:

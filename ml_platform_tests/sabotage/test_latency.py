@@ -11,7 +11,7 @@ from ml_platform.serving import load, packaging
 from ml_platform_tests.conftest import ports
 from ml_platform_tests.project import MAY, MODEL, Outcome, Project, copy_of, declared, gates
 from ml_platform_tests.sabotage.proof import Proof
-from ml_platform_tests.sabotage.test_service import SERVICE_GATES, Stage, edited
+from ml_platform_tests.sabotage.services import SERVICE_GATES, Stage, edited
 
 pytestmark = pytest.mark.slow
 

@@ -12,13 +12,21 @@ from ml_platform.pipeline import model as model_steps
 from ml_platform.pipeline import workspace as workspaces
 from ml_platform.references.refs import DatasetRef, ManifestEntry
 from ml_platform.training import split as splitting
-from ml_platform_tests.project import JANUARY, MAY, MONTHS, PARAMETERS, Outcome, Project, copy_of, declared, gates
+from ml_platform_tests.project import JANUARY, MAY, MONTHS, Project, copy_of, declared, gates
 from ml_platform_tests.sabotage import variants
+from ml_platform_tests.sabotage.models import (
+    EVALUATION,
+    EVALUATION_GATES,
+    MODEL,
+    REGISTERED,
+    SPLIT,
+    SPLIT_GATES,
+    as_it_is,
+    refuses_registration,
+    rounds,
+    up_to_registration,
+)
 from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_refuses, assert_stopped
-
-#: Steps before and behind the gates.
-SPLIT, MODEL, EVALUATION, REGISTERED = "split", "model", "evaluation", "registered_model"
-SPLIT_GATES, EVALUATION_GATES = 2, 4
 
 
 @pytest.fixture(scope="module")
@@ -53,16 +61,6 @@ def at_random(plan: Callable[..., splitting.Plan]) -> Callable[..., splitting.Pl
         return splitting.Plan((*train[:1], *train[2:], *holdout), train[1:2], refused)
 
     return random
-
-
-def rounds(count: int, **others: Any) -> dict[str, Any]:
-    """Parameters with another number of trees."""
-    return {**PARAMETERS, "rounds": count, **others}
-
-
-def as_it_is(step: Callable[..., Any]) -> Callable[..., Any]:
-    """No change."""
-    return step
 
 
 #: Steps of the split that somebody has changed.
@@ -124,11 +122,6 @@ def candidate(shop: Project, kind: str, name: str, parameters: dict[str, Any]) -
     return project
 
 
-def up_to_registration(project: Project, name: str) -> Outcome:
-    """Everything before the service, with its checks."""
-    return project.materialize(*(f"{name}/{step}" for step in (SPLIT, MODEL, EVALUATION, REGISTERED)), checks=None)
-
-
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_broken_model_is_refused_by_its_gate_alone(kind: str, shop: Project) -> None:
     name, gate = f"broken_{kind}", DECLARED[kind][0]
@@ -138,19 +131,6 @@ def test_a_broken_model_is_refused_by_its_gate_alone(kind: str, shop: Project) -
     assert_stopped(outcome, gate, f"{name}/{EVALUATION}", allowed=(f"{name}/{SPLIT}", f"{name}/{MODEL}"))
     assert len(project.materializations(f"{name}/{REGISTERED}")) == known
     refuses_registration(project, name, gate)
-
-
-def refuses_registration(project: Project, name: str, gate: str) -> None:
-    """Registration alone refuses by name; the registry is as before and the ledger says why."""
-    with project.active() as workspace:
-        before = [version.version for version in workspace.registry.versions(name)]
-    alone = project.materialize(f"{name}/{REGISTERED}")
-    assert not alone.success and not alone.materialized
-    assert "Refused" in alone.error and f"{gate} failed" in alone.error
-    with project.active() as workspace:
-        assert [version.version for version in workspace.registry.versions(name)] == before
-        (rejection,) = workspace.ledger.entries(subject_name=f"{name}/model", kind="rejection")
-    assert f"{gate} failed" in rejection.body["because"]
 
 
 @pytest.mark.parametrize("kind", MODELS)

@@ -14,8 +14,7 @@ import xgboost
 from ml_platform.datasets import batches
 from ml_platform.pipeline import evaluation as evaluation_steps
 from ml_platform_tests.project import MAY, Project, copy_of, declared, gates
-from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_stopped
-from ml_platform_tests.sabotage.test_model import (
+from ml_platform_tests.sabotage.models import (
     EVALUATION,
     MODEL,
     SPLIT,
@@ -23,6 +22,7 @@ from ml_platform_tests.sabotage.test_model import (
     rounds,
     up_to_registration,
 )
+from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_stopped
 
 pytestmark = pytest.mark.slow
 

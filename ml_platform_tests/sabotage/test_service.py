@@ -12,29 +12,12 @@ from ml_platform.serving import bundle, packaging, process
 from ml_platform_tests.conftest import ports
 from ml_platform_tests.project import MAY, MODEL, Outcome, Project, copy_of, declared
 from ml_platform_tests.sabotage.proof import Proof
+from ml_platform_tests.sabotage.services import SERVICE_GATES, edited
 
 pytestmark = pytest.mark.slow
 
-SERVICE_GATES = ("servability", "skew", "bad_input")
 #: A second model, whose package loses its model file.
 FRAGILE = "fragile_delay"
-Stage = Callable[[Path, str], None]
-
-
-def edited(file: str, before: str, after: str) -> Callable[[Stage], Stage]:
-    """Packaging that changes a line of the code it packs."""
-
-    def wrapped(stage_code: Stage) -> Stage:
-        def stage(folder: Path, function: str) -> None:
-            stage_code(folder, function)
-            path = folder / file
-            text = path.read_text()
-            assert text.count(before) == 1
-            path.write_text(text.replace(before, after))
-
-        return stage
-
-    return wrapped
 
 
 def without_model(package: Callable[..., packaging.Packaged]) -> Callable[..., packaging.Packaged]:

@@ -24,8 +24,8 @@ from ml_platform_tests.project import (
     sample_months,
 )
 from ml_platform_tests.sabotage import variants
+from ml_platform_tests.sabotage.ingestion import BATCH, DATASET, GATES, Change
 from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_refuses, assert_stopped
-from ml_platform_tests.sabotage.test_batch import BATCH, DATASET, GATES, Change
 
 #: The gates of the example as they are declared, none left out.
 EXAMPLE: list[dict[str, Any]] = next(
