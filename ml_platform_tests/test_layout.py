@@ -16,7 +16,6 @@ LEFT = {
     "gates/test_kinds.py",
     "ledger/test_override.py",
     "sabotage/test_comparisons.py",
-    "sabotage/test_latency.py",
     "sabotage/test_quality.py",
 }
 

@@ -1,43 +1,30 @@
 """Broken services: really packaged, started and asked."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ml_platform.defs.flights.features import FlightFeatures
+from ml_platform.features.contract import feature_names
 from ml_platform.foundation.errors import MissingReference, Refused
 from ml_platform.rollout import control
 from ml_platform.rollout.record import RolloutRecord
 from ml_platform.serving import bundle, packaging, process
 from ml_platform_tests.conftest import ports
 from ml_platform_tests.project import MAY, MODEL, Outcome, Project, copy_of, declared
+from ml_platform_tests.sabotage.packages import SERVICE_GATES, Package, entered
 from ml_platform_tests.sabotage.proof import Proof
 
 pytestmark = pytest.mark.slow
 
-SERVICE_GATES = ("servability", "skew", "bad_input")
 #: A second model, whose package loses its model file.
 FRAGILE = "fragile_delay"
-Stage = Callable[[Path, str], None]
+#: Where the features stand that change places.
+SWAPPED = [feature_names(FlightFeatures()).index(name) for name in ("departure_minute", "arrival_minute")]
 
 
-def edited(file: str, before: str, after: str) -> Callable[[Stage], Stage]:
-    """Packaging that changes a line of the code it packs."""
-
-    def wrapped(stage_code: Stage) -> Stage:
-        def stage(folder: Path, function: str) -> None:
-            stage_code(folder, function)
-            path = folder / file
-            text = path.read_text()
-            assert text.count(before) == 1
-            path.write_text(text.replace(before, after))
-
-        return stage
-
-    return wrapped
-
-
-def without_model(package: Callable[..., packaging.Packaged]) -> Callable[..., packaging.Packaged]:
+def without_model(package: Package) -> Package:
     """A disk that loses the model file of a finished package."""
 
     def lossy(*arguments: object, **options: object) -> packaging.Packaged:
@@ -63,26 +50,13 @@ def as_another(project: Project, url: str, name: str, folder: Path) -> process.S
     return process.start(bento, int(url.rpartition(":")[2]), folder / "home", {}, folder / "log", "127.0.0.1")
 
 
-#: How packaging is broken (what of it, and by what), or what happens behind its back; and the way it should be.
+#: How packaging is broken, or what happens behind its back; and the way it should be.
 PROOFS = {
-    "servability": Proof(("package", without_model), deploy),
+    "servability": Proof(without_model, deploy),
     # Two columns have changed places since the model was trained.
-    "skew": Proof(
-        (
-            "stage_code",
-            edited(
-                "ml_platform/defs/flights/features.py",
-                '"departure_minute": _minutes("sched_dep_time"),\n    "arrival_minute": _minutes("sched_arr_time"),',
-                '"departure_minute": _minutes("sched_arr_time"),\n    "arrival_minute": _minutes("sched_dep_time"),',
-            ),
-        ),
-        deploy,
-    ),
+    "skew": Proof(entered("swapped", columns=SWAPPED), deploy),
     # Somebody wanted to be tolerant.
-    "bad_input": Proof(
-        ("stage_code", edited("ml_platform/serving/schema.py", 'extra="forbid", strict', 'extra="ignore", strict')),
-        deploy,
-    ),
+    "bad_input": Proof(entered("tolerant"), deploy),
     "health": Proof(as_another, deploy),
 }
 
@@ -113,9 +87,8 @@ def deployed(shop: Project) -> Outcome:
 
 def broken(project: Project, kind: str, name: str) -> Outcome:
     """The same with packaging broken."""
-    attribute, breaks = PROOFS[kind].broken
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packaging, attribute, breaks(getattr(packaging, attribute)))
+        patch.setattr(packaging, "package", PROOFS[kind].broken(packaging.package))
         return deploy(project, name)
 
 
