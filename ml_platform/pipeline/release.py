@@ -72,7 +72,6 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
             destination=workspace.settings.local / BENTOS,
             decision_threshold=context.model.decision_threshold,
             classes=reference.classes,
-            stage_code=workspace.steps.stage_code,
             format=reference.format,
             types=reference.types,
             example=without_private(request, to_rows(request, raw.select(context.function.inputs).head(1))[0]),

@@ -5,7 +5,6 @@ Each default does what its module says; modules are imported when a step runs.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.references.refs import ManifestEntry
@@ -36,13 +35,6 @@ def history(function: "FeatureFunction", tables: "Iterable[pl.DataFrame]", lag: 
     return History.from_tables(function, tables, lag)
 
 
-def stage_code(stage: Path, *named: Any) -> None:
-    """See :func:`ml_platform.serving.code.stage_code`."""
-    from ml_platform.serving.code import stage_code
-
-    stage_code(stage, *named)
-
-
 def package(*arguments: Any, **options: Any) -> "Packaged":
     """See :func:`ml_platform.serving.packaging.package`."""
     from ml_platform.serving.packaging import package
@@ -63,5 +55,4 @@ class Steps:
     #: What tells a changed training from the sound one, so that neither adopts the other's models.
     training_code: str = ""
     history: "Callable[[FeatureFunction, Iterable[pl.DataFrame], int], History]" = history
-    stage_code: Callable[..., None] = stage_code
     package: "Callable[..., Packaged]" = package

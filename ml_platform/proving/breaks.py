@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.declarations.context import ModelContext
 from ml_platform.features.contract import FeatureFunction
-from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.gate import Gate
 from ml_platform.pipeline.steps import Steps
 from ml_platform.pipeline.workspace import Workspace
+from ml_platform.proving import faults
 from ml_platform.proving.substitutes import ChangedFunction
 from ml_platform.training.split import Plan
 
@@ -176,14 +177,6 @@ def package_breaks(
 ) -> Iterator[CodeBreak]:
     """Broken packages. ``other`` is another model's file, ``strongest`` the features that the model looks at most."""
     left, right = (features.index(name) for name in strongest)
-    swap = f"    result[:, [{left}, {right}]] = result[:, [{right}, {left}]]\n"
-
-    def tolerant(folder: Path) -> None:
-        path = folder / "ml_platform" / "serving" / "schema.py"
-        text = path.read_text()
-        if text.count('extra="forbid", strict=True') != 1:
-            raise PlatformError("prove: the request's strictness is declared elsewhere now; correct this break")
-        path.write_text(text.replace('extra="forbid", strict=True', 'extra="ignore", strict=False'))
 
     def instead(sha256: str | None) -> Callable[[Steps], Steps]:
         def change(sound: Steps) -> Steps:
@@ -197,11 +190,11 @@ def package_breaks(
     yield CodeBreak(
         "two columns change places at serving",
         ", ".join(strongest),
-        steps=_staged(_featurizing(swap)),
+        steps=_entered("swapped", columns=[left, right]),
     )
     yield CodeBreak("another model file under the recorded hash", steps=instead(None))
     yield CodeBreak("another model is packaged than was evaluated", steps=instead(other_sha256))
-    yield CodeBreak("the service accepts any input", steps=_staged(tolerant))
+    yield CodeBreak("the service accepts any input", steps=_entered("tolerant"))
 
 
 def load_breaks(gates: Sequence[Gate]) -> Iterator[CodeBreak]:
@@ -213,35 +206,14 @@ def load_breaks(gates: Sequence[Gate]) -> Iterator[CodeBreak]:
             # One request at a time: the last is answered this much later than the gate allows, if not more.
             requests = load.requests(gate.rate)
             seconds = requests / gate.rate + 2 * gate.max / 1000
-            wait = f"    import time\n\n    time.sleep({seconds / requests:.6f})\n"
             yield CodeBreak(
                 "each request waits for another system",
                 f"{1000 * seconds / requests:.0f} ms, {gate.rate:g} a second",
-                steps=_staged(_featurizing(wait)),
+                steps=_entered("waiting", seconds=seconds / requests),
             )
 
 
-def _staged(edit: Callable[[Path], None]) -> Callable[[Steps], Steps]:
-    """The code of a package with an edit."""
-
-    def change(sound: Steps) -> Steps:
-        def stage(folder: Path, *named: Any) -> None:
-            sound.stage_code(folder, *named)
-            edit(folder)
-
-        return replace(sound, stage_code=stage)
-
-    return change
-
-
-def _featurizing(lines: str) -> Callable[[Path], None]:
-    """``lines`` run whenever a package has made ``result``, the matrix of a request."""
-
-    def edit(folder: Path) -> None:
-        path = folder / "ml_platform" / "features" / "build.py"
-        path.write_text(
-            path.read_text() + "\n_sound = featurize\n\n\ndef featurize(function, raw_inputs, history):\n"
-            f"    result = _sound(function, raw_inputs, history)\n{lines}    return result\n"
-        )
-
-    return edit
+def _entered(fault: str, **options: Any) -> Callable[[Steps], Steps]:
+    """Packages whose entry module is a fault, with the numbers that it asks for."""
+    entry = f"{faults.__name__}.{fault}"
+    return lambda sound: replace(sound, package=partial(sound.package, entry=entry, options=options))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 
 from ml_platform.foundation.files import sha256_bytes, sha256_file
 from ml_platform.pipeline import release
@@ -49,8 +50,7 @@ def _another_model(proof: Proof) -> tuple[Path, str]:
     trainer = proof.workspace.steps.trainer(spec.trainer)
     rounds = trainer.rounds(spec.parameters)
     parameters = trainer.limited(spec.parameters, max(1, rounds // 10)) if rounds else spec.parameters
-    work = proof.folder / "other"
-    work.mkdir()
+    work = Path(mkdtemp(prefix="other-", dir=proof.folder))
     trained = trainer.train(
         lambda: proof.workspace.steps.training_frames(proof.workspace.store, train),
         *(proof.model.features, spec.target, spec.kind(), parameters, work, proof.workspace.settings.threads),

@@ -17,6 +17,8 @@ SERVICE = "service.json"
 REQUEST = "request.json"
 #: Folder of a Bento that holds code and model files.
 SOURCE = "src"
+#: Entry module of a sound package.
+ENTRY = "ml_platform.serving.entry"
 
 
 class ServiceConfig(BaseModel):
@@ -49,6 +51,9 @@ class ServiceConfig(BaseModel):
     requirements: tuple[str, ...]
     python: str
     provenance: dict[str, Any]
+    #: Module whose ``Service`` answers (the default: that of packages made before it was named), and what it is told.
+    entry: str = "ml_platform.serving.service"
+    options: dict[str, Any] = {}
 
 
 def read(folder: Path) -> tuple[ServiceConfig, RequestSchema]:

@@ -8,21 +8,20 @@ from pathlib import Path
 
 from ml_platform.foundation.errors import PlatformError
 
-SERVICE = "ml_platform.serving.service"
 
-
-def stage_code(stage: Path, function_path: str, others: Iterable[str] = ()) -> None:
-    """Copy into `stage` the modules of the service and of the feature function (``module:object``).
+def stage_code(stage: Path, entry: str, function_path: str, others: Iterable[str] = ()) -> None:
+    """Copy into `stage` the modules of the service, from its ``entry`` module, and of the feature function
+    (``module:object``).
 
     ``others`` are loaded by their names as well (task, predictor, types in the model); what of them belongs neither to
-    the platform nor to the project of the feature function is a library. Imports are followed within their top-level
-    packages; other libraries are requirements of the image. Raises :class:`PlatformError` for a module without a
-    source file.
+    the platform nor to the project of the entry or the feature function is a library. Imports are followed within
+    their top-level packages; other libraries are requirements of the image. Raises :class:`PlatformError` for a
+    module without a source file.
     """
     feature_module = function_path.partition(":")[0]
-    roots = {"ml_platform", feature_module.partition(".")[0]}
+    roots = {"ml_platform", *(module.partition(".")[0] for module in (entry, feature_module))}
     named = (path.partition(":")[0] for path in others)
-    waiting = [SERVICE, feature_module, *(module for module in named if module.partition(".")[0] in roots)]
+    waiting = [entry, feature_module, *(module for module in named if module.partition(".")[0] in roots)]
     done: set[str] = set()
     while waiting:
         name = waiting.pop()
@@ -62,7 +61,10 @@ def _source(name: str) -> Path | None:
 
 def _is_namespace(name: str) -> bool:
     """Whether it is a package without ``__init__.py``."""
-    spec = importlib.util.find_spec(name)
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return False
     return spec is not None and spec.origin is None and spec.submodule_search_locations is not None
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from importlib.metadata import PackageNotFoundError
@@ -46,18 +46,17 @@ BANNED = ("dagster", "mlflow", "pandera", "evidently", "shap")
 #: Runs in a fresh interpreter inside the staged folder, so that what it imports is what was packaged. Making an
 #: instance loads the feature code and predicts for the example row.
 BUILD = """
-import json, sys
+import importlib, json, sys
 import bentoml
 import bentoml._internal.configuration as configuration
 # BentoML asks for uv (and would install it) even where nothing is locked.
 configuration.get_uv_command = lambda: ["uv"]
-name, version, labels = json.loads(sys.argv[1])
+entry, name, version, labels = json.loads(sys.argv[1])
 bento = bentoml.build(
-    "ml_platform.serving.service:Service", name=name, version=version, labels=labels, build_ctx=".",
+    f"{entry}:Service", name=name, version=version, labels=labels, build_ctx=".",
     description=f"{name} {version}", include=["**"],
 )
-from ml_platform.serving.service import Service
-Service.inner()
+importlib.import_module(entry).Service.inner()
 modules = sorted({module.partition(".")[0] for module in sys.modules})
 print(json.dumps({"tag": str(bento.tag), "path": str(bento.path), "modules": modules}))
 """
@@ -94,14 +93,16 @@ def package(
     format: str = FIRST_FORMAT,
     types: tuple[str, ...] = (),
     example: Mapping[str, Any] | None = None,
-    stage_code: Callable[..., None] = stage_code,
+    entry: str = bundle.ENTRY,
+    options: Mapping[str, Any] | None = None,
 ) -> Packaged:
     """Build the Bento of a registered version and put it at ``destination/<model>-<version>-<sha256>``.
 
-    ``example`` is a valid row for the warm-up prediction; without it one is made from the schema. The same
+    ``example`` is a valid row for the warm-up prediction; without it one is made from the schema. ``entry`` is
+    the module whose ``Service`` answers, ``options`` are what it finds in its configuration. The same
     inputs give the same sha256, and a package that is there already is taken over. Raises
-    :class:`PlatformError` when the model file is not the registered one, or when the feature code cannot be
-    imported or needs a library of training.
+    :class:`PlatformError` when the model file is not the registered one, or when the feature code or the entry
+    module cannot be imported or needs a library of training.
     """
     started = time.monotonic()
     if sha256_file(model_file) != model_sha256:
@@ -109,14 +110,14 @@ def package(
     destination.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".building-", dir=destination) as temporary:
         stage = Path(temporary) / "stage"
-        stage_code(stage, function_path, [task_path(task), predictor_path(format), *_types_of(types)])
+        stage_code(stage, entry, function_path, [task_path(task), predictor_path(format), *_types_of(types)])
         files = stage / bundle.FOLDER
         files.mkdir()
         shutil.copyfile(model_file, files / file_name(format))
         shutil.copyfile(history_file, files / bundle.HISTORY)
         config = _config(
             model, version, model_sha256, history_file, function_path, request, task, provenance,
-            decision_threshold, classes, format, types, example,
+            decision_threshold, classes, format, types, example, entry, options or {},
         )  # fmt: skip
         (files / bundle.SERVICE).write_text(canonical_json(config.model_dump(mode="json")))
         (files / bundle.REQUEST).write_text(canonical_json(request.model_dump(mode="json")))
@@ -125,7 +126,7 @@ def package(
         with locked(destination / ".lock"):
             found = _adopt(place, sha256)
             if found is None:
-                found = _build(stage, Path(temporary), place, model, f"v{version}-{sha256[:12]}", sha256)
+                found = _build(stage, Path(temporary), place, entry, model, f"v{version}-{sha256[:12]}", sha256)
                 adopted = False
             else:
                 adopted = True
@@ -146,6 +147,8 @@ def _config(
     format: str,
     types: tuple[str, ...],
     example: Mapping[str, Any] | None,
+    entry: str,
+    options: Mapping[str, Any],
 ) -> bundle.ServiceConfig:
     from ml_platform.features.history import History
 
@@ -177,6 +180,8 @@ def _config(
         requirements=tuple(_pins((*predictor_type(format).packages, *REQUIREMENTS))),
         python=".".join(platform.python_version_tuple()[:2]),
         provenance=provenance.model_dump(mode="json"),
+        entry=entry,
+        options=dict(options),
     )
 
 
@@ -227,7 +232,7 @@ def _adopt(place: Path, sha256: str) -> str | None:
     return None
 
 
-def _build(stage: Path, temporary: Path, place: Path, name: str, version: str, sha256: str) -> str:
+def _build(stage: Path, temporary: Path, place: Path, entry: str, name: str, version: str, sha256: str) -> str:
     home = temporary / "home"
     metrics = temporary / "metrics"
     home.mkdir()
@@ -241,7 +246,7 @@ def _build(stage: Path, temporary: Path, place: Path, name: str, version: str, s
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": str(temporary),
     }
-    arguments = json.dumps([name, version, {"sha256": sha256}])
+    arguments = json.dumps([entry, name, version, {"sha256": sha256}])
     done = subprocess.run(
         [sys.executable, "-c", BUILD, arguments], cwd=stage, env=environment, capture_output=True, text=True
     )

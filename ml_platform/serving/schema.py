@@ -5,7 +5,7 @@ Imported inside the packaged service too, so it needs pydantic only.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Len
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, create_model
@@ -39,7 +39,8 @@ KINDS: dict[str, Kind] = {
     "Boolean": "bool",
 }
 
-_STRICT = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False)
+#: How bodies are checked: other fields forbidden, no coercion, NaN or infinity, nothing of the input in messages.
+STRICT = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class RequestField(BaseModel):
@@ -151,30 +152,26 @@ def _annotation(field: RequestField) -> Any:
     return kind | None if field.nullable else kind
 
 
-def row_model(schema: RequestSchema) -> type[BaseModel]:
-    """Pydantic model of one row: every field required, others forbidden, no coercion, NaN or infinity."""
+def row_model(schema: RequestSchema, config: ConfigDict = STRICT) -> type[BaseModel]:
+    """Pydantic model of one row: every field required, the rest as ``config`` says."""
     fields: dict[str, Any] = {field.name: (_annotation(field), ...) for field in schema.fields}
-    return create_model("Row", __config__=_STRICT, **fields)
+    return create_model("Row", __config__=config, **fields)
 
 
-def rows_model(schema: RequestSchema, base: type[BaseModel] = BaseModel) -> type[BaseModel]:
+def rows_model(schema: RequestSchema, config: ConfigDict = STRICT) -> type[BaseModel]:
     """Model of the body ``{"rows": [{…}, …]}`` with 1 to 1,000 rows; stops at the first bad one."""
-    rows = Annotated[list[row_model(schema)], Len(1, MAX_ROWS), FailFast()]  # type: ignore[misc]
-    return _body("Rows", base, rows=(rows, ...))
+    rows: Any = Annotated[list[row_model(schema, config)], Len(1, MAX_ROWS), FailFast()]  # type: ignore[misc]
+    return create_model("Rows", __config__=config, rows=(rows, ...))
 
 
-def columns_model(schema: RequestSchema, base: type[BaseModel] = BaseModel) -> type[BaseModel]:
+def columns_model(schema: RequestSchema, config: ConfigDict = STRICT) -> type[BaseModel]:
     """Model of the body ``{"columns": {name: […], …}}`` with equally long columns, for batches."""
     fields: dict[str, Any] = {
         field.name: (Annotated[list[_annotation(field)], Len(1, MAX_COLUMN_ROWS), FailFast()], ...)  # type: ignore[misc]
         for field in schema.fields
     }
-    return _body("ColumnsBody", base, columns=(create_model("Columns", __config__=_STRICT, **fields), ...))
-
-
-def _body(name: str, base: type[BaseModel], **fields: Any) -> type[BaseModel]:
-    strict = cast("type[BaseModel]", type(f"Strict{name}", (base,), {"model_config": _STRICT, "__module__": __name__}))
-    return create_model(name, __base__=strict, **fields)
+    columns: Any = create_model("Columns", __config__=config, **fields)
+    return create_model("ColumnsBody", __config__=config, columns=(columns, ...))
 
 
 def to_frame(schema: RequestSchema, columns: Mapping[str, list[Any]]) -> "pl.DataFrame":

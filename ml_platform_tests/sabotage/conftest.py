@@ -8,7 +8,7 @@ import pytest
 
 from ml_platform_tests.project import Project, copy_of, ingested
 
-pytest.register_assert_rewrite("ml_platform_tests.sabotage.models", "ml_platform_tests.sabotage.services")
+pytest.register_assert_rewrite("ml_platform_tests.sabotage.models", "ml_platform_tests.sabotage.packages")
 
 
 @pytest.fixture(scope="session")

@@ -7,35 +7,24 @@ import pytest
 
 from ml_platform.gates.gate import Verdict
 from ml_platform.rollout import control
-from ml_platform.serving import load, packaging
+from ml_platform.serving import load
 from ml_platform_tests.conftest import ports
 from ml_platform_tests.project import MAY, MODEL, Outcome, Project, copy_of, declared, gates
+from ml_platform_tests.sabotage.packages import SERVICE_GATES, Package, entered
 from ml_platform_tests.sabotage.proof import Proof
-from ml_platform_tests.sabotage.services import SERVICE_GATES, Stage, edited
+from ml_platform_tests.sabotage.steps import exchange
 
 pytestmark = pytest.mark.slow
 
-BUILD = "ml_platform/features/build.py"
 #: Far above what a busy machine takes, and below what the breaks add.
 LATENCY = {"gate": "latency", "rate": 50, "max": 2000}
 TIMED = declared(models={MODEL: {"gates": [*gates(), LATENCY]}})
-LINE = "    there = set(raw_inputs.columns)\n"
 
-
-def waiting(milliseconds: int) -> Callable[[Stage], Stage]:
-    """Each request waits so long for another system, and all others with it: there is one at a time."""
-    return edited(BUILD, LINE, f"    import time\n\n    time.sleep({milliseconds} / 1000)\n{LINE}")
-
-
-#: Each request by itself is answered fast enough; fifty a second are more than there is time for.
-PROOFS = {"latency": Proof(waiting(30), waiting(1))}
+#: Each request waits for another system, and all others with it, since there is one at a time. By itself it is answered
+#: fast enough; fifty a second are more than there is time for.
+PROOFS = {"latency": Proof(entered("waiting", seconds=0.03), entered("waiting", seconds=0.001))}
 #: One request in a hundred waits for long.
-STALLING = edited(
-    BUILD,
-    LINE,
-    "    import time\n\n    _rows.calls = getattr(_rows, 'calls', 0) + 1\n"
-    f"    time.sleep(0 if _rows.calls % 100 else 3)\n{LINE}",
-)
+STALLING = entered("waiting", seconds=3, every=100)
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +41,9 @@ def shop(four_months: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         control.stop_all(workspace.settings)
 
 
-def packaged(shop: Project, breaks: Callable[[Stage], Stage], monkeypatch: pytest.MonkeyPatch) -> Outcome:
-    """The service, with its code changed, and its checks."""
-    monkeypatch.setattr(packaging, "stage_code", breaks(packaging.stage_code))
+def packaged(shop: Project, breaks: Callable[[Package], Package], monkeypatch: pytest.MonkeyPatch) -> Outcome:
+    """The service, entered through a fault, and its checks."""
+    exchange(monkeypatch, "package", breaks)
     return shop.materialize(f"{MODEL}/service", checks=None)
 
 
@@ -66,7 +55,7 @@ def verdict_of(project: Project, gate: str) -> Verdict:
 
 @pytest.mark.parametrize("breaks", [PROOFS["latency"].broken, STALLING], ids=["overload", "stalls"])
 def test_a_slow_service_is_refused(
-    breaks: Callable[[Stage], Stage], shop: Project, monkeypatch: pytest.MonkeyPatch
+    breaks: Callable[[Package], Package], shop: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcome = packaged(shop, breaks, monkeypatch)
     assert outcome.failed(f"{MODEL}/service") == {"latency"}

@@ -2,14 +2,12 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ml_platform.pipeline import model as model_steps
-from ml_platform.pipeline import workspace as workspaces
 from ml_platform.references.refs import DatasetRef, ManifestEntry
 from ml_platform.training import split as splitting
 from ml_platform_tests.project import JANUARY, MAY, MONTHS, Project, copy_of, declared, gates
@@ -27,6 +25,7 @@ from ml_platform_tests.sabotage.models import (
     up_to_registration,
 )
 from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_refuses, assert_stopped
+from ml_platform_tests.sabotage.steps import exchange
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +65,7 @@ def at_random(plan: Callable[..., splitting.Plan]) -> Callable[..., splitting.Pl
 #: Steps of the split that somebody has changed.
 SPLITS = {
     "disjoint": Proof((model_steps, "_entry", of_the_month_before), as_it_is),
-    "time_order": Proof((workspaces, "Steps", lambda sound: partial(sound, plan=at_random(splitting.plan))), as_it_is),
+    "time_order": Proof((None, "plan", at_random), as_it_is),
 }
 #: Parameters of the model that is refused, and of one that is not.
 MODELS = {
@@ -93,7 +92,10 @@ def test_a_broken_split_is_refused_by_its_gate_alone(kind: str, shop: Project, m
     name = f"broken_{kind}"
     project = shop.variant(declared(models={name: {}}))
     module, attribute, breaks = SPLITS[kind].broken
-    monkeypatch.setattr(module, attribute, breaks(getattr(module, attribute)))
+    if module is None:
+        exchange(monkeypatch, attribute, breaks)
+    else:
+        monkeypatch.setattr(module, attribute, breaks(getattr(module, attribute)))
     outcome = project.train(name)
     assert_stopped(outcome, kind, f"{name}/{SPLIT}")
     assert_refuses(project, f"{name}/{MODEL}", kind)

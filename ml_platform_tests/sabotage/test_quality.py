@@ -12,7 +12,6 @@ import pytest
 import xgboost
 
 from ml_platform.datasets import batches
-from ml_platform.pipeline import evaluation as evaluation_steps
 from ml_platform_tests.project import MAY, Project, copy_of, declared, gates
 from ml_platform_tests.sabotage.models import (
     EVALUATION,
@@ -23,6 +22,7 @@ from ml_platform_tests.sabotage.models import (
     up_to_registration,
 )
 from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_stopped
+from ml_platform_tests.sabotage.steps import exchange
 
 pytestmark = pytest.mark.slow
 
@@ -75,7 +75,7 @@ class Candidate:
     """A model that is trained and evaluated: with other parameters, or with a step that somebody has broken."""
 
     parameters: dict[str, Any] = field(default_factory=lambda: rounds(40))
-    #: Module, attribute, and what breaks it.
+    #: Module (``None``: the steps of the loop), attribute, and what breaks it.
     breaks: tuple[Any, str, Callable[..., Any]] | None = None
 
 
@@ -87,10 +87,10 @@ PROOFS = {
     "calibration": Proof(Candidate(rounds(40, eta=0.01)), GOOD),
     "churn": Proof(Candidate(rounds(40, eta=0.01)), GOOD),
     # The newest features of one airport come from other flights.
-    "slices": Proof(Candidate(breaks=(evaluation_steps, "frames", of_rows(LAGUARDIA, shuffled, ""))), GOOD),
+    "slices": Proof(Candidate(breaks=(None, "evaluation_frames", of_rows(LAGUARDIA, shuffled, ""))), GOOD),
     # The delays of one airport are filled with an hour.
     "fairness": Proof(
-        Candidate(breaks=(evaluation_steps, "frames", of_rows(LAGUARDIA, lambda delay: delay * 0 + 60, "delay_"))), GOOD
+        Candidate(breaks=(None, "evaluation_frames", of_rows(LAGUARDIA, lambda delay: delay * 0 + 60, "delay_"))), GOOD
     ),
     # Grown until every leaf is a handful of rows.
     "robustness": Proof(Candidate(rounds(60, max_depth=10, min_child_weight=1, eta=0.3)), GOOD),
@@ -155,7 +155,10 @@ def candidate(shop: Project, kind: str, name: str, which: Candidate, monkeypatch
             workspace.registry.set_alias(name, "champion", 1)
     if which.breaks is not None:
         module, attribute, breaks = which.breaks
-        monkeypatch.setattr(module, attribute, breaks(getattr(module, attribute)))
+        if module is None:
+            exchange(monkeypatch, attribute, breaks)
+        else:
+            monkeypatch.setattr(module, attribute, breaks(getattr(module, attribute)))
     return project
 
 

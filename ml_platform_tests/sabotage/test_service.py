@@ -1,26 +1,32 @@
 """Broken services: really packaged, started and asked."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ml_platform.defs.flights.features import FlightFeatures
+from ml_platform.features.contract import feature_names
 from ml_platform.foundation.errors import MissingReference, Refused
 from ml_platform.rollout import control
 from ml_platform.rollout.record import RolloutRecord
 from ml_platform.serving import bundle, packaging, process
 from ml_platform_tests.conftest import ports
 from ml_platform_tests.project import MAY, MODEL, Outcome, Project, copy_of, declared
+from ml_platform_tests.sabotage.packages import SERVICE_GATES, Package, entered
 from ml_platform_tests.sabotage.proof import Proof
-from ml_platform_tests.sabotage.services import SERVICE_GATES, edited
+from ml_platform_tests.sabotage.services import SERVICE_GATES
+from ml_platform_tests.sabotage.steps import exchange
 
 pytestmark = pytest.mark.slow
 
 #: A second model, whose package loses its model file.
 FRAGILE = "fragile_delay"
+#: Where the features stand that change places.
+SWAPPED = [feature_names(FlightFeatures()).index(name) for name in ("departure_minute", "arrival_minute")]
 
 
-def without_model(package: Callable[..., packaging.Packaged]) -> Callable[..., packaging.Packaged]:
+def without_model(package: Package) -> Package:
     """A disk that loses the model file of a finished package."""
 
     def lossy(*arguments: object, **options: object) -> packaging.Packaged:
@@ -46,26 +52,13 @@ def as_another(project: Project, url: str, name: str, folder: Path) -> process.S
     return process.start(bento, int(url.rpartition(":")[2]), folder / "home", {}, folder / "log", "127.0.0.1")
 
 
-#: How packaging is broken (what of it, and by what), or what happens behind its back; and the way it should be.
+#: How packaging is broken, or what happens behind its back; and the way it should be.
 PROOFS = {
-    "servability": Proof(("package", without_model), deploy),
+    "servability": Proof(without_model, deploy),
     # Two columns have changed places since the model was trained.
-    "skew": Proof(
-        (
-            "stage_code",
-            edited(
-                "ml_platform/defs/flights/features.py",
-                '"departure_minute": _minutes("sched_dep_time"),\n    "arrival_minute": _minutes("sched_arr_time"),',
-                '"departure_minute": _minutes("sched_arr_time"),\n    "arrival_minute": _minutes("sched_dep_time"),',
-            ),
-        ),
-        deploy,
-    ),
+    "skew": Proof(entered("swapped", columns=SWAPPED), deploy),
     # Somebody wanted to be tolerant.
-    "bad_input": Proof(
-        ("stage_code", edited("ml_platform/serving/schema.py", 'extra="forbid", strict', 'extra="ignore", strict')),
-        deploy,
-    ),
+    "bad_input": Proof(entered("tolerant"), deploy),
     "health": Proof(as_another, deploy),
 }
 
@@ -96,9 +89,8 @@ def deployed(shop: Project) -> Outcome:
 
 def broken(project: Project, kind: str, name: str) -> Outcome:
     """The same with packaging broken."""
-    attribute, breaks = PROOFS[kind].broken
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packaging, attribute, breaks(getattr(packaging, attribute)))
+        exchange(patch, "package", PROOFS[kind].broken)
         return deploy(project, name)
 
 

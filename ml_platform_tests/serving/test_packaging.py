@@ -86,8 +86,8 @@ def test_a_package_runs_elsewhere_without_the_project(
 
 PROBE = """
 import json, sys
-import ml_platform.serving.service as service
-service.Service.inner()
+import ml_platform.serving.entry as entry
+entry.Service.inner()
 own = [m.__file__ for n, m in sys.modules.items() if n.startswith("ml_platform") and getattr(m, "__file__", None)]
 banned = {"dagster", "mlflow", "pandera", "evidently", "shap", "sklearn", "pandas"} & set(sys.modules)
 print(json.dumps([own, sorted(banned)]))
@@ -96,8 +96,12 @@ print(json.dumps([own, sorted(banned)]))
 
 def test_only_what_serving_needs_is_packaged(packaged: Packaged) -> None:
     code = {path.relative_to(packaged.path / "src").as_posix() for path in (packaged.path / "src").rglob("*.py")}
-    assert {"ml_platform/serving/service.py", "ml_platform_tests/serving/tiny.py"} <= code
-    for folder in ("datasets", "orchestration", "training", "registry", "loop", "validation"):
+    assert {
+        "ml_platform/serving/entry.py",
+        "ml_platform/serving/service.py",
+        "ml_platform_tests/serving/tiny.py",
+    } <= code
+    for folder in ("datasets", "orchestration", "training", "registry", "proving", "validation"):
         assert not any(name.startswith(f"ml_platform/{folder}/") for name in code)
     requirements = (packaged.path / "env" / "python" / "requirements.txt").read_text()
     assert "xgboost" in requirements
@@ -107,6 +111,27 @@ def test_only_what_serving_needs_is_packaged(packaged: Packaged) -> None:
 def test_another_model_file_is_refused(inputs: Inputs, tmp_path: Path) -> None:
     with pytest.raises(PlatformError, match="sha256 differs"):
         inputs.package(tmp_path, model_sha256="0" * 64)
+
+
+def test_a_package_names_its_entry_module(inputs: Inputs, packaged: Packaged, tmp_path: Path) -> None:
+    config, _ = bundle.read(packaged.path / "src" / bundle.FOLDER)
+    assert (config.entry, config.options) == ("ml_platform.serving.entry", {})
+    assert "service: ml_platform.serving.entry:Service" in (packaged.path / "bento.yaml").read_text()
+    with pytest.raises(PlatformError, match=r"module nowhere\.entry, which the service needs, has no source file"):
+        inputs.package(tmp_path, entry="nowhere.entry")
+    # A module without a service.
+    with pytest.raises(PlatformError, match="service of tiny cannot be built"):
+        inputs.package(tmp_path, entry="ml_platform_tests.serving.tiny")
+
+
+def test_a_package_made_before_entry_modules_is_read(packaged: Packaged, tmp_path: Path) -> None:
+    shutil.copytree(packaged.path / "src" / bundle.FOLDER, tmp_path / "model")
+    file = tmp_path / "model" / bundle.SERVICE
+    stored = json.loads(file.read_text())
+    assert (stored.pop("entry"), stored.pop("options")) == (bundle.ENTRY, {})
+    file.write_text(json.dumps(stored))
+    config, _ = bundle.read(tmp_path / "model")
+    assert (config.entry, config.options) == ("ml_platform.serving.service", {})
 
 
 def test_an_example_must_fit_the_request(inputs: Inputs, tmp_path: Path) -> None:

@@ -1,0 +1,228 @@
+"""From the validated body of a request to an answer: one model, the feature code that trained it, its history."""
+
+import gc
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+import polars as pl
+from prometheus_client import Counter, Histogram
+from pydantic import BaseModel, ConfigDict, create_model
+from starlette.responses import JSONResponse, Response
+
+from ml_platform.features.contract import FeatureFunction
+from ml_platform.features.history import History
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import sha256_file
+from ml_platform.models.predictor import load_predictor, predictor_type
+from ml_platform.models.task import Task, task_of
+from ml_platform.serving import bundle
+from ml_platform.serving.prediction_log import PredictionLog
+from ml_platform.serving.schema import RequestSchema, rows_to_frame, to_frame
+
+#: Root of the code that is running; inside a package the folder ``src``.
+SOURCE = Path(__file__).resolve().parents[2]
+#: Predictions of one request that go into the histogram; the rest of a batch would only slow it down.
+OBSERVED = 64
+
+#: Feature function, raw rows of a request, history → float32 matrix (rows x features).
+Featurize = Callable[[FeatureFunction, pl.DataFrame, History], np.ndarray]
+
+
+class Contents(NamedTuple):
+    """What lies in a package."""
+
+    config: bundle.ServiceConfig
+    request: RequestSchema
+    task: Task
+    #: Identity of its content.
+    sha256: str
+    #: Folder of the model file and the history.
+    files: Path
+
+
+@lru_cache(maxsize=1)
+def contents() -> Contents:
+    """What lies in the package that this code is part of. Raises PlatformError where it is part of none."""
+    files = SOURCE / bundle.FOLDER
+    config, request = bundle.read(files)
+    task = task_of(config.task, config.classes, config.decision_threshold)
+    return Contents(config, request, task, bundle.content_sha256(SOURCE), files)
+
+
+class Refusal(Exception):
+    """A request that cannot be answered: HTTP status and one line."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Parsed(NamedTuple):
+    """The validated body of a request, or why it was refused."""
+
+    body: Any
+    request_id: str
+
+
+def answer_model(task: Task) -> type[BaseModel]:
+    """The body of an answer: the task's fields, then model and version."""
+    fields: dict[str, Any] = {name: (kind, None if _optional(kind) else ...) for name, kind in task.fields.items()}
+    return create_model(
+        "Answer",
+        __config__=ConfigDict(protected_namespaces=()),
+        __doc__=task.answer.__doc__,
+        **fields,
+        model=(str, ...),
+        version=(int, ...),
+    )
+
+
+def _optional(kind: Any) -> bool:
+    return type(None) in get_args(kind)
+
+
+@contextmanager
+def hidden(names: Sequence[str]) -> Iterator[None]:
+    """Packages that cannot be imported inside the block, where they are not imported already."""
+    found = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(found))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in found:
+            del sys.modules[name]
+
+
+def load_function(path: str) -> FeatureFunction:
+    """The feature function at ``module:object``; a class is instantiated."""
+    module, _, name = path.partition(":")
+    found = getattr(import_module(module), name)
+    return found() if isinstance(found, type) else found
+
+
+class Metrics:
+    """The counters of the service's process, with its model and version as labels."""
+
+    def __init__(self, package: Contents) -> None:
+        labels = {"model": package.config.model, "version": str(package.config.version)}
+        self.rows = Counter("ml_service_rows_total", "Rows predicted.", list(labels)).labels(**labels)
+        self.scores = Histogram(
+            "ml_service_prediction",
+            "Predictions; of several classes the probability of the one.",
+            list(labels),
+            buckets=package.task.buckets,
+        ).labels(**labels)
+        self.dropped = Counter(
+            "ml_service_prediction_log_dropped_total", "Rows that were not logged.", list(labels)
+        ).labels(**labels)
+        self.refused = Counter("ml_service_refused_total", "Requests refused after the guard.", list(labels)).labels(
+            **labels
+        )
+
+
+class Answering:
+    """A loaded version: from a validated body to an answer.
+
+    Raises PlatformError when a packaged file is not what it was, or when the example row cannot be predicted.
+    """
+
+    def __init__(
+        self,
+        package: Contents,
+        metrics: Metrics,
+        featurize: Featurize,
+        rows: type[BaseModel],
+        answer: type[BaseModel],
+    ) -> None:
+        config, files = package.config, package.files
+        for name, expected in ((config.file, config.model_sha256), (bundle.HISTORY, config.history_sha256)):
+            if sha256_file(files / name) != expected:
+                raise PlatformError(
+                    f"{files / name} is not the packaged file (sha256 differs); package the version again"
+                )
+        self.package, self.metrics, self.featurize, self.model = package, metrics, featurize, answer
+        self.function = load_function(config.function)
+        self.history = History.load(self.function, files / bundle.HISTORY)
+        # The container image has none of what is hidden; elsewhere a service starts as fast.
+        with hidden(predictor_type(config.format).unused):
+            self.predictor = load_predictor(config.format, files / config.file, 1, config.types)
+        self.logged = [field.name for field in package.request.fields if not field.pii]
+        self.log: PredictionLog | None = None
+        self._warm_up(rows)
+        if folder := os.environ.get("ML_PLATFORM_PREDICTION_LOG"):
+            self.log = PredictionLog(
+                Path(folder),
+                config.model,
+                config.version,
+                classes=config.classes,
+                flush_seconds=float(os.environ.get("ML_PLATFORM_PREDICTION_LOG_SECONDS") or 5),
+                on_drop=metrics.dropped.inc,
+            )
+        gc.collect()
+        gc.freeze()
+
+    def _warm_up(self, rows: type[BaseModel]) -> None:
+        """One prediction through the whole path; the process does not become ready when it fails."""
+        config = self.package.config
+        body = rows.model_validate_json(json.dumps({"rows": [config.example]}))
+        predictions = self._score(self._frame(body), covered=False)
+        if not np.isfinite(predictions).all():
+            raise PlatformError(
+                f"model {config.model} version {config.version} predicts {predictions} for the example row"
+            )
+
+    def _frame(self, body: Any) -> pl.DataFrame:
+        request = self.package.request
+        if hasattr(body, "columns"):
+            return to_frame(request, {name: getattr(body.columns, name) for name in request.names})
+        return rows_to_frame(request, body.rows)
+
+    def _score(self, raw: pl.DataFrame, *, covered: bool = True) -> np.ndarray:
+        if covered and self.function.histories:
+            time = self.package.request.time
+            day: Any = raw[time].cast(pl.Date).max()
+            if day is not None and not self.history.covers(day):
+                raise Refusal(
+                    409,
+                    f"{time} {day} needs outcomes up to {self.history.lag_days} day(s) before, but the history "
+                    f"of this service ends on {self.history.until}; deploy a version that was packaged with newer data",
+                )
+        return self.predictor.predict(self.featurize(self.function, raw, self.history))
+
+    def answer(self, parsed: Parsed) -> Response:
+        """The predictions as JSON, counted and logged; a refusal with its status and one line."""
+        try:
+            if isinstance(parsed.body, Refusal):
+                raise parsed.body
+            raw = self._frame(parsed.body)
+            predictions = self._score(raw)
+        except (Refusal, PlatformError) as error:
+            self.metrics.refused.inc()
+            status = error.status if isinstance(error, Refusal) else 422
+            return JSONResponse({"error": str(error)}, status, {"x-request-id": parsed.request_id})
+        config, task = self.package.config, self.package.task
+        self.metrics.rows.inc(len(predictions))
+        for value in task.scores(predictions[:OBSERVED]).tolist():
+            self.metrics.scores.observe(value)
+        if self.log is not None:
+            self.log.add(parsed.request_id, raw.select(self.logged), predictions)
+        answer = self.model(**task.answer(predictions), model=config.model, version=config.version)
+        return Response(
+            answer.model_dump_json(exclude_none=True),
+            200,
+            {"x-request-id": parsed.request_id},
+            "application/json",
+        )
+
+    def close(self) -> None:
+        """Write the rest of the prediction log."""
+        if self.log is not None:
+            self.log.close()
