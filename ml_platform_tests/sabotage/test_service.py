@@ -15,7 +15,6 @@ from ml_platform_tests.conftest import ports
 from ml_platform_tests.project import MAY, MODEL, Outcome, Project, copy_of, declared
 from ml_platform_tests.sabotage.packages import SERVICE_GATES, Package, entered
 from ml_platform_tests.sabotage.proof import Proof
-from ml_platform_tests.sabotage.services import SERVICE_GATES
 from ml_platform_tests.sabotage.steps import exchange
 
 pytestmark = pytest.mark.slow
