@@ -324,7 +324,8 @@ def test_a_chain_is_signed_from_when_there_is_a_key(path: Path, opened: Callable
 
 
 @pytest.mark.parametrize(
-    "text", ["abc", "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----", private(1)[:20]]
+    "text",
+    ["abc", "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----", private(1)[:20]],  # pragma: allowlist secret
 )
 def test_a_key_that_is_none_is_refused_and_not_shown(text: str) -> None:
     with pytest.raises(PlatformError, match="ML_PLATFORM_LEDGER_KEY is no private Ed25519 key") as error:
