@@ -135,7 +135,7 @@ def _model(console: Console, workspace: Workspace, context: ModelContext) -> tup
 
 def _served(workspace: Workspace, context: ModelContext, table: Table) -> dict[str, Any]:
     from ml_platform.serving.client import predict
-    from ml_platform.validation.schema import MASK, columns
+    from ml_platform.validation.schema import MASK
 
     try:
         url = live_url(workspace, context.model.name)
@@ -144,7 +144,7 @@ def _served(workspace: Workspace, context: ModelContext, table: Table) -> dict[s
     except PlatformError as error:
         table.add_row("live service", str(error))
         return {"url": None, "prediction": None}
-    private = {column.name for column in columns(context.dataset.load_schema()) if column.pii}
+    private = context.dataset.private()
     key = {name: MASK if name in private else row[0][name] for name in context.function.key if name in row[0]}
     table.add_row("live service", url)
     value = answer["predictions"][0]

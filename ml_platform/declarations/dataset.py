@@ -86,6 +86,12 @@ class DatasetSpec(Declaration):
 
         return [column.name for column in columns(self.load_schema()) if column.outcome]
 
+    def private(self) -> set[str]:
+        """Columns that the schema marks as personal (``pii``)."""
+        from ml_platform.validation.schema import columns
+
+        return {column.name for column in columns(self.load_schema()) if column.pii}
+
     @property
     def prefix(self) -> str:
         """Prefix of the names of its batches in the ledger."""

@@ -123,9 +123,7 @@ def schema_columns(spec: DatasetSpec, deep: bool) -> list[str] | None:
 
 def outcomes_among(spec: DatasetSpec, inputs: Iterable[str]) -> list[str]:
     """The ``inputs`` that the schema of a dataset marks as outcomes: no prediction can be asked for with them."""
-    from ml_platform.validation.schema import columns
-
-    outcomes = {column.name for column in columns(spec.load_schema()) if column.outcome}
+    outcomes = spec.outcomes()
     return [name for name in inputs if name in outcomes]
 
 

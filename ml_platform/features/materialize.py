@@ -58,7 +58,7 @@ class Materializer:
         function: Callable[[], FeatureFunction],
         codes: Callable[[], Sequence[str]],
         refused: Callable[[], Collection[str]],
-        history: "Callable[[FeatureFunction, Iterable[pl.DataFrame], int], History] | None" = None,
+        history: "Callable[[FeatureFunction, Iterable[pl.DataFrame], int], History]",
     ) -> None:
         self.store, self.key, self.dataset, self.partitions, self.lag = store, key, dataset, partitions, lag
         self._load_function, self._name_codes, self._ask_refused, self._make_history = function, codes, refused, history
@@ -181,10 +181,8 @@ class Materializer:
 
     @lru_cache(maxsize=2)  # noqa: B019 - several gates of one partition look at the same history
     def _history(self, content: tuple[tuple[str, str], ...]) -> "History":
-        from ml_platform.features.history import History
-
         tables = [self._daily(partition, sha256) for partition, sha256 in content]
-        return (self._make_history or History.from_tables)(self.function, tables, self.lag)
+        return self._make_history(self.function, tables, self.lag)
 
     @lru_cache(maxsize=40)  # noqa: B019 - as above; a month of daily aggregates is some 4 MB
     def _daily(self, partition: str, sha256: str) -> "pl.DataFrame":

@@ -8,6 +8,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.gate import Gate, Measurement, kind
 
 if TYPE_CHECKING:
+    from ml_platform.evaluation.champion import Comparison
     from ml_platform.evaluation.evaluation import Evaluation
     from ml_platform.training.first_trees import FirstTrees
 
@@ -70,13 +71,9 @@ def champion(evaluation: "Evaluation", gate: Gate) -> Measurement:
             f"gate {gate.name}: min {gate.min:g} does not fit mode {gate.mode}; non_inferior takes minus the "
             "margin, superior the least gain"
         )
-    evidence = evaluation.champion
-    if evidence is None:
-        return Measurement(None, "there is no other champion to compare with")
-    comparison = evidence.comparisons.get(gate.metric or "")
-    if comparison is None:
-        # Without unseen rows nobody knows who is better; the way out is a later holdout.
-        return Measurement(0.0, f"no comparison on {gate.metric}: {evidence.note}", support=-1)
+    evidence, comparison = evaluation.champion, _compared(evaluation, gate)
+    if evidence is None or comparison is None:
+        return _not_compared(evaluation, gate)
     return Measurement(
         comparison.gain_lower,
         f"{gate.metric} {comparison.candidate:.4f} against the champion's {comparison.champion:.4f}: gain "
@@ -115,12 +112,9 @@ def jump(evaluation: "Evaluation", gate: Gate) -> Measurement:
 
     In the metric's own unit, positive for better.
     """
-    evidence = evaluation.champion
-    if evidence is None:
-        return Measurement(None, "there is no other champion to compare with")
-    comparison = evidence.comparisons.get(gate.metric or "")
-    if comparison is None:
-        return Measurement(0.0, f"no comparison on {gate.metric}: {evidence.note}", support=-1)
+    evidence, comparison = evaluation.champion, _compared(evaluation, gate)
+    if evidence is None or comparison is None:
+        return _not_compared(evaluation, gate)
     return Measurement(
         comparison.gain,
         f"{gate.metric} {comparison.candidate:.4f} against the champion's {comparison.champion:.4f}: gain "
@@ -147,6 +141,18 @@ def trained_on(evidence: "Callable[[], FirstTrees]", _: Gate) -> Measurement:
         else f"the first {found.trees} trees are those of the {found.rows:,} rows of the manifest",
         support=found.rows,
     )
+
+
+def _compared(evaluation: "Evaluation", gate: Gate) -> "Comparison | None":
+    """The gate's metric beside the champion's; ``None`` where there is no champion or no row neither has seen."""
+    return evaluation.champion.comparisons.get(gate.metric or "") if evaluation.champion is not None else None
+
+
+def _not_compared(evaluation: "Evaluation", gate: Gate) -> Measurement:
+    if evaluation.champion is None:
+        return Measurement(None, "there is no other champion to compare with")
+    # Without unseen rows nobody knows who is better; the way out is a later holdout.
+    return Measurement(0.0, f"no comparison on {gate.metric}: {evaluation.champion.note}", support=-1)
 
 
 def _comparison(item: Any) -> dict[str, Any]:

@@ -90,7 +90,6 @@ def write_report(workspace: Workspace, context: ModelContext, version: VersionRe
     import polars as pl
 
     from ml_platform.documents.drift_report import ROWS, write
-    from ml_platform.pipeline.evaluation import private_columns
 
     split = version.model_ref.split
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
@@ -104,7 +103,7 @@ def write_report(workspace: Workspace, context: ModelContext, version: VersionRe
         )
 
     reference, current = drawn(split.train), drawn(split.holdout)
-    private = private_columns(context)
+    private = context.dataset.private()
     columns = [name for name in compared_columns(reference, context.function) if name not in private]
     path = folder(workspace.settings) / f"{context.model.name}-drift-{version.sha256[:16]}.html"
     return path, write(reference.select(columns), current.select(columns), path)

@@ -83,7 +83,7 @@ def masked_groups(holdout: "pl.DataFrame", context: ModelContext) -> "pl.DataFra
 
     from ml_platform.validation.schema import MASK
 
-    for name in set(slices_of(context)) & private_columns(context):
+    for name in set(slices_of(context)) & context.dataset.private():
         order = holdout[name].drop_nulls().cast(pl.String).alias("value").value_counts(sort=True)["value"].to_list()
         names = {value: f"{MASK} {place}" for place, value in enumerate(order, 1)}
         masked = pl.col(name).cast(pl.String).replace_strict(names, default=None, return_dtype=pl.String)
@@ -93,15 +93,8 @@ def masked_groups(holdout: "pl.DataFrame", context: ModelContext) -> "pl.DataFra
 
 def slices_of(context: ModelContext) -> tuple[str, ...]:
     """The slices that are evaluated. One that is a feature as well cannot be masked, so it is left out if it is pii."""
-    private = private_columns(context) & set(context.names)
+    private = context.dataset.private() & set(context.names)
     return tuple(name for name in context.function.slices if name not in private)
-
-
-def private_columns(context: ModelContext) -> set[str]:
-    """Columns of the dataset that are marked ``pii``."""
-    from ml_platform.validation.schema import columns
-
-    return {column.name for column in columns(context.dataset.load_schema()) if column.pii}
 
 
 def unseen_categories(workspace: Workspace, context: ModelContext, reference: ModelRef) -> "Unseen | None":
