@@ -3,7 +3,7 @@
 import importlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +64,7 @@ def run_loop(first: str, last: str, json: Path | None) -> int:
 
 
 @contextmanager
-def only_one(workspace: Workspace) -> Iterator[None]:
+def only_one(workspace: Workspace) -> Generator[None]:
     """Hold the lock of this installation's command line run."""
     with locked(workspace.settings.local / "run.lock", timeout=0, what="another ml-platform run is under way here"):
         yield

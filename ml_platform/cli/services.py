@@ -26,7 +26,7 @@ def live_url(workspace: Workspace, model: str) -> str:
     return service.url
 
 
-def rows_of(workspace: Workspace, context: ModelContext, partition: str, limit: int) -> list[dict]:
+def rows_of(workspace: Workspace, context: ModelContext, partition: str, limit: int) -> list[dict[str, Any]]:
     """Request rows from a published partition, the newest by default."""
     from ml_platform.pipeline.features import materializer_of
     from ml_platform.serving.schema import request_schema, to_rows
@@ -77,7 +77,7 @@ def show_status(json: Path | None) -> None:
     state = read_state(workspace.settings)
     console = Console()
     data = Table("dataset", "published", "newest", "refused", "main at")
-    found: dict = {"datasets": {}, "models": {}, "supervisor": state.running}
+    found: dict[str, Any] = {"datasets": {}, "models": {}, "supervisor": state.running}
     for name, spec in catalogue.datasets.items():
         published = sorted(batches.published(workspace.store, name))
         refused = sorted(refused_partitions(workspace, spec))

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -90,7 +90,7 @@ def private_commit(
     labels: Mapping[str, Mapping[str, str]],
     message: str,
     metadata: Mapping[str, str],
-) -> Iterator[str]:
+) -> Generator[str]:
     """Commit files on top of ``base``, on a branch that is named after ``branch`` and lives for the block.
 
     A path without a file is removed.

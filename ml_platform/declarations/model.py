@@ -1,6 +1,6 @@
 """Models as they are declared."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -88,7 +88,7 @@ class ModelSpec(Declaration):
 
 
 @contextmanager
-def _as_mistake(prefix: str) -> Iterator[None]:
+def _as_mistake(prefix: str) -> Generator[None]:
     """A PlatformError becomes an error that pydantic collects with the others, at the key that it is about."""
     try:
         yield

@@ -1,7 +1,7 @@
 """Plots of an evaluation as inline SVG: same numbers, same bytes."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ CLASSES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4
 
 
 @contextmanager
-def svg(count: int, width: float, height: float) -> "Iterator[tuple[list[Axes], Callable[[], str]]]":
+def svg(count: int, width: float, height: float) -> "Generator[tuple[list[Axes], Callable[[], str]]]":
     """``count`` axes side by side (sizes in inches), and a function that gives them as SVG, inside the block."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG

@@ -160,7 +160,9 @@ def corrupt(raw: "pl.DataFrame", outcomes: Sequence[str], rows: "pl.Series", see
             other = raw.select(pl.col(name).fill_null(strategy="max").dt.offset_by("400d")).to_series()
         else:
             other = values.cast(pl.String).fill_null("") + shift.cast(pl.String)
-        other = other.cast(pl.String if values.dtype in (pl.Categorical, pl.Enum) else values.dtype, strict=False)
+        other = other.cast(
+            pl.String if isinstance(values.dtype, pl.Categorical | pl.Enum) else values.dtype, strict=False
+        )
         table = pl.DataFrame({"old": values.cast(other.dtype), "new": other, "row": rows, "erase": erase})
         known = pl.col("old").is_not_null()
         columns.append(

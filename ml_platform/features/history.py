@@ -64,7 +64,7 @@ def _keys(
         dtype = schema.get(column)
         if dtype is None:
             raise PlatformError(f"rows() lacks the key column {column!r} that a history needs; add it there")
-        if not (dtype.is_integer() or dtype in (pl.String, pl.Boolean, pl.Date, pl.Categorical, pl.Enum)):
+        if not (dtype.is_integer() or isinstance(dtype, pl.String | pl.Boolean | pl.Date | pl.Categorical | pl.Enum)):
             raise PlatformError(
                 f"history key {column!r} is {dtype}: use whole numbers, text, dates or booleans, which match exactly"
             )

@@ -1,7 +1,7 @@
 """Locks between the processes and threads of one machine, which the system frees when their holder ends."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ class Locked(PlatformError):
 
 
 @contextmanager
-def locked(path: Path, timeout: float | None = None, what: str = "") -> Iterator[None]:
+def locked(path: Path, timeout: float | None = None, what: str = "") -> Generator[None]:
     """Hold the lock ``path`` for the block, alone among all processes and threads; not re-entrant.
 
     Folders are made where they are missing, and the file stays. ``timeout``: seconds to wait, ``None`` for as long as

@@ -4,7 +4,7 @@ import math
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -281,7 +281,8 @@ def _judge(gate: Gate, evidence: Any, subject: str, subject_name: str) -> Verdic
         )
 
     try:
-        measured = kind_of(gate.gate).measure(evidence, gate)
+        # A kind of one's own may return anything.
+        measured = cast("object", kind_of(gate.gate).measure(evidence, gate))
         if not isinstance(measured, Measurement):
             raise TypeError(f"gate {gate.name} returned {type(measured).__name__}, not a Measurement")
         if measured.support is not None and measured.support < gate.min_support:

@@ -116,7 +116,7 @@ def slices(evaluation: "Evaluation", gate: Gate) -> Measurement:
         )
     sign = -1 if evaluation.kind().better.get(name, True) else 1
     overall = evaluation.metrics[name]
-    judged = [
+    judged: list[dict[str, Any]] = [
         {
             "slice": column,
             "group": row["group"],
@@ -203,7 +203,7 @@ def robustness(evaluation: "Evaluation", gate: Gate) -> Measurement:
     kinds = {one.kind for one in evaluation.robustness}
     if disturbed not in kinds:
         raise _unknown(gate, f"robustness {gate.metric!r}", [f"{one}_{other}" for one in kinds for other in _EFFECTS])
-    table = [
+    table: list[dict[str, Any]] = [
         {"disturbed": one.name, measure: getattr(one, _EFFECTS[measure]), "rows": one.rows or evaluation.rows}
         for one in evaluation.robustness
         if one.kind == disturbed
@@ -236,7 +236,7 @@ def monotonic(evaluation: "Evaluation", gate: Gate) -> Measurement:
     asked = {**dict.fromkeys(gate.increasing or (), "falls"), **dict.fromkeys(gate.decreasing or (), "rises")}
     if lacking := sorted(asked.keys() - evaluation.directions.keys()):
         raise _unknown(gate, f"direction of {', '.join(lacking)}", evaluation.directions)
-    table = [
+    table: list[dict[str, Any]] = [
         {"feature": name, "wrong way": wrong, "share": getattr(evaluation.directions[name], wrong)}
         for name, wrong in asked.items()
     ]

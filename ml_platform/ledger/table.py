@@ -74,11 +74,10 @@ def pages(connection: sa.Connection, first: int) -> Iterator[Sequence[Any]]:
 
 def entry_of(row: Any) -> Entry:
     """A row as an entry."""
-    return Entry(
-        **{
-            **row,
-            "at": datetime.fromisoformat(row["at"]).astimezone(UTC),
-            "body": json.loads(row["body"]),
-            "provenance": Provenance.model_validate_json(row["provenance"]),
-        }
-    )
+    fields: dict[str, Any] = {
+        **row,
+        "at": datetime.fromisoformat(row["at"]).astimezone(UTC),
+        "body": json.loads(row["body"]),
+        "provenance": Provenance.model_validate_json(row["provenance"]),
+    }
+    return Entry(**fields)

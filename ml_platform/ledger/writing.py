@@ -1,6 +1,7 @@
 """Rows at the end of the chain: hashed, and signed where the platform has a key."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ def extendable(connection: sa.Connection, signer: Signer | None, common: dict[st
 
     Raises Broken where it is damaged, and PlatformError where another key is in force.
     """
-    newest = last(connection) or {"sequence": 0, "hash": GENESIS, "signature": None}
+    newest: Mapping[str, Any] = last(connection) or {"sequence": 0, "hash": GENESIS, "signature": None}
     in_force = ""
     if newest["sequence"] and newest["hash"] != digest(newest):
         raise Broken(

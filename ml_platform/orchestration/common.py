@@ -1,7 +1,7 @@
 """What the builders of assets share: keys, partitions, checks, versions of user code."""
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar
@@ -23,7 +23,7 @@ REFERENCES = "ml_platform_references"
 WORKSPACE = "ml_platform_workspace"
 
 
-class WorkspaceResource(dg.ConfigurableResource):
+class WorkspaceResource(dg.ConfigurableResource[Any]):
     """The services that the settings name (environment variables ``ML_PLATFORM_…``)."""
 
     def open(self) -> Workspace:
@@ -42,7 +42,7 @@ def workspace_of(context: Any) -> Workspace:
 
 
 @contextmanager
-def _plainly() -> Iterator[None]:
+def _plainly() -> Generator[None]:
     try:
         yield
     except PlatformError as error:

@@ -26,7 +26,7 @@ from ml_platform.pipeline import data
 from ml_platform.references.refs import DatasetRef
 
 
-def follow_when_checks_pass(name: str) -> dg.AutomationCondition:
+def follow_when_checks_pass(name: str) -> dg.AutomationCondition[dg.AssetKey]:
     """Dataset and features follow their batch as soon as its blocking checks have passed.
 
     Without the limit to the latest time window: a corrected batch of an old month is as good a reason. A new history

@@ -51,11 +51,9 @@ def mlflow_run(context: dg.InitResourceContext) -> Iterator[Any]:
     finally:
         run = fluent.active_run()
         if run is not None:
-            # Taken off the stack rather than ended: a later step of the same Dagster run may go on with it.
-            fluent._active_run_stack.get().clear()
-            if (status := _status(context)) is not None:
-                with tracking.calls(f"end run {run.info.run_id}"):
-                    tracking.client.set_terminated(run.info.run_id, status)
+            # It goes on where a later step of the same Dagster run may use it.
+            with tracking.calls(f"end run {run.info.run_id}"):
+                fluent.end_run(_status(context) or "RUNNING")
 
 
 def _status(context: dg.InitResourceContext) -> str | None:

@@ -42,7 +42,9 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
             **asset_options(spec, spec.name, kinds=set(kinds)),
         }
 
-    def result(step: Any, parent: str, ref: Any, metadata: dict[str, Any], version: str = "") -> dg.MaterializeResult:
+    def result(
+        step: Any, parent: str, ref: Any, metadata: dict[str, Any], version: str = ""
+    ) -> dg.MaterializeResult[Any]:
         return dg.MaterializeResult(
             value=ref,
             metadata={**ref_metadata(ref), **metadata},
@@ -63,7 +65,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         ),
     )
     @plainly
-    def split(context_: dg.AssetExecutionContext, features: dict[str, DatasetRef]) -> dg.MaterializeResult:
+    def split(context_: dg.AssetExecutionContext, features: dict[str, DatasetRef]) -> dg.MaterializeResult[Any]:
         ref = model.split(workspace_of(context_), context, features, step_run(context_))
         return result(context_, "", ref, _split_metadata(ref))
 
@@ -82,7 +84,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         ),
     )
     @plainly
-    def trained(context_: dg.AssetExecutionContext, split_ref: SplitRef) -> dg.MaterializeResult:
+    def trained(context_: dg.AssetExecutionContext, split_ref: SplitRef) -> dg.MaterializeResult[Any]:
         workspace = workspace_of(context_)
         ref = model.fit(workspace, context, split_ref, step_run(context_))
         link = mlflow_link(workspace, spec.name, ref.mlflow_run_id)
@@ -101,7 +103,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         ),
     )
     @plainly
-    def evaluated(context_: dg.AssetExecutionContext, model_ref: ModelRef) -> dg.MaterializeResult:
+    def evaluated(context_: dg.AssetExecutionContext, model_ref: ModelRef) -> dg.MaterializeResult[Any]:
         workspace = workspace_of(context_)
         ref = evaluation.evaluate(workspace, context, model_ref, step_run(context_))
         link = {"mlflow_run": mlflow_link(workspace, spec.name, ref.mlflow_run_id)}
@@ -122,7 +124,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         ),
     )
     @plainly
-    def registered_model(context_: dg.AssetExecutionContext, report: ReportRef) -> dg.MaterializeResult:
+    def registered_model(context_: dg.AssetExecutionContext, report: ReportRef) -> dg.MaterializeResult[Any]:
         ref = evaluation.register(workspace_of(context_), context, report, step_run(context_))
         return result(
             context_,
@@ -136,7 +138,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         **options("service", "BentoML service of the approved version, packaged with its feature code.", "bentoml"),
     )
     @plainly
-    def service(context_: dg.AssetExecutionContext, version: VersionRef) -> dg.MaterializeResult:
+    def service(context_: dg.AssetExecutionContext, version: VersionRef) -> dg.MaterializeResult[Any]:
         ref = release.package(workspace_of(context_), context, version, step_run(context_))
         return result(
             context_,
@@ -150,7 +152,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         **options("deployment", "the service that answers, behind its rollout record.", "http"),
     )
     @plainly
-    def deployment(context_: dg.AssetExecutionContext, service_ref: ServiceRef) -> dg.MaterializeResult:
+    def deployment(context_: dg.AssetExecutionContext, service_ref: ServiceRef) -> dg.MaterializeResult[Any]:
         ref = release.deploy(workspace_of(context_), context, service_ref, step_run(context_))
         return result(context_, "service", ref, {"url": dg.MetadataValue.url(ref.url), "version": ref.version})
 
@@ -159,7 +161,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         **options(DRIFT, "Evidently's report on its raw inputs, holdout against training.", "html"),
     )
     @plainly
-    def drift_report(context_: dg.AssetExecutionContext, version: VersionRef) -> dg.MaterializeResult:
+    def drift_report(context_: dg.AssetExecutionContext, version: VersionRef) -> dg.MaterializeResult[Any]:
         settings = workspace_of(context_).settings
         path, found = drift.write_report(workspace_of(context_), context, version)
         return dg.MaterializeResult(
@@ -178,7 +180,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
     checks = [
         check for stage, inspect in INSPECTIONS.items() for check in _checks(context, stage, keys[stage], inspect)
     ]
-    assets = [split, trained, evaluated, registered_model, service, deployment, drift_report]
+    assets: list[Any] = [split, trained, evaluated, registered_model, service, deployment, drift_report]
     return dg.Definitions(assets=assets, asset_checks=checks)
 
 

@@ -88,7 +88,7 @@ def observed(
         content[name] = sha256
         partition = name.rpartition("/")[2]
         if partition >= since:
-            event = {"asset_key": history_key(spec.name), "partition": partition, **_shown(content)}
+            event: dict[str, Any] = {"asset_key": history_key(spec.name), "partition": partition, **_shown(content)}
             # Dagster shows partitions as there by the one, and compares versions by the other.
             yield dg.AssetMaterialization(**event)
             yield dg.AssetObservation(**event)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_platform.datasets import batches
 from ml_platform.declarations.catalogue import Catalogue
@@ -42,16 +42,14 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
     from ml_platform.registry import evaluations
 
     rival = rival_of(workspace, reference)
+    box = context.model.worst_case
+    worst_case: dict[str, Any] = {"worst_case_within": box.within, "worst_case_bounds": box.bounds} if box else {}
     options = EvaluationOptions(
         threshold=context.model.decision_threshold,
         time=context.function.time,
         slices=slices_of(context),
         feature_groups=_feature_groups(context),
-        **(
-            {"worst_case_within": box.within, "worst_case_bounds": box.bounds}
-            if (box := context.model.worst_case)
-            else {}
-        ),
+        **worst_case,
     )
     evaluation, _ = measure(
         loaded(workspace, reference),
@@ -111,7 +109,9 @@ def unseen_categories(workspace: Workspace, context: ModelContext, reference: Mo
     last = reference.split.holdout[-1]
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
     raw = materializer.raw_at(last)
-    texts = [name for name in context.function.inputs if raw.schema[name] in (pl.String, pl.Categorical, pl.Enum)]
+    texts = [
+        name for name in context.function.inputs if isinstance(raw.schema[name], pl.String | pl.Categorical | pl.Enum)
+    ]
     if not texts:
         return None
     stored = next(workspace.steps.evaluation_frames(workspace.store, (last,))).with_row_index("row in the batch")

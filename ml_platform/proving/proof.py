@@ -1,6 +1,6 @@
 """Clean data through the loop once: the state that every break starts from, and what became of each."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -89,7 +89,7 @@ class Proof:
         let_through(workspace, verdicts, self.run)
 
     @contextmanager
-    def watched(self, finding: Finding) -> Iterator[None]:
+    def watched(self, finding: Finding) -> Generator[None]:
         """Turn how a break ended into its finding."""
         try:
             yield

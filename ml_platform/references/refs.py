@@ -4,7 +4,7 @@ A reference is a few hundred bytes of JSON that names content by hash and place;
 model or a pickle. ``sha256`` is always the identity of the content (the *subject* of verdicts).
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -76,7 +76,7 @@ class SplitRef(Ref):
     def sha256(self) -> str:
         """Hash of the content: the same partitions give the same hash, whichever run or commit."""
 
-        def content(entries: tuple[ManifestEntry, ...]) -> list[dict]:
+        def content(entries: tuple[ManifestEntry, ...]) -> list[dict[str, Any]]:
             return [entry.model_dump(exclude={"commit", "path"}) for entry in entries]
 
         return sha256_bytes(

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +53,7 @@ class Tracking:
         return Path(self.uri.removeprefix(SQLITE)) if self.uri.startswith(SQLITE) else None
 
     @contextlib.contextmanager
-    def lock(self, name: str, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+    def lock(self, name: str, seconds: float = LOCK_SECONDS) -> Generator[None]:
         """Hold the lock ``name`` among the processes of this machine; a killed holder lets go of it.
 
         Raises PlatformError where another process holds it for longer than ``seconds``.
@@ -108,7 +108,7 @@ class Tracking:
                 connection.execute("PRAGMA journal_mode=WAL")
 
     @contextlib.contextmanager
-    def calls(self, what: str) -> Iterator[None]:
+    def calls(self, what: str) -> Generator[None]:
         """Turn a failure of MLflow inside the block into one PlatformError that says ``what`` failed."""
         try:
             yield
@@ -143,7 +143,7 @@ class Tracking:
         return found.experiment_id
 
     @contextlib.contextmanager
-    def attempt(self, experiment: str, *, run_name: str, tags: Mapping[str, str]) -> Iterator[str]:
+    def attempt(self, experiment: str, *, run_name: str, tags: Mapping[str, str]) -> Generator[str]:
         """Start an MLflow run in the experiment of that name, yield its id and end it with its true status.
 
         FINISHED when the block succeeds, FAILED when it raises an ``Exception``, KILLED when it is

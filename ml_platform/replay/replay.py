@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -150,7 +150,7 @@ def _raw(store: VersionedStore, reference: ModelRef, folder: Path) -> dict[str, 
 
 
 @contextmanager
-def _checked_out(commit: str, folder: Path, model: str) -> Iterator[Path]:
+def _checked_out(commit: str, folder: Path, model: str) -> Generator[Path]:
     """The project's root in a work tree of a commit, removed again after the block."""
     root = code_root()
 

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -278,7 +278,7 @@ class Supervisor:
 
 
 @contextmanager
-def _single(settings: Settings) -> Iterator[None]:
+def _single(settings: Settings) -> Generator[None]:
     """The lock that only one supervisor of an installation holds; the system frees it when the process ends."""
     with ExitStack() as stack:
         try:

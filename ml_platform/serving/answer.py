@@ -4,7 +4,7 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
@@ -90,7 +90,7 @@ def _optional(kind: Any) -> bool:
 
 
 @contextmanager
-def hidden(names: Sequence[str]) -> Iterator[None]:
+def hidden(names: Sequence[str]) -> Generator[None]:
     """Packages that cannot be imported inside the block, where they are not imported already."""
     found = [name for name in names if name not in sys.modules]
     sys.modules.update(dict.fromkeys(found))  # type: ignore[arg-type]

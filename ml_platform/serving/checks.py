@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +70,7 @@ class BadInput(NamedTuple):
 
 
 @contextmanager
-def running(bento: Path, settings: Settings | None = None, env: Mapping[str, str] | None = None) -> Iterator[Running]:
+def running(bento: Path, settings: Settings | None = None, env: Mapping[str, str] | None = None) -> Generator[Running]:
     """Start the service of a package for the length of the block, without prediction log; stops it in any case.
 
     It also ends when this process is killed. Raises :class:`PlatformError` with the end of
@@ -89,7 +89,7 @@ def running(bento: Path, settings: Settings | None = None, env: Mapping[str, str
 
 
 @contextmanager
-def _pipe() -> Iterator[int]:
+def _pipe() -> Generator[int]:
     """The reading end of a pipe that has an end when this block, or this process, has one."""
     reading, writing = os.pipe()
     try:

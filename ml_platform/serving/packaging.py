@@ -1,6 +1,6 @@
 """One Bento per registered version: the model file, its history and just the code that serving needs."""
 
-import importlib.util
+import importlib
 import json
 import logging
 import os

@@ -1,9 +1,9 @@
 """Opens the source that a dataset declares. Nothing is read before it is asked."""
 
-from ml_platform.foundation.errors import DeclarationError, PlatformError
+from ml_platform.foundation.errors import DeclarationError
 from ml_platform.foundation.objects import load_object
 from ml_platform.sources.context import SourceContext
-from ml_platform.sources.rules import AnySource, FolderSource, FsspecSource, FunctionSource, SqlSource
+from ml_platform.sources.rules import AnySource, FolderSource, FsspecSource, SqlSource
 from ml_platform.sources.source import Source
 
 
@@ -27,10 +27,6 @@ def open_source(rule: AnySource, context: SourceContext) -> Source:
         from ml_platform.sources.sql import QuerySource
 
         return QuerySource(rule, context)
-    if isinstance(rule, FunctionSource):
-        from ml_platform.sources.function import CalledSource
+    from ml_platform.sources.function import CalledSource
 
-        return CalledSource(rule, context)
-    raise PlatformError(
-        f"{context.name}: {type(rule).__name__} is no source; give module:object or a mapping with a kind"
-    )
+    return CalledSource(rule, context)

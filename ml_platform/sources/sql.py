@@ -1,7 +1,7 @@
 """Batches from a SQL query, one partition at a time, fetched in chunks."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +77,7 @@ class QuerySource:
         return {"start": start, "end": end}
 
     @contextmanager
-    def _connected(self) -> "Iterator[sa.Connection]":
+    def _connected(self) -> "Generator[sa.Connection]":
         """A connection for the block; any failure is one line without the URL, which may hold a password."""
         import sqlalchemy as sa
         from sqlalchemy.exc import ArgumentError, SQLAlchemyError

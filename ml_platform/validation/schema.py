@@ -122,7 +122,7 @@ def invalid_rows(
 
 def _judged(
     schema: "type[pa.DataFrameModel]",
-    frame: "pl.DataFrame",
+    frame: "pl.DataFrame | pl.LazyFrame",
     samples: int,
     max_cases: int,
     new_columns: Literal["accept", "refuse"] | None,
@@ -155,7 +155,7 @@ def _judged(
     except pa.errors.SchemaErrors as failure:
         errors = failure.schema_errors
     broken = [_broken(error, frame, sample) for error in errors]
-    floats = [name for name in declared.columns if frame.schema.get(name) in (pl.Float32, pl.Float64)]
+    floats = [name for name in declared.columns if isinstance(frame.schema.get(name), pl.Float32 | pl.Float64)]
     counts = frame.select((~pl.col(floats).is_finite()).sum()).row(0) if floats else ()
     for name, count in zip(floats, counts, strict=True):
         if count:

@@ -126,7 +126,8 @@ def digests(stream: BinaryIO, copy_to: BinaryIO | None = None) -> tuple[str, str
     than the copy. Meanwhile the disk gets what is written, so that little is left for the sync at the end. What is
     hashed is what is written, also where the stream changes meanwhile.
     """
-    md5, sha256, size, content = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0, memoryview(b"")
+    md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
+    length, content = 0, memoryview(b"")
     blocks: list[bytearray] = []
     hashing: deque[tuple[Future[None], Future[None]]] = deque()
     syncing: Future[None] | None = None

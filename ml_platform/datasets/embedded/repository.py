@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     #: Path in the tree to the blob to set there, or ``None`` to remove it.
     Edits = dict[str, Oid | None]
+    #: Object path to its old and its new pointer; ``None``: absent.
+    Changes = dict[str, tuple[Oid | None, Oid | None]]
 
 HEADS, TAGS = "refs/heads/", "refs/tags/"
 #: Where stores before had what was put and not committed yet. Nothing reads it, and gc keeps it until its branch goes.
@@ -33,6 +35,11 @@ def parse_message(text: str) -> tuple[str, dict[str, str]]:
     """Message and metadata of a commit; a commit made by another program has no metadata."""
     message, found, metadata = text.rpartition(_METADATA)
     return (message, json.loads(metadata)) if found else (text, {})
+
+
+def _entry(builder: "pygit2.TreeBuilder", name: str) -> "pygit2.Object | None":
+    """What a folder holds by that name; the library's stubs leave out that it may be absent."""
+    return builder.get(name)
 
 
 class GitRepository:
@@ -73,7 +80,7 @@ class GitRepository:
         return self._handles.git
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> Generator[None]:
         """Exclude every other process and thread. Not re-entrant; a killed holder frees it."""
         import pygit2
 
@@ -84,7 +91,7 @@ class GitRepository:
             raise StoreError(f"{self.folder}: Git failed ({error}); run fsck") from error
 
     @contextmanager
-    def reading(self, what: str) -> Iterator[None]:
+    def reading(self, what: str) -> Generator[None]:
         """Turn a damaged or missing Git object into Corrupt that names ``what`` was read."""
         import pygit2
 
@@ -182,10 +189,10 @@ class GitRepository:
                 below.setdefault(name, {})[rest] = blob
             elif blob is not None:
                 builder.insert(name, blob, FileMode.BLOB)
-            elif builder.get(name) is not None:
+            elif _entry(builder, name) is not None:
                 builder.remove(name)
         for name, inner in below.items():
-            held = builder.get(name)
+            held = _entry(builder, name)
             with self.reading(f"folder {name}"):
                 present = self.read(held.id) if held is not None else None
             edited = self.edit(present, inner)
@@ -194,17 +201,17 @@ class GitRepository:
             elif held is not None:
                 builder.remove(name)
         for name in {path.partition("/")[0].removesuffix(SUFFIX) for path in edits} - {""}:
-            if builder.get(name) is not None and builder.get(name + SUFFIX) is not None:
+            if _entry(builder, name) is not None and _entry(builder, name + SUFFIX) is not None:
                 raise InvalidName(f"{name!r} cannot be an object and a folder at once")
         return builder.write()
 
-    def changes(self, old: "Tree", new: "Tree") -> "dict[str, tuple[Oid | None, Oid | None]]":
-        """Object path to its old and new pointer (``None``: absent). Equal folders are not read. Raises Corrupt."""
+    def changes(self, old: "Tree", new: "Tree") -> "Changes":
+        """What differs. Equal folders are not read. Raises Corrupt."""
         with self.reading(f"trees {old.id} and {new.id}"):
             return self._changes(old, new)
 
-    def _changes(self, old: "Tree | None", new: "Tree | None", at: str = "") -> "dict[str, tuple]":
-        found = {}
+    def _changes(self, old: "Tree | None", new: "Tree | None", at: str = "") -> "Changes":
+        found: Changes = {}
         # Entries are told from None by `is`: asking a folder whether it is empty would read it.
         sides = [{str(entry.name): entry for entry in tree} if tree is not None else {} for tree in (old, new)]
         for name in sides[0].keys() | sides[1].keys():
@@ -251,7 +258,7 @@ class GitRepository:
                     waiting.append(parent)
         self._followed |= found
 
-    def merged(self, here: "dict[str, tuple]", there: "dict[str, tuple]", ours: "Tree", what: str) -> "Oid":
+    def merged(self, here: "Changes", there: "Changes", ours: "Tree", what: str) -> "Oid":
         """Tree ``ours`` (base and the changes ``here``) with the changes ``there``; pointers are never mixed.
 
         Raises Conflict where both changed a path and the contents differ.

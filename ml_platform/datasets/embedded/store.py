@@ -33,6 +33,8 @@ from ml_platform.foundation.errors import Corrupt, StoreError
 if TYPE_CHECKING:
     import pygit2
 
+    from ml_platform.datasets.embedded.repository import Changes
+
 _COMMIT_ID = re.compile(r"[0-9a-f]{7,40}")
 
 
@@ -284,7 +286,7 @@ class EmbeddedStore:
         return problems
 
 
-def _described(changes: "dict[str, tuple]") -> list[Change]:
+def _described(changes: "Changes") -> list[Change]:
     """Changes by path, in words."""
     return [
         Change("added" if old is None else "removed" if new is None else "changed", path)

@@ -6,7 +6,7 @@ The client's own conveniences are left out on purpose: its configuration file is
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -188,7 +188,7 @@ class Connection:
     @contextmanager
     def exchange(
         self, method: str, url: str, *, headers: dict[str, str], timeout: tuple[float, float], body: Any = None
-    ) -> "Iterator[BaseHTTPResponse]":
+    ) -> "Generator[BaseHTTPResponse]":
         """Send one request whose body or answer is streamed; for use inside the ``request`` of :meth:`call`."""
         import urllib3
         from lakefs_sdk.exceptions import ApiException
@@ -278,7 +278,7 @@ def check_name(kind: str, name: str) -> None:
 
 
 @contextmanager
-def judged(branch: str) -> Iterator[None]:
+def judged(branch: str) -> Generator[None]:
     """Turn what the server declines to do on a branch into the errors of the protocol."""
     try:
         yield

@@ -24,9 +24,14 @@ def open_repository(api: Connection, repository: str, storage_namespace: str = "
     """
     check_repository(repository)
     repositories = api.sdk.repositories_api
-    first = {"attempts": FIRST_ATTEMPTS, "timeout_seconds": FIRST_SECONDS}
     try:
-        api.call(f"repository {repository!r}", repositories.get_repository, repository, **first)
+        api.call(
+            f"repository {repository!r}",
+            repositories.get_repository,
+            repository,
+            attempts=FIRST_ATTEMPTS,
+            timeout_seconds=FIRST_SECONDS,
+        )
     except NotFound as error:
         if "repository not found" not in str(error):
             raise StoreError(

@@ -189,11 +189,16 @@ class Transfer:
                 user_metadata=dict(metadata),
                 content_type=CONTENT_TYPE,
             )
-            done = self._api.call(
+
+            def finish(_request_timeout: tuple[float, float]) -> str:
+                done = parts.complete_presign_multipart_upload(
+                    *target, complete_presign_multipart_upload=complete, _request_timeout=_request_timeout
+                )
+                return str(done.checksum)
+
+            return self._api.call(
                 what,
-                parts.complete_presign_multipart_upload,
-                *target,
-                complete_presign_multipart_upload=complete,
+                finish,
                 happened=lambda: self._held(branch, path, size, metadata),
                 timeout_seconds=self._api.server.timeout_seconds + size / SLOWEST / 16,
             )
@@ -205,10 +210,16 @@ class Transfer:
                     what, parts.abort_presign_multipart_upload, *target, abort_presign_multipart_upload=gone, attempts=1
                 )
             raise
-        return done if isinstance(done, str) else str(done.checksum)
 
     def _send_part(
-        self, target: tuple, address: str, number: int, url: str, local: Path, offset: int, size: int
+        self,
+        target: tuple[str, str, str, str],
+        address: str,
+        number: int,
+        url: str,
+        local: Path,
+        offset: int,
+        size: int,
     ) -> str:
         """Send one part; returns the store's tag of it. An address that has expired is asked for anew."""
         from lakefs_sdk.models.upload_part_from import UploadPartFrom

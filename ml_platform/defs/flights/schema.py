@@ -196,7 +196,7 @@ class Flights(pa.DataFrameModel):
         whole = pl.all_horizontal((value - value.round()).abs() < 1e-6 for value in hundredths)
         return data.lazyframe.select(whole.fill_null(True))
 
-    class Config:
+    class Config:  # pyright: ignore[reportIncompatibleVariableOverride] (pandera's own form)
         """Unknown columns are an error. Duplicates of the key have a gate of their own."""
 
         strict = True
