@@ -19,6 +19,7 @@ from ml_platform.foundation.processes import process_identity
 from ml_platform.foundation.project import NoProject, Project, current_project
 from ml_platform.foundation.settings import default_home
 from ml_platform.orchestration.components import project_catalogue
+from ml_platform.orchestration.dagster_internals import attribute_of, execute
 from ml_platform.orchestration.platform import whole_loops
 from ml_platform.orchestration.runs import PROCESS, RANGE_END, RANGE_START, end_dead_runs
 from ml_platform.pipeline.workspace import Workspace
@@ -95,8 +96,6 @@ def _ranges(catalogue: Catalogue, first: str, last: str) -> dict[str, dict[str, 
 
 def _attribute(project: Project) -> str:
     """Name of the Definitions in the project's module. Raises NoProject where it has none."""
-    from dagster._core.workspace.autodiscovery import loadable_targets_from_loaded_module
-
     try:
         module = importlib.import_module(project.definitions)
     except ModuleNotFoundError as error:
@@ -106,30 +105,20 @@ def _attribute(project: Project) -> str:
             f"{project.root / 'pyproject.toml'}: there is no module {project.definitions}; "
             "name the one with the Definitions as tool.dg.project.code_location_target_module"
         ) from error
-    return loadable_targets_from_loaded_module(module)[0].attribute
+    return attribute_of(module)
 
 
 def _execute(
     instance: dg.DagsterInstance, name: str, tags: dict[str, str], console: Console, started: float
 ) -> tuple[str, bool]:
-    from dagster._core.definitions.reconstruct import ReconstructableRepository
-    from dagster._core.execution.api import execute_run_iterator
-
     project = current_project()
-    code = ReconstructableRepository.for_module(project.definitions, _attribute(project), str(project.code))
-    job = code.get_reconstructable_job(name)
-    run = instance.create_run_for_job(
-        job_def=job.get_definition(),
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        tags=tags,
-        job_code_origin=job.get_python_origin(),
-    )
     steps: dict[str, float] = {}
+    run_id, events = execute(instance, project.definitions, _attribute(project), str(project.code), name, tags)
     success = False
-    for event in execute_run_iterator(job, run, instance):
+    for event in events:
         success = success or event.event_type == dg.DagsterEventType.RUN_SUCCESS
         _show(event, steps, console, started)
-    return run.run_id, success
+    return run_id, success
 
 
 def _show(event: Any, steps: dict[str, float], console: Console, started: float) -> None:

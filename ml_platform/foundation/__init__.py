@@ -10,6 +10,7 @@ __all__ = [
     "database",
     "errors",
     "files",
+    "internals",
     "locks",
     "objects",
     "parquet",

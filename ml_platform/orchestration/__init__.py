@@ -5,4 +5,14 @@ With ``cli`` the only place that knows Dagster; what a step does is said in ``pi
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
-__all__ = ["components", "data_jobs", "events", "metadata", "platform", "refusals", "runs", "webserver"]
+__all__ = [
+    "components",
+    "dagster_internals",
+    "data_jobs",
+    "events",
+    "metadata",
+    "platform",
+    "refusals",
+    "runs",
+    "webserver",
+]

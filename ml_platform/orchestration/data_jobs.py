@@ -9,7 +9,8 @@ from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.provenance import Run
 from ml_platform.orchestration.common import WORKSPACE, plainly, workspace_of
-from ml_platform.orchestration.events import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG, step_run
+from ml_platform.orchestration.dagster_internals import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG
+from ml_platform.orchestration.events import step_run
 from ml_platform.orchestration.metadata import ref_metadata, table
 from ml_platform.orchestration.publications import observed
 from ml_platform.pipeline.rollback import RolledBack, roll_back

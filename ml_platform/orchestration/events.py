@@ -8,27 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    AssetCheckEvaluationTargetMaterializationData as Target,
-)
-from dagster._core.definitions.data_version import (
-    CODE_VERSION_TAG,
-    DATA_VERSION_IS_USER_PROVIDED_TAG,
-    DATA_VERSION_TAG,
-    NULL_EVENT_POINTER,
-    get_input_data_version_tag,
-    get_input_event_pointer_tag,
-)
-from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Gate, Verdict
+from ml_platform.orchestration.dagster_internals import (
+    CODE_VERSION_TAG,
+    DATA_VERSION_IS_USER_PROVIDED_TAG,
+    DATA_VERSION_TAG,
+    NO_OWN_EVENTS,
+    NULL_EVENT_POINTER,
+    Target,
+    get_input_data_version_tag,
+    get_input_event_pointer_tag,
+)
 from ml_platform.orchestration.metadata import ref_metadata, verdict_metadata
 from ml_platform.references.refs import DatasetRef
-
-# Without it Dagster would add an event of its own for every partition of the run, refused ones included,
-# all with one version.
-_NO_OWN_EVENTS = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
 
 
 def step_run(context: Any) -> Run:
@@ -66,7 +60,8 @@ def materialized(
             metadata={**ref_metadata(ref), **((metadata or {}).get(partition) or {})},
             tags={**own, **((tags or {}).get(partition) or {})},
         )
-    yield dg.Output(dict(refs), metadata=_NO_OWN_EVENTS)
+    # Else Dagster would add an event for every partition of the run, refused ones included, all with one version.
+    yield dg.Output(dict(refs), metadata=NO_OWN_EVENTS)
 
 
 def evaluated(

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from dagster import DagsterInstance
-from dagster._core.instance.ref import InstanceRef
-from dagster._serdes import ConfigurableClassData
 
 from ml_platform.foundation.files import canonical_json
 from ml_platform.foundation.settings import Settings
+from ml_platform.orchestration.dagster_internals import ConfigurableClassData, storage_defaults
 
 POSTGRES_URL = "ML_PLATFORM_DAGSTER_POSTGRES_URL"
 
@@ -34,7 +33,7 @@ class PlatformInstance(DagsterInstance):
         local = settings.local if "local" in settings.model_fields_set else Path(base_dir) / ".local"
         folder = local.resolve() / "dagster"
         folder.mkdir(parents=True, exist_ok=True)
-        defaults = dict(InstanceRef.config_defaults(str(folder)))
+        defaults = dict(storage_defaults(str(folder)))
         if settings.dagster_postgres_url.get_secret_value():
             # The reference is handed between processes and so names the variable, never its value.
             defaults |= _postgres({"postgres_url": {"env": POSTGRES_URL}})

@@ -12,16 +12,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.data_version import (
-    DATA_VERSION_IS_USER_PROVIDED_TAG,
-    DATA_VERSION_TAG,
-    get_input_data_version_tag,
-)
 
 from ml_platform.datasets import batches
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.orchestration.common import WORKSPACE, plainly, workspace_of
+from ml_platform.orchestration.dagster_internals import (
+    DATA_VERSION_IS_USER_PROVIDED_TAG,
+    DATA_VERSION_TAG,
+    get_input_data_version_tag,
+)
 from ml_platform.orchestration.events import input_tags
 from ml_platform.pipeline.workspace import Workspace
 

@@ -48,9 +48,6 @@ BANNED = ("dagster", "mlflow", "pandera", "evidently", "shap")
 BUILD = """
 import importlib, json, sys
 import bentoml
-import bentoml._internal.configuration as configuration
-# BentoML asks for uv (and would install it) even where nothing is locked.
-configuration.get_uv_command = lambda: ["uv"]
 entry, name, version, labels = json.loads(sys.argv[1])
 bento = bentoml.build(
     f"{entry}:Service", name=name, version=version, labels=labels, build_ctx=".",
@@ -237,6 +234,11 @@ def _build(stage: Path, temporary: Path, place: Path, entry: str, name: str, ver
     metrics = temporary / "metrics"
     home.mkdir()
     metrics.mkdir()
+    # BentoML looks for uv, and would install it, also where nothing is locked and so nothing is asked of it.
+    uv = temporary / "bin" / "uv"
+    uv.parent.mkdir()
+    uv.write_text("#!/bin/sh\necho 'ml-platform: nothing is locked with uv' >&2\nexit 1\n")
+    uv.chmod(0o755)
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("ML_PLATFORM_", "BENTOML_"))}
     environment.pop("PYTHONPATH", None)
     environment |= {
@@ -245,6 +247,7 @@ def _build(stage: Path, temporary: Path, place: Path, entry: str, name: str, ver
         "BENTOML_DO_NOT_TRACK": "true",
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": str(temporary),
+        "PATH": os.pathsep.join([str(uv.parent), *filter(None, [os.environ.get("PATH")])]),
     }
     arguments = json.dumps([entry, name, version, {"sha256": sha256}])
     done = subprocess.run(

@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -20,15 +19,17 @@ from pathlib import Path
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.serving import bundle
+from ml_platform.serving.bentoml_internals import worker
 from ml_platform.serving.parent import DESCRIPTOR
 
-WORKER = "_bentoml_impl.worker.service"
 #: Connections that may wait to be accepted.
 BACKLOG = 2048
 #: A log larger than this is moved to ``<name>.1`` when the process starts, bytes.
 MAX_LOG = 10 << 20
 #: Seconds that running requests get to end after SIGTERM.
 GRACE = 5
+#: Seconds that an idle connection stays open.
+KEEP_ALIVE = 60
 #: Never passed on: what the command line uses to call services, and code from outside the package.
 WITHHELD = ("ML_PLATFORM_SECRET_KEY", "PYTHONPATH", "BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS")
 
@@ -161,10 +162,7 @@ def start(
         with log.open("ab") as output:
             # start_new_session: a signal to this process's group, or its end, leaves the service alone.
             child = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", WORKER, str(bento), "--fd", str(bound.fileno())),
-                    *("--timeout-keep-alive", "60", "--timeout-graceful-shutdown", str(GRACE)),
-                ],
+                worker(bento, bound.fileno(), keep_alive=KEEP_ALIVE, grace=GRACE),
                 cwd=bento / bundle.SOURCE,
                 env=environment,
                 stdin=subprocess.DEVNULL,

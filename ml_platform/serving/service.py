@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import bentoml
-from _bentoml_sdk.io_models import ensure_io_descriptor
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,6 +19,7 @@ from starlette.routing import Route
 
 from ml_platform.features.build import featurize
 from ml_platform.serving.answer import Answering, Contents, Featurize, Metrics, Parsed, Refusal, answer_model, contents
+from ml_platform.serving.bentoml_internals import body_of
 from ml_platform.serving.guard import Guard
 from ml_platform.serving.parent import end_with_parent
 from ml_platform.serving.schema import RequestSchema, columns_model, describe, rows_model
@@ -37,15 +37,6 @@ async def _parse(model: type[BaseModel], request: Request, _: object) -> Parsed:
         return Parsed(model.model_validate_json(await request.body()), request_id)
     except ValidationError as error:
         return Parsed(Refusal(*describe(error)), request_id)
-
-
-def _spec(model: type[BaseModel]) -> Any:
-    """The body as BentoML's input description, so that the API's documentation shows every field."""
-    spec: Any = ensure_io_descriptor(model)
-    spec.__root_input__ = True
-    spec.media_type = "application/json"
-    spec.from_http_request = classmethod(_parse)
-    return spec
 
 
 def tracing() -> Any:
@@ -92,12 +83,12 @@ def service(
         def __init__(self) -> None:
             self.answering = Answering(package, metrics, featurize, rows, answer)
 
-        @bentoml.api(input_spec=_spec(rows), output_spec=answer)
+        @bentoml.api(input_spec=body_of(rows, _parse), output_spec=answer)
         async def predict(self, body: Any) -> Response:
             """Predict for rows: ``{"rows": [{…}, …]}``, 1 to 1,000 of them."""
             return self.answering.answer(body)
 
-        @bentoml.api(input_spec=_spec(columns_model(package.request)), output_spec=answer)
+        @bentoml.api(input_spec=body_of(columns_model(package.request), _parse), output_spec=answer)
         async def predict_columns(self, body: Any) -> Response:
             """Predict for a batch in columns: ``{"columns": {name: […], …}}``."""
             return self.answering.answer(body)
