@@ -20,8 +20,8 @@ def _float32(columns: tuple[str, ...]) -> "list[pl.Expr]":
     return [pl.col(column).cast(pl.Float32) for column in columns]
 
 
-def _rows(function: FeatureFunction, raw: "pl.DataFrame") -> "pl.DataFrame":
-    """``function.rows(raw)``, checked against the contract."""
+def rows_of(function: FeatureFunction, raw: "pl.DataFrame") -> "pl.DataFrame":
+    """``function.rows(raw)``, checked against the contract. Raises PlatformError where it is broken."""
     rows = function.rows(raw)
     if rows.height != raw.height:
         raise PlatformError(f"rows() returned {rows.height} rows for {raw.height}: it must keep every row, in order")
@@ -38,19 +38,22 @@ def _same_height(name: str, frame: "pl.DataFrame", raw: "pl.DataFrame") -> "pl.D
     return frame
 
 
-def build(function: FeatureFunction, raw: "pl.DataFrame", history: History) -> "pl.DataFrame":
+def build(
+    function: FeatureFunction, raw: "pl.DataFrame", history: History, rows: "pl.DataFrame | None" = None
+) -> "pl.DataFrame":
     """Features of a batch, in the order of ``raw``.
 
     Columns: key, time, slices, then the features (Float32, in the order of
-    :func:`~ml_platform.features.contract.feature_names`), then the labels. Missing features are null. Raises
-    :class:`PlatformError` where the function breaks its contract.
+    :func:`~ml_platform.features.contract.feature_names`), then the labels. Missing features are null. ``rows`` are
+    those of :func:`rows_of`, where they are made already. Raises :class:`PlatformError` where the function breaks its
+    contract.
     """
     import polars as pl
 
     lacking = [c for c in function.inputs if c not in raw.columns]
     if lacking:
         raise PlatformError(f"the raw rows lack the input columns {lacking}")
-    rows = _rows(function, raw)
+    rows = rows_of(function, raw) if rows is None else rows
     targets = _same_height("targets", function.targets(raw), raw)
     lacking = [label for label in function.labels if label not in targets.columns]
     if lacking:
@@ -104,9 +107,17 @@ def featurize(function: FeatureFunction, raw_inputs: "pl.DataFrame", history: Hi
     lacking = [c for c in function.inputs if c not in there]
     if lacking:
         raise PlatformError(f"the request lacks the columns {lacking}")
-    inputs = raw_inputs.select(function.inputs)
-    rows = _rows(function, inputs)
+    # What a request brings is often nothing else; a selection costs as much as the rest of a single row.
+    inputs = raw_inputs if raw_inputs.columns == list(function.inputs) else raw_inputs.select(function.inputs)
+    rows = rows_of(function, inputs)
     result = np.empty((rows.height, len(function.columns) + len(function.histories)), dtype=np.float32)
     result[:, : len(function.columns)] = rows.select(_float32(function.columns)).to_numpy()
     result[:, len(function.columns) :] = history.matrix(rows, inputs[function.time])
     return result
+
+
+def bits(values: "np.ndarray") -> "np.ndarray":
+    """Float32 values as bits, with one bit pattern for every NaN (missing is missing)."""
+    import numpy as np
+
+    return np.where(np.isnan(values), np.float32(np.nan), values).astype(np.float32).view(np.uint32)

@@ -4,7 +4,7 @@ A day's outcomes are summed once, when its partition is built, into a small tabl
 months and single requests then read the same index of running sums, so both give the same bits.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -71,6 +71,11 @@ def _keys(
     return rows.select(expressions)
 
 
+def keys_of(function: FeatureFunction, rows: "pl.DataFrame") -> "pl.DataFrame":
+    """What histories look up for each of the ``rows``: one text column per group of keys."""
+    return _keys(rows, function.histories, _key_expressions(function.histories))
+
+
 def _check_days(days: "pl.Series") -> None:
     import polars as pl
 
@@ -80,13 +85,14 @@ def _check_days(days: "pl.Series") -> None:
         raise PlatformError(f"{days.null_count()} rows have no {days.name!r}, so no past; remove or date them")
 
 
-def daily(function: FeatureFunction, raw: "pl.DataFrame") -> "pl.DataFrame":
+def daily(function: FeatureFunction, raw: "pl.DataFrame", rows: "pl.DataFrame | None" = None) -> "pl.DataFrame":
     """Sums of the outcomes of a batch per key and day, in long form and sorted.
 
     Columns: ``group`` (:func:`group_name`, or ``""`` for all rows), ``key`` (parts joined by ``\\x1f``, null as
     ``\\x00``), ``day``, and for each outcome ``n_<of>`` (rows where it is known) and ``sum_<of>``, all Int64. Whole
     numbers make the sums exact, whatever the order of the rows; other outcomes are refused with
-    :class:`PlatformError`. Every day of the batch is present in the group ``""``.
+    :class:`PlatformError`. Every day of the batch is present in the group ``""``. ``rows`` is what the function makes
+    of the batch, where that is there already.
     """
     import polars as pl
 
@@ -101,7 +107,7 @@ def daily(function: FeatureFunction, raw: "pl.DataFrame") -> "pl.DataFrame":
                 f"outcome {value!r} is {dtype}: round it to a whole number (of a smaller unit), so that sums are exact"
             )
     _check_days(raw[function.time])
-    keys = _keys(function.rows(raw), function.histories, _key_expressions(function.histories))
+    keys = _keys(function.rows(raw) if rows is None else rows, function.histories, _key_expressions(function.histories))
     parts = pl.DataFrame(
         [
             raw[function.time].alias("day"),
@@ -133,27 +139,66 @@ class History:
     :meth:`from_tables` or :meth:`load`.
     """
 
-    def __init__(self, histories: tuple[HistoricalMean, ...], table: "pl.DataFrame", lag_days: int) -> None:
+    def __init__(
+        self, function: FeatureFunction, tables: "Sequence[pl.DataFrame]", lag_days: int, known: "History | None" = None
+    ) -> None:
         if lag_days < 1:
             raise PlatformError(
                 f"history lag of {lag_days} days: it must be at least 1, since a row's own day is its future"
             )
-        self.histories = tuple(histories)
+        self.histories = tuple(function.histories)
         self.lag_days = lag_days
-        self._table = table
+        self.tables = tuple(tables)
+        self._keys = _key_expressions(self.histories)
+        continued = known is not None and known.histories == self.histories and _begins_with(self.tables, known.tables)
+        #: Every day whose outcomes are known, and the running sums by group.
+        self._days, self._indexes = (known._days, known._indexes) if continued and known else self._nothing()
+        self._add(self.tables[len(known.tables) if continued and known else 0 :])
         #: Last day whose outcomes are in the tables; None when there are none.
-        self.until: date | None = table["day"].max()  # type: ignore[assignment]
+        self.until: date | None = self._days.max()  # type: ignore[assignment]
+        self._plan_lookups()
+
+    def _nothing(self) -> "tuple[pl.Series, dict[str, RunningSums]]":
+        import polars as pl
+
         half_lives: dict[str, set[float]] = {name: set() for name in (ALL, *_groups(self.histories))}
         for history in self.histories:
             if history.half_life_days is not None:
                 half_lives[ALL].add(history.half_life_days)
                 half_lives[group_name(history.by)].add(history.half_life_days)
-        parts = table.partition_by("group", as_dict=True)
+        columns = 2 * len(_values(self.histories))
+        indexes = {name: RunningSums.empty(wanted, columns) for name, wanted in half_lives.items()}
+        return pl.Series("day", [], pl.Date), indexes
+
+    def _add(self, tables: "Sequence[pl.DataFrame]") -> None:
+        """Index further tables. Raises PlatformError as :meth:`from_tables` does."""
+        import polars as pl
+
+        empty = _empty(self.histories)
+        for table in tables:
+            if table.height and table.schema != empty.schema:
+                raise PlatformError(
+                    "a daily table was written by another version of the histories "
+                    f"(columns {table.columns}, expected {empty.columns}); rebuild the features of that partition"
+                )
+        added = pl.concat([empty, *(table for table in tables if table.height)])
+        if not added.height:
+            return
+        parts = {name: rows for (name,), rows in added.partition_by("group", as_dict=True).items()}
+        self._days = pl.concat([self._days, parts[ALL]["day"] if ALL in parts else added["day"].clear()])
+        if self._days.is_duplicated().any():
+            twice = self._days.filter(self._days.is_duplicated()).min()
+            raise PlatformError(f"day {twice} comes in two daily tables; pass one table per partition")
+        first = self._days.min()
+        if isinstance(first, date) and first < EPOCH:
+            raise PlatformError(f"history begins on {first}: days before {EPOCH} are not supported")
+        if missing := set(_groups(self.histories)) - set(parts):
+            raise PlatformError(
+                f"daily tables lack the groups {sorted(missing)}; rebuild the features of their partitions"
+            )
         self._indexes = {
-            name: RunningSums.build(parts.get((name,), table.clear()), wanted) for name, wanted in half_lives.items()
+            name: index.extended(parts[name]) if name in parts else index for name, index in self._indexes.items()
         }
-        self._keys = _key_expressions(self.histories)
-        self._plan_lookups()
 
     def _plan_lookups(self) -> None:
         """Which sums are looked up once each, and where every history finds its own among them."""
@@ -172,35 +217,19 @@ class History:
         self._priors = np.array([[history.prior] for history in self.histories])
 
     @classmethod
-    def from_tables(cls, function: FeatureFunction, tables: Iterable["pl.DataFrame"], lag_days: int) -> "History":
+    def from_tables(
+        cls,
+        function: FeatureFunction,
+        tables: Iterable["pl.DataFrame"],
+        lag_days: int,
+        known: "History | None" = None,
+    ) -> "History":
         """History of the :func:`daily` tables of any number of partitions, in any order.
 
-        Raises :class:`PlatformError` where a day comes in two tables: its outcomes would count twice.
+        ``known`` is a history whose tables may be the first of these: it is then continued, which gives the same bits
+        for less. Raises :class:`PlatformError` where a day comes in two tables: its outcomes would count twice.
         """
-        import polars as pl
-
-        tables = [table for table in tables if table.height]
-        empty = _empty(function.histories)
-        for table in tables:
-            if table.schema != empty.schema:
-                raise PlatformError(
-                    "a daily table was written by another version of the histories "
-                    f"(columns {table.columns}, expected {empty.columns}); rebuild the features of that partition"
-                )
-        table = pl.concat([empty, *tables]).sort("group", "key", "day")
-        days = table.filter(pl.col("group") == ALL)["day"]
-        if days.is_duplicated().any():
-            twice = days.filter(days.is_duplicated()).min()
-            raise PlatformError(f"day {twice} comes in two daily tables; pass one table per partition")
-        first = days.min()
-        if isinstance(first, date) and first < EPOCH:
-            raise PlatformError(f"history begins on {first}: days before {EPOCH} are not supported")
-        missing = set(_groups(function.histories)) - set(table["group"].unique())
-        if tables and missing:
-            raise PlatformError(
-                f"daily tables lack the groups {sorted(missing)}; rebuild the features of their partitions"
-            )
-        return cls(function.histories, table, lag_days)
+        return cls(function, tuple(tables), lag_days, known)
 
     def covers(self, day: date) -> bool:
         """Whether everything that a row of ``day`` may see is known: ``until >= day - lag_days``."""
@@ -222,9 +251,7 @@ class History:
         last = days.to_physical().to_numpy().astype(np.int64) - self.lag_days
         codes = {ALL: np.zeros(rows.height, dtype=np.int64)}
         for series in keys.get_columns():
-            known = self._indexes[series.name].codes
-            # An unknown key takes the code after the last one: it finds an empty stretch of the index.
-            codes[series.name] = np.array([known.get(key, len(known)) for key in series.to_list()], dtype=np.int64)
+            codes[series.name] = self._indexes[series.name].codes_of(series)
         sums = np.concatenate(
             [
                 self._indexes[name].sums(codes[name], last, window, half_life).astype(np.float64, copy=False)
@@ -247,8 +274,13 @@ class History:
 
     def save(self, path: Path) -> Path:
         """Write the table as Parquet with the lag in its metadata, atomically; the service is packaged with it."""
+        import polars as pl
+
+        table = pl.concat([_empty(self.histories), *(table for table in self.tables if table.height)])
         with replacing(path) as temporary:
-            self._table.write_parquet(temporary, metadata={"lag_days": str(self.lag_days)}, compression="zstd")
+            table.sort("group", "key", "day").write_parquet(
+                temporary, metadata={"lag_days": str(self.lag_days)}, compression="zstd"
+            )
         return path
 
     @classmethod
@@ -260,6 +292,10 @@ class History:
         if lag is None:
             raise PlatformError(f"{path} is not a saved history: no lag in its metadata; save it with History.save")
         return cls.from_tables(function, [pl.read_parquet(path)], int(lag))
+
+
+def _begins_with(tables: "Sequence[pl.DataFrame]", first: "Sequence[pl.DataFrame]") -> bool:
+    return len(first) <= len(tables) and all(one is other for one, other in zip(first, tables, strict=False))
 
 
 def _empty(histories: tuple[HistoricalMean, ...]) -> "pl.DataFrame":

@@ -38,13 +38,43 @@ class PartitionState(NamedTuple):
     refused: set[str]
 
 
+#: Partitions and the content of each.
+Content = tuple[tuple[str, str], ...]
+
+
+class _Growing:
+    """Histories of more and more partitions: each continues the one before where it can."""
+
+    def __init__(
+        self,
+        table: "Callable[[str, str], pl.DataFrame]",
+        make: "Callable[[Sequence[pl.DataFrame], History | None], History]",
+    ) -> None:
+        self._table, self._make = table, make
+        self._content: Content = ()
+        self._tables: list[pl.DataFrame] = []
+        self._newest: History | None = None
+
+    def history(self, content: Content) -> "History":
+        """The history of the daily tables of this content."""
+        held = len(self._content)
+        if self._newest is None or content != self._content:
+            continued = content[:held] == self._content
+            # The tables themselves, since a history is continued where its own are the first ones.
+            tables = [*self._tables, *(self._table(*one) for one in content[held:])] if continued else None
+            self._tables = tables if tables is not None else [self._table(*one) for one in content]
+            self._newest = self._make(self._tables, self._newest if continued else None)
+            self._content = content
+        return self._newest
+
+
 class Materializer:
     """Builds, finds and reads the features of one feature set, and keeps what it has read.
 
     ``key`` names the feature set and ``dataset`` what it is made from; ``lag`` is the declared age of history in days.
     ``codes`` are the version of the feature code and other names for the same, ``refused`` the partitions whose newest
     batch is held back: both are asked when they are first needed, as is ``function``. ``history`` makes a history of
-    daily tables.
+    daily tables, the first of which another history may hold already.
     """
 
     def __init__(
@@ -58,7 +88,7 @@ class Materializer:
         function: Callable[[], FeatureFunction],
         codes: Callable[[], Sequence[str]],
         refused: Callable[[], Collection[str]],
-        history: "Callable[[FeatureFunction, Iterable[pl.DataFrame], int], History]",
+        history: "Callable[[FeatureFunction, Iterable[pl.DataFrame], int, History | None], History]",
     ) -> None:
         self.store, self.key, self.dataset, self.partitions, self.lag = store, key, dataset, partitions, lag
         self._load_function, self._name_codes, self._ask_refused, self._make_history = function, codes, refused, history
@@ -169,22 +199,32 @@ class Materializer:
     def _raw(self, partition: str, sha256: str) -> "pl.DataFrame":
         return batches.read_batch(self.store, self.dataset, partition, sha256)
 
-    def tables(self, partitions: list[str]) -> "list[pl.DataFrame]":
-        """Daily aggregates of published partitions."""
-        published = batches.published(self.store, self.dataset)
-        return [self._daily(partition, published[partition].sha256) for partition in partitions]
-
     def history(self, partitions: list[str]) -> "History":
-        """The history over the given published partitions."""
+        """The history over the given published partitions, by the step that this materializer was given."""
+        return self._history(self._published_content(partitions))
+
+    def declared_history(self, partitions: list[str]) -> "History":
+        """The history that the declaration means: whatever step makes the features, they are held against this."""
+        return self._declared.history(self._published_content(partitions))
+
+    def _published_content(self, partitions: list[str]) -> "Content":
         published = batches.published(self.store, self.dataset)
-        return self._history(tuple((name, published[name].sha256) for name in partitions))
+        return tuple((name, published[name].sha256) for name in partitions)
 
-    @lru_cache(maxsize=2)  # noqa: B019 - several gates of one partition look at the same history
-    def _history(self, content: tuple[tuple[str, str], ...]) -> "History":
-        tables = [self._daily(partition, sha256) for partition, sha256 in content]
-        return self._make_history(self.function, tables, self.lag)
+    def _history(self, content: "Content") -> "History":
+        return self._given.history(content)
 
-    @lru_cache(maxsize=40)  # noqa: B019 - as above; a month of daily aggregates is some 4 MB
+    @cached_property
+    def _given(self) -> "_Growing":
+        return _Growing(self._daily, lambda tables, known: self._make_history(self.function, tables, self.lag, known))
+
+    @cached_property
+    def _declared(self) -> "_Growing":
+        from ml_platform.features.history import History
+
+        return _Growing(self._daily, lambda tables, known: History.from_tables(self.function, tables, self.lag, known))
+
+    @lru_cache(maxsize=40)  # noqa: B019 - one materializer per process; a month of daily aggregates is some 4 MB
     def _daily(self, partition: str, sha256: str) -> "pl.DataFrame":
         from ml_platform.features.history import daily
 

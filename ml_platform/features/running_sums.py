@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 #: Days since 1970 fit into 20 bits until the year 4840.
 DAY_BITS = 20
+#: Keys that are looked up one by one; of more, those that are equal are looked up together.
+FEW_KEYS = 200
 
 
 @lru_cache(maxsize=32)
@@ -45,22 +47,52 @@ class RunningSums:
     decayed: dict[float, "np.ndarray"]
 
     @classmethod
-    def build(cls, table: "pl.DataFrame", half_lives: Iterable[float]) -> "RunningSums":
-        """Index the sorted rows ``group, key, day, n_*, sum_*`` of one group."""
+    def empty(cls, half_lives: Iterable[float], columns: int) -> "RunningSums":
+        """An index without a day, of ``columns`` sums."""
         import numpy as np
 
-        # Equal keys stand together, so that the number of their run is their code.
-        ids = table["key"].rle_id().to_numpy().astype(np.int64)
-        codes = {key: code for code, key in enumerate(table["key"].unique(maintain_order=True).to_list())}
-        days = table["day"].to_physical().to_numpy().astype(np.int64)
-        sums = table.drop("group", "key", "day").to_numpy()
+        decayed = {half_life: np.zeros((1, columns)) for half_life in half_lives}
+        return cls({}, np.zeros(0, np.int64), np.zeros((1, columns), np.int64), decayed)
+
+    def extended(self, table: "pl.DataFrame") -> "RunningSums":
+        """This index with further rows ``group, key, day, n_*, sum_*`` of its group, each of a new day of its key.
+
+        Rows of a key may stand apart; they cost least where those of one key stand together.
+        """
+        import numpy as np
+
+        runs = table["key"].rle()
+        codes = dict(self.codes)
+        numbers = [codes.setdefault(key, len(codes)) for key in runs.struct.field("value").to_list()]
+        ids = np.repeat(np.array(numbers, np.int64), runs.struct.field("len").to_numpy())
+        added = (ids << DAY_BITS) + table["day"].to_physical().to_numpy()
+        order = np.argsort(added)
+        added, sums = added[order], table.drop("group", "key", "day").to_numpy()[order]
+        if len(self.places):
+            at = self.places.searchsorted(added)
+            added, sums = np.insert(self.places, at, added), np.insert(np.diff(self.totals, axis=0), at, sums, axis=0)
+        ids, days = added >> DAY_BITS, added & ((1 << DAY_BITS) - 1)
         zero = np.zeros((1, sums.shape[1]), dtype=np.int64)
-        return cls(
+        return RunningSums(
             codes,
-            (ids << DAY_BITS) + days,
+            added,
             np.concatenate([zero, np.cumsum(sums, axis=0)]),
-            {half_life: np.concatenate([zero, _decay(ids, days, sums, half_life)]) for half_life in half_lives},
+            {half_life: np.concatenate([zero, _decay(ids, days, sums, half_life)]) for half_life in self.decayed},
         )
+
+    def codes_of(self, keys: "pl.Series") -> "np.ndarray":
+        """Codes of keys. An unknown one takes the code after the last: it finds an empty stretch of the index."""
+        import numpy as np
+        import polars as pl
+
+        if len(keys) < FEW_KEYS:
+            return np.array([self.codes.get(key, len(self.codes)) for key in keys.to_list()], dtype=np.int64)
+        # Each different key is looked up once.
+        unique = keys.unique()
+        numbers = [self.codes.get(key, len(self.codes)) for key in unique.to_list()]
+        table = pl.DataFrame({"key": unique, "code": pl.Series(numbers, dtype=pl.Int64)})
+        joined = pl.DataFrame({"key": keys}).join(table, on="key", how="left", maintain_order="left")
+        return joined["code"].to_numpy()
 
     def sums(
         self, codes: "np.ndarray", last: "np.ndarray", window: int | None, half_life: float | None

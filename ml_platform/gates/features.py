@@ -11,6 +11,7 @@ from ml_platform.gates.gate import Gate, Measurement, kind
 if TYPE_CHECKING:
     import polars as pl
 
+    from ml_platform.features.checks import RangeEvidence
     from ml_platform.features.history import History
     from ml_platform.features.materialize import Materializer
     from ml_platform.references.refs import DatasetRef
@@ -40,6 +41,13 @@ class FeatureEvidence:
         """The published rows that the features were built from."""
         return self.materializer.raw(self.ref.partition)
 
+    @cached_property
+    def ranges(self) -> "dict[str, RangeEvidence]":
+        """What the values of each feature are like."""
+        from ml_platform.features.checks import range_evidence
+
+        return range_evidence(self.frame, feature_names(self.function))
+
     @property
     def partitions(self) -> list[str]:
         """Partitions that the features stand on, this one last."""
@@ -57,9 +65,7 @@ def ranges(evidence: FeatureEvidence, _: Gate) -> Measurement:
 
     Missing and constant ones are shown: a month may be without a holiday.
     """
-    from ml_platform.features.checks import range_evidence
-
-    found = range_evidence(evidence.frame, feature_names(evidence.function))
+    found = evidence.ranges
     bad = [name for name, row in found.items() if row.infinite or row.missing >= 1.0]
     table = [
         {
@@ -88,13 +94,13 @@ def ranges(evidence: FeatureEvidence, _: Gate) -> Measurement:
 )
 def leakage(evidence: FeatureEvidence, _: Gate) -> Measurement:
     """Time travel, from several days on, and each row's own outcome; no feature may notice what was not known yet."""
-    from ml_platform.features.checks import leaks
+    from ml_platform.features.leakage import leaks
 
     outcomes = evidence.outcomes()
     found = leaks(
         evidence.function,
         evidence.raw,
-        evidence.materializer.tables(evidence.partitions[:-1]),
+        evidence.materializer.declared_history(evidence.partitions[:-1]),
         evidence.history,
         outcomes,
         evidence.frame,
@@ -146,12 +152,10 @@ def parity(evidence: FeatureEvidence, _: Gate) -> Measurement:
 @kind("constancy", "features", "Features with one value in the whole partition, but for those in `columns`", limit=0)
 def constancy(evidence: FeatureEvidence, gate: Gate) -> Measurement:
     """Constant features; missing throughout is constant too. ``columns`` names those that may be."""
-    from ml_platform.features.checks import range_evidence
-
     names = feature_names(evidence.function)
     if unknown := [name for name in gate.columns or () if name not in names]:
         raise PlatformError(f"gate {gate.name}: there is no feature {', '.join(unknown)}; see the feature function")
-    found = range_evidence(evidence.frame, names)
+    found = evidence.ranges
     constant = [name for name, row in found.items() if row.constant]
     bad = [name for name in constant if name not in (gate.columns or ())]
     return Measurement(

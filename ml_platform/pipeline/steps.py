@@ -28,11 +28,13 @@ def frames(store: "VersionedStore", entries: tuple[ManifestEntry, ...]) -> "Iter
         yield batches.read_at(store, entry.commit, entry.path, entry.sha256)
 
 
-def history(function: "FeatureFunction", tables: "Iterable[pl.DataFrame]", lag: int) -> "History":
+def history(
+    function: "FeatureFunction", tables: "Iterable[pl.DataFrame]", lag: int, known: "History | None" = None
+) -> "History":
     """See :meth:`ml_platform.features.history.History.from_tables`."""
     from ml_platform.features.history import History
 
-    return History.from_tables(function, tables, lag)
+    return History.from_tables(function, tables, lag, known)
 
 
 def package(*arguments: Any, **options: Any) -> "Packaged":
@@ -54,5 +56,5 @@ class Steps:
     trainer: Callable[[str], Trainer] = trainer_of
     #: What tells a changed training from the sound one, so that neither adopts the other's models.
     training_code: str = ""
-    history: "Callable[[FeatureFunction, Iterable[pl.DataFrame], int], History]" = history
+    history: "Callable[[FeatureFunction, Iterable[pl.DataFrame], int, History | None], History]" = history
     package: "Callable[..., Packaged]" = package

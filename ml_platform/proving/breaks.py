@@ -105,7 +105,9 @@ def _function(
 
 
 def _without_lag(sound: Callable[..., "History"]) -> Callable[..., "History"]:
-    def history(function: FeatureFunction, tables: "Iterable[pl.DataFrame]", lag: int) -> "History":
+    def history(
+        function: FeatureFunction, tables: "Iterable[pl.DataFrame]", lag: int, known: "History | None" = None
+    ) -> "History":
         import polars as pl
 
         # A lag of no day is refused; outcomes that are dated too early by the lag are the same thing.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ml_platform.defs.flights.features import FlightFeatures, flights
 from ml_platform.features.contract import HistoricalMean
-from ml_platform.features.history import History, daily
+from ml_platform.features.history import History, daily, keys_of
 from ml_platform.foundation.errors import PlatformError
 
 START = date(2020, 2, 25)
@@ -117,6 +117,39 @@ def test_splitting_the_past_into_partitions_changes_no_bit(rows: list[tuple], cu
     split = History.from_tables(toy, [daily(toy, part) for part in reversed(parts)], 1)
     keys = toy.rows(raw)
     assert whole.matrix(keys, raw["day"]).tobytes() == split.matrix(keys, raw["day"]).tobytes()
+
+
+@settings(max_examples=40, deadline=None)
+@given(ROWS, st.integers(1, 12), st.booleans())
+def test_a_history_that_is_continued_has_the_bits_of_one_made_anew(
+    rows: list[tuple], cut: int, late_first: bool
+) -> None:
+    raw = table(rows)
+    border = START + timedelta(days=cut)
+    tables = [daily(toy, raw.filter(pl.col("day") < border)), daily(toy, raw.filter(pl.col("day") >= border))]
+    tables = tables[::-1] if late_first else tables
+    first = History.from_tables(toy, tables[:1], 1)
+    keys, before = toy.rows(raw), first.matrix(toy.rows(raw), raw["day"]).tobytes()
+    continued = History.from_tables(toy, tables, 1, first)
+    assert (
+        continued.matrix(keys, raw["day"]).tobytes()
+        == History.from_tables(toy, tables, 1).matrix(keys, raw["day"]).tobytes()
+    )
+    # The one that was continued is as it was, and tables that begin otherwise are read from the start.
+    assert first.matrix(keys, raw["day"]).tobytes() == before
+    other = [daily(toy, raw.filter(pl.col("day") != START))]
+    assert (
+        History.from_tables(toy, other, 1, continued).matrix(keys, raw["day"]).tobytes()
+        == History.from_tables(toy, other, 1).matrix(keys, raw["day"]).tobytes()
+    )
+
+
+def test_the_same_keys_are_found_in_a_batch_and_one_by_one(january: pl.DataFrame) -> None:
+    index = History.from_tables(flights, [daily(flights, january.head(5000))], 1)._indexes["carrier,flight"]
+    keys = keys_of(flights, flights.rows(january.tail(2000)))["carrier,flight"]
+    codes = index.codes_of(keys)
+    assert (codes == len(index.codes)).any() and (codes < len(index.codes)).any()
+    assert codes.tolist() == [index.codes_of(keys[row : row + 1])[0] for row in range(len(keys))]
 
 
 @settings(max_examples=40, deadline=None)
