@@ -111,6 +111,12 @@ def prove(
     allowed: Annotated[
         int, typer.Option("--allowed", min=0, help="Blocking alarms that the later half may raise.")
     ] = 1,
+    power: Annotated[
+        bool, typer.Option("--power", help="The smallest error of each kind that is noticed; goes on where it stopped.")
+    ] = False,
+    minutes: Annotated[
+        float, typer.Option("--minutes", min=0, help="Time for --power, of all runs that go on with each other.")
+    ] = 15,
     partitions: Annotated[int, typer.Option("--partitions", min=3, help="At most this many, the newest.")] = 12,
     rounds: Annotated[
         int, typer.Option("--rounds", min=0, help="At most this many boosting rounds; 0: as declared.")
@@ -120,8 +126,14 @@ def prove(
     """Break data, features, training and service in a scratch folder: which gate catches what, and what none does.
 
     The project's own store, ledger and registry are neither read nor written; rows come from the source. Ends with 1
-    where nothing catches a break.
+    where nothing catches a break. With --power the measurements and a page are kept in .local/power/.
     """
+    if power and alarms:
+        raise BadUsage("give --power or --alarms; --power shows the alarms on clean batches as well")
+    if power:
+        from ml_platform.cli.power import measure_power
+
+        raise typer.Exit(measure_power(model, minutes, partitions, rounds, json))
     from ml_platform.cli.prove import prove_model
 
     raise typer.Exit(prove_model(model, alarms, allowed, partitions, rounds, json))

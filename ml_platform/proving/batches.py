@@ -116,6 +116,16 @@ def respelt(frame: "pl.DataFrame", column: str) -> "pl.DataFrame":
     )
 
 
+def mixed(frame: "pl.DataFrame", broken: "pl.DataFrame", hit: "pl.Series") -> "pl.DataFrame":
+    """``broken`` in the rows that are hit, ``frame`` in the others; both have the same rows and columns."""
+    import polars as pl
+
+    changed = [name for name in frame.columns if not frame[name].equals(broken[name], null_equal=True)]
+    return frame.with_columns(
+        pl.select(pl.when(hit).then(broken[name]).otherwise(frame[name])).to_series().alias(name) for name in changed
+    )
+
+
 def _rows(context: ModelContext, before: "pl.DataFrame") -> Iterator[BatchBreak]:
     yield BatchBreak("rows come twice", "", sent_twice)
     yield BatchBreak("the batch breaks off in the middle", "", lambda rows: first_half(rows, context.dataset.time))

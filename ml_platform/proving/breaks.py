@@ -12,6 +12,7 @@ from ml_platform.gates.gate import Gate
 from ml_platform.pipeline.steps import Steps
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving import faults
+from ml_platform.proving.batches import mixed
 from ml_platform.proving.substitutes import ChangedFunction
 from ml_platform.training.split import Plan
 
@@ -19,9 +20,17 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ml_platform.features.history import History
+    from ml_platform.references.refs import ManifestEntry
 
 #: Seed of everything that is shuffled.
 SEED = 7
+#: What can be wrong in a training, with the holdout among what it is given.
+TRAINING = (
+    "labels are shuffled in training",
+    "training is on noise",
+    "the target is a feature, in training and evaluation",
+    "training is on the holdout as well",
+)
 
 
 @dataclass(frozen=True)
@@ -140,8 +149,13 @@ def split_breaks() -> Iterator[CodeBreak]:
         yield CodeBreak(name, steps=lambda sound, change=change: replace(sound, plan=change(sound.plan)))
 
 
-def training_breaks(context: ModelContext) -> Iterator[CodeBreak]:
-    """Broken trainings. The version of the code changes with the code, so that no earlier model is adopted."""
+def training_breaks(
+    context: ModelContext, share: float = 1.0, holdout: "tuple[ManifestEntry, ...]" = ()
+) -> Iterator[CodeBreak]:
+    """Broken trainings, in a share of the rows: the last, on that share of ``holdout``, only where there is one.
+
+    The version of the code changes with the code, so that no earlier model is adopted.
+    """
     import polars as pl
 
     names, target = list(context.names), context.model.target
@@ -158,20 +172,37 @@ def training_breaks(context: ModelContext) -> Iterator[CodeBreak]:
         known = pl.col(target).cast(pl.String).replace_strict(places, default=None) if places else pl.col(target)
         return frame.with_columns(known.cast(pl.Float32).alias(names[0]))
 
+    def part(frame: "pl.DataFrame") -> "pl.Series":
+        order = pl.int_range(frame.height, eager=True).shuffle(SEED)
+        return order < max(1, round(share * frame.height))
+
+    def changed(frame: "pl.DataFrame", change: "Callable[[pl.DataFrame], pl.DataFrame]") -> "pl.DataFrame":
+        return change(frame) if share >= 1 else mixed(frame, change(frame), part(frame))
+
     def broken(name: str, change: "Callable[[pl.DataFrame], pl.DataFrame]", *places: str) -> CodeBreak:
         def frames(sound: Callable[..., Any]) -> Callable[..., Any]:
-            return lambda store, entries: (change(frame) for frame in sound(store, entries))
+            return lambda store, entries: (changed(frame, change) for frame in sound(store, entries))
 
         def steps(sound: Steps) -> Steps:
-            changed = {place: frames(getattr(sound, place)) for place in places}
-            return replace(sound, training_code=name, **changed)
+            there = {place: frames(getattr(sound, place)) for place in places}
+            return replace(sound, training_code=f"{name} {share:g}", **there)
 
         return CodeBreak(name, steps=steps)
+
+    def seen(sound: Steps) -> Steps:
+        def frames(store: Any, entries: Any) -> "Iterator[pl.DataFrame]":
+            yield from sound.training_frames(store, entries)
+            for frame in sound.training_frames(store, holdout):
+                yield frame.filter(part(frame))
+
+        return replace(sound, training_code=f"holdout {share:g}", training_frames=frames)
 
     training, evaluation = "training_frames", "evaluation_frames"
     yield broken("labels are shuffled in training", shuffled_labels, training)
     yield broken("training is on noise", noise, training)
     yield broken("the target is a feature, in training and evaluation", leaking, training, evaluation)
+    if holdout:
+        yield CodeBreak("training is on the holdout as well", steps=seen)
 
 
 def package_breaks(

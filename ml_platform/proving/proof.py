@@ -1,6 +1,6 @@
 """Clean data through the loop once: the state that every break starts from, and what became of each."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -45,10 +45,12 @@ class Proof:
         """The user's declarations on the clean batches."""
         return self.clean.context
 
-    def run_data(self) -> None:
-        """Every clean partition up to its features, in order; remembers all verdicts."""
+    def run_data(self, before_each: Callable[[], None] = lambda: None) -> None:
+        """Every clean partition up to its features, in order; remembers all verdicts. What ``before_each`` raises
+        ends it."""
         context, workspace, refs = self.context, self.workspace, {}
         for name in self.clean.partitions:
+            before_each()
             if name == self.clean.newest:
                 self.before = copied(workspace, self.folder / "before")
             ref = data.ingest(workspace, context.dataset, name, self.run)

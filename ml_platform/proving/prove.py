@@ -9,7 +9,7 @@ from ml_platform.gates.stages import Stage
 from ml_platform.pipeline import data, evaluation, model
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving import breaks
-from ml_platform.proving.batches import batch_breaks
+from ml_platform.proving.batches import BatchBreak, batch_breaks
 from ml_platform.proving.findings import Finding
 from ml_platform.proving.proof import Proof
 from ml_platform.proving.scratch import delivering
@@ -19,21 +19,28 @@ from ml_platform.training.trainer import Trained, Trainer
 
 def broken_batches(proof: Proof) -> Iterator[Finding]:
     """Every break of the newest batch, each until a gate notices."""
-    clean, newest, context, run = proof.clean, proof.clean.newest, proof.context, proof.run
-    frame, before = clean.frames[newest], clean.frames[clean.partitions[-2]]
+    clean = proof.clean
+    frame, before = clean.frames[clean.newest], clean.frames[clean.partitions[-2]]
     # A staged batch that is refused changes nothing for the next: they may share a workspace up to the audit.
     arrivals = proof.copy(proof.before)
-    for one in batch_breaks(context, frame, before):
-        finding = Finding(one.name, one.case, "batch")
-        with proof.watched(finding):
-            frames = {**clean.frames, newest: one.change(frame)}
+    for one in batch_breaks(proof.context, frame, before):
+        yield broken_batch(proof, one, arrivals)
+
+
+def broken_batch(proof: Proof, one: BatchBreak, arrivals: Workspace | None = None) -> Finding:
+    """One break of the newest batch, until a gate notices; ``arrivals`` is where it is audited first, if given."""
+    clean, context = proof.clean, proof.context
+    finding = Finding(one.name, one.case, "batch")
+    with proof.watched(finding):
+        frames = {**clean.frames, clean.newest: one.change(clean.frames[clean.newest])}
+        if arrivals is not None:
             _arrive(proof, finding, delivering(arrivals, frames))
             finding.asked.clear()
-            workspace = delivering(proof.copy(proof.before), frames)
-            ref = _arrive(proof, finding, workspace)
-            published = data.publish(workspace, context.dataset, ref, run)
-            _features(proof, finding, workspace, published)
-        yield finding
+        workspace = delivering(proof.copy(proof.before), frames)
+        ref = _arrive(proof, finding, workspace)
+        published = data.publish(workspace, context.dataset, ref, proof.run)
+        _features(proof, finding, workspace, published)
+    return finding
 
 
 def broken_code(proof: Proof) -> Iterator[Finding]:
@@ -46,10 +53,19 @@ def broken_code(proof: Proof) -> Iterator[Finding]:
     )
     for stage, found, run in groups:
         for one in found:
-            finding = Finding(one.name, one.case, stage)
-            with proof.watched(finding):
-                run(proof, finding, *one.applied(proof.copy(proof.workspace), context))
-            yield finding
+            yield _broken(proof, one, stage, run)
+
+
+def broken_training(proof: Proof, one: breaks.CodeBreak) -> Finding:
+    """One break of the training, until a gate notices."""
+    return _broken(proof, one, "evaluation", _train)
+
+
+def _broken(proof: Proof, one: breaks.CodeBreak, stage: Stage, run: Callable[..., None]) -> Finding:
+    finding = Finding(one.name, one.case, stage)
+    with proof.watched(finding):
+        run(proof, finding, *one.applied(proof.copy(proof.workspace), proof.context))
+    return finding
 
 
 def _arrive(proof: Proof, finding: Finding, workspace: Workspace) -> DatasetRef:

@@ -49,6 +49,33 @@ def test_a_model_that_is_not_declared_is_bad_usage(shop: Shop) -> None:
     assert "there is no 'nothing'" in done.stderr
 
 
+def test_limits_are_measured_in_the_time_given_and_kept(shop: Shop, tmp_path: Path) -> None:
+    mine, result = shop.copy(tmp_path / "power"), tmp_path / "power.json"
+    arguments = ("prove", "--model", MODEL, "--power", "--json", str(result), "--minutes")
+    done = mine.ml(*arguments, "0.08")
+    assert done.returncode == 0, done.stdout + done.stderr
+    first = json.loads(result.read_text())
+    assert first["partition"] == APRIL and first["seconds"] < 60
+    measured = [one for one in first["limits"] if one["measured"]]
+    assert measured and f"{len(measured)} limits: " in done.stdout
+    assert all(f"not measured in the time: {error}: " in done.stdout for error in first["unmeasured"])
+    assert "labels are shuffled in training" in first["unmeasured"]
+    (page,) = (mine.root / ".local" / "power").glob("*.html")
+    assert page.name in done.stdout and "<svg" in page.read_text()
+    assert {one.suffix for one in page.parent.iterdir()} == {".html", ".jsonl", ".lock"}
+    # Nothing of it is measured again, and what there was no time for stays so.
+    again = mine.ml(*arguments, "0")
+    assert again.returncode == 0 and "goes on with" in again.stdout and ", 0 measurements made now" in again.stdout
+    limits = json.loads(result.read_text())["limits"]
+    assert [one for one in limits if one["measured"]] == measured
+    assert sorted(mine.root.joinpath(".local").iterdir()) == [page.parent]
+
+
+def test_power_and_alarms_are_two_questions(shop: Shop) -> None:
+    done = shop.ml("prove", "--model", MODEL, "--power", "--alarms")
+    assert done.returncode == 2 and "give --power or --alarms" in done.stderr
+
+
 @pytest.mark.slow
 def test_a_break_that_no_gate_notices_ends_with_1(shop: Shop, tmp_path: Path) -> None:
     lenient = shop.copy(tmp_path / "lenient")
