@@ -6,9 +6,9 @@ from typing import Literal
 
 from ml_platform.cli.output import BadUsage, written
 from ml_platform.declarations.context import ModelContext
+from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.provenance import Run
-from ml_platform.orchestration.components import project_catalogue
 from ml_platform.pipeline import approval
 from ml_platform.pipeline.workspace import Workspace
 

@@ -16,12 +16,12 @@ from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
+from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import DeclarationError, MissingReference
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import default_home
 from ml_platform.gates.gate import Gate, Verdict
 from ml_platform.gates.stages import Stage
-from ml_platform.orchestration.components import project_catalogue
 from ml_platform.pipeline import data
 from ml_platform.pipeline.inspections import INSPECTIONS
 from ml_platform.pipeline.trial import Trial

@@ -197,7 +197,7 @@ def gc(
 
 def trace_from_dataset(target: str, json: Path | None) -> None:
     """Print the registered versions and services that stand on a commit or content."""
-    from ml_platform.orchestration.components import project_catalogue
+    from ml_platform.declarations.loading import project_catalogue
     from ml_platform.pipeline.lineage import contents, uses
     from ml_platform.pipeline.workspace import Workspace
 
@@ -228,8 +228,8 @@ def _show_uses(found: "list[Use]") -> None:
 
 
 def _opened(dataset: str) -> "tuple[Workspace, Catalogue, DatasetSpec]":
+    from ml_platform.declarations.loading import project_catalogue
     from ml_platform.foundation.settings import default_home
-    from ml_platform.orchestration.components import project_catalogue
     from ml_platform.pipeline.workspace import Workspace
 
     os.environ.setdefault("DAGSTER_HOME", str(default_home()))

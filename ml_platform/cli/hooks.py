@@ -17,7 +17,7 @@ def serve_merge_hook(install_at: str, port: int) -> None:
 
     from ml_platform.datasets.lakefs.hook import HOOK, application, install
     from ml_platform.datasets.lakefs.store import LakeFSStore
-    from ml_platform.orchestration.components import project_catalogue
+    from ml_platform.declarations.loading import project_catalogue
     from ml_platform.pipeline.merge_hook import require_verdicts
 
     workspace = Workspace()

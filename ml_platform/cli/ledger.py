@@ -73,7 +73,7 @@ def _compared() -> Workspace:
 
 def _models() -> list[str]:
     """Declared models: an emptied ledger names none."""
-    from ml_platform.orchestration.components import project_catalogue
+    from ml_platform.declarations.loading import project_catalogue
 
     return list(project_catalogue().models)
 

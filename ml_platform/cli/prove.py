@@ -12,10 +12,10 @@ from rich.table import Table
 
 from ml_platform.cli.output import BadUsage, written
 from ml_platform.declarations.context import ModelContext
+from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import DeclarationError
 from ml_platform.foundation.settings import default_home
 from ml_platform.gates.stages import GATED, Stage
-from ml_platform.orchestration.components import project_catalogue
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving.findings import Finding, Rate, rates
 from ml_platform.proving.proof import Proof

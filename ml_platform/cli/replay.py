@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ml_platform.cli.output import BadUsage, written
+from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.provenance import Run
-from ml_platform.orchestration.components import project_catalogue
 from ml_platform.pipeline.replaying import replay
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.replay.replay import Environment

@@ -13,12 +13,12 @@ import dagster as dg
 from rich.console import Console
 
 from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.locks import locked
 from ml_platform.foundation.processes import process_identity
 from ml_platform.foundation.project import NoProject, Project, current_project
 from ml_platform.foundation.settings import default_home
-from ml_platform.orchestration.components import project_catalogue
 from ml_platform.orchestration.dagster_internals import attribute_of, execute
 from ml_platform.orchestration.platform import whole_loops
 from ml_platform.orchestration.runs import PROCESS, RANGE_END, RANGE_START, end_dead_runs

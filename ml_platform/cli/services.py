@@ -45,7 +45,7 @@ def rows_of(workspace: Workspace, context: ModelContext, partition: str, limit: 
 
 def predict_rows(model: str, file: Path | None, partition: str, limit: int) -> None:
     """Print the live service's answer as JSON."""
-    from ml_platform.orchestration.components import project_catalogue
+    from ml_platform.declarations.loading import project_catalogue
     from ml_platform.serving.client import predict
 
     workspace = Workspace()
@@ -68,7 +68,7 @@ def predict_rows(model: str, file: Path | None, partition: str, limit: int) -> N
 def show_status(json: Path | None) -> None:
     """Print what is published, registered and live."""
     from ml_platform.datasets import batches
-    from ml_platform.orchestration.components import project_catalogue
+    from ml_platform.declarations.loading import project_catalogue
     from ml_platform.pipeline import approval
     from ml_platform.pipeline.data import refused_partitions
     from ml_platform.rollout.processes import read_state

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.tree import Tree
 
 from ml_platform.cli.output import BadUsage, written
+from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.orchestration.components import project_catalogue
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ManifestEntry, VersionRef
 

@@ -1,20 +1,20 @@
 """The components that users declare in ``defs.yaml``: Dataset, FeatureSet, Model, Platform."""
 
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import dagster as dg
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
-from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.features import FeatureSpec
-from ml_platform.declarations.mistakes import problems
+from ml_platform.declarations.loading import load_catalogue
 from ml_platform.declarations.model import ModelSpec
 from ml_platform.declarations.reading import NoAttributes
-from ml_platform.foundation.errors import DeclarationError
+from ml_platform.foundation.project import Project
 from ml_platform.orchestration.dataset import dataset_definitions, feature_definitions
 from ml_platform.orchestration.model import model_definitions
 from ml_platform.orchestration.platform import platform_definitions
@@ -26,31 +26,37 @@ from ml_platform.orchestration.scaffold import (
 )
 
 
+class _Attributes(BaseModel):
+    """What Dagster has read below ``attributes``; the domain reads and checks it itself, with its own messages."""
+
+    model_config = ConfigDict(extra="allow")
+
+    of: ClassVar[type[BaseModel]]
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The schema of the declaration, for ``dg check yaml``, editors and Dagster's pages."""
+        return cls.of.model_json_schema(*args, **kwargs)
+
+
 class _Declared(dg.Component):
-    """A component whose attributes are a declaration of the domain."""
+    """A component whose attributes are a declaration of the domain, and what it is declared among."""
 
-    spec_type: type[Declaration]
+    spec_type: type[BaseModel]
 
-    def __init__(self, spec: Any) -> None:
-        self.spec = spec
+    def __init__(self, attributes: Mapping[str, Any], catalogue: Catalogue) -> None:
+        self.attributes = attributes
+        self.catalogue = catalogue
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
         """Attributes of ``defs.yaml``."""
-        return cls.spec_type
+        return type(f"{cls.__name__}Attributes", (_Attributes,), {"of": cls.spec_type, "__module__": __name__})
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
-        """A component from its attributes."""
-        return cls(attributes)
-
-    def _checked(self, context: dg.ComponentLoadContext) -> Catalogue:
-        """All declarations of the project, once this one is known to work."""
-        catalogue = catalogue_of(context)
-        place = getattr(getattr(context, "component_path", None), "file_path", "defs.yaml")
-        for _, key, reason in problems(catalogue, self.spec, deep=False):
-            raise DeclarationError(f"{place}: {key}: {reason}")
-        return catalogue
+        """A component of a project without mistakes. Raises DeclarationError with the first one."""
+        return cls((attributes.model_extra if attributes is not None else None) or {}, catalogue_of(context))
 
 
 @dg.scaffold_with(DatasetScaffolder)
@@ -61,8 +67,7 @@ class Dataset(_Declared):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Assets ``<name>/batch`` and ``<name>/dataset``, and their checks."""
-        self._checked(context)
-        return dataset_definitions(self.spec)
+        return dataset_definitions(self.catalogue.dataset(self.attributes["name"]))
 
 
 @dg.scaffold_with(FeatureSetScaffolder)
@@ -73,7 +78,9 @@ class FeatureSet(_Declared):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Asset ``<dataset>/<name>`` and its checks."""
-        return feature_definitions(self.spec, self._checked(context).dataset(self.spec.dataset))
+        name = self.attributes.get("name", FeatureSpec.model_fields["name"].default)
+        spec = self.catalogue.feature_set(f"{self.attributes['dataset']}/{name}")
+        return feature_definitions(spec, self.catalogue.dataset(spec.dataset))
 
 
 @dg.scaffold_with(ModelScaffolder)
@@ -84,45 +91,27 @@ class Model(_Declared):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The six assets of the model, and their checks."""
-        return model_definitions(ModelContext.of(self._checked(context), self.spec.name))
+        return model_definitions(ModelContext.of(self.catalogue, self.attributes["name"]))
 
 
 @dg.scaffold_with(PlatformScaffolder)
-class Platform(dg.Component):
+class Platform(_Declared):
     """What datasets and models share: resources, executor, sensors, and the job over everything. Once a project."""
 
-    @classmethod
-    def get_model_cls(cls) -> type[BaseModel]:
-        """No attributes."""
-        return NoAttributes
-
-    @classmethod
-    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
-        """The component."""
-        return cls()
+    spec_type = NoAttributes
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Resources, sensors over all datasets and models, and the jobs."""
-        return platform_definitions(catalogue_of(context))
+        return platform_definitions(self.catalogue)
 
 
 def catalogue_of(context: dg.ComponentLoadContext) -> Catalogue:
-    """Every declaration of the project that a component belongs to."""
-    tree = context.component_tree
-    found = [
-        component.spec for kind in (Dataset, FeatureSet, Model) for component in tree.get_all_components(of_type=kind)
-    ]
-    return Catalogue.of(found)
+    """Every declaration of the project that a component belongs to. Raises DeclarationError."""
+    project = Project.find(context.project_root)
+    return _catalogue(project, tuple(file.read_bytes() for file in project.files()))
 
 
 @lru_cache(maxsize=1)
-def project_catalogue() -> Catalogue:
-    """Every declaration of this process's project. Raises NoProject or DeclarationError."""
-    from dagster.components.core.component_tree import ComponentTree, ComponentTreeException
-
-    from ml_platform.foundation.project import current_project
-
-    try:
-        return catalogue_of(ComponentTree.for_project(current_project().root).load_context)
-    except (ComponentTreeException, ValidationError) as error:
-        raise DeclarationError("the declarations have mistakes; ml-platform validate shows each in one line") from error
+def _catalogue(project: Project, content: tuple[bytes, ...]) -> Catalogue:
+    """Once for all components; anew where a file has other content."""
+    return load_catalogue(project, working=True)

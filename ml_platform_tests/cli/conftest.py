@@ -8,10 +8,10 @@ from typing import NamedTuple
 import pytest
 
 from ml_platform.cli import app
+from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.project import current_project
 from ml_platform.foundation.settings import get_settings
 from ml_platform.orchestration import common
-from ml_platform.orchestration.components import project_catalogue
 from ml_platform_tests.components.conftest import shop_template
 from ml_platform_tests.components.shop import MONTHS, Shop, free_ports
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
-from ml_platform.cli.validate import find_mistakes
+from ml_platform.declarations.loading import find_mistakes
 from ml_platform.foundation.project import Project
 from ml_platform_tests.cli.mistakes import MISTAKES, Mistake
 from ml_platform_tests.components.shop import DATASET, MODEL, Shop
@@ -42,6 +43,32 @@ def test_each_mistake_is_one_line(shop: Shop, mistake: Mistake) -> None:
     assert found["file"].removeprefix("src/shop/defs/") == mistake.file
     assert (found["key"] or "").removeprefix("attributes").removeprefix(".") == mistake.key
     assert mistake.reason in found["reason"]
+
+
+def told_by_dagster(shop: Shop) -> list[str]:
+    """Every message of the error that loading the definitions raises; empty where they load."""
+    told: list[str] = []
+    try:
+        dg.ComponentTree.for_project(shop.root).build_defs()
+    except Exception as raised:
+        error: BaseException | None = raised
+        while error is not None:
+            told.append(str(error))
+            error = error.__cause__ or error.__context__
+    return told
+
+
+def test_dagster_loads_what_has_no_mistake(shop: Shop) -> None:
+    assert told_by_dagster(shop) == []
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=[mistake.name for mistake in MISTAKES])
+def test_dagster_says_the_same_of_the_same_mistake(shop: Shop, mistake: Mistake) -> None:
+    mistake.make(shop)
+    (line,) = mistakes_in(shop)
+    told = told_by_dagster(shop)
+    # What is not YAML, or names no component, Dagster finds before there is a component of ours.
+    assert told if mistake.name in ("not YAML", "unknown component") else line in told
 
 
 def test_an_outcome_among_the_inputs_of_the_features_is_named(shop: Shop) -> None:

@@ -14,8 +14,8 @@ from dagster._daemon.auto_run_reexecution.auto_run_reexecution import should_ret
 
 from ml_platform import crash_sensor
 from ml_platform.cli.app import cli
+from ml_platform.declarations import loading
 from ml_platform.declarations.catalogue import Catalogue
-from ml_platform.orchestration import components
 from ml_platform.orchestration.refusals import REFUSED, crashes
 from ml_platform.pipeline import evaluation
 from ml_platform_tests.conftest import ROOT
@@ -142,7 +142,7 @@ def test_status_shows_it_until_another_candidate_comes(
     worse: Project, shop: Project, refused: Outcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def status(project: Project) -> str:
-        monkeypatch.setattr(components, "project_catalogue", lambda: project.catalogue)
+        monkeypatch.setattr(loading, "project_catalogue", lambda: project.catalogue)
         monkeypatch.setenv("COLUMNS", "200")
         with project.active():
             return typer.testing.CliRunner().invoke(cli, ["status"], catch_exceptions=False).output

@@ -5,8 +5,8 @@ from pathlib import Path
 import polars as pl
 
 from ml_platform.cli.validate import validate_project
+from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.project import current_project
-from ml_platform.orchestration.components import project_catalogue
 from ml_platform_tests.moving import left_behind
 from ml_platform_tests.shop_project import (
     APRIL,
