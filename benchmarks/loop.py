@@ -48,8 +48,8 @@ def _gates(step: str) -> str:
 def in_a_row(last: str) -> dict[str, float]:
     """The same domain functions, called one after the other in this process."""
     from ml_platform.declarations.context import ModelContext
+    from ml_platform.declarations.loading import project_catalogue
     from ml_platform.foundation.provenance import Run
-    from ml_platform.orchestration.components import project_catalogue
     from ml_platform.pipeline import data, evaluation, model, release
     from ml_platform.pipeline.workspace import Workspace
 
@@ -94,11 +94,11 @@ def bare(last: str) -> dict[str, float]:
     import polars as pl
 
     from ml_platform.declarations.context import ModelContext
+    from ml_platform.declarations.loading import project_catalogue
     from ml_platform.features.build import build, matrix
     from ml_platform.features.contract import feature_names
     from ml_platform.features.history import History, daily
     from ml_platform.models.predictor import load_predictor
-    from ml_platform.orchestration.components import project_catalogue
     from ml_platform.training.trainer import trainer_of
 
     seconds: dict[str, float] = {}

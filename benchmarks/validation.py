@@ -198,8 +198,8 @@ def gates(name: str) -> dict[str, float]:
 
     from ml_platform.cli.check import _batches, _features
     from ml_platform.declarations.context import ModelContext
+    from ml_platform.declarations.loading import project_catalogue
     from ml_platform.foundation.provenance import Run
-    from ml_platform.orchestration.components import project_catalogue
     from ml_platform.pipeline.inspections import INSPECTIONS
     from ml_platform.pipeline.workspace import Workspace
 

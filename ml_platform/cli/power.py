@@ -13,12 +13,12 @@ from rich.table import Table
 
 from ml_platform.cli.output import BadUsage, written
 from ml_platform.declarations.context import ModelContext
+from ml_platform.declarations.loading import project_catalogue
 from ml_platform.documents import detection
 from ml_platform.foundation.errors import DeclarationError
 from ml_platform.foundation.files import write_atomic
 from ml_platform.foundation.locks import locked
 from ml_platform.foundation.settings import default_home
-from ml_platform.orchestration.components import project_catalogue
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving.doses import told
 from ml_platform.proving.findings import Rate
