@@ -30,6 +30,8 @@ from ml_platform.orchestration.platform import WHOLE_LOOP, platform_definitions
 from ml_platform.orchestration.sensors import RANGE_END, RANGE_START
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform_tests.conftest import ROOT
+from ml_platform_tests.moving import moved
+from ml_platform_tests.prepared import once
 
 if TYPE_CHECKING:
     import polars as pl
@@ -239,6 +241,11 @@ class Project:
                     os.environ[name] = value
             _forget()
 
+    def prepare_tracking(self) -> None:
+        """Make the tables of MLflow, which takes a second in each project that is not a copy of this one."""
+        with self.active() as workspace:
+            assert workspace.tracking.client
+
     def variant(self, catalogue: Catalogue, **environment: str) -> "Project":
         """Other declarations or settings on the same folder and instance."""
         return replace(self, catalogue=catalogue, environment={**self.environment, **environment})
@@ -417,24 +424,33 @@ def new_project(
     return project
 
 
-def ingested(root: Path) -> Path:
-    """Folder of a project in which January to April are published, with features; made once below ``root``."""
-    folder = root / "ingested"
-    if not folder.exists():
-        project = new_project(folder, sample_months(root / "flights"), arrived=MONTHS[:4])
+def originals(base: Path) -> Path:
+    """Folder with the sample of each month; ``base`` as for :func:`once`."""
+
+    def make(folder: Path) -> None:
+        sample_months(folder)
+
+    return once(base, "flights", make)
+
+
+def ingested(base: Path) -> Path:
+    """Folder of a project in which January to April are published, with features; ``base`` as for :func:`once`."""
+    months = originals(base)
+
+    def make(folder: Path) -> None:
+        project = new_project(folder, months, arrived=MONTHS[:4])
         outcome = project.ingest(JANUARY, APRIL)
         assert outcome.success, outcome.error
-    return folder
+        project.prepare_tracking()
+
+    return once(base, "ingested", make)
 
 
 def copy_of(folder: Path, target: Path, catalogue: Catalogue | None = None, **environment: str) -> Project:
-    """A project of its own with what another one ingested, and an empty Dagster history.
-
-    Not for trained ones: MLflow keeps absolute paths.
-    """
+    """A project of its own with everything that another one made, and an empty Dagster history."""
     shutil.copytree(folder, target)
-    originals = folder.parent / "flights"
-    return new_project(target, originals, catalogue, environment=environment)
+    moved(target, str(folder), str(target))
+    return new_project(target, folder.parent / "flights", catalogue, environment=environment)
 
 
 def _forget() -> None:

@@ -15,6 +15,7 @@ import yaml
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform_tests.conftest import ROOT
 from ml_platform_tests.moving import moved
+from ml_platform_tests.prepared import once
 from ml_platform_tests.project import Batches, Outcome, Project
 
 if TYPE_CHECKING:
@@ -149,25 +150,29 @@ def new_project(
     return project
 
 
-def ingested(root: Path) -> Path:
-    """Folder of a project in which January to April are published, with features; made once below ``root``."""
-    folder = root / "shop-ingested"
-    if not folder.exists():
+def ingested(base: Path) -> Path:
+    """Folder of a project in which January to April are published, with features; ``base`` as for :func:`once`."""
+
+    def make(folder: Path) -> None:
         project = new_project(folder, arrived=MONTHS[:4])
         outcome = project.ingest(JANUARY, APRIL)
         assert outcome.success, outcome.error
-    return folder
+        project.prepare_tracking()
+
+    return once(base, "shop-ingested", make)
 
 
-def registered(root: Path) -> Path:
-    """Folder of a project in which, from January to April, both models are registered as well; made once."""
-    folder = root / "shop-registered"
-    if not folder.exists():
-        project = copy_of(ingested(root), folder, declared(models={model: {} for model in MODELS}))
+def registered(base: Path) -> Path:
+    """Folder of a project in which, from January to April, both models are registered as well."""
+    before = ingested(base)
+
+    def make(folder: Path) -> None:
+        project = copy_of(before, folder, declared(models={model: {} for model in MODELS}))
         steps = ("split", "model", "evaluation", "registered_model")
         outcome = project.materialize(*(f"{model}/{step}" for model in MODELS for step in steps), checks=None)
         assert outcome.success, outcome.error
-    return folder
+
+    return once(base, "shop-registered", make)
 
 
 def train(project: Project) -> Outcome:

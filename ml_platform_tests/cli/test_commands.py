@@ -4,6 +4,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -61,11 +62,11 @@ def test_run_ends_with_everything_that_counts(ran: RanShop) -> None:
     assert "new: " in ran.out
 
 
-def test_a_second_run_with_nothing_new_says_so(ran: RanShop, tmp_path: Path) -> None:
+def test_a_second_run_with_nothing_new_says_so(invoke: Invoke, tmp_path: Path) -> None:
     result = tmp_path / "result.json"
-    done = ran.shop.ml("run", "--from", JANUARY, "--to", APRIL, "--json", str(result), **ran.settings)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "nothing new: 0 commits, 0 versions, 0 ledger entries" in done.stdout
+    code, out, err = invoke("run", "--from", JANUARY, "--to", APRIL, "--json", str(result))
+    assert code == 0, out + err
+    assert "nothing new: 0 commits, 0 versions, 0 ledger entries" in out
     written = json.loads(result.read_text())
     assert written["success"] is True
     assert written["new"] == {"commits": 0, "versions": 0, "ledger": 0}
@@ -307,10 +308,10 @@ def test_ledger_verifies_logs_and_finds_tampering(invoke: Invoke, ran: RanShop, 
     assert "entry 5 was changed after it was written" in only_line(broken.err)
 
 
-def test_debug_shows_the_traceback_and_nothing_else_does(ran: RanShop) -> None:
-    plain = ran.shop.ml("trace", "nope")
-    assert "Traceback" not in plain.stderr
-    debug = ran.shop.ml("--debug", "trace", "nope")
+def test_debug_shows_the_traceback_and_nothing_else_does(ran: RanShop, invoke: Invoke) -> None:
+    plain = invoke("trace", "nope")
+    assert "Traceback" not in plain.err
+    debug = ran.shop.ml("--debug", "trace", "nope")  # nothing catches it, so it ends the process
     assert "Traceback" in debug.stderr
     assert "there is no model 'nope'" in debug.stderr
     assert debug.returncode != 0
@@ -358,12 +359,12 @@ def test_broken_declarations_lead_to_validate(shop_template: object, ran: RanSho
     assert "ml-platform validate shows each in one line" in only_line(done.stderr)
 
 
-def test_services_stop_and_are_served_again(ran: RanShop) -> None:
+def test_services_stop_and_are_served_again(ran: RanShop, invoke: Invoke) -> None:
     stopped = ran.shop.ml("stop", **ran.settings)
     assert (stopped.returncode, stopped.stdout) == (0, "stopped 1 service and the supervisor\n")
-    refused = ran.shop.ml("predict", MODEL, **ran.settings)
-    assert refused.returncode == 1
-    assert "no service is live" in only_line(refused.stderr)
+    refused = invoke("predict", MODEL)
+    assert refused.code == 1
+    assert "no service is live" in only_line(refused.err)
     serving = subprocess.Popen(
         [str(BIN / "ml-platform"), "serve"],
         cwd=ran.shop.root,
@@ -372,11 +373,11 @@ def test_services_stop_and_are_served_again(ran: RanShop) -> None:
         stderr=subprocess.DEVNULL,
     )
     try:
-        for _ in range(60):
-            if (answer := ran.shop.ml("predict", MODEL, **ran.settings)).returncode == 0:
-                break
-            assert serving.poll() is None
-        assert json.loads(answer.stdout)["version"] == 1
+        ends = time.monotonic() + 120
+        while (answer := invoke("predict", MODEL)).code != 0:
+            assert serving.poll() is None and time.monotonic() < ends, answer.err
+            time.sleep(0.2)
+        assert json.loads(answer.out)["version"] == 1
     finally:
         serving.terminate()
         assert serving.wait(30) == 0

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from ml_platform_tests.conftest import ROOT
+from ml_platform_tests.prepared import once
 
 BIN = Path(sys.executable).parent
 DATASET, MODEL = "orders", "returns"
@@ -128,15 +129,18 @@ def free_ports(count: int = 12) -> str:
 
 
 def scaffolded(base: Path) -> Shop:
-    """A project with everything that the scaffolds give (platform, dataset, features, model), made once below ``base``.
+    """A project with everything that the scaffolds give (platform, dataset, features, model); ``base`` as for ``once``.
 
     It ran nothing; copy it before changing it.
     """
     root = base / "shop-template"
-    if root.exists():
-        return Shop(root)
+    if not root.exists():
+        shutil.copytree(once(base, "shop-scaffolded", _scaffold), root)
+    return Shop(root)
+
+
+def _scaffold(root: Path) -> None:
     shop = Shop.create(root)
     for component, name in (("Platform", "platform"), ("Dataset", DATASET), ("Model", MODEL)):
         done = shop.dg("scaffold", "defs", f"ml_platform.{component}", name)
         assert done.returncode == 0, done.stdout + done.stderr
-    return shop

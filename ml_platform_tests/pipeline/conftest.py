@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from ml_platform_tests.shop_project import ingested, registered
+from ml_platform_tests.undrawn import undrawn
+
+__all__ = ["undrawn"]
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from ml_platform.serving import checks
 from ml_platform.serving.client import Client
 from ml_platform.serving.schema import to_rows
 from ml_platform_tests.pipeline.arrivals import ARRIVAL, CLASSES, PARAMETERS
-from ml_platform_tests.project import JANUARY, MARCH, MONTHS, Project, declared, new_project, sample_months
+from ml_platform_tests.project import JANUARY, MARCH, MONTHS, Project, declared, new_project, originals
 
 BEFORE, SERVED = ("split", "model", "evaluation", "registered_model"), ("service",)
 
@@ -27,7 +27,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     )
     made = new_project(
         tmp_path_factory.mktemp("arrival") / "project",
-        sample_months(tmp_path_factory.getbasetemp() / "flights"),
+        originals(tmp_path_factory.getbasetemp()),
         catalogue,
         arrived=MONTHS[:3],
         environment={"ML_PLATFORM_PORTS": "3340-3349"},

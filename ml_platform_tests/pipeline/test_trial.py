@@ -159,8 +159,8 @@ def test_what_the_code_breaks_is_told(
 
 
 @pytest.mark.parametrize("name", ["", "..", "../..", "feature/x", "-x", "a b", "x\n"])
-def test_a_branch_that_cannot_be_is_refused_before_anything_is_touched(name: str, four_months: Path) -> None:
-    with new_project(four_months).active() as workspace, pytest.raises(InvalidName, match="use letters"):
+def test_a_branch_that_cannot_be_is_refused_before_anything_is_touched(name: str, tmp_path: Path) -> None:
+    with new_project(tmp_path / "project").active() as workspace, pytest.raises(InvalidName, match="use letters"):
         Trial(workspace, name, Run.new())
 
 

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from ml_platform_tests.project import ingested, sample_months
+from ml_platform_tests.project import ingested
+from ml_platform_tests.project import originals as sampled
 
 
 @pytest.fixture(scope="session")
 def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Samples of the real months."""
-    return sample_months(tmp_path_factory.getbasetemp() / "flights")
+    return sampled(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")

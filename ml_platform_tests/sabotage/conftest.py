@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from ml_platform_tests.project import Project, copy_of, ingested
+from ml_platform_tests.undrawn import undrawn
+
+__all__ = ["undrawn"]
 
 pytest.register_assert_rewrite("ml_platform_tests.sabotage.models", "ml_platform_tests.sabotage.packages")
 

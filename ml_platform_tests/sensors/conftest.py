@@ -8,6 +8,9 @@ import pytest
 from ml_platform_tests.project import Project
 from ml_platform_tests.sensors.ticks import TWO_MODELS, copied, opened
 from ml_platform_tests.shop_project import declared
+from ml_platform_tests.undrawn import undrawn
+
+__all__ = ["undrawn"]
 
 
 @pytest.fixture(scope="session")
