@@ -26,7 +26,6 @@ from ml_platform.pipeline import data
 from ml_platform.pipeline.inspections import INSPECTIONS
 from ml_platform.pipeline.trial import Trial
 from ml_platform.pipeline.workspace import Workspace
-from ml_platform.references.refs import DatasetRef
 
 #: Name under which the verdicts are shown among the runs.
 JOB = "ml_platform_check"
@@ -128,17 +127,7 @@ def _batches(workspace: Workspace, spec: DatasetSpec, run: Run) -> Iterable[Line
     if not found:
         yield from (Line(asset, "", gate, None, "nothing was ever ingested") for gate in gates)
     for partition, (branch, info) in sorted(found.items()):
-        ref = DatasetRef(
-            run_id=run.id,
-            provenance=run.provenance,
-            dataset=spec.name,
-            partition=partition,
-            branch=branch,
-            commit=workspace.store.resolve(branch),
-            path=info.path,
-            sha256=info.sha256,
-            rows=int(info.metadata["rows"]),
-        )
+        ref = batches.reference(info, spec.name, partition, branch, workspace.store.resolve(branch), run)
         yield from _joined(asset, partition, gates, data.audit(workspace, spec, ref, run))
 
 

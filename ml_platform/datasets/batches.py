@@ -9,6 +9,8 @@ from ml_platform.datasets.store import MAIN, NotFound, ObjectInfo, VersionedStor
 from ml_platform.foundation.errors import Corrupt, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.parquet import read_frame
+from ml_platform.foundation.provenance import Run
+from ml_platform.references.refs import DatasetRef
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,6 +29,21 @@ class Content(Protocol):
     def path(self) -> str: ...
     @property
     def sha256(self) -> str: ...
+
+
+def reference(info: ObjectInfo, dataset: str, partition: str, branch: str, commit: str, run: Run) -> DatasetRef:
+    """A batch that lies in a store, as ``run`` found it there."""
+    return DatasetRef(
+        run_id=run.id,
+        provenance=run.provenance,
+        dataset=dataset,
+        partition=partition,
+        branch=branch,
+        commit=commit,
+        path=info.path,
+        sha256=info.sha256,
+        rows=int(info.metadata["rows"]),
+    )
 
 
 def _folder(dataset: str) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ml_platform.foundation.errors import PlatformError
@@ -97,6 +98,16 @@ class FeatureFunction(Protocol):
     def targets(self, raw: "pl.DataFrame") -> "pl.DataFrame":
         """Same height and order as ``raw``: the label columns; null where the outcome is unknown."""
         ...
+
+
+def load_function(path: str) -> FeatureFunction:
+    """The feature function at ``module:object``; a class is instantiated. Raises PlatformError where there is none."""
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise PlatformError(f"feature function {path!r} cannot be imported: {error}") from error
+    return found() if isinstance(found, type) else found
 
 
 def feature_names(function: FeatureFunction) -> tuple[str, ...]:

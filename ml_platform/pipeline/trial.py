@@ -132,17 +132,7 @@ class Trial:
             )
         head = store.resolve(MAIN)
         return {
-            partition: DatasetRef(
-                run_id=self.run.id,
-                provenance=self.run.provenance,
-                dataset=name,
-                partition=partition,
-                branch=MAIN,
-                commit=head,
-                path=published[partition].path,
-                sha256=published[partition].sha256,
-                rows=int(published[partition].metadata["rows"]),
-            )
+            partition: batches.reference(published[partition], name, partition, MAIN, head, self.run)
             for partition in chosen
         }
 

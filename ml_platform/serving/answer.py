@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -17,7 +16,7 @@ from prometheus_client import Counter, Histogram
 from pydantic import BaseModel, ConfigDict, create_model
 from starlette.responses import JSONResponse, Response
 
-from ml_platform.features.contract import FeatureFunction
+from ml_platform.features.contract import FeatureFunction, load_function
 from ml_platform.features.history import History
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_file
@@ -99,13 +98,6 @@ def hidden(names: Sequence[str]) -> Generator[None]:
     finally:
         for name in found:
             del sys.modules[name]
-
-
-def load_function(path: str) -> FeatureFunction:
-    """The feature function at ``module:object``; a class is instantiated."""
-    module, _, name = path.partition(":")
-    found = getattr(import_module(module), name)
-    return found() if isinstance(found, type) else found
 
 
 class Metrics:

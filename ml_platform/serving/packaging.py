@@ -1,6 +1,5 @@
 """One Bento per registered version: the model file, its history and just the code that serving needs."""
 
-import importlib
 import json
 import logging
 import os
@@ -18,7 +17,7 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
-from ml_platform.features.contract import feature_names
+from ml_platform.features.contract import feature_names, load_function
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_file, sync_folder
 from ml_platform.foundation.locks import locked
@@ -180,16 +179,6 @@ def _config(
         entry=entry,
         options=dict(options),
     )
-
-
-def load_function(path: str) -> Any:
-    """The feature function at ``module:object``; a class is instantiated. Raises PlatformError where there is none."""
-    module, _, name = path.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise PlatformError(f"feature function {path!r} cannot be imported: {error}") from error
-    return found() if isinstance(found, type) else found
 
 
 def _types_of(types: Iterable[str]) -> Iterator[str]:

@@ -177,7 +177,7 @@ def test_feature_code_that_imports_training_libraries_is_refused(
 
 
 def test_a_missing_feature_function_is_named(inputs: Inputs, tmp_path: Path) -> None:
-    from ml_platform.serving.packaging import load_function
+    from ml_platform.features.contract import load_function
 
     with pytest.raises(PlatformError, match="'nowhere:f' cannot be imported"):
         load_function("nowhere:f")
