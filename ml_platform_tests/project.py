@@ -265,7 +265,7 @@ class Project:
             )
 
     def context(self, model: str = "") -> ModelContext:
-        """A model with the declarations it stands on."""
+        """A model with the declarations it depends on."""
         return ModelContext.of(self.catalogue, model or self.model)
 
     def ingest(self, first: str, last: str = "") -> Outcome:

@@ -76,7 +76,7 @@ def validate() -> None:
 
 @cli.command()
 def check(
-    model: Annotated[str, typer.Option("--model", help="Only this model and what it stands on.")] = "",
+    model: Annotated[str, typer.Option("--model", help="Only this model and what it depends on.")] = "",
     json: Json = None,
     junit: Annotated[Path | None, typer.Option("--junit", help="Also write JUnit XML to this file.")] = None,
     markdown: Annotated[
@@ -143,7 +143,7 @@ def prove(
 def trace(
     target: Annotated[str, typer.Argument(help="MODEL, MODEL@ALIAS or MODEL@VERSION.")] = "",
     from_dataset: Annotated[
-        str, typer.Option("--from-dataset", help="The other way: what stands on this dataset commit, tag or content.")
+        str, typer.Option("--from-dataset", help="The other way: what depends on this dataset commit, tag or content.")
     ] = "",
     json: Json = None,
 ) -> None:

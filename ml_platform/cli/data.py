@@ -196,7 +196,7 @@ def gc(
 
 
 def trace_from_dataset(target: str, json: Path | None) -> None:
-    """Print the registered versions and services that stand on a commit or content."""
+    """Print the registered versions and services that depend on a commit or content."""
     from ml_platform.declarations.loading import project_catalogue
     from ml_platform.pipeline.lineage import contents, uses
     from ml_platform.pipeline.workspace import Workspace
@@ -224,7 +224,9 @@ def _show_uses(found: "list[Use]") -> None:
         )
         for use in found
     ]
-    _table(("model", "version", "approval", "alias", "used for", "service"), rows, "no registered version stands on it")
+    _table(
+        ("model", "version", "approval", "alias", "used for", "service"), rows, "no registered version depends on it"
+    )
 
 
 def _opened(dataset: str) -> "tuple[Workspace, Catalogue, DatasetSpec]":

@@ -1,4 +1,4 @@
-"""Versioned data: stores, and how batches are staged, published, set aside, taken back and read at a commit.
+"""Versioned data: stores, and how batches are staged, published, quarantined, rolled back and read at a commit.
 
 What a batch must hold is said in ``validation``, and whether it may be published in ``gates`` and ``ledger``.
 """

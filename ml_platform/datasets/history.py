@@ -23,7 +23,7 @@ class Publication(NamedTuple):
     sha256: str
     rows: int
     quarantined: int
-    #: Content that was taken back; empty for a publication.
+    #: Content that was withdrawn; empty for a publication.
     rolled_back: str
     #: Why, for a rollback.
     reason: str
@@ -55,7 +55,7 @@ def publications(store: VersionedStore, dataset: str, partition: str | None = No
 
 
 def earlier_contents(store: VersionedStore, dataset: str, partition: str) -> list[str]:
-    """Contents of a partition, oldest first, up to the one that ``main`` holds; what was taken back is not among them.
+    """Contents of a partition, oldest first, up to the one that ``main`` holds; what was withdrawn is not among them.
 
     An empty text stands for a withdrawal.
     """

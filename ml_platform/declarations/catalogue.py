@@ -1,4 +1,4 @@
-"""All declarations of a project together: by name, and each model with what it stands on."""
+"""All declarations of a project together: by name, and each model with what it depends on."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -25,17 +25,17 @@ class Catalogue:
         catalogue = cls()
         owners: dict[str, str] = {}
         for spec in specs:
-            place, name = catalogue._place(spec)
+            table, name = catalogue._table(spec)
             for asset in _assets(spec):
                 if asset in owners:
                     raise DeclarationError(
                         f"name: two declarations make the asset {asset} ({owners[asset]} and {name})"
                     )
                 owners[asset] = name
-            place[name] = spec
+            table[name] = spec
         return catalogue
 
-    def _place(self, spec: Declaration) -> tuple[dict[str, Any], str]:
+    def _table(self, spec: Declaration) -> tuple[dict[str, Any], str]:
         if isinstance(spec, DatasetSpec):
             return self.datasets, spec.name
         if isinstance(spec, FeatureSpec):
@@ -61,10 +61,10 @@ class Catalogue:
         return [*self.datasets.values(), *self.features.values(), *self.models.values()]
 
 
-def _named(place: dict[str, Any], name: str, key: str) -> Any:
-    if name not in place:
-        raise DeclarationError(f"{key}: there is no {name!r}; declared: {', '.join(sorted(place)) or 'none'}")
-    return place[name]
+def _named(table: dict[str, Any], name: str, key: str) -> Any:
+    if name not in table:
+        raise DeclarationError(f"{key}: there is no {name!r}; declared: {', '.join(sorted(table)) or 'none'}")
+    return table[name]
 
 
 def _assets(spec: Declaration) -> list[str]:

@@ -1,4 +1,4 @@
-"""A model with all that it stands on."""
+"""A model with its feature set and its dataset."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +12,7 @@ from ml_platform.features.contract import FeatureFunction, feature_names
 
 @dataclass(frozen=True)
 class ModelContext:
-    """A model with the declarations it stands on."""
+    """A model with the declarations it depends on."""
 
     model: ModelSpec
     feature_set: FeatureSpec
@@ -33,7 +33,7 @@ class ModelContext:
 
     @classmethod
     def of(cls, catalogue: Catalogue, name: str) -> "ModelContext":
-        """Look a model up with what it stands on."""
+        """Look a model up with what it depends on."""
         model = catalogue.model(name)
         features = catalogue.feature_set(model.features)
         return cls(model, features, catalogue.dataset(features.dataset))

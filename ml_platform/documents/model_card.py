@@ -167,7 +167,7 @@ def _weakest(evaluation: "Evaluation") -> list[str]:
 
 
 def _fairness(evaluation: "Evaluation") -> list[str]:
-    """Disparities by Fairlearn's definitions, with their intervals, and how many groups they stand on."""
+    """Disparities by Fairlearn's definitions, with their intervals, and how many groups they are computed from."""
     rows = [
         (
             column,

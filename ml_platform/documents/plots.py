@@ -57,9 +57,9 @@ def figure(evaluation: "Evaluation") -> str:
 def _rocs(evaluation: "Evaluation", roc: "Axes", precision_recall: "Axes") -> None:
     """One curve each, or one for each class."""
     classes = evaluation.classes
-    for place, (ending, name) in enumerate([(f" {at}", name) for at, name in enumerate(classes)] or [("", "")]):
+    for index, (ending, name) in enumerate([(f" {at}", name) for at, name in enumerate(classes)] or [("", "")]):
         if f"roc{ending}" in evaluation.curves:
-            style: Any = {"color": CLASSES[place % len(CLASSES)], "label": name} if classes else {"color": BLUE}
+            style: Any = {"color": CLASSES[index % len(CLASSES)], "label": name} if classes else {"color": BLUE}
             roc.plot(*zip(*evaluation.curves[f"roc{ending}"], strict=True), **style)
             precision_recall.plot(*zip(*evaluation.curves[f"precision_recall{ending}"], strict=True), **style)
     roc.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)

@@ -56,9 +56,9 @@ def weighted(metric: str, task: Task, y: "np.ndarray", p: "np.ndarray", codes: "
     if task.output == "classes":
         every = range(p.shape[1])
         statistics = {
-            "auc_macro": lambda: _mean_of([_auc(y == place, p[:, place], codes, clusters) for place in every]),
+            "auc_macro": lambda: _mean_of([_auc(y == index, p[:, index], codes, clusters) for index in every]),
             "f1_macro": lambda: _mean_of(
-                [_f1(y == place, p.argmax(axis=1) == place, codes, clusters) for place in every]
+                [_f1(y == index, p.argmax(axis=1) == index, codes, clusters) for index in every]
             ),
         }
     elif task.output == "probability":

@@ -1,4 +1,4 @@
-"""What the predictions stand on: the influence of each feature, and how far it is that of the champion."""
+"""What the predictions depend on: the influence of each feature, and how far it is that of the champion."""
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -52,9 +52,9 @@ def contributions(predictor: Predictor, x: "np.ndarray", features: tuple[str, ..
     if values is None:
         random, base = np.random.default_rng(seed), predictor.predict(rows)
         table = {}
-        for place, name in enumerate(features):
+        for index, name in enumerate(features):
             moved = rows.copy()
-            moved[:, place] = random.permutation(moved[:, place])
+            moved[:, index] = random.permutation(moved[:, index])
             table[name] = float(distance(predictor.predict(moved), base).astype(np.float64).mean())
         return Contributions(_largest_first(table), "permutation")
     means = np.abs(values).mean(axis=tuple(range(values.ndim - 1)))
@@ -86,14 +86,14 @@ def beeswarm(
         values = values[np.arange(len(rows)), predictor.predict(rows).argmax(axis=1)]
     table = []
     for name in list(strongest.by_feature)[:TOP]:
-        place = features.index(name)
-        known = np.isfinite(rows[:, place])
+        index = features.index(name)
+        known = np.isfinite(rows[:, index])
         ranks = np.full(len(rows), np.nan)
-        ranks[known] = (pl.Series(rows[known, place]).rank().to_numpy() - 1) / max(1, known.sum() - 1)
+        ranks[known] = (pl.Series(rows[known, index]).rank().to_numpy() - 1) / max(1, known.sum() - 1)
         table.append(
             {
                 "feature": name,
-                "shap": [float(f"{value:.4g}") for value in values[:, place]],
+                "shap": [float(f"{value:.4g}") for value in values[:, index]],
                 "value": [None if np.isnan(rank) else round(float(rank), 3) for rank in ranks],
             }
         )
@@ -104,7 +104,7 @@ def stability(ours: dict[str, float], theirs: dict[str, float], top: int = TOP) 
     """Overlap of the ``top`` strongest features that have any influence, and of all influence.
 
     The latter is the sum over the features of the smaller of their two shares of mean absolute SHAP values: 1 for
-    models that weigh their features alike, 0 for models that stand on different ones.
+    models that weigh their features alike, 0 for models that depend on different ones.
     """
 
     def strongest(values: dict[str, float]) -> tuple[str, ...]:

@@ -93,9 +93,9 @@ def fairness(
     clusters = int(table["cluster"].n_unique())
     disparities: dict[str, Disparity] = {}
     if len(names) >= 2:
-        place = {name: index for index, name in enumerate(names)}
+        position = {name: index for index, name in enumerate(names)}
         part = table.filter(pl.col("group").is_in(names))
-        groups = part["group"].replace_strict(place, return_dtype=pl.Int64).to_numpy()
+        groups = part["group"].replace_strict(position, return_dtype=pl.Int64).to_numpy()
         where = part["cluster"].to_numpy() * len(names) + groups
         positive, selected = part["positive"].to_numpy(), part["selected"].to_numpy()
 
@@ -136,8 +136,8 @@ def fairness_by_class(
     class for that class; groups, small ones and support are those over all classes.
     """
     found = {
-        name: fairness(of_class(frame, place), column, 0.5, cluster, min_support, min_positives, replicates, seed)
-        for place, name in enumerate(classes)
+        name: fairness(of_class(frame, index), column, 0.5, cluster, min_support, min_positives, replicates, seed)
+        for index, name in enumerate(classes)
     }
     disparities: dict[str, Disparity] = {}
     for kind in DISPARITIES:

@@ -43,9 +43,9 @@ def one_row(predictor: Predictor, features: "np.ndarray") -> OneRow:
         predictor.predict(single[number % len(single)])
     seconds = np.empty((REPEATS, len(single)))
     for repeat in range(REPEATS):
-        for place, row in enumerate(single):
+        for index, row in enumerate(single):
             began = time.perf_counter()
             predictor.predict(row)
-            seconds[repeat, place] = time.perf_counter() - began
+            seconds[repeat, index] = time.perf_counter() - began
     p50, p95, p99, longest = np.percentile(seconds.min(axis=0) * 1000, [50, 95, 99, 100])
     return OneRow(len(single), float(p50), float(p95), float(p99), float(longest))

@@ -45,7 +45,7 @@ class Disturbance(BaseModel):
     flipped: float | None
     #: Of several classes their total variation.
     mean_absolute_difference: float
-    #: Rows that it stands on; None in an evaluation that was made before.
+    #: Rows that it was measured on; None in an evaluation that was made before.
     rows: int | None = None
 
 
@@ -126,18 +126,18 @@ def _disturbed(
     import numpy as np
 
     known = [column[np.isfinite(column)] for column in x.T]
-    varied = [place for place, values in enumerate(known) if len(np.unique(values)) > 2]
+    varied = [index for index, values in enumerate(known) if len(np.unique(values)) > 2]
     for name, members in {**{feature: (feature,) for feature in features}, **groups}.items():
         lost = x.copy()
         lost[:, [features.index(member) for member in members]] = np.nan
         yield name, "missing", lost
     noisy = x.copy()
-    for place in varied:
-        noisy[:, place] += random.normal(0, NOISE * float(known[place].std()), len(x)).astype(x.dtype)
+    for index in varied:
+        noisy[:, index] += random.normal(0, NOISE * float(known[index].std()), len(x)).astype(x.dtype)
     yield "all features", "noise", noisy
     draw = random.random(len(x))
-    for place in varied:
+    for index in varied:
         stuck = x.copy()
-        stuck[draw < 0.1, place] = known[place].min()
-        stuck[draw >= 0.9, place] = known[place].max()
-        yield features[place], "extreme", stuck
+        stuck[draw < 0.1, index] = known[index].min()
+        stuck[draw >= 0.9, index] = known[index].max()
+        yield features[index], "extreme", stuck

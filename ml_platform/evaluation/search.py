@@ -35,21 +35,21 @@ class Direction(BaseModel):
 def boxes(
     x: "np.ndarray", features: tuple[str, ...], within: float, bounds: Mapping[str, float]
 ) -> "dict[int, np.float32]":
-    """How far each feature may move, by its place: ``within`` times its interquartile range, or its own bound.
+    """How far each feature may move, by its index: ``within`` times its interquartile range, or its own bound.
 
     Features of two values or fewer stay where they are unless they have a bound of their own.
     """
     import numpy as np
 
     found = {}
-    for place, name in enumerate(features):
-        known = x[:, place][np.isfinite(x[:, place])]
+    for index, name in enumerate(features):
+        known = x[:, index][np.isfinite(x[:, index])]
         size = bounds.get(name)
         if size is None:
             varied = len(np.unique(known)) > 2
             size = within * float(np.subtract(*np.quantile(known, [0.75, 0.25]))) if varied else 0.0
         if size > 0:
-            found[place] = np.float32(size)
+            found[index] = np.float32(size)
     return found
 
 
@@ -79,18 +79,18 @@ def worst_case(
     for start in range(STARTS):
         trial = rows.copy()
         if start:
-            for place, size in sizes.items():
-                trial[:, place] += size * random.choice(np.array([-1, 1], np.float32), len(rows))
+            for index, size in sizes.items():
+                trial[:, index] += size * random.choice(np.array([-1, 1], np.float32), len(rows))
         now = safety(predictor.predict(trial))
-        for place in random.permutation(list(sizes)):
-            ends = [rows[:, place] + step * sizes[int(place)] for step in (-1, 0, 1)]
+        for index in random.permutation(list(sizes)):
+            ends = [rows[:, index] + step * sizes[int(index)] for step in (-1, 0, 1)]
             tries = np.concatenate([trial] * len(ends))
-            tries[:, place] = np.concatenate(ends)
+            tries[:, index] = np.concatenate(ends)
             found = np.stack(np.split(predictor.predict(tries), len(ends)))
             scores = np.stack([safety(part) for part in found])
             pick = scores.argmin(axis=0)
             better = scores[pick, np.arange(len(rows))] < now
-            trial[better, place] = np.stack(ends)[pick, np.arange(len(rows))][better]
+            trial[better, index] = np.stack(ends)[pick, np.arange(len(rows))][better]
             now = np.where(better, scores[pick, np.arange(len(rows))], now)
         improved = now < least
         best[improved], least = trial[improved], np.where(improved, now, least)
@@ -132,13 +132,13 @@ def directions(predictor: Predictor, x: "np.ndarray", features: tuple[str, ...],
         return {}
     grain = GRAIN * float(base.std())
     found = {}
-    for place, name in enumerate(features):
-        known = x[:, place][np.isfinite(x[:, place])]
+    for index, name in enumerate(features):
+        known = x[:, index][np.isfinite(x[:, index])]
         grid = np.unique(np.quantile(known, np.linspace(0, 1, QUANTILES))) if len(known) else known
         if len(grid) < 2:
             continue
         moved = np.tile(rows, (len(grid), 1))
-        moved[:, place] = np.repeat(grid, len(rows)).astype(rows.dtype)
+        moved[:, index] = np.repeat(grid, len(rows)).astype(rows.dtype)
         path = predictor.predict(moved).reshape(len(grid), len(rows))
         rise = (path - np.minimum.accumulate(path)).max(axis=0)
         fall = (np.maximum.accumulate(path) - path).max(axis=0)

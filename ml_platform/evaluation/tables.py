@@ -91,9 +91,9 @@ def confusion_table(y: "np.ndarray", p: "np.ndarray", classes: tuple[str, ...]) 
     count = len(classes)
     cells = np.bincount(y.astype(int) * count + p.argmax(axis=1), minlength=count**2).reshape(count, count)
     return [
-        {"label": name, "rows": int(cells[place].sum())}
-        | {f"decided {other}": int(cells[place, column]) for column, other in enumerate(classes)}
-        for place, name in enumerate(classes)
+        {"label": name, "rows": int(cells[index].sum())}
+        | {f"decided {other}": int(cells[index, column]) for column, other in enumerate(classes)}
+        for index, name in enumerate(classes)
     ]
 
 

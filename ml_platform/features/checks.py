@@ -98,17 +98,17 @@ def single_feature_auc(frame: "pl.DataFrame", names: Sequence[str], label: str) 
     )
     known = pl.col("(label)").is_not_null()
     measured = {}
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         both = known & pl.col(name).is_not_null()
         positive = both & (pl.col("(label)") == 1)
         ranks = pl.when(both).then(pl.col(name)).rank("average").filter(positive).sum()
-        measured[f"r{place}"], measured[f"p{place}"], measured[f"n{place}"] = ranks, positive.sum(), both.sum()
+        measured[f"r{index}"], measured[f"p{index}"], measured[f"n{index}"] = ranks, positive.sum(), both.sum()
     row = table.select(**measured).row(0, named=True)
     found = {}
-    for place, name in enumerate(names):
-        positives, rows = row[f"p{place}"], row[f"n{place}"]
+    for index, name in enumerate(names):
+        positives, rows = row[f"p{index}"], row[f"n{index}"]
         if 0 < positives < rows:
-            auc = (row[f"r{place}"] - positives * (positives + 1) / 2) / (positives * (rows - positives))
+            auc = (row[f"r{index}"] - positives * (positives + 1) / 2) / (positives * (rows - positives))
             found[name] = max(auc, 1 - auc)
     return found
 

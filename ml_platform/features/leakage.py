@@ -192,13 +192,13 @@ def _changes(
     after = matrix(corrupted.select(names).filter(compared), names, finite=False)
     differs = bits(before) != bits(after)
     changed, sample = {}, {}
-    for place, name in enumerate(names):
-        where = np.flatnonzero(differs[:, place])
+    for index, name in enumerate(names):
+        where = np.flatnonzero(differs[:, index])
         if len(where):
             changed[name] = len(where)
             sample[name] = [
                 _key_of(function, frame, int(row))
-                | {"before": float(before[row, place]), "after": float(after[row, place])}
+                | {"before": float(before[row, index]), "after": float(after[row, index])}
                 for row in where[:5]
             ]
     return LeakEvidence(

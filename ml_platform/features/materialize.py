@@ -27,7 +27,7 @@ BRANCH = "features"
 
 
 class Stale(PlatformError):
-    """Features stand on content or code that has been replaced since."""
+    """Features were made from content or code that has been replaced since."""
 
 
 class PartitionState(NamedTuple):
@@ -266,7 +266,7 @@ class Materializer:
     def _inputs(
         self, partition: str, published: dict[str, ObjectInfo], held: set[str]
     ) -> tuple[dict[str, str], tuple[str, ...]]:
-        """Content that the features of a partition stand on, and the earlier partitions that were refused."""
+        """Content that the features of a partition are made from, and the earlier partitions that were refused."""
         window = self.partitions.window(partition)
         needed = self.partitions.keys(window[1])
         gaps = [name for name in needed if name not in published and name not in held]

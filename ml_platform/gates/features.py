@@ -50,7 +50,7 @@ class FeatureEvidence:
 
     @property
     def partitions(self) -> list[str]:
-        """Partitions that the features stand on, this one last."""
+        """Partitions that the features are made from, this one last."""
         return sorted(name.rpartition("/")[2] for name in self.ref.inputs)
 
     @cached_property

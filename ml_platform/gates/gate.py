@@ -24,7 +24,7 @@ class Measurement:
     observed: float | None
     #: One sentence for people.
     reason: str = ""
-    #: Rows, groups or days that the value stands on.
+    #: Rows, groups or days that the value is computed from.
     support: int | None = None
     #: Further numbers and small tables (lists of flat records) for the UI.
     details: Mapping[str, Any] = field(default_factory=dict)

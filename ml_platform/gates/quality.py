@@ -260,7 +260,7 @@ def monotonic(evaluation: "Evaluation", gate: Gate) -> Measurement:
     metrics=("top_features", "shap_values"),
 )
 def explanation(evaluation: "Evaluation", gate: Gate) -> Measurement:
-    """A model that suddenly stands on other features has learnt something else, even where its metrics are alike."""
+    """A model that suddenly depends on other features has learnt something else, even where its metrics are alike."""
     if evaluation.champion is None:
         return Measurement(None, "there is no other champion to compare with")
     found = evaluation.stability

@@ -1,4 +1,4 @@
-"""One of several classes: labels are places among the classes, predictions the probabilities of all of them."""
+"""One of several classes: labels are indices of the classes, predictions the probabilities of all of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,16 +59,16 @@ class Multiclass:
                 f"target {target} holds {', '.join(sorted(unknown)[:5])}, not among the classes "
                 f"{', '.join(self.classes)}; declare every class"
             )
-        places = {name: place for place, name in enumerate(self.classes)}
-        return known, names.replace_strict(places, return_dtype=pl.Float64).to_numpy()
+        indices = {name: index for index, name in enumerate(self.classes)}
+        return known, names.replace_strict(indices, return_dtype=pl.Float64).to_numpy()
 
     def require(self, y: "np.ndarray", target: str) -> None:
         """Every class has to happen."""
-        if lacking := [name for place, name in enumerate(self.classes) if not (y == place).any()]:
+        if lacking := [name for index, name in enumerate(self.classes) if not (y == index).any()]:
             raise PlatformError(f"training: no row has the {target} {', '.join(lacking)}; declare classes that happen")
 
     def measure(self, y: "np.ndarray", p: "np.ndarray") -> dict[str, float]:
-        """Metrics of probabilities ``p`` (rows x classes) for labels ``y`` (rows,), places among the classes.
+        """Metrics of probabilities ``p`` (rows x classes) for labels ``y`` (rows,), indices of the classes.
 
         - ``accuracy``: share of rows whose most probable class is the label.
         - ``log_loss``: mean of -ln of the probability given to what happened.
@@ -109,7 +109,7 @@ class Multiclass:
 
         if len(np.unique(y)) < p.shape[1]:
             return None
-        return -float(np.mean([roc_auc_score(y == place, p[:, place]) for place in range(p.shape[1])]))
+        return -float(np.mean([roc_auc_score(y == index, p[:, index]) for index in range(p.shape[1])]))
 
     def comparable(self, y: "np.ndarray", metrics: Sequence[str]) -> tuple[str, ...]:
         """Without a row of each class the AUC against the rest is not defined."""
@@ -151,15 +151,15 @@ class Multiclass:
     def curves(self, y: "np.ndarray", p: "np.ndarray") -> dict[str, Curve]:
         """Those of each class against the rest, as ``roc 0`` and ``precision_recall 0`` for the first."""
         return {
-            f"{name} {place}": points
-            for place in range(p.shape[1])
-            for name, points in roc_curves((y == place).astype(float), p[:, place]).items()
+            f"{name} {index}": points
+            for index in range(p.shape[1])
+            for name, points in roc_curves((y == index).astype(float), p[:, index]).items()
         }
 
     def answer(self, p: "np.ndarray") -> dict[str, Any]:
         """The most probable class of each row, in order, and the probabilities of all ``classes`` in their order."""
         return {
-            "predictions": [self.classes[place] for place in p.argmax(axis=1)],
+            "predictions": [self.classes[index] for index in p.argmax(axis=1)],
             "probabilities": p.tolist(),
             "classes": self.classes,
         }

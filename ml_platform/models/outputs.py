@@ -1,7 +1,7 @@
 """What predictions of each task have in common: decisions, distances, and the part of each class.
 
 Predictions have shape (rows,): probabilities of a binary task, values of a regression; or (rows, classes):
-probabilities of a multiclass task, whose labels are places among the classes.
+probabilities of a multiclass task, whose labels are indices of the classes.
 """
 
 from typing import TYPE_CHECKING
@@ -79,8 +79,8 @@ def roc_curves(y: "np.ndarray", p: "np.ndarray") -> dict[str, list[list[float]]]
     def thin(x: np.ndarray, z: np.ndarray) -> list[list[float]]:
         # Evenly along the curve, so that its steep part keeps its shape.
         length = np.r_[0, np.cumsum(np.hypot(np.diff(x), np.diff(z)))]
-        places = np.searchsorted(length, np.linspace(0, length[-1], min(CURVE_POINTS, len(x))))
-        return [[float(x[i]), float(z[i])] for i in np.unique(np.r_[0, places, len(x) - 1])]
+        indices = np.searchsorted(length, np.linspace(0, length[-1], min(CURVE_POINTS, len(x))))
+        return [[float(x[i]), float(z[i])] for i in np.unique(np.r_[0, indices, len(x) - 1])]
 
     return {"roc": thin(fpr, tpr), "precision_recall": thin(recall[::-1], precision[::-1])}
 
@@ -93,11 +93,11 @@ def series(name: str, p: "np.ndarray") -> "pl.Series":
     return pl.Series(name, p.astype(np.float64), dtype=pl.Array(pl.Float64, p.shape[1]) if p.ndim == 2 else pl.Float64)
 
 
-def of_class(frame: "pl.DataFrame", place: int) -> "pl.DataFrame":
+def of_class(frame: "pl.DataFrame", index: int) -> "pl.DataFrame":
     """``frame`` as if one class were asked for alone: ``label`` 0 or 1, ``prediction`` 1 where it is decided for."""
     import polars as pl
 
     return frame.with_columns(
-        label=(pl.col("label") == place).cast(pl.Float64),
-        prediction=(pl.col("prediction").arr.arg_max() == place).cast(pl.Float64),
+        label=(pl.col("label") == index).cast(pl.Float64),
+        prediction=(pl.col("prediction").arr.arg_max() == index).cast(pl.Float64),
     )

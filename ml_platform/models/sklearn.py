@@ -104,10 +104,10 @@ class Sklearn:
         return self.estimator[-1], self.estimator[:-1] if len(self.estimator) > 1 else None
 
     def _one_to_one(self, before: Any) -> bool:
-        """Whether each feature behind the preprocessing is one before it, in the same place."""
+        """Whether each feature behind the preprocessing is one before it, at the same index."""
         if before is None:
             return True
-        names = [f"x{place}" for place in range(self.width)]
+        names = [f"x{index}" for index in range(self.width)]
         try:
             return list(before.get_feature_names_out(names)) == names
         except (AttributeError, ValueError):

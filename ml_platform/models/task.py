@@ -109,7 +109,7 @@ class Task(Protocol):
         ...
 
     def curves(self, y: "np.ndarray", p: "np.ndarray") -> dict[str, Curve]:
-        """Curves of the report: ``roc`` and ``precision_recall``, with the place of a class behind; ``residuals``."""
+        """Curves of the report: ``roc`` and ``precision_recall``, with the index of a class behind; ``residuals``."""
         ...
 
     def answer(self, p: "np.ndarray") -> dict[str, Any]:

@@ -65,7 +65,7 @@ class XGBoost:
         """Gain and number of the splits by each feature that has any."""
         gain: dict[str, Any] = self.booster.get_score(importance_type="total_gain")
         splits: dict[str, Any] = self.booster.get_score(importance_type="weight")
-        own = self.booster.feature_names or [f"f{place}" for place in range(self.width)]
+        own = self.booster.feature_names or [f"f{index}" for index in range(self.width)]
         return {
             name: Importance(float(gain[key]), int(splits[key]))
             for name, key in zip(names, own, strict=True)

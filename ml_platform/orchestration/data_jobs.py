@@ -21,7 +21,7 @@ WITHDRAWN = "withdrawn"
 
 
 class RollbackConfig(dg.Config):
-    """What to take back, and why."""
+    """What to roll back, and why."""
 
     partition: str
     #: Kept in the ledger.
@@ -93,7 +93,7 @@ def data_jobs(catalogue: Catalogue) -> list[dg.JobDefinition]:
 
 
 def models_on(catalogue: Catalogue, spec: DatasetSpec) -> list[str]:
-    """Models that stand on a dataset."""
+    """Models that are trained on a dataset."""
     return [name for name, model in catalogue.models.items() if model.features.partition("/")[0] == spec.name]
 
 
@@ -151,7 +151,7 @@ def roll_back_by_hand(
 
 
 def stale_features(workspace: Workspace, catalogue: Catalogue, dataset: str, content: str) -> dict[str, list[str]]:
-    """Feature set to the partitions whose latest features stand on a content."""
+    """Feature set to the partitions whose latest features were made from a content."""
     found: dict[str, list[str]] = {}
     for spec in catalogue.features.values():
         if spec.dataset == dataset:
@@ -164,6 +164,6 @@ def stale_features(workspace: Workspace, catalogue: Catalogue, dataset: str, con
 def summary(done: RolledBack) -> str:
     """One line about a rollback."""
     now = f"main holds {done.current[:12]} again" if done.current else "the partition is withdrawn"
-    before = f"; {done.withdrawn[:12]} was taken back" if done.withdrawn else ""
+    before = f"; {done.withdrawn[:12]} was withdrawn" if done.withdrawn else ""
     used = ", ".join(f"{use.model} version {use.version}" for use in done.used_by) or "no registered version"
     return f"{done.dataset}/{done.partition}: {now} (commit {done.commit[:12]}){before}; used by {used}"

@@ -14,7 +14,7 @@ POSTGRES_URL = "ML_PLATFORM_DAGSTER_POSTGRES_URL"
 
 
 class PlatformInstance(DagsterInstance):
-    """``DagsterInstance`` with other defaults of place; named by ``instance_class`` in ``dagster.yaml``.
+    """``DagsterInstance`` with other default folders; named by ``instance_class`` in ``dagster.yaml``.
 
     Paths in ``dagster.yaml`` are relative to the working folder of each process, and its defaults write
     ``storage``, ``history`` and ``schedules`` beside the code. Here they follow DAGSTER_HOME and

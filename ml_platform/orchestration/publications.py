@@ -1,11 +1,11 @@
-"""What is published, as two assets that Dagster compares versions of: so that what stands on a batch that was
-corrected or taken back is shown as stale, however far it is downstream.
+"""What is published, as two assets that Dagster compares versions of: so that what depends on a batch that was
+corrected or withdrawn is shown as stale, however far it is downstream.
 
 ``<dataset>/history`` has a version for each partition: of the content up to and including it. Features of a partition
-stand on all of that, and a dependency on every earlier partition of ``<dataset>/dataset`` instead would let one refused
-month hold back the automation of every later one. ``<dataset>/published`` is the whole, on which the assets of a model
-stand: Dagster compares no versions through all partitions of a time window. Nobody materializes either; both are
-observed by whoever publishes or takes back.
+depend on all of that, and a dependency on every earlier partition of ``<dataset>/dataset`` instead would let one
+refused month hold back the automation of every later one. ``<dataset>/published`` is the whole, on which the assets of
+a model depend: Dagster compares no versions through all partitions of a time window. Nobody materializes either; both
+are observed by whoever publishes or withdraws.
 """
 
 from collections.abc import Iterator, Mapping
@@ -49,14 +49,14 @@ def publication_definitions(spec: DatasetSpec, partitions: dg.PartitionsDefiniti
         history_key(spec.name),
         deps=[dataset],
         partitions_def=partitions,
-        description="Which batches are published up to and including a partition: features of it stand on all of them. "
-        "Observed with each publication and rollback.",
+        description="Which batches are published up to and including a partition: features of it depend on all of "
+        "them. Observed with each publication and rollback.",
         **shared,
     )
     whole = dg.AssetSpec(
         published_key(spec.name),
         deps=[dataset],
-        description="Which batches are published: models stand on all of them. Observed with each publication and "
+        description="Which batches are published: models depend on all of them. Observed with each publication and "
         "rollback, or by hand.",
         **shared,
     )

@@ -11,7 +11,7 @@ _PREFIX = LEDGER_TAG.removesuffix("ledger_head")
 
 
 def of_store(store: Callable[[], VersionedStore]) -> AnchorSource:
-    """Anchors of what was merged into ``main`` or taken back there, newest first."""
+    """Anchors of what was merged into ``main`` or reverted there, newest first."""
 
     def anchors(owners: Collection[str]) -> Iterator[Anchor]:
         for commit in store().log(MAIN):

@@ -1,4 +1,4 @@
-"""From data forwards: which registered models and running services stand on a dataset commit or content."""
+"""From data forwards: which registered models and running services depend on a dataset commit or content."""
 
 import re
 from collections.abc import Iterable

@@ -36,7 +36,7 @@ def _require(workspace: Workspace, datasets: Mapping[str, DatasetSpec], source: 
     why = withdrawal(workspace, held)
     if change.type == "removed":
         if not why:
-            raise Refused(f"{name} ({held[:12]}) is published and was not taken back; use ml-platform data rollback")
+            raise Refused(f"{name} ({held[:12]}) is published and was not withdrawn; use ml-platform data rollback")
         return
     if why:
         raise Refused(f"{name} ({held[:12]}) was {why}")

@@ -55,7 +55,7 @@ def pending_partitions(
         else:
             reason = _unfinished(workspace, spec, features, partition, candidates, published, states, judged)
         if reason:
-            # What is published already is news only for what stands on it.
+            # What is published already is news only for what depends on it.
             state = [] if reason in ("new", "changed") else [reason, main]
             wanted = sha256_bytes(canonical_json([fingerprint, gates, *state]))[:16]
             found.append(Pending(partition, reason, wanted))

@@ -198,7 +198,7 @@ def deploy(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Ru
         version=ref.version,
         sha256=ref.sha256,
         url=url,
-        record=workspace.rollouts.place(ref.model),
+        record=workspace.rollouts.location(ref.model),
     )
 
 

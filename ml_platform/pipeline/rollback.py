@@ -14,7 +14,7 @@ from ml_platform.pipeline.lineage import Use, uses
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
 
-#: Name of the verdict that keeps content that was taken back from being published again.
+#: Name of the verdict that keeps withdrawn content from being published again.
 ROLLBACK = "rollback"
 
 
@@ -24,7 +24,7 @@ class RolledBack:
 
     dataset: str
     partition: str
-    #: Content that was taken back; empty where nothing was published.
+    #: Content that was withdrawn; empty where nothing was published.
     withdrawn: str
     #: Content that is published now; empty after a withdrawal.
     current: str
@@ -33,7 +33,7 @@ class RolledBack:
     reason: str
     #: The published batch; ``None`` after a withdrawal.
     ref: DatasetRef | None
-    #: Registered versions and services that stand on what was taken back.
+    #: Registered versions and services that depend on what was withdrawn.
     used_by: tuple[Use, ...]
 
 
@@ -52,7 +52,7 @@ def roll_back(
 ) -> RolledBack:
     """Publish an earlier content of a partition again: the one before, or the one that starts with ``to``.
 
-    The content that is taken back gets a verdict that keeps it from being published again, by hand or by a run
+    The content that is withdrawn gets a verdict that keeps it from being published again, by hand or by a run
     over the same source, until a rollback ``to`` it lifts that. ``withdraw`` takes the partition out altogether;
     it then counts as refused. ``request`` names one wish: repeated with it, a rollback that was interrupted is
     finished and one that is done changes nothing. Raises PlatformError without a reason, or where there is
@@ -94,7 +94,7 @@ def roll_back(
 
 
 def _begun(workspace: Workspace, name: str, request: str) -> tuple[str, str] | None:
-    """What a request that was made before takes back and returns to."""
+    """What a request that was made before withdraws and returns to."""
     entries = workspace.ledger.entries(subject_name=name, kind=ROLLBACK) if request else []
     for entry in reversed(entries):
         if entry.body.get("request") == request:
@@ -113,7 +113,7 @@ def _record(
     reason: str,
     request: str,
 ) -> None:
-    """Write the decision first: from then on no run publishes again what is being taken back."""
+    """Write the decision first: from then on no run publishes again what is being withdrawn."""
 
     def verdict(subject: str, passed: bool) -> Verdict:
         return Verdict(
@@ -124,9 +124,9 @@ def _record(
             status="passed" if passed else "failed",
             blocking=True,
             observed=0 if passed else 1,
-            threshold="not taken back",
+            threshold="not withdrawn",
             declaration=ROLLBACK,
-            reason=f"{'current again' if passed else 'taken back'} by {by}: {reason}",
+            reason=f"{'current again' if passed else 'withdrawn'} by {by}: {reason}",
         )
 
     verdicts = [*([verdict(taken, False)] if taken else []), *([verdict(wanted, True)] if wanted else [])]
@@ -142,7 +142,7 @@ def _record(
 
 
 def withdrawal(workspace: Workspace, sha256: str) -> str:
-    """Why a content must not be published: it was taken back; empty where it was not."""
+    """Why a content must not be published: it was withdrawn; empty where it was not."""
     found = workspace.ledger.verdicts(sha256).get(ROLLBACK)
     return found.reason if found is not None and found.holds_back else ""
 

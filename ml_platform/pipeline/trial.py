@@ -94,24 +94,24 @@ class Trial:
             for partition, ref in refs.items():
                 yield Judged("batch", partition, self._judge(context, ref))
             reached = 1
-            place, run = self.workspace, self.run
-            features = data.featurize(place, context.feature_set, context.dataset, refs, run)
+            workspace, run = self.workspace, self.run
+            features = data.featurize(workspace, context.feature_set, context.dataset, refs, run)
             for partition, ref in features.items():
                 yield Judged("features", partition, self._judge(context, ref))
             reached = 2
-            split = model.split(place, context, features, run, first=min(refs))
-            yield Judged("split", "", model.inspect_split(place, context, split, run))
+            split = model.split(workspace, context, features, run, first=min(refs))
+            yield Judged("split", "", model.inspect_split(workspace, context, split, run))
             reached = 3
-            reference = model.fit(place, context, split, run)
+            reference = model.fit(workspace, context, split, run)
             self._bring_champion(context)
             # Compared is with the champion of the named registry; registered is in the trial's own.
-            beside = place.with_(registry=self.named.registry)
+            beside = workspace.with_(registry=self.named.registry)
             report = evaluation.evaluate(beside, context, reference, run)
             yield Judged("evaluation", "", evaluation.inspect_evaluation(beside, context, report, run))
             reached = 4
-            version = evaluation.register(place, context, report, run)
-            service = release.package(place, context, version, run)
-            yield Judged("service", "", release.inspect_service(place, context, service, run))
+            version = evaluation.register(workspace, context, report, run)
+            service = release.package(workspace, context, version, run)
+            yield Judged("service", "", release.inspect_service(workspace, context, service, run))
         except Exception as error:
             if isinstance(error, PlatformError):
                 why = str(error)
@@ -140,18 +140,18 @@ class Trial:
         """The verdicts on a batch or on features, with the overrides that hold in the named ledger."""
         key = (ref.dataset, ref.partition)
         if key not in self._judged:
-            place, dataset, run = self.workspace, context.dataset, self.run
-            place.ledger.adopt_overrides(self.named.ledger, [ref.sha256], run_id=run.id, provenance=run.provenance)
+            workspace, dataset, run = self.workspace, context.dataset, self.run
+            workspace.ledger.adopt_overrides(self.named.ledger, [ref.sha256], run_id=run.id, provenance=run.provenance)
             self._judged[key] = (
-                data.audit(place, dataset, ref, run)
+                data.audit(workspace, dataset, ref, run)
                 if ref.dataset == dataset.name
-                else data.inspect_features(place, context.feature_set, dataset, ref, run)
+                else data.inspect_features(workspace, context.feature_set, dataset, ref, run)
             )
         return self._judged[key]
 
     def _bring_champion(self, context: ModelContext) -> None:
         """Put the files of the champion, and of the one before it, where the trial's MLflow looks for models."""
-        name, named, place = context.model.name, self.named, self.workspace
+        name, named, workspace = context.model.name, self.named, self.workspace
         asked = [gate.name for gate in context.model.gates_of("evaluation") if gate.gate in ("champion", "churn")]
         if asked and named.registry.champion(name) is None:
             raise MissingReference(
@@ -161,6 +161,6 @@ class Trial:
         for version in (named.registry.champion(name), named.registry.previous(name)):
             if version is not None:
                 source = named.tracking.model_path(version.model_ref)
-                target = place.tracking.cached(version.model_ref)
+                target = workspace.tracking.cached(version.model_ref)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target)

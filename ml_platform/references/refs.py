@@ -1,6 +1,6 @@
 """Typed references: the only values that pass between assets.
 
-A reference is a few hundred bytes of JSON that names content by hash and place; never a frame, a
+A reference is a few hundred bytes of JSON that names content by hash and location; never a frame, a
 model or a pickle. ``sha256`` is always the identity of the content (the *subject* of verdicts).
 """
 
@@ -57,7 +57,7 @@ class ManifestEntry(BaseModel):
     #: First and last event time, ISO dates.
     first: str
     last: str
-    #: Raw content the features stand on: ``dataset/partition`` to sha256.
+    #: Raw content the features were made from: ``dataset/partition`` to sha256.
     inputs: dict[str, str]
 
 

@@ -98,7 +98,9 @@ def interpreter(version: str) -> Interpreter:
     minor = ".".join(version.split(".")[:2])
     names = (f"python{minor}", "python3", "python")
     found = [Interpreter(Path(sys.executable), platform.python_version())]
-    for path in dict.fromkeys(Path(place).absolute() / name for name in names for place in os.get_exec_path()):
+    for path in dict.fromkeys(
+        Path(environment).absolute() / name for name in names for environment in os.get_exec_path()
+    ):
         if version in (python.version for python in found):
             break
         if os.access(path, os.X_OK) and (there := _version(path)):
@@ -126,19 +128,19 @@ def _version(python: Path) -> str | None:
 def install(lock: Path, python: Interpreter, folder: Path, say: Callable[[str], None]) -> Path:
     """Interpreter of a virtual environment with exactly the packages of a lock file, made where there is none.
 
-    It is made beside its place and renamed when it is whole, so what a killed process leaves is never used. Processes
-    that want the same one wait for the first. Raises PlatformError where installing fails.
+    It is made beside its final path and renamed when it is whole, so what a killed process leaves is never used.
+    Processes that want the same one wait for the first. Raises PlatformError where installing fails.
     """
     name = f"{sha256_file(lock)[:16]}-python{python.version}"
     folder = folder.resolve()
-    place = folder / name
+    environment = folder / name
     with locked(folder / f"{name}.lock"):
-        if not _bin(place).exists():
+        if not _bin(environment).exists():
             # Without its interpreter (the Python that it was made from is gone) it is of no use either.
-            for left in (place, *folder.glob(f".{name}.*")):
+            for left in (environment, *folder.glob(f".{name}.*")):
                 shutil.rmtree(left, ignore_errors=True)
             say(
-                f"installing lock {sha256_file(lock)[:12]} for Python {python.version} into {place}; "
+                f"installing lock {sha256_file(lock)[:12]} for Python {python.version} into {environment}; "
                 "it is kept, and downloads up to a gigabyte"
             )
             temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=folder))
@@ -146,23 +148,23 @@ def install(lock: Path, python: Interpreter, folder: Path, say: Callable[[str], 
                 _fill(temporary, lock, python)
                 # A name that survives a power cut must not outlive the files below it.
                 os.sync()
-                temporary.rename(place)
+                temporary.rename(environment)
                 sync_folder(folder)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
-    return _bin(place)
+    return _bin(environment)
 
 
-def _bin(place: Path) -> Path:
-    return place / "bin" / "python"
+def _bin(environment: Path) -> Path:
+    return environment / "bin" / "python"
 
 
-def _fill(place: Path, lock: Path, python: Interpreter) -> None:
+def _fill(environment: Path, lock: Path, python: Interpreter) -> None:
     """Make a virtual environment and install a lock file in it."""
-    inside = str(_bin(place))
+    inside = str(_bin(environment))
     from_lock = ["install", "--quiet", "--require-hashes", "--requirement", str(lock)]
     uv = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
-    refused = _call([str(python.path), "-I", "-m", "venv", "--without-pip", str(place)], lock)
+    refused = _call([str(python.path), "-I", "-m", "venv", "--without-pip", str(environment)], lock)
     # An index may be configured for pip only. What is wrong with the lock itself, pip says too.
     if not refused and (uv is None or _call([uv, "pip", *from_lock, "--python", inside], lock)):
         refused = _call([inside, "-I", "-m", "ensurepip"], lock) or _call([inside, "-I", "-m", "pip", *from_lock], lock)

@@ -66,7 +66,7 @@ class RecordFiles:
             changed = change(present)
             return present if changed == present else self._save(changed)
 
-    def place(self, model: str) -> str:
+    def location(self, model: str) -> str:
         """Its file."""
         return str(self.path(model))
 

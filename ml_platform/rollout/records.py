@@ -37,6 +37,6 @@ class RolloutRecords(Protocol):
         """Load (or begin) a record, change it and save it, alone; unchanged, nothing is written."""
         ...
 
-    def place(self, model: str) -> str:
+    def location(self, model: str) -> str:
         """Where the record of a model is kept, for people."""
         ...

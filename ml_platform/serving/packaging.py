@@ -118,15 +118,15 @@ def package(
         (files / bundle.SERVICE).write_text(canonical_json(config.model_dump(mode="json")))
         (files / bundle.REQUEST).write_text(canonical_json(request.model_dump(mode="json")))
         sha256 = bundle.content_sha256(stage)
-        place = destination / f"{model}-{version}-{sha256[:12]}"
+        folder = destination / f"{model}-{version}-{sha256[:12]}"
         with locked(destination / ".lock"):
-            found = _adopt(place, sha256)
+            found = _adopt(folder, sha256)
             if found is None:
-                found = _build(stage, Path(temporary), place, entry, model, f"v{version}-{sha256[:12]}", sha256)
+                found = _build(stage, Path(temporary), folder, entry, model, f"v{version}-{sha256[:12]}", sha256)
                 adopted = False
             else:
                 adopted = True
-    return Packaged(found, sha256, place, adopted, time.monotonic() - started)
+    return Packaged(found, sha256, folder, adopted, time.monotonic() - started)
 
 
 def _config(
@@ -200,25 +200,25 @@ def _pins(groups: Iterable[tuple[str, ...]]) -> Iterator[str]:
             raise PlatformError(f"a service needs {' or '.join(group)}, which is not installed; install it")
 
 
-def _adopt(place: Path, sha256: str) -> str | None:
-    """Tag of the finished package at ``place``; one whose content differs is moved out of the way."""
+def _adopt(folder: Path, sha256: str) -> str | None:
+    """Tag of the finished package at ``folder``; one whose content differs is moved out of the way."""
     import yaml
 
-    if not place.exists():
+    if not folder.exists():
         return None
     try:
-        if bundle.content_sha256(place / bundle.SOURCE) == sha256:
-            described = yaml.safe_load((place / "bento.yaml").read_text())
+        if bundle.content_sha256(folder / bundle.SOURCE) == sha256:
+            described = yaml.safe_load((folder / "bento.yaml").read_text())
             return f"{described['name']}:{described['version']}"
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        logger.warning("package %s is damaged (%s) and is built again", place, error)
-    aside = place.with_name(f".damaged-{place.name}-{time.time_ns()}")
-    logger.warning("package %s does not have the content of its name; moved to %s", place, aside)
-    os.rename(place, aside)
+        logger.warning("package %s is damaged (%s) and is built again", folder, error)
+    aside = folder.with_name(f".damaged-{folder.name}-{time.time_ns()}")
+    logger.warning("package %s does not have the content of its name; moved to %s", folder, aside)
+    os.rename(folder, aside)
     return None
 
 
-def _build(stage: Path, temporary: Path, place: Path, entry: str, name: str, version: str, sha256: str) -> str:
+def _build(stage: Path, temporary: Path, folder: Path, entry: str, name: str, version: str, sha256: str) -> str:
     home = temporary / "home"
     metrics = temporary / "metrics"
     home.mkdir()
@@ -260,8 +260,8 @@ def _build(stage: Path, temporary: Path, place: Path, entry: str, name: str, ver
         if path.is_file():
             with path.open("rb") as stream:
                 os.fsync(stream.fileno())
-    os.rename(built, place)
-    sync_folder(place.parent)
+    os.rename(built, folder)
+    sync_folder(folder.parent)
     return result["tag"]
 
 

@@ -139,7 +139,7 @@ class PredictionLog:
 
         if not self.classes:
             return [pl.Series(PREDICTION, predictions, dtype=pl.Float32)]
-        names = [self.classes[place] for place in predictions.argmax(axis=1)]
+        names = [self.classes[index] for index in predictions.argmax(axis=1)]
         return [
             pl.Series(PREDICTION, names, dtype=pl.String),
             pl.Series(PROBABILITIES, predictions, dtype=pl.Array(pl.Float32, len(self.classes))),

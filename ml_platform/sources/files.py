@@ -34,7 +34,7 @@ _DIGITS = {"Y": 4, "m": 2, "d": 2, "j": 3, "H": 2, "M": 2, "S": 2}
 
 @dataclass(frozen=True)
 class Files:
-    """A place with files."""
+    """Where files are listed and read."""
 
     #: Where it is, for messages.
     where: str

@@ -17,7 +17,7 @@ from ml_platform.training.trainer import Frames, Trainer
 if TYPE_CHECKING:
     from ml_platform.references.refs import ModelRef
 
-#: Boosting rounds that are grown again. The second stands on the predictions of the first.
+#: Boosting rounds that are grown again. The second depends on the predictions of the first.
 ROUNDS = 2
 
 

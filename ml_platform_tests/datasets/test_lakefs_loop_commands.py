@@ -87,7 +87,7 @@ def test_the_loop_a_rollback_and_the_check_of_a_pull_request(ml: Invoke, shop: S
     )
     assert len(answer("data", "log", DATASET)) == 5
 
-    # Who stands on the first content: the version that is served.
+    # Who depends on the first content: the version that is served.
     (use,) = answer("trace", "--from-dataset", before["sha256"])["uses"]
     assert (use["model"], use["version"], [phase for _, phase in use["services"]]) == (MODEL, 1, ["live"])
     assert answer("trace", "--from-dataset", held()[1][MAIN])["uses"] == []

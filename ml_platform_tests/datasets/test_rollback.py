@@ -25,7 +25,7 @@ JANUARY = "2013-01-01"
 
 
 class Flow:
-    """Publish and take back with the arguments that the tests do not vary."""
+    """Publish and withdraw with the arguments that the tests do not vary."""
 
     def __init__(self, store: VersionedStore, provenance: Provenance) -> None:
         self.store, self.provenance = store, provenance
@@ -88,7 +88,7 @@ def test_each_rollback_goes_one_content_further_back(flow: Flow) -> None:
     contents = [flow.publish(seed) for seed in (1, 2, 3)]
     assert flow.target() == contents[1]
     flow.back(contents[1])
-    assert flow.target() == contents[0], "not forward to what was taken back"
+    assert flow.target() == contents[0], "not forward to what was withdrawn"
     flow.back(contents[0])
     assert flow.held() == contents[0]
     with pytest.raises(PlatformError, match="no content before the present one"):

@@ -1,4 +1,4 @@
-"""What is published, as Dagster sees it: a corrected month makes everything stale that stands on it."""
+"""What is published, as Dagster sees it: a corrected month makes everything stale that depends on it."""
 
 import pytest
 

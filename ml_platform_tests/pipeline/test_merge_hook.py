@@ -54,7 +54,7 @@ def test_a_failed_gate_and_a_rollback_refuse(project: Project, workspace: Worksp
     workspace.store.create_branch("again")
     files = {held.path: workspace.store.local_path(published, held.path)}
     commit = workspace.store.commit("again", files, "by hand", objects={held.path: held.metadata})
-    with pytest.raises(Refused, match="taken back by ada"):
+    with pytest.raises(Refused, match="withdrawn by ada"):
         require_verdicts(workspace, datasets, commit)
 
 
@@ -69,5 +69,5 @@ def test_nothing_else_changes_by_a_merge(project: Project, workspace: Workspace,
             require_verdicts(workspace, datasets, commit)
     store.create_branch("removes")
     commit = store.commit("removes", {batches.batch_path(DATASET, MARCH): None}, "m")
-    with pytest.raises(Refused, match="was not taken back"):
+    with pytest.raises(Refused, match="was not withdrawn"):
         require_verdicts(workspace, datasets, commit)

@@ -87,11 +87,11 @@ def test_a_rollback_in_dagster_is_seen_downstream_and_holds(project: Project) ->
         assert workspace.ledger.verify() > 0
 
     again = project.ingest(MARCH)
-    assert f"{DATASET}/batch/{MARCH}" in again.error and "was taken back by ada: wrong unit" in again.error
+    assert f"{DATASET}/batch/{MARCH}" in again.error and "was withdrawn by ada: wrong unit" in again.error
     assert project.published() == before, "the same delivery does not come back by another run"
     assert project.ingest(JANUARY, APRIL).success
     assert project.published() == before
-    # The newest batch of March is the one that was taken back.
+    # The newest batch of March is the one that was withdrawn.
     assert list(stale(project, *months)) == [f"{DATASET}/dataset/{MARCH}"]
     with project.active() as workspace:
         model.split(workspace, project.context(), workspace.references.all(FEATURES), Run.new())
@@ -134,7 +134,7 @@ def test_a_withdrawn_partition_counts_as_refused(project: Project) -> None:
         with pytest.raises(Refused, match="refused by the gates"):
             model.split(workspace, project.context(), _current(project), Run.new())
     outcome = project.ingest(FEBRUARY)
-    assert "was taken back by ada" in outcome.error
+    assert "was withdrawn by ada" in outcome.error
     assert project.ingest(MARCH).success, "later months are built without it"
     assert project.reference(FEATURES, MARCH).refused == (FEBRUARY,)
     assert taken_back(project, FEBRUARY, to=bad[:10]).success

@@ -1,4 +1,4 @@
-"""The shop that other tests stand on: its months are always the same, and it goes through the loop as declared."""
+"""The shop that other tests use: its months are always the same, and it goes through the loop as declared."""
 
 from pathlib import Path
 

@@ -25,7 +25,7 @@ _LEFT, _RIGHT, _BELOW = 1, 2, 4
 
 
 def merge_base(left: Hashable, right: Hashable, read: Read) -> Any:
-    """Id of a commit that both stand on (or are), below no other such commit, as ``git merge-base`` finds it.
+    """Id of a commit that both descend from (or are), below no other such commit, as ``git merge-base`` finds it.
 
     Of several the newest; ``None`` where there is none. Reads commits up to about the time of the base only.
     """

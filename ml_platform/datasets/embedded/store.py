@@ -265,7 +265,7 @@ class EmbeddedStore:
         """Check every pointer and all bytes that a reference reaches; returns the problems, one line each."""
         problems = self._repo.damaged()
         if problems:
-            # What stands on a damaged object cannot be followed.
+            # What depends on a damaged object cannot be followed.
             return problems
         checked: set[tuple[str, str]] = set()
         seen: set[pygit2.Oid] = set()

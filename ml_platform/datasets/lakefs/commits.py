@@ -182,7 +182,7 @@ class Commits(References):
                 what = f"merge of {ours!r} into {private!r}"
                 return self._merge(what, ours, private, "Take over", None, "source-wins")
         except NoChanges:
-            # The change that the server met was taken back since.
+            # The change that the server met was reverted since.
             return theirs
         finally:
             self.delete_branch(private)

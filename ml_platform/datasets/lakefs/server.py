@@ -41,7 +41,7 @@ def open_repository(api: Connection, repository: str, storage_namespace: str = "
         if not storage_namespace:
             raise NotFound(
                 f"repository {repository!r} does not exist on {api.address}: create it there, or set "
-                "ML_PLATFORM_LAKEFS_STORAGE_NAMESPACE to a place in the object store and it is created"
+                "ML_PLATFORM_LAKEFS_STORAGE_NAMESPACE to a location in the object store and it is created"
             ) from None
         _create(api, repository, storage_namespace)
     if storage_namespace:

@@ -117,7 +117,7 @@ class Transfer:
         raise Corrupt(f"{path} on branch {branch!r}: the server stored bytes with {stored}, sent was sha256 {sha256}")
 
     def unstage(self, branch: str, path: str) -> None:
-        """Take back what is staged at a path of a branch; where nothing is, that is no error."""
+        """Reset what is staged at a path of a branch; where nothing is, that is no error."""
         from lakefs_sdk.models.reset_creation import ResetCreation
 
         undo = ResetCreation(type="object", path=path)

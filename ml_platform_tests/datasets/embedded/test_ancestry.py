@@ -85,7 +85,7 @@ def graphs(draw: st.DrawFn) -> Graph:
 
 
 def ancestors(graph: Graph, name: str) -> set[str]:
-    """A commit and what it stands on."""
+    """A commit and its ancestors."""
     return {name}.union(*(ancestors(graph, parent) for parent in graph[name].parent_ids))
 
 
