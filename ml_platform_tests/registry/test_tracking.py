@@ -186,21 +186,37 @@ def test_a_lock_that_stays_taken_is_named(tracking: Tracking) -> None:
 
 
 def test_killed_while_the_tables_are_made_the_next_process_makes_them(tmp_path: Path) -> None:
+    # Each is a process of its own; the libraries are loaded once, by what they are forked from.
     program = f"""
+    import os, sys
     from pathlib import Path
+    import mlflow.store.tracking.sqlalchemy_store
     from ml_platform.registry.tracking import Tracking
-    Tracking("sqlite:///{tmp_path}/store/mlflow.db", Path("{tmp_path}/artifacts")).client
+    for _ in sys.stdin:
+        process = os.fork()
+        if not process:
+            Tracking("sqlite:///{tmp_path}/store/mlflow.db", Path("{tmp_path}/artifacts")).client
+            os._exit(0)
+        print(process, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
     """
+    pipe = subprocess.PIPE
+    parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdin=pipe, stdout=pipe, text=True)
+    assert parent.stdin and parent.stdout
     for tables in (1, 10, 25):
-        process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)])
-        while process.poll() is None and _tables_in_the_making(tmp_path / "store") < tables:
+        print("next", file=parent.stdin, flush=True)
+        process = int(parent.stdout.readline())
+        while _tables_in_the_making(tmp_path / "store") < tables:
+            assert not (tmp_path / "store" / "mlflow.db").exists(), "the process ended before it could be killed"
             time.sleep(0.002)
-        assert process.poll() is None, "the process ended before it could be killed"
-        process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        os.kill(process, signal.SIGKILL)
+        assert int(parent.stdout.readline()) == -signal.SIGKILL
         assert not (tmp_path / "store" / "mlflow.db").exists()
         for half_made in (tmp_path / "store").glob(".mlflow.db.*.tmp"):
             half_made.rename(half_made.with_suffix(f".killed-{tables}"))
+    parent.stdin.close()
+    assert parent.wait(30) == 0
+    parent.stdout.close()
     tracking = Tracking(f"sqlite:///{tmp_path}/store/mlflow.db", tmp_path / "artifacts")
     assert tracking.experiment("after")
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ml_platform_tests.project import Project, copy_of, ingested
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform_tests.project import MONTHS, Project, copy_of, ingested, new_project
 from ml_platform_tests.undrawn import undrawn
 
 __all__ = ["undrawn"]
@@ -30,6 +31,13 @@ def project(four_months: Path, tmp_path: Path) -> Project:
 def project_of(four_months: Path, tmp_path: Path) -> Callable[..., Project]:
     """Copies of it with other declarations."""
     return lambda catalogue, **environment: _copy(four_months, tmp_path, catalogue, environment)
+
+
+@pytest.fixture
+def two_months(four_months: Path, tmp_path: Path) -> Callable[[Catalogue], Project]:
+    """Projects with other declarations in which nothing was ingested; January and February wait at the source."""
+    waiting, originals = MONTHS[:2], four_months.parent / "flights"
+    return lambda catalogue: new_project(tmp_path / "project", originals, catalogue, arrived=waiting)
 
 
 def _copy(folder: Path, tmp_path: Path, catalogue: Any, environment: dict[str, str]) -> Project:

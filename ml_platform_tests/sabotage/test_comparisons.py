@@ -1,12 +1,14 @@
 """Broken batches and features that only a look at earlier batches, the clock or the labels gives away."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from ml_platform_tests.project import APRIL, JANUARY, MAY, MODEL, MONTHS, Project, declared
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform_tests.project import APRIL, FEBRUARY, JANUARY, MAY, MODEL, MONTHS, Project, copy_of, declared
 from ml_platform_tests.sabotage import variants
 from ml_platform_tests.sabotage.ingestion import (
     BATCH,
@@ -101,10 +103,18 @@ def with_feature_gates(schema: str = "", name: str = "") -> dict[str, Any]:
 FEATURED = declared(**with_feature_gates())
 
 
+@pytest.fixture(scope="module")
+def featured(four_months: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose features of four months passed the gates that compare."""
+    folder = tmp_path_factory.mktemp("featured") / "project"
+    assert copy_of(four_months, folder, FEATURED).ingest(JANUARY, APRIL).success
+    (folder.parent / "flights").symlink_to(four_months.parent / "flights")
+    return folder
+
+
 @pytest.mark.parametrize("part", ["broken", "clean"])
-def test_a_feature_that_has_become_constant(part: str, project: Project) -> None:
-    project = project.variant(FEATURED)
-    assert project.ingest(JANUARY, APRIL).success
+def test_a_feature_that_has_become_constant(part: str, featured: Path, tmp_path: Path) -> None:
+    project = copy_of(featured, tmp_path / "project", FEATURED)
     change: Callable[[pl.DataFrame], pl.DataFrame] = getattr(FEATURE_ROWS["constancy"], part)
     project.batches.deliver(MAY, change=change)
     outcome = project.loop(MAY, MAY) if part == "broken" else project.ingest(MAY)
@@ -118,13 +128,13 @@ def test_a_feature_that_has_become_constant(part: str, project: Project) -> None
 
 
 @pytest.mark.parametrize("part", ["broken", "clean"])
-def test_a_feature_that_gives_the_outcome_away(part: str, project: Project) -> None:
+def test_a_feature_that_gives_the_outcome_away(part: str, two_months: Callable[[Catalogue], Project]) -> None:
     name = getattr(FEATURE_CODE["single_feature"], part)
-    project = project.variant(declared(**with_feature_gates(f"{variants.__name__}:ForgetfulFlights", name)))
-    outcome = project.ingest(JANUARY, APRIL)
+    project = two_months(declared(**with_feature_gates(f"{variants.__name__}:ForgetfulFlights", name)))
+    outcome = project.ingest(JANUARY, FEBRUARY)
     if part == "clean":
         assert_passed(outcome, FEATURES, JANUARY, len(COMPARING_FEATURES))
         return
-    assert [outcome.failed(FEATURES, month) for month in MONTHS[:4]] == [{"single_feature"}] * 4
+    assert [outcome.failed(FEATURES, month) for month in MONTHS[:2]] == [{"single_feature"}] * 2
     assert "dep_delay alone" in project.verdicts(f"{FEATURES}/{JANUARY}")["single_feature"].reason
     assert_refuses(project, f"{MODEL}/split", "single_feature")
