@@ -44,7 +44,7 @@ class Comparison(BaseModel):
 
     @property
     def gain_lower(self) -> float:
-        """The worse bound of the gain: what a margin is held against."""
+        """The worse bound of the gain: what a margin is compared with."""
         return self.lower if self.higher_is_better else -self.upper
 
     @property
@@ -75,7 +75,7 @@ def compare(
     replicates: int = 1000,
     seed: int = 0,
 ) -> Comparison:
-    """Paired bootstrap of ``metric`` (see :func:`~ml_platform.evaluation.bootstrap.weighted`), resampling clusters.
+    """Paired cluster bootstrap of ``metric``; for method and source see :mod:`~ml_platform.evaluation.bootstrap`.
 
     All arrays have one entry per row: labels, the predictions of both models (of several classes rows x classes),
     and what rows to keep together (e.g. the day). Deterministic for a seed.

@@ -28,7 +28,7 @@ class Interval(BaseModel):
 
     @property
     def worse(self) -> float:
-        """The bound that a threshold is held against."""
+        """The bound that a threshold is compared with."""
         return self.lower if self.higher_is_better else self.upper
 
 
@@ -41,7 +41,9 @@ def intervals(
     replicates: int = 1000,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Interval of each metric (see :func:`~ml_platform.evaluation.bootstrap.weighted`), one entry per row.
+    """Percentile interval of each metric by cluster bootstrap (source: :mod:`~ml_platform.evaluation.bootstrap`).
+
+    ``y`` (rows,), ``p`` (rows,) or (rows, classes), ``clusters`` the cluster of each row (the day).
 
     Empty with fewer than two clusters; a metric that the labels leave undefined is left out.
     """

@@ -89,7 +89,7 @@ def robustness(
 
 
 class _Comparison:
-    """Predictions of some rows, held against those of the same rows disturbed."""
+    """Predictions of some rows, compared with those of the same rows disturbed."""
 
     def __init__(self, predictor: Predictor, task: Task, x: "np.ndarray", y: "np.ndarray | None") -> None:
         self.predictor, self.task, self.y = predictor, task, y

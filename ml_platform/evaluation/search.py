@@ -35,7 +35,8 @@ class Direction(BaseModel):
 def boxes(
     x: "np.ndarray", features: tuple[str, ...], within: float, bounds: Mapping[str, float]
 ) -> "dict[int, np.float32]":
-    """How far each feature may move, by its index: ``within`` times its interquartile range, or its own bound.
+    """How far each feature may move, by its index, in its own unit: ``within`` times its interquartile range in
+    ``x`` (rows x features, NaN for missing), or its own bound.
 
     Features of two values or fewer stay where they are unless they have a bound of their own.
     """
@@ -62,7 +63,9 @@ def worst_case(
     bounds: Mapping[str, float],
     seed: int = 0,
 ) -> "tuple[np.ndarray, np.ndarray]":
-    """Rows (a sample of ``x``), and the change of each within its box that moves its output furthest.
+    """Rows (a sample of ``x``, rows x features), and the change of each within its box that moves its output furthest.
+
+    Both have the same shape.
 
     Coordinate search: from every start, feature by feature in random order, the lower end, the row's own value and
     the upper end are tried, and what brings the decision nearest to another (a value furthest from its own) stays.

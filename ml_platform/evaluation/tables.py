@@ -59,7 +59,7 @@ def calibration_table(y: "np.ndarray", p: "np.ndarray", bins: int) -> tuple[Tabl
 
     A record has ``rows``, ``mean_prediction``, ``mean_label`` and the 10th and 90th percentile of the label.
     The error is the mean over rows of the bin's |mean_label - mean_prediction| (expected calibration
-    error). Equal predictions share a bin, so there may be fewer bins.
+    error, Naeini et al. 2015). Equal predictions share a bin, so there may be fewer bins.
     """
     import numpy as np
 
@@ -98,7 +98,10 @@ def confusion_table(y: "np.ndarray", p: "np.ndarray", classes: tuple[str, ...]) 
 
 
 def feature_drift(train: "np.ndarray", holdout: "np.ndarray", features: tuple[str, ...]) -> dict[str, float]:
-    """Population stability index of each feature from training to holdout rows, largest first."""
+    """Population stability index of each feature, largest first; its source is in :mod:`~ml_platform.validation.drift`.
+
+    ``train`` and ``holdout`` are rows x features with NaN for missing; some :data:`DRIFT_ROWS` rows of each count.
+    """
     import polars as pl
 
     from ml_platform.validation.drift import drifted_columns

@@ -204,7 +204,7 @@ class Materializer:
         return self._history(self._published_content(partitions))
 
     def declared_history(self, partitions: list[str]) -> "History":
-        """The history that the declaration means: whatever step makes the features, they are held against this."""
+        """The history that the declaration means: whatever step makes the features, they are compared with this."""
         return self._declared.history(self._published_content(partitions))
 
     def _published_content(self, partitions: list[str]) -> "Content":

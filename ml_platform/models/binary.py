@@ -67,7 +67,7 @@ class Binary:
         - ``auc``: probability that a random positive scores above a random negative, ties count half.
         - ``pr_auc``: average precision, sum over thresholds of (recall step) x precision.
         - ``brier``: mean of (p - y)^2; ``brier_skill``: 1 - brier / (base_rate x (1 - base_rate)).
-        - ``log_loss``: mean of -ln of the probability given to what happened.
+        - ``log_loss``: mean of -ln of the predicted probability of the label.
         - ``base_rate``: mean of y; ``mean_prediction``: mean of p.
         - ``precision``, ``recall``, ``f1``: of the decision p >= threshold; ``selection_rate``: its mean.
 
@@ -103,7 +103,7 @@ class Binary:
         return result
 
     def losses(self, y: "np.ndarray", p: "np.ndarray") -> "Mapping[str, Callable[[], np.ndarray]]":
-        """Squared distance, and minus log of the probability of what happened, per row."""
+        """``brier`` and ``log_loss`` of each row, both (rows,): see :mod:`~ml_platform.models.outputs`."""
         return {"brier": lambda: brier_losses(y, p), "log_loss": lambda: log_losses(y, p)}
 
     def cost(self, y: "np.ndarray", p: "np.ndarray") -> float | None:

@@ -71,7 +71,7 @@ class Multiclass:
         """Metrics of probabilities ``p`` (rows x classes) for labels ``y`` (rows,), indices of the classes.
 
         - ``accuracy``: share of rows whose most probable class is the label.
-        - ``log_loss``: mean of -ln of the probability given to what happened.
+        - ``log_loss``: mean of -ln of the predicted probability of the label.
         - ``brier``: mean over rows of the sum over classes of (p - 1[label])^2, from 0 to 2.
         - ``f1_macro``: mean of the F1 of each class that happens or is decided for.
         - ``auc_macro``: mean of the AUC of each class against the rest; left out where a class does not happen.
@@ -95,7 +95,7 @@ class Multiclass:
         return result if cost is None else result | {"auc_macro": -cost}
 
     def losses(self, y: "np.ndarray", p: "np.ndarray") -> "Mapping[str, Callable[[], np.ndarray]]":
-        """Squared distance, minus log of the probability of what happened, and whether the decision is right."""
+        """``brier``, ``log_loss`` and ``accuracy`` of each row, all (rows,): see :mod:`~ml_platform.models.outputs`."""
         return {
             "brier": lambda: brier_losses(y, p),
             "log_loss": lambda: log_losses(y, p),

@@ -17,7 +17,7 @@ CURVE_POINTS = 200
 
 
 def decisions(p: "np.ndarray", threshold: float | None) -> "np.ndarray | None":
-    """What is decided for each row: the most probable class, or whether the threshold is reached.
+    """What is decided for each row, (rows,): the index of the most probable class, or whether the threshold is reached.
 
     None where nothing is decided: values without a threshold.
     """
@@ -33,33 +33,33 @@ def flipped(p: "np.ndarray", q: "np.ndarray", threshold: float | None) -> float 
 
 
 def distance(p: "np.ndarray", q: "np.ndarray") -> "np.ndarray":
-    """Distance of the outputs of each row: absolute difference; of classes their total variation, from 0 to 1."""
+    """Distance of the outputs of each row, (rows,): |p - q|; of classes half its sum, the total variation, 0 to 1."""
     import numpy as np
 
     difference = np.abs(p - q)
     return difference.sum(axis=1) / 2 if difference.ndim == 2 else difference
 
 
-def given_to_label(y: "np.ndarray", p: "np.ndarray") -> "np.ndarray":
-    """Probability that was given to the class that happened, per row of a multiclass task."""
+def probability_of_label(y: "np.ndarray", p: "np.ndarray") -> "np.ndarray":
+    """Predicted probability of the label's class, (rows,), of a multiclass task."""
     import numpy as np
 
     return p[np.arange(len(y)), y.astype(int)]
 
 
 def log_losses(y: "np.ndarray", p: "np.ndarray") -> "np.ndarray":
-    """-ln of the probability given to what happened, per row."""
+    """-ln of the predicted probability of the label (rows,), which counts as at least :data:`EPSILON`."""
     import numpy as np
 
     if p.ndim == 2:
-        return -np.log(np.clip(given_to_label(y, p), EPSILON, None))
+        return -np.log(np.clip(probability_of_label(y, p), EPSILON, None))
     return -np.log(np.clip(np.where(y > 0, p, 1 - p), EPSILON, None))
 
 
 def brier_losses(y: "np.ndarray", p: "np.ndarray") -> "np.ndarray":
-    """Squared distance of the probabilities from what happened, per row; of several classes their sum."""
+    """Squared error of the predicted probability (rows,), of several classes summed over them (Brier 1950)."""
     if p.ndim == 2:
-        return (p**2).sum(axis=1) - 2 * given_to_label(y, p) + 1
+        return (p**2).sum(axis=1) - 2 * probability_of_label(y, p) + 1
     return (p - y) ** 2
 
 

@@ -72,7 +72,8 @@ class Sklearn:
         return np.ascontiguousarray(found, dtype=np.float32)
 
     def contributions(self, matrix: "np.ndarray") -> "np.ndarray | None":
-        """SHAP values of a linear model, exact for features taken as independent: weight x distance from the mean.
+        """SHAP values of a linear model, exact for independent features: weight x distance from the mean (Lundberg and
+        Lee 2017, corollary 1).
 
         The mean is that of the given rows. None for other estimators, and behind preprocessing that mixes features.
         """

@@ -69,7 +69,7 @@ class Task(Protocol):
         ...
 
     def labels(self, frame: "pl.DataFrame", target: str) -> "tuple[pl.DataFrame, np.ndarray]":
-        """The rows that have a label, and their labels. Raises PlatformError for values that are none."""
+        """The rows that have a label, in order, and their labels. Raises PlatformError for values that are none."""
         ...
 
     def require(self, y: "np.ndarray", target: str) -> None:
@@ -81,7 +81,7 @@ class Task(Protocol):
         ...
 
     def losses(self, y: "np.ndarray", p: "np.ndarray") -> "Mapping[str, Callable[[], np.ndarray]]":
-        """Metrics that are means over rows, each with a function that gives the value of every row."""
+        """Metrics that are means over rows, each with a function that gives the value of every row, (rows,)."""
         ...
 
     def cost(self, y: "np.ndarray", p: "np.ndarray") -> float | None:
@@ -93,7 +93,7 @@ class Task(Protocol):
         ...
 
     def baselines(self, y: "np.ndarray", rows: int) -> "dict[str, np.ndarray]":
-        """Predictions of trivial models that know the training labels ``y`` only, by name, for ``rows`` rows."""
+        """Predictions for ``rows`` rows of trivial models that know the training labels ``y`` only, by name."""
         ...
 
     def counts(self, y: "pl.Expr") -> "dict[str, pl.Expr]":
@@ -105,7 +105,7 @@ class Task(Protocol):
         ...
 
     def calibrated(self, y: "np.ndarray", p: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":
-        """What happened and what was expected, both (rows,), to be held against each other."""
+        """Actual and predicted value of each row, both (rows,), for the calibration table."""
         ...
 
     def curves(self, y: "np.ndarray", p: "np.ndarray") -> dict[str, Curve]:
