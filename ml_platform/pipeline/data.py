@@ -4,11 +4,13 @@ from typing import TYPE_CHECKING
 
 from ml_platform.datasets import batches, publishing
 from ml_platform.datasets.quarantine import labels, new_columns_of, quarantined, separate
+from ml_platform.datasets.store import NotFound
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.foundation.errors import MissingReference, Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
+from ml_platform.pipeline.earlier import EarlierColumns
 from ml_platform.pipeline.judging import judged
 from ml_platform.pipeline.rollback import withdrawal
 from ml_platform.pipeline.workspace import Workspace
@@ -16,6 +18,11 @@ from ml_platform.references.refs import DatasetRef
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from ml_platform.datasets.store import ObjectInfo
+
+    #: Partition to the branch and object of its newest content.
+    Newest = dict[str, tuple[str, ObjectInfo]]
 
 
 def ingest(workspace: Workspace, spec: DatasetSpec, partition: str, run: Run) -> DatasetRef:
@@ -58,15 +65,16 @@ def audit(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) ->
     """Judge a staged batch by its content and write the verdicts to the ledger."""
     from ml_platform.gates.batch import BatchEvidence
 
+    newest = batches.newest(workspace.store, spec.name)
     evidence = BatchEvidence(
         frame=lambda: batches.read(workspace.store, ref),
         schema=spec.load_schema,
         key=spec.key,
-        earlier_rows=accepted_rows(workspace, spec, before=ref.partition),
+        earlier_rows=accepted_rows(workspace, spec, newest, before=ref.partition),
         set_aside=lambda: quarantined(workspace.store, ref.commit, ref.dataset, ref.partition),
         new_columns=spec.new_columns,
         earlier_columns=_earlier_columns(workspace, spec, ref.partition),
-        earlier=lambda partitions, columns: earlier_rows(workspace, spec, partitions, columns),
+        earlier=lambda partitions, columns: earlier_rows(workspace, spec, newest, partitions, columns),
         time=spec.time,
         window=spec.partitions.window(ref.partition),
         now=workspace.now(),
@@ -85,30 +93,33 @@ def _earlier_columns(workspace: Workspace, spec: DatasetSpec, before: str) -> tu
 
 
 def earlier_rows(
-    workspace: Workspace, spec: DatasetSpec, partitions: tuple[str, ...], columns: tuple[str, ...]
+    workspace: Workspace, spec: DatasetSpec, newest: "Newest", partitions: tuple[str, ...], columns: tuple[str, ...]
 ) -> "pl.DataFrame":
     """Columns of the newest content of partitions, staged or published, one after the other."""
     import polars as pl
 
-    found = batches.newest(workspace.store, spec.name)
+    kept = workspace.shared("columns of earlier batches", lambda: EarlierColumns(workspace.store))
 
-    def frame(partition: str) -> "pl.DataFrame":
-        branch, info = found[partition]
-        return batches.read_at(workspace.store, branch, info.path, info.sha256, columns)
+    def frames(found: "Newest") -> "list[pl.DataFrame]":
+        return [kept.read(*found[partition], columns) for partition in partitions]
 
-    return pl.concat([frame(partition) for partition in partitions], how="vertical_relaxed")
+    try:
+        found = frames(newest)
+    except NotFound:
+        # Published by another run since, so that its staging branch is gone.
+        found = frames(batches.newest(workspace.store, spec.name))
+    return pl.concat(found, how="vertical_relaxed")
 
 
-def accepted_rows(workspace: Workspace, spec: DatasetSpec, *, before: str) -> dict[str, int]:
+def accepted_rows(workspace: Workspace, spec: DatasetSpec, newest: "Newest", *, before: str) -> dict[str, int]:
     """Rows of the earlier partitions whose newest content is not held back.
 
     Refused batches do not count: a bad March must not change April's verdict.
     """
-    objects = batches.candidates(workspace.store, spec.name)
     held = workspace.ledger.refused(spec.prefix)
     return {
         partition: int(info.metadata["rows"])
-        for partition, info in sorted(objects.items())
+        for partition, (_, info) in sorted(newest.items())
         if partition < before and f"{spec.prefix}{partition}" not in held
     }
 

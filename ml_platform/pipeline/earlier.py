@@ -1,0 +1,43 @@
+"""Columns of earlier batches, for the gates that compare with them."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ml_platform.datasets import batches
+from ml_platform.datasets.store import ObjectInfo, VersionedStore
+
+if TYPE_CHECKING:
+    import polars as pl
+
+#: Bytes of columns that are kept; what was not asked for longest goes first.
+KEPT = 256 << 20
+
+
+class EarlierColumns:
+    """Reads each column of each content once: every later partition is compared with the same ones."""
+
+    def __init__(self, store: VersionedStore, kept: int = KEPT) -> None:
+        self._store, self._most = store, kept
+        self._columns: OrderedDict[tuple[str, str], pl.Series] = OrderedDict()
+
+    def read(self, branch: str, info: ObjectInfo, columns: Sequence[str]) -> "pl.DataFrame":
+        """Columns of an object on a branch. Raises as :func:`~ml_platform.datasets.batches.read_at` does."""
+        import polars as pl
+
+        wanted = list(dict.fromkeys(columns))
+        found = {name: self._columns[info.sha256, name] for name in wanted if (info.sha256, name) in self._columns}
+        if missing := [name for name in wanted if name not in found]:
+            frame = batches.read_at(self._store, branch, info.path, info.sha256, missing)
+            found |= {name: frame[name] for name in missing}
+        for name in wanted:
+            self._columns[info.sha256, name] = found[name]
+            self._columns.move_to_end((info.sha256, name))
+        while len(self._columns) > 1 and self.held > self._most:
+            self._columns.popitem(last=False)
+        return pl.DataFrame([found[name] for name in wanted])
+
+    @property
+    def held(self) -> int:
+        """Bytes that are kept now."""
+        return int(sum(column.estimated_size() for column in self._columns.values()))
