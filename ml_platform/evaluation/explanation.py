@@ -36,6 +36,8 @@ class Contributions(NamedTuple):
     #: Largest first.
     by_feature: dict[str, float]
     by: Literal["shap", "permutation"]
+    #: The rows that were explained, ascending, and their SHAP values.
+    explained: "tuple[np.ndarray, np.ndarray] | None" = None
 
 
 def contributions(predictor: Predictor, x: "np.ndarray", features: tuple[str, ...], seed: int = 0) -> Contributions:
@@ -47,7 +49,8 @@ def contributions(predictor: Predictor, x: "np.ndarray", features: tuple[str, ..
     """
     import numpy as np
 
-    rows = np.ascontiguousarray(x[:: max(1, len(x) // ROWS)][:ROWS])
+    places = _spread(x, ROWS)
+    rows = x[places]
     values = predictor.contributions(rows)
     if values is None:
         random, base = np.random.default_rng(seed), predictor.predict(rows)
@@ -59,8 +62,17 @@ def contributions(predictor: Predictor, x: "np.ndarray", features: tuple[str, ..
         return Contributions(_largest_first(table), "permutation")
     means = np.abs(values).mean(axis=tuple(range(values.ndim - 1)))
     return Contributions(
-        _largest_first({name: float(value) for name, value in zip(features, means, strict=True)}), "shap"
+        _largest_first({name: float(value) for name, value in zip(features, means, strict=True)}),
+        "shap",
+        (places, values),
     )
+
+
+def _spread(x: "np.ndarray", count: int) -> "np.ndarray":
+    """Places of at most ``count`` rows of ``x``, evenly spread."""
+    import numpy as np
+
+    return np.arange(0, len(x), max(1, len(x) // count))[:count]
 
 
 def _largest_first(table: dict[str, float]) -> dict[str, float]:
@@ -78,8 +90,14 @@ def beeswarm(
     import numpy as np
     import polars as pl
 
-    rows = np.ascontiguousarray(x[:: max(1, len(x) // SWARM_ROWS)][:SWARM_ROWS])
-    values = predictor.contributions(rows)
+    places = _spread(x, SWARM_ROWS)
+    rows = x[places]
+    explained = strongest.explained
+    # Each row costs a millisecond; often they are among those that were explained already.
+    if explained is not None and np.isin(places, explained[0]).all():
+        values = explained[1][explained[0].searchsorted(places)]
+    else:
+        values = predictor.contributions(rows)
     if values is None:
         return []
     if values.ndim == 3:

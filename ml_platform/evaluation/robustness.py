@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from ml_platform.evaluation.search import worst_case
+from ml_platform.evaluation.search import differing, worst_case
 from ml_platform.models.outputs import distance, flipped
 from ml_platform.models.predictor import Predictor
 from ml_platform.models.task import Task
@@ -92,12 +92,17 @@ class _Comparison:
     """Predictions of some rows, compared with those of the same rows disturbed."""
 
     def __init__(self, predictor: Predictor, task: Task, x: "np.ndarray", y: "np.ndarray | None") -> None:
-        self.predictor, self.task, self.y = predictor, task, y
+        self.predictor, self.task, self.x, self.y = predictor, task, x, y
         self.base = self._predict(x)
         self.before = self._cost(self.base)
 
     def __call__(self, name: str, kind: Kind, disturbed: "np.ndarray") -> Disturbance:
-        p = self._predict(disturbed)
+        import numpy as np
+
+        p = self.base.copy()
+        # A row that nothing happened to keeps its prediction.
+        if len(rows := differing(self.x, disturbed)):
+            p[rows] = self._predict(np.ascontiguousarray(disturbed[rows]))
         after = self._cost(p)
         return Disturbance(
             name=name,

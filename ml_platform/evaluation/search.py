@@ -84,20 +84,33 @@ def worst_case(
         if start:
             for index, size in sizes.items():
                 trial[:, index] += size * random.choice(np.array([-1, 1], np.float32), len(rows))
-        now = safety(predictor.predict(trial))
+        p = predictor.predict(trial).copy()
+        now = safety(p)
         for index in random.permutation(list(sizes)):
             ends = [rows[:, index] + step * sizes[int(index)] for step in (-1, 0, 1)]
             tries = np.concatenate([trial] * len(ends))
             tries[:, index] = np.concatenate(ends)
-            found = np.stack(np.split(predictor.predict(tries), len(ends)))
+            # One of the three is where the row stands already.
+            asked, answers = differing(np.concatenate([trial] * len(ends)), tries), np.concatenate([p] * len(ends))
+            if len(asked):
+                answers[asked] = predictor.predict(tries[asked])
+            found = np.stack(np.split(answers, len(ends)))
             scores = np.stack([safety(part) for part in found])
             pick = scores.argmin(axis=0)
             better = scores[pick, np.arange(len(rows))] < now
             trial[better, index] = np.stack(ends)[pick, np.arange(len(rows))][better]
+            p[better] = found[pick, np.arange(len(rows))][better]
             now = np.where(better, scores[pick, np.arange(len(rows))], now)
         improved = now < least
         best[improved], least = trial[improved], np.where(improved, now, least)
     return rows, best
+
+
+def differing(x: "np.ndarray", other: "np.ndarray") -> "np.ndarray":
+    """Indices of the rows that are not the same in both; missing is missing."""
+    import numpy as np
+
+    return np.flatnonzero(((x != other) & ~(np.isnan(x) & np.isnan(other))).any(axis=1))
 
 
 def _safety(base: "np.ndarray", threshold: float | None) -> "Callable[[np.ndarray], np.ndarray]":

@@ -10,7 +10,7 @@ import xgboost
 from ml_platform.documents import summaries
 from ml_platform.evaluation.evaluation import Evaluation
 from ml_platform.evaluation.explanation import beeswarm, contributions, stability
-from ml_platform.evaluation.robustness import Unseen, robustness
+from ml_platform.evaluation.robustness import Unseen, _Comparison, robustness
 from ml_platform.evaluation.search import directions, worst_case
 from ml_platform.evaluation.slices import BY, two_way
 from ml_platform.evaluation.tables import feature_drift
@@ -196,3 +196,48 @@ def test_every_plot_is_drawn_where_it_makes_sense(task: Literal["binary", "regre
     nothing = {"beeswarm": [], "slices": {}, "fairness": {}, "drift": {}}
     older = found.model_copy(update=nothing)
     assert not any(getattr(summaries, name)(older) for name in drawn)
+
+
+class Noting:
+    """A predictor that notes how many rows it was asked for."""
+
+    def __init__(self, sound: Predictor) -> None:
+        self.sound, self.asked, self.explained = sound, 0, 0
+        self.width = sound.width
+
+    def predict(self, matrix: np.ndarray) -> np.ndarray:
+        self.asked += len(matrix)
+        return self.sound.predict(matrix)
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray | None:
+        self.explained += len(matrix)
+        return self.sound.contributions(matrix)
+
+
+def test_rows_that_stay_as_they_are_are_not_predicted_again() -> None:
+    x, y = holdout()
+    noting = Noting(fitted(SPLIT).predictor)
+    same = _Comparison(noting, BINARY, x, y)  # type: ignore[arg-type]
+    assert noting.asked == len(x)
+    untouched = same("nothing", "noise", x.copy())
+    assert noting.asked == len(x)
+    assert (untouched.loss, untouched.flipped, untouched.mean_absolute_difference) == (0, 0, 0)
+    moved = x.copy()
+    moved[::7, 0] += 1
+    found = same("a few", "noise", moved)
+    assert noting.asked == len(x) + len(x[::7])
+    after = noting.sound.predict(moved).astype(np.float64)
+    assert found.mean_absolute_difference == np.abs(after - noting.sound.predict(x).astype(np.float64)).mean()
+
+
+def test_shap_values_of_rows_that_were_explained_are_not_made_twice() -> None:
+    x, _ = holdout()
+    noting = Noting(fitted(SPLIT).predictor)
+    strongest = contributions(noting, x, NAMES)  # type: ignore[arg-type]
+    once = noting.explained
+    drawn = beeswarm(noting, x, NAMES, strongest)  # type: ignore[arg-type]
+    anew = beeswarm(noting, x, NAMES, strongest._replace(explained=None))  # type: ignore[arg-type]
+    assert drawn == anew and once < noting.explained
+    places = strongest.explained[0] if strongest.explained else ()
+    swarm = np.arange(0, len(x), max(1, len(x) // 250))[:250]
+    assert noting.explained == once + len(swarm) * (1 if np.isin(swarm, places).all() else 2)
