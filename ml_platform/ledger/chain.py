@@ -4,11 +4,11 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, NamedTuple
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.files import sha256_bytes
 from ml_platform.foundation.provenance import Provenance
 from ml_platform.ledger.signing import holds, is_public, signed_by
 
@@ -73,14 +73,40 @@ class Anchor(NamedTuple):
         return cls(facts[prefix + HEAD], number, facts.get(prefix + PUBLIC_KEY, ""), place)
 
 
+#: Columns of a row in the order in which whole chains are read.
+COLUMNS = (
+    *("sequence", "at", "kind", "subject", "subject_name", "gate", "body", "provenance", "run_id", "actor"),
+    *("previous", "hash", "signature"),
+)
+#: Values of :data:`COLUMNS`: a number, texts, and None for an entry without a signature.
+Row = tuple[Any, ...]
+
+
 def digest(row: Any) -> str:
     """Hash of an entry: of the canonical JSON of all columns but the hash and its signature."""
+    quoted = {name: _quoted(row[name]) for name in COLUMNS[1:-2]}
+    return sha256(_canonical(row["sequence"], **quoted).encode()).hexdigest()
+
+
+def _canonical(
+    sequence: int,
+    at: str,
+    kind: str,
+    subject: str,
+    subject_name: str,
+    gate: str,
+    body: str,
+    provenance: str,
+    run_id: str,
+    actor: str,
+    previous: str,
+) -> str:
+    """Canonical JSON of an entry from its quoted texts."""
     # Written out, since whole ledgers are hashed and json.dumps takes several times as long.
-    return sha256_bytes(
-        f'{{"actor":{_quoted(row["actor"])},"at":{_quoted(row["at"])},"body":{_quoted(row["body"])},'
-        f'"gate":{_quoted(row["gate"])},"kind":{_quoted(row["kind"])},"previous":{_quoted(row["previous"])},'
-        f'"provenance":{_quoted(row["provenance"])},"run_id":{_quoted(row["run_id"])},"sequence":{row["sequence"]},'
-        f'"subject":{_quoted(row["subject"])},"subject_name":{_quoted(row["subject_name"])}}}'
+    return (
+        f'{{"actor":{actor},"at":{at},"body":{body},"gate":{gate},"kind":{kind},"previous":{previous},'
+        f'"provenance":{provenance},"run_id":{run_id},"sequence":{sequence},"subject":{subject},'
+        f'"subject_name":{subject_name}}}'
     )
 
 
@@ -123,35 +149,46 @@ class Chain:
         """Sequences of the entries about a content."""
         return self._about.get(subject, ())
 
-    def extend(self, rows: Sequence[Any], every_signature: bool = False) -> None:
+    def extend(self, rows: Sequence[Row], every_signature: bool = False) -> None:
         """Add rows that follow, all or none. Raises Broken at the first that is wrong.
 
         A signature covers everything before it, so those of the last row and of each change of keys prove all;
         ``every_signature`` checks each.
         """
-        hashes, key, start = bytearray(), self.key, len(self)
+        hashes: list[str] = []
+        count, key, end = len(self), self.key, len(self) + len(rows)
         excuses: list[Excuse] = []
         previous = self.head
-        for count, row in enumerate(rows, start + 1):
-            if row["sequence"] != count:
-                raise Broken(f"ledger: entry {count} is missing (found {row['sequence']}); {_WAY_OUT}")
-            if row["previous"] != previous or row["hash"] != digest(row):
+        before = _quoted(previous)
+        # What runs in a row share is quoted once: the commit, lock and Python of a run are a third of an entry.
+        shared: tuple[str, str, str] | None = None
+        run = ("", "", "")
+        # Unpacked, and without a call that can be spared: a cold start goes through every entry there is.
+        for number, at, kind, subject, name, gate, body, provenance, run_id, actor, preceding, own, signature in rows:
+            count += 1
+            if number != count:
+                raise Broken(f"ledger: entry {count} is missing (found {number}); {_WAY_OUT}")
+            if (provenance, run_id, actor) != shared:
+                shared, run = (provenance, run_id, actor), (_quoted(provenance), _quoted(run_id), _quoted(actor))
+            texts = (_quoted(at), _quoted(kind), _quoted(subject), _quoted(name), _quoted(gate), _quoted(body))
+            found = sha256(_canonical(number, *texts, *run, before).encode()).hexdigest()
+            if preceding != previous or own != found:
                 raise Broken(f"ledger: entry {count} was changed after it was written; {_WAY_OUT}")
-            previous = row["hash"]
-            hashes += bytes.fromhex(previous)
-            kind = row["kind"]
-            if key or kind == KEY or row["signature"]:
-                key = _key_after(row, key, every_signature or count == start + len(rows))
+            previous, before = found, f'"{found}"'
+            hashes.append(found)
+            if key or kind == KEY or signature:
+                named = json.loads(body)["public"] if kind == KEY else ""
+                key = _key_after(number, found, signature, named, key, every_signature or count == end)
             if kind == CONTINUATION:
-                anchors = json.loads(row["body"])["anchors"]
+                anchors = json.loads(body)["anchors"]
                 excuses.append(Excuse(count, frozenset((length, head) for length, head in anchors), key))
-        self._hashes += hashes
+        self._hashes += bytes.fromhex("".join(hashes))
         self.key = key
         self.excuses += excuses
-        for row in rows:
-            self._about.setdefault(row["subject"], []).append(row["sequence"])
-            if row["kind"] == "verdict":
-                self.newest[row["subject_name"]] = row["subject"]
+        for number, _, kind, subject, name, *_ in rows:
+            self._about.setdefault(subject, []).append(number)
+            if kind == "verdict":
+                self.newest[name] = subject
 
     def lacking(self, anchors: Iterable[Anchor]) -> list[Anchor]:
         """Anchors that this chain does not hold and that no entry accepted."""
@@ -209,10 +246,11 @@ class Chain:
         )
 
 
-def _key_after(row: Any, key: str, check: bool) -> str:
-    """The public key in force after an entry. Raises Broken where its signature is not the one it must have."""
-    number, signature = row["sequence"], row["signature"]
-    named = json.loads(row["body"])["public"] if row["kind"] == KEY else ""
+def _key_after(number: int, own: str, signature: str | None, named: str, key: str, check: bool) -> str:
+    """The public key in force after an entry, which may have ``named`` one.
+
+    Raises Broken where its signature is not the one it must have.
+    """
     if not signature and (key or named):
         raise Broken(f"ledger: entry {number} is not signed, though the ones before are; {_WAY_OUT}")
     if not signature:
@@ -221,7 +259,7 @@ def _key_after(row: Any, key: str, check: bool) -> str:
     expected = key or named
     if signed_by(signature) != expected:
         raise Broken(f"ledger: entry {number} is signed with a key that is not in force; {_WAY_OUT}")
-    if (check or named) and not holds(signature, row["hash"]):
+    if (check or named) and not holds(signature, own):
         raise Broken(f"ledger: entry {number} has a wrong signature; {_WAY_OUT}")
     if named and not is_public(named):
         raise Broken(f"ledger: entry {number} names no public key; {_WAY_OUT}")

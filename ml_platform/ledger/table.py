@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from ml_platform.foundation.database import exclusive, stored_format
 from ml_platform.foundation.provenance import Provenance
-from ml_platform.ledger.chain import Entry
+from ml_platform.ledger.chain import COLUMNS, Entry, Row
 
 #: One writer at a time extends the chain.
 LOCK = "mlpl"
@@ -56,20 +56,20 @@ def last(connection: sa.Connection) -> Any:
     return connection.execute(sa.select(table).order_by(table.c.sequence.desc()).limit(1)).mappings().first()
 
 
-def pages(connection: sa.Connection, first: int) -> Iterator[Sequence[Any]]:
+def pages(connection: sa.Connection, first: int) -> Iterator[Sequence[Row]]:
     """Rows from a sequence on, in order, a few thousand at a time."""
-    names = [column.name for column in table.columns]
+    columns = [table.c[name] for name in COLUMNS]
     while True:
-        query = sa.select(table).where(table.c.sequence >= first).order_by(table.c.sequence).limit(_PAGE)
+        query = sa.select(*columns).where(table.c.sequence >= first).order_by(table.c.sequence).limit(_PAGE)
         with connection.execute(query) as result:
             assert result.cursor is not None
             # Past SQLAlchemy's rows, which take as long as the database does.
-            rows = [dict(zip(names, row, strict=False)) for row in result.cursor.fetchall()]
+            rows: list[Row] = result.cursor.fetchall()
         if rows:
             yield rows
         if len(rows) < _PAGE:
             return
-        first = rows[-1]["sequence"] + 1
+        first = rows[-1][0] + 1
 
 
 def entry_of(row: Any) -> Entry:

@@ -8,13 +8,14 @@ from threading import Lock
 import sqlalchemy as sa
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.ledger.chain import Anchor, Chain
+from ml_platform.ledger.chain import COLUMNS, Anchor, Chain
 from ml_platform.ledger.table import pages
 
 #: A place outside the ledger that notes how far it was: owners (datasets, models) to its anchors, newest first.
 AnchorSource = Callable[[Collection[str]], Iterable[Anchor]]
 #: How many anchors of each place are compared before a verdict is relied on; `ledger verify` compares all.
 NEWEST = 3
+_HASH = COLUMNS.index("hash")
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Verified:
             # another chain than before.
             expected = chain.head if len(chain) else None
             for rows in pages(connection, len(chain)):
-                if expected is not None and rows[0]["hash"] != expected:
+                if expected is not None and rows[0][_HASH] != expected:
                     break
                 chain.extend(rows if expected is None else rows[1:])
                 expected = None
