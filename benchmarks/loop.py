@@ -1,14 +1,14 @@
 """What orchestration costs: the whole loop by Dagster, the same domain functions in a row, and the bare minimum.
 
-    python benchmarks/loop.py [--repeat 3] [--to 2013-12-01]
+    python benchmarks/loop.py [--repeat 3] [--to 2013-12-01] [--against REVISION or PATH]
 
-Each way runs in a fresh process and a fresh folder, in turn, so that a busy machine is unfair to none of them.
-Prints Markdown: median seconds of each stage, ratios, peak memory.
+Each way runs in a fresh process and a fresh folder, in turn, so that a busy machine is unfair to none of them; with
+``--against``, the loop of another checkout takes its turn too. Prints Markdown: median seconds of each stage, ratios,
+processor time (without services, which outlive the loop), peak memory.
 """
 
 import argparse
 import json
-import os
 import re
 import resource
 import statistics
@@ -20,7 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from against import ROOT, Checkout, against, here
+
 LINE = re.compile(r"\[ *[\d.]+ s\] (\S+) +([\d.]+) s$")
 STAGES = (
     "batch", "batch gates", "dataset", "features", "features gates", "split", "split gates", "model", "evaluation",
@@ -137,20 +138,29 @@ def bare(last: str) -> dict[str, float]:
 WAYS: dict[str, Callable[[str], dict[str, float]]] = {"dagster": by_dagster, "in a row": in_a_row, "bare": bare}
 
 
-def measured(way: str, last: str) -> dict[str, Any]:
-    """One run of one way in a fresh process and folder: seconds by stage, in all, and peak memory in MiB."""
+def measured(way: str, last: str, where: Checkout) -> dict[str, Any]:
+    """One run of one way in a fresh process and folder: seconds by stage, in all, of processors, peak memory in MiB."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        environment = {**os.environ, "DAGSTER_HOME": str(ROOT), "ML_PLATFORM_LOCAL": folder, "PYTHONWARNINGS": "ignore"}
-        began = time.perf_counter()
+        environment = where.environment(ML_PLATFORM_LOCAL=folder)
+        script = where.root / "benchmarks" / "loop.py"
+        used, began = _processors(), time.perf_counter()
         done = subprocess.run(
-            [sys.executable, __file__, "--only", way, "--to", last], env=environment, capture_output=True, text=True
+            [where.python, script, "--only", way, "--to", last], env=environment, capture_output=True, text=True
         )
-        seconds = time.perf_counter() - began
-        subprocess.run(["ml-platform", "stop"], env=environment, capture_output=True, check=True)
+        seconds, cpu = time.perf_counter() - began, _processors() - used
+        subprocess.run(
+            [where.python.with_name("ml-platform"), "stop"], env=environment, capture_output=True, check=True
+        )
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
     found = json.loads(done.stdout.splitlines()[-1])
-    return {**found, "total": seconds}
+    return {**found, "total": seconds, "cpu": cpu}
+
+
+def _processors() -> float:
+    """Seconds of processors that ended children have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def report(runs: dict[str, list[dict[str, Any]]]) -> str:
@@ -168,11 +178,22 @@ def report(runs: dict[str, list[dict[str, Any]]]) -> str:
     for stage in STAGES:
         row(stage, lambda run: run["stages"].get(stage))  # noqa: B023 - called at once
     row("**seconds in all**", lambda run: run["total"])
+    row("processor seconds", lambda run: run["cpu"])
     row("peak memory, MiB", lambda run: run["peak"], 0)
-    total = {way: statistics.median(run["total"] for run in runs[way]) for way in ways}
-    pairs = [(ways[0], way) for way in ways[1:]]
-    ratios = ", ".join(f"{one} / {other} = {total[one] / total[other]:.2f}" for one, other in pairs)
-    return "\n".join([*lines, "", f"Ratios: {ratios}"])
+    lines += [
+        "",
+        *(
+            f"Ratios of {what}: {_ratios(runs, key)}"
+            for what, key in (("seconds", "total"), ("processor seconds", "cpu"))
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def _ratios(runs: dict[str, list[dict[str, Any]]], key: str) -> str:
+    first, *others = runs
+    total = {way: statistics.median(run[key] for run in found) for way, found in runs.items()}
+    return ", ".join(f"{first} / {other} = {total[first] / total[other]:.2f}" for other in others)
 
 
 def main() -> None:
@@ -180,6 +201,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--to", default="2013-12-01", help="last partition")
+    parser.add_argument("--against", help="revision or folder of another checkout")
     parser.add_argument("--only", choices=list(WAYS), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
@@ -187,11 +209,15 @@ def main() -> None:
         who = resource.RUSAGE_CHILDREN if options.only == "dagster" else resource.RUSAGE_SELF
         print(json.dumps({"stages": stages, "peak": resource.getrusage(who).ru_maxrss / 1024}))
         return
-    runs: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
+    turns = [(way, way, here()) for way in WAYS]
+    if options.against:
+        other = against(options.against)
+        turns.append((f"dagster at {other.name}", "dagster", other))
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name, _, _ in turns}
     for _ in range(options.repeat):
-        for way in WAYS:
-            runs[way].append(measured(way, options.to))
-            print(f"{way}: {runs[way][-1]['total']:.1f} s", file=sys.stderr)
+        for name, way, where in turns:
+            runs[name].append(measured(way, options.to, where))
+            print(f"{name}: {runs[name][-1]['total']:.1f} s", file=sys.stderr)
     print(report(runs))
 
 

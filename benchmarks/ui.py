@@ -1,17 +1,17 @@
 """Seconds from the click on Materialize to the first step, in a real browser: this project and two empty ones.
 
-    python benchmarks/ui.py [--repeat 3] [--clicks 5]
+    python benchmarks/ui.py [--repeat 3] [--clicks 5] [--against REVISION or PATH]
 
 All have the same ``dagster.yaml`` and one partition of ``flights/batch`` to materialize. One empty project is the
-folder that ``create-dagster project`` makes with one asset in it, the other a single file. Each turn starts the UI of
-each project, in turn. Prints Markdown.
+folder that ``create-dagster project`` makes with one asset in it, the other a single file; ``--against`` adds
+another checkout. Each turn starts the UI of each project, in turn. Prints Markdown.
 """
 
 import argparse
-import os
 import random
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,14 +19,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from against import ROOT, Checkout, against, here
 from playwright.sync_api import Page, sync_playwright
 
-from ml_platform.foundation.settings import Settings
-from ml_platform.orchestration import webserver as ui
 from ml_platform_tests.ui.browser import CHROMIUM_ARGUMENTS, click_to_first_step
 from ml_platform_tests.ui.conftest import free_port
 
-ROOT = Path(__file__).resolve().parent.parent
 KEY, PARTITION = "flights/batch", "2013-01-01"
 ASSET = '''
 import dagster as dg
@@ -80,29 +78,33 @@ def write(folder: Path, name: str, text: str) -> Path:
 
 
 @contextmanager
-def served(home: Path, local: Path) -> Iterator[str]:
-    """The UI of a project on an empty history; yields its address."""
-    settings = Settings(local=local)
-    before = os.environ.get("DAGSTER_HOME")
-    os.environ["DAGSTER_HOME"] = str(home)
-    # Sensors must not start runs of their own meanwhile.
-    os.environ["ML_PLATFORM_PAUSED"] = "flights,flight_delay,arrival_delay_minutes"
+def served(project: Checkout, home: Path, local: Path) -> Iterator[str]:
+    """The UI of a project on an empty history, by the command of a checkout; yields its address."""
+    port = free_port()
+    environment = project.environment(
+        DAGSTER_HOME=str(home),
+        ML_PLATFORM_LOCAL=str(local),
+        ML_PLATFORM_REPORTS_URL=f"http://127.0.0.1:{free_port()}",
+        # Sensors must not start runs of their own meanwhile.
+        ML_PLATFORM_PAUSED="flights,flight_delay,arrival_delay_minutes",
+    )
+    command = [project.python.with_name("ml-platform"), "ui"]
     try:
-        yield ui.start(settings.model_copy(update={"reports_url": f"http://127.0.0.1:{free_port()}"}), free_port())
+        subprocess.run([*command, "--port", str(port)], env=environment, stdout=sys.stderr, check=True)
+        yield f"http://127.0.0.1:{port}"
     finally:
-        ui.stop(settings)
-        os.environ.pop("DAGSTER_HOME")
-        if before is not None:
-            os.environ["DAGSTER_HOME"] = before
+        subprocess.run([*command, "--stop"], env=environment, stdout=sys.stderr, check=True)
 
 
-def measure(page: Page, homes: dict[str, Path], folder: Path, repeat: int, clicks: int) -> dict[str, list[float]]:
+def measure(
+    page: Page, homes: dict[str, tuple[Checkout, Path]], folder: Path, repeat: int, clicks: int
+) -> dict[str, list[float]]:
     """Seconds of each click by project; the projects take turns."""
     phase = random.Random(7)
     found: dict[str, list[float]] = {name: [] for name in homes}
     for turn in range(repeat):
-        for name, home in homes.items():
-            with served(home, folder / f"{name}-{turn}") as url:
+        for place, (name, (project, home)) in enumerate(homes.items()):
+            with served(project, home, folder / f"{place}-{turn}") as url:
                 click_to_first_step(page, url, KEY, PARTITION)  # the first click warms the pages
                 for _ in range(clicks):
                     time.sleep(phase.random())  # the queue looks once a second: clicks fall anywhere between two looks
@@ -116,6 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--clicks", type=int, default=5)
+    parser.add_argument("--against", help="revision or folder of another checkout")
     arguments = parser.parse_args()
     browser_path = shutil.which("chromium") or shutil.which("google-chrome")
     with ExitStack() as stack:
@@ -124,10 +127,13 @@ def main() -> None:
             executable_path=browser_path, args=CHROMIUM_ARGUMENTS
         )
         homes = {
-            "this project": ROOT,
-            "empty, scaffolded": scaffolded(folder / "scaffolded"),
-            "empty, one file": single_file(folder / "file"),
+            "this project": (here(), ROOT),
+            "empty, scaffolded": (here(), scaffolded(folder / "scaffolded")),
+            "empty, one file": (here(), single_file(folder / "file")),
         }
+        if arguments.against:
+            other = against(arguments.against)
+            homes[other.name] = (other, other.root)
         found = measure(browser.new_page(), homes, folder, arguments.repeat, arguments.clicks)
         browser.close()
     print("| project | median, s | lowest | highest | ratio |\n|---|---:|---:|---:|---:|")
