@@ -64,7 +64,7 @@ def pages(connection: sa.Connection, first: int) -> Iterator[Sequence[Row]]:
         with connection.execute(query) as result:
             assert result.cursor is not None
             # Past SQLAlchemy's rows, which take as long as the database does.
-            rows: list[Row] = result.cursor.fetchall()
+            rows: Sequence[Row] = result.cursor.fetchall()
         if rows:
             yield rows
         if len(rows) < _PAGE:

@@ -53,7 +53,7 @@ def test_a_column_is_read_once_and_other_content_again(store: Counting) -> None:
 
 def test_what_was_not_asked_for_longest_goes_first(store: Counting) -> None:
     found = staged(store, "one", FRAME)
-    earlier = EarlierColumns(store, kept=FRAME.select("a", "c").estimated_size())
+    earlier = EarlierColumns(store, kept=int(FRAME.select("a", "c").estimated_size()))
     for columns in (["a"], ["c"], ["a"], ["b"]):
         earlier.read(*found, columns)
     assert store.opened == 3
