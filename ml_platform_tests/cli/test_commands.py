@@ -351,12 +351,14 @@ def test_a_file_that_cannot_be_written_is_one_line(invoke: Invoke, tmp_path: Pat
     assert "cannot be written" in err
 
 
-def test_broken_declarations_lead_to_validate(shop_template: object, ran: RanShop, tmp_path: Path) -> None:
+def test_a_broken_declaration_is_named_in_the_words_of_validate(
+    shop_template: object, ran: RanShop, tmp_path: Path
+) -> None:
     shop = ran.shop.copy(tmp_path / "broken")
     shop.edit(MODEL, "task: binary", "task: ranking")
     done = shop.ml("status")
     assert done.returncode == 1
-    assert "ml-platform validate shows each in one line" in only_line(done.stderr)
+    assert only_line(done.stderr) == f"ml-platform: {only_line(shop.ml('validate').stdout)}"
 
 
 def test_services_stop_and_are_served_again(ran: RanShop, invoke: Invoke) -> None:
