@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -66,6 +67,8 @@ def calling(
 ) -> Iterator[Invoke]:
     """The command of a project as a function of its arguments."""
     monkeypatch.chdir(shop.root)
+    monkeypatch.syspath_prepend(str(shop.root / "src"))
+    _forget_code_elsewhere(shop)
     forget()
 
     def call(*arguments: str, **environment: str) -> Ended:
@@ -81,6 +84,14 @@ def calling(
 
     yield call
     forget()
+
+
+def _forget_code_elsewhere(shop: Shop) -> None:
+    """Forget the modules of another copy of the project."""
+    loaded = sys.modules.get(shop.defs.parent.name)
+    if loaded and not Path(loaded.__file__ or "").is_relative_to(shop.root):
+        for name in [name for name in sys.modules if name.partition(".")[0] == loaded.__name__]:
+            del sys.modules[name]
 
 
 def forget() -> None:

@@ -1,10 +1,13 @@
 """``ml-platform prove`` in another team's project, which never ran anything."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from ml_platform_tests.cli.conftest import Ended, calling
 from ml_platform_tests.components.conftest import shop_template
 from ml_platform_tests.components.shop import APRIL, DATASET, MODEL, MONTHS, Shop, free_ports
 
@@ -20,12 +23,19 @@ def shop(shop_template: Shop, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     return shop
 
 
-def test_alarms_on_clean_data_are_counted_per_gate(shop: Shop, tmp_path: Path) -> None:
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Ended]]:
+    """``ml-platform`` in a project, called in this process."""
+    with ExitStack() as stack:
+        yield lambda shop, *arguments: stack.enter_context(calling(shop, {}, monkeypatch, capfd))(*arguments)
+
+
+def test_alarms_on_clean_data_are_counted_per_gate(shop: Shop, invoke: Callable[..., Ended], tmp_path: Path) -> None:
     result = tmp_path / "alarms.json"
-    done = shop.ml("prove", "--model", MODEL, "--alarms", "--json", str(result))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"4 partitions of {DATASET} from its source" in done.stdout
-    assert "blocking alarms from 2024-03-01 to 2024-04-01: 0;" in done.stdout
+    code, out, err = invoke(shop, "prove", "--model", MODEL, "--alarms", "--json", str(result))
+    assert code == 0, out + err
+    assert f"4 partitions of {DATASET} from its source" in out
+    assert "blocking alarms from 2024-03-01 to 2024-04-01: 0;" in out
     written = json.loads(result.read_text())
     assert written["partitions"] == list(MONTHS) and written["breaks"] == []
     gates = {"schema", "rules", "missing", "duplicates", "window", "volume", "ranges", "leakage", "parity"}
@@ -34,19 +44,19 @@ def test_alarms_on_clean_data_are_counted_per_gate(shop: Shop, tmp_path: Path) -
     assert not (shop.root / ".local").exists()
 
 
-def test_more_alarms_than_allowed_end_with_1(shop: Shop, tmp_path: Path) -> None:
+def test_more_alarms_than_allowed_end_with_1(shop: Shop, invoke: Callable[..., Ended], tmp_path: Path) -> None:
     busy = shop.copy(tmp_path / "busy")
     busy.deliver(APRIL, rows=1800)
-    allowed = busy.ml("prove", "--model", MODEL, "--alarms")
-    assert allowed.returncode == 0 and f"alarm of volume on {APRIL}: 1800 rows" in allowed.stdout
-    strict = busy.ml("prove", "--model", MODEL, "--alarms", "--allowed", "0")
-    assert strict.returncode == 1 and "to 2024-04-01: 1;" in strict.stdout
+    allowed = invoke(busy, "prove", "--model", MODEL, "--alarms")
+    assert allowed.code == 0 and f"alarm of volume on {APRIL}: 1800 rows" in allowed.out
+    strict = invoke(busy, "prove", "--model", MODEL, "--alarms", "--allowed", "0")
+    assert strict.code == 1 and "to 2024-04-01: 1;" in strict.out
 
 
-def test_a_model_that_is_not_declared_is_bad_usage(shop: Shop) -> None:
-    done = shop.ml("prove", "--model", "nothing")
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "there is no 'nothing'" in done.stderr
+def test_a_model_that_is_not_declared_is_bad_usage(shop: Shop, invoke: Callable[..., Ended]) -> None:
+    code, _, err = invoke(shop, "prove", "--model", "nothing")
+    assert code == 2 and err.count("\n") == 1
+    assert "there is no 'nothing'" in err
 
 
 def test_limits_are_measured_in_the_time_given_and_kept(shop: Shop, tmp_path: Path) -> None:
@@ -71,9 +81,9 @@ def test_limits_are_measured_in_the_time_given_and_kept(shop: Shop, tmp_path: Pa
     assert sorted(mine.root.joinpath(".local").iterdir()) == [page.parent]
 
 
-def test_power_and_alarms_are_two_questions(shop: Shop) -> None:
-    done = shop.ml("prove", "--model", MODEL, "--power", "--alarms")
-    assert done.returncode == 2 and "give --power or --alarms" in done.stderr
+def test_power_and_alarms_are_two_questions(shop: Shop, invoke: Callable[..., Ended]) -> None:
+    code, _, err = invoke(shop, "prove", "--model", MODEL, "--power", "--alarms")
+    assert code == 2 and "give --power or --alarms" in err
 
 
 @pytest.mark.slow

@@ -12,6 +12,8 @@ import dagster as dg
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.orchestration.runs import RANGE_END, RANGE_START
 from ml_platform.orchestration.sensors import REASON, WANTED, WHY
+from ml_platform_tests.moving import moved
+from ml_platform_tests.prepared import once
 from ml_platform_tests.project import Outcome, Project
 from ml_platform_tests.shop_project import APRIL, JANUARY, MODEL, MONTHS, declared, new_project
 
@@ -86,15 +88,17 @@ def attempt_tags(request: dg.RunRequest) -> dict[str, str]:
 
 
 def ingested_with_history(base: Path) -> Path:
-    """Folder of a project in which the sensor had January to April ingested; made once below ``base``."""
-    folder = base / "sensor-ingested"
-    if not folder.exists():
+    """Folder of a project in which the sensor had January to April ingested; ``base`` as for :func:`once`."""
+
+    def make(folder: Path) -> None:
         project = opened(folder, declared(models=TWO_MODELS), arrived=MONTHS[:4])
         found = tick(project)
         assert span(found.only) == (JANUARY, APRIL)
         outcome = execute(project, found.only)
         assert outcome.success, outcome.error
-    return folder
+        project.prepare_tracking()
+
+    return once(base, "sensor-ingested", make)
 
 
 def opened(folder: Path, catalogue: Catalogue, arrived: Iterable[str] = ()) -> Project:
@@ -106,5 +110,7 @@ def opened(folder: Path, catalogue: Catalogue, arrived: Iterable[str] = ()) -> P
 
 def copied(base: Path, target: Path, catalogue: Catalogue | None = None) -> Project:
     """A project of its own in which January to April are ingested, with that history."""
-    shutil.copytree(ingested_with_history(base), target)
+    folder = ingested_with_history(base)
+    shutil.copytree(folder, target)
+    moved(target, str(folder), str(target))
     return opened(target, catalogue or declared(models=TWO_MODELS))
