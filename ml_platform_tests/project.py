@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
 
 #: Environment variable with the folder that :data:`source` serves.
-FOLDER = "ML_PLATFORM_TEST_SOURCE"
+FOLDER = "FLIGHTS_TEST_SOURCE"
 JANUARY, FEBRUARY, MARCH, APRIL, MAY = MONTHS = tuple(f"2013-{month:02d}-01" for month in range(1, 6))
 ROWS = 3000
 MODEL = "flight_delay"

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from pydantic import SecretStr
 
 from ml_platform.foundation.settings import Settings
+from ml_platform.foundation.variables import ServiceOptions
 from ml_platform.gates.catalogue import KINDS
 from ml_platform.gates.gate import Kind
 
@@ -50,9 +51,9 @@ def gates() -> str:
 
 
 def settings() -> str:
-    """One line per setting: environment variable, default, meaning."""
+    """One line per setting: environment variable, default, meaning; last those that a packaged service reads too."""
     lines = ["| `ML_PLATFORM_…` | default | what |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
+    for name, field in sorted(Settings.model_fields.items(), key=lambda item: item[0] in ServiceOptions.model_fields):
         if not field.description:
             raise OutOfDate(f"setting {name} has no description: give its Field one")
         default = COMPUTED[name] if field.default_factory else _value(field.default)

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from pydantic import ValidationError
 
 from ml_platform.cli.data import data
 from ml_platform.cli.output import BadUsage, Json
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.settings import Settings
+from ml_platform.foundation.settings import get_settings
 
 cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 ledger = typer.Typer(no_args_is_help=True, help="The record of every verdict and decision.")
@@ -24,34 +23,28 @@ def app() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         sys.exit(cli(arguments, standalone_mode=True))
-    except (PlatformError, ValidationError) as error:
-        if debug or (isinstance(error, ValidationError) and error.title != Settings.__name__):
+    except PlatformError as error:
+        if debug:
             raise
-        print(f"ml-platform: {_one_line(error)}", file=sys.stderr)
+        print(f"ml-platform: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, BadUsage) else 1)
     except KeyboardInterrupt:
         print("ml-platform: interrupted", file=sys.stderr)
         sys.exit(130)
 
 
-def _one_line(error: PlatformError | ValidationError) -> str:
-    if isinstance(error, PlatformError):
-        return str(error)
-    prefix = str(Settings.model_config.get("env_prefix"))
-    return "; ".join(
-        f"{prefix}{'.'.join(map(str, mistake['loc'])).upper()}: {mistake['msg']} (found {mistake['input']!r})"
-        for mistake in error.errors()
-    )
-
-
 @cli.callback()
 def main(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a mistake, not only its line.")] = False,
 ) -> None:
     """From versioned data to a served model, with every gate on the way.
 
     Ends with 0: done, 1: refused or failed, 2: bad usage.
     """
+    # Whatever the command reads of them: what was meant by a variable that nobody reads is never guessed.
+    if "--help" not in context.args:
+        get_settings()
 
 
 @cli.command()
@@ -238,7 +231,6 @@ def status(json: Json = None) -> None:
 @cli.command()
 def serve() -> None:
     """Keep the services of every rollout record running, in the foreground."""
-    from ml_platform.foundation.settings import get_settings
     from ml_platform.rollout.supervisor import supervise
 
     supervise(get_settings())
@@ -271,7 +263,6 @@ def ui(
     stop: Annotated[bool, typer.Option("--stop", help="Stop web server and daemon instead.")] = False,
 ) -> None:
     """Start Dagster's web server and daemon on this installation's storage."""
-    from ml_platform.foundation.settings import get_settings
     from ml_platform.orchestration import webserver as dagster_ui
 
     if stop:

@@ -5,9 +5,11 @@ Browsers do not open local files from a page of a server. So that the link besid
 else.
 """
 
+import sys
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.settings import Settings, get_settings
 
 #: Folder of the reports, below the folder of a run's outputs.
@@ -69,4 +71,7 @@ def serve(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    serve(get_settings())
+    try:
+        serve(get_settings())
+    except PlatformError as error:
+        sys.exit(f"ml-platform: {error}")

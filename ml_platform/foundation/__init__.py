@@ -19,4 +19,5 @@ __all__ = [
     "provenance",
     "settings",
     "user_code",
+    "variables",
 ]

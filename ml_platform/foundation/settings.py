@@ -1,16 +1,21 @@
 """Every setting of the platform, in one place.
 
-Each is read from the environment variable ``ML_PLATFORM_<NAME>``; nothing else is read.
+Each is read from the environment variable ``ML_PLATFORM_<NAME>``; nothing else is read, and a variable that would be
+read by nobody is a mistake.
 """
 
 import os
 import re
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ml_platform.foundation.variables import PREFIX, ServiceOptions, SettingsMistake, told, unknown
 
 
 def default_home() -> Path:
@@ -18,10 +23,10 @@ def default_home() -> Path:
     return Path(os.environ.get("DAGSTER_HOME") or Path.cwd()).resolve()
 
 
-class Settings(BaseSettings):
+class Settings(ServiceOptions, BaseSettings):
     """Settings with the defaults of one machine: nothing but Python is needed."""
 
-    model_config = SettingsConfigDict(env_prefix="ML_PLATFORM_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     local: Path = Field(
         default_factory=lambda: default_home() / ".local",
@@ -38,7 +43,9 @@ class Settings(BaseSettings):
         description="Where in the object store the repository is created when it is missing, e.g. s3://bucket/data; "
         "empty: it must exist.",
     )
-    lakefs_timeout_seconds: float = Field(default=30, gt=0, description="Timeout of one answer of lakeFS.")
+    lakefs_timeout_seconds: float = Field(
+        default=30, gt=0, allow_inf_nan=False, description="Timeout of one answer of lakeFS."
+    )
     lakefs_attempts: int = Field(default=6, ge=1, description="How often one request to lakeFS is sent at most.")
     lakefs_part_bytes: int = Field(
         default=64 << 20,
@@ -62,8 +69,8 @@ class Settings(BaseSettings):
         description="Where a browser finds reports; where it is this machine, `ml-platform ui` serves them there.",
     )
     mlflow_tracking_uri: str = Field(default="", description="MLflow server; empty: SQLite below `local`.")
-    mlflow_timeout_seconds: int = Field(default=10, description="Timeout of one MLflow request.")
-    mlflow_max_retries: int = Field(default=2, description="Retries of one MLflow request.")
+    mlflow_timeout_seconds: int = Field(default=10, gt=0, description="Timeout of one MLflow request.")
+    mlflow_max_retries: int = Field(default=2, ge=0, description="Retries of one MLflow request.")
     dagster_postgres_url: SecretStr = Field(
         default=SecretStr(""), description="PostgreSQL URL of Dagster's own storage; empty: SQLite below `local`."
     )
@@ -75,16 +82,14 @@ class Settings(BaseSettings):
     approval: Literal["automatic", "person"] = Field(
         default="automatic", description="Who approves a version whose gates all pass."
     )
-    host: str = Field(default="127.0.0.1", description="Address that services listen on.")
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address that services listen on.")
     ports: str = Field(default="3100-3199", description="Range of ports that services may take.")
-    api_key_sha256: str = Field(
-        default="", description="Comma-separated sha256 of accepted API keys; empty: none asked."
+    service_ready_seconds: float = Field(
+        default=90, gt=0, allow_inf_nan=False, description="Time within which a service must become ready."
     )
-    service_body_limit: int = Field(default=2 << 20, description="Largest request body of a service, bytes.")
-    service_ready_seconds: float = Field(default=90, description="Time within which a service must become ready.")
     paused: str = Field(default="", description="Comma-separated datasets and models that sensors leave alone.")
     now: str = Field(default="", description="ISO time to use as the clock; empty: wall time.")
-    threads: int = Field(default=0, description="Threads for training; 0: all cores.")
+    threads: int = Field(default=0, ge=0, le=1024, description="Threads for training; 0: all cores.")
     actor: str = Field(
         default_factory=lambda: os.environ.get("USER") or os.environ.get("LOGNAME") or "unknown",
         description="Who acts, as written to the ledger.",
@@ -96,6 +101,32 @@ class Settings(BaseSettings):
     def _range_of_ports(cls, value: str) -> str:
         if not re.fullmatch(r"\d{1,5}(-\d{1,5})?", value):
             raise ValueError("write a port or a range of ports such as 3100-3199")
+        first, _, last = value.partition("-")
+        if not 1 <= int(first) <= int(last or first) <= 65535:
+            raise ValueError("ports are 1 to 65535, the first of a range no larger than the last")
+        return value
+
+    @field_validator("now")
+    @classmethod
+    def _iso_time(cls, value: str) -> str:
+        try:
+            datetime.fromisoformat(value or "2013-07-01")
+        except ValueError:
+            raise ValueError("no ISO time; write e.g. 2013-07-01T00:00:00") from None
+        return value
+
+    @field_validator("reports_url", "dagster_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
+            raise ValueError("no address; write e.g. http://127.0.0.1:3001")
+        return value
+
+    @field_validator("dagster_postgres_url")
+    @classmethod
+    def _postgres(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not re.match(r"postgres(ql)?(\+\w+)?://", value.get_secret_value()):
+            raise ValueError("no URL of PostgreSQL; write e.g. postgresql://user:password@host:5432/dagster")
         return value
 
     @property
@@ -115,7 +146,22 @@ class Settings(BaseSettings):
         return range(int(first), int(last or first) + 1)
 
 
+def read_settings() -> Settings:
+    """The settings as the environment names them now.
+
+    Raises SettingsMistake for a variable that nobody would read, with the nearest name, and for an impossible value.
+    """
+    wrong = unknown(os.environ, Settings.model_fields)
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise SettingsMistake("; ".join([*wrong, *told(error, Settings)])) from None
+    if wrong:
+        raise SettingsMistake("; ".join(wrong))
+    return settings
+
+
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The settings of this process, read once. Tests call ``get_settings.cache_clear()``."""
-    return Settings()
+    """The settings of this process, read once, see :func:`read_settings`. Tests call ``get_settings.cache_clear()``."""
+    return read_settings()

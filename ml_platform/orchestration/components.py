@@ -15,6 +15,7 @@ from ml_platform.declarations.loading import load_catalogue
 from ml_platform.declarations.model import ModelSpec
 from ml_platform.declarations.reading import NoAttributes
 from ml_platform.foundation.project import Project
+from ml_platform.foundation.settings import get_settings
 from ml_platform.orchestration.dataset import dataset_definitions, feature_definitions
 from ml_platform.orchestration.model import model_definitions
 from ml_platform.orchestration.platform import platform_definitions
@@ -101,7 +102,9 @@ class Platform(_Declared):
     spec_type = NoAttributes
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """Resources, sensors over all datasets and models, and the jobs."""
+        """Resources, sensors over all datasets and models, and the jobs. Raises SettingsMistake."""
+        # A code location does not load under settings that cannot be meant, whatever its assets would read of them.
+        get_settings()
         return platform_definitions(self.catalogue)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from dagster import DagsterInstance
 
 from ml_platform.foundation.files import canonical_json
-from ml_platform.foundation.settings import Settings
+from ml_platform.foundation.settings import read_settings
 from ml_platform.orchestration.dagster_internals import ConfigurableClassData, storage_defaults
 
 POSTGRES_URL = "ML_PLATFORM_DAGSTER_POSTGRES_URL"
@@ -28,8 +28,8 @@ class PlatformInstance(DagsterInstance):
 
     @classmethod
     def config_defaults(cls, base_dir: str) -> Mapping[str, ConfigurableClassData | None]:
-        """Storage, compute logs and artifacts where ``dagster.yaml`` does not name any."""
-        settings = Settings()  # pyright: ignore[reportCallIssue]
+        """Storage, compute logs and artifacts where ``dagster.yaml`` does not name any. Raises SettingsMistake."""
+        settings = read_settings()
         local = settings.local if "local" in settings.model_fields_set else Path(base_dir) / ".local"
         folder = local.resolve() / "dagster"
         folder.mkdir(parents=True, exist_ok=True)

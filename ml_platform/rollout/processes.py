@@ -12,14 +12,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_bytes, write_atomic
 from ml_platform.foundation.settings import Settings
+from ml_platform.foundation.variables import IDENTITY, OWNER
 from ml_platform.rollout.record import Backend
 from ml_platform.rollout.record_files import folder
 from ml_platform.serving import bundle, process
 
 logger = logging.getLogger(__name__)
-
-#: Environment variables by which a started service is known again, even if its start was never recorded.
-OWNER, IDENTITY = "ML_PLATFORM_SUPERVISOR", "ML_PLATFORM_SUPERVISED"
 
 Phase = Literal["starting", "live", "draining", "stopping", "waiting"]
 
@@ -130,12 +128,8 @@ def spawn(settings: Settings, model: str, backend: Backend, port: int, avoid: se
         )
     home = folder(settings) / "processes" / f"{model}-{backend.version}-{backend.sha256[:12]}"
     log = folder(settings) / "logs" / f"{model}-{backend.version}-{backend.sha256[:12]}.log"
-    environment = {
-        "ML_PLATFORM_API_KEY_SHA256": settings.api_key_sha256,
-        "ML_PLATFORM_SERVICE_BODY_LIMIT": str(settings.service_body_limit),
-        "ML_PLATFORM_PREDICTION_LOG": str(settings.local / "predictions"),
-        OWNER: owner(settings),
-    }
+    log_folder = settings.prediction_log or str(settings.local / "predictions")
+    environment = {**settings.for_service(prediction_log=log_folder), OWNER: owner(settings)}
     refused = set(avoid)
     while True:
         wanted = backend.port or port or process.free_port(settings.port_range, settings.host, refused)

@@ -2,7 +2,6 @@
 
 import gc
 import json
-import os
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from ml_platform.features.contract import FeatureFunction, load_function
 from ml_platform.features.history import History
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_file
+from ml_platform.foundation.variables import ServiceOptions
 from ml_platform.models.predictor import load_predictor, predictor_type
 from ml_platform.models.task import Task, task_of
 from ml_platform.serving import bundle
@@ -133,6 +133,7 @@ class Answering:
         featurize: Featurize,
         rows: type[BaseModel],
         answer: type[BaseModel],
+        options: ServiceOptions,
     ) -> None:
         config, files = package.config, package.files
         for name, expected in ((config.file, config.model_sha256), (bundle.HISTORY, config.history_sha256)):
@@ -149,13 +150,13 @@ class Answering:
         self.logged = [field.name for field in package.request.fields if not field.pii]
         self.log: PredictionLog | None = None
         self._warm_up(rows)
-        if folder := os.environ.get("ML_PLATFORM_PREDICTION_LOG"):
+        if folder := options.prediction_log:
             self.log = PredictionLog(
                 Path(folder),
                 config.model,
                 config.version,
                 classes=config.classes,
-                flush_seconds=float(os.environ.get("ML_PLATFORM_PREDICTION_LOG_SECONDS") or 5),
+                flush_seconds=options.prediction_log_seconds,
                 on_drop=metrics.dropped.inc,
             )
         gc.collect()

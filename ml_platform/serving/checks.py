@@ -100,12 +100,8 @@ def _pipe() -> Generator[int]:
 
 
 def _start(bento: Path, folder: Path, settings: Settings, env: Mapping[str, str], parent: int) -> process.Started:
-    environment = {
-        "ML_PLATFORM_API_KEY_SHA256": settings.api_key_sha256,
-        "ML_PLATFORM_SERVICE_BODY_LIMIT": str(settings.service_body_limit),
-        "ML_PLATFORM_PREDICTION_LOG": "",
-        **env,
-    }
+    # What a check sends is no prediction of production, however many requests it sends.
+    environment = {**settings.for_service(prediction_log="", service_rate=0), **env}
     avoid: set[int] = set()
     while True:
         port = process.free_port(settings.port_range, settings.host, avoid)

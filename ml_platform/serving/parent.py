@@ -5,15 +5,15 @@ import signal
 import threading
 import time
 
-#: Environment variable with the descriptor of a pipe whose other end the starting process holds.
-DESCRIPTOR = "ML_PLATFORM_PARENT_FD"
+from ml_platform.foundation.variables import PARENT
+
 #: Seconds that running requests get.
 GRACE = 5
 
 
 def end_with_parent() -> None:
     """Watch the pipe in a thread: it has an end once the process at the other side has one. Nothing without a pipe."""
-    descriptor = os.environ.get(DESCRIPTOR)
+    descriptor = os.environ.get(PARENT)
     if descriptor:
         threading.Thread(target=_watch, args=(int(descriptor),), name="parent", daemon=True).start()
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.variables import PARENT, PREFIX
 from ml_platform.serving import bundle
 from ml_platform.serving.bentoml_internals import worker
-from ml_platform.serving.parent import DESCRIPTOR
 
 #: Connections that may wait to be accepted.
 BACKLOG = 2048
@@ -30,8 +30,9 @@ MAX_LOG = 10 << 20
 GRACE = 5
 #: Seconds that an idle connection stays open.
 KEEP_ALIVE = 60
-#: Never passed on: what the command line uses to call services, and code from outside the package.
-WITHHELD = ("ML_PLATFORM_SECRET_KEY", "PYTHONPATH", "BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS")
+#: Never passed on: code from outside the package. Nor any setting of the platform, keys among them, but those that the
+#: caller names.
+WITHHELD = ("PYTHONPATH", "BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS")
 
 
 class PortTaken(PlatformError):
@@ -134,7 +135,7 @@ def start(
     """Start the service of a packaged folder in its own session; returns before it is ready.
 
     ``home`` becomes its own BENTOML_HOME (metrics live there), ``env`` is added to this process's
-    environment. ``parent`` is the reading end of a pipe: the service ends when the pipe does.
+    environment without ``ML_PLATFORM_…``. ``parent`` is the reading end of a pipe: the service ends when the pipe does.
     Raises :class:`PortTaken`, and :class:`PlatformError` when ``bento`` is no package.
     """
     bento, home, log = bento.resolve(), home.resolve(), log.resolve()
@@ -148,7 +149,11 @@ def start(
         log.parent.mkdir(parents=True, exist_ok=True)
         if log.exists() and log.stat().st_size > MAX_LOG:
             os.replace(log, log.with_name(f"{log.name}.1"))
-        environment = {key: value for key, value in os.environ.items() if key not in WITHHELD}
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if key not in WITHHELD and not key.upper().startswith(PREFIX)
+        }
         environment |= {
             "BENTOML_HOME": str(home),
             "PROMETHEUS_MULTIPROC_DIR": str(metrics),
@@ -157,7 +162,7 @@ def start(
             "OMP_NUM_THREADS": "1",
             "POLARS_MAX_THREADS": "1",
             **env,
-            **({DESCRIPTOR: str(parent)} if parent is not None else {}),
+            **({PARENT: str(parent)} if parent is not None else {}),
         }
         with log.open("ab") as output:
             # start_new_session: a signal to this process's group, or its end, leaves the service alone.

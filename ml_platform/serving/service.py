@@ -6,6 +6,7 @@ from waiting).
 """
 
 import os
+import sys
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ml_platform.features.build import featurize
+from ml_platform.foundation.variables import SettingsMistake, service_options
 from ml_platform.serving.answer import Answering, Contents, Featurize, Metrics, Parsed, Refusal, answer_model, contents
 from ml_platform.serving.bentoml_internals import body_of
 from ml_platform.serving.guard import Guard
@@ -58,8 +60,13 @@ def service(
 
     Once per process, since the process has one set of metrics. ``featurize`` makes the matrix of a request,
     ``rows_model`` and ``columns_model`` the models that check its body; the defaults are those of a sound package.
-    Raises PlatformError outside a packaged folder: the request's fields come from the package.
+    Raises PlatformError outside a packaged folder: the request's fields come from the package. Ends the process with
+    one line where its settings cannot be meant: without its key a service would answer to everybody.
     """
+    try:
+        options = service_options()
+    except SettingsMistake as mistake:
+        sys.exit(f"ml-platform: {mistake}")
     end_with_parent()
     package = contents()
     config, metrics = package.config, Metrics(package)
@@ -81,7 +88,7 @@ def service(
         """Predictions of one registered model version."""
 
         def __init__(self) -> None:
-            self.answering = Answering(package, metrics, featurize, rows, answer)
+            self.answering = Answering(package, metrics, featurize, rows, answer, options)
 
         @bentoml.api(input_spec=body_of(rows, _parse), output_spec=answer)
         async def predict(self, body: Any) -> Response:
@@ -98,12 +105,11 @@ def service(
             """Write the rest of the prediction log."""
             self.answering.close()
 
-    keys = os.environ.get("ML_PLATFORM_API_KEY_SHA256", "").split(",")
     Service.add_asgi_middleware(
         Guard,  # type: ignore[arg-type]
-        key_sha256=[key.strip() for key in keys if key.strip()],
-        max_body=int(os.environ.get("ML_PLATFORM_SERVICE_BODY_LIMIT") or 2 << 20),
-        rate=float(os.environ.get("ML_PLATFORM_SERVICE_RATE") or 0),
+        key_sha256=options.keys,
+        max_body=options.service_body_limit,
+        rate=options.service_rate,
         headers={
             "x-model": config.model,
             "x-model-version": str(config.version),

@@ -343,6 +343,19 @@ def test_a_setting_that_cannot_be_is_one_line(invoke: Invoke, name: str, value: 
     assert value in err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("status",), ("validate",), ("ledger", "verify"), ("data", "log", "orders"), ("stop",), ("ui", "--stop")],
+)
+def test_no_command_starts_under_a_setting_that_nobody_reads(invoke: Invoke, arguments: tuple[str, ...]) -> None:
+    code, out, err = invoke(*arguments, ML_PLATFORM_APROVAL="person")
+    assert (code, out) == (1, "")
+    assert only_line(err) == ("ml-platform: ML_PLATFORM_APROVAL is no setting here; did you mean ML_PLATFORM_APPROVAL?")
+    code, out, _ = invoke(*arguments, "--help", ML_PLATFORM_APROVAL="person")
+    assert code == 0
+    assert "Usage" in out
+
+
 def test_a_file_that_cannot_be_written_is_one_line(invoke: Invoke, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     code, _, err = invoke("ledger", "log", "--json", str(tmp_path / "file" / "log.json"))

@@ -55,6 +55,12 @@ def test_workspace_file_serves_dagster_itself() -> None:
     assert "Validation successful for code location ml_platform" in done.stdout + done.stderr
 
 
+def test_a_code_location_does_not_load_under_a_setting_that_nobody_reads() -> None:
+    done = run("dagster", "definitions", "validate", "-w", "workspace.yaml", ML_PLATFORM_APROVAL="person")
+    assert done.returncode == 1
+    assert "ML_PLATFORM_APROVAL is no setting here; did you mean ML_PLATFORM_APPROVAL?" in done.stdout + done.stderr
+
+
 def test_loading_the_definitions_loads_no_heavy_library() -> None:
     code = (
         "import sys, ml_platform.definitions as d; d.defs();"

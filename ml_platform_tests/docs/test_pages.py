@@ -165,10 +165,9 @@ def test_images_are_small_and_shown() -> None:
 
 
 def test_settings_that_are_named_exist() -> None:
-    from ml_platform.defs.flights import source
     from ml_platform.foundation.settings import Settings
 
-    known = {f"ML_PLATFORM_{name.upper()}" for name in Settings.model_fields} | {source.UNTIL}
+    known = {f"ML_PLATFORM_{name.upper()}" for name in Settings.model_fields}
     for page in PAGES:
         named = set(re.findall(r"\bML_PLATFORM_[A-Z_0-9]+\b(?!…)", read(page)))
         assert {name for name in named if not name.endswith("_")} <= known, page.name

@@ -170,6 +170,41 @@ def test_a_service_that_cannot_load_says_why(packaged: Packaged, tmp_path: Path)
         process.wait_ready(started, 60)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("ML_PLATFORM_API_KEY_SHA265", "0" * 64, "did you mean ML_PLATFORM_API_KEY_SHA256?"),
+        ("ML_PLATFORM_SERVICE_RATE", "-1", "ML_PLATFORM_SERVICE_RATE: Input should be greater than or equal to 0"),
+    ],
+)
+def test_a_service_does_not_start_with_settings_that_cannot_be_meant(
+    packaged: Packaged, tmp_path: Path, name: str, value: str, said: str
+) -> None:
+    port = process.free_port(range(3350, 3399))
+    started = process.start(packaged.path, port, tmp_path / "home", {name: value}, tmp_path / "log")
+    with pytest.raises(PlatformError, match="ended before it was ready"):
+        process.wait_ready(started, 60)
+    text = (tmp_path / "log").read_text()
+    assert said in text
+    assert "Traceback" not in text
+
+
+def test_a_service_is_given_no_setting_but_its_own(
+    packaged: Packaged, service_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psutil
+
+    secrets = {f"ML_PLATFORM_{name}": "not-for-services" for name in ("SECRET_KEY", "LEDGER_KEY", "LAKEFS_SECRET_KEY")}
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    before = {one.pid for one in psutil.process_iter()}
+    with checks.running(packaged.path, service_settings):
+        new = [one for one in psutil.process_iter() if one.pid not in before and "worker.service" in str(one.cmdline())]
+        assert new
+        for one in new:
+            assert "not-for-services" not in one.environ().values()
+
+
 def test_a_checked_service_ends_with_a_killed_checker(packaged: Packaged, service_settings: Settings) -> None:
     code = (
         "import sys, time; from pathlib import Path; from ml_platform.serving import checks\n"

@@ -16,7 +16,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_file
 
 #: Environment variable with the last month that "has arrived", as ``YYYY-MM``; empty: all of them.
-UNTIL = "ML_PLATFORM_FLIGHTS_UNTIL"
+UNTIL = "FLIGHTS_UNTIL"
 #: Columns that identify a flight, and the order of rows in a batch.
 KEY = ("year", "month", "day", "carrier", "flight", "origin", "sched_dep_time")
 #: Predictions are asked for this long before the scheduled departure.
@@ -38,7 +38,7 @@ class FlightsSource:
         """What the source has now: partition key (``2013-01-01``) to a fingerprint of its content.
 
         The fingerprint changes when the files that the batch is read from change. Raises
-        :class:`PlatformError` when the package is not installed or ``ML_PLATFORM_FLIGHTS_UNTIL`` is malformed.
+        :class:`PlatformError` when the package is not installed or ``FLIGHTS_UNTIL`` is malformed.
         """
         files = _file_hashes(_folder())
         until = _until()

@@ -1,0 +1,120 @@
+"""Environment variables ``ML_PLATFORM_…``: those of a packaged service, and what is said of one that cannot be meant.
+
+Part of every package, so nothing here loads the settings of the platform.
+"""
+
+import os
+import re
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from ml_platform.foundation.errors import PlatformError
+
+PREFIX = "ML_PLATFORM_"
+#: Set by whoever starts a service, never by a person: the supervisor it belongs to, which package it is, and a pipe
+#: that ends with the process that started it.
+OWNER, IDENTITY, PARENT = f"{PREFIX}SUPERVISOR", f"{PREFIX}SUPERVISED", f"{PREFIX}PARENT_FD"
+#: What Kubernetes puts into every container for a Service whose name begins with ``ml-platform``.
+_LINK = re.compile(r"(.+?)_(SERVICE_(HOST|PORT\w*)|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)")
+
+
+class SettingsMistake(PlatformError):
+    """Environment variables that cannot be meant: unknown ones, or values that cannot be. All of them in one line."""
+
+
+class ServiceOptions(BaseModel):
+    """The settings that a packaged service reads; the platform's settings have them as well, and hand them on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    api_key_sha256: str = Field(
+        default="", description="Comma-separated sha256 of accepted API keys; empty: none asked."
+    )
+    service_body_limit: int = Field(default=2 << 20, gt=0, description="Largest request body of a service, bytes.")
+    service_rate: float = Field(
+        default=0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Requests a second and key that a service takes; 0: any number.",
+    )
+    prediction_log: str = Field(
+        default="", description="Folder of the prediction log; empty: `predictions` below `local`, in a container none."
+    )
+    prediction_log_seconds: float = Field(
+        default=5, gt=0, allow_inf_nan=False, description="Seconds after which predictions are written to the log."
+    )
+
+    @field_validator("api_key_sha256")
+    @classmethod
+    def _hashes(cls, value: str) -> str:
+        if not all(re.fullmatch("[0-9a-fA-F]{64}", key.strip()) for key in value.split(",") if key.strip()):
+            raise ValueError("write the sha256 of each key, 64 hexadecimal digits, never the key")
+        return value
+
+    def for_service(self, **other: str | float) -> dict[str, str]:
+        """These options, some with another value, as the environment of a service."""
+        values = {name: other.get(name, getattr(self, name)) for name in ServiceOptions.model_fields}
+        return {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items()}
+
+    @property
+    def keys(self) -> list[str]:
+        """Sha256 of each accepted key."""
+        return [key.strip() for key in self.api_key_sha256.split(",") if key.strip()]
+
+
+def service_options() -> ServiceOptions:
+    """The options of this process, which is a packaged service. Raises SettingsMistake, also for unknown variables."""
+    given = {name.upper().removeprefix(PREFIX).lower(): value for name, value in of_platform(os.environ).items()}
+    wrong = unknown(os.environ, ServiceOptions.model_fields, (OWNER, IDENTITY, PARENT))
+    try:
+        options = ServiceOptions.model_validate(given)
+    except ValidationError as error:
+        raise SettingsMistake("; ".join([*wrong, *told(error, ServiceOptions)])) from None
+    if wrong:
+        raise SettingsMistake("; ".join(wrong))
+    return options
+
+
+def of_platform(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that begin as the platform's do, without those that Kubernetes adds for a Service."""
+    ours = {name: value for name, value in environment.items() if name.upper().startswith(PREFIX)}
+
+    def linked(name: str) -> bool:
+        service = _LINK.fullmatch(name)
+        # A Service gives all of them, or none: a mistyped name alone is no link.
+        return service is not None and {f"{service[1]}_SERVICE_HOST", f"{service[1]}_SERVICE_PORT"} <= set(environment)
+
+    return {name: value for name, value in ours.items() if not linked(name)}
+
+
+def unknown(environment: Mapping[str, str], fields: Collection[str], further: Collection[str] = ()) -> list[str]:
+    """A line for each variable that would be read by nobody, with the name that was probably meant."""
+    known = {f"{PREFIX}{name.upper()}" for name in fields}
+    return [
+        f"{name} is no setting here; "
+        + (f"did you mean {near[0]}?" if (near := _nearest(name, known)) else f"only settings begin with {PREFIX}")
+        for name in sorted(of_platform(environment))
+        if name.upper() not in known and name not in further
+    ]
+
+
+def _nearest(name: str, known: Collection[str]) -> list[str]:
+    # Without the prefix, which would make everything similar.
+    near = get_close_matches(name.upper().removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], n=1)
+    return [f"{PREFIX}{one}" for one in near]
+
+
+def told(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """A line for each value that cannot be; that of a secret is not shown."""
+    return [_line(model, mistake) for mistake in error.errors(include_url=False)]
+
+
+def _line(model: type[BaseModel], mistake: Any) -> str:
+    name = str(mistake["loc"][0]).lower() if mistake["loc"] else ""
+    field = model.model_fields.get(name)
+    secret = field is not None and field.annotation is SecretStr
+    shown = "" if secret or name == "api_key_sha256" else f" (found {mistake['input']!r})"
+    return f"{PREFIX}{name.upper()}: {mistake['msg'].removeprefix('Value error, ')}{shown}"
