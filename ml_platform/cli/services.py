@@ -91,12 +91,13 @@ def show_status(json: Path | None) -> None:
         newest, champion = workspace.registry.latest(name), workspace.registry.champion(name)
         service = next((item for item in state.services if item.model == name), None)
         phase = (service.phase if service.running else "not running") if service else "-"
-        candidate = next(reversed(approval.decisions(workspace, name)), None)
+        candidate = approval.newest(workspace, name)
+        decision = approval.standing(workspace, newest) if newest else None
         models.add_row(
             name,
             _candidate(candidate),
             str(newest.version) if newest else "-",
-            newest.approval if newest else "-",
+            _decided(decision) if decision else "-",
             str(champion.version) if champion else "-",
             service.url if service else "-",
             phase,
@@ -105,7 +106,7 @@ def show_status(json: Path | None) -> None:
             "candidate": candidate.status if candidate else None,
             "because": candidate.reason if candidate else None,
             "version": newest.version if newest else None,
-            "approval": newest.approval if newest else None,
+            "approval": decision.status if decision else None,
             "champion": champion.version if champion else None,
             "url": service.url if service else None,
             "phase": phase,
@@ -114,6 +115,11 @@ def show_status(json: Path | None) -> None:
     console.print(models)
     console.print(f"supervisor: {'running' if state.running else 'not running'}")
     written(json, found)
+
+
+def _decided(decision: "Decision") -> str:
+    """What holds for a version, and who says so where that is not the machine's usual word."""
+    return f"{decision.status} by {decision.by}" if decision.by_person else decision.status
 
 
 def _candidate(decision: "Decision | None") -> str:

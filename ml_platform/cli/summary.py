@@ -16,6 +16,7 @@ from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.gates.gate import Gate, Verdict
 from ml_platform.gates.stages import OF_MODEL
+from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.workspace import Workspace
 
 #: Stages of a model that have gates, named as their assets are.
@@ -126,8 +127,10 @@ def _model(console: Console, workspace: Workspace, context: ModelContext) -> tup
         shown["gates"] |= _plain({gate: verdict for gate, verdict in verdicts.items() if verdict.stage == stage})
     version = workspace.registry.latest(name)
     if version is not None:
-        table.add_row("version", f"{version.version} ({version.approval}), model {version.sha256[:12]}")
-        shown |= {"version": version.version, "approval": version.approval}
+        decision = standing(workspace, version)
+        said = f"{decision.status} by {decision.by}"
+        table.add_row("version", f"{version.version} ({said}), model {version.sha256[:12]}")
+        shown |= {"version": version.version, "approval": decision.status}
     shown |= _served(workspace, context, table)
     console.print(table)
     return shown, held

@@ -9,6 +9,7 @@ from rich.tree import Tree
 from ml_platform.cli.output import BadUsage, written
 from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ManifestEntry, VersionRef
 
@@ -51,7 +52,7 @@ def _origin(workspace: Workspace, version: VersionRef) -> dict[str, Any]:
     return {
         "model": version.model,
         "version": version.version,
-        "approval": version.approval,
+        "approval": standing(workspace, version).status,
         "service": {"url": service.url, "phase": service.phase, "bento": service.tag, "sha256": service.sha256}
         if service
         else None,

@@ -1,21 +1,26 @@
-"""Decisions on candidates: rejected by gates or by a person, approved, and shown on the model card."""
+"""Decisions on candidates: rejected by gates or by a person, approved, and shown on the model card.
 
-from collections.abc import Iterable, Sequence
+A person outranks the machine: what a person rejected is approved by a person again, or never.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from ml_platform.declarations.context import ModelContext
 from ml_platform.documents.model_card import with_approvals
-from ml_platform.foundation.errors import Refused
+from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
-from ml_platform.pipeline.release import require_gates
 from ml_platform.pipeline.workspace import Workspace
-from ml_platform.references.refs import VersionRef
+from ml_platform.references.refs import ReportRef, VersionRef
+from ml_platform.registry.registry import APPROVAL_TAG, MANIFEST_TAG, SHA_TAG
 
 Outcome = Literal["approved", "pending", "rejected"]
 #: Kind of a ledger entry to what it means for a candidate.
 OUTCOMES: dict[str, Outcome] = {"approval": "approved", "registration": "pending", "rejection": "rejected"}
+KINDS: dict[Outcome, str] = {outcome: kind for kind, outcome in OUTCOMES.items()}
 #: Who decides where no person does.
 GATES = "gates"
 
@@ -29,6 +34,15 @@ class Decision(NamedTuple):
     at: datetime
     #: sha256 of the model file.
     sha256: str
+    #: Version that a person decided on.
+    version: int | None = None
+    #: Number of its entry in the ledger; 0 where it stands in the registry alone.
+    sequence: int = 0
+
+    @property
+    def by_person(self) -> bool:
+        """Whether a person decided."""
+        return self.by != GATES
 
 
 def decisions(workspace: Workspace, model: str, sha256: str | None = None) -> list[Decision]:
@@ -46,14 +60,79 @@ def decisions(workspace: Workspace, model: str, sha256: str | None = None) -> li
             entry.body.get("because") or defaults.get(entry.kind, ""),
             entry.at,
             entry.subject,
+            entry.body.get("version"),
+            entry.sequence,
         )
         for entry in sorted(entries, key=lambda entry: entry.sequence)
     ]
 
 
+def in_force(made: Sequence[Decision]) -> Decision | None:
+    """The one of the decisions on a content that counts.
+
+    The last of a person; one by the gates only where no person decided, or where they now refuse what a person
+    approved.
+    """
+    last = made[-1] if made else None
+    person = next((one for one in reversed(made) if one.by_person), None)
+    if person is None or last is None:
+        return last
+    return last if person.status == "approved" and last.status == "rejected" else person
+
+
+def standing(workspace: Workspace, version: VersionRef) -> Decision:
+    """What holds for a registered version, by ledger and registry together: approved only where both say so.
+
+    A rejection is of the content, whatever version it was spoken on; an approval of the version that it names.
+    """
+    made = [
+        one
+        for one in decisions(workspace, version.model, version.sha256)
+        if one.status == "rejected" or one.version in (None, version.version)
+    ]
+    found = in_force(made)
+    if found is not None and (found.status == version.approval or found.status == "rejected"):
+        return found
+    noted = workspace.registry.decision(version.model, version.version) or {}
+    at = datetime.fromisoformat(noted["at"]) if noted else workspace.now()
+    if version.approval == "rejected":
+        reason = noted.get("reason", "the registry says so")
+        return Decision("rejected", noted.get("by", "the registry"), reason, at, version.sha256, version.version)
+    known = f"the ledger says {found.status} by {found.by}" if found else "the ledger has no decision"
+    why = f"the registry says {version.approval}, {known}; decide again"
+    return Decision("pending", GATES, why, at, version.sha256, version.version)
+
+
+def newest(workspace: Workspace, model: str) -> Decision | None:
+    """What became of the model that was trained last; None where none came to a decision."""
+    made = decisions(workspace, model)
+    last = next((one.sha256 for one in reversed(made) if not one.by_person), made[-1].sha256 if made else "")
+    return in_force([one for one in made if one.sha256 == last])
+
+
+def require_approved(workspace: Workspace, context: ModelContext, version: VersionRef) -> None:
+    """Raise Refused unless the version is approved and its model file passed every gate."""
+    found = standing(workspace, workspace.registry.get(version.model, version.version))
+    if found.status != "approved":
+        raise Refused(
+            f"{version.model} version {version.version} is {found.status}, not approved ({found.by}: {found.reason}); "
+            f"approve it (ml-platform approve {version.model}@{version.version}) or train another candidate",
+            because=f"{found.status}, not approved",
+        )
+    require_gates(workspace, context, version)
+
+
+def require_gates(workspace: Workspace, context: ModelContext, version: VersionRef) -> None:
+    """Raise Refused unless every gate on the version's model file lets it pass."""
+    workspace.ledger.require(version.sha256, context.model.gates_of("evaluation"), subject_name=_name(version.model))
+
+
 def table(made: Sequence[Decision]) -> list[dict[str, Any]]:
     """The decisions as rows of a model card."""
-    return [{**one._asdict(), "at": one.at.isoformat(timespec="seconds")} for one in made]
+    return [
+        {"status": one.status, "by": one.by, "reason": one.reason, "at": one.at.isoformat(timespec="seconds")}
+        for one in made
+    ]
 
 
 def reject(
@@ -66,14 +145,30 @@ def reject(
     """
     if not any(verdict.holds_back and verdict.status != "errored" for verdict in verdicts):
         return
-    workspace.ledger.decide(
-        "rejection",
-        subject=sha256,
-        subject_name=_name(model),
-        body={"by": GATES, "because": refusal.because, "reason": str(refusal)},
-        run_id=run.id,
-        provenance=run.provenance,
-    )
+    body = {"by": GATES, "because": refusal.because, "reason": str(refusal)}
+    _record(workspace, "rejected", model, sha256, body, run)
+
+
+def admit(workspace: Workspace, report: ReportRef, run: Run) -> Outcome:
+    """What a candidate whose gates all pass is registered as, in the ledger: approved, or waiting for a person.
+
+    Where a person rejected this very model nothing is decided: it stays rejected until a person approves it.
+    """
+    model, sha256 = report.model, report.sha256
+    found = in_force(decisions(workspace, model, sha256))
+    same = [tags for _, tags in workspace.registry.tags(model) if tags.get(SHA_TAG) == sha256]
+    if (found and found.by_person and found.status == "rejected") or any(
+        tags.get(APPROVAL_TAG) == "rejected" for tags in same
+    ):
+        return "rejected"
+    outcome: Outcome = "approved" if workspace.settings.approval == "automatic" else "pending"
+    if any(tags.get(MANIFEST_TAG) == report.manifest_sha256 and tags.get(APPROVAL_TAG) != outcome for tags in same):
+        # Registered already, under the other setting: it keeps its approval, or goes on waiting.
+        outcome = "pending" if outcome == "approved" else "approved"
+    if found is None or not found.by_person:
+        body = {"by": GATES if outcome == "approved" else "", "manifest": report.manifest_sha256}
+        _record(workspace, outcome, model, sha256, body, run)
+    return outcome
 
 
 def decide(
@@ -86,24 +181,51 @@ def decide(
     reason: str,
     run: Run,
 ) -> VersionRef:
-    """A person's decision on a registered version, in registry, ledger and model card.
+    """A person's decision on a registered version, in ledger, registry and model card.
 
-    Raises Refused by name where a gate holds back what is to be approved, PlatformError without a name or a reason.
+    The ledger first: a rejection counts from then on, an approval once the registry has it too. Repeated, it finishes
+    what was interrupted. Raises Refused by name where a gate holds back what is to be approved, PlatformError without
+    a name or a reason.
     """
-    if status == "approved":
-        require_gates(workspace, context, version)
-    decided = workspace.registry.set_approval(version.model, version.version, status, by=by, reason=reason)
-    workspace.ledger.decide(
-        "approval" if status == "approved" else "rejection",
-        subject=version.sha256,
-        subject_name=_name(version.model),
-        body={"by": by, "because": reason, "version": version.version},
-        run_id=run.id,
-        provenance=run.provenance,
-    )
-    made = table(decisions(workspace, version.model, version.sha256))
-    workspace.registry.set_card(decided, with_approvals(workspace.registry.card(decided), made))
+    about = f"{version.model} version {version.version}"
+    if not by.strip() or not reason.strip():
+        raise PlatformError(f"approval of {about}: give a name and a reason")
+    if by.strip().lower() == GATES:
+        raise PlatformError(f"approval of {about}: {by!r} is what the machine decides as; give the name of a person")
+    with _deciding(workspace, version.model):
+        if status == "approved":
+            require_gates(workspace, context, version)
+        body = {"by": by, "because": reason, "version": version.version}
+        _record(workspace, status, version.model, version.sha256, body, run)
+        decided = workspace.registry.set_approval(version.model, version.version, status, by=by, reason=reason)
+        made = table(decisions(workspace, version.model, version.sha256))
+        workspace.registry.set_card(decided, with_approvals(workspace.registry.card(decided), made))
     return decided
+
+
+@contextmanager
+def _deciding(workspace: Workspace, model: str) -> Iterator[None]:
+    """Of two people at one time the second decides after the first, in ledger and registry alike."""
+    with workspace.registry.tracking.lock(f"decide-{model}"):
+        yield
+
+
+def _record(workspace: Workspace, outcome: Outcome, model: str, sha256: str, body: dict[str, Any], run: Run) -> None:
+    """Append a decision unless it is the last one on the content already."""
+    made = decisions(workspace, model, sha256)
+    kind = KINDS[outcome]
+    same = (outcome, body.get("by") or GATES, body.get("version"))
+    if made:
+        last = made[-1]
+        because = body.get("because")
+        if (last.status, last.by, last.version) == same and because in (None, last.reason):
+            return
+        if any(one.status == outcome for one in made):
+            # The ledger takes an equal entry of one kind for a repetition, whatever was decided in between.
+            body = {**body, "replaces": last.sequence}
+    workspace.ledger.decide(
+        kind, subject=sha256, subject_name=_name(model), body=body, run_id=run.id, provenance=run.provenance
+    )
 
 
 def _name(model: str) -> str:

@@ -213,9 +213,9 @@ def model_card(workspace: Workspace, context: ModelContext, ref: ReportRef, verd
 def register(workspace: Workspace, context: ModelContext, report: ReportRef, run: Run) -> VersionRef:
     """Register the evaluated model; raises Refused by name where a verdict on it does not allow that.
 
-    The approval is automatic where the settings say so; otherwise the version waits as ``pending``.
+    The approval is automatic where the settings say so; otherwise the version waits as ``pending``. What a person
+    rejected stays rejected.
     """
-
     name = f"{report.model}/model"
     reference = report.model_ref
     gates = context.model.gates_of("evaluation")
@@ -229,19 +229,11 @@ def register(workspace: Workspace, context: ModelContext, report: ReportRef, run
         verdicts = [verdict for found in judged for verdict in found.values()]
         approval.reject(workspace, report.model, report.sha256, refusal, verdicts, run)
         raise
-    automatic = workspace.settings.approval == "automatic"
-    workspace.ledger.decide(
-        "approval" if automatic else "registration",
-        subject=report.sha256,
-        subject_name=name,
-        body={"by": "gates" if automatic else "", "manifest": report.manifest_sha256},
-        run_id=run.id,
-        provenance=run.provenance,
-    )
+    outcome = approval.admit(workspace, report, run)
     anchor = workspace.ledger.anchor()
     return workspace.registry.register(
         reference,
-        approval="approved" if automatic else "pending",
+        approval=outcome,
         ledger_head=anchor.head,
         tags={"ml_platform.report": report.uri, "dagster_run_id": run.id, **anchors.tags(anchor)},
         card_markdown=model_card(workspace, context, report, verdicts),

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ml_platform.datasets.store import NotFound, VersionedStore
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ManifestEntry, VersionRef
 
@@ -57,7 +58,7 @@ def uses(workspace: Workspace, models: Iterable[str], wanted: Iterable[str]) -> 
             if parts:
                 own = tuple(sorted(alias for alias, number in aliases.items() if number == version.version))
                 services = _services(workspace, version)
-                found.append(Use(model, version.version, version.approval, own, parts, services))
+                found.append(Use(model, version.version, standing(workspace, version).status, own, parts, services))
     return found
 
 

@@ -13,6 +13,7 @@ from ml_platform.features.materialize import PartitionState, Stale
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.gates.gate import Gate, Verdict
+from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import SplitRef
@@ -111,9 +112,9 @@ def training_outcome(workspace: Workspace, context: ModelContext, split: SplitRe
     version = _latest(workspace, f"{name}/registered_model")
     if version is None or version.sha256 != evaluation.sha256 or version.model_ref.manifest_sha256 != split.sha256:
         return ""
-    approval = workspace.registry.get(name, version.version).approval
-    if approval != "approved":
-        return f"version {version.version} is {approval}"
+    found = standing(workspace, workspace.registry.get(name, version.version))
+    if found.status != "approved":
+        return f"version {version.version} is {found.status}"
     service = _latest(workspace, f"{name}/service")
     if service is None or service.version != version.version:
         return ""

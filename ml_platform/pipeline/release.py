@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.declarations.context import ModelContext
-from ml_platform.foundation.errors import PlatformError, Refused
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.deployment import DeploymentEvidence
 from ml_platform.gates.gate import Verdict
 from ml_platform.gates.service import ServiceEvidence
+from ml_platform.pipeline.approval import require_approved
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import judged
 from ml_platform.pipeline.workspace import Workspace
@@ -27,24 +28,6 @@ if TYPE_CHECKING:
 BENTOS = "bentos"
 #: Holdout rows that are sent through the service and compared with the evaluation.
 SKEW_ROWS = 500
-
-
-def require_approved(workspace: Workspace, context: ModelContext, version: VersionRef) -> None:
-    """Raise Refused unless the version is approved and its model file passed every gate."""
-    now = workspace.registry.get(version.model, version.version)
-    if now.approval != "approved":
-        raise Refused(
-            f"{version.model} version {version.version} is {now.approval}, not approved; "
-            f"approve it or train another candidate"
-        )
-    require_gates(workspace, context, version)
-
-
-def require_gates(workspace: Workspace, context: ModelContext, version: VersionRef) -> None:
-    """Raise Refused unless every gate on the version's model file lets it pass."""
-    workspace.ledger.require(
-        version.sha256, context.model.gates_of("evaluation"), subject_name=f"{version.model}/model"
-    )
 
 
 def package(workspace: Workspace, context: ModelContext, version: VersionRef, run: Run) -> ServiceRef:

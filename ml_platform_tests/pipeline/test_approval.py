@@ -1,11 +1,19 @@
-"""Where a person approves, a version waits for one."""
+"""Where a person approves, a version waits for one; what a person decided no machine decides otherwise."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from ml_platform.foundation.errors import Refused
-from ml_platform.pipeline.release import require_approved
+from ml_platform.foundation.errors import PlatformError, Refused
+from ml_platform.foundation.provenance import Run
+from ml_platform.foundation.settings import Settings
+from ml_platform.gates.gate import Verdict
+from ml_platform.pipeline import approval
+from ml_platform.pipeline.approval import decide, require_approved
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.registry.registry import Registry
+from ml_platform_tests.project import Project
 from ml_platform_tests.shop_project import MODEL, STEPS, copy_of, lenient
 
 
@@ -23,11 +31,137 @@ def test_a_version_waits_for_a_person(four_months: Path, tmp_path: Path) -> None
 
     with project.active() as workspace:
         context = project.context()
-        workspace.registry.set_approval(MODEL, 1, "rejected", by="ann", reason="wrong year")
+        # A hand in the registry approves nothing.
+        workspace.registry.set_approval(MODEL, 1, "approved", by="nobody", reason="a shortcut")
+        with pytest.raises(Refused, match="registry says approved, the ledger says pending by gates; decide again"):
+            require_approved(workspace, context, version)
+        decide(workspace, context, version, "rejected", by="ann", reason="wrong year", run=Run.new())
         with pytest.raises(Refused, match="is rejected, not approved"):
             require_approved(workspace, context, version)
-        workspace.registry.set_approval(MODEL, 1, "approved", by="ann", reason="right year after all")
+        decide(workspace, context, version, "approved", by="ann", reason="right year after all", run=Run.new())
         require_approved(workspace, context, version)
     # A second registration of the same model does not take the decision back.
     assert project.materialize(STEPS[-1]).success
     assert project.reference(STEPS[-1]).approval == "approved"
+
+
+def said(project: Project) -> tuple[str, str]:
+    """What is in force, by ledger and registry together, and by whom."""
+    with project.active() as workspace:
+        found = approval.standing(workspace, workspace.registry.get(MODEL, 1))
+        newest = approval.newest(workspace, MODEL)
+        assert newest is not None
+        # One thing is said wherever it is said.
+        assert (newest.status, newest.by) == (found.status, found.by)
+        return found.status, found.by
+
+
+def decided(project: Project, status: Literal["approved", "rejected"], by: str, reason: str = "seen") -> None:
+    with project.active() as workspace:
+        version = workspace.registry.get(MODEL, 1)
+        decide(workspace, project.context(), version, status, by=by, reason=reason, run=Run.new())
+
+
+@pytest.fixture
+def automatic(with_models: Path, tmp_path: Path) -> Project:
+    """A project in which version 1 was approved by its gates."""
+    return copy_of(with_models, tmp_path / "project")
+
+
+def test_what_a_person_rejected_the_machine_never_approves(automatic: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert said(automatic) == ("approved", "gates")
+    decided(automatic, "rejected", "ann")
+    # Another commit of the code: an equal decision of the machine would be news for the ledger.
+    elsewhere = Run.new().provenance.model_copy(update={"code_commit": "0" * 40})
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "new", lambda *_, **__: Run("another", elsewhere))
+        assert automatic.materialize(*STEPS, checks=None).success
+    alone = automatic.materialize(f"{MODEL}/service")
+    assert "version 1 is rejected, not approved (ann: seen)" in alone.error
+    assert said(automatic) == ("rejected", "ann")
+    last = max(automatic.entries(), key=lambda entry: entry.sequence if entry.kind in approval.OUTCOMES else 0)
+    assert (last.kind, last.body["by"]) == ("rejection", "ann")
+    # A person may approve it again by name, also with the words of the first time.
+    decided(automatic, "approved", "bob")
+    assert said(automatic) == ("approved", "bob")
+    decided(automatic, "rejected", "ann")
+    assert said(automatic) == ("rejected", "ann")
+    decided(automatic, "approved", "bob")
+    assert said(automatic) == ("approved", "bob")
+
+
+def test_a_ledger_in_which_the_machine_had_the_last_word_says_what_the_person_said(automatic: Project) -> None:
+    decided(automatic, "rejected", "ann")
+    with automatic.active() as workspace:
+        version, run = workspace.registry.get(MODEL, 1), Run.new()
+        # As releases before this one wrote it.
+        workspace.ledger.decide(
+            "approval",
+            subject=version.sha256,
+            subject_name=f"{MODEL}/model",
+            body={"by": "gates", "manifest": "of an earlier release"},
+            run_id=run.id,
+            provenance=run.provenance,
+        )
+    assert said(automatic) == ("rejected", "ann")
+
+
+def test_a_decision_is_written_once_and_says_what_it_replaces(automatic: Project) -> None:
+    for _ in range(2):
+        decided(automatic, "rejected", "ann")
+    (rejection,) = automatic.entries(kind="rejection")
+    decided(automatic, "approved", "bob")
+    *_, approved = automatic.entries(kind="approval")
+    assert approved.body == {"by": "bob", "because": "seen", "version": 1, "replaces": rejection.sequence}
+
+
+def test_a_rejection_counts_although_the_registry_is_away(automatic: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise PlatformError("MLflow is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Registry, "set_approval", away)
+        with pytest.raises(PlatformError, match="MLflow is away"):
+            decided(automatic, "rejected", "ann")
+    assert said(automatic) == ("rejected", "ann")
+    decided(automatic, "rejected", "ann")
+    with monkeypatch.context() as patch:
+        patch.setattr(Registry, "set_approval", away)
+        with pytest.raises(PlatformError, match="MLflow is away"):
+            decided(automatic, "approved", "bob")
+    # An approval counts once both have it.
+    with automatic.active() as workspace, pytest.raises(Refused, match="is rejected, not approved"):
+        require_approved(workspace, automatic.context(), workspace.registry.get(MODEL, 1))
+    decided(automatic, "approved", "bob")
+    assert said(automatic) == ("approved", "bob")
+    assert len(automatic.entries(kind="approval")) == 2
+
+
+def test_nobody_decides_in_the_name_of_the_machine_or_without_a_name(automatic: Project) -> None:
+    for by, reason in ((" ", "seen"), ("ann", " "), ("gates", "seen"), ("Gates ", "seen")):
+        with pytest.raises(PlatformError, match="name"):
+            decided(automatic, "rejected", by, reason)
+    assert not automatic.entries(kind="rejection")
+
+
+def test_decisions_on_a_model_are_not_those_of_one_whose_name_is_like_it(settings: Settings) -> None:
+    workspace, run = Workspace(settings), Run.new()
+    for model in ("a_b", "axb", "A_B"):
+        refusal = Refused("refused", because=f"of {model}")
+        approval.reject(workspace, model, "0" * 64, refusal, [failed()], run)
+    assert [one.reason for one in approval.decisions(workspace, "a_b", "0" * 64)] == ["of a_b"]
+
+
+def failed() -> Verdict:
+    return Verdict(
+        gate="performance_auc",
+        stage="evaluation",
+        subject="0" * 64,
+        subject_name="a_b/model",
+        status="failed",
+        blocking=True,
+        observed=0.1,
+        threshold="at least 0.5",
+        declaration="",
+        reason="",
+    )
