@@ -169,12 +169,21 @@ def approve(
 
 @cli.command()
 def reject(
-    target: Annotated[str, typer.Argument(help="MODEL@VERSION.")], by: By, reason: Reason, json: Json = None
+    target: Annotated[str, typer.Argument(help="MODEL@VERSION.")],
+    by: By,
+    reason: Reason,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Where the version answers: let the one before it answer again.")
+    ] = False,
+    json: Json = None,
 ) -> None:
-    """Reject a registered version: it is neither packaged nor deployed."""
+    """Reject a registered version: it is neither packaged nor deployed, whatever its gates say later.
+
+    What answers already goes on answering, and the command says so, unless --rollback is given.
+    """
     from ml_platform.cli.approve import decide
 
-    decide(target, "rejected", by, reason, json)
+    decide(target, "rejected", by, reason, json, rollback=rollback)
 
 
 @cli.command()

@@ -10,11 +10,24 @@ from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline import approval
+from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.pipeline import answering, approval
 from ml_platform.pipeline.workspace import Workspace
 
 
-def decide(target: str, status: Literal["approved", "rejected"], by: str, reason: str, json: Path | None) -> None:
-    """Decide on ``MODEL@VERSION``. Approval raises Refused by name where a gate holds the version back."""
+def decide(
+    target: str,
+    status: Literal["approved", "rejected"],
+    by: str,
+    reason: str,
+    json: Path | None,
+    *,
+    rollback: bool = False,
+) -> None:
+    """Decide on ``MODEL@VERSION``. Approval raises Refused by name where a gate holds the version back.
+
+    A version that is rejected while it answers is named, with the way back; ``rollback`` takes it.
+    """
     name, _, number = target.partition("@")
     number = number.removeprefix("v")
     catalogue = project_catalogue()
@@ -25,9 +38,36 @@ def decide(target: str, status: Literal["approved", "rejected"], by: str, reason
     workspace = Workspace()
     version = workspace.registry.get(name, int(number))
     context = ModelContext.of(catalogue, name)
-    decided = approval.decide(workspace, context, version, status, by=by, reason=reason, run=Run.new())
+    before, run = approval.standing(workspace, version), Run.new()
+    decided = approval.decide(workspace, context, version, status, by=by, reason=reason, run=run)
     print(f"{name} version {decided.version} is {decided.approval} by {by}: {reason}")
-    written(json, {"model": name, "version": decided.version, "approval": decided.approval, "by": by, "reason": reason})
+    if before.by_person and before.status != status:
+        print(f"before, it was {before.status} by {before.by}: {before.reason}")
+    shown = {"model": name, "version": decided.version, "approval": decided.approval, "by": by, "reason": reason}
+    if status == "rejected":
+        shown["answers"] = _leave(workspace, name, decided.version, run, by, reason, rollback)
+    written(json, shown)
+
+
+def _leave(
+    workspace: Workspace, model: str, version: int, run: Run, by: str, reason: str, rollback: bool
+) -> int | None:
+    """Say that a rejected version still answers, and how to go back, or do so; the version that answers then."""
+    if not answering.answers(workspace, model, version):
+        if rollback:
+            print(f"version {version} does not answer: there is nothing to go back from")
+        return None
+    if rollback:
+        earlier, url = answering.go_back(workspace, model, version, run, by=by, reason=reason)
+        print(f"version {earlier.version} answers again, at {url}")
+        return earlier.version
+    try:
+        earlier, _ = answering.way_back(workspace, model, version)
+        way = f"the same command with --rollback lets version {earlier.version} answer again"
+    except PlatformError as error:
+        way = str(error)
+    print(f"version {version} still answers; {way}")
+    return version
 
 
 def override_gate(gate: str, subject: str, by: str, reason: str, days: int, json: Path | None) -> None:

@@ -87,6 +87,7 @@ def show_status(json: Path | None) -> None:
             name, str(len(published)), published[-1] if published else "-", ", ".join(refused) or "-", head[:12]
         )
     models = Table("model", "newest candidate", "newest version", "approval", "champion", "service", "phase")
+    notes: list[str] = []
     for name in catalogue.models:
         newest, champion = workspace.registry.latest(name), workspace.registry.champion(name)
         service = next((item for item in state.services if item.model == name), None)
@@ -111,10 +112,27 @@ def show_status(json: Path | None) -> None:
             "url": service.url if service else None,
             "phase": phase,
         }
+        if service is not None and (note := _against(workspace, name, service.version)):
+            notes.append(note)
     console.print(data)
     console.print(models)
+    for note in notes:
+        console.print(note, markup=False, soft_wrap=True)
     console.print(f"supervisor: {'running' if state.running else 'not running'}")
     written(json, found)
+
+
+def _against(workspace: Workspace, model: str, version: int) -> str:
+    """That a version runs although it is rejected; empty where it is not."""
+    from ml_platform.pipeline.approval import standing
+
+    decision = standing(workspace, workspace.registry.get(model, version))
+    if decision.status != "rejected":
+        return ""
+    return (
+        f"{model}: version {version} answers although {decision.by} rejected it ({decision.reason}); "
+        f"ml-platform reject {model}@{version} --rollback … lets the version before it answer again"
+    )
 
 
 def _decided(decision: "Decision") -> str:

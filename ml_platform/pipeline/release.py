@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+    from ml_platform.rollout.record import Backend
     from ml_platform.serving.schema import RequestSchema
 
 #: Folder of packaged services, below the folder of a run's outputs.
@@ -154,26 +156,14 @@ def deploy(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Ru
 
     Raises Refused by gate name unless this very package and its model passed every gate.
     """
-    from ml_platform.rollout import control
-    from ml_platform.rollout.record import Backend, deployed
+    from ml_platform.rollout.record import Backend
 
     version = workspace.registry.get(ref.model, ref.version)
     require_approved(workspace, context, version)
     workspace.ledger.require(ref.sha256, context.model.gates_of("service"), subject_name=f"{ref.model}/service")
-    control.ensure_running(workspace.settings)
     backend = Backend(version=ref.version, tag=ref.tag, sha256=ref.sha256, path=ref.path)
     by, why = workspace.settings.actor, "every gate passed"
-    workspace.rollouts.update(ref.model, lambda record: deployed(record, backend, run_id=run.id, by=by, why=why))
-    url = control.wait_live(workspace.settings, ref.model, ref.sha256, workspace.settings.service_ready_seconds)
-    workspace.ledger.decide(
-        "promotion",
-        subject=ref.model_sha256,
-        subject_name=f"{ref.model}/champion",
-        body={"version": ref.version, "service": ref.sha256},
-        run_id=run.id,
-        provenance=run.provenance,
-    )
-    workspace.registry.set_alias(ref.model, "champion", ref.version)
+    url = go_live(workspace, ref.model, ref.model_sha256, backend, run, by=by, why=why)
     return DeploymentRef(
         run_id=run.id,
         provenance=run.provenance,
@@ -183,6 +173,39 @@ def deploy(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Ru
         url=url,
         record=workspace.rollouts.location(ref.model),
     )
+
+
+def go_live(
+    workspace: Workspace,
+    model: str,
+    model_sha256: str,
+    backend: "Backend",
+    run: Run,
+    *,
+    by: str,
+    why: str,
+    body: Mapping[str, Any] | None = None,
+) -> str:
+    """Make a package the stable one, wait until it answers, and move the champion alias; returns its address.
+
+    ``body``: what the ledger's entry says beside version and package.
+    """
+    from ml_platform.rollout import control
+    from ml_platform.rollout.record import deployed
+
+    control.ensure_running(workspace.settings)
+    workspace.rollouts.update(model, lambda record: deployed(record, backend, run_id=run.id, by=by, why=why))
+    url = control.wait_live(workspace.settings, model, backend.sha256, workspace.settings.service_ready_seconds)
+    workspace.ledger.decide(
+        "promotion",
+        subject=model_sha256,
+        subject_name=f"{model}/champion",
+        body={"version": backend.version, "service": backend.sha256, **(body or {})},
+        run_id=run.id,
+        provenance=run.provenance,
+    )
+    workspace.registry.set_alias(model, "champion", backend.version)
+    return url
 
 
 def inspect_deployment(workspace: Workspace, context: ModelContext, ref: DeploymentRef, run: Run) -> list[Verdict]:

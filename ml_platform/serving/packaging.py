@@ -129,6 +129,13 @@ def package(
     return Packaged(found, sha256, folder, adopted, time.monotonic() - started)
 
 
+def kept(destination: Path, model: str, version: int, sha256: str) -> tuple[str, Path] | None:
+    """Tag and folder of a package that was made before, with exactly this content; None where it is not there."""
+    folder = destination / f"{model}-{version}-{sha256[:12]}"
+    tag = _tag(folder, sha256) if folder.is_dir() else None
+    return None if tag is None else (tag, folder)
+
+
 def _config(
     model: str,
     version: int,
@@ -202,19 +209,26 @@ def _pins(groups: Iterable[tuple[str, ...]]) -> Iterator[str]:
 
 def _adopt(folder: Path, sha256: str) -> str | None:
     """Tag of the finished package at ``folder``; one whose content differs is moved out of the way."""
-    import yaml
-
     if not folder.exists():
         return None
+    if (tag := _tag(folder, sha256)) is not None:
+        return tag
+    aside = folder.with_name(f".damaged-{folder.name}-{time.time_ns()}")
+    logger.warning("package %s does not have the content of its name; moved to %s", folder, aside)
+    os.rename(folder, aside)
+    return None
+
+
+def _tag(folder: Path, sha256: str) -> str | None:
+    """Tag of the package at ``folder``; None where it is damaged or has another content."""
+    import yaml
+
     try:
         if bundle.content_sha256(folder / bundle.SOURCE) == sha256:
             described = yaml.safe_load((folder / "bento.yaml").read_text())
             return f"{described['name']}:{described['version']}"
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        logger.warning("package %s is damaged (%s) and is built again", folder, error)
-    aside = folder.with_name(f".damaged-{folder.name}-{time.time_ns()}")
-    logger.warning("package %s does not have the content of its name; moved to %s", folder, aside)
-    os.rename(folder, aside)
+        logger.warning("package %s is damaged (%s)", folder, error)
     return None
 
 

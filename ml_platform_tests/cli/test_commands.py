@@ -364,6 +364,34 @@ def test_a_file_that_cannot_be_written_is_one_line(invoke: Invoke, tmp_path: Pat
     assert "cannot be written" in err
 
 
+def test_what_is_rejected_while_it_answers_is_said_once_and_everywhere(invoke: Invoke, tmp_path: Path) -> None:
+    words = ("--by", "ann", "--reason", "wrong year")
+    file = tmp_path / "out.json"
+    code, out, _ = invoke("reject", f"{MODEL}@1", *words, "--json", str(file))
+    assert code == 0
+    assert "version 1 still answers; " in out
+    assert f"{MODEL}: there is no version to go back to (no other ever answered)" in out
+    assert json.loads(file.read_text())["answers"] == 1
+    try:
+        code, out, _ = invoke("status", "--json", str(file))
+        found = json.loads(file.read_text())["models"][MODEL]
+        assert (code, found["candidate"], found["approval"], found["because"]) == (
+            *(0, "rejected", "rejected", "wrong year"),
+        )
+        assert "version 1 answers although ann rejected it (wrong year)" in out
+        code, out, err = invoke("reject", f"{MODEL}@1", *words, "--rollback")
+        assert code == 1
+        assert "no version to go back to" in only_line(err)
+        assert invoke("reject", f"{MODEL}@7", *words).err.startswith(f"ml-platform: model {MODEL} has no version 7")
+    finally:
+        code, out, _ = invoke("approve", f"{MODEL}@1", "--by", "bob", "--reason", "right year")
+    assert code == 0
+    assert "before, it was rejected by ann: wrong year" in out
+    invoke("status", "--json", str(file))
+    found = json.loads(file.read_text())["models"][MODEL]
+    assert (found["candidate"], found["approval"]) == ("approved", "approved")
+
+
 def test_a_broken_declaration_is_named_in_the_words_of_validate(
     shop_template: object, ran: RanShop, tmp_path: Path
 ) -> None:

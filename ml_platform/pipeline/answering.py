@@ -1,0 +1,66 @@
+"""Which version of a model answers, and the way back to the one that answered before."""
+
+from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.provenance import Run
+from ml_platform.pipeline.approval import standing
+from ml_platform.pipeline.release import BENTOS, go_live
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import VersionRef
+from ml_platform.rollout.record import Backend
+
+
+def answers(workspace: Workspace, model: str, version: int) -> bool:
+    """Whether the rollout record sends requests to a version, or a service of it still runs."""
+    from ml_platform.rollout.processes import read_state
+
+    try:
+        recorded = [backend.version for backend in workspace.rollouts.load(model).backends]
+    except MissingReference:
+        recorded = []
+    service = read_state(workspace.settings).live(model)
+    return version in recorded or (service is not None and service.version == version)
+
+
+def way_back(workspace: Workspace, model: str, leaving: int) -> tuple[VersionRef, Backend]:
+    """The version that answered last before ``leaving``, which nobody rejected and whose package is here.
+
+    It needs no verdict of today: it was judged when it went live. Raises PlatformError, saying why none is left.
+    """
+    from ml_platform.serving.packaging import kept
+
+    reasons: dict[int, str] = {}
+    for entry in reversed(workspace.ledger.entries(subject_name=f"{model}/champion", kind="promotion")):
+        number, sha256 = int(entry.body["version"]), str(entry.body["service"])
+        if number == leaving:
+            continue
+        try:
+            version = workspace.registry.get(model, number)
+        except MissingReference:
+            reasons[number] = f"version {number} is not registered any more"
+            continue
+        decision = standing(workspace, version)
+        if decision.status == "rejected":
+            reasons[number] = f"version {number} is rejected by {decision.by}"
+            continue
+        if (found := kept(workspace.settings.local / BENTOS, model, number, sha256)) is not None:
+            tag, place = found
+            return version, Backend(version=number, tag=tag, sha256=sha256, path=str(place))
+        reasons[number] = f"the package {sha256[:12]} of version {number} is not here"
+    why = "; ".join(reasons.values()) or "no other ever answered"
+    raise PlatformError(
+        f"{model}: there is no version to go back to ({why}); deploy another, or take its service down with "
+        "ml-platform stop"
+    )
+
+
+def go_back(
+    workspace: Workspace, model: str, leaving: int, run: Run, *, by: str, reason: str
+) -> tuple[VersionRef, str]:
+    """Let the version before ``leaving`` answer again and be champion; returns it with its address.
+
+    Raises PlatformError where there is none, or where it does not become live.
+    """
+    version, backend = way_back(workspace, model, leaving)
+    body = {"by": by, "because": reason, "instead_of": leaving}
+    url = go_live(workspace, model, version.sha256, backend, run, by=by, why=reason, body=body)
+    return version, url

@@ -1,0 +1,124 @@
+"""A version that is rejected while it answers: what says so, and the way back to the one before."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.provenance import Run
+from ml_platform.foundation.settings import Settings
+from ml_platform.pipeline import answering, approval
+from ml_platform.pipeline.release import BENTOS
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.rollout import control
+from ml_platform.rollout.record import Backend, deployed
+from ml_platform.serving import bundle
+from ml_platform_tests.conftest import ports
+from ml_platform_tests.registry.models import registered, trained
+from ml_platform_tests.shop_project import MODEL, PARAMETERS, STEPS, copy_of, declared, gates
+
+NAME = "tiny"
+
+
+def package(settings: Settings, version: int) -> Backend:
+    """A folder that is a package as far as anybody looks who does not start it."""
+    made = settings.local / BENTOS / "new"
+    (made / bundle.SOURCE).mkdir(parents=True)
+    (made / bundle.SOURCE / "code.py").write_text(f"VERSION = {version}")
+    sha256 = bundle.content_sha256(made / bundle.SOURCE)
+    (made / "bento.yaml").write_text(f"name: {NAME}\nversion: v{version}-{sha256[:12]}\n")
+    place = made.rename(made.with_name(f"{NAME}-{version}-{sha256[:12]}"))
+    return Backend(version=version, tag=f"{NAME}:v{version}-{sha256[:12]}", sha256=sha256, path=str(place))
+
+
+@pytest.fixture
+def live(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """Versions 1 to 3 were live, one after the other; nothing runs, and who waits for one is told that it does."""
+    monkeypatch.setattr(control, "ensure_running", lambda _: None)
+    monkeypatch.setattr(control, "wait_live", lambda *_: "http://127.0.0.1:1")
+    workspace, run = Workspace(settings), Run.new()
+    for number in (1, 2, 3):
+        version = registered(workspace.registry, trained(workspace.registry, NAME, seed=number), "approved")
+        backend = package(settings, number)
+        workspace.rollouts.update(NAME, lambda record, new=backend: deployed(record, new, by="x", why="y"))
+        body = {"version": number, "service": backend.sha256}
+        facts = {"subject_name": f"{NAME}/champion", "run_id": run.id, "provenance": run.provenance}
+        workspace.ledger.decide("promotion", subject=version.sha256, body=body, **facts)
+        workspace.registry.set_alias(NAME, "champion", number)
+    yield workspace
+
+
+def rejected(workspace: Workspace, number: int) -> None:
+    workspace.registry.set_approval(NAME, number, "rejected", by="ann", reason="wrong")
+
+
+def test_what_the_record_names_answers(live: Workspace) -> None:
+    assert answering.answers(live, NAME, 3)
+    assert not answering.answers(live, NAME, 2)
+    assert not answering.answers(live, "never_deployed", 1)
+
+
+def test_the_version_before_answers_again_and_is_champion(live: Workspace) -> None:
+    version, url = answering.go_back(live, NAME, 3, Run.new(), by="ann", reason="wrong")
+    assert (version.version, url) == (2, "http://127.0.0.1:1")
+    record = live.rollouts.load(NAME)
+    assert record.stable is not None
+    assert record.stable.version == 2
+    assert (record.history[-1].who, record.history[-1].why) == ("ann", "wrong")
+    champion = live.registry.champion(NAME)
+    assert champion is not None
+    assert champion.version == 2
+    *_, entry = live.ledger.entries(subject_name=f"{NAME}/champion", kind="promotion")
+    assert entry.subject == version.sha256
+    assert entry.body == {
+        "version": 2,
+        "service": record.stable.sha256,
+        "by": "ann",
+        "because": "wrong",
+        "instead_of": 3,
+    }
+
+
+def test_what_was_rejected_or_is_gone_is_passed_over(live: Workspace) -> None:
+    rejected(live, 2)
+    version, backend = answering.way_back(live, NAME, 3)
+    assert (version.version, backend.version) == (1, 1)
+    # Content that is not what the ledger says is no package of that version.
+    (Path(backend.path) / bundle.SOURCE / "code.py").write_text("VERSION = 7")
+    with pytest.raises(PlatformError, match=r"version 2 is rejected by ann; the package .* of version 1 is not here"):
+        answering.way_back(live, NAME, 3)
+
+
+def test_where_nothing_else_ever_answered_that_is_said(settings: Settings) -> None:
+    with pytest.raises(PlatformError, match=r"no version to go back to \(no other ever answered\)"):
+        answering.way_back(Workspace(settings), "a_b", 1)
+
+
+@pytest.mark.slow
+def test_a_live_version_is_rejected_and_the_one_before_really_answers(with_models: Path, tmp_path: Path) -> None:
+    few = {"gates": gates(performance={"min": 0.5}, baseline={"min": -0.5}, champion={"min": -0.5})}
+    first = declared(models={MODEL: few})
+    other = declared(models={MODEL: {**few, "parameters": {**PARAMETERS, "rounds": 7}}})
+    project = copy_of(with_models, tmp_path / "project", first, ML_PLATFORM_PORTS=ports(3490, 10))
+    try:
+        for catalogue in (first, other):
+            outcome = project.variant(catalogue).train()
+            assert outcome.success, outcome.error
+        with project.active() as workspace:
+            second, context = workspace.registry.get(MODEL, 2), project.variant(other).context()
+            assert answering.answers(workspace, MODEL, 2)
+            approval.decide(workspace, context, second, "rejected", by="ann", reason="wrong", run=Run.new())
+            version, url = answering.go_back(workspace, MODEL, 2, Run.new(), by="ann", reason="wrong")
+            assert version.version == 1
+            assert control.wait_live(workspace.settings, MODEL, workspace.rollouts.load(MODEL).stable.sha256) == url  # pyright: ignore[reportOptionalMemberAccess]
+        # Run again, the machine brings it neither into the registry nor back to the requests.
+        again = project.variant(other).train()
+        assert set(STEPS) <= again.assets()
+        assert "version 2 is rejected, not approved (ann: wrong)" in again.error
+        with project.active() as workspace:
+            assert not answering.answers(workspace, MODEL, 2)
+            assert approval.standing(workspace, workspace.registry.get(MODEL, 2)).by == "ann"
+    finally:
+        with project.active() as workspace:
+            control.stop_all(workspace.settings)
