@@ -8,6 +8,8 @@ from sqlalchemy import event
 
 from ml_platform.foundation.errors import PlatformError
 
+#: PostgreSQL's code for a right that is missing.
+_DENIED = "42501"
 _formats = sa.Table(
     "ml_platform_formats",
     sa.MetaData(),
@@ -26,25 +28,65 @@ class Engines(NamedTuple):
 
 
 def is_sqlite(url: str) -> bool:
-    """Whether a SQLAlchemy URL names a file of SQLite."""
-    return sa.make_url(url).get_backend_name() == "sqlite"
+    """Whether a SQLAlchemy URL names a file of SQLite. Raises PlatformError for what is no URL."""
+    return _parsed(url).get_backend_name() == "sqlite"
 
 
 def engines(url: str) -> Engines:
-    """Writer and reader of the database at a URL; the folder of a SQLite file is made. Connects when first used."""
-    parsed = sa.make_url(url)
+    """Writer and reader of the database at a URL; the folder of a SQLite file is made. Connects when first used.
+
+    Raises PlatformError for a URL that is none, and whenever the database is away or cannot do what is asked.
+    """
+    parsed = _parsed(url)
     if not is_sqlite(url):
-        return Engines(
-            sa.create_engine(parsed, pool_pre_ping=True),
-            sa.create_engine(parsed, isolation_level="AUTOCOMMIT", pool_pre_ping=True),
-        )
+        try:
+            return _telling(
+                sa.create_engine(parsed, pool_pre_ping=True),
+                sa.create_engine(parsed, isolation_level="AUTOCOMMIT", pool_pre_ping=True),
+            )
+        except (ImportError, sa.exc.ArgumentError) as error:
+            raise PlatformError(f"database {_shown(parsed)} cannot be used: {error}; install its driver") from error
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     options: dict[str, Any] = {"connect_args": {"timeout": 60}}
     writer = sa.create_engine(parsed, **options)
     event.listen(writer, "connect", _sqlite_connect)
     event.listen(writer, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    return Engines(writer, sa.create_engine(parsed, isolation_level="AUTOCOMMIT", **options))
+    return _telling(writer, sa.create_engine(parsed, isolation_level="AUTOCOMMIT", **options))
+
+
+def _parsed(url: str) -> sa.URL:
+    try:
+        return sa.make_url(url)
+    except sa.exc.ArgumentError:
+        # The text itself may hold a password.
+        raise PlatformError(
+            "the URL of a database (ML_PLATFORM_LEDGER_URL) is none that SQLAlchemy knows; write e.g. "
+            "postgresql+psycopg://user@host/ledger"
+        ) from None
+
+
+def _shown(url: sa.URL) -> str:
+    return url.render_as_string(hide_password=True)
+
+
+def _telling(writer: sa.Engine, reader: sa.Engine) -> Engines:
+    """The engines, so that a database that is away is told in one line, wherever it is asked."""
+
+    def tell(context: sa.engine.ExceptionContext) -> None:
+        found = context.sqlalchemy_exception
+        denied = getattr(context.original_exception, "sqlstate", "") == _DENIED
+        # SQLite says of a damaged file no more than DatabaseError, whose other kinds are defects.
+        if denied or isinstance(found, sa.exc.OperationalError) or type(found) is sa.exc.DatabaseError:
+            reason = (str(context.original_exception).strip().splitlines() or ["no reason given"])[0]
+            raise PlatformError(
+                f"database {_shown(writer.url)} does not answer as it should: {reason}; see that it runs and that "
+                "this user may use it"
+            ) from context.original_exception
+
+    for engine in (writer, reader):
+        event.listen(engine, "handle_error", tell)
+    return Engines(writer, reader)
 
 
 def exclusive(connection: sa.Connection, name: str) -> None:

@@ -14,6 +14,8 @@ import yaml
 from typer.main import get_command
 
 from ml_platform.cli.app import cli
+from ml_platform.foundation.settings import Settings
+from ml_platform.foundation.variables import PREFIX
 from ml_platform_tests.conftest import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -100,6 +102,45 @@ def test_only_what_was_built_from_the_tag_of_the_version_is_published() -> None:
             ["bash", "-e", "-c", line], cwd=ROOT, env=os.environ | {"GITHUB_REF_NAME": tag}, timeout=60
         )
         assert done.returncode == code, tag
+
+
+def gates_step(name: str) -> dict[str, Any]:
+    """A step of the workflow of pull requests, by its name."""
+    (found,) = [step for step in steps(ROOT / ".github/workflows/gates.yml") if step.get("name") == name]
+    return found
+
+
+def test_gates_name_the_settings_that_are_missing_before_anything_else() -> None:
+    step = gates_step("Settings")
+    assert steps(ROOT / ".github/workflows/gates.yml")[0] == step
+    needed = sorted(step["env"])
+    for name, text in step["env"].items():
+        assert text in (f"${{{{ vars.{name} }}}}", f"${{{{ secrets.{name} }}}}")
+
+    def ended(given: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+        # As Actions does: what is not set is empty.
+        environment = {"PATH": os.environ["PATH"], **dict.fromkeys(needed, ""), **given}
+        return subprocess.run(
+            ["bash", "-e", "-c", step["run"]], env=environment, capture_output=True, text=True, timeout=60
+        )
+
+    every = dict.fromkeys(needed, "x")
+    assert (ended(every).returncode, ended(every).stdout) == (0, "")
+    for name in needed:
+        done = ended({**every, name: ""})
+        assert done.returncode == 1
+        (line,) = done.stdout.splitlines()
+        assert line.startswith("::error::")
+        assert line.endswith(f": {name}")
+    (line,) = ended({}).stdout.splitlines()
+    assert all(name in line for name in needed)
+
+
+def test_gates_judge_with_settings_that_there_are_and_with_the_ledger_that_overrides_are_in() -> None:
+    given = {name for name in gates_step("Judge")["env"] if name.startswith(PREFIX)}
+    assert given <= {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    assert set(gates_step("Settings")["env"]) <= given
+    assert f"{PREFIX}LEDGER_URL" in given
 
 
 def test_the_commands_of_gates_exist() -> None:
