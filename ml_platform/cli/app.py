@@ -35,7 +35,6 @@ def app() -> None:
 
 @cli.callback()
 def main(
-    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a mistake, not only its line.")] = False,
 ) -> None:
     """From versioned data to a served model, with every gate on the way.
@@ -43,7 +42,7 @@ def main(
     Ends with 0: done, 1: refused or failed, 2: bad usage.
     """
     # Whatever the command reads of them: what was meant by a variable that nobody reads is never guessed.
-    if "--help" not in context.args:
+    if "--help" not in sys.argv:
         get_settings()
 
 
@@ -184,6 +183,17 @@ def reject(
     from ml_platform.cli.approve import decide
 
     decide(target, "rejected", by, reason, json, rollback=rollback)
+
+
+@cli.command()
+def loosen(model: str, by: By, reason: Reason, json: Json = None) -> None:
+    """Accept gates that are looser than those of the champion at its registration; asked for where a person approves.
+
+    Holds for exactly the changes that the command shows.
+    """
+    from ml_platform.cli.approve import accept_looser_gates
+
+    accept_looser_gates(model, by, reason, json)
 
 
 @cli.command()

@@ -12,6 +12,7 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline import approval
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.pipeline import answering, approval
+from ml_platform.pipeline import answering, approval, loosening
 from ml_platform.pipeline.workspace import Workspace
 
 
@@ -68,6 +69,21 @@ def _leave(
         way = str(error)
     print(f"version {version} still answers; {way}")
     return version
+
+
+def accept_looser_gates(model: str, by: str, reason: str, json: Path | None) -> None:
+    """Accept, in a person's name, that gates of a model are looser than those of its champion at its registration."""
+    catalogue = project_catalogue()
+    if model not in catalogue.models:
+        raise BadUsage(f"there is no model {model!r}; declared: {', '.join(sorted(catalogue.models)) or 'none'}")
+    found = loosening.accept(Workspace(), ModelContext.of(catalogue, model), by=by, reason=reason, run=Run.new())
+    for one in found:
+        print(f"{one.change.gate} of {one.change.asset} {one.change.text}")
+    if found:
+        print(f"accepted by {by} against version {found[0].version}: {reason}")
+    else:
+        print(f"no gate of {model} is looser than its champion's, or all that are were accepted before")
+    written(json, {"model": model, "by": by, "reason": reason, "accepted": [one.change._asdict() for one in found]})
 
 
 def override_gate(gate: str, subject: str, by: str, reason: str, days: int, json: Path | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ml_platform.cli.outcomes import Line, junit, markdown, plain
+from ml_platform.cli.outcomes import Changed, Line, junit, markdown, plain
 from ml_platform.cli.output import BadUsage, saved, written
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import InvalidName
@@ -18,12 +18,14 @@ from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import DeclarationError, MissingReference
+from ml_platform.foundation.errors import DeclarationError, MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import default_home
 from ml_platform.gates.gate import Gate, Verdict
 from ml_platform.gates.stages import Stage
 from ml_platform.pipeline import data
 from ml_platform.pipeline.inspections import INSPECTIONS
+from ml_platform.pipeline.loosening import since_champion
 from ml_platform.pipeline.trial import Trial
 from ml_platform.pipeline.workspace import Workspace
 
@@ -49,14 +51,17 @@ def check_project(
     workspace, catalogue, run = Workspace(), project_catalogue(), Run.new()
     selected = _selected(catalogue, name)
     lines = list(_trials(workspace, selected, branch, keep, run) if branch else _lines(workspace, selected, run))
+    changed = list(_changed(workspace, selected)) if branch else []
     _print(lines, every)
+    for change in changed:
+        print(change.text)
     if not branch:
         _report(lines, run)
-    written(json, plain(lines))
+    written(json, plain(lines) + [change.plain for change in changed])
     if junit_file is not None:
         saved("--junit", junit_file, junit(lines))
     if comment is not None:
-        saved("--markdown", comment, markdown(lines, f"Gates of {name}" if name else "Gates").encode())
+        saved("--markdown", comment, markdown(lines, f"Gates of {name}" if name else "Gates", changed).encode())
     return 1 if any(line.blocks for line in lines) else 0
 
 
@@ -68,6 +73,16 @@ def _selected(catalogue: Catalogue, name: str) -> Catalogue:
     except DeclarationError as error:
         raise BadUsage(f"--model: {error}") from error
     return Catalogue.of([context.dataset, context.feature_set, context.model])
+
+
+def _changed(workspace: Workspace, catalogue: Catalogue) -> Iterable[Changed]:
+    """What became of every gate since the champion was registered: a reviewer sees what no verdict shows."""
+    for name in catalogue.models:
+        try:
+            for seen in since_champion(workspace, ModelContext.of(catalogue, name)):
+                yield Changed(name, seen.version, seen.change, seen.accepted)
+        except PlatformError as error:
+            yield Changed(name, 0, None, unknown=str(error))
 
 
 def _lines(workspace: Workspace, catalogue: Catalogue, run: Run) -> Iterable[Line]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
+from ml_platform.gates.changes import Change
 from ml_platform.gates.gate import Gate, Verdict
 
 #: Longest reason in a table of Markdown, characters.
@@ -47,6 +48,42 @@ class Line:
     def observed(self) -> float | None:
         """The measured value."""
         return self.verdict.observed if self.verdict else None
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A gate that is declared otherwise than when the champion was registered; no change where that is not known."""
+
+    model: str
+    version: int
+    change: Change | None
+    #: Who accepted it, and why.
+    accepted: str = ""
+    unknown: str = ""
+
+    @property
+    def text(self) -> str:
+        """The change in a line."""
+        if self.change is None:
+            return f"{self.model}: what became of its gates is not known: {self.unknown}"
+        accepted = f" (accepted by {self.accepted})" if self.accepted else ""
+        against = f"against {self.model} version {self.version}"
+        return f"{self.change.gate} of {self.change.asset} {self.change.text}, {against}{accepted}"
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """A record beside those of gates, which blocks nothing by itself."""
+        return {
+            "asset": self.change.asset if self.change else self.model,
+            "partition": "",
+            "gate": self.change.gate if self.change else "",
+            "status": self.change.direction if self.change else "unknown",
+            "blocking": False,
+            "observed": None,
+            "threshold": self.change.after if self.change else "",
+            "reason": self.text,
+            "subject": None,
+        }
 
 
 def plain(lines: Sequence[Line]) -> list[dict[str, Any]]:
@@ -102,8 +139,8 @@ def junit(lines: Sequence[Line]) -> bytes:
     return ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
 
 
-def markdown(lines: Sequence[Line], title: str = "Gates") -> str:
-    """A comment for a pull request: what holds back first, what passed folded.
+def markdown(lines: Sequence[Line], title: str = "Gates", changed: Sequence[Changed] = ()) -> str:
+    """A comment for a pull request: what holds back first, gates that changed, what passed folded.
 
     Reasons stand as text, whatever is in them; columns marked ``pii`` are masked in every verdict already.
     """
@@ -115,6 +152,8 @@ def markdown(lines: Sequence[Line], title: str = "Gates") -> str:
     for name, some in (("Blocking", blocking), ("Warnings and overrides", others)):
         if some:
             parts += [f"### {name}", _table(sorted(some, key=lambda line: _ORDER[line.status]))]
+    if changed:
+        parts += ["### Gates that changed since the champion was registered", _changes(changed)]
     if passed:
         folded = f"<details><summary>{len(passed)} gates passed</summary>\n\n{_table(passed)}\n\n</details>"
         if sum(map(len, parts)) + len(folded) > COMMENT:
@@ -127,6 +166,19 @@ def markdown(lines: Sequence[Line], title: str = "Gates") -> str:
 def _table(lines: Sequence[Line]) -> str:
     head = "| asset | partition | gate | status | observed | threshold | reason |\n|---|---|---|---|---:|---|---|"
     return "\n".join([head, *(_row(line) for line in lines)])
+
+
+def _changes(changed: Sequence[Changed]) -> str:
+    """What lets more pass first."""
+    head = "| asset | gate | change | key | before | now | accepted by |\n|---|---|---|---|---|---|---|"
+    known = [(one.change, one) for one in changed if one.change is not None]
+    rows = [
+        (change.asset, change.gate, change.direction, change.key, change.before, change.after, one.accepted)
+        for change, one in sorted(known, key=lambda pair: not pair[0].looser)
+    ]
+    table = "\n".join([head, *(f"| {' | '.join(_text(cell) for cell in row)} |" for row in rows)])
+    rest = "\n".join(f"- {_text(one.text)}" for one in changed if one.change is None)
+    return "\n\n".join(filter(None, [table if rows else "", rest]))
 
 
 def _row(line: Line) -> str:

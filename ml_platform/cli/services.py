@@ -98,7 +98,7 @@ def show_status(json: Path | None) -> None:
             name,
             _candidate(candidate),
             str(newest.version) if newest else "-",
-            _decided(decision) if decision else "-",
+            decision.said if decision else "-",
             str(champion.version) if champion else "-",
             service.url if service else "-",
             phase,
@@ -133,11 +133,6 @@ def _against(workspace: Workspace, model: str, version: int) -> str:
         f"{model}: version {version} answers although {decision.by} rejected it ({decision.reason}); "
         f"ml-platform reject {model}@{version} --rollback … lets the version before it answer again"
     )
-
-
-def _decided(decision: "Decision") -> str:
-    """What holds for a version, and who says so where that is not the machine's usual word."""
-    return f"{decision.status} by {decision.by}" if decision.by_person else decision.status
 
 
 def _candidate(decision: "Decision | None") -> str:

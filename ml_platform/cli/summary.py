@@ -128,8 +128,7 @@ def _model(console: Console, workspace: Workspace, context: ModelContext) -> tup
     version = workspace.registry.latest(name)
     if version is not None:
         decision = standing(workspace, version)
-        said = f"{decision.status} by {decision.by}"
-        table.add_row("version", f"{version.version} ({said}), model {version.sha256[:12]}")
+        table.add_row("version", f"{version.version} ({decision.said}), model {version.sha256[:12]}")
         shown |= {"version": version.version, "approval": decision.status}
     shown |= _served(workspace, context, table)
     console.print(table)

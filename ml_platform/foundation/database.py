@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy import event
+from sqlalchemy import event, exc
 
 from ml_platform.foundation.errors import PlatformError
 
@@ -44,7 +44,7 @@ def engines(url: str) -> Engines:
                 sa.create_engine(parsed, pool_pre_ping=True),
                 sa.create_engine(parsed, isolation_level="AUTOCOMMIT", pool_pre_ping=True),
             )
-        except (ImportError, sa.exc.ArgumentError) as error:
+        except (ImportError, exc.ArgumentError) as error:
             raise PlatformError(f"database {_shown(parsed)} cannot be used: {error}; install its driver") from error
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def engines(url: str) -> Engines:
 def _parsed(url: str) -> sa.URL:
     try:
         return sa.make_url(url)
-    except sa.exc.ArgumentError:
+    except exc.ArgumentError:
         # The text itself may hold a password.
         raise PlatformError(
             "the URL of a database (ML_PLATFORM_LEDGER_URL) is none that SQLAlchemy knows; write e.g. "
@@ -77,7 +77,7 @@ def _telling(writer: sa.Engine, reader: sa.Engine) -> Engines:
         found = context.sqlalchemy_exception
         denied = getattr(context.original_exception, "sqlstate", "") == _DENIED
         # SQLite says of a damaged file no more than DatabaseError, whose other kinds are defects.
-        if denied or isinstance(found, sa.exc.OperationalError) or type(found) is sa.exc.DatabaseError:
+        if denied or isinstance(found, exc.OperationalError) or type(found) is exc.DatabaseError:
             reason = (str(context.original_exception).strip().splitlines() or ["no reason given"])[0]
             raise PlatformError(
                 f"database {_shown(writer.url)} does not answer as it should: {reason}; see that it runs and that "

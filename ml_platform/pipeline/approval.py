@@ -10,9 +10,10 @@ from typing import Any, Literal, NamedTuple
 
 from ml_platform.declarations.context import ModelContext
 from ml_platform.documents.model_card import with_approvals
-from ml_platform.foundation.errors import PlatformError, Refused
+from ml_platform.foundation.errors import Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
+from ml_platform.pipeline.loosening import DECLARED, GATES, declared, require_accepted, require_person
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ReportRef, VersionRef
 from ml_platform.registry.registry import APPROVAL_TAG, MANIFEST_TAG, SHA_TAG
@@ -21,8 +22,6 @@ Outcome = Literal["approved", "pending", "rejected"]
 #: Kind of a ledger entry to what it means for a candidate.
 OUTCOMES: dict[str, Outcome] = {"approval": "approved", "registration": "pending", "rejection": "rejected"}
 KINDS: dict[Outcome, str] = {outcome: kind for kind, outcome in OUTCOMES.items()}
-#: Who decides where no person does.
-GATES = "gates"
 
 
 class Decision(NamedTuple):
@@ -38,11 +37,18 @@ class Decision(NamedTuple):
     version: int | None = None
     #: Number of its entry in the ledger; 0 where it stands in the registry alone.
     sequence: int = 0
+    #: The gates that stood then; None where an earlier release wrote the entry, and for rejections.
+    declared: dict[str, Any] | None = None
 
     @property
     def by_person(self) -> bool:
         """Whether a person decided."""
         return self.by != GATES
+
+    @property
+    def said(self) -> str:
+        """The status, and who decided where it was a person."""
+        return f"{self.status} by {self.by}" if self.by_person else self.status
 
 
 def decisions(workspace: Workspace, model: str, sha256: str | None = None) -> list[Decision]:
@@ -62,6 +68,7 @@ def decisions(workspace: Workspace, model: str, sha256: str | None = None) -> li
             entry.subject,
             entry.body.get("version"),
             entry.sequence,
+            entry.body.get(DECLARED),
         )
         for entry in sorted(entries, key=lambda entry: entry.sequence)
     ]
@@ -70,14 +77,14 @@ def decisions(workspace: Workspace, model: str, sha256: str | None = None) -> li
 def in_force(made: Sequence[Decision]) -> Decision | None:
     """The one of the decisions on a content that counts.
 
-    The last of a person; one by the gates only where no person decided, or where they now refuse what a person
-    approved.
+    The last of a person; one by the gates only where no person decided, where they say the same after an approval, or
+    where they now refuse what a person approved.
     """
     last = made[-1] if made else None
     person = next((one for one in reversed(made) if one.by_person), None)
     if person is None or last is None:
         return last
-    return last if person.status == "approved" and last.status == "rejected" else person
+    return last if person.status == "approved" and last.status != "pending" else person
 
 
 def standing(workspace: Workspace, version: VersionRef) -> Decision:
@@ -111,7 +118,7 @@ def newest(workspace: Workspace, model: str) -> Decision | None:
 
 
 def require_approved(workspace: Workspace, context: ModelContext, version: VersionRef) -> None:
-    """Raise Refused unless the version is approved and its model file passed every gate."""
+    """Raise Refused unless the version is approved and its model file passed every gate, none looser than accepted."""
     found = standing(workspace, workspace.registry.get(version.model, version.version))
     if found.status != "approved":
         raise Refused(
@@ -120,6 +127,7 @@ def require_approved(workspace: Workspace, context: ModelContext, version: Versi
             because=f"{found.status}, not approved",
         )
     require_gates(workspace, context, version)
+    require_accepted(workspace, context)
 
 
 def require_gates(workspace: Workspace, context: ModelContext, version: VersionRef) -> None:
@@ -149,7 +157,7 @@ def reject(
     _record(workspace, "rejected", model, sha256, body, run)
 
 
-def admit(workspace: Workspace, report: ReportRef, run: Run) -> Outcome:
+def admit(workspace: Workspace, context: ModelContext, report: ReportRef, run: Run) -> Outcome:
     """What a candidate whose gates all pass is registered as, in the ledger: approved, or waiting for a person.
 
     Where a person rejected this very model nothing is decided: it stays rejected until a person approves it.
@@ -166,7 +174,8 @@ def admit(workspace: Workspace, report: ReportRef, run: Run) -> Outcome:
         # Registered already, under the other setting: it keeps its approval, or goes on waiting.
         outcome = "pending" if outcome == "approved" else "approved"
     if found is None or not found.by_person:
-        body = {"by": GATES if outcome == "approved" else "", "manifest": report.manifest_sha256}
+        by = GATES if outcome == "approved" else ""
+        body = {"by": by, "manifest": report.manifest_sha256, DECLARED: declared(context)}
         _record(workspace, outcome, model, sha256, body, run)
     return outcome
 
@@ -187,15 +196,14 @@ def decide(
     what was interrupted. Raises Refused by name where a gate holds back what is to be approved, PlatformError without
     a name or a reason.
     """
-    about = f"{version.model} version {version.version}"
-    if not by.strip() or not reason.strip():
-        raise PlatformError(f"approval of {about}: give a name and a reason")
-    if by.strip().lower() == GATES:
-        raise PlatformError(f"approval of {about}: {by!r} is what the machine decides as; give the name of a person")
+    require_person(f"approval of {version.model} version {version.version}", by, reason)
     with _deciding(workspace, version.model):
         if status == "approved":
             require_gates(workspace, context, version)
-        body = {"by": by, "because": reason, "version": version.version}
+            require_accepted(workspace, context)
+        body: dict[str, Any] = {"by": by, "because": reason, "version": version.version}
+        if status == "approved":
+            body[DECLARED] = declared(context)
         _record(workspace, status, version.model, version.sha256, body, run)
         decided = workspace.registry.set_approval(version.model, version.version, status, by=by, reason=reason)
         made = table(decisions(workspace, version.model, version.sha256))
@@ -218,7 +226,8 @@ def _record(workspace: Workspace, outcome: Outcome, model: str, sha256: str, bod
     if made:
         last = made[-1]
         because = body.get("because")
-        if (last.status, last.by, last.version) == same and because in (None, last.reason):
+        repeated = (last.status, last.by, last.version) == same and because in (None, last.reason)
+        if repeated and body.get(DECLARED) in (None, last.declared):
             return
         if any(one.status == outcome for one in made):
             # The ledger takes an equal entry of one kind for a repetition, whatever was decided in between.

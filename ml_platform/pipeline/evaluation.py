@@ -15,6 +15,7 @@ from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline import anchors, approval
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import judged
+from ml_platform.pipeline.loosening import require_accepted
 from ml_platform.pipeline.predicting import loaded, predictor
 from ml_platform.pipeline.replaying import replay
 from ml_platform.pipeline.workspace import Workspace
@@ -211,7 +212,8 @@ def model_card(workspace: Workspace, context: ModelContext, ref: ReportRef, verd
 
 
 def register(workspace: Workspace, context: ModelContext, report: ReportRef, run: Run) -> VersionRef:
-    """Register the evaluated model; raises Refused by name where a verdict on it does not allow that.
+    """Register the evaluated model; raises Refused by name where a verdict on it does not allow that, or
+    where a person approves and gates are looser than the champion's.
 
     The approval is automatic where the settings say so; otherwise the version waits as ``pending``. What a person
     rejected stays rejected.
@@ -229,7 +231,8 @@ def register(workspace: Workspace, context: ModelContext, report: ReportRef, run
         verdicts = [verdict for found in judged for verdict in found.values()]
         approval.reject(workspace, report.model, report.sha256, refusal, verdicts, run)
         raise
-    outcome = approval.admit(workspace, report, run)
+    require_accepted(workspace, context)
+    outcome = approval.admit(workspace, context, report, run)
     anchor = workspace.ledger.anchor()
     return workspace.registry.register(
         reference,

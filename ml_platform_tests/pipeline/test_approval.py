@@ -134,7 +134,7 @@ def test_a_rejection_counts_although_the_registry_is_away(automatic: Project, mo
         require_approved(workspace, automatic.context(), workspace.registry.get(MODEL, 1))
     decided(automatic, "approved", "bob")
     assert said(automatic) == ("approved", "bob")
-    assert len(automatic.entries(kind="approval")) == 2
+    assert len(automatic.entries(kind="approval", subject_name=f"{MODEL}/model")) == 2
 
 
 def test_nobody_decides_in_the_name_of_the_machine_or_without_a_name(automatic: Project) -> None:
