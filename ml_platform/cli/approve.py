@@ -2,16 +2,13 @@
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ml_platform.cli.output import BadUsage, written
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.loading import project_catalogue
-from ml_platform.foundation.errors import MissingReference
-from ml_platform.foundation.provenance import Run
-from ml_platform.pipeline import approval
 from ml_platform.foundation.errors import MissingReference, PlatformError
-from ml_platform.pipeline import answering, approval
+from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline import answering, approval, loosening
 from ml_platform.pipeline.workspace import Workspace
 
@@ -44,7 +41,13 @@ def decide(
     print(f"{name} version {decided.version} is {decided.approval} by {by}: {reason}")
     if before.by_person and before.status != status:
         print(f"before, it was {before.status} by {before.by}: {before.reason}")
-    shown = {"model": name, "version": decided.version, "approval": decided.approval, "by": by, "reason": reason}
+    shown: dict[str, Any] = {
+        "model": name,
+        "version": decided.version,
+        "approval": decided.approval,
+        "by": by,
+        "reason": reason,
+    }
     if status == "rejected":
         shown["answers"] = _leave(workspace, name, decided.version, run, by, reason, rollback)
     written(json, shown)

@@ -17,7 +17,6 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.loading import project_catalogue
-from ml_platform.foundation.errors import DeclarationError, MissingReference
 from ml_platform.foundation.errors import DeclarationError, MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import default_home

@@ -118,6 +118,8 @@ def _direction(gate: Mapping[str, Any], key: str, before: Any, after: Any) -> Di
             return "tightened" if (after or 0) > (before or 0) else "loosened"
         case "min_support":
             return "tightened" if ((after or 0) > (before or 0)) != (kind in _LEAVES_OUT) else "loosened"
+        case _:
+            pass
     # With slices and without them two things are measured.
     among = (before is None or after is None) and key == "by"
     if key in _NAMES and (kind, key) not in _ORDERED and not among:

@@ -3,7 +3,7 @@
 A person outranks the machine: what a person rejected is approved by a person again, or never.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
@@ -212,7 +212,7 @@ def decide(
 
 
 @contextmanager
-def _deciding(workspace: Workspace, model: str) -> Iterator[None]:
+def _deciding(workspace: Workspace, model: str) -> Generator[None]:
     """Of two people at one time the second decides after the first, in ledger and registry alike."""
     with workspace.registry.tracking.lock(f"decide-{model}"):
         yield

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,9 +143,7 @@ def test_a_version_of_an_earlier_release_is_compared_by_its_verdicts(
     def earlier(self: Ledger, **chosen: Any) -> Any:
         """Entries as that release wrote them."""
         return [
-            entry._replace(body={key: value for key, value in entry.body.items() if key != loosening.DECLARED})
-            if hasattr(entry, "_replace")
-            else entry.model_copy(update={"body": {k: v for k, v in entry.body.items() if k != loosening.DECLARED}})
+            replace(entry, body={key: value for key, value in entry.body.items() if key != loosening.DECLARED})
             for entry in entries(self, **chosen)
         ]
 
