@@ -112,6 +112,8 @@ def test_a_decision_is_written_once_and_says_what_it_replaces(automatic: Project
     (rejection,) = automatic.entries(kind="rejection")
     decided(automatic, "approved", "bob")
     *_, approved = automatic.entries(kind="approval")
+    said_with_it = approved.body.pop("declared")
+    assert f"{MODEL}/evaluation" in said_with_it["gates"]
     assert approved.body == {"by": "bob", "because": "seen", "version": 1, "replaces": rejection.sequence}
 
 
