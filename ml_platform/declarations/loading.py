@@ -10,6 +10,7 @@ from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.mistakes import problems
 from ml_platform.declarations.reading import Document, Reading, read_declarations
+from ml_platform.declarations.weak import weak_gates
 from ml_platform.foundation.errors import DeclarationError
 from ml_platform.foundation.project import Project, current_project
 
@@ -23,10 +24,15 @@ def find_mistakes(project: Project, *, deep: bool = True) -> tuple[list[str], li
     mistakes, accepted, documents = _well_formed(reading)
     for spec, key, reason in problems(Catalogue.of(accepted), deep=deep):
         if not any(f"there is no {name!r}" in reason for name in reading.broken):
-            path = tuple(int(part) if part.isdigit() else part for part in key.split("."))
-            mistakes.append(documents[id(spec)].mistake(("attributes", *path), reason))
+            mistakes.append(documents[id(spec)].mistake(_path(key), reason))
     mistakes += _platform_mistakes(project, reading)
     return mistakes, accepted
+
+
+def find_weak(project: Project) -> list[str]:
+    """One line for each gate that can hardly fail, see :mod:`ml_platform.declarations.weak`: warnings, no mistakes."""
+    _, accepted, documents = _well_formed(read_declarations(project))
+    return [documents[id(spec)].mistake(_path(key), reason) for spec in accepted for key, reason in weak_gates(spec)]
 
 
 def load_catalogue(project: Project, *, working: bool) -> Catalogue:
@@ -48,6 +54,11 @@ def load_catalogue(project: Project, *, working: bool) -> Catalogue:
 def project_catalogue() -> Catalogue:
     """The declarations of this process's project, well-formed. Raises NoProject or DeclarationError."""
     return load_catalogue(current_project(), working=False)
+
+
+def _path(key: str) -> tuple[int | str, ...]:
+    """Where a key with dots is in a document."""
+    return ("attributes", *(int(part) if part.isdigit() else part for part in key.split(".")))
 
 
 def _well_formed(reading: Reading) -> tuple[list[str], list[Declaration], dict[int, Document]]:

@@ -1,0 +1,70 @@
+"""Gates that can hardly fail: what is certain of a threshold from what its metric is, without any data.
+
+A warning and no mistake. Only what needs no guess: the value of a model that knows nothing, the end of a scale.
+"""
+
+import math
+from collections.abc import Iterator
+
+from ml_platform.declarations.declaration import Declaration
+from ml_platform.declarations.model import ModelSpec
+from ml_platform.gates.gate import Gate, kind_of
+from ml_platform.gates.stages import GATED
+
+#: Task and metric to the value of a model that knows nothing: of constant predictions, or of a coin.
+_KNOWING_NOTHING = {
+    ("binary", "auc"): 0.5,
+    ("binary", "brier_skill"): 0.0,
+    ("binary", "brier"): 0.25,
+    ("binary", "log_loss"): math.log(2),
+    ("multiclass", "auc_macro"): 0.5,
+    ("regression", "r2"): 0.0,
+}
+#: Metrics of which 1 is the largest value, of a model that is always right.
+_PERFECT = 1.0
+_BOUNDED = {"auc", "pr_auc", "brier_skill", "precision", "recall", "f1", "accuracy", "f1_macro", "auc_macro", "r2"}
+#: An alarm this close to a perfect model hears nothing else.
+_NEARLY = 0.01
+#: Kinds whose value is a share, never above 1.
+_SHARES = {"missing", "rules", "duplicates", "near_duplicates", "referential", "single_feature", "monotonic"}
+
+
+def weak_gates(spec: Declaration) -> Iterator[tuple[str, str]]:
+    """Key and reason of each gate of a declaration that can hardly fail."""
+    for index, gate in enumerate(spec.gates):
+        if found := _weak(spec, gate):
+            key, reason = found
+            yield f"gates.{index}.{key}", f"gate {gate.name}: {reason}"
+    for stage in GATED:
+        gates = spec.gates_of(stage)
+        if gates and not any(gate.blocking for gate in gates):
+            yield "gates", f"no gate of {stage} blocks: each has severity warn"
+
+
+def _weak(spec: Declaration, gate: Gate) -> tuple[str, str] | None:
+    kind, metric = kind_of(gate.gate).name, gate.metric or ""
+    if kind in _SHARES and gate.max is not None and gate.max >= 1:
+        return "max", f"max {gate.max:g} never fails: what is measured is at most 1"
+    if not isinstance(spec, ModelSpec):
+        return None
+    nothing = _nothing(spec, metric)
+    if kind in ("performance", "confidence") and nothing is not None:
+        better = spec.kind().better.get(metric, True)
+        key, bound = ("min", gate.min) if better else ("max", gate.max)
+        if bound is not None and (bound <= nothing if better else bound >= nothing):
+            return key, f"{key} {bound:g} lets a model pass that knows nothing (its {metric} is {nothing:.4g})"
+    if kind == "leak_alarm" and metric in _BOUNDED and gate.max is not None and gate.max >= _PERFECT - _NEARLY:
+        return "max", f"max {gate.max:g} alarms only at a model that is nearly always right ({metric} 1)"
+    if metric in _BOUNDED and nothing is not None:
+        widest = _PERFECT - nothing
+        if kind == "champion" and gate.min is not None and gate.min <= -widest:
+            return "min", f"min {gate.min:g} lets a model pass that knows nothing, beside a perfect champion"
+        if kind == "jump" and gate.max is not None and gate.max >= widest:
+            return "max", f"max {gate.max:g} is the way from a model that knows nothing to a perfect one"
+    return None
+
+
+def _nothing(spec: ModelSpec, metric: str) -> float | None:
+    if (spec.task, metric) == ("multiclass", "log_loss"):
+        return math.log(len(spec.classes))
+    return _KNOWING_NOTHING.get((spec.task, metric))

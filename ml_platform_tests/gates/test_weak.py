@@ -1,0 +1,63 @@
+"""Thresholds that can hardly fail are warned of, where that is certain without any data."""
+
+from typing import Any
+
+import pytest
+
+from ml_platform.declarations.weak import weak_gates
+from ml_platform_tests.shop_project import DATASET, MODEL, REGRESSION, declared, everything, gates
+
+
+def warned(task: str = MODEL, **gate: Any) -> list[str]:
+    spec = declared(models={task: {"gates": [gate]}}).models[task]
+    return [f"{key}: {reason}" for key, reason in weak_gates(spec)]
+
+
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        ({"gate": "performance", "metric": "auc", "min": 0.4}, "min 0.4 lets a model pass that knows nothing"),
+        ({"gate": "performance", "metric": "auc", "min": 0.5}, "(its auc is 0.5)"),
+        ({"gate": "confidence", "metric": "brier", "max": 0.25}, "(its brier is 0.25)"),
+        ({"gate": "leak_alarm", "metric": "auc", "max": 0.999}, "nearly always right"),
+        ({"gate": "champion", "metric": "auc", "min": -0.5, "mode": "non_inferior"}, "beside a perfect champion"),
+        ({"gate": "jump", "metric": "auc", "max": 0.6}, "to a perfect one"),
+    ],
+)
+def test_what_is_certain_is_warned_of(gate: dict[str, Any], said: str) -> None:
+    (line,) = warned(**gate)
+    assert line.startswith("gates.0.")
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        {"gate": "performance", "metric": "auc", "min": 0.51},
+        {"gate": "performance", "metric": "pr_auc", "min": 0.1},
+        {"gate": "performance", "metric": "brier", "max": 0.24},
+        {"gate": "leak_alarm", "metric": "auc", "max": 0.98},
+        {"gate": "champion", "metric": "auc", "min": -0.02, "mode": "non_inferior"},
+    ],
+)
+def test_what_is_not_is_left_alone(gate: dict[str, Any]) -> None:
+    assert not warned(**gate)
+
+
+def test_regression_and_batches() -> None:
+    (line,) = warned(REGRESSION, gate="performance", metric="r2", min=-0.1)
+    assert "its r2 is 0" in line
+    assert not warned(REGRESSION, gate="performance", metric="mae", max=1e9)
+    spec = declared(dataset={"gates": [{"gate": "missing", "columns": ["a"], "max": 1.0}]}).datasets[DATASET]
+    assert [reason for _, reason in weak_gates(spec)] == [
+        "gate missing: max 1 never fails: what is measured is at most 1"
+    ]
+
+
+def test_a_stage_of_which_no_gate_blocks() -> None:
+    spec = declared(models={MODEL: {"gates": [{**gate, "severity": "warn"} for gate in gates()]}}).models[MODEL]
+    assert ("gates", "no gate of evaluation blocks: each has severity warn") in list(weak_gates(spec))
+
+
+def test_the_shop_has_none() -> None:
+    assert not [reason for spec in everything().all for _, reason in weak_gates(spec)]
