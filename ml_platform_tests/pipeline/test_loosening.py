@@ -96,11 +96,9 @@ def test_nothing_is_registered_or_approved_under_looser_gates_until_a_person_acc
         for by, reason in ((" ", "x"), ("ann", ""), ("gates", "x")):
             with pytest.raises(PlatformError, match="name"):
                 loosening.accept(workspace, context, by=by, reason=reason, run=run)
-    assert (
-        shop.variant(judged_by(performance={"min": 0.4}), ML_PLATFORM_APPROVAL="automatic")
-        .materialize(REGISTERED)
-        .success
-    )
+    gated = loose.variant(loose.catalogue, ML_PLATFORM_APPROVAL="automatic")
+    with gated.active() as workspace:
+        loosening.require_accepted(workspace, gated.context())
 
     monkeypatch.setattr(approve_command, "project_catalogue", lambda: loose.catalogue)
     file = tmp_path / "accepted.json"
