@@ -126,7 +126,7 @@ class Settings(ServiceOptions, BaseSettings):
     @classmethod
     def _postgres(cls, value: SecretStr) -> SecretStr:
         if value.get_secret_value() and not re.match(r"postgres(ql)?(\+\w+)?://", value.get_secret_value()):
-            raise ValueError("no URL of PostgreSQL; write e.g. postgresql://user:password@host:5432/dagster")
+            raise ValueError("no URL of PostgreSQL; write e.g. postgresql://user@host:5432/dagster")
         return value
 
     @property

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from ml_platform.foundation.database import engines
 from ml_platform.foundation.errors import PlatformError
@@ -12,9 +13,12 @@ from ml_platform.foundation.errors import PlatformError
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("postgresql+psycopg://me:hidden@127.0.0.1:9/ledger", "me:\\*\\*\\*@127.0.0.1:9/ledger does not answer"),
+        (
+            "postgresql+psycopg://me:hidden@127.0.0.1:9/ledger",  # pragma: allowlist secret
+            "me:\\*\\*\\*@127.0.0.1:9/ledger does not answer",
+        ),
         ("hidden", "ML_PLATFORM_LEDGER_URL"),
-        ("mysql+nodriver://me:hidden@host/ledger", "install its driver"),
+        ("mysql+nodriver://me:hidden@host/ledger", "install its driver"),  # pragma: allowlist secret
     ],
 )
 def test_a_database_that_cannot_be_used_is_one_line(url: str, said: str) -> None:
@@ -34,6 +38,6 @@ def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_defect_keeps_its_traceback(tmp_path: Path) -> None:
-    with pytest.raises(sa.exc.IntegrityError), engines(f"sqlite:///{tmp_path / 'a.db'}").writer.begin() as connection:
+    with pytest.raises(IntegrityError), engines(f"sqlite:///{tmp_path / 'a.db'}").writer.begin() as connection:
         connection.execute(sa.text("CREATE TABLE one (a INTEGER UNIQUE)"))
         connection.execute(sa.text("INSERT INTO one VALUES (1), (1)"))
