@@ -108,15 +108,15 @@ def test_nothing_is_registered_or_approved_under_looser_gates_until_a_person_acc
     assert [one["gate"] for one in json.loads(file.read_text())["accepted"]] == ["performance_auc"]
     (entry,) = shop.entries(kind=loosening.LOOSENING)
     assert (entry.subject_name, entry.body["by"], entry.body["version"]) == (f"{MODEL}/gates", "ann", 1)
+    with loose.active() as workspace:
+        (one,) = loosening.since_champion(workspace, loose.context())
+        assert one.accepted == "ann: a new market"
+        assert loosening.accept(workspace, loose.context(), by="bob", reason="again", run=run) == []
     assert loose.materialize(REGISTERED).success
     # Exactly this was accepted, and nothing beyond it.
     looser = shop.variant(judged_by(performance={"min": 0.3}))
     assert looser.materialize(EVALUATED, checks=None).success
     assert "performance_auc of returned/evaluation loosened" in looser.materialize(REGISTERED).error
-    with loose.active() as workspace:
-        (one,) = loosening.since_champion(workspace, loose.context())
-        assert one.accepted == "ann: a new market"
-        assert loosening.accept(workspace, loose.context(), by="bob", reason="again", run=run) == []
 
 
 def test_a_reviewer_sees_the_changes_in_the_comment(shop: Project) -> None:
