@@ -8,6 +8,8 @@ import typer
 from ml_platform.foundation.errors import PlatformError
 
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the result to this JSON file.")]
+#: The path that means the standard output.
+OUTPUT = Path("-")
 
 
 class BadUsage(PlatformError):
@@ -15,10 +17,15 @@ class BadUsage(PlatformError):
 
 
 def written(path: Path | None, value: Any) -> None:
-    """Write ``value`` as JSON where a file was asked for. Raises PlatformError where it cannot be written."""
+    """Write ``value`` as JSON where a file was asked for, or to the standard output for :data:`OUTPUT`.
+
+    Raises PlatformError where it cannot be written.
+    """
     import json
 
-    if path is not None:
+    if path == OUTPUT:
+        print(json.dumps(value, indent=1, default=str))
+    elif path is not None:
         saved("--json", path, json.dumps(value, indent=1, default=str) + "\n")
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ml_platform.cli.output import BadUsage, written
+from ml_platform.cli.windows import by_window, print_windows
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import DeclarationError
@@ -21,6 +22,7 @@ from ml_platform.proving.findings import Finding, Rate, rates
 from ml_platform.proving.proof import Proof
 from ml_platform.proving.prove import broken_batches, broken_code
 from ml_platform.proving.serving import broken_services
+from ml_platform.proving.windows import KEPT, Window, run_windows
 
 
 def prove_model(name: str, only_alarms: bool, allowed: int, partitions: int, rounds: int, json: Path | None) -> int:
@@ -33,15 +35,23 @@ def prove_model(name: str, only_alarms: bool, allowed: int, partitions: int, rou
     except DeclarationError as error:
         raise BadUsage(f"--model: {error}") from error
     with tempfile.TemporaryDirectory(prefix="ml-platform-prove-") as folder:
-        proof = Proof(context, Workspace(), Path(folder), partitions, rounds)
+        workspace = Workspace()
+        proof = Proof(context, workspace, Path(folder), partitions, rounds)
         for line in _about(proof, context):
             console.print(line, highlight=False)
-        proof.run_data()
-        findings = [] if only_alarms else _findings(proof, console, started)
+        findings: list[Finding] = []
+        windows: list[Window] = []
+        if only_alarms:
+            windows = run_windows(proof, workspace.settings.local / KEPT, lambda line: _tell(console, line))
+        else:
+            proof.run_data()
+            findings = _findings(proof, console, started)
     alarms = rates(proof.clean.judged, proof.clean.partitions)
     raised = sum(rate.second_alarms for rate in alarms if rate.blocking)
     open_ = [finding for finding in findings if not finding.by]
     _print_alarms(console, proof, alarms, raised)
+    if windows:
+        print_windows(console, windows, proof.clean.judged)
     if findings:
         _print_findings(console, findings, open_)
     seconds = time.monotonic() - started
@@ -54,6 +64,7 @@ def prove_model(name: str, only_alarms: bool, allowed: int, partitions: int, rou
             "rounds": _rounds(proof.context),
             "declared_rounds": _rounds(context),
             "alarms": [rate.plain() for rate in alarms],
+            "windows": [by_window(window, proof.clean.judged) for window in windows],
             "blocking_alarms_in_later_half": raised,
             "clean": _clean_model(proof),
             "breaks": [finding.plain() for finding in findings],

@@ -5,4 +5,16 @@ Breaks go through ports and steps of a workspace of their own; nothing of the pr
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
-__all__ = ["doses", "findings", "journal", "limits", "power", "proof", "prove", "serving"]
+__all__ = [
+    "doses",
+    "findings",
+    "journal",
+    "limits",
+    "power",
+    "proof",
+    "prove",
+    "scratch",
+    "serving",
+    "suggest",
+    "windows",
+]

@@ -48,18 +48,22 @@ class Proof:
     def run_data(self, before_each: Callable[[], None] = lambda: None) -> None:
         """Every clean partition up to its features, in order; remembers all verdicts. What ``before_each`` raises
         ends it."""
-        context, workspace, refs = self.context, self.workspace, {}
         for name in self.clean.partitions:
             before_each()
             if name == self.clean.newest:
-                self.before = copied(workspace, self.folder / "before")
-            ref = data.ingest(workspace, context.dataset, name, self.run)
-            self.keep("batch", name, data.audit(workspace, context.dataset, ref, self.run))
-            refs[name] = data.publish(workspace, context.dataset, ref, self.run)
-            found = data.featurize(workspace, context.feature_set, context.dataset, {name: refs[name]}, self.run)[name]
-            verdicts = data.inspect_features(workspace, context.feature_set, context.dataset, found, self.run)
-            self.keep("features", name, verdicts)
-            self.clean.features[name] = found
+                self.before = copied(self.workspace, self.folder / "before")
+            self.arrive(name)
+
+    def arrive(self, name: str) -> None:
+        """One clean partition, from its source to its features."""
+        context, workspace = self.context, self.workspace
+        ref = data.ingest(workspace, context.dataset, name, self.run)
+        self.keep("batch", name, data.audit(workspace, context.dataset, ref, self.run))
+        published = data.publish(workspace, context.dataset, ref, self.run)
+        found = data.featurize(workspace, context.feature_set, context.dataset, {name: published}, self.run)[name]
+        verdicts = data.inspect_features(workspace, context.feature_set, context.dataset, found, self.run)
+        self.keep("features", name, verdicts)
+        self.clean.features[name] = found
 
     def run_model(self) -> None:
         """The clean model up to its registration; it becomes the champion that candidates are compared with."""

@@ -1,9 +1,10 @@
-"""A user's project with one thing exchanged: where batches come from, or what the feature function does."""
+"""A user's project with one thing exchanged: the source, the feature function, or what the registry says."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ml_platform.features.contract import FeatureFunction, HistoricalMean
+from ml_platform.references.refs import ModelRef, VersionRef
 
 if TYPE_CHECKING:
     import polars as pl
@@ -57,3 +58,30 @@ class ChangedFunction:
     def targets(self, raw: "pl.DataFrame") -> "pl.DataFrame":
         """As the original."""
         return self.original.targets(raw)
+
+
+class OneChampion:
+    """A registry in which a model has one version, the champion, or none."""
+
+    def __init__(self, champion: ModelRef | None) -> None:
+        self.reference = champion
+
+    def champion(self, model: str) -> VersionRef | None:
+        """The champion."""
+        if self.reference is None:
+            return None
+        one = self.reference
+        return VersionRef(
+            run_id=one.run_id,
+            provenance=one.provenance,
+            model=model,
+            version=1,
+            sha256=one.sha256,
+            mlflow_run_id=one.mlflow_run_id,
+            approval="approved",
+            ledger_head="",
+            model_ref=one,
+        )
+
+    def previous(self, _: str) -> None:
+        """There was none before."""

@@ -20,6 +20,9 @@ def shop(shop_template: Shop, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     shop = shop_template.copy(tmp_path_factory.mktemp("prove") / "shop")
     for month in MONTHS:
         shop.deliver(month)
+    # So few rows say little: honest models differ by more than the margins of a scaffold.
+    shop.edit(MODEL, "mode: non_inferior, min: -0.01", "mode: non_inferior, min: -0.9")
+    shop.edit(MODEL, "metric: brier, min: 0.0", "metric: brier, min: -0.9")
     return shop
 
 
@@ -39,18 +42,47 @@ def test_alarms_on_clean_data_are_counted_per_gate(shop: Shop, invoke: Callable[
     written = json.loads(result.read_text())
     assert written["partitions"] == list(MONTHS) and written["breaks"] == []
     gates = {"schema", "rules", "missing", "duplicates", "window", "volume", "ranges", "leakage", "parity"}
-    assert {rate["gate"] for rate in written["alarms"]} == gates
+    on_models = {"disjoint", "time_order", "performance_auc", "baseline_brier", "champion_auc", "leak_alarm_auc"}
+    assert {rate["gate"] for rate in written["alarms"]} == gates | on_models
     assert all(rate["second"] == 2 and rate["second_alarms"] == 0 for rate in written["alarms"])
-    assert not (shop.root / ".local").exists()
+    assert [(one["train"], one["holdout"]) for one in written["windows"]] == [
+        (list(MONTHS[:place]), [MONTHS[place]]) for place in (1, 2, 3)
+    ]
+    assert {gate["gate"] for window in written["windows"] for gate in window["gates"]} == on_models
+    # Nothing but the trainings, for the next time.
+    assert [path.name for path in (shop.root / ".local").iterdir()] == ["windows"]
 
 
 def test_more_alarms_than_allowed_end_with_1(shop: Shop, invoke: Callable[..., Ended], tmp_path: Path) -> None:
     busy = shop.copy(tmp_path / "busy")
     busy.deliver(APRIL, rows=1800)
-    allowed = invoke(busy, "prove", "--model", MODEL, "--alarms")
-    assert allowed.code == 0 and f"alarm of volume on {APRIL}: 1800 rows" in allowed.out
     strict = invoke(busy, "prove", "--model", MODEL, "--alarms", "--allowed", "0")
     assert strict.code == 1 and "to 2024-04-01: 1;" in strict.out
+    assert f"alarm of volume on {APRIL}: 1800 rows" in strict.out
+
+
+def test_thresholds_are_suggested_as_lines_that_can_be_pasted(
+    shop: Shop, invoke: Callable[..., Ended], tmp_path: Path
+) -> None:
+    other = shop.copy(tmp_path / "strict")
+    other.edit(MODEL, "metric: auc, max: 0.95", "metric: auc, max: 0.3")
+    done = invoke(other, "suggest", MODEL, "--until", APRIL, "--json", "-")
+    assert done.code == 0, done.err
+    written = json.loads(done.out)
+    found = {one["gate"]: one for one in written["suggestions"]}
+    volume, leak = found["volume"], found["leak_alarm_auc"]
+    assert list(volume["before"]) == list(MONTHS[1:3]) and list(volume["after"]) == [APRIL]
+    assert volume["proposed"] == volume["declared"] and "2 of 3 values are too few" in volume["line"]
+    assert list(leak["before"]) == list(MONTHS[1:3]) and leak["alarms_after_as_declared"] == [APRIL]
+    pasted = "\n".join(f"    {one['line']}" for one in written["suggestions"] if one["owner"] == MODEL)
+    file = other.defs / MODEL / "defs.yaml"
+    file.write_text(f"{file.read_text().partition('  gates:')[0]}  gates:\n{pasted}\n")
+    assert invoke(other, "validate").code == 0
+
+
+def test_a_date_that_is_none_is_bad_usage(shop: Shop, invoke: Callable[..., Ended]) -> None:
+    done = invoke(shop, "suggest", MODEL, "--until", "April")
+    assert done.code == 2 and "--until: 'April' is no date; write it as YYYY-MM-DD" in done.err
 
 
 def test_a_model_that_is_not_declared_is_bad_usage(shop: Shop, invoke: Callable[..., Ended]) -> None:
