@@ -1,5 +1,6 @@
 """``ml-platform suggest``: thresholds from the windows before a date, and what they would have said after it."""
 
+import os
 import tempfile
 from datetime import date
 from itertools import groupby
@@ -9,8 +10,9 @@ from rich.console import Console
 
 from ml_platform.cli.output import OUTPUT, BadUsage, written
 from ml_platform.declarations.context import ModelContext
+from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import DeclarationError
-from ml_platform.orchestration.components import project_catalogue
+from ml_platform.foundation.settings import default_home
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving.suggest import suggestions
 from ml_platform.proving.windows import windows_of
@@ -18,6 +20,7 @@ from ml_platform.proving.windows import windows_of
 
 def suggest_thresholds(name: str, until: str, most: int, json: Path | None) -> None:
     """Print a line of ``gates:`` for each gate, with the values seen before and after the date."""
+    os.environ.setdefault("DAGSTER_HOME", str(default_home()))
     console, workspace = Console(stderr=json == OUTPUT), Workspace()
     try:
         context = ModelContext.of(project_catalogue(), name)

@@ -12,6 +12,7 @@ from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.model import ModelSpec
+from ml_platform.evaluation.contrasts import MONTH
 from ml_platform.features.contract import feature_names
 from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.training.trainer import trainer_of
@@ -50,8 +51,10 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
 
     def gate_columns(known: Iterable[str] | None, what: str) -> None:
         for index, gate in enumerate(spec.gates):
+            more = (MONTH,) if gate.gate == "slices" and gate.against else ()
             for key in ("columns", "by", "but_for"):
-                unknown(f"gates.{index}.{key}", getattr(gate, key) or (), known, what)
+                names = None if known is None else (*known, *more)
+                unknown(f"gates.{index}.{key}", getattr(gate, key) or (), names, what)
 
     if isinstance(spec, DatasetSpec):
         attempt("source", spec.load_source)

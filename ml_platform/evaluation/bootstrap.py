@@ -68,7 +68,10 @@ def weighted(metric: str, task: Task, y: "np.ndarray", p: "np.ndarray", codes: "
         }
     else:
         squared = _mean((p - y) ** 2, codes, clusters)
-        statistics = {"rmse": lambda: lambda weights: np.sqrt(squared(weights))}
+        statistics = {
+            "rmse": lambda: lambda weights: np.sqrt(squared(weights)),
+            "r2": lambda: _r2(squared, y, codes, clusters),
+        }
     if metric in statistics:
         return statistics[metric]()
     losses = task.losses(y, p)
@@ -84,6 +87,21 @@ def _mean(values: "np.ndarray", codes: "np.ndarray", clusters: int) -> Weighted:
     sums = np.bincount(codes, values, clusters)
     counts = np.bincount(codes, minlength=clusters)
     return lambda weights: (weights @ sums) / (weights @ counts)
+
+
+def _r2(squared: Weighted, y: "np.ndarray", codes: "np.ndarray", clusters: int) -> Weighted:
+    """1 less the mean squared error over the variance of the drawn labels; NaN where those are all equal."""
+    import numpy as np
+
+    # Around their mean: the difference of two large numbers would lose digits.
+    centred = y - y.mean()
+    first, second = _mean(centred, codes, clusters), _mean(centred**2, codes, clusters)
+
+    def value(weights: "np.ndarray") -> "np.ndarray":
+        variance = second(weights) - first(weights) ** 2
+        return 1 - squared(weights) / np.where(variance > 0, variance, np.nan)
+
+    return value
 
 
 def _mean_of(parts: list[Weighted]) -> Weighted:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_platform.evaluation.baselines import baselines
 from ml_platform.evaluation.champion import Comparison, compare, unseen
+from ml_platform.evaluation.contrasts import MONTH, Drawing, contrasts
 from ml_platform.evaluation.evaluation import ChampionEvidence, Evaluation
 from ml_platform.evaluation.explanation import beeswarm, contributions, stability
 from ml_platform.evaluation.fairness import Fairness, fairness, fairness_by_class
@@ -97,6 +98,10 @@ def evaluate(
     def groups(by: pl.Expr) -> list[dict[str, Any]]:
         return group_table(predictions, by, task, options.min_support, options.min_positives)
 
+    month = pl.col(options.time).cast(pl.Date).dt.strftime("%Y-%m")
+    against = {
+        name: month if name == MONTH and name not in options.slices else pl.col(name) for name in options.contrasts
+    }
     together = _clusters(predictions, cluster, options)
     supported = (options.min_support, options.min_positives)
     drawn = (options.replicates, options.seed)
@@ -115,7 +120,7 @@ def evaluate(
         train_metrics=task.measure(y_train, predictor.predict(x_train)),
         baselines=baselines(task, x_train, y_train, x, y, options.linear_baseline),
         champion=evidence,
-        months=groups(pl.col(options.time).cast(pl.Date).dt.strftime("%Y-%m")),
+        months=groups(month),
         slices={column: groups(pl.col(column)) for column in options.slices},
         calibration=calibration,
         calibration_error=error,
@@ -124,6 +129,7 @@ def evaluate(
         options=options,
         intervals=intervals(task, y, p.astype(np.float64), together, options.compare or task.compared, *drawn),
         slice_pairs=two_way(predictions, options.slices, task, *supported),
+        contrasts=contrasts(predictions, against, task, Drawing(together, *supported, *drawn)),
         fairness={column: _fairness(predictions, column, task, together, options) for column in options.slices}
         if task.output != "value"
         else {},

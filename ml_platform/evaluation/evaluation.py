@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from ml_platform.evaluation.champion import Comparison
+from ml_platform.evaluation.contrasts import Contrast
 from ml_platform.evaluation.explanation import Stability
 from ml_platform.evaluation.fairness import Fairness
 from ml_platform.evaluation.intervals import Interval
@@ -69,6 +70,8 @@ class Evaluation(BaseModel):
     intervals: dict[str, Interval] = {}
     #: By two slice columns, groups with support only.
     slice_pairs: dict[str, list[dict[str, Any]]] = {}
+    #: By column or pair of columns, then by metric, for those whose groups a gate holds against each other.
+    contrasts: dict[str, dict[str, list[Contrast]]] = {}
     #: By slice column, of a model that decides.
     fairness: dict[str, Fairness] = {}
     robustness: list[Disturbance] = []

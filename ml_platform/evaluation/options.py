@@ -37,6 +37,9 @@ class EvaluationOptions(BaseModel):
     slices: tuple[str, ...] = Field(default=(), description="Columns by which the holdout is divided.")
     min_support: int = Field(default=500, ge=1, description="Fewest rows for metrics of a group.")
     min_positives: int = Field(default=50, ge=0, description="Fewest rows of either class for the same.")
+    contrasts: tuple[str, ...] = Field(
+        default=(), description="Slices, or `month`, whose groups are held against each other."
+    )
     compare: tuple[str, ...] | None = Field(default=None, description="Metrics compared with the champion.")
     replicates: int = Field(default=1000, ge=100, description="Bootstrap replicates.")
     seed: int = Field(default=0, ge=0, description="Seed of the bootstrap.")

@@ -34,15 +34,29 @@ def performance(evaluation: "Evaluation", gate: Gate) -> Measurement:
     )
 
 
-@kind("baseline", "evaluation", "Relative gain over the best trivial model", needs=("min",), requires=("metric",))
+@kind(
+    "baseline",
+    "evaluation",
+    "Relative gain over the best trivial model, or over the one that `against` names",
+    needs=("min",),
+    requires=("metric",),
+    options=("against",),
+)
 def baseline(evaluation: "Evaluation", gate: Gate) -> Measurement:
-    """How much better a metric is than that of the best baseline, as a share of the baseline's value."""
+    """How much better a metric is than that of the best baseline, as a share of the baseline's value.
+
+    The model that always says the rate (``against: base_rate``) moves with the season as the candidate does.
+    """
     name, value = _metric(evaluation, gate)
     known = {model: metrics[name] for model, metrics in evaluation.baselines.items() if name in metrics}
+    if gate.against is not None and gate.against not in known:
+        raise PlatformError(
+            f"gate {gate.name}: no baseline {gate.against!r} has {name}; measured: {', '.join(sorted(known)) or 'none'}"
+        )
     if not known:
         raise PlatformError(f"gate {gate.name}: no baseline has the metric {name!r}; take another metric")
     sign = 1 if evaluation.kind().better.get(name, True) else -1
-    best = max(known, key=lambda model: sign * known[model])
+    best = gate.against or max(known, key=lambda model: sign * known[model])
     gain = sign * (value - known[best]) / abs(known[best])
     return Measurement(
         gain,

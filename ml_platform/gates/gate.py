@@ -50,15 +50,17 @@ class Kind:
     options: tuple[str, ...] = ()
     #: Metrics that there are, where that does not depend on the model.
     metrics: tuple[str, ...] = ()
+    #: Values of ``against`` that there are, where that does not depend on the model.
+    against: tuple[str, ...] = ()
     #: Whether a clock measures it: another value each time, which alone is no news for the ledger.
     timed: bool = False
 
 
 KINDS: dict[str, Kind] = {}
 #: Keys that came later: they count for the hash of a declaration only where given, so that older verdicts stay good.
-LATER = ("reference", "increasing", "decreasing", "rate", "every", "by", "above", "but_for")
+LATER = ("reference", "increasing", "decreasing", "rate", "every", "by", "above", "but_for", "against")
 #: Keys that only some kinds take. In others they would be read by nobody.
-SPECIAL = ("rate", "every", "by", "above", "but_for")
+SPECIAL = ("rate", "every", "by", "above", "but_for", "against")
 
 
 def kind(
@@ -72,12 +74,13 @@ def kind(
     any_of: tuple[str, ...] = (),
     options: tuple[str, ...] = (),
     metrics: tuple[str, ...] = (),
+    against: tuple[str, ...] = (),
     timed: bool = False,
 ) -> Callable[[Callable[[Any, "Gate"], Measurement]], Callable[[Any, "Gate"], Measurement]]:
     """Make a function the measure of a kind of gate; it is given the evidence of its stage and the gate as declared."""
 
     def register(measure: Callable[[Any, "Gate"], Measurement]) -> Callable[[Any, "Gate"], Measurement]:
-        made = Kind(name, stage, description, measure, needs, requires, limit, any_of, options, metrics, timed)
+        made = Kind(name, stage, description, measure, needs, requires, limit, any_of, options, metrics, against, timed)
         # A kind of a user's own is known by its module and never by a name that the platform may take one day.
         if measure.__module__.startswith("ml_platform."):
             KINDS[name] = made
@@ -131,6 +134,8 @@ class Gate(BaseModel):
     above: float | None = None
     #: Columns in which rows may differ and are still the same.
     but_for: tuple[str, ...] | None = None
+    #: What is compared with, where the kind leaves a choice.
+    against: str | None = None
     #: How a champion is compared.
     mode: Literal["non_inferior", "superior"] | None = None
     #: A failed gate of severity ``warn`` is shown and recorded, and holds nothing back.
@@ -157,6 +162,8 @@ class Gate(BaseModel):
                 raise ValueError(f"gate {self.gate!r} needs {name}")
         if known.metrics and self.metric not in known.metrics:
             raise ValueError(f"gate {self.gate!r} has no metric {self.metric!r}; take {', '.join(known.metrics)}")
+        if known.against and self.against not in (None, *known.against):
+            raise ValueError(f"gate {self.gate!r}: against is {', '.join(known.against)}, not {self.against!r}")
         if known.any_of and not any(getattr(self, name) for name in known.any_of):
             raise ValueError(f"gate {self.gate!r} needs {' or '.join(known.any_of)}")
         taken = {*known.requires, *known.any_of, *known.options}

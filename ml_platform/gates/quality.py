@@ -98,12 +98,17 @@ def churn(evaluation: "Evaluation", gate: Gate) -> Measurement:
 @kind(
     "slices",
     "evaluation",
-    "How much worse a metric is in the worst slice than overall, over slices by one and by two columns",
+    "How much worse a metric is in the worst slice than overall, over slices by one and by two columns; with `against: "
+    "others` than in the other slices of the same columns (or of `month`), by the lower bound of the 95 % interval",
     needs=("max",),
     requires=("metric",),
+    options=("against",),
+    against=("others",),
 )
 def slices(evaluation: "Evaluation", gate: Gate) -> Measurement:
     """Worst slice; ``columns`` restricts the slice columns, ``min_support`` asks for more rows than the evaluation."""
+    if gate.against:
+        return _against_others(evaluation, gate)
     name = gate.metric or ""
     wanted = set(gate.columns or evaluation.slices)
     if lacking := sorted(wanted - evaluation.slices.keys()):
@@ -141,6 +146,29 @@ def slices(evaluation: "Evaluation", gate: Gate) -> Measurement:
         f"{overall:.4f} overall; {len(judged)} slices judged, {left_out} groups too small",
         support=min(row["rows"] for row in judged),
         details={"slices": judged[:SHOWN]},
+    )
+
+
+def _against_others(evaluation: "Evaluation", gate: Gate) -> Measurement:
+    """The slice that is worse than its like beyond what its days explain: small ones have wide intervals."""
+    name = gate.metric or ""
+    wanted = set(gate.columns or evaluation.slices)
+    if lacking := sorted(wanted - {*evaluation.options.contrasts}):
+        raise _unknown(gate, f"contrast of {', '.join(lacking)}", evaluation.options.contrasts)
+    tables = {by: table for by, table in evaluation.contrasts.items() if set(by.split(_BY)) <= wanted}
+    if tables and not any(name in table for table in tables.values()):
+        raise _unknown(gate, f"metric {name!r} of slices", {metric for table in tables.values() for metric in table})
+    judged = [(by, one) for by, table in tables.items() for one in table.get(name, []) if one.rows >= gate.min_support]
+    if not judged:
+        return Measurement(float("nan"), "no two slices have enough rows", support=-1)
+    judged.sort(key=lambda pair: -pair[1].lower)
+    by, worst = judged[0]
+    return Measurement(
+        worst.lower,
+        f"{name} is {worst.value:.4f} where {by} is {worst.group} ({worst.rows:,} rows), {worst.others:.4f} in the "
+        f"others: worse by {worst.worse:.4f} [{worst.lower:.4f}, {worst.upper:.4f}]; {len(judged)} slices judged",
+        support=min(one.rows for _, one in judged),
+        details={"slices": [{"slice": column, **one.model_dump()} for column, one in judged[:SHOWN]]},
     )
 
 

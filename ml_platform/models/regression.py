@@ -25,7 +25,7 @@ class Regression:
     measured: ClassVar[tuple[str, ...]] = (
         *("mae", "median_ae", "rmse", "bias", "mean_prediction", "mean_target", "r2"),
     )
-    compared: ClassVar[tuple[str, ...]] = ("mae", "rmse")
+    compared: ClassVar[tuple[str, ...]] = ("mae", "rmse", "r2")
     better: ClassVar[Mapping[str, bool]] = {"r2": True, "mae": False, "rmse": False, "median_ae": False}
     unit: ClassVar[str] = "unit of the target"
     axes: ClassVar[tuple[str, str]] = ("mean prediction", "label (mean, 10-90 %)")

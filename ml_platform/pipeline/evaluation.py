@@ -49,6 +49,7 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
         threshold=context.model.decision_threshold,
         time=context.function.time,
         slices=slices_of(context),
+        contrasts=contrasts_of(context),
         feature_groups=_feature_groups(context),
         **worst_case,
     )
@@ -94,6 +95,16 @@ def slices_of(context: ModelContext) -> tuple[str, ...]:
     """The slices that are evaluated. One that is a feature as well cannot be masked, so it is left out if it is pii."""
     private = context.dataset.private() & set(context.names)
     return tuple(name for name in context.function.slices if name not in private)
+
+
+def contrasts_of(context: ModelContext) -> tuple[str, ...]:
+    """Columns whose groups a gate holds against each other, in the order of the slices; then the month."""
+    from ml_platform.evaluation.contrasts import MONTH
+
+    known = slices_of(context)
+    gates = [gate for gate in context.model.gates_of("evaluation") if gate.gate == "slices" and gate.against]
+    wanted = {name for gate in gates for name in gate.columns or known}
+    return tuple(name for name in (*known, *(() if MONTH in known else (MONTH,))) if name in wanted)
 
 
 def unseen_categories(workspace: Workspace, context: ModelContext, reference: ModelRef) -> "Unseen | None":

@@ -21,9 +21,10 @@ NAIVE = {
     "log_loss": log_loss,
     "mae": lambda y, p: np.mean(np.abs(y - p)),
     "rmse": lambda y, p: np.sqrt(np.mean((y - p) ** 2)),
+    "r2": lambda y, p: 1 - np.mean((y - p) ** 2) / np.var(y),
 }
 
-TASKS = {name: VALUE if name in ("mae", "rmse") else BINARY for name in NAIVE}
+TASKS = {name: VALUE if name in ("mae", "rmse", "r2") else BINARY for name in NAIVE}
 
 
 def sample(rows: int, clusters: int, seed: int, decimals: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -51,7 +52,12 @@ def test_weighted_metrics_equal_those_of_the_repeated_rows(
     found = weighted(metric, TASKS[metric], y, p, codes, clusters)(weights)
     for value, weight in zip(found, weights, strict=True):
         rows = np.repeat(np.arange(len(y)), weight[codes].astype(int))
-        if metric in ("auc", "pr_auc") and (y[rows].sum() == 0 or (metric == "auc" and y[rows].all())):
+        undefined = {
+            "auc": y[rows].all() or not y[rows].any(),
+            "pr_auc": not y[rows].any(),
+            "r2": len(set(y[rows])) == 1,
+        }
+        if undefined.get(metric, False):
             assert np.isnan(value)
         elif metric == "log_loss" and len(set(y[rows])) == 1:
             continue
@@ -71,7 +77,7 @@ def test_interval_equals_a_naive_paired_bootstrap(metric: str) -> None:
     assert (found.lower, found.upper) == pytest.approx(tuple(np.quantile(naive, [0.025, 0.975])))
     assert found.difference == pytest.approx(NAIVE[metric](y, p) - NAIVE[metric](y, q))
     assert (found.replicates, found.clusters, found.rows) == (200, 20, 600)
-    assert found.gain == (found.difference if metric in ("auc", "pr_auc") else -found.difference)
+    assert found.gain == (found.difference if metric in ("auc", "pr_auc", "r2") else -found.difference)
     assert found.gain_lower <= found.gain <= found.gain_upper
     assert found == compare(TASKS[metric], y, p, q, codes, metric, replicates=200, seed=5)
 

@@ -69,7 +69,7 @@ def test_regression() -> None:
     options = EvaluationOptions(slices=("carrier",), min_support=100)
     found, _ = measured(SPLIT, OLDER, "regression", options)
     assert found.metrics["mae"] < found.baselines["median"]["mae"]
-    assert found.champion is not None and set(found.champion.comparisons) == {"mae", "rmse"}
+    assert found.champion is not None and set(found.champion.comparisons) == {"mae", "rmse", "r2"}
     assert found.slices["carrier"][0]["mae"] > 0
     assert sum(rows for _, rows in found.curves["residuals"]) >= 0.97 * found.rows
 

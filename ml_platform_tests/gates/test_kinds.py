@@ -9,8 +9,10 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
+from ml_platform.evaluation.contrasts import Contrast
 from ml_platform.evaluation.evaluation import Evaluation
 from ml_platform.evaluation.latency import OneRow
+from ml_platform.evaluation.slices import BY
 from ml_platform.features.checks import single_feature_auc
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.gates.catalogue import Gate
@@ -195,6 +197,62 @@ def test_the_worst_slice_is_worse_whichever_way_the_metric_runs(evaluation: Eval
     supported = [rows["AA"], rows["UA"]]
     assert auc == pytest.approx(evaluation.metrics["auc"] - min(row["auc"] for row in supported))
     assert brier == pytest.approx(max(row["brier"] for row in supported) - evaluation.metrics["brier"])
+
+
+def contrast(group: str, worse: float, lower: float, rows: int = 1000) -> Contrast:
+    """A group of 0.7 less ``worse``, beside others of 0.7."""
+    return Contrast(
+        group=group, rows=rows, value=0.7 - worse, others=0.7, worse=worse, lower=lower, upper=2 * worse - lower
+    )
+
+
+def test_a_slice_is_held_against_the_others_by_what_is_beyond_chance(evaluation: Evaluation) -> None:
+    gate = {"gate": "slices", "metric": "auc", "against": "others", "max": 0.05}
+    tables = {
+        "carrier": {"auc": [contrast("AA", 0.04, 0.02), contrast("ZZ", 0.2, -0.1, rows=120)]},
+        "month": {"auc": [contrast("2024-01", 0.09, 0.06)]},
+        f"carrier{BY}month": {"auc": [contrast(f"AA{BY}2024-01", 0.01, -0.1)]},
+    }
+    options = evaluation.options.model_copy(update={"contrasts": ("carrier", "month")})
+    held = evaluation.model_copy(update={"contrasts": tables, "options": options})
+    carriers = model(held, **gate, columns=["carrier"])
+    # The small slice is further off, and its days explain that.
+    assert carriers.passed and carriers.observed == 0.02 and "where carrier is AA" in carriers.reason
+    assert carriers.support == 120 and "2 slices judged" in carriers.reason
+    both = model(held, **gate, columns=["carrier", "month"])
+    assert both.status == "failed" and both.observed == 0.06
+    assert "where month is 2024-01" in both.reason and "4 slices judged" in both.reason
+    assert model(held, **gate, columns=["carrier"], min_support=500).support == 1000
+    assert model(held, **gate, columns=["carrier"], min_support=5000).status == "not_enough_support"
+    for lacking, reason in (
+        (model(held, **gate, columns=["depot"]), "contrast of depot; measured: carrier, month"),
+        (model(held, **{**gate, "metric": "f1"}, columns=["carrier"]), "there is no metric 'f1' of slices"),
+        (model(evaluation, **gate, columns=["carrier"]), "there is no contrast of carrier; measured: nothing"),
+    ):
+        assert lacking.status == "errored" and reason in lacking.reason, lacking.reason
+    with pytest.raises(ValidationError, match="against is others, not 'whole'"):
+        Gate.model_validate({**gate, "against": "whole"})
+
+
+def test_a_gain_is_over_the_best_baseline_or_the_one_that_is_named(evaluation: Evaluation) -> None:
+    brier = {name: metrics["brier"] for name, metrics in evaluation.baselines.items()}
+    assert brier["logistic_regression"] < brier["base_rate"]
+    ours = evaluation.metrics["brier"]
+    gate = {"gate": "baseline", "metric": "brier", "min": -1}
+    best, rate = model(evaluation, **gate), model(evaluation, **gate, against="base_rate")
+    assert best.observed == pytest.approx(1 - ours / brier["logistic_regression"])
+    assert rate.observed == pytest.approx(1 - ours / brier["base_rate"]) and "of base_rate" in rate.reason
+    unknown = model(evaluation, **gate, against="median")
+    assert unknown.status == "errored" and "base_rate, logistic_regression" in unknown.reason
+    with pytest.raises(ValidationError, match="does nothing with against"):
+        Gate(gate="calibration", max=1, against="base_rate")
+
+
+def test_what_a_gate_is_held_against_is_part_of_its_declaration_only_where_given() -> None:
+    plain = Gate(gate="baseline", metric="brier", min=0.005)
+    # As releases before the key wrote it.
+    assert plain.declaration == "ac2ae7f6288b9800"
+    assert Gate(gate="baseline", metric="brier", min=0.005, against="base_rate").declaration != plain.declaration
 
 
 def test_a_ratio_has_a_min_and_a_difference_a_max(evaluation: Evaluation) -> None:
