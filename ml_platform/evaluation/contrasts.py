@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: The column of contrasts that is no slice: calendar month of the event.
 MONTH = "month"
+#: Columns that divide the rows at once: an error of one place at one time of day came with one month.
+MOST = 3
 
 
 class Contrast(BaseModel):
@@ -54,7 +56,7 @@ class Drawing(NamedTuple):
 def contrasts(
     frame: "pl.DataFrame", columns: "Mapping[str, pl.Expr]", task: Task, drawing: Drawing
 ) -> dict[str, dict[str, list[Contrast]]]:
-    """By column, and by pair of columns as ``a × b``: metric to the contrast of each group with support.
+    """By column, and by two or three of them as ``a × b``: metric to the contrast of each group with support.
 
     ``frame`` has the columns ``label`` and ``prediction``; ``columns`` name the group of a row. Metrics are those of
     groups that have a better side and can be resampled. A table with fewer than two such groups is left out.
@@ -67,9 +69,10 @@ def contrasts(
         return {}
     weights = np.vstack([np.ones(len(names)), draws(len(names), drawing.replicates, drawing.seed)])
     cells = {name: by.cast(pl.String).fill_null("(missing)") for name, by in columns.items()}
-    tables = cells | {
-        f"{one}{BY}{other}": pl.concat_str(cells[one], cells[other], separator=BY)
-        for one, other in combinations(cells, 2)
+    tables = {
+        BY.join(together): pl.concat_str([cells[name] for name in together], separator=BY)
+        for count in range(1, MOST + 1)
+        for together in combinations(cells, count)
     }
     found = {}
     for name, by in tables.items():
