@@ -151,13 +151,11 @@ def suggest(
         typer.Option("--until", help="Only what had ended by this date (YYYY-MM-DD) proposes; default: all."),
     ] = "",
     partitions: Annotated[int, typer.Option("--partitions", min=3, help="At most this many, the newest.")] = 12,
-    json: Annotated[
-        Path | None, typer.Option("--json", help="Also write the result to this JSON file; - for the standard output.")
-    ] = None,
+    json: Json = None,
 ) -> None:
     """Propose thresholds from what clean data gave before a date, as lines for defs.yaml, with their alarms after it.
 
-    Runs as `prove --alarms`: a model for each partition of the later half, in a scratch folder.
+    Runs as `prove --alarms`: a model for each partition of the later half, in a scratch folder. `--json -` prints it.
     """
     from ml_platform.cli.suggest import suggest_thresholds
 

@@ -12,7 +12,7 @@ from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.model import ModelSpec
-from ml_platform.evaluation.contrasts import MONTH
+from ml_platform.evaluation.options import MONTH
 from ml_platform.features.contract import feature_names
 from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.training.trainer import trainer_of

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-#: The column of contrasts that is no slice: calendar month of the event.
-MONTH = "month"
 #: Columns that divide the rows at once: an error of one place at one time of day came with one month.
 MOST = 3
 

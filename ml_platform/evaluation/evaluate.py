@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_platform.evaluation.baselines import baselines
 from ml_platform.evaluation.champion import Comparison, compare, unseen
-from ml_platform.evaluation.contrasts import MONTH, Drawing, contrasts
+from ml_platform.evaluation.contrasts import Drawing, contrasts
 from ml_platform.evaluation.evaluation import ChampionEvidence, Evaluation
 from ml_platform.evaluation.explanation import beeswarm, contributions, stability
 from ml_platform.evaluation.fairness import Fairness, fairness, fairness_by_class
 from ml_platform.evaluation.intervals import intervals
-from ml_platform.evaluation.options import EvaluationOptions
+from ml_platform.evaluation.options import MONTH, EvaluationOptions
 from ml_platform.evaluation.robustness import Unseen, robustness
 from ml_platform.evaluation.search import directions
 from ml_platform.evaluation.slices import two_way

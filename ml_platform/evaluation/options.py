@@ -2,6 +2,9 @@
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+#: The column of contrasts that is no slice: calendar month of the event.
+MONTH = "month"
+
 
 class WorstCase(BaseModel):
     """The box around a row in which the worst case is searched."""

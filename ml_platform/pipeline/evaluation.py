@@ -99,7 +99,7 @@ def slices_of(context: ModelContext) -> tuple[str, ...]:
 
 def contrasts_of(context: ModelContext) -> tuple[str, ...]:
     """Columns whose groups a gate holds against each other, in the order of the slices; then the month."""
-    from ml_platform.evaluation.contrasts import MONTH
+    from ml_platform.evaluation.options import MONTH
 
     known = slices_of(context)
     gates = [gate for gate in context.model.gates_of("evaluation") if gate.gate == "slices" and gate.against]

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_platform.evaluation.contrasts import MONTH, Contrast, Drawing, contrasts
-from ml_platform.evaluation.options import EvaluationOptions
+from ml_platform.evaluation.contrasts import Contrast, Drawing, contrasts
+from ml_platform.evaluation.options import MONTH, EvaluationOptions
 from ml_platform.evaluation.slices import BY
 from ml_platform.models.task import task_of
 from ml_platform_tests.evaluation.fitted import SPLIT, measured
