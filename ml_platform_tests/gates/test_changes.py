@@ -55,6 +55,7 @@ def between(before: dict[str, Any], **changed: Any) -> list[Change]:
         ({"gate": "observation_age", "columns": ["a", "b"], "max": 5}, {"columns": ["a", "c"]}, "changed"),
         (DISTRIBUTION, {"by": None}, "changed"),
         (DISTRIBUTION, {"reference": ["2024-01-01"]}, "changed"),
+        (SLICES, {"against": "others"}, "changed"),
         (MONOTONIC, {"increasing": ["a"]}, "loosened"),
         (MONOTONIC, {"decreasing": ["c"]}, "tightened"),
         (LABELS, {"every": "hour"}, "changed"),
@@ -77,7 +78,7 @@ def test_no_field_of_a_gate_changes_unseen() -> None:
     other: dict[str, Any] = {
         "gate": "leak_alarm", "min": 0.1, "max": 0.99, "metric": "f1", "columns": ["z"], "reference": ["z"],
         "increasing": ["z"], "decreasing": ["z"], "rate": 7.0, "every": "hour", "by": ["z"], "above": 3.0,
-        "but_for": ["z"], "mode": "superior", "severity": "warn", "min_support": 3,
+        "but_for": ["z"], "against": "base_rate", "mode": "superior", "severity": "warn", "min_support": 3,
     }  # fmt: skip
     assert set(other) == set(Gate.model_fields) - {"name"}
     base = kept({**AUC, "name": "good"})
