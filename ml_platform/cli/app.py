@@ -9,6 +9,7 @@ import typer
 from ml_platform.cli.data import data
 from ml_platform.cli.output import BadUsage, Json
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.raised import explained
 from ml_platform.foundation.settings import get_settings
 
 cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -28,6 +29,11 @@ def app() -> None:
             raise
         print(f"ml-platform: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, BadUsage) else 1)
+    except Exception as error:
+        if debug or (told := explained(error)) is None:
+            raise
+        print(f"ml-platform: {told}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("ml-platform: interrupted", file=sys.stderr)
         sys.exit(130)

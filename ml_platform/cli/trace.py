@@ -57,7 +57,8 @@ def _origin(workspace: Workspace, version: VersionRef) -> dict[str, Any]:
         if service
         else None,
         "mlflow_run": reference.mlflow_run_id,
-        "model_sha256": reference.sha256,
+        "model_sha256": reference.file_hash,
+        **({"model_code": reference.code} if reference.code else {}),
         "dagster_run": reference.run_id,
         "code_commit": reference.provenance.code_commit,
         "dirty": reference.provenance.dirty,
@@ -111,6 +112,8 @@ def _tree(found: dict[str, Any]) -> Tree:
     head = f"{service['url']} ({service['phase']}), bento {service['bento']}" if service else "no service runs it"
     tree = Tree(f"{found['model']}: {head}")
     version = tree.add(f"version {found['version']} ({found['approval']}), model file {found['model_sha256'][:16]}")
+    if "model_code" in found:
+        version.add("code of its " + ", ".join(f"{part} {code}" for part, code in found["model_code"].items()))
     run = version.add(f"MLflow run {found['mlflow_run']}, Dagster run {found['dagster_run']}")
     dirty = " with uncommitted changes" if found["dirty"] else ""
     run.add(f"code {found['code_commit'][:12]}{dirty}, lock {found['lock_sha256'][:12]}, Python {found['python']}")

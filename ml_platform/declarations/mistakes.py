@@ -15,6 +15,8 @@ from ml_platform.declarations.model import ModelSpec
 from ml_platform.evaluation.options import MONTH
 from ml_platform.features.contract import feature_names
 from ml_platform.foundation.errors import DeclarationError, PlatformError
+from ml_platform.foundation.raised import raised
+from ml_platform.gates.gate import Gate
 from ml_platform.training.trainer import trainer_of
 
 #: Kinds of gates whose ``metric`` is one of the evaluation's.
@@ -95,7 +97,11 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
             bounds = spec.worst_case.bounds if spec.worst_case else ()
             unknown("worst_case.bounds", bounds, names, "the feature function")
         for index, gate in enumerate(spec.gates):
-            known = spec.kind().measured if gate.gate in MEASURE_METRICS else ()
+            try:
+                known = _metrics_of(spec, gate, deep)
+            except Exception as error:
+                found.append((spec, "task", f"{spec.task} cannot name its metrics: {raised(error)}"))
+                continue
             if known and gate.metric not in known:
                 reason = f"unknown metric {gate.metric!r}; {spec.task} models have {', '.join(known)}"
                 found.append((spec, f"gates.{index}.metric", reason))
@@ -109,7 +115,20 @@ def _untrainable(spec: ModelSpec) -> tuple[str, str] | None:
     except PlatformError as error:
         key, colon, reason = str(error).partition(": ")
         return (key, reason) if colon and key.startswith("parameters") else ("parameters", str(error))
+    except Exception as error:
+        return "trainer", f"{spec.trainer} cannot check the parameters: {raised(error)}"
     return None
+
+
+def _metrics_of(spec: ModelSpec, gate: Gate, deep: bool) -> Iterable[str]:
+    """Metrics that the task has for a gate; none where that is not known from the task."""
+    if gate.gate in MEASURE_METRICS:
+        return spec.kind().measured
+    if gate.gate == "slices" and deep:
+        import polars as pl
+
+        return tuple(spec.kind().by_group(pl.col("label"), pl.col("prediction")))
+    return ()
 
 
 def schema_columns(spec: DatasetSpec, deep: bool) -> list[str] | None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, SerializeAsAny, ValidationInfo, field_val
 from ml_platform.declarations.declaration import NAME, Declaration
 from ml_platform.evaluation.options import WorstCase
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.raised import raised
 from ml_platform.gates.stages import OF_MODEL, Stage
 from ml_platform.live.rules import DriftRule
 from ml_platform.models.task import Task, task_of
@@ -74,7 +75,15 @@ class ModelSpec(Declaration):
     def _parameters_of_the_trainer(cls, value: Any, info: ValidationInfo) -> Any:
         """The trainer says which parameters there are, so that a mistake in one is found where it stands."""
         # An unknown trainer is a mistake that has been found already.
-        return trainer_of(info.data["trainer"]).Parameters.model_validate(value) if "trainer" in info.data else NONE
+        if "trainer" not in info.data:
+            return NONE
+        parameters = trainer_of(info.data["trainer"]).Parameters
+        try:
+            return parameters.model_validate(value)
+        except (ValueError, PlatformError):
+            raise
+        except Exception as error:
+            raise ValueError(f"{info.data['trainer']}.Parameters cannot read them: {raised(error)}") from error
 
     @model_validator(mode="after")
     def _task_is_complete(self) -> "ModelSpec":
@@ -94,3 +103,6 @@ def _as_mistake(prefix: str) -> Generator[None]:
         yield
     except PlatformError as error:
         raise ValueError(str(error).removeprefix(prefix)) from error
+    except Exception as error:
+        # A class of a user's own may raise anything.
+        raise ValueError(raised(error)) from error

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from ml_platform.models.checked import measured
 from ml_platform.models.task import Task
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def baselines(
     if linear:
         name = "linear_regression" if task.output == "value" else "logistic_regression"
         predictions[name] = _linear(task, x_train, y_train, x_holdout)
-    return {name: task.measure(y_holdout, p) for name, p in predictions.items()}
+    return {name: measured(task, y_holdout, p) for name, p in predictions.items()}
 
 
 def _linear(task: Task, x: "np.ndarray", y: "np.ndarray", x_holdout: "np.ndarray") -> "np.ndarray":

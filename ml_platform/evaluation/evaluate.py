@@ -24,6 +24,7 @@ from ml_platform.evaluation.tables import (
 from ml_platform.features.build import matrix
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.models import outputs
+from ml_platform.models.checked import measured
 from ml_platform.models.predictor import Predictor
 from ml_platform.models.task import Task, task_of
 from ml_platform.references.refs import ModelRef
@@ -116,8 +117,8 @@ def evaluate(
         rows=known.height,
         rows_without_label=holdout.height - known.height,
         train_rows=len(y_train),
-        metrics=task.measure(y, p),
-        train_metrics=task.measure(y_train, predictor.predict(x_train)),
+        metrics=measured(task, y, p),
+        train_metrics=measured(task, y_train, predictor.predict(x_train)),
         baselines=baselines(task, x_train, y_train, x, y, options.linear_baseline),
         champion=evidence,
         months=groups(month),

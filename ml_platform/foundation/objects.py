@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +42,30 @@ def _moved(module: str, first: str) -> str:
     text = Path(found.origin).read_text() if found is not None and found.origin is not None else ""
     named = [name for name in MOVED if re.search(rf"\b{re.escape(name)}\b", text)] or [first]
     return f"{module} imports " + ", ".join(f"{name}, which is {MOVED[name]} now" for name in named)
+
+
+def named(found: object) -> str:
+    """``module:Class`` of an object or a class."""
+    kind = found if isinstance(found, type) else type(found)
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def members(protocol: type) -> set[str]:
+    """Attributes and methods that a protocol asks for."""
+    own = {name for name, held in vars(protocol).items() if callable(held) or isinstance(held, property | classmethod)}
+    return {name for name in {*protocol.__annotations__, *own} if not name.startswith("_")}
+
+
+def require_members(found: object, protocol: type, key: str, but_for: Collection[str] = ()) -> None:
+    """Raise DeclarationError naming what an object lacks of a protocol."""
+    if missing := sorted(name for name in members(protocol) - set(but_for) if not hasattr(found, name)):
+        asked = f"{protocol.__module__}:{protocol.__qualname__}"
+        raise DeclarationError(f"{key}: {named(found)} lacks {', '.join(missing)}, which {asked} asks for")
+
+
+def shown(value: object) -> str:
+    """A value in a message: arrays by type and shape."""
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{value.dtype} {value.shape}"  # pyright: ignore[reportAttributeAccessIssue]
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:60] + '…'}"

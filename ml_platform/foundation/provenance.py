@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_file
 from ml_platform.foundation.project import code_root
+from ml_platform.foundation.settings import get_settings
 
 
 class Provenance(BaseModel):
@@ -37,6 +38,13 @@ def _git(root: Path, *arguments: str) -> str | None:
     return done.stdout.strip()
 
 
+def _but_local(root: Path) -> list[str]:
+    """Everything in the work tree but the folder of what runs write: not everybody's Git ignores that."""
+    local = get_settings().local.resolve()
+    top = Path(_git(root, "rev-parse", "--show-toplevel") or root).resolve()
+    return ["--", ":/", f":(top,exclude){local.relative_to(top).as_posix()}"] if top in local.parents else []
+
+
 def _installed() -> str:
     from importlib.metadata import distributions
 
@@ -51,7 +59,7 @@ def current(root: Path | None = None) -> Provenance:
     lock = root / "requirements.lock"
     return Provenance(
         code_commit=commit or "none",
-        dirty=bool(commit and _git(root, "status", "--porcelain")),
+        dirty=bool(commit and _git(root, "status", "--porcelain", *_but_local(root))),
         lock_sha256=sha256_file(lock) if lock.exists() else sha256_bytes(_installed()),
         python=platform.python_version(),
     )

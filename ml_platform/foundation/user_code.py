@@ -121,6 +121,11 @@ def _is_own(module: str, importer: str) -> bool:
     return top == _top(importer) or _beside(top, _top(importer))
 
 
+def of_platform(path: str) -> bool:
+    """Whether ``module`` or ``module:object`` is the platform's own: its part in a result is a number."""
+    return not _is_own(path.partition(":")[0], EXAMPLES) and _top(path.partition(":")[0]) == PLATFORM
+
+
 def _top(module: str) -> str:
     return module.partition(".")[0]
 
@@ -149,11 +154,12 @@ def _folder(top: str) -> Path | None:
 def _beside(top: str, importer: str) -> bool:
     """Whether a package or module stands in the folder of another, and that is a project's: nothing is installed."""
     folder = _folder(top)
-    return folder is not None and folder == _folder(importer) and not any(map(folder.is_relative_to, _installed()))
+    return folder is not None and folder == _folder(importer) and not any(map(folder.is_relative_to, installed()))
 
 
 @lru_cache(maxsize=1)
-def _installed() -> tuple[Path, ...]:
+def installed() -> tuple[Path, ...]:
+    """Folders of libraries: what stands below is no code of a user's own."""
     paths = sysconfig.get_paths()
     places = [paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"], *site.getsitepackages()]
     places += [site.getusersitepackages(), sys.prefix]

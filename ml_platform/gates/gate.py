@@ -1,18 +1,24 @@
 """The one gate mechanism: a named threshold on evidence gives a verdict about a content hash."""
 
 import math
+import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import index
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import to_jsonable_python
 
 from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
-from ml_platform.foundation.objects import load_object
-from ml_platform.gates.stages import Stage
+from ml_platform.foundation.objects import load_object, shown
+from ml_platform.foundation.raised import raised
+from ml_platform.gates.stages import GATED, Stage
 
+#: What a gate, and so an asset check, may be called.
+NAME = r"^[a-z][a-z0-9_]{0,60}$"
 Status = Literal["passed", "failed", "not_enough_support", "errored"]
 
 
@@ -77,7 +83,19 @@ def kind(
     against: tuple[str, ...] = (),
     timed: bool = False,
 ) -> Callable[[Callable[[Any, "Gate"], Measurement]], Callable[[Any, "Gate"], Measurement]]:
-    """Make a function the measure of a kind of gate; it is given the evidence of its stage and the gate as declared."""
+    """Make a function the measure of a kind of gate; it is given the evidence of its stage and the gate as declared.
+
+    Raises DeclarationError for a name that no check can have, a stage without gates, or keys that no gate has.
+    """
+    if not re.fullmatch(NAME, name):
+        raise DeclarationError(f"kind {name!r}: a name has small letters, digits and _, such as {_near(name)!r}")
+    if stage not in GATED:
+        raise DeclarationError(f"kind {name!r}: there is no stage {stage!r} with gates; take {', '.join(GATED)}")
+    known = {*Gate.model_fields, *needs} - {"gate", "name", "severity", "min_support"}
+    if unknown := sorted({*requires, *any_of, *options} - known) or sorted(set(needs) - {"min", "max"}):
+        raise DeclarationError(
+            f"kind {name!r}: no gate has the key {unknown[0]!r}; there are {', '.join(sorted(known))}"
+        )
 
     def register(measure: Callable[[Any, "Gate"], Measurement]) -> Callable[[Any, "Gate"], Measurement]:
         made = Kind(name, stage, description, measure, needs, requires, limit, any_of, options, metrics, against, timed)
@@ -88,6 +106,10 @@ def kind(
         return measure
 
     return register
+
+
+def _near(name: str) -> str:
+    return re.sub(r"\W+", "_", name.strip()).strip("_").lower().lstrip("0123456789_")[:61] or "takings"
 
 
 def kind_of(name: str) -> Kind:
@@ -110,7 +132,7 @@ class Gate(BaseModel):
     #: Kind of gate, e.g. ``volume`` or ``performance``, or ``module:function`` of one's own.
     gate: str
     #: Name of the asset check, where the kind (with the metric, if there is one) does not tell two gates apart.
-    name: str = Field(default="", pattern=r"^[a-z][a-z0-9_]{0,60}$")
+    name: str = Field(default="", pattern=NAME)
     #: Smallest and largest accepted value.
     min: float | None = None
     max: float | None = None
@@ -283,7 +305,7 @@ def _judge(gate: Gate, evidence: Any, subject: str, subject_name: str) -> Verdic
             threshold=gate.threshold,
             declaration=gate.declaration,
             reason=measured.reason,
-            support=measured.support,
+            support=None if measured.support is None else index(measured.support),
             details=dict(measured.details),
         )
 
@@ -292,6 +314,7 @@ def _judge(gate: Gate, evidence: Any, subject: str, subject_name: str) -> Verdic
         measured = cast("object", kind_of(gate.gate).measure(evidence, gate))
         if not isinstance(measured, Measurement):
             raise TypeError(f"gate {gate.name} returned {type(measured).__name__}, not a Measurement")
+        _require_plain(measured)
         if measured.support is not None and measured.support < gate.min_support:
             return verdict("not_enough_support", measured)
         if measured.observed is None:
@@ -299,4 +322,22 @@ def _judge(gate: Gate, evidence: Any, subject: str, subject_name: str) -> Verdic
         return verdict("passed" if gate.accepts(measured.observed) else "failed", measured)
     except Exception as error:
         trace = "" if isinstance(error, PlatformError) else traceback.format_exc(limit=-4)
-        return verdict("errored", Measurement(None, f"{type(error).__name__}: {error}", details={"traceback": trace}))
+        return verdict("errored", Measurement(None, raised(error), details={"traceback": trace}))
+
+
+def _require_plain(measured: Measurement) -> None:
+    """Raise TypeError for a measurement that no verdict can keep, naming the field."""
+    given: dict[str, Any] = {"observed": measured.observed, "reason": measured.reason, "support": measured.support}
+    for name, method in (("observed", "__float__"), ("support", "__index__")):
+        if given[name] is not None and not hasattr(given[name], method):
+            raise TypeError(f"Measurement.{name} is {shown(given[name])}; make it a number")
+    if not isinstance(given["reason"], str):
+        raise TypeError(f"Measurement.reason is {shown(given['reason'])}; make it one sentence")
+    for name, value in measured.details.items():
+        try:
+            to_jsonable_python(value)
+        except ValueError as error:
+            raise TypeError(
+                f"Measurement.details[{name!r}] is {shown(value)}, which JSON cannot hold; take plain numbers, texts, "
+                "and lists of flat records"
+            ) from error

@@ -6,10 +6,11 @@ The format of a model file names its predictor: as in :data:`FORMATS`, or as ``m
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.objects import load_object
+from ml_platform.foundation.objects import load_object, require_members
+from ml_platform.models.checked import CheckedPredictor
 from ml_platform.models.task import import_path
 
 if TYPE_CHECKING:
@@ -76,7 +77,10 @@ def predictor_path(format: str) -> str:
 
 def predictor_type(format: str) -> type[Predictor]:
     """The predictor of a format. Raises DeclarationError where there is none."""
-    return load_object(predictor_path(format), "format")
+    found = load_object(predictor_path(format), "format")
+    # Its width is known to a loaded model only.
+    require_members(found, Predictor, "format", ("width",))
+    return found
 
 
 def file_name(format: str) -> str:
@@ -85,10 +89,16 @@ def file_name(format: str) -> str:
 
 
 def load_predictor(format: str, file: Path, threads: int = 1, types: Sequence[str] = ()) -> Predictor:
-    """The model in a file, by the format's predictor; see :meth:`Predictor.load`."""
+    """The model in a file, by the format's predictor; see :meth:`Predictor.load`.
+
+    What it predicts is looked at: :class:`~ml_platform.models.checked.CheckedPredictor`.
+    """
     if not file.is_file():
         raise PlatformError(f"model {file} does not exist; train or download it again")
-    return predictor_type(format).load(file, threads, types)
+    found: Any = predictor_type(format).load(file, threads, types)
+    # What XGBoost gives needs no look, which would cost a tenth of a row's prediction.
+    looked_at: Any = found if format == FIRST_FORMAT else CheckedPredictor(found)
+    return looked_at
 
 
 def thread_count(threads: int) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ml_platform.foundation.errors import DeclarationError, PlatformError
-from ml_platform.foundation.objects import load_object
+from ml_platform.foundation.objects import load_object, require_members, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,7 +140,15 @@ def task_path(name: str) -> str:
 
 def task_of(name: str, classes: Sequence[str] = (), threshold: float | None = None) -> Task:
     """The task of a declared name with its classes and threshold. Raises DeclarationError where there is none."""
-    return load_object(task_path(name), "task")(tuple(classes), threshold)
+    kind = load_object(task_path(name), "task")
+    if not isinstance(kind, type):
+        raise DeclarationError(f"task: {name} is {shown(kind)}; expected a class")
+    try:
+        made = kind(tuple(classes), threshold)
+    except TypeError as error:
+        raise DeclarationError(f"task: {name} cannot be made from classes and threshold ({error})") from error
+    require_members(made, Task, "task")
+    return made
 
 
 def target_column(frame: "pl.DataFrame", target: str) -> "pl.Series":

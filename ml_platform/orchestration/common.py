@@ -12,6 +12,7 @@ from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.foundation.raised import explained
 from ml_platform.foundation.user_code import UnknownModule, user_code_version
 from ml_platform.gates.gate import Gate
 from ml_platform.pipeline.workspace import Workspace
@@ -48,6 +49,10 @@ def _plainly() -> Generator[None]:
     except PlatformError as error:
         # Without its cause: the run page would show the stack of a refusal as if the platform had crashed.
         raise dg.Failure(str(error), {"error": type(error).__name__}, allow_retries=False) from None
+    except Exception as error:
+        if (told := explained(error)) is None:
+            raise
+        raise dg.Failure(str(told), {"error": type(error).__name__}, allow_retries=False) from None
 
 
 def plainly(step: Callable[P, R]) -> Callable[P, R]:

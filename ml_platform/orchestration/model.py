@@ -80,6 +80,8 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
             code=(
                 [spec.parameters.model_dump(), spec.task, spec.target, *spec.classes]
                 + [spec.trainer] * (spec.trainer != FIRST_TRAINER),
+                # Code of a user's own is followed.
+                *(path for path in (spec.task, spec.trainer) if ":" in path),
             ),
         ),
     )

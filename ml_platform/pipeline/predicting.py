@@ -1,7 +1,9 @@
-"""Models of references, ready to predict."""
+"""Models of references, ready to predict: each by the code that it was trained with."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ml_platform.foundation.errors import Refused
+from ml_platform.models.code import PREDICTOR, code_of
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef
 
@@ -19,7 +21,30 @@ def loaded(workspace: Workspace, reference: ModelRef) -> "Loaded":
 
 
 def predictor(workspace: Workspace, reference: ModelRef, threads: int) -> "Predictor":
-    """What predicts by the model of a reference."""
-    from ml_platform.models.predictor import load_predictor
+    """What predicts by the model of a reference: where its predictor was written otherwise, by the code of its commit.
 
-    return load_predictor(reference.format, workspace.tracking.model_path(reference), threads, reference.types)
+    Raises PlatformError where that commit has not the code that the model was trained with.
+    """
+    from ml_platform.models.predictor import load_predictor
+    from ml_platform.replay.earlier import EarlierPredictor
+
+    file = workspace.tracking.model_path(reference)
+    written = reference.code.get(PREDICTOR)
+    # Models of earlier releases name no code: they are what is written now, as they always were.
+    if written in (None, code_of(reference.task, reference.format).get(PREDICTOR)):
+        return load_predictor(reference.format, file, threads, reference.types)
+    # It has what a loaded model has, and nothing of a class that loads.
+    earlier: Any = EarlierPredictor(reference, file, threads)
+    return earlier
+
+
+def require_code(reference: ModelRef) -> None:
+    """Raise Refused for a model whose task or predictor is written otherwise now: that is another model."""
+    now = code_of(reference.task, reference.format)
+    if other := [name for name in sorted({*now, *reference.code}) if now.get(name) != reference.code.get(name)]:
+        raise Refused(
+            f"{reference.model} ({reference.sha256[:12]}) was trained with other code of its {' and '.join(other)}; "
+            f"train it again (job {reference.model}_train), or put back the code of commit "
+            f"{reference.provenance.code_commit[:12]}",
+            because=f"other code of its {' and '.join(other)}",
+        )

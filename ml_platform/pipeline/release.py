@@ -16,6 +16,7 @@ from ml_platform.gates.service import ServiceEvidence
 from ml_platform.pipeline.approval import require_approved
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import judged
+from ml_platform.pipeline.predicting import require_code
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DeploymentRef, ManifestEntry, ServiceRef, VersionRef
 
@@ -38,6 +39,7 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
 
     require_approved(workspace, context, version)
     reference = version.model_ref
+    require_code(reference)
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
     request = request_schema(context.function, context.dataset.load_schema())
     raw = materializer.raw(reference.split.holdout[-1].partition)
@@ -48,7 +50,7 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
             version.model,
             version.version,
             workspace.tracking.model_path(reference),
-            reference.sha256,
+            reference.file_hash,
             history,
             context.feature_set.function,
             request,

@@ -8,12 +8,13 @@ from pydantic import BaseModel
 
 from ml_platform.foundation.files import sha256_bytes
 from ml_platform.foundation.provenance import Provenance
+from ml_platform.models.code import code_of, identity
 from ml_platform.models.predictor import file_name
 from ml_platform.models.task import task_of
 from ml_platform.references.refs import ModelRef, SplitRef
 from ml_platform.registry.tracking import KEY_TAG, MODEL_FOLDER, MODEL_REF, Tracking
 from ml_platform.training.code import plain
-from ml_platform.training.trainer import FIRST_TRAINER, Frames, Trainer, trainer_of
+from ml_platform.training.trainer import FIRST_TRAINER, Frames, Trainer, train, trainer_of
 
 #: Seconds to wait for another process that trains the same model on the same content.
 LOCK_SECONDS = 3600.0
@@ -42,7 +43,8 @@ def train_and_log(
 
     The MLflow experiment has the name of the model.
 
-    Where a finished run has the same ``training_key``, or one of ``equal_keys``, its model is verified and returned as
+    Where a finished run has the same ``training_key``, or one of ``equal_keys``, and the code of its task and predictor
+    is that of now, its model is verified and returned as
     it was recorded, without training: then ``run_id`` of the result differs from the given one. Runs that a dead
     process of this machine left behind are ended first. A second process with the same key waits and adopts.
     ``frames`` is not called when a model is adopted; ``find`` gives the trainer of a name.
@@ -52,10 +54,12 @@ def train_and_log(
     experiment = split.model
     with tracking.lock(f"train-{training_key}", LOCK_SECONDS):
         tracking.end_dead_attempts(experiment)
-        if found := tracking.find_trained(experiment, training_key, *equal_keys):
+        for found in tracking.trained(experiment, training_key, *equal_keys):
             reference = tracking.model_ref(found.info.run_id)
-            tracking.model_path(reference)
-            return reference
+            # The same file with another code of its predictor or its task is another model.
+            if reference.code == code_of(task, reference.format):
+                tracking.model_path(reference)
+                return reference
         tags = {
             **(extra_tags or {}),
             KEY_TAG: training_key,
@@ -71,10 +75,11 @@ def train_and_log(
             tracking.attempt(experiment, run_name=name, tags=tags) as mlflow_run_id,
             tempfile.TemporaryDirectory(prefix="training-") as work,
         ):
-            trained = find(trainer).train(
-                frames, names, target, task_of(task, classes), parameters, Path(work), threads
+            trained = train(
+                find(trainer), frames, names, target, task_of(task, classes), parameters, Path(work), threads
             )
-            content = trained.file.read_bytes()
+            content, code = trained.file.read_bytes(), code_of(task, trained.format)
+            file_sha256 = sha256_bytes(content)
             artifact = f"{MODEL_FOLDER}/{file_name(trained.format)}"
             reference = ModelRef(
                 run_id=run_id,
@@ -82,7 +87,7 @@ def train_and_log(
                 model=split.model,
                 mlflow_run_id=mlflow_run_id,
                 uri=tracking.log_artifact(mlflow_run_id, artifact, content),
-                sha256=sha256_bytes(content),
+                sha256=identity(file_sha256, code),
                 manifest_sha256=split.sha256,
                 split=split,
                 task=task,
@@ -94,6 +99,8 @@ def train_and_log(
                 trainer=trainer,
                 format=trained.format,
                 types=trained.types,
+                code=code,
+                file_sha256=file_sha256 if code else "",
             )
             tracking.log_artifact(mlflow_run_id, "manifest.json", split.model_dump_json(indent=1))
             tracking.log(

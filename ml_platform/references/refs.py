@@ -99,7 +99,7 @@ class ModelRef(Ref):
     mlflow_run_id: str
     #: URI of the model file among the MLflow run's artifacts.
     uri: str
-    #: sha256 of the model file.
+    #: What the model is: sha256 of its file; where it has ``code``, of both (:mod:`ml_platform.models.code`).
     sha256: str
     manifest_sha256: str
     split: SplitRef
@@ -115,6 +115,15 @@ class ModelRef(Ref):
     trainer: str = "xgboost"
     format: str = "ubj"
     types: tuple[str, ...] = ()
+    #: Versions of the code of its task and predictor, where that is not what the platform has had from the beginning.
+    code: dict[str, str] = {}
+    #: sha256 of the file where that alone is not what the model is; ask :attr:`file_hash`.
+    file_sha256: str = ""
+
+    @property
+    def file_hash(self) -> str:
+        """sha256 of the model file."""
+        return self.file_sha256 or self.sha256
 
 
 class ReportRef(Ref):
@@ -122,7 +131,7 @@ class ReportRef(Ref):
 
     kind: Literal["report"] = "report"
     model: str
-    #: sha256 of the model file that was evaluated: the subject of the evaluation's verdicts.
+    #: The model that was evaluated, as its reference names it: the subject of the evaluation's verdicts.
     sha256: str
     manifest_sha256: str
     mlflow_run_id: str
@@ -139,7 +148,7 @@ class VersionRef(Ref):
     kind: Literal["version"] = "version"
     model: str
     version: int
-    #: sha256 of the model file.
+    #: The model, as its reference names it.
     sha256: str
     mlflow_run_id: str
     approval: Literal["pending", "approved", "rejected"]

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,9 +196,9 @@ class Tracking:
                 if not token:
                     return runs
 
-    def find_trained(self, experiment: str, *training_keys: str) -> "Run | None":
-        """The oldest FINISHED run with one of these training keys, the first first, whose model file and reference
-        exist, or None."""
+    def trained(self, experiment: str, *training_keys: str) -> "Iterator[Run]":
+        """FINISHED runs with one of these training keys, the first first, the oldest first, whose model file and
+        reference exist."""
         experiment_id = self.experiment(experiment)
         wanted = (f"attributes.status = 'FINISHED' and tags.`{KEY_TAG}` = '{key}'" for key in training_keys)
         for run in (run for one in wanted for run in self.search(experiment_id, one)):
@@ -206,8 +206,7 @@ class Tracking:
                 here = {item.path for item in self.client.list_artifacts(run.info.run_id)}
                 model = {item.path for item in self.client.list_artifacts(run.info.run_id, MODEL_FOLDER)}
             if MODEL_REF in here and any(path.startswith(f"{MODEL_FOLDER}/model.") for path in model):
-                return run
-        return None
+                yield run
 
     def log(
         self,
@@ -254,15 +253,15 @@ class Tracking:
         have the sha256 of the reference.
         """
         cached = self.cached(reference)
-        if cached.exists() and sha256_file(cached) == reference.sha256:
+        if cached.exists() and sha256_file(cached) == reference.file_hash:
             return cached
         with tempfile.TemporaryDirectory() as temporary:
             found = self._download(reference.mlflow_run_id, artifact_of(reference), Path(temporary))
             actual = sha256_file(found)
-            if actual != reference.sha256:
+            if actual != reference.file_hash:
                 raise PlatformError(
                     f"model {reference.model}: {reference.uri} has sha256 {actual[:12]}, not the recorded "
-                    f"{reference.sha256[:12]}; delete MLflow run {reference.mlflow_run_id} and train again"
+                    f"{reference.file_hash[:12]}; delete MLflow run {reference.mlflow_run_id} and train again"
                 )
             with replacing(cached) as target:
                 shutil.copyfile(found, target)
@@ -270,7 +269,7 @@ class Tracking:
 
     def cached(self, reference: ModelRef) -> Path:
         """Where :meth:`model_path` keeps the model file."""
-        return self.artifact_root / ".cache" / reference.sha256 / artifact_of(reference).rpartition("/")[2]
+        return self.artifact_root / ".cache" / reference.file_hash / artifact_of(reference).rpartition("/")[2]
 
     def _download(self, run_id: str, name: str, folder: Path) -> Path:
         # The client answers with an error of the storage behind it, which differs for each storage.

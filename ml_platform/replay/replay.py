@@ -1,14 +1,12 @@
 """Rebuild a model from its manifest, code commit, lock and seed, in a clean folder and a fresh process, and compare."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,11 +14,11 @@ from ml_platform.datasets.batches import batch_path, batch_tag
 from ml_platform.datasets.store import VersionedStore
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.project import code_root
 from ml_platform.foundation.provenance import Provenance, current
 from ml_platform.gates.replay import Replay
 from ml_platform.references.refs import ModelRef
 from ml_platform.replay import environments
+from ml_platform.replay.checkout import checked_out, variables
 
 if TYPE_CHECKING:
     from ml_platform.evaluation.evaluate import Evaluation
@@ -82,7 +80,7 @@ def replay(
         note(warning)
     with tempfile.TemporaryDirectory(prefix="replay-") as name:
         folder = Path(name)
-        with _checked_out(then.code_commit, folder / "code", reference.model) as code:
+        with checked_out(then.code_commit, folder / "code", reference.model) as code:
             spec = _declared(code, reference.split.dataset)
             if spec is None:
                 spec = feature_set
@@ -123,7 +121,7 @@ def replay(
         environment=result["environment"],
         warnings=tuple(said),
         features={entry.partition: (entry.sha256, result["features"][entry.partition]) for entry in entries},
-        recorded=reference.sha256,
+        recorded=reference.file_hash,
         rebuilt=result["sha256"],
         metrics={
             metric: (recorded.get(metric), result["metrics"].get(metric))
@@ -149,30 +147,6 @@ def _raw(store: VersionedStore, reference: ModelRef, folder: Path) -> dict[str, 
     return places
 
 
-@contextmanager
-def _checked_out(commit: str, folder: Path, model: str) -> Generator[Path]:
-    """The project's root in a work tree of a commit, removed again after the block."""
-    root = code_root()
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
-        if done.returncode:
-            raise PlatformError(
-                f"replay of {model}: commit {commit[:12]} cannot be checked out in {root} "
-                f"({done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'git failed'}); fetch it first"
-            )
-        return done.stdout.strip()
-
-    if commit == "none":
-        raise PlatformError(f"replay of {model}: it was trained outside a Git work tree, so its code is not known")
-    below = root.relative_to(Path(git("rev-parse", "--show-toplevel")).resolve())
-    git("worktree", "add", "--detach", "--force", str(folder), commit)
-    try:
-        yield folder / below
-    finally:
-        git("worktree", "remove", "--force", str(folder))
-
-
 def _declared(code: Path, key: str) -> FeatureSpec | None:
     """The feature set as the commit declares it."""
     import yaml
@@ -195,16 +169,7 @@ def _declared(code: Path, key: str) -> FeatureSpec | None:
 def _run(request: dict[str, Any], python: Path, code: Path, folder: Path, what: str) -> dict[str, Any]:
     """Run the worker on the checked-out code, with environment variables of its own."""
     (folder / "request.json").write_text(json.dumps(request))
-    paths = [str(path) for path in (code, code / "src") if path.is_dir()]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ML_PLATFORM_")}
-    for name in ("PYTHONHOME", "VIRTUAL_ENV"):
-        environment.pop(name, None)
-    environment |= {
-        "PYTHONPATH": os.pathsep.join(paths),
-        "ML_PLATFORM_LOCAL": str(folder / "local"),
-        "DAGSTER_HOME": str(code),
-        "OMP_WAIT_POLICY": "PASSIVE",
-    }
+    environment = variables(code, folder / "local")
     worker = Path(__file__).with_name("worker.py")
     # -P: beside the worker lie modules of this code, not of the commit's.
     command = [str(python), "-P", str(worker), str(folder / "request.json"), str(folder / "result.json")]

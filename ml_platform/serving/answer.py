@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -20,6 +20,7 @@ from ml_platform.features.history import History
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_file
 from ml_platform.foundation.variables import ServiceOptions
+from ml_platform.models.checked import Misbehaved, answered, optional
 from ml_platform.models.predictor import load_predictor, predictor_type
 from ml_platform.models.task import Task, task_of
 from ml_platform.serving import bundle
@@ -73,7 +74,7 @@ class Parsed(NamedTuple):
 
 def answer_model(task: Task) -> type[BaseModel]:
     """The body of an answer: the task's fields, then model and version."""
-    fields: dict[str, Any] = {name: (kind, None if _optional(kind) else ...) for name, kind in task.fields.items()}
+    fields: dict[str, Any] = {name: (kind, None if optional(kind) else ...) for name, kind in task.fields.items()}
     return create_model(
         "Answer",
         __config__=ConfigDict(protected_namespaces=()),
@@ -82,10 +83,6 @@ def answer_model(task: Task) -> type[BaseModel]:
         model=(str, ...),
         version=(int, ...),
     )
-
-
-def _optional(kind: Any) -> bool:
-    return type(None) in get_args(kind)
 
 
 @contextmanager
@@ -167,6 +164,7 @@ class Answering:
         config = self.package.config
         body = rows.model_validate_json(json.dumps({"rows": [config.example]}))
         predictions = self._score(self._frame(body), covered=False)
+        answered(self.package.task, predictions)
         if not np.isfinite(predictions).all():
             raise PlatformError(
                 f"model {config.model} version {config.version} predicts {predictions} for the example row"
@@ -197,9 +195,11 @@ class Answering:
                 raise parsed.body
             raw = self._frame(parsed.body)
             predictions = self._score(raw)
+            given = answered(self.package.task, predictions)
         except (Refusal, PlatformError) as error:
             self.metrics.refused.inc()
-            status = error.status if isinstance(error, Refusal) else 422
+            # A model whose code misbehaves is the fault of none who asks it.
+            status = error.status if isinstance(error, Refusal) else 500 if isinstance(error, Misbehaved) else 422
             return JSONResponse({"error": str(error)}, status, {"x-request-id": parsed.request_id})
         config, task = self.package.config, self.package.task
         self.metrics.rows.inc(len(predictions))
@@ -207,7 +207,7 @@ class Answering:
             self.metrics.scores.observe(value)
         if self.log is not None:
             self.log.add(parsed.request_id, raw.select(self.logged), predictions)
-        answer = self.model(**task.answer(predictions), model=config.model, version=config.version)
+        answer = self.model(**given, model=config.model, version=config.version)
         return Response(
             answer.model_dump_json(exclude_none=True),
             200,

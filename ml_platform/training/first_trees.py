@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ml_platform.foundation.files import sha256_file
 from ml_platform.models.predictor import load_predictor
 from ml_platform.models.task import task_of
-from ml_platform.training.trainer import Frames, Trainer
+from ml_platform.training.trainer import Frames, Trainer, train
 
 if TYPE_CHECKING:
     from ml_platform.references.refs import ModelRef
@@ -45,9 +45,9 @@ def first_trees(file: Path, reference: "ModelRef", trainer: Trainer, frames: Fra
     if count:
         parameters = trainer.limited(parameters, count)
     with tempfile.TemporaryDirectory(prefix="training-") as work:
-        trained = trainer.train(frames, reference.features, reference.target, task, parameters, Path(work), threads)
+        trained = train(trainer, frames, reference.features, reference.target, task, parameters, Path(work), threads)
         if not count:
-            return FirstTrees(1, int(sha256_file(trained.file) != reference.sha256), trained.rows)
+            return FirstTrees(1, int(sha256_file(trained.file) != reference.file_hash), trained.rows)
         again = load_predictor(trained.format, trained.file, threads, trained.types)
         ours, theirs = (one.beginning(count) for one in (held, again))  # type: ignore[attr-defined]
     different = sum(left != right for left, right in zip(ours, theirs, strict=False)) + abs(len(ours) - len(theirs))

@@ -6,13 +6,15 @@ is read by the predictor of the file's format, see :mod:`ml_platform.models.pred
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pydantic import BaseModel
 
 from ml_platform.features.build import matrix
-from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.objects import load_object
+from ml_platform.foundation.errors import DeclarationError, PlatformError
+from ml_platform.foundation.objects import load_object, named, require_members, shown
+from ml_platform.models.checked import Misbehaved
+from ml_platform.models.predictor import FORMATS, load_predictor
 from ml_platform.models.task import Task, import_path
 
 if TYPE_CHECKING:
@@ -100,7 +102,53 @@ class Rows(NamedTuple):
 
 def trainer_of(name: str) -> Trainer:
     """The trainer of a declared name. Raises DeclarationError where there is none."""
-    return load_object(import_path(TRAINERS, name, "trainer"), "trainer")()
+    kind = load_object(import_path(TRAINERS, name, "trainer"), "trainer")
+    if not isinstance(kind, type):
+        raise DeclarationError(f"trainer: {name} is {shown(kind)}; expected a class")
+    try:
+        made = kind()
+    except TypeError as error:
+        raise DeclarationError(f"trainer: {name} cannot be made without arguments ({error})") from error
+    require_members(made, Trainer, "trainer")
+    parameters: Any = made.Parameters
+    if not (isinstance(parameters, type) and issubclass(parameters, BaseModel)):
+        raise DeclarationError(f"trainer: {name}.Parameters is {shown(parameters)}; expected a pydantic model")
+    return made
+
+
+def train(
+    trainer: Trainer,
+    frames: Frames,
+    names: Sequence[str],
+    target: str,
+    task: Task,
+    parameters: BaseModel,
+    work: Path,
+    threads: int,
+) -> Trained:
+    """:meth:`Trainer.train`, whose result is looked at. Raises Misbehaved where it is no trained model."""
+    found: Any = trainer.train(frames, names, target, task, parameters, work, threads)
+    who = f"trainer {named(trainer)}: train"
+    if not isinstance(found, Trained):
+        raise Misbehaved(f"{who} gave {shown(found)}; expected {Trained.__module__}.Trained")
+    given: dict[str, Any] = found._asdict()
+    if not isinstance(given["file"], Path):
+        raise Misbehaved(f"{who} gave {shown(found.file)} as file; expected a pathlib.Path")
+    if not found.file.is_file():
+        raise Misbehaved(f"{who} gave {found.file} as file, which is not there; expected the model, in `work`")
+    for name in ("rows", "dropped"):
+        count = given[name]
+        if isinstance(count, bool) or not hasattr(count, "__index__") or count < (name == "rows"):
+            raise Misbehaved(f"{who} gave {shown(count)} as {name}; expected a number of rows")
+    if not isinstance(given["format"], str):
+        raise Misbehaved(f"{who} gave {shown(found.format)} as format; expected {', '.join(FORMATS)} or module:Class")
+    if not isinstance(given["types"], tuple) or not all(isinstance(one, str) for one in given["types"]):
+        raise Misbehaved(f"{who} gave {shown(found.types)} as types; expected a tuple of names")
+    # A model that cannot be read or does not fit its features is found now, not at its evaluation.
+    width: Any = load_predictor(found.format, found.file, threads, found.types).width
+    if width != len(names):
+        raise Misbehaved(f"predictor {found.format}: width is {shown(width)} after a training on {len(names)} features")
+    return found
 
 
 def labelled_rows(frames: Frames, names: Sequence[str], target: str, task: Task) -> Rows:

@@ -148,3 +148,72 @@ def test_dg_check_defs_fails_on_each_mistake(shop_template: Shop, tmp_path: Path
     with ThreadPoolExecutor(2) as pool:
         unnoticed = [name for name in pool.map(check, enumerate(MISTAKES)) if name]
     assert unnoticed == []
+
+
+OWN = """
+from pydantic import BaseModel
+
+from ml_platform.models.regression import Regression
+from ml_platform.training.xgboost import XGBoostTrainer
+
+
+class Asserts(XGBoostTrainer):
+    def check(self, parameters, task):
+        assert task.output == "classes"
+
+
+class NoParameters:
+    pass
+
+
+def function():
+    pass
+
+
+class NoCheck:
+    def __init__(self, classes=(), threshold=None):
+        pass
+
+
+class Raises(Regression):
+    def check(self):
+        raise KeyError("threshold")
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "reason"),
+    [
+        (
+            "task: binary",
+            "task: binary\n  trainer: shop.own:Asserts",
+            "trainer",
+            r"AssertionError \(in Asserts.check, ",
+        ),
+        ("task: binary", "task: binary\n  trainer: shop.own:NoParameters", "trainer", "lacks Parameters, check, equal"),
+        ("task: binary", "task: binary\n  trainer: shop.own:function", "trainer", "expected a class"),
+        ("task: binary", "task: shop.own:NoCheck", "task", "lacks .*check"),
+        (
+            "task: binary",
+            "task: shop.own:Raises",
+            "attributes",
+            r"KeyError: 'threshold' \(in Raises.check, shop/own.py:\d+\)",
+        ),
+        (
+            "{gate: performance, metric: auc, min: 0.55}",
+            "{gate: slices, metric: r2, max: 1}",
+            "gates.2.metric",
+            "unknown metric 'r2'; binary models have",
+        ),
+    ],
+)
+def test_classes_of_ones_own_that_cannot_work_are_one_line(
+    shop: Shop, old: str, new: str, key: str, reason: str
+) -> None:
+    (shop.root / "src" / "shop" / "own.py").write_text(OWN)
+    shop.edit(MODEL, old, new)
+    shop.edit(DATASET, "key: [id]", "key: [idd]")
+    mine, other = sorted(mistakes_in(shop), key=lambda line: "attributes.key" in line)
+    assert "attributes.key" in other
+    found = LINE.match(mine)
+    assert found and (found["key"] or "").removeprefix("attributes.") == key and re.search(reason, mine), mine

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ml_platform.foundation import provenance as environment
+from ml_platform.foundation.settings import get_settings
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -49,3 +50,16 @@ def test_the_commit_is_that_of_the_project_not_of_dagsters_home(
         assert environment.current().code_commit == git(project, "rev-parse", "HEAD").strip()
     finally:
         environment.current.cache_clear()
+
+
+def test_what_runs_write_is_no_change_of_code(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_PLATFORM_LOCAL", str(project / ".local"))
+    get_settings.cache_clear()
+    (project / ".local").mkdir()
+    (project / ".local" / "ledger.db").write_text("x")
+    environment.current.cache_clear()
+    assert not environment.current(project).dirty
+    (project / "src" / "new.py").touch()
+    environment.current.cache_clear()
+    assert environment.current(project).dirty
+    get_settings.cache_clear()

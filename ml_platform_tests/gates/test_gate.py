@@ -1,16 +1,18 @@
 """The one gate mechanism."""
 
 import math
+import re
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ml_platform.declarations.declaration import Declaration
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.gates import catalogue
-from ml_platform.gates.gate import KINDS, Gate, Kind, Measurement, judge
+from ml_platform.gates.gate import KINDS, Gate, Kind, Measurement, judge, kind
 
 SUBJECT = "a" * 64
 
@@ -38,9 +40,11 @@ def one(gate: Gate):
 
 def test_every_kind_says_its_stage_and_how_it_is_limited():
     assert catalogue.KINDS
-    for kind in KINDS.values():
-        assert kind.description
-        assert kind.needs or kind.limit is not None or kind.requires, f"{kind.name} could be declared without a limit"
+    for one_kind in KINDS.values():
+        assert one_kind.description
+        assert one_kind.needs or one_kind.limit is not None or one_kind.requires, (
+            f"{one_kind.name} could be declared without a limit"
+        )
 
 
 @pytest.mark.parametrize(
@@ -175,3 +179,48 @@ def test_a_name_is_part_of_the_declaration_where_it_is_given() -> None:
         assert Gate.model_validate(gate.model_dump()) == gate
         assert Gate.model_validate(gate.model_dump(exclude_none=True)).declaration == gate.declaration
         assert Gate.model_validate_json(gate.model_dump_json()).declaration == gate.declaration
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"details": {"a": np.arange(3)}}, r"Measurement.details\['a'\] is int64 \(3,\), which JSON cannot hold"),
+        ({"details": {"a": [{"b": object()}]}}, r"Measurement.details\['a'\] is list"),
+        ({"observed": "1"}, "Measurement.observed is str '1'; make it a number"),
+        ({"support": 1.5}, "Measurement.support is float 1.5"),
+        ({"reason": None}, "Measurement.reason is NoneType None"),
+        ({"details": None}, "AttributeError"),
+    ],
+)
+def test_what_no_verdict_can_keep_is_an_error_of_its_gate_alone(measured, given, message):
+    measured(lambda evidence, gate: Measurement(**{"observed": 1.0, **given}))
+    verdict = one(Gate(gate="probe", max=2))
+    assert verdict.status == "errored" and re.search(message, verdict.reason), verdict.reason
+    verdict.model_dump_json()
+
+
+def test_numbers_of_numpy_are_numbers(measured):
+    measured(lambda evidence, gate: Measurement(np.float32(1), support=np.int64(3)))
+    verdict = one(Gate(gate="probe", max=2))
+    assert verdict.passed and verdict.support == 3
+    verdict.model_dump_json()
+
+
+def test_what_user_code_raised_names_function_file_and_line(measured):
+    def takings(evidence, gate):
+        raise ValueError("no till\n is open")
+
+    measured(takings)
+    reason = one(Gate(gate="probe", max=2)).reason
+    assert re.fullmatch(r"ValueError: no till is open \(in .*takings, gates/test_gate.py:\d+\)", reason), reason
+
+
+def test_a_kind_that_no_gate_can_be_is_refused_where_it_is_made():
+    for arguments, options, message in (
+        (("Bad Name", "batch", ""), {}, "kind 'Bad Name': .* such as 'bad_name'"),
+        (("takings", "bach", ""), {}, "there is no stage 'bach' with gates"),
+        (("takings", "batch", ""), {"requires": ("colums",)}, "no gate has the key 'colums'"),
+        (("takings", "batch", ""), {"needs": ("most",)}, "no gate has the key 'most'"),
+    ):
+        with pytest.raises(DeclarationError, match=message):
+            kind(*arguments, **options)

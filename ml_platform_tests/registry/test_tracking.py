@@ -91,7 +91,7 @@ def test_a_failed_training_is_not_adopted(tracking: Tracking) -> None:
     split = split_ref(range(1, 4), model="failing")
     with pytest.raises(PlatformError, match="features signal are not in the frame"):
         fit(tracking, split, "key-failing", [frames(split.train)[0].drop("signal")])
-    assert tracking.find_trained("failing", "key-failing") is None
+    assert not list(tracking.trained("failing", "key-failing"))
     [failed] = tracking.search(tracking.experiment("failing"), "")
     assert failed.info.status == "FAILED"
     assert fit(tracking, split, "key-failing").mlflow_run_id != failed.info.run_id

@@ -79,11 +79,12 @@ def test_a_type_of_another_library_has_to_be_trusted() -> None:
         fit(FRAMES, "late", trainer="sklearn", **own)
     done = fit(FRAMES, "late", trainer="sklearn", trusted=[f"{__name__}.Own"], **own)
     assert f"{__name__}.Own" in done.trained.types
-    assert isinstance(done.predictor, Sklearn) and isinstance(done.predictor.estimator[-1], Own)
+    predictor = done.predictor.predictor  # type: ignore[attr-defined]
+    assert isinstance(predictor, Sklearn) and isinstance(predictor.estimator[-1], Own)
 
 
 def test_shap_values_of_a_linear_model_add_up_to_its_margin() -> None:
-    predictor = fit(FRAMES, "late", trainer="sklearn", **LOGISTIC).predictor
+    predictor = fit(FRAMES, "late", trainer="sklearn", **LOGISTIC).predictor.predictor  # type: ignore[attr-defined]
     assert isinstance(predictor, Sklearn)
     x = matrix(month_frame(3), NAMES)[:200]
     values = predictor.contributions(x)

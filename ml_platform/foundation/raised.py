@@ -1,0 +1,36 @@
+"""What code of a user's own raised, in one line: which function, where, and what."""
+
+import traceback
+from pathlib import Path
+
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.user_code import installed
+
+_PLATFORM = Path(__file__).resolve().parents[1]
+
+
+def raised(error: Exception) -> str:
+    """An exception in one line, with the function, file and line of a user's own code where it came from there."""
+    said = " ".join(str(error).split())
+    text = type(error).__name__ + (f": {said[:300]}" if said else "")
+    place = _place(error)
+    return f"{text} (in {place})" if place else text
+
+
+def explained(error: Exception) -> PlatformError | None:
+    """The error for what code of a user's own raised; ``None`` for what is no user's mistake."""
+    if isinstance(error, PlatformError):
+        return error
+    return PlatformError(f"{raised(error)}; correct that code") if _place(error) else None
+
+
+def _place(error: Exception) -> str:
+    """The innermost function that is no library's, if it is a user's: what a library raised is put to who called it."""
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        file = Path(frame.f_code.co_filename)
+        if not file.is_absolute() or any(map(file.is_relative_to, installed())):
+            continue
+        if file.is_relative_to(_PLATFORM) and not file.is_relative_to(_PLATFORM / "defs"):
+            return ""
+        return f"{frame.f_code.co_qualname}, {'/'.join(file.parts[-2:])}:{line}"
+    return ""

@@ -1,0 +1,104 @@
+"""What a predictor and a task of a user's own give is looked at where it enters: each mistake is one line.
+
+It names who gave it, what came and what was expected, before anything is kept or answered.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.objects import named, shown
+from ml_platform.models.task import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Misbehaved(PlatformError):
+    """Code of a model does not do what its protocol says: the fault of who wrote it, never of who asks."""
+
+
+class CheckedPredictor:
+    """A predictor whose predictions are float32, finite, and as many as rows; others raise Misbehaved."""
+
+    def __init__(self, predictor: Any) -> None:
+        self.predictor = predictor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.predictor, name)
+
+    def predict(self, matrix: "np.ndarray") -> "np.ndarray":
+        """See :meth:`ml_platform.models.predictor.Predictor.predict`."""
+        return self.require(self.predictor.predict(matrix), len(matrix))
+
+    def require(self, found: Any, rows: int) -> "np.ndarray":
+        """The predictions, if they are what a predictor gives. Raises Misbehaved."""
+        import numpy as np
+
+        right = isinstance(found, np.ndarray) and found.dtype == np.float32 and len(found.shape) in (1, 2)
+        if not right or len(found) != rows or (found.ndim == 2 and found.shape[1] < 2):
+            raise Misbehaved(
+                f"predictor {named(self.predictor)}: predict gave {shown(found)} for {rows} rows; expected float32 "
+                f"({rows},), or ({rows}, classes) with two or more"
+            )
+        if not np.isfinite(found).all():
+            raise Misbehaved(
+                f"predictor {named(self.predictor)}: {int((~np.isfinite(found)).sum())} predictions of {rows} rows are "
+                "NaN or infinite; expected finite numbers, for rows with missing features too"
+            )
+        return found
+
+    def contributions(self, matrix: "np.ndarray") -> "np.ndarray | None":
+        """See :meth:`ml_platform.models.predictor.Predictor.contributions`."""
+        found = self.predictor.contributions(matrix)
+        if found is not None and (found.ndim not in (2, 3) or (found.shape[0], found.shape[-1]) != matrix.shape):
+            raise Misbehaved(
+                f"predictor {named(self.predictor)}: contributions gave {shown(found)}; expected None, or "
+                f"({len(matrix)}, {matrix.shape[1]}) with the classes in between where there are some"
+            )
+        return found
+
+    def importance(self, names: Sequence[str]) -> Any:
+        """See :meth:`ml_platform.models.predictor.Predictor.importance`."""
+        return self.predictor.importance(names)
+
+
+def optional(kind: Any) -> bool:
+    """Whether a field of this type may be None, or left out."""
+    return type(None) in get_args(kind)
+
+
+def measured(task: Task, y: "np.ndarray", p: "np.ndarray") -> dict[str, float]:
+    """Metrics of predictions. Raises Misbehaved for one that the task does not declare, or that is no finite number."""
+    import math
+
+    found: Mapping[str, Any] = task.measure(y, p)
+    if not isinstance(found, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise Misbehaved(f"task {named(task)}: measure gave {shown(found)}; expected metrics by name")
+    if unknown := sorted(set(found) - set(task.measured)):
+        raise Misbehaved(
+            f"task {named(task)}: measure gave {', '.join(unknown)}, not among those in `measured` "
+            f"({', '.join(task.measured)})"
+        )
+    values: list[tuple[str, Any]] = list(found.items())
+    for name, value in values:
+        if not isinstance(value, int | float) and not hasattr(value, "__float__"):
+            raise Misbehaved(f"task {named(task)}: metric {name} is {shown(value)}; expected a number")
+        if not math.isfinite(value):
+            raise Misbehaved(f"task {named(task)}: metric {name} is {value}; leave out what is undefined")
+    return {name: float(value) for name, value in found.items()}
+
+
+def answered(task: Task, p: "np.ndarray") -> dict[str, Any]:
+    """The task's answer to predictions. Raises Misbehaved where its fields are not those that it declares."""
+    found: Any = task.answer(p)
+    asked = {name for name, kind in task.fields.items() if not optional(kind)}
+    if not isinstance(found, Mapping) or not asked <= set(found) <= set(task.fields):
+        came = ", ".join(sorted(map(str, found))) if isinstance(found, Mapping) else shown(found)
+        raise Misbehaved(f"task {named(task)}: answer gave {came}; expected the fields {', '.join(task.fields)}")
+    if not isinstance(found[task.numbers], list) or len(found[task.numbers]) != len(p):
+        raise Misbehaved(
+            f"task {named(task)}: answer gave {shown(found[task.numbers])} as {task.numbers}; expected a list of "
+            f"{len(p)} values, one for each row"
+        )
+    return dict(found)

@@ -1,0 +1,48 @@
+"""The code of an earlier commit, checked out, and how a process runs on it."""
+
+import os
+import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.project import code_root
+
+
+def variables(code: Path, local: Path) -> dict[str, str]:
+    """Environment variables of a process that runs on checked-out code and writes below ``local``."""
+    paths = [str(path) for path in (code, code / "src") if path.is_dir()]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ML_PLATFORM_")}
+    for name in ("PYTHONHOME", "VIRTUAL_ENV"):
+        environment.pop(name, None)
+    return environment | {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "ML_PLATFORM_LOCAL": str(local),
+        "DAGSTER_HOME": str(code),
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+
+
+@contextmanager
+def checked_out(commit: str, folder: Path, model: str) -> Generator[Path]:
+    """The project's root in a work tree of a commit, removed again after the block."""
+    root = code_root()
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
+        if done.returncode:
+            raise PlatformError(
+                f"replay of {model}: commit {commit[:12]} cannot be checked out in {root} "
+                f"({done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'git failed'}); fetch it first"
+            )
+        return done.stdout.strip()
+
+    if commit == "none":
+        raise PlatformError(f"replay of {model}: it was trained outside a Git work tree, so its code is not known")
+    below = root.relative_to(Path(git("rev-parse", "--show-toplevel")).resolve())
+    git("worktree", "add", "--detach", "--force", str(folder), commit)
+    try:
+        yield folder / below
+    finally:
+        git("worktree", "remove", "--force", str(folder))

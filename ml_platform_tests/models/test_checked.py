@@ -1,0 +1,134 @@
+"""Mistakes of predictors and tasks of one's own are one line where they enter; sound ones pass."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from ml_platform.foundation.errors import DeclarationError
+from ml_platform.models.checked import CheckedPredictor, Misbehaved, answered, measured
+from ml_platform.models.predictor import load_predictor, predictor_type
+from ml_platform.models.regression import Regression
+from ml_platform.models.task import Task, task_of
+
+X = np.zeros((5, 2), np.float32)
+
+
+class Gives:
+    """A predictor that gives what a test wants."""
+
+    suffix, packages, unused, width = "txt", (("numpy",),), (), 2
+    given: ClassVar[Any] = np.zeros(5, np.float32)
+
+    @classmethod
+    def load(cls, file: Path, threads: int = 1, types: tuple[str, ...] = ()) -> "Gives":
+        return cls()
+
+    def predict(self, matrix: np.ndarray) -> Any:
+        return self.given
+
+    def contributions(self, matrix: np.ndarray) -> Any:
+        return self.given
+
+    def importance(self, names: Any) -> None: ...
+
+
+class Half:
+    """A predictor without the rest."""
+
+    def predict(self, matrix: np.ndarray) -> Any: ...
+
+
+class Odd(Regression):
+    """A task that measures and answers what a test wants."""
+
+    given: ClassVar[Any] = {"mae": 1.0}
+
+    def measure(self, y: np.ndarray, p: np.ndarray) -> Any:
+        return self.given
+
+    def answer(self, p: np.ndarray) -> Any:
+        return self.given
+
+
+def gives(value: Any) -> CheckedPredictor:
+    made: Any = Gives()
+    made.given = value
+    return CheckedPredictor(made)
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 2), (5, 3)])
+def test_sound_predictions_pass(shape: tuple[int, ...]) -> None:
+    assert gives(np.ones(shape, np.float32)).predict(X).shape == shape
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.zeros((5, 1), np.float32), r"predict gave float32 \(5, 1\) for 5 rows; expected float32 \(5,\)"),
+        (np.zeros(4, np.float32), r"predict gave float32 \(4,\) for 5 rows"),
+        (np.zeros(5), r"predict gave float64 \(5,\) for 5 rows"),
+        (np.float32(1), "predict gave"),
+        ([0.0] * 5, r"predict gave list \[0.0"),
+        (None, "predict gave NoneType None for 5 rows"),
+        (np.array([0, 0, np.nan, 0, np.inf], np.float32), "2 predictions of 5 rows are NaN or infinite"),
+    ],
+)
+def test_other_predictions_are_named(value: Any, message: str) -> None:
+    with pytest.raises(Misbehaved, match=rf"^predictor {__name__}:Gives: {message}"):
+        gives(value).predict(X)
+
+
+def test_contributions_have_a_value_per_feature() -> None:
+    assert gives(None).contributions(X) is None
+    assert gives(np.zeros((5, 3, 2))).contributions(X) is not None
+    with pytest.raises(Misbehaved, match=r"contributions gave float64 \(5, 3\); expected None, or \(5, 2\)"):
+        gives(np.zeros((5, 3))).contributions(X)
+
+
+def test_what_a_class_lacks_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DeclarationError, match=f"format: {__name__}:Half lacks contributions, importance, load, pack"):
+        predictor_type(f"{__name__}:Half")
+    with pytest.raises(DeclarationError, match=r"task: .*:Half cannot be made from classes and threshold"):
+        task_of(f"{__name__}:Half")
+    with pytest.raises(DeclarationError, match=r"task: .* is float32 .*; expected a class"):
+        task_of(f"{__name__}:X")
+    (tmp_path / "model.txt").touch()
+    assert load_predictor(f"{__name__}:Gives", tmp_path / "model.txt").width == 2
+
+
+def odd(given: Any) -> Task:
+    made: Any = Odd()
+    object.__setattr__(made, "given", given)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"mae": 1.0, "profit": 2.0}, r"measure gave profit, not among those in `measured` \(mae"),
+        ({"mae": float("nan")}, "metric mae is nan; leave out what is undefined"),
+        ({"mae": np.float64("inf")}, "metric mae is inf"),
+        ({"mae": "1"}, "metric mae is str '1'; expected a number"),
+        (None, "measure gave NoneType None; expected metrics by name"),
+    ],
+)
+def test_other_metrics_are_named(value: Any, message: str) -> None:
+    with pytest.raises(Misbehaved, match=f"^task {__name__}:Odd: {message}"):
+        measured(odd(value), np.zeros(5), np.zeros(5))
+    assert measured(odd({"mae": np.float32(1)}), np.zeros(5), np.zeros(5)) == {"mae": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"chance": [0.0] * 5}, "answer gave chance; expected the fields predictions"),
+        ({"predictions": [0.0] * 4}, "as predictions; expected a list of 5 values"),
+        (None, "answer gave NoneType None"),
+    ],
+)
+def test_other_answers_are_named(value: Any, message: str) -> None:
+    with pytest.raises(Misbehaved, match=f"^task {__name__}:Odd: .*{message}"):
+        answered(odd(value), np.zeros(5, np.float32))
+    assert answered(odd({"predictions": [0.0] * 5}), np.zeros(5, np.float32))
