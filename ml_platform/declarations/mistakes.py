@@ -103,7 +103,7 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
                 found.append((spec, "task", f"{spec.task} cannot name its metrics: {raised(error)}"))
                 continue
             if known and gate.metric not in known:
-                reason = f"unknown metric {gate.metric!r}; {spec.task} models have {', '.join(known)}"
+                reason = f"unknown metric {gate.metric!r}; {spec.task} models have {', '.join(map(str, known))}"
                 found.append((spec, f"gates.{index}.metric", reason))
     return found
 
@@ -120,7 +120,7 @@ def _untrainable(spec: ModelSpec) -> tuple[str, str] | None:
     return None
 
 
-def _metrics_of(spec: ModelSpec, gate: Gate, deep: bool) -> Iterable[str]:
+def _metrics_of(spec: ModelSpec, gate: Gate, deep: bool) -> tuple[str | None, ...]:
     """Metrics that the task has for a gate; none where that is not known from the task."""
     if gate.gate in MEASURE_METRICS:
         return spec.kind().measured

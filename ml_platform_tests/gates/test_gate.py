@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -200,7 +201,8 @@ def test_what_no_verdict_can_keep_is_an_error_of_its_gate_alone(measured, given,
 
 
 def test_numbers_of_numpy_are_numbers(measured):
-    measured(lambda evidence, gate: Measurement(np.float32(1), support=np.int64(3)))
+    numbers: Any = {"observed": np.float32(1), "support": np.int64(3)}
+    measured(lambda evidence, gate: Measurement(**numbers))
     verdict = one(Gate(gate="probe", max=2))
     assert verdict.passed and verdict.support == 3
     verdict.model_dump_json()
@@ -216,6 +218,7 @@ def test_what_user_code_raised_names_function_file_and_line(measured):
 
 
 def test_a_kind_that_no_gate_can_be_is_refused_where_it_is_made():
+    made: Any = kind_made
     for arguments, options, message in (
         (("Bad Name", "batch", ""), {}, "kind 'Bad Name': .* such as 'bad_name'"),
         (("takings", "bach", ""), {}, "there is no stage 'bach' with gates"),
