@@ -218,7 +218,7 @@ def test_what_user_code_raised_names_function_file_and_line(measured):
 
 
 def test_a_kind_that_no_gate_can_be_is_refused_where_it_is_made():
-    made: Any = kind_made
+    made: Any = kind
     for arguments, options, message in (
         (("Bad Name", "batch", ""), {}, "kind 'Bad Name': .* such as 'bad_name'"),
         (("takings", "bach", ""), {}, "there is no stage 'bach' with gates"),
@@ -226,4 +226,4 @@ def test_a_kind_that_no_gate_can_be_is_refused_where_it_is_made():
         (("takings", "batch", ""), {"needs": ("most",)}, "no gate has the key 'most'"),
     ):
         with pytest.raises(DeclarationError, match=message):
-            kind(*arguments, **options)
+            made(*arguments, **options)
