@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from ml_platform.cli.output import BadUsage, written
 from ml_platform.declarations.context import ModelContext
@@ -117,25 +116,24 @@ def _plain(proof: Proof, report: Report) -> dict[str, Any]:
 
 def _print(console: Console, proof: Proof, report: Report, result: dict[str, Any]) -> None:
     alarms = {rate.gate: rate for rate in report.alarms}
-    table = Table("error", "where", "smallest noticed", "passes", "when", "by (alarms on clean batches)")
-    for error, limits in _grouped(one for one in report.limits if one.measured).items():
-        same: dict[tuple[Any, ...], list[Limit]] = {}
-        for one in limits:
-            same.setdefault((one.dose, one.below, one.lost, one.stage, one.asked, one.gates[:1]), []).append(one)
-        for place, group in enumerate(sorted(same.values(), key=_rising)):
-            table.add_row(error if not place else "", _places(group), *_cells(group, alarms))
-    console.print(table)
     measured = [one for one in report.limits if one.measured]
     before = [one for one in measured if one.before_publication]
     later = [one for one in measured if one.noticed and not one.before_publication]
-    silent = [one for one in measured if not one.noticed]
-    _tell(
-        console,
-        f"{len(measured)} limits: {len(before)} noticed before publication, {len(later)} only later, {len(silent)} by "
-        "no gate at any dose tried",
-    )
-    for error, limits in _grouped(silent).items():
-        _tell(console, f"NOT NOTICED: {error}: {_places(limits)} ({_asked(limits)})")
+    waiting = [one for one in measured if not one.noticed and one.asked == one.made_in == "batch"]
+    silent = [one for one in measured if not one.noticed and one not in waiting]
+    for error, limits in _grouped(one for one in measured if one.noticed).items():
+        _tell(console, error)
+        same: dict[tuple[Any, ...], list[Limit]] = {}
+        for one in limits:
+            same.setdefault((one.dose, one.below, one.lost, one.stage, one.gates[:1]), []).append(one)
+        for group in sorted(same.values(), key=_rising):
+            _tell(console, f"  {_noticed(group, alarms)}: {_places(group)}")
+    for title, those in (
+        ("NOT NOTICED by any gate up to the model, at no dose tried", silent),
+        ("passes every gate on batches at every dose tried, the gates behind were not asked in the time", waiting),
+    ):
+        for error, limits in _grouped(those).items():
+            _tell(console, f"{title}: {error}: {_places(limits)}")
     for error, places in result["unmeasured"].items():
         _tell(console, f"not measured in the time: {error}: {_shortened(places)}")
     if report.elsewhere:
@@ -143,24 +141,28 @@ def _print(console: Console, proof: Proof, report: Report, result: dict[str, Any
     raised = sum(rate.first_alarms + rate.second_alarms for rate in report.alarms if rate.blocking)
     _tell(
         console,
+        f"{len(measured)} limits: {len(before)} noticed before publication, {len(later)} only later, {len(silent)} by "
+        f"no gate; {len(waiting)} not before publication and not asked later; {len(report.limits) - len(measured)} not "
+        "measured",
+    )
+    _tell(
+        console,
         f"{raised} alarms of blocking gates on {len(proof.clean.partitions)} clean batches; {report.seconds:.0f} s, "
         f"{report.made} measurements made now",
     )
 
 
-def _rising(group: list[Limit]) -> tuple[bool, float]:
-    return group[0].dose is None, group[0].dose or 0.0
+def _rising(group: list[Limit]) -> float:
+    return group[0].dose or 0.0
 
 
-def _cells(group: list[Limit], alarms: dict[str, Rate]) -> tuple[str, str, str, str]:
-    one = group[0]
-    alone = one if len(group) == 1 else replace(one, deviation=0.0)
-    passes = _told(alone, one.below or (None if one.noticed else one.doses[-1]))
-    if one.lost is not None:
-        passes = f"{passes}, and again {_told(alone, one.lost)}".removeprefix(", ")
-    stage = {"": "never", "batch": "before publication"}.get(one.stage, f"later, {one.stage}")
-    by = ", ".join(_by(gate, alarms) for gate in one.gates[:1])
-    return _told(alone, one.dose) or "none", passes or "-", stage, by or f"asked up to {one.asked}"
+def _noticed(group: list[Limit], alarms: dict[str, Rate]) -> str:
+    """The limit of places that have the same: from which dose on, by which gate, and how often that cries wolf."""
+    one = group[0] if len(group) == 1 else replace(group[0], deviation=0.0)
+    again = f", and {_told(one, one.lost)} passes again" if one.lost is not None else ""
+    below = f" ({_told(one, one.below)} passes{again})" if one.below else f" (the smallest tried{again})"
+    later = "" if one.before_publication else f", only after publication ({one.stage})"
+    return f"{_told(one, one.dose)}{below} by {_by(one.gates[0], alarms)}{later}"
 
 
 def _told(one: Limit, dose: float | None) -> str:
@@ -169,7 +171,9 @@ def _told(one: Limit, dose: float | None) -> str:
 
 def _by(gate: str, alarms: dict[str, Rate]) -> str:
     rate = alarms.get(gate)
-    return gate if rate is None else f"{gate} ({rate.first_alarms + rate.second_alarms} of {rate.first + rate.second})"
+    if rate is None:
+        return gate
+    return f"{gate} ({rate.first_alarms + rate.second_alarms} alarms on {rate.first + rate.second} clean)"
 
 
 def _open(limits: Iterable[Limit]) -> list[Limit]:
@@ -199,10 +203,5 @@ def _shortened(places: list[str]) -> str:
     return "; ".join(places[:NAMED]) + more
 
 
-def _asked(limits: list[Limit]) -> str:
-    stages = dict.fromkeys(one.asked for one in limits)
-    return f"asked up to {', '.join(stage or 'none' for stage in stages)}"
-
-
 def _tell(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False)
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

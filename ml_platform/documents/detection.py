@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: Where an error is noticed: before publication, or later.
-NOTICED, LATER, NEVER = "before publication", "later", "by no gate"
+NOTICED, LATER, NEVER = "before publication", "later", "by no gate asked"
 #: What doses are counted in, in words.
 UNITS = {"rows": "share of rows", "days": "days", "hours": "hours", "sd": "standard deviations"}
 

@@ -19,21 +19,8 @@ TOGETHER = 0.85
 
 
 def of_columns(batch: Batch, places: list[Slice]) -> Iterator[Dosed]:
-    """Numbers that are shifted, in another unit or missing."""
+    """Numbers in another unit, values that are missing, numbers that are shifted."""
     hits = batch.hits
-    for where in places:
-        groups = [(name,) for name in batch.numeric] + ([] if where.column else together(batch))
-        for group in groups:
-            if deviation := batch.deviation(group[0]):
-                yield of_frame(
-                    Error.SHIFTED,
-                    "sd",
-                    DEVIATIONS,
-                    partial(_shifted, batch, group, _signs(batch, group), where),
-                    column=", ".join(group),
-                    where=where,
-                    deviation=deviation,
-                )
     for where in places:
         for name in batch.numeric:
             yield of_frame(
@@ -58,6 +45,19 @@ def of_columns(batch: Batch, places: list[Slice]) -> Iterator[Dosed]:
                 column=name,
                 where=where,
             )
+    for where in places:
+        groups = [(name,) for name in batch.numeric] + ([] if where.column else together(batch))
+        for group in groups:
+            if deviation := batch.deviation(group[0]):
+                yield of_frame(
+                    Error.SHIFTED,
+                    "sd",
+                    DEVIATIONS,
+                    partial(_shifted, batch, group, _signs(batch, group), where),
+                    column=", ".join(group),
+                    where=where,
+                    deviation=deviation,
+                )
 
 
 def of_whole_columns(batch: Batch) -> Iterator[Dosed]:

@@ -64,9 +64,13 @@ class Journal:
 
     def check(self) -> None:
         """Raise OutOfTime where no time is left; to be called within a long measurement as well."""
-        running = 0.0 if self._begun is None else self._clock() - self._begun
-        if self.spent + running >= self._limit:
+        if self.elapsed >= self._limit:
             raise OutOfTime
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds spent, with those of the measurement that is being made."""
+        return self.spent + (0.0 if self._begun is None else self._clock() - self._begun)
 
     def until(self, share: float) -> None:
         """Let this share of the time that is left be spent before OutOfTime is raised; 1 lifts that again."""

@@ -4,9 +4,10 @@ Batches in memory first, since their gates are cheap. What no gate on batches no
 errors of the training. Then columns in slices. Each part has its share of the time.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from ml_platform.proving.scratch import Judged
 #: Doses of what is wrong in the training: each costs a training and an evaluation.
 TRAINING = (0.01, 0.05, 0.2, 1.0)
 #: Share of the time that is left which the loop may take for what no gate on batches notices, then for trainings.
-LATER, TRAININGS = 0.4, 0.4
+LATER, TRAININGS = 0.5, 0.4
 
 Tell = Callable[[str, int, int, float], None]
 
@@ -54,7 +55,9 @@ class Power:
 
     def __init__(self, proof: Proof, journal: Journal, tell: Tell = lambda *_: None, seed: int = breaks.SEED) -> None:
         self.proof, self.journal, self.seed, self._tell = proof, journal, seed, tell
-        self._ready = False
+        self._waiting: deque[Callable[[], None]] = deque(
+            [*(partial(proof.run_partition, name) for name in proof.clean.partitions), proof.run_model]
+        )
 
     def run(self) -> Report:
         """All parts, in order; what there is no time for is in the report as unmeasured."""
@@ -66,6 +69,7 @@ class Power:
         report.elsewhere = [kind.value for kind in Error if kind not in named]
         first = self.on_batches(small)
         self.journal.until(LATER)
+        report.alarms += self._later_alarms()
         first = self.in_loop(first, small)
         self.journal.until(TRAININGS)
         training = self.of_training()
@@ -91,7 +95,7 @@ class Power:
         places = [place for place, one in enumerate(found) if one.measured and not one.noticed and one.asked == "batch"]
         going = list(found)
         for done, place in enumerate(places):
-            self._tell("the loop", done, len(places), self.journal.spent)
+            self._tell("the loop", done, len(places), self.journal.elapsed)
             try:
                 going[place] = self._in_loop(by_key[found[place].key], broken_batch, found[place])
             except OutOfTime:
@@ -122,13 +126,27 @@ class Power:
         """What the gates on batches say of each clean one, against those before it."""
         judged: list[Judged] = []
         for place, name in enumerate(self.proof.clean.partitions):
-            self._tell("clean batches", place, len(self.proof.clean.partitions), self.journal.spent)
+            self._tell("clean batches", place, len(self.proof.clean.partitions), self.journal.elapsed)
             try:
                 found = self.journal.measured(f"clean | {name}", lambda name=name: self._clean(name))
             except OutOfTime:
                 break
             judged += [Judged("batch", name, Verdict.model_validate(one)) for one in found]
         return rates(judged, self.proof.clean.partitions)
+
+    def _later_alarms(self) -> list[Rate]:
+        """What the gates on features say of clean data; none where it did not get through the loop in time."""
+        try:
+            found = self.journal.measured("clean loop", self._clean_features)
+        except OutOfTime:
+            return []
+        judged = [Judged("features", name, Verdict.model_validate(one)) for name, one in found]
+        return rates(judged, self.proof.clean.partitions)
+
+    def _clean_features(self) -> list[tuple[str, dict[str, Any]]]:
+        self._clean_loop()
+        judged = [one for one in self.proof.clean.judged if one.stage == "features"]
+        return [(one.partition, one.verdict.model_dump(mode="json", exclude={"details"})) for one in judged]
 
     def _clean(self, partition: str) -> list[dict[str, Any]]:
         verdicts = self._arriving(partition).clean.values()
@@ -138,13 +156,13 @@ class Power:
         """The limit of each error; ``None`` of a measure: at no dose it changes anything."""
         found = []
         for place, error in enumerate(cases):
-            self._tell(name, place, len(cases), self.journal.spent)
+            self._tell(name, place, len(cases), self.journal.elapsed)
             try:
                 one = measure(error)
             except OutOfTime:
                 one = limits.unmeasured(error)
             found += [one] if one is not None else []
-        self._tell(name, len(cases), len(cases), self.journal.spent)
+        self._tell(name, len(cases), len(cases), self.journal.elapsed)
         return found
 
     def _in_memory(self, error: Dosed) -> Limit | None:
@@ -207,12 +225,13 @@ class Power:
         return {"stage": stage, "gates": gates, "asked": asked[0], "crashed": finding.crashed}
 
     def _clean_loop(self) -> None:
-        """Clean data through the loop, once: what errors are put into."""
-        if not self._ready:
-            self.proof.run_data(self.journal.check)
+        """Clean data through the loop, once, step by step: what errors are put into. Goes on where time ran out."""
+        steps = len(self.proof.clean.partitions) + 1
+        while self._waiting:
             self.journal.check()
-            self.proof.run_model()
-            self._ready = True
+            self._tell("clean data through the loop", steps - len(self._waiting), steps, self.journal.elapsed)
+            self._waiting[0]()
+            self._waiting.popleft()
 
     def _trainings(self) -> Iterable[Dosed]:
         """Errors of the training; the holdout is that of the clean split, which is made when one is measured."""

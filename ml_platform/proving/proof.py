@@ -1,6 +1,6 @@
 """Clean data through the loop once: the state that every break starts from, and what became of each."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -45,14 +45,16 @@ class Proof:
         """The user's declarations on the clean batches."""
         return self.clean.context
 
-    def run_data(self, before_each: Callable[[], None] = lambda: None) -> None:
-        """Every clean partition up to its features, in order; remembers all verdicts. What ``before_each`` raises
-        ends it."""
+    def run_data(self) -> None:
+        """Every clean partition up to its features, in order; remembers all verdicts."""
         for name in self.clean.partitions:
-            before_each()
-            if name == self.clean.newest:
-                self.before = copied(self.workspace, self.folder / "before")
-            self.arrive(name)
+            self.run_partition(name)
+
+    def run_partition(self, name: str) -> None:
+        """One clean partition behind those before it; of the newest, the state before it is kept for breaks."""
+        if name == self.clean.newest:
+            self.before = copied(self.workspace, self.folder / "before")
+        self.arrive(name)
 
     def arrive(self, name: str) -> None:
         """One clean partition, from its source to its features."""

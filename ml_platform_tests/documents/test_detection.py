@@ -10,7 +10,7 @@ def limit(error: str, dose: float | None, unit: str = "rows", **more: Any) -> di
     return {
         "error": error, "column": "price <b>", "where": "", "unit": unit, "doses": (0.01, 0.1, 1.0), "dose": dose,
         "before_publication": dose is not None, "stage": "batch" if dose else "", "measured": True, "told": told,
-        "told_below": "", "told_lost": "", "by": "missing (0 of 5)", **more,
+        "told_below": "", "asked": "evaluation", "told_lost": "", "by": "missing (0 of 5)", **more,
     }  # fmt: skip
 
 
@@ -37,7 +37,8 @@ def test_the_page_has_every_limit_and_says_what_is_missing() -> None:
     page = detection.render(ABOUT)
     assert page == detection.render(ABOUT)
     assert page.count("price &lt;b&gt;") == 3 and "<b>" not in page
-    assert "before publication (batch)" in page and "later (evaluation)" in page and "by no gate" in page
+    assert "before publication (batch)" in page and "later (evaluation)" in page
+    assert "by no gate asked (asked up to evaluation)" in page
     assert "texts in another spelling: product" in page and "observations are late" in page
     assert "1 of 2" in page
 
