@@ -10,6 +10,7 @@ import pytest
 
 from ml_platform.cli import app
 from ml_platform.declarations.loading import project_catalogue
+from ml_platform.foundation import provenance
 from ml_platform.foundation.project import current_project
 from ml_platform.foundation.settings import get_settings
 from ml_platform.orchestration import common
@@ -95,6 +96,6 @@ def _forget_code_elsewhere(shop: Shop) -> None:
 
 
 def forget() -> None:
-    """Forget settings and project of this process."""
-    for cached in (get_settings, current_project, project_catalogue, common._workspace):
+    """Forget settings, project and code commit of this process."""
+    for cached in (get_settings, current_project, project_catalogue, common._workspace, provenance.current):
         cached.cache_clear()
