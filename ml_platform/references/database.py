@@ -4,16 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import TypeAdapter
 
 from ml_platform.foundation.database import engines, exclusive, stored_format
 from ml_platform.references.files import FileReferences
 from ml_platform.references.references import missing
-from ml_platform.references.refs import AnyRef, Ref
+from ml_platform.references.refs import Ref, read, written
 
 _LOCK = "mlpr"
 FORMAT = 1
-_adapter: TypeAdapter[AnyRef] = TypeAdapter(AnyRef)
 
 _tables = sa.MetaData()
 _refs = sa.Table(
@@ -47,12 +45,12 @@ class DatabaseReferences:
 
     def save(self, asset: str, partition: str, ref: Ref) -> None:
         """Keep a reference under its run and as the latest one, in one transaction."""
-        here = (_refs.c.asset == asset) & (_refs.c.partition == partition)
+        here, text = (_refs.c.asset == asset) & (_refs.c.partition == partition), written(ref)
         with self._engine.begin() as connection:
             exclusive(connection, _LOCK)
             connection.execute(_refs.delete().where(here, _refs.c.run_id == ref.run_id))
             connection.execute(_refs.update().where(here, _refs.c.latest).values(latest=False))
-            row = {"asset": asset, "partition": partition, "run_id": ref.run_id, "body": ref.model_dump_json()}
+            row = {"asset": asset, "partition": partition, "run_id": ref.run_id, "body": text}
             connection.execute(_refs.insert().values(**row, latest=True))
 
     def load(self, asset: str, partition: str = "", run_id: str = "") -> Any:
@@ -68,11 +66,11 @@ class DatabaseReferences:
             text = connection.execute(query).scalar()
         if text is None:
             raise missing(asset, partition)
-        return _adapter.validate_json(text)
+        return read(text, f"{asset} {partition}".strip())
 
     def all(self, asset: str) -> dict[str, Any]:
         """Partition to its latest reference."""
-        return {partition: _adapter.validate_json(text) for partition, text in self._latest(asset)}
+        return {partition: read(text, f"{asset} {partition}") for partition, text in self._latest(asset)}
 
     def partitions(self, asset: str) -> list[str]:
         """Partitions that have a latest reference, sorted."""

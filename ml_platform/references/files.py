@@ -4,15 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
-
-from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import write_atomic
 from ml_platform.references.references import missing
-from ml_platform.references.refs import AnyRef, DatasetRef, Ref
+from ml_platform.references.refs import AnyRef, DatasetRef, Ref, read, written
 
 _LATEST = "latest"
-_adapter: TypeAdapter[AnyRef] = TypeAdapter(AnyRef)
 
 
 class Kept(NamedTuple):
@@ -33,7 +29,7 @@ class FileReferences:
 
     def save(self, asset: str, partition: str, ref: Ref) -> None:
         """Keep a reference under its run and as the latest one."""
-        text = ref.model_dump_json(indent=1)
+        text = written(ref, indent=1)
         folder = self._folder(asset, partition)
         write_atomic(folder / f"{ref.run_id}.json", text)
         write_atomic(folder / f"{_LATEST}.json", text)
@@ -43,7 +39,7 @@ class FileReferences:
         folder = self._folder(asset, partition)
         for name in (run_id, _LATEST):
             if name and (folder / f"{name}.json").exists():
-                return _adapter.validate_json((folder / f"{name}.json").read_bytes())
+                return self._read(folder / f"{name}.json")
         raise missing(asset, partition)
 
     def all(self, asset: str) -> dict[str, Any]:
@@ -82,13 +78,7 @@ class FileReferences:
         return Kept(asset, partition, ref.run_id, ref.model_dump_json(), latest)
 
     def _read(self, path: Path) -> AnyRef:
-        try:
-            return _adapter.validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise PlatformError(
-                f"{path.relative_to(self.root)} holds no reference ({error.error_count()} mistakes); remove the file "
-                "and materialize its asset again"
-            ) from error
+        return read(path.read_bytes(), str(path.relative_to(self.root)))
 
     def _folder(self, asset: str, partition: str) -> Path:
         return self.root / asset / partition

@@ -4,10 +4,11 @@ A reference is a few hundred bytes of JSON that names content by hash and locati
 model or a pickle. ``sha256`` is always the identity of the content (the *subject* of verdicts).
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Discriminator, JsonValue, TypeAdapter, ValidationError
 
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Provenance
 
@@ -184,3 +185,38 @@ class DeploymentRef(Ref):
 
 
 AnyRef = DatasetRef | SplitRef | ModelRef | ReportRef | VersionRef | ServiceRef | DeploymentRef
+_adapter: TypeAdapter[AnyRef] = TypeAdapter(Annotated[AnyRef, Discriminator("kind")])
+
+
+def read(content: bytes | str, name: str) -> AnyRef:
+    """A reference from JSON; ``name`` says in messages where it is kept.
+
+    Raises PlatformError where it is none, in one line with the first mistake.
+    """
+    try:
+        return _adapter.validate_json(content)
+    except ValidationError as error:
+        raise PlatformError(
+            f"{name} holds no reference ({_first(error)}); remove it and materialize its asset again"
+        ) from error
+
+
+def written(ref: Ref, indent: int | None = None) -> str:
+    """A reference as JSON: what keeps references writes this and nothing else.
+
+    Raises PlatformError for one that could not be read again, such as with a metric that is NaN.
+    """
+    text = ref.model_dump_json(indent=indent)
+    try:
+        _adapter.validate_json(text)
+    except ValidationError as error:
+        raise PlatformError(
+            f"{type(ref).__name__} of run {ref.run_id} could not be read again ({_first(error)}); correct what made it"
+        ) from error
+    return text
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    more = f", {error.error_count() - 1} more mistakes" if error.error_count() > 1 else ""
+    return f"{'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}{more}"

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ml_platform.foundation.errors import MissingReference
+from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Provenance
 from ml_platform.references.references import References
 from ml_platform.references.refs import DatasetRef, DeploymentRef, Ref
@@ -61,6 +61,14 @@ class ReferencesContract:
         opened().save(asset, partition, ref)
         assert opened().load(asset, partition) == ref
         assert opened().load(asset, partition, "one") == ref
+
+    def test_what_could_not_be_read_again_is_not_kept(self, references: References) -> None:
+        """A number that is none, for one: every later reader would fail on it."""
+        broken = deployment("one").model_copy(update={"version": float("nan")})
+        with pytest.raises(PlatformError, match=r"^DeploymentRef of run one could not be read again \(.*version"):
+            references.save("m/deployment", "", broken)
+        with pytest.raises(MissingReference):
+            references.load("m/deployment")
 
     def test_a_run_reads_its_own_and_others_the_latest(self, references: References) -> None:
         """A run that made none reads the latest."""
