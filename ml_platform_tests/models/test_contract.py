@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from ml_platform.models.task import task_of
-from ml_platform_tests.models.contract import TaskContract
+from ml_platform.testing.task import TaskContract
 
 RANDOM = np.random.default_rng(0)
 ZERO_ONE = RANDOM.integers(0, 2, 60)

@@ -12,7 +12,7 @@ from ml_platform.references.database import FORMAT, DatabaseReferences
 from ml_platform.references.factory import open_references
 from ml_platform.references.files import FileReferences
 from ml_platform.references.references import References
-from ml_platform_tests.references.contract import ASSET, FEBRUARY, JANUARY, ReferencesContract, batch, deployment
+from ml_platform.testing.references import ASSET, FEBRUARY, JANUARY, ReferencesContract, batch, deployment
 
 
 class TestFiles(ReferencesContract):
@@ -70,7 +70,9 @@ def test_a_damaged_file_stops_the_take_over_and_leaves_nothing_half_done(tmp_pat
     url, damaged = f"sqlite:///{tmp_path / 'refs.db'}", files.root / ASSET / JANUARY / "one.json"
     text = damaged.read_text()
     damaged.write_text("{}")
-    with pytest.raises(PlatformError, match=r"^shop/batch/2024-01-01/one\.json holds no reference .*remove it and materialize"):
+    with pytest.raises(
+        PlatformError, match=r"^shop/batch/2024-01-01/one\.json holds no reference .*remove it"
+    ):
         DatabaseReferences(url, files.root)
     damaged.write_text(text)
     assert DatabaseReferences(url, files.root).load(ASSET, JANUARY, "one") == batch("one")

@@ -1,0 +1,114 @@
+"""What every trainer and the predictor of its files have to do. Subclass it and name the trainer and its data."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import pytest
+from pydantic import ValidationError
+
+from ml_platform.features.build import matrix
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.models.predictor import Predictor, load_predictor
+from ml_platform.models.task import Task, task_of
+from ml_platform.training.trainer import Trained, train, trainer_of
+
+
+class Fit(NamedTuple):
+    """A trained model, loaded from its file."""
+
+    content: bytes
+    predictor: Predictor
+    trained: Trained
+
+
+class TrainerContract:
+    """The tests of a trainer, for one of one's own too."""
+
+    #: Trainer and parameters as declared.
+    trainer: str
+    parameters: dict[str, Any] = {}  # noqa: RUF012
+    #: Two different frames to train on, and one to predict: features, target, some labels missing.
+    frames: Sequence[pl.DataFrame]
+    unseen: pl.DataFrame
+    #: The features, and the column of the labels.
+    names: Sequence[str]
+    target: str
+    #: Task, classes and threshold as declared.
+    task = "binary"
+    classes: tuple[str, ...] = ()
+    threshold: float | None = None
+
+    def kind(self) -> Task:
+        """The task with its classes and threshold."""
+        return task_of(self.task, self.classes, self.threshold)
+
+    def fit(self, frames: Sequence[pl.DataFrame] | None = None, threads: int = 1) -> Fit:
+        """Train, through the file as everybody else does."""
+        one, data = trainer_of(self.trainer), self.frames if frames is None else frames
+        parameters = one.Parameters.model_validate(self.parameters)
+        with TemporaryDirectory() as work:
+            done = train(one, lambda: iter(data), self.names, self.target, self.kind(), parameters, Path(work), threads)
+            predictor = load_predictor(done.format, done.file, threads, done.types)
+            return Fit(done.file.read_bytes(), predictor, done)
+
+    def test_equal_rows_give_equal_bytes(self) -> None:
+        """For any number of threads, and however the rows are divided."""
+        one = self.fit().content
+        assert self.fit().content == one
+        assert self.fit(threads=2).content == one
+        assert self.fit([pl.concat(self.frames)]).content == one
+        assert self.fit([self.frames[1], self.frames[1]]).content != one
+
+    def test_rows_without_a_label_are_left_out_and_counted(self) -> None:
+        """As the task reads the labels."""
+        done = self.fit().trained
+        known = sum(self.kind().labels(frame, self.target)[0].height for frame in self.frames)
+        assert (done.rows, done.dropped) == (known, sum(frame.height for frame in self.frames) - known)
+
+    def test_a_row_is_predicted_as_among_others(self) -> None:
+        """To the last bit."""
+        predictor, x = self.fit().predictor, matrix(self.unseen, self.names)
+        assert predictor.width == len(self.names)
+        p = predictor.predict(x)
+        for row in range(0, len(x), max(1, len(x) // 15)):
+            np.testing.assert_array_equal(predictor.predict(x[row : row + 1]), p[row : row + 1])
+
+    def test_it_beats_what_knows_the_labels_only(self) -> None:
+        """In the task's most telling metric."""
+        task = self.kind()
+        known, y = task.labels(self.unseen, self.target)
+        _, before = task.labels(pl.concat(self.frames), self.target)
+        ours = task.measure(y, self.fit().predictor.predict(matrix(known, self.names)))
+        metric = task.compared[0]
+        for trivial in task.baselines(before, len(y)).values():
+            gain = ours[metric] - task.measure(y, trivial)[metric]
+            assert gain > 0 if task.better[metric] else gain < 0
+
+    def test_explanations_have_a_value_per_feature(self) -> None:
+        """Where there are any."""
+        predictor, x = self.fit().predictor, matrix(self.unseen, self.names)[:50]
+        values = predictor.contributions(x)
+        assert values is None or (values.shape[0], values.shape[-1]) == x.shape
+        importance = predictor.importance(self.names)
+        assert importance is None or set(importance) <= set(self.names)
+
+    def test_what_cannot_be_done_is_named(self) -> None:
+        """Unknown parameters, no labels, another width, a file that is no model."""
+        trainer = trainer_of(self.trainer)
+        with pytest.raises(ValidationError):
+            trainer.Parameters.model_validate({**self.parameters, "no_such_parameter": 1})
+        labels = pl.lit(None, self.frames[0].schema[self.target])
+        with pytest.raises(PlatformError, match="no row has a value of"):
+            self.fit([self.frames[0].with_columns(labels.alias(self.target))])
+        done = self.fit()
+        with pytest.raises(PlatformError, match=f"expects {len(self.names)} features"):
+            done.predictor.predict(np.zeros((2, len(self.names) + 1), np.float32))
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / done.trained.file.name
+            file.write_bytes(b"no model")
+            with pytest.raises(PlatformError, match="train"):
+                load_predictor(done.trained.format, file)
