@@ -70,9 +70,7 @@ def test_a_damaged_file_stops_the_take_over_and_leaves_nothing_half_done(tmp_pat
     url, damaged = f"sqlite:///{tmp_path / 'refs.db'}", files.root / ASSET / JANUARY / "one.json"
     text = damaged.read_text()
     damaged.write_text("{}")
-    with pytest.raises(
-        PlatformError, match=r"^shop/batch/2024-01-01/one\.json holds no reference .*remove it"
-    ):
+    with pytest.raises(PlatformError, match=r"^shop/batch/2024-01-01/one\.json holds no reference .*remove it"):
         DatabaseReferences(url, files.root)
     damaged.write_text(text)
     assert DatabaseReferences(url, files.root).load(ASSET, JANUARY, "one") == batch("one")
