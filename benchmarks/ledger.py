@@ -23,7 +23,7 @@ from ml_platform.ledger.ledger import Ledger
 from ml_platform.ledger.table import last, table
 from ml_platform.ledger.writing import following
 
-GATES = [Gate(gate=name, max=0) for name in ("rules", "duplicates")]
+GATES = [Gate(gate=name, max=0).within("benchmark") for name in ("rules", "duplicates")]
 HERE = Provenance(code_commit="c" * 40, dirty=False, lock_sha256="d" * 64, python="3.11.7")
 
 
@@ -39,6 +39,7 @@ def judged(number: int, gate: Gate) -> Verdict:
         observed=0.0,
         threshold=gate.threshold,
         declaration=gate.declaration,
+        context=gate.context,
         reason="0 of 27,004 rows break a rule",
         details={"rows": 27004, "rules": [{"rule": f"rule_{index}", "broken": 0} for index in range(5)]},
     )
@@ -55,7 +56,7 @@ def fill(ledger: Ledger, entries: int) -> None:
             number, gate = divmod(newest["sequence"], len(GATES))
             verdict = judged(number + 1, GATES[gate])
             row = {"kind": "verdict", "subject": verdict.subject, "subject_name": verdict.subject_name}
-            body = canonical_json(verdict.model_dump(mode="json", exclude={"override"}))
+            body = canonical_json(verdict.recorded())
             newest = following(ledger._signer, newest, {**row, "gate": verdict.gate, "body": body, **common})
             rows.append(newest)
         connection.execute(table.insert(), rows)

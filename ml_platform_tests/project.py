@@ -6,6 +6,7 @@ definitions come from the builders that the components use.
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -456,6 +457,9 @@ def copy_of(folder: Path, target: Path, catalogue: Catalogue | None = None, **en
 def _forget() -> None:
     get_settings.cache_clear()
     common._workspace.cache_clear()
+    if mlflow := sys.modules.get("mlflow.tracking._tracking_service.utils"):
+        # Where a run keeps its artifacts: a copy of a project has runs of the same names elsewhere.
+        mlflow._artifact_repos_cache.clear()
 
 
 def _check_key(name: str) -> dg.AssetCheckKey:

@@ -1,6 +1,7 @@
 """``predict``, ``status``, ``stop``."""
 
 import json as jsonlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from ml_platform.pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
     from ml_platform.pipeline.approval import Decision
+    from ml_platform.pipeline.published import Standing
 
 
 def live_url(workspace: Workspace, model: str) -> str:
@@ -71,13 +73,14 @@ def show_status(json: Path | None) -> None:
     from ml_platform.declarations.loading import project_catalogue
     from ml_platform.pipeline import approval
     from ml_platform.pipeline.data import refused_partitions
+    from ml_platform.pipeline.published import standing
     from ml_platform.rollout.processes import read_state
 
     workspace, catalogue = Workspace(), project_catalogue()
     state = read_state(workspace.settings)
     console = Console()
     data = Table("dataset", "published", "newest", "refused", "main at")
-    found: dict[str, Any] = {"datasets": {}, "models": {}, "supervisor": state.running}
+    found: dict[str, Any] = {"datasets": {}, "models": {}, "supervisor": state.running, "standing": {}}
     for name, spec in catalogue.datasets.items():
         published = sorted(batches.published(workspace.store, name))
         refused = sorted(refused_partitions(workspace, spec))
@@ -115,6 +118,11 @@ def show_status(json: Path | None) -> None:
         if service is not None and (note := _against(workspace, name, service.version)):
             notes.append(note)
     console.print(data)
+    for name, spec in catalogue.datasets.items():
+        now = standing(workspace, spec)
+        found["standing"][name] = now._asdict()
+        for line in _standing(name, now):
+            console.print(line, soft_wrap=True, markup=False, highlight=False)
     console.print(models)
     for note in notes:
         console.print(note, markup=False, soft_wrap=True)
@@ -133,6 +141,19 @@ def _against(workspace: Workspace, model: str, version: int) -> str:
         f"{model}: version {version} answers although {decision.by} rejected it ({decision.reason}); "
         f"ml-platform reject {model}@{version} --rollback … lets the version before it answer again"
     )
+
+
+def _standing(name: str, now: "Standing") -> Iterator[str]:
+    """What is to be said of published partitions, a line each."""
+    for partition, gates in now.failing.items():
+        yield (
+            f"{name} {partition} is published and would fail now: {', '.join(gates)}; no split is made with it until "
+            f"it is corrected or taken out (ml-platform data rollback {name} {partition} --withdraw --reason TEXT)"
+        )
+    for partition, gates in now.let_in.items():
+        yield f"{name} {partition} is published, since a person let it pass {', '.join(gates)}"
+    if now.unjudged:
+        yield f"{name}: judged otherwise than as declared now, the next split judges again: {', '.join(now.unjudged)}"
 
 
 def _candidate(decision: "Decision | None") -> str:

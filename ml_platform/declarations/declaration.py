@@ -4,11 +4,22 @@ Plain data with plain checks: the components of :mod:`ml_platform.orchestration`
 definitions, the command line uses them without.
 """
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from ml_platform.gates.catalogue import Gate
 from ml_platform.gates.stages import Stage
 
+#: Keys that no judgement reads, each with the reason. Every other one is part of the context of verdicts.
+UNJUDGED = {
+    "description": "a text for people",
+    "owners": "whom people ask",
+    "tags": "labels in the UI",
+    "purpose": "a text of the model card",
+    "limits": "a text of the model card",
+    "gates": "each has a hash of its own, so that a change of one revokes no verdict of another",
+}
 NAME = r"^[a-z][a-z0-9_]{0,60}$"
 
 
@@ -35,6 +46,11 @@ class Declaration(BaseModel):
             if gate.stage not in type(self)._stages.default:  # type: ignore[attr-defined]
                 raise ValueError(f"gate {gate.gate!r} belongs to {gate.stage}, which is not declared here")
         return self
+
+    def judged(self) -> dict[str, Any]:
+        """What is declared but for :data:`UNJUDGED`; keys that have their defaults are left out, so that a new one
+        revokes nothing where it is not given."""
+        return self.model_dump(mode="json", by_alias=True, exclude=set(UNJUDGED), exclude_defaults=True)
 
     def gates_of(self, stage: Stage) -> tuple[Gate, ...]:
         """The declared gates of a stage, in order."""

@@ -91,6 +91,8 @@ class Evaluation(BaseModel):
     #: Population stability index of each feature, holdout against training, largest first.
     drift: dict[str, float] = {}
     classes: tuple[str, ...] = ()
+    #: Hash of what was declared and written when it was measured (the context of verdicts); empty in earlier releases.
+    context: str = ""
     confusion: list[dict[str, Any]] = []
 
     def kind(self) -> Task:

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_file
 
 #: Packages of the platform itself: their part in a result is an explicit number, raised when results change.
 PLATFORM = "ml_platform"
 #: Where users' code may stand in this repository all the same.
 EXAMPLES = f"{PLATFORM}.defs"
+#: Files of a user's folder that are read by the platform and not by the code in it.
+NO_DATA = ("defs.yaml", "component.yaml", "README.md")
 
 
 class UnknownModule(PlatformError):
@@ -58,18 +60,52 @@ def user_code_version(path: str) -> str:
     Raises UnknownModule where there is no such module, PlatformError where its source is not Python.
     """
     start = path.partition(":")[0]
-    seen: dict[str, str] = {}
+    seen = _followed(start)
+    # The starting module first and the others by content, so that a module which only moves changes nothing.
+    others = sorted(essence for name, (essence, _) in seen.items() if name != start)
+    return sha256_bytes(canonical_json([seen[start][0], *others]))[:12]
+
+
+def files_beside(path: str) -> dict[str, str]:
+    """What ``module`` or ``module:object`` and the modules that it imports may read: name to sha256 of each file in
+    their folders that is neither code nor a declaration. Raises UnknownModule as :func:`user_code_version`."""
+    folders = {file.parent for _, file in _followed(path.partition(":")[0]).values()}
+    found = sorted(file for folder in folders for file in folder.iterdir() if _is_data(file))
+    return {f"{file.parent.name}/{file.name}": _content(file, *_about(file)) for file in found}
+
+
+def _is_data(file: Path) -> bool:
+    return (
+        file.suffix not in (".py", ".pyc", ".so")
+        and file.name not in NO_DATA
+        and file.name[0] != "."
+        and file.is_file()
+    )
+
+
+def _about(file: Path) -> tuple[int, int]:
+    """What tells that a file is not the one that was read before."""
+    about = file.stat()
+    return about.st_mtime_ns, about.st_size
+
+
+@lru_cache(maxsize=512)
+def _content(file: Path, changed: int, size: int) -> str:
+    return sha256_file(file)
+
+
+def _followed(start: str) -> dict[str, tuple[str, Path]]:
+    """A module and all of its project that it imports, directly or not: what each does, as a hash, and its file."""
+    seen: dict[str, tuple[str, Path]] = {}
     waiting = {start: module_file(start)}
     while waiting:
         name, file = waiting.popitem()
-        about = file.stat()
-        seen[name], imported = _essence(name, file, about.st_mtime_ns, about.st_size)
+        essence, imported = _essence(name, file, *_about(file))
+        seen[name] = essence, file
         for module in imported:
             if module not in seen and (found := _file(module)) is not None:
                 waiting[module] = found
-    # The starting module first and the others by content, so that a module which only moves changes nothing.
-    others = sorted(essence for name, essence in seen.items() if name != start)
-    return sha256_bytes(canonical_json([seen[start], *others]))[:12]
+    return seen
 
 
 @lru_cache(maxsize=512)

@@ -1,6 +1,6 @@
 """Gates on a staged batch: is this month like what the schema and the earlier months promise?"""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,23 +31,40 @@ class BatchEvidence:
         time: str = "",
         window: tuple[date, date] | None = None,
         now: datetime | None = None,
+        contents: Mapping[str, str] | None = None,
     ) -> None:
         self._frame, self._schema, self._set_aside = frame, schema, set_aside
         #: Whether columns that the schema does not know are accepted; ``None``: as the schema says.
         self.new_columns: Literal["accept", "refuse"] | None = new_columns
-        #: Columns of the batch before this one that the schema does not know.
-        self.earlier_columns = earlier_columns
         self.key = key
-        #: Rows of the earlier, accepted partitions.
-        self.earlier_rows = earlier_rows
-        self._earlier = earlier
+        self._earlier_columns, self._earlier_rows, self._earlier = earlier_columns, earlier_rows, earlier
+        self._contents = contents or {}
+        #: Contents of earlier batches that were looked at since this was cleared, by partition.
+        self.looked_at: dict[str, str] = {}
         #: Column with the day of the event; first day of the partition and the day after its last one; the clock.
         self.time, self.window, self.now = time, window, now
+
+    @property
+    def earlier_rows(self) -> Mapping[str, int]:
+        """Rows of the earlier, accepted partitions."""
+        self._note(self._earlier_rows)
+        return self._earlier_rows
+
+    @property
+    def earlier_columns(self) -> tuple[str, ...]:
+        """Columns of the batch before this one that the schema does not know."""
+        if self._earlier_columns:
+            self._note(sorted(self._contents)[-1:])
+        return self._earlier_columns
+
+    def _note(self, partitions: Iterable[str]) -> None:
+        self.looked_at |= {name: self._contents[name] for name in partitions if name in self._contents}
 
     def earlier(self, partitions: tuple[str, ...], columns: tuple[str, ...]) -> "pl.DataFrame":
         """Columns of accepted earlier partitions, one after the other."""
         if self._earlier is None:
             raise PlatformError("the earlier batches cannot be read here")
+        self._note(partitions)
         return self._earlier(partitions, columns)
 
     @cached_property

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from operator import index
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from pydantic_core import to_jsonable_python
 
 from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.objects import load_object, shown
 from ml_platform.foundation.raised import raised
+from ml_platform.foundation.user_code import user_code_version
 from ml_platform.gates.stages import GATED, Stage
 
 #: What a gate, and so an asset check, may be called.
@@ -60,6 +61,9 @@ class Kind:
     against: tuple[str, ...] = ()
     #: Whether a clock measures it: another value each time, which alone is no news for the ledger.
     timed: bool = False
+    #: Raised when the same evidence gives another result (``measure`` or what makes its evidence was changed): verdicts
+    #: of before then count no longer.
+    version: int = 1
 
 
 KINDS: dict[str, Kind] = {}
@@ -82,6 +86,7 @@ def kind(
     metrics: tuple[str, ...] = (),
     against: tuple[str, ...] = (),
     timed: bool = False,
+    version: int = 1,
 ) -> Callable[[Callable[[Any, "Gate"], Measurement]], Callable[[Any, "Gate"], Measurement]]:
     """Make a function the measure of a kind of gate; it is given the evidence of its stage and the gate as declared.
 
@@ -98,7 +103,8 @@ def kind(
         )
 
     def register(measure: Callable[[Any, "Gate"], Measurement]) -> Callable[[Any, "Gate"], Measurement]:
-        made = Kind(name, stage, description, measure, needs, requires, limit, any_of, options, metrics, against, timed)
+        limits = (needs, requires, limit, any_of, options, metrics, against)
+        made = Kind(name, stage, description, measure, *limits, timed, version)
         # A kind of a user's own is known by its module and never by a name that the platform may take one day.
         if measure.__module__.startswith("ml_platform."):
             KINDS[name] = made
@@ -164,6 +170,8 @@ class Gate(BaseModel):
     severity: Literal["block", "warn"] = "block"
     #: Below this support the verdict is ``not_enough_support``.
     min_support: int = 0
+
+    _context: str = PrivateAttr("")
 
     @model_validator(mode="after")
     def _complete(self) -> "Gate":
@@ -234,6 +242,25 @@ class Gate(BaseModel):
         later |= {"name"} if self.name == self._usual_name else set()
         return sha256_bytes(canonical_json(self.model_dump(exclude=later)))[:16]
 
+    @property
+    def context(self) -> str:
+        """Hash of what else decides the judgement; empty for a gate that was not put into one (:meth:`within`)."""
+        return self._context
+
+    def within(self, context: str) -> "Gate":
+        """This gate in a context: the hash of everything that is declared or written for the content it judges.
+
+        The code of the gate's own kind is added here: its number, or what a kind of a user's own does.
+        """
+        code: int | str = user_code_version(self.gate) if ":" in self.gate else kind_of(self.gate).version
+        bound = self.model_copy()
+        bound._context = sha256_bytes(canonical_json([context, code]))[:16]
+        return bound
+
+    def judged(self, verdict: "Verdict | None") -> bool:
+        """Whether a verdict is one of this gate as it is declared, in the context that it is in."""
+        return verdict is not None and (verdict.declaration, verdict.context) == (self.declaration, self.context)
+
     def accepts(self, observed: float) -> bool:
         """Whether a measured value keeps the threshold. NaN never does."""
         if math.isnan(observed):
@@ -262,6 +289,11 @@ class Verdict(BaseModel):
     reason: str
     support: int | None = None
     details: dict[str, Any] = {}
+    #: Hash of what else decided it (:attr:`Gate.context`); empty in entries of earlier releases, which allow nothing.
+    context: str = ""
+    #: Contents that the gate looked at beside the one that it judged, by name: earlier batches, an evaluation, the
+    #: champion. Another content there revokes nothing.
+    compared: dict[str, str] = {}
     #: Who lets the content pass all the same, until when and why; empty where nobody does. Never recorded with the
     #: verdict: the ledger adds it when it is asked (see :meth:`~ml_platform.ledger.ledger.Ledger.with_overrides`).
     override: str = ""
@@ -276,22 +308,38 @@ class Verdict(BaseModel):
         """Whether what follows must wait."""
         return self.blocking and not self.passed and not self.override
 
+    def recorded(self) -> dict[str, Any]:
+        """As the ledger keeps it; keys that came later are there only where given, so that older hashes stay."""
+        empty = {name for name in ("context", "compared") if not getattr(self, name)}
+        return self.model_dump(mode="json", exclude={"override", *empty})
+
     @property
     def shown(self) -> str:
         """The status for people: an override never looks like a pass."""
         return "overridden" if self.override else self.status.replace("_", " ")
 
 
-def judge(gates: Iterable[Gate], evidence: Any, *, subject: str, subject_name: str) -> list[Verdict]:
+def judge(
+    gates: Iterable[Gate],
+    evidence: Any,
+    *,
+    subject: str,
+    subject_name: str,
+    compared: Mapping[str, str] | None = None,
+) -> list[Verdict]:
     """Apply every gate to the evidence; one verdict each, whatever happens.
 
     A gate that raises gives ``errored``, which holds back. Each gate runs in its own ``try`` so that one
-    defect neither hides the verdicts of the others nor passes for a green run.
+    defect neither hides the verdicts of the others nor passes for a green run. ``compared`` are contents that every
+    gate looks at; what else one looks at, evidence notes in a dict ``looked_at``.
     """
-    return [_judge(gate, evidence, subject, subject_name) for gate in gates]
+    return [_judge(gate, evidence, subject, subject_name, compared or {}) for gate in gates]
 
 
-def _judge(gate: Gate, evidence: Any, subject: str, subject_name: str) -> Verdict:
+def _judge(gate: Gate, evidence: Any, subject: str, subject_name: str, compared: Mapping[str, str]) -> Verdict:
+    noted: dict[str, str] = getattr(evidence, "looked_at", {})
+    noted.clear()
+
     def verdict(status: Status, measured: Measurement) -> Verdict:
         observed = measured.observed
         return Verdict(
@@ -307,6 +355,8 @@ def _judge(gate: Gate, evidence: Any, subject: str, subject_name: str) -> Verdic
             reason=measured.reason,
             support=None if measured.support is None else index(measured.support),
             details=dict(measured.details),
+            context=gate.context,
+            compared={**compared, **noted},
         )
 
     try:

@@ -30,7 +30,7 @@ from ml_platform.ledger.chain import (
     digest,
     lost_range,
 )
-from ml_platform.ledger.reliance import allowed, same
+from ml_platform.ledger.reliance import allowed, latest, same
 from ml_platform.ledger.signing import Signer, is_public, signed_by
 from ml_platform.ledger.table import LOCK, entry_of, last, prepare, table
 from ml_platform.ledger.verified import NEWEST, AnchorSource, noted, verified_at, whole
@@ -72,14 +72,7 @@ class Ledger:
         the same code, is not repeated: judging the same thing twice is no news.
         """
         entries = [
-            (
-                "verdict",
-                verdict.subject,
-                verdict.subject_name,
-                verdict.gate,
-                verdict.model_dump(mode="json", exclude={"override"}),
-            )
-            for verdict in verdicts
+            ("verdict", verdict.subject, verdict.subject_name, verdict.gate, verdict.recorded()) for verdict in verdicts
         ]
         return self._append(entries, run_id=run_id, provenance=provenance)
 
@@ -94,8 +87,8 @@ class Ledger:
     ) -> datetime:
         """Let one content pass one gate for some days, by name and with a reason; returns when that ends.
 
-        It holds for exactly this gate, this hash and the declaration that the verdict was given under. Raises
-        PlatformError without a name or a reason, for less than a day, and for a verdict that holds nothing back.
+        It holds for exactly this gate, this hash, and the declaration and context that the verdict was given under.
+        Raises PlatformError without a name or a reason, for less than a day, and for a verdict that holds nothing back.
         """
         about = f"override of {verdict.gate} on {verdict.subject_name}"
         if not by.strip() or not reason.strip():
@@ -111,6 +104,7 @@ class Ledger:
             "expires": expires.isoformat(),
             "status": verdict.status,
             "declaration": verdict.declaration,
+            **({"context": verdict.context} if verdict.context else {}),
         }
         entry = ("override", verdict.subject, verdict.subject_name, verdict.gate, body)
         self._append([entry], run_id=run_id, provenance=provenance)
@@ -139,14 +133,14 @@ class Ledger:
 
     def _marked(self, verdicts: Iterable[Verdict], rows: Iterable[Any]) -> list[Verdict]:
         now = self._clock()
-        found: dict[tuple[str, str, str], dict[str, Any]] = {}
+        found: dict[tuple[str, str, str, str], dict[str, Any]] = {}
         for row in rows:
             if row["kind"] == "override":
                 body = json.loads(row["body"])
-                found[row["subject"], row["gate"], body["declaration"]] = body
+                found[row["subject"], row["gate"], body["declaration"], body.get("context", "")] = body
 
         def marked(verdict: Verdict) -> Verdict:
-            body = found.get((verdict.subject, verdict.gate, verdict.declaration))
+            body = found.get((verdict.subject, verdict.gate, verdict.declaration, verdict.context))
             if verdict.passed or body is None or datetime.fromisoformat(body["expires"]) <= now:
                 return verdict
             text = f"overridden by {body['by']} until {body['expires'][:16]}Z: {body['because']}"
@@ -263,19 +257,23 @@ class Ledger:
         found = [entry_of(row) for row in rows]
         return found[::-1] if newest is not None else found
 
-    def verdicts(self, subject: str) -> dict[str, Verdict]:
-        """The latest verdict of each gate on a content hash, overridden ones marked."""
-        return self.judged([subject])[subject]
+    def verdicts(self, subject: str, gates: Iterable[Gate] = ()) -> dict[str, Verdict]:
+        """The latest verdict of each gate on a content hash, overridden ones marked; ``gates`` as in :meth:`judged`."""
+        return self.judged([subject], gates)[subject]
 
-    def judged(self, subjects: Iterable[str]) -> dict[str, dict[str, Verdict]]:
-        """:meth:`verdicts` of many contents. The number of queries does not grow with theirs (but for very many)."""
+    def judged(self, subjects: Iterable[str], gates: Iterable[Gate] = ()) -> dict[str, dict[str, Verdict]]:
+        """:meth:`verdicts` of many contents. The number of queries does not grow with theirs (but for very many).
+
+        Of ``gates``, the latest that was given under their declaration and in their context, where there is one.
+        """
         wanted = list(dict.fromkeys(subjects))
         rows = self._about(wanted)
-        texts = {(row["subject"], row["gate"]): row["body"] for row in rows if row["kind"] == "verdict"}
-        found: dict[str, dict[str, Verdict]] = {subject: {} for subject in wanted}
-        for verdict in self._marked((Verdict.model_validate_json(text) for text in texts.values()), rows):
-            found[verdict.subject][verdict.gate] = verdict
-        return found
+        found: dict[str, list[Verdict]] = {subject: [] for subject in wanted}
+        given = (Verdict.model_validate_json(row["body"]) for row in rows if row["kind"] == "verdict")
+        for verdict in self._marked(given, rows):
+            found[verdict.subject].append(verdict)
+        asked = {gate.name: gate for gate in gates}
+        return {subject: latest(verdicts, asked) for subject, verdicts in found.items()}
 
     def _about(self, subjects: Collection[str]) -> list[Any]:
         """Rows about these contents, in order: exactly those that the chain holds. Raises Broken."""
@@ -301,26 +299,29 @@ class Ledger:
     def require(self, subject: str, gates: Iterable[Gate], *, subject_name: str) -> list[Verdict]:
         """The verdicts that allow acting on ``subject``; raises Refused naming each gate that does not.
 
-        A verdict counts only for exactly this hash and under the declaration that stands now. An unexpired override
-        lets a verdict pass; a missing one, or one under another declaration, cannot be overridden.
+        A verdict counts only for exactly this hash, under the declaration that stands now and in the context that the
+        gates are in (:meth:`~ml_platform.gates.gate.Gate.within`); gates in none are a ValueError. An unexpired
+        override lets a verdict pass; a missing one, or one under another declaration or context, cannot be overridden.
         """
         return self.require_each({subject_name: subject}, gates)[subject_name]
 
     def require_each(self, subjects: Mapping[str, str], gates: Iterable[Gate]) -> dict[str, list[Verdict]]:
         """:meth:`require` for many contents by name, asked at once; raises Refused for the first that is refused."""
         asked = list(gates)
+        if loose := [gate.name for gate in asked if not gate.context]:
+            raise ValueError(f"{', '.join(loose)}: a verdict without a context allows nothing; ask with gates in one")
         chain = self._verified.follow(self._reader)
         if self._signer is not None:
             chain.require_key(self._signer.public)
         chain.require(noted(self._anchors, {name.partition("/")[0] for name in subjects}, NEWEST))
-        judged = self.judged(subjects.values())
+        judged = self.judged(subjects.values(), asked)
         return {name: allowed(name, subject, judged[subject], asked) for name, subject in subjects.items()}
 
-    def refused(self, prefix: str) -> dict[str, list[Verdict]]:
-        """Names below ``prefix`` whose newest content is held back, with the verdicts that do so."""
+    def refused(self, prefix: str, gates: Iterable[Gate] = ()) -> dict[str, list[Verdict]]:
+        """Names below ``prefix`` whose newest content is held back, with the verdicts (:meth:`judged`) that do so."""
         chain = self._verified.follow(self._reader)
         newest = {name: subject for name, subject in list(chain.newest.items()) if name.startswith(prefix)}
-        judged = self.judged(newest.values())
+        judged = self.judged(newest.values(), gates)
         held = {
             name: [verdict for verdict in judged[subject].values() if verdict.holds_back]
             for name, subject in newest.items()

@@ -8,6 +8,20 @@ from ml_platform.foundation.errors import Refused
 from ml_platform.gates.gate import KINDS, Gate, Verdict
 
 
+def latest(verdicts: Iterable[Verdict], gates: Mapping[str, Gate]) -> dict[str, Verdict]:
+    """Of verdicts in order the latest by gate; of ``gates`` the latest that is theirs as declared, in their context.
+
+    Where content was judged under several declarations (two models of equal bytes, an edit that was taken back) each
+    finds its own.
+    """
+    newest: dict[str, Verdict] = {}
+    for verdict in verdicts:
+        gate, before = gates.get(verdict.gate), newest.get(verdict.gate)
+        if gate is None or gate.judged(verdict) or not gate.judged(before):
+            newest[verdict.gate] = verdict
+    return newest
+
+
 def allowed(name: str, subject: str, known: Mapping[str, Verdict], gates: Iterable[Gate]) -> list[Verdict]:
     """The verdicts of these gates on one content. Raises Refused naming each gate that does not let it pass."""
     #: Gate and status to the reason, where there is one.
@@ -19,8 +33,8 @@ def allowed(name: str, subject: str, known: Mapping[str, Verdict], gates: Iterab
             if gate.blocking:
                 problems[f"{gate.name} missing"] = ""
             continue
-        if verdict.declaration != gate.declaration and gate.blocking:
-            problems[f"{gate.name} judged under another declaration"] = ""
+        if gate.blocking and not gate.judged(verdict):
+            problems[f"{gate.name} {_otherwise(gate, verdict)}"] = ""
         elif verdict.holds_back:
             problems[f"{gate.name} {verdict.status.replace('_', ' ')}"] = verdict.reason
         elif gate.blocking and (why := _forged(gate, verdict)):
@@ -33,6 +47,13 @@ def allowed(name: str, subject: str, known: Mapping[str, Verdict], gates: Iterab
             because=", ".join(problems),
         )
     return found
+
+
+def _otherwise(gate: Gate, verdict: Verdict) -> str:
+    """In what a verdict is none of this gate as it is now."""
+    if verdict.declaration != gate.declaration:
+        return "judged under another declaration"
+    return "judged in another context" if verdict.context else "judged by a release that noted no context"
 
 
 def _forged(gate: Gate, verdict: Verdict) -> str:

@@ -13,8 +13,8 @@ from ml_platform.ledger.chain import COLUMNS, Entry, Row
 
 #: One writer at a time extends the chain.
 LOCK = "mlpl"
-#: 1: without signatures, and without a note of the format. 2: with them.
-FORMAT = 2
+#: 1: without signatures, and without a note of the format. 2: with them. 3: verdicts and overrides name their context.
+FORMAT = 3
 _PAGE = 5000
 
 _tables = sa.MetaData()

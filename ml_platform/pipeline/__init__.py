@@ -19,6 +19,7 @@ __all__ = [
     "merge_hook",
     "model",
     "pending",
+    "published",
     "release",
     "replaying",
     "rollback",

@@ -14,6 +14,7 @@ from ml_platform.foundation.errors import Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline.loosening import DECLARED, GATES, declared, require_accepted, require_person
+from ml_platform.pipeline.measuring import require_model
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ReportRef, VersionRef
 from ml_platform.registry.registry import APPROVAL_TAG, MANIFEST_TAG, SHA_TAG
@@ -117,7 +118,7 @@ def newest(workspace: Workspace, model: str) -> Decision | None:
     return in_force([one for one in made if one.sha256 == last])
 
 
-def require_approved(workspace: Workspace, context: ModelContext, version: VersionRef) -> None:
+def require_approved(workspace: Workspace, context: ModelContext, version: VersionRef, run: Run) -> None:
     """Raise Refused unless the version is approved and its model file passed every gate, none looser than accepted."""
     found = standing(workspace, workspace.registry.get(version.model, version.version))
     if found.status != "approved":
@@ -126,13 +127,13 @@ def require_approved(workspace: Workspace, context: ModelContext, version: Versi
             f"approve it (ml-platform approve {version.model}@{version.version}) or train another candidate",
             because=f"{found.status}, not approved",
         )
-    require_gates(workspace, context, version)
+    require_gates(workspace, context, version, run)
     require_accepted(workspace, context)
 
 
-def require_gates(workspace: Workspace, context: ModelContext, version: VersionRef) -> None:
-    """Raise Refused unless every gate on the version's model file lets it pass."""
-    workspace.ledger.require(version.sha256, context.model.gates_of("evaluation"), subject_name=_name(version.model))
+def require_gates(workspace: Workspace, context: ModelContext, version: VersionRef, run: Run) -> None:
+    """Raise Refused unless every gate on the version's model file lets it pass, in the context of now."""
+    require_model(workspace, context, version.model_ref, run)
 
 
 def table(made: Sequence[Decision]) -> list[dict[str, Any]]:
@@ -199,7 +200,7 @@ def decide(
     require_person(f"approval of {version.model} version {version.version}", by, reason)
     with _deciding(workspace, version.model):
         if status == "approved":
-            require_gates(workspace, context, version)
+            require_gates(workspace, context, version, run)
             require_accepted(workspace, context)
         body: dict[str, Any] = {"by": by, "because": reason, "version": version.version}
         if status == "approved":

@@ -11,7 +11,7 @@ from ml_platform.foundation.errors import MissingReference, Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline.earlier import EarlierColumns
-from ml_platform.pipeline.judging import judged
+from ml_platform.pipeline.judging import batch_gates, feature_gates, judged, require
 from ml_platform.pipeline.rollback import withdrawal
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
@@ -32,6 +32,8 @@ def ingest(workspace: Workspace, spec: DatasetSpec, partition: str, run: Run) ->
     may be is for the gate to say.
     """
     spec.partitions.window(partition)
+    # Named before any code is loaded: what is edited from here on is another context.
+    batch_gates(workspace, spec)
     source = workspace.source(spec)
     if partition not in source.partitions():
         raise MissingReference(
@@ -66,11 +68,12 @@ def audit(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) ->
     from ml_platform.gates.batch import BatchEvidence
 
     newest = batches.newest(workspace.store, spec.name)
+    earlier = accepted(workspace, spec, newest, before=ref.partition)
     evidence = BatchEvidence(
         frame=lambda: batches.read(workspace.store, ref),
         schema=spec.load_schema,
         key=spec.key,
-        earlier_rows=accepted_rows(workspace, spec, newest, before=ref.partition),
+        earlier_rows={partition: int(info.metadata["rows"]) for partition, info in earlier.items()},
         set_aside=lambda: quarantined(workspace.store, ref.commit, ref.dataset, ref.partition),
         new_columns=spec.new_columns,
         earlier_columns=_earlier_columns(workspace, spec, ref.partition),
@@ -78,9 +81,10 @@ def audit(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) ->
         time=spec.time,
         window=spec.partitions.window(ref.partition),
         now=workspace.now(),
+        contents={partition: info.sha256 for partition, info in earlier.items()},
     )
     name = f"{spec.prefix}{ref.partition}"
-    return judged(workspace, spec.gates_of("batch"), evidence, subject=ref.sha256, name=name, run=run)
+    return judged(workspace, batch_gates(workspace, spec), evidence, subject=ref.sha256, name=name, run=run)
 
 
 def _earlier_columns(workspace: Workspace, spec: DatasetSpec, before: str) -> tuple[str, ...]:
@@ -111,23 +115,20 @@ def earlier_rows(
     return pl.concat(found, how="vertical_relaxed")
 
 
-def accepted_rows(workspace: Workspace, spec: DatasetSpec, newest: "Newest", *, before: str) -> dict[str, int]:
-    """Rows of the earlier partitions whose newest content is not held back.
+def accepted(workspace: Workspace, spec: DatasetSpec, newest: "Newest", *, before: str) -> "dict[str, ObjectInfo]":
+    """The newest content of the earlier partitions that is not held back.
 
     Refused batches do not count: a bad March must not change April's verdict.
     """
-    held = workspace.ledger.refused(spec.prefix)
-    return {
-        partition: int(info.metadata["rows"])
-        for partition, (_, info) in sorted(newest.items())
-        if partition < before and f"{spec.prefix}{partition}" not in held
-    }
+    held = refused(workspace, spec)
+    return {name: info for name, (_, info) in sorted(newest.items()) if name < before and name not in held}
 
 
 def publish(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) -> DatasetRef:
     """Merge a staged batch into ``main``; raises Refused unless its own content passed every gate."""
     name = f"{spec.prefix}{ref.partition}"
-    workspace.ledger.require(ref.sha256, spec.gates_of("batch"), subject_name=name)
+    gates = batch_gates(workspace, spec)
+    require(workspace, ref.sha256, gates, name=name, again=lambda: audit(workspace, spec, ref, run))
     if why := withdrawal(workspace, ref.sha256):
         raise Refused(
             f"{name} ({ref.sha256[:12]}) was {why}. Deliver a corrected batch, or publish this one again with "
@@ -152,15 +153,17 @@ def publish(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) 
     )
 
 
+def refused(workspace: Workspace, spec: DatasetSpec) -> dict[str, list[Verdict]]:
+    """Partitions whose newest batch is held back, with the verdicts that do so."""
+    held = workspace.ledger.refused(spec.prefix, batch_gates(workspace, spec))
+    return {name.removeprefix(spec.prefix): verdicts for name, verdicts in held.items()}
+
+
 def refused_partitions(workspace: Workspace, spec: DatasetSpec) -> dict[str, list[Verdict]]:
     """Partitions whose newest batch is held back and of which nothing is published."""
     published = batches.published(workspace.store, spec.name)
-    held = workspace.ledger.refused(spec.prefix)
-    return {
-        name.removeprefix(spec.prefix): verdicts
-        for name, verdicts in held.items()
-        if name.removeprefix(spec.prefix) not in published
-    }
+    held = refused(workspace, spec)
+    return {partition: verdicts for partition, verdicts in held.items() if partition not in published}
 
 
 def not_published(spec: DatasetSpec, partition: str) -> MissingReference:
@@ -189,7 +192,8 @@ def inspect_features(
 
     evidence = FeatureEvidence(materializer_of(workspace, spec, dataset), ref, dataset.outcomes)
     name = f"{spec.key}/{ref.partition}"
-    return judged(workspace, spec.gates_of("features"), evidence, subject=ref.sha256, name=name, run=run)
+    gates = feature_gates(workspace, spec, dataset)
+    return judged(workspace, gates, evidence, subject=ref.sha256, name=name, run=run, compared=ref.inputs)
 
 
 def _span(partitions: dict[str, str]) -> str:

@@ -5,6 +5,7 @@ from functools import partial
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.features.materialize import Materializer
+from ml_platform.pipeline.judging import batch_gates
 from ml_platform.pipeline.workspace import Workspace
 
 
@@ -20,7 +21,10 @@ def materializer_of(workspace: Workspace, spec: FeatureSpec, dataset: DatasetSpe
             lag=spec.history_lag,
             function=partial(workspace.function, spec),
             codes=partial(workspace.feature_codes, spec),
-            refused=lambda: [name.removeprefix(dataset.prefix) for name in workspace.ledger.refused(dataset.prefix)],
+            refused=lambda: [
+                name.removeprefix(dataset.prefix)
+                for name in workspace.ledger.refused(dataset.prefix, batch_gates(workspace, dataset))
+            ],
             history=workspace.steps.history,
         )
 

@@ -6,6 +6,7 @@ from ml_platform.datasets.quarantine import FOLDER as QUARANTINE
 from ml_platform.datasets.store import MAIN, Change
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.errors import Refused
+from ml_platform.pipeline.judging import batch_gates
 from ml_platform.pipeline.rollback import ROLLBACK, withdrawal
 from ml_platform.pipeline.workspace import Workspace
 
@@ -41,4 +42,4 @@ def _require(workspace: Workspace, datasets: Mapping[str, DatasetSpec], source: 
     if why:
         raise Refused(f"{name} ({held[:12]}) was {why}")
     if ROLLBACK not in workspace.ledger.verdicts(held):
-        workspace.ledger.require(held, spec.gates_of("batch"), subject_name=name)
+        workspace.ledger.require(held, batch_gates(workspace, spec), subject_name=name)

@@ -6,9 +6,10 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
-from ml_platform.pipeline.data import refused_partitions
+from ml_platform.pipeline import published
+from ml_platform.pipeline.data import inspect_features, refused_partitions
 from ml_platform.pipeline.features import materializer_of
-from ml_platform.pipeline.judging import judged
+from ml_platform.pipeline.judging import feature_gates, judged, model_gates, require, require_each
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef, ManifestEntry, ModelRef, SplitRef
 
@@ -18,11 +19,13 @@ def split(
 ) -> SplitRef:
     """Divide the accepted partitions, those from ``first`` on where it is given, into training and holdout.
 
+    Batches and features that were judged otherwise than in the context of now are judged again before.
     Raises Refused, MissingReference or Stale where a partition of the window is not there as declared:
     the training set is never made smaller in silence.
     """
     prefix = f"{context.feature_set.key}/"
-    held = {name.removeprefix(prefix): verdicts for name, verdicts in workspace.ledger.refused(prefix).items()}
+    gates = feature_gates(workspace, context.feature_set, context.dataset)
+    held = {name.removeprefix(prefix): verdicts for name, verdicts in workspace.ledger.refused(prefix, gates).items()}
     held |= refused_partitions(workspace, context.dataset)
     refused = held.keys()
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
@@ -30,9 +33,14 @@ def split(
     candidates = {partition: ref for partition, ref in sorted(features.items()) if partition not in refused}
     for ref in candidates.values():
         materializer.check_current(ref, state)
-    workspace.ledger.require_each(
+    published.require(workspace, context.dataset, candidates, run)
+    require_each(
+        workspace,
         {f"{prefix}{partition}": ref.sha256 for partition, ref in candidates.items()},
-        context.feature_set.gates_of("features"),
+        gates,
+        again=lambda name: inspect_features(
+            workspace, context.feature_set, context.dataset, candidates[name.removeprefix(prefix)], run
+        ),
     )
     available = {partition: _entry(context, ref) for partition, ref in candidates.items()}
     known = sorted(available.keys() | refused)
@@ -60,8 +68,19 @@ def split(
 
 def inspect_split(workspace: Workspace, context: ModelContext, ref: SplitRef, run: Run) -> list[Verdict]:
     """Judge a split and write the verdicts to the ledger."""
-    gates = context.model.gates_of("split")
+    gates = model_gates(workspace, context, "split")
     return judged(workspace, gates, ref, subject=ref.sha256, name=f"{ref.model}/split", run=run)
+
+
+def require_split(workspace: Workspace, context: ModelContext, ref: SplitRef, run: Run) -> None:
+    """Raise Refused unless every gate on the split lets it pass in the context of now."""
+    require(
+        workspace,
+        ref.sha256,
+        model_gates(workspace, context, "split"),
+        name=f"{ref.model}/split",
+        again=lambda: inspect_split(workspace, context, ref, run),
+    )
 
 
 def fit(workspace: Workspace, context: ModelContext, manifest: SplitRef, run: Run) -> ModelRef:
@@ -69,7 +88,7 @@ def fit(workspace: Workspace, context: ModelContext, manifest: SplitRef, run: Ru
     from ml_platform.pipeline.training import train_and_log
     from ml_platform.training.code import code_versions, training_key
 
-    workspace.ledger.require(manifest.sha256, context.model.gates_of("split"), subject_name=f"{manifest.model}/split")
+    require_split(workspace, context, manifest, run)
     model = context.model
     key, *equal_keys = (
         training_key(

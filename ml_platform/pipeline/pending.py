@@ -1,6 +1,6 @@
 """What is left to do, decided from what is stored: batches to ingest, models to train."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,11 @@ from ml_platform.declarations.features import FeatureSpec
 from ml_platform.features.materialize import PartitionState, Stale
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json, sha256_bytes
-from ml_platform.gates.gate import Gate, Verdict
+from ml_platform.gates.gate import Verdict
+from ml_platform.gates.stages import Stage
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.features import materializer_of
+from ml_platform.pipeline.judging import batch_gates, feature_gates, held_by, model_gates, unjudged
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import SplitRef
 
@@ -41,12 +43,16 @@ def pending_partitions(
     ``offered`` and ``ingested`` map partitions to fingerprints: of the source now, and of the last batch. Content
     that was refused is left alone until it changes, or the declaration of a gate does.
     """
-    gates = [gate.declaration for gate in (*spec.gates, *(gate for item in features for gate in item.gates))]
+    expected = [
+        *batch_gates(workspace, spec),
+        *(gate for item in features for gate in feature_gates(workspace, item, spec)),
+    ]
+    gates = [[gate.declaration, gate.context] for gate in expected]
     candidates = batches.candidates(workspace.store, spec.name)
     published = batches.published(workspace.store, spec.name)
     main = workspace.store.resolve(MAIN)
     states = {item.key: materializer_of(workspace, item, spec).partition_state() for item in features}
-    judged = workspace.ledger.judged(info.sha256 for info in candidates.values())
+    judged = workspace.ledger.judged((info.sha256 for info in candidates.values()), expected)
     found = []
     for partition, fingerprint in sorted(offered.items()):
         if partition not in ingested:
@@ -77,9 +83,10 @@ def _unfinished(
     if partition not in candidates:
         return "not staged"
     sha256 = candidates[partition].sha256
-    if _unjudged(judged[sha256], spec.gates_of("batch")):
+    gates = batch_gates(workspace, spec)
+    if unjudged(judged[sha256], gates):
         return "not judged by the gates as declared"
-    if _held(judged[sha256], spec.gates_of("batch")):
+    if held_by(judged[sha256], gates):
         return ""
     if partition not in published or published[partition].sha256 != sha256:
         return "not published"
@@ -91,7 +98,8 @@ def _unfinished(
             return f"without {item.name}"
         except Stale:
             return f"with stale {item.name}"
-        if _unjudged(workspace.ledger.verdicts(ref.sha256), item.gates_of("features")):
+        gates = feature_gates(workspace, item, spec)
+        if unjudged(workspace.ledger.verdicts(ref.sha256, gates), gates):
             return f"with {item.name} that were not judged"
     return ""
 
@@ -101,13 +109,18 @@ def training_outcome(workspace: Workspace, context: ModelContext, split: SplitRe
 
     A candidate that its gates refused has come to its end: training it again would give the same.
     """
-    name, model = context.model.name, context.model
-    if held := _held(workspace.ledger.verdicts(split.sha256), model.gates_of("split")):
+    name = context.model.name
+
+    def held_in(stage: Stage, sha256: str) -> list[str]:
+        gates = model_gates(workspace, context, stage)
+        return held_by(workspace.ledger.verdicts(sha256, gates), gates)
+
+    if held := held_in("split", split.sha256):
         return f"the split of {_last(split)} is refused by {', '.join(held)}"
     evaluation = _latest(workspace, f"{name}/evaluation")
     if evaluation is None or evaluation.manifest_sha256 != split.sha256:
         return ""
-    if held := _held(workspace.ledger.verdicts(evaluation.sha256), model.gates_of("evaluation")):
+    if held := held_in("evaluation", evaluation.sha256):
         return f"the candidate trained up to {_last(split)} is refused by {', '.join(held)}"
     version = _latest(workspace, f"{name}/registered_model")
     if version is None or version.sha256 != evaluation.sha256 or version.model_ref.manifest_sha256 != split.sha256:
@@ -118,7 +131,7 @@ def training_outcome(workspace: Workspace, context: ModelContext, split: SplitRe
     service = _latest(workspace, f"{name}/service")
     if service is None or service.version != version.version:
         return ""
-    if held := _held(workspace.ledger.verdicts(service.sha256), model.gates_of("service")):
+    if held := held_in("service", service.sha256):
         return f"the service of version {version.version} is refused by {', '.join(held)}"
     deployment = _latest(workspace, f"{name}/deployment")
     if deployment is None or deployment.sha256 != service.sha256:
@@ -135,19 +148,3 @@ def _latest(workspace: Workspace, asset: str) -> Any:
         return workspace.references.load(asset)
     except MissingReference:
         return None
-
-
-def _unjudged(known: Mapping[str, Verdict], gates: Iterable[Gate]) -> bool:
-    """Whether a blocking gate, as it is declared now, has no verdict on the content."""
-    return any(
-        gate.blocking and (gate.name not in known or known[gate.name].declaration != gate.declaration) for gate in gates
-    )
-
-
-def _held(known: Mapping[str, Verdict], gates: Iterable[Gate]) -> list[str]:
-    """Names of the gates whose verdict, under the declaration that stands, holds the content back."""
-    return [
-        gate.name
-        for gate in gates
-        if gate.name in known and known[gate.name].declaration == gate.declaration and known[gate.name].holds_back
-    ]

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.declarations.context import ModelContext
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.deployment import DeploymentEvidence
 from ml_platform.gates.gate import Verdict
 from ml_platform.gates.service import ServiceEvidence
 from ml_platform.pipeline.approval import require_approved
 from ml_platform.pipeline.features import materializer_of
-from ml_platform.pipeline.judging import judged
+from ml_platform.pipeline.judging import judged, model_context, model_gates, require
 from ml_platform.pipeline.predicting import require_code
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DeploymentRef, ManifestEntry, ServiceRef, VersionRef
@@ -37,7 +37,9 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
     """Package an approved version with its feature code and the newest history as a Bento folder."""
     from ml_platform.serving.schema import request_schema, to_rows
 
-    require_approved(workspace, context, version)
+    # Named before any code is loaded: what is edited from here on is another context.
+    about = model_context(workspace, context)
+    require_approved(workspace, context, version, run)
     reference = version.model_ref
     require_code(reference)
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
@@ -72,6 +74,7 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
         sha256=packaged.sha256,
         path=str(packaged.path),
         model_sha256=reference.sha256,
+        context=about,
     )
 
 
@@ -85,9 +88,29 @@ def without_private(request: "RequestSchema", row: dict[str, Any]) -> dict[str, 
 
 def inspect_service(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Run) -> list[Verdict]:
     """Start the package in a fresh process, query it, judge it, and write the verdicts to the ledger."""
-    evidence = service_evidence(workspace, context, ref)
-    gates = context.model.gates_of("service")
+    if why := outdated(workspace, context, ref):
+        evidence = unanswered(why)
+    else:
+        evidence = service_evidence(workspace, context, ref)
+    gates = model_gates(workspace, context, "service")
     return judged(workspace, gates, evidence, subject=ref.sha256, name=f"{ref.model}/service", run=run)
+
+
+def outdated(workspace: Workspace, context: ModelContext, ref: ServiceRef) -> str:
+    """Why a package is none of what is declared and written now; empty where it is.
+
+    Its content stands for what was declared then (threshold, request, feature code), so a judgement of it says nothing
+    about what is declared now: it is made again instead.
+    """
+    if ref.context == model_context(workspace, context):
+        return ""
+    when = "under other declarations or code" if ref.context else "by a release that noted no context"
+    return f"{ref.model}/service ({ref.sha256[:12]}) was packaged {when}; materialize {ref.model}/service again"
+
+
+def unanswered(why: str) -> ServiceEvidence:
+    """Evidence of a service that cannot be asked."""
+    return ServiceEvidence(why, 0.0, 0, 0, 0, float("nan"), (), 0)
 
 
 def service_evidence(workspace: Workspace, context: ModelContext, ref: ServiceRef) -> ServiceEvidence:
@@ -112,7 +135,7 @@ def service_evidence(workspace: Workspace, context: ModelContext, ref: ServiceRe
                 bodies = [json.dumps({"rows": [row]}, allow_nan=False).encode() for row in every]
                 load = under_load(service.url, service.key, bodies, rate)
     except PlatformError as error:
-        return ServiceEvidence(str(error), 0.0, 0, 0, 0, float("nan"), (), 0)
+        return unanswered(str(error))
     problem = "" if alive.status == 200 and len(alive.predictions) == len(rows) else f"answered {alive.status}"
     if not problem and not alive.identity:
         problem = "the service does not name the packaged model, version and content"
@@ -161,8 +184,11 @@ def deploy(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Ru
     from ml_platform.rollout.record import Backend
 
     version = workspace.registry.get(ref.model, ref.version)
-    require_approved(workspace, context, version)
-    workspace.ledger.require(ref.sha256, context.model.gates_of("service"), subject_name=f"{ref.model}/service")
+    require_approved(workspace, context, version, run)
+    if why := outdated(workspace, context, ref):
+        raise Refused(why)
+    gates, name = model_gates(workspace, context, "service"), f"{ref.model}/service"
+    require(workspace, ref.sha256, gates, name=name, again=lambda: inspect_service(workspace, context, ref, run))
     backend = Backend(version=ref.version, tag=ref.tag, sha256=ref.sha256, path=ref.path)
     by, why = workspace.settings.actor, "every gate passed"
     url = go_live(workspace, ref.model, ref.model_sha256, backend, run, by=by, why=why)
@@ -222,5 +248,5 @@ def inspect_deployment(workspace: Workspace, context: ModelContext, ref: Deploym
         )
     except PlatformError as error:
         evidence = DeploymentEvidence(ref.url, f"{ref.version} {ref.sha256[:12]}", "", str(error))
-    gates = context.model.gates_of("deployment")
+    gates = model_gates(workspace, context, "deployment")
     return judged(workspace, gates, evidence, subject=ref.sha256, name=f"{ref.model}/deployment", run=run)

@@ -141,6 +141,8 @@ class ReportRef(Ref):
     uri: str
     metrics: dict[str, float]
     model_ref: ModelRef
+    #: sha256 of the evaluation as it is kept in MLflow; empty in earlier releases.
+    evaluation: str = ""
 
 
 class VersionRef(Ref):
@@ -170,6 +172,8 @@ class ServiceRef(Ref):
     #: Folder of the exported Bento.
     path: str
     model_sha256: str
+    #: Hash of what was declared and written when it was packaged; empty in earlier releases.
+    context: str = ""
 
 
 class DeploymentRef(Ref):

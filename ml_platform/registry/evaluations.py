@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from ml_platform.evaluation.evaluation import Evaluation
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import sha256_bytes
 from ml_platform.references.refs import ModelRef
 from ml_platform.registry.tracking import Tracking
 
@@ -33,6 +34,11 @@ def save(tracking: Tracking, evaluation: Evaluation, reference: ModelRef, html: 
 def load(tracking: Tracking, reference: ModelRef) -> Evaluation:
     """The kept evaluation of a model. Raises MissingReference where there is none, PlatformError as :func:`read`."""
     return read(tracking.read_artifact(reference.mlflow_run_id, JSON_ARTIFACT), f"evaluation of {reference.model}")
+
+
+def content(evaluation: Evaluation) -> str:
+    """sha256 of an evaluation as it is kept."""
+    return sha256_bytes(written(evaluation))
 
 
 def written(evaluation: Evaluation) -> str:

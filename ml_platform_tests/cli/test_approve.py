@@ -11,7 +11,8 @@ from ml_platform.cli import approve as module
 from ml_platform.cli.app import BadUsage, cli
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.foundation.errors import MissingReference, PlatformError, Refused
-from ml_platform.pipeline.release import require_approved
+from ml_platform.foundation.provenance import Run
+from ml_platform.pipeline.approval import require_approved
 from ml_platform_tests.project import Project
 from ml_platform_tests.shop_project import MODEL, STEPS, copy_of, declared, gates, ingested
 
@@ -56,7 +57,7 @@ def test_a_decision_counts_is_recorded_and_can_be_changed(
     assert "version 1 is approved by ann: seen by the board" in shown
     assert json.loads(file.read_text())["approval"] == "approved"
     with shop.active() as workspace:
-        require_approved(workspace, shop.context(), version)
+        require_approved(workspace, shop.context(), version, Run.new())
     (entry,) = shop.entries(kind="approval")
     assert entry.subject == version.sha256 and entry.body | {"declared": ""} == {
         "declared": "",
@@ -67,7 +68,7 @@ def test_a_decision_counts_is_recorded_and_can_be_changed(
 
     command(shop, monkeypatch, *decision("reject", f"{MODEL}@v1", by="bob"))
     with shop.active() as workspace, pytest.raises(Refused, match="version 1 is rejected, not approved"):
-        require_approved(workspace, shop.context(), version)
+        require_approved(workspace, shop.context(), version, Run.new())
     alone = shop.materialize(f"{MODEL}/service")
     assert not alone.materialized and "is rejected, not approved" in alone.error
     (entry,) = shop.entries(kind="rejection")
@@ -108,7 +109,7 @@ def test_a_version_that_a_gate_holds_back_is_not_approved_until_the_gate_is_over
     shop: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strict = shop.variant(judged_by(performance={"min": 0.95}))
-    with pytest.raises(Refused, match="performance_auc judged under another declaration"):
+    with pytest.raises(Refused, match="performance_auc failed"):
         command(strict, monkeypatch, *decision("approve"))
     judged = strict.materialize(STEPS[2], checks=None)
     assert judged.failed(STEPS[2]) == {"performance_auc"}
@@ -132,4 +133,4 @@ def test_a_version_that_a_gate_holds_back_is_not_approved_until_the_gate_is_over
     assert check.metadata["status"].value == "overridden"
     command(strict, monkeypatch, *decision("approve"))
     with strict.active() as workspace:
-        require_approved(workspace, strict.context(), strict.reference(STEPS[-1]))
+        require_approved(workspace, strict.context(), strict.reference(STEPS[-1]), Run.new())

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.ledger import verified
 from ml_platform.ledger.chain import GENESIS, digest
@@ -96,13 +96,21 @@ def path(tmp_path: Path) -> Path:
 def test_it_stays_valid_and_goes_on(path: Path, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = Ledger(f"sqlite:///{path}", key=key)
     assert ledger.verify() == 3 and ledger.head() == HEAD_BEFORE
-    assert len(ledger.require(ONE, [RULES, ROWS], subject_name=MARCH)) == 2
     assert ledger.entries(kind="publication")[0].signature is None
     write(ledger, verdict(subject=TWO))
     monkeypatch.setattr(verified, "_verified", {})
     again = Ledger(f"sqlite:///{path}", key=key)
     assert again.verify() == (5 if key else 4)
     assert [bool(entry.signature) for entry in again.entries()] == [False] * 3 + ([True] * 2 if key else [False])
+
+
+def test_what_it_says_is_shown_and_allows_nothing_new(path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{path}")
+    assert {verdict.status for verdict in ledger.verdicts(ONE).values()} == {"passed"}
+    with pytest.raises(Refused, match="rules judged by a release that noted no context; duplicates judged"):
+        ledger.require(ONE, [RULES, ROWS], subject_name=MARCH)
+    write(ledger, verdict(), verdict(ROWS))
+    assert len(ledger.require(ONE, [RULES, ROWS], subject_name=MARCH)) == 2
 
 
 def test_the_release_before_still_reads_and_extends_it_while_nothing_is_signed(path: Path) -> None:
@@ -143,7 +151,7 @@ def test_on_postgresql(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> No
     ledger = Ledger(postgres_url, key=private(1))
     assert ledger.verify() == 3
     write(ledger, verdict(subject=TWO))
-    assert ledger.verify() == 5 and ledger.require(ONE, [RULES, ROWS], subject_name=MARCH)
+    assert ledger.verify() == 5 and ledger.require(TWO, [RULES], subject_name=MARCH)
     with engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM ml_platform_ledger WHERE sequence = 5")
     with pytest.raises(Broken, match="entries after 4 were cut or replaced while this process ran"):

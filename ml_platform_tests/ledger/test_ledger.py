@@ -12,7 +12,7 @@ from sqlalchemy import event
 from ml_platform.foundation.errors import Refused
 from ml_platform.gates.gate import Gate, Status, Verdict
 from ml_platform.ledger.ledger import GENESIS, Broken, Ledger
-from ml_platform_tests.ledger.writing import HERE, MARCH, ONE, ROWS, RULES, TWO, verdict, write
+from ml_platform_tests.ledger.writing import CONTEXT, HERE, MARCH, ONE, ROWS, RULES, TWO, verdict, write
 
 
 @pytest.fixture
@@ -80,14 +80,14 @@ def test_require_refuses_by_name(ledger, verdicts, words):
 
 
 def test_a_verdict_under_a_softer_threshold_does_not_count(ledger):
-    soft = Gate(gate="rules", max=0.5)
+    soft = Gate(gate="rules", max=0.5).within(CONTEXT)
     write(ledger, verdict(soft))
     with pytest.raises(Refused, match="judged under another declaration"):
         ledger.require(ONE, [RULES], subject_name="March")
 
 
 def test_a_failed_warning_does_not_refuse(ledger):
-    soft = Gate(gate="rules", max=0, severity="warn")
+    soft = Gate(gate="rules", max=0, severity="warn").within(CONTEXT)
     write(ledger, verdict(soft, status="failed"))
     ledger.require(ONE, [soft], subject_name="March")
 

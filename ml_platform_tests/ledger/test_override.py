@@ -8,7 +8,7 @@ import pytest
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.gates.gate import Gate
 from ml_platform.ledger.ledger import Ledger
-from ml_platform_tests.ledger.writing import HERE, ONE, ROWS, RULES, TWO, verdict
+from ml_platform_tests.ledger.writing import CONTEXT, HERE, ONE, ROWS, RULES, TWO, verdict
 
 NAME = "flights/batch/2013-03-01"
 
@@ -67,7 +67,7 @@ def test_it_is_about_one_content_one_gate_and_one_declaration(ledger: Ledger) ->
     for subject, gate in ((TWO, RULES), (TWO, ROWS)):
         with pytest.raises(Refused):
             ledger.require(subject, [gate], subject_name=NAME)
-    stricter = Gate(gate="rules", max=0, min_support=5)
+    stricter = Gate(gate="rules", max=0, min_support=5).within(CONTEXT)
     with pytest.raises(Refused, match="another declaration"):
         ledger.require(ONE, [stricter], subject_name=NAME)
     ledger.record([verdict(stricter, status="failed")], run_id="run", provenance=HERE)
@@ -102,4 +102,4 @@ def test_what_cannot_be_meant_is_refused(ledger: Ledger, chosen: dict, reason: s
 def test_a_missing_verdict_cannot_be_overridden(ledger: Ledger) -> None:
     let_pass(ledger)
     with pytest.raises(Refused, match="volume missing"):
-        ledger.require(ONE, [RULES, Gate(gate="volume", min=0.5, max=2)], subject_name=NAME)
+        ledger.require(ONE, [RULES, Gate(gate="volume", min=0.5, max=2).within(CONTEXT)], subject_name=NAME)

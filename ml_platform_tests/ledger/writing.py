@@ -18,7 +18,8 @@ from ml_platform.ledger.chain import GENESIS, Anchor, digest
 from ml_platform.ledger.ledger import Ledger
 
 HERE = Provenance(code_commit="c" * 40, dirty=False, lock_sha256="d" * 64, python="3.11.7")
-RULES, ROWS = Gate(gate="rules", max=0), Gate(gate="duplicates", max=0)
+CONTEXT = "a schema, a threshold"
+RULES, ROWS = Gate(gate="rules", max=0).within(CONTEXT), Gate(gate="duplicates", max=0).within(CONTEXT)
 ONE, TWO = "1" * 64, "2" * 64
 MARCH = "flights/batch/2013-03-01"
 
@@ -47,6 +48,7 @@ def verdict(gate: Gate = RULES, *, subject: str = ONE, name: str = MARCH, status
         threshold=gate.threshold,
         declaration=gate.declaration,
         reason="because",
+        context=gate.context,
     )
 
 

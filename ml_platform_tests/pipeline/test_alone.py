@@ -8,6 +8,7 @@ from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import judge
 from ml_platform.gates.service import ServiceEvidence
+from ml_platform.pipeline.judging import model_gates
 from ml_platform.references.refs import ServiceRef
 from ml_platform_tests.project import Project
 from ml_platform_tests.shop_project import MODEL, PARAMETERS, STEPS, copy_of, declared, gates, train
@@ -42,8 +43,8 @@ def passed(project: Project, service: ServiceRef) -> None:
     """Verdicts on a package as a service that answers gets them."""
     with project.active() as workspace:
         run = Run.new()
-        declared_gates = project.context().model.gates_of("service")
-        verdicts = judge(declared_gates, FINE, subject=service.sha256, subject_name=SERVICE)
+        gates = model_gates(workspace, project.context(), "service")
+        verdicts = judge(gates, FINE, subject=service.sha256, subject_name=SERVICE)
         assert all(verdict.passed for verdict in verdicts)
         workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
 
@@ -66,7 +67,8 @@ def test_a_model_whose_gate_fails_later_is_neither_packaged_nor_deployed(shop: P
     passed(shop, shop.reference(SERVICE))
     stricter = shop.variant(declared(models={MODEL: {"gates": gates(performance={"min": 0.95})}}))
     for step in (SERVICE, DEPLOYMENT):
-        assert_refused(stricter, step, "performance_auc judged under another declaration")
+        # The step judges the model again by itself: what stands in the ledger was said under another declaration.
+        assert_refused(stricter, step, "performance_auc failed: auc is")
     judged = stricter.materialize(STEPS[2], checks=None)
     assert judged.failed(STEPS[2]) == {"performance_auc"}
     for step in (REGISTERED, SERVICE, DEPLOYMENT):

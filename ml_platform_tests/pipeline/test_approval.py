@@ -34,12 +34,12 @@ def test_a_version_waits_for_a_person(four_months: Path, tmp_path: Path) -> None
         # A hand in the registry approves nothing.
         workspace.registry.set_approval(MODEL, 1, "approved", by="nobody", reason="a shortcut")
         with pytest.raises(Refused, match="registry says approved, the ledger says pending by gates; decide again"):
-            require_approved(workspace, context, version)
+            require_approved(workspace, context, version, Run.new())
         decide(workspace, context, version, "rejected", by="ann", reason="wrong year", run=Run.new())
         with pytest.raises(Refused, match="is rejected, not approved"):
-            require_approved(workspace, context, version)
+            require_approved(workspace, context, version, Run.new())
         decide(workspace, context, version, "approved", by="ann", reason="right year after all", run=Run.new())
-        require_approved(workspace, context, version)
+        require_approved(workspace, context, version, Run.new())
     # A second registration of the same model does not take the decision back.
     assert project.materialize(STEPS[-1]).success
     assert project.reference(STEPS[-1]).approval == "approved"
@@ -133,7 +133,7 @@ def test_a_rejection_counts_although_the_registry_is_away(automatic: Project, mo
             decided(automatic, "approved", "bob")
     # An approval counts once both have it.
     with automatic.active() as workspace, pytest.raises(Refused, match="is rejected, not approved"):
-        require_approved(workspace, automatic.context(), workspace.registry.get(MODEL, 1))
+        require_approved(workspace, automatic.context(), workspace.registry.get(MODEL, 1), Run.new())
     decided(automatic, "approved", "bob")
     assert said(automatic) == ("approved", "bob")
     assert len(automatic.entries(kind="approval", subject_name=f"{MODEL}/model")) == 2

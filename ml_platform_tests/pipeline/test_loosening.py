@@ -91,7 +91,7 @@ def test_nothing_is_registered_or_approved_under_looser_gates_until_a_person_acc
             approval.decide(workspace, context, version, "approved", by="ann", reason="why not", run=run)
         assert error.value.because == "looser gates: performance_auc"
         with pytest.raises(Refused, match="gates are looser"):
-            approval.require_approved(workspace, context, version)
+            approval.require_approved(workspace, context, version, Run.new())
         # To reject needs no such thing, and neither do people who let the gates approve.
         for by, reason in ((" ", "x"), ("ann", ""), ("gates", "x")):
             with pytest.raises(PlatformError, match="name"):

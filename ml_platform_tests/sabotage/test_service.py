@@ -8,6 +8,7 @@ import pytest
 from ml_platform.defs.flights.features import FlightFeatures
 from ml_platform.features.contract import feature_names
 from ml_platform.foundation.errors import MissingReference, Refused
+from ml_platform.pipeline.judging import model_gates
 from ml_platform.rollout import control
 from ml_platform.rollout.record import RolloutRecord
 from ml_platform.serving import bundle, packaging, process
@@ -157,8 +158,8 @@ def test_health_notices_that_another_package_answers(shop: Project, deployed: Ou
         assert f"wanted {reference.version} {reference.sha256[:12]}" in reason
     finally:
         process.stop(started.pid, started.start_time)
-    gates = shop.context(MODEL).model.gates_of("deployment")
     with shop.active() as workspace, pytest.raises(Refused, match="health failed"):
+        gates = model_gates(workspace, shop.context(MODEL), "deployment")
         workspace.ledger.require(reference.sha256, gates, subject_name=MODEL)
     nobody = shop.materialize(checks=[f"{MODEL}/deployment/health"])
     assert nobody.failed(f"{MODEL}/deployment") == {"health"}

@@ -1,0 +1,273 @@
+"""A trained model is measured beside the champion, and judged: in the context of now, or measured anew."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ml_platform.datasets import batches
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.context import ModelContext
+from ml_platform.documents.server import folder
+from ml_platform.foundation.errors import MissingReference, Refused
+from ml_platform.foundation.files import write_atomic
+from ml_platform.foundation.provenance import Run
+from ml_platform.gates.gate import Verdict
+from ml_platform.pipeline.features import materializer_of
+from ml_platform.pipeline.judging import judged, model_context, model_gates, require
+from ml_platform.pipeline.predicting import loaded, predictor
+from ml_platform.pipeline.replaying import replay
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import ModelRef, ReportRef
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ml_platform.evaluation.evaluation import Evaluation
+    from ml_platform.evaluation.latency import OneRow
+    from ml_platform.evaluation.options import EvaluationOptions
+    from ml_platform.evaluation.robustness import Unseen
+    from ml_platform.training.first_trees import FirstTrees
+
+#: Name of the evaluation among the contents that a verdict on a model names.
+EVALUATION = "evaluation"
+#: Rows of the holdout in which a category is replaced, and what by.
+UNSEEN_ROWS = 2_000
+NEVER_SEEN = "never seen before"
+
+
+def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, run: Run) -> ReportRef:
+    """Measure the model on the holdout of its manifest; writes the report to MLflow and to a local file."""
+    import polars as pl
+
+    from ml_platform.documents import report
+    from ml_platform.evaluation.evaluate import evaluate as measure
+    from ml_platform.registry import evaluations
+
+    # Named before any code is loaded: what is edited from here on is another context.
+    about = model_context(workspace, context)
+    rival = rival_of(workspace, reference)
+    evaluation, _ = measure(
+        loaded(workspace, reference),
+        masked_groups(pl.concat(workspace.steps.evaluation_frames(workspace.store, reference.split.holdout)), context),
+        workspace.steps.evaluation_frames(workspace.store, reference.split.train),
+        loaded(workspace, rival) if rival else None,
+        options_of(context),
+        unseen_categories(workspace, context, reference),
+    )
+    evaluation = evaluation.model_copy(update={"context": about})
+    html = report.render(evaluation, reference)
+    path = write_atomic(folder(workspace.settings) / f"{reference.model}-{reference.sha256[:16]}.html", html)
+    return ReportRef(
+        run_id=run.id,
+        provenance=run.provenance,
+        model=reference.model,
+        sha256=reference.sha256,
+        manifest_sha256=reference.manifest_sha256,
+        mlflow_run_id=reference.mlflow_run_id,
+        html=str(path),
+        uri=evaluations.save(workspace.tracking, evaluation, reference, html),
+        metrics=evaluation.metrics,
+        model_ref=reference,
+        evaluation=evaluations.content(evaluation),
+    )
+
+
+def evaluation_of(
+    workspace: Workspace, context: ModelContext, reference: ModelRef, run: Run, made: str = ""
+) -> "Evaluation":
+    """The kept evaluation of a model, measured anew unless it is the one that was made, in the context of now.
+
+    Known are the content that the step ``evaluate`` ``made``, and those that verdicts were given on.
+    """
+    from ml_platform.registry import evaluations
+
+    known = {verdict.compared.get(EVALUATION) for verdict in workspace.ledger.verdicts(reference.sha256).values()}
+    try:
+        found = evaluations.load(workspace.tracking, reference)
+        about = (found.sha256, found.manifest_sha256, found.context, found.options)
+        now = (reference.sha256, reference.manifest_sha256, model_context(workspace, context), options_of(context))
+        if about == now and evaluations.content(found) in {made, *known}:
+            return found
+    except MissingReference:
+        pass
+    evaluate(workspace, context, reference, run)
+    return evaluations.load(workspace.tracking, reference)
+
+
+def options_of(context: ModelContext) -> "EvaluationOptions":
+    """What is measured, as it is declared now; some of it because a gate asks."""
+    from ml_platform.evaluation.options import EvaluationOptions
+
+    box = context.model.worst_case
+    worst_case: dict[str, Any] = {"worst_case_within": box.within, "worst_case_bounds": box.bounds} if box else {}
+    return EvaluationOptions(
+        threshold=context.model.decision_threshold,
+        time=context.function.time,
+        slices=slices_of(context),
+        contrasts=contrasts_of(context),
+        feature_groups=_feature_groups(context),
+        **worst_case,
+    )
+
+
+def masked_groups(holdout: "pl.DataFrame", context: ModelContext) -> "pl.DataFrame":
+    """``holdout`` with the values of slices that are marked ``pii`` replaced: by ``*** 1`` for the largest group, …"""
+    import polars as pl
+
+    from ml_platform.validation.schema import MASK
+
+    for name in set(slices_of(context)) & context.dataset.private():
+        order = holdout[name].drop_nulls().cast(pl.String).alias("value").value_counts(sort=True)["value"].to_list()
+        names = {value: f"{MASK} {place}" for place, value in enumerate(order, 1)}
+        masked = pl.col(name).cast(pl.String).replace_strict(names, default=None, return_dtype=pl.String)
+        holdout = holdout.with_columns(masked)
+    return holdout
+
+
+def slices_of(context: ModelContext) -> tuple[str, ...]:
+    """The slices that are evaluated. One that is a feature as well cannot be masked, so it is left out if it is pii."""
+    private = context.dataset.private() & set(context.names)
+    return tuple(name for name in context.function.slices if name not in private)
+
+
+def contrasts_of(context: ModelContext) -> tuple[str, ...]:
+    """Columns whose groups a gate holds against each other, in the order of the slices; then the month."""
+    from ml_platform.evaluation.options import MONTH
+
+    known = slices_of(context)
+    gates = [gate for gate in context.model.gates_of("evaluation") if gate.gate == "slices" and gate.against]
+    wanted = {name for gate in gates for name in gate.columns or known}
+    return tuple(name for name in (*known, *(() if MONTH in known else (MONTH,))) if name in wanted)
+
+
+def unseen_categories(workspace: Workspace, context: ModelContext, reference: ModelRef) -> "Unseen | None":
+    """Rows of the last holdout partition, made into features again with a text in each raw column that nobody knows.
+
+    None where no input is text.
+    """
+    import polars as pl
+
+    from ml_platform.evaluation.robustness import Unseen
+    from ml_platform.features.build import featurize, matrix
+    from ml_platform.models.task import task_of
+
+    last = reference.split.holdout[-1]
+    materializer = materializer_of(workspace, context.feature_set, context.dataset)
+    raw = materializer.raw_at(last)
+    texts = [
+        name for name in context.function.inputs if isinstance(raw.schema[name], pl.String | pl.Categorical | pl.Enum)
+    ]
+    if not texts:
+        return None
+    stored = next(workspace.steps.evaluation_frames(workspace.store, (last,))).with_row_index("row in the batch")
+    task = task_of(reference.task, reference.classes)
+    known, _ = task.labels(stored, reference.target)
+    known, y = task.labels(known.gather_every(max(1, known.height // UNSEEN_ROWS)).head(UNSEEN_ROWS), reference.target)
+    history, rows = materializer.history_at(last), raw[known["row in the batch"]]
+    return Unseen(
+        matrix(known, reference.features),
+        y,
+        {
+            name: featurize(context.function, rows.with_columns(pl.lit(NEVER_SEEN).alias(name)), history)
+            for name in texts
+        },
+    )
+
+
+def _feature_groups(context: ModelContext) -> dict[str, tuple[str, ...]]:
+    """Features that go missing together: all histories, when the service starts without."""
+    histories = tuple(history.name for history in context.function.histories)
+    return {"every history": histories} if histories else {}
+
+
+def rival_of(workspace: Workspace, reference: ModelRef) -> ModelRef | None:
+    """The champion; for the champion itself the one before it, so that judging it again gives the same."""
+    for version in (workspace.registry.champion(reference.model), workspace.registry.previous(reference.model)):
+        if version is not None and version.sha256 != reference.sha256:
+            return version.model_ref
+    return None
+
+
+def judge_model(
+    workspace: Workspace, context: ModelContext, reference: ModelRef, run: Run, made: str = ""
+) -> list[Verdict]:
+    """Judge a model by its evaluation (:func:`evaluation_of`) and write the verdicts on its file to the ledger."""
+    from ml_platform.registry import evaluations
+
+    evaluation = evaluation_of(workspace, context, reference, run, made)
+    compared = {EVALUATION: evaluations.content(evaluation)}
+    if evaluation.champion is not None:
+        compared["champion"] = evaluation.champion.sha256
+    catalogue = Catalogue.of([context.dataset, context.feature_set, context.model])
+    # Kinds that the evaluation says nothing about: a time differs from one measurement to the next, a replay costs a
+    # second training, first trees a part of one. They are taken when their gate asks.
+    asked: dict[str, Callable[[], object]] = {
+        "model_latency": partial(one_row_latency, workspace, reference),
+        "replay": partial(replay, workspace, catalogue, reference),
+        "trained_on": partial(trained_on, workspace, reference),
+    }
+    gates, name = model_gates(workspace, context, "evaluation"), f"{reference.model}/model"
+    return judged(
+        workspace, gates, evaluation, subject=reference.sha256, name=name, run=run, asked=asked, compared=compared
+    )
+
+
+def require_model(
+    workspace: Workspace, context: ModelContext, reference: ModelRef, run: Run, made: str = ""
+) -> list[Verdict]:
+    """The verdicts on a trained model, all of which let it pass. Raises Refused by name where one does not.
+
+    What was judged otherwise than as declared now, in the context of now, is judged again before. A model that predicts
+    something else than is declared now is refused as such.
+    """
+    require_declared(context, reference)
+    return require(
+        workspace,
+        reference.sha256,
+        model_gates(workspace, context, "evaluation"),
+        name=f"{reference.model}/model",
+        again=lambda: judge_model(workspace, context, reference, run, made),
+    )
+
+
+def require_declared(context: ModelContext, reference: ModelRef) -> None:
+    """Raise Refused for a model that predicts something else, or from something else, than is declared now."""
+    model = context.model
+    facts = {
+        "features": (reference.split.dataset, model.features),
+        "target": (reference.target, model.target),
+        "task": (reference.task, model.task),
+        "classes": (reference.classes, model.classes),
+        "columns of the features": (reference.features, context.names),
+    }
+    if other := [name for name, (trained, declared) in facts.items() if trained != declared]:
+        raise Refused(
+            f"{reference.model} ({reference.sha256[:12]}) was trained under other declarations: {', '.join(other)}; "
+            f"train it again (job {reference.model}_train)"
+        )
+
+
+def one_row_latency(workspace: Workspace, reference: ModelRef) -> "OneRow":
+    """How long the model takes for single rows of the last holdout partition, in one thread as in the service."""
+    from ml_platform.evaluation.latency import ROWS, one_row
+    from ml_platform.features.build import matrix
+
+    features = next(workspace.steps.evaluation_frames(workspace.store, reference.split.holdout[-1:]))
+    spread = features.gather_every(max(1, features.height // ROWS)).head(ROWS)
+    return one_row(predictor(workspace, reference, threads=1), matrix(spread, reference.features))
+
+
+def trained_on(workspace: Workspace, reference: ModelRef) -> "FirstTrees":
+    """The model's first trees beside those of the rows that its manifest names.
+
+    The rows are read here, by their hashes, and not by the step that hands them to the training: what that step might
+    add is the question.
+    """
+    from ml_platform.training.first_trees import first_trees
+
+    def rows() -> "Iterator[pl.DataFrame]":
+        for entry in reference.split.train:
+            yield batches.read_at(workspace.store, entry.commit, entry.path, entry.sha256)
+
+    file, trainer = workspace.tracking.model_path(reference), workspace.steps.trainer(reference.trainer)
+    return first_trees(file, reference, trainer, rows, workspace.settings.threads)

@@ -1,0 +1,92 @@
+"""What is published, under the declarations of today: it stays; what would fail now is named and trained on no more.
+
+What a person let pass when it was published is no news, whatever became of the override since.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ml_platform.datasets import batches
+from ml_platform.datasets.store import MAIN
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.foundation.errors import Refused
+from ml_platform.foundation.provenance import Run
+from ml_platform.pipeline import data
+from ml_platform.pipeline.judging import batch_gates, held_by, judged_otherwise, unjudged
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import DatasetRef
+
+
+def require(workspace: Workspace, spec: DatasetSpec, features: Mapping[str, DatasetRef], run: Run) -> None:
+    """Raise Refused where the batch that features of a partition were made from would not be published now.
+
+    What was judged otherwise than as declared now, in the context of now, is judged again before.
+    """
+    gates = batch_gates(workspace, spec)
+    contents = {name: ref.inputs[f"{spec.name}/{name}"] for name, ref in features.items()}
+    judged = workspace.ledger.judged(contents.values(), gates)
+    for name, sha256 in contents.items():
+        if judged_otherwise(judged[sha256], gates):
+            data.audit(workspace, spec, published_ref(workspace, spec, name, sha256, run), run)
+    subjects = {f"{spec.prefix}{name}": sha256 for name, sha256 in contents.items()}
+    try:
+        workspace.ledger.require_each(subjects, gates)
+    except Refused:
+        for name, sha256 in contents.items():
+            _require(workspace, spec, name, sha256)
+
+
+def _require(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str) -> None:
+    known = let_in(workspace, spec, partition, sha256)
+    asked = [gate for gate in batch_gates(workspace, spec) if gate.name not in known]
+    name = f"{spec.prefix}{partition}"
+    try:
+        workspace.ledger.require(sha256, asked, subject_name=name)
+    except Refused as refusal:
+        raise Refused(
+            f"{refusal} It stays published, and no split is made with it: deliver a corrected batch, or take it out "
+            f"with ml-platform data rollback {spec.name} {partition} --withdraw --reason TEXT",
+            because=refusal.because,
+        ) from refusal
+
+
+def let_in(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str) -> set[str]:
+    """Gates that held the content back and that a person had overridden when it was published last."""
+    entries, name = workspace.ledger.entries(subject=sha256), f"{spec.name}/dataset/{partition}"
+    last = max((one.sequence for one in entries if (one.kind, one.subject_name) == ("publication", name)), default=0)
+    before = [one for one in entries if one.sequence < last]
+    status = {one.gate: one.body["status"] for one in before if one.kind == "verdict"}
+    return {one.gate for one in before if one.kind == "override" and status.get(one.gate) != "passed"}
+
+
+class Standing(NamedTuple):
+    """What is published, under the declarations of now."""
+
+    #: Partitions that would not be published now, with the gates that say so.
+    failing: dict[str, list[str]]
+    #: The same, where a person had let exactly these gates pass.
+    let_in: dict[str, list[str]]
+    #: Partitions that were judged otherwise; the next split judges them again.
+    unjudged: list[str]
+
+
+def standing(workspace: Workspace, spec: DatasetSpec) -> Standing:
+    """How the published partitions of a dataset stand now, as far as the ledger says; nothing is judged."""
+    gates = batch_gates(workspace, spec)
+    contents = {name: info.sha256 for name, info in sorted(batches.published(workspace.store, spec.name).items())}
+    judged = workspace.ledger.judged(contents.values(), gates)
+    found = Standing({}, {}, [])
+    for name, sha256 in contents.items():
+        if held := held_by(judged[sha256], gates):
+            known = set(held) <= let_in(workspace, spec, name, sha256)
+            (found.let_in if known else found.failing)[name] = held
+        elif unjudged(judged[sha256], gates):
+            found.unjudged.append(name)
+    return found
+
+
+def published_ref(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str, run: Run) -> DatasetRef:
+    """A reference to a content of a partition that was published."""
+    commit = workspace.store.resolve(batches.batch_tag(spec.name, partition, sha256))
+    path = batches.batch_path(spec.name, partition)
+    return batches.reference(workspace.store.stat(commit, path), spec.name, partition, MAIN, commit, run)

@@ -1,0 +1,237 @@
+"""Every key of every declaration is part of the context of verdicts: changed after judging, no old pass counts.
+
+The keys are found by introspection, so that one that is added is walked over as well.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.context import ModelContext
+from ml_platform.declarations.dataset import DatasetSpec, QuarantineRule
+from ml_platform.declarations.declaration import UNJUDGED, Declaration
+from ml_platform.declarations.features import FeatureSpec
+from ml_platform.declarations.model import ModelSpec
+from ml_platform.evaluation.options import WorstCase
+from ml_platform.foundation.errors import Refused
+from ml_platform.foundation.provenance import Run
+from ml_platform.gates.gate import Gate, judge
+from ml_platform.gates.service import ServiceEvidence
+from ml_platform.live.rules import DriftRule
+from ml_platform.pipeline import approval, data, evaluation, judging, release
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import DatasetRef, ServiceRef
+from ml_platform_tests.shop_project import DATASET, MAY, MODEL, attributes, copy_of, declared, train
+
+FINE = ServiceEvidence("", 1.0, 20, 500, 0, 0.0, (), 5)
+#: Where nothing is declared: what might be.
+SAMPLES: dict[type, object] = {
+    WorstCase: WorstCase(within=0.2),
+    DriftRule: DriftRule(psi=0.25, share=0.3, partitions=2, window=3, action="advise"),
+    QuarantineRule: QuarantineRule(max=0.02),
+    int: 2,
+    float: 0.5,
+    str: "other",
+    date: date(2030, 1, 1),
+}
+
+
+#: Keys whose values have to be known to the code.
+KNOWN = {
+    "trainer": "sklearn",
+    "function": "ml_platform.defs.flights.features:flights",
+    "schema_": "ml_platform.defs.flights.schema:Flights",
+}
+
+
+def another(value: Any, annotation: Any) -> Any:
+    """Another value of a key than the one that is declared. Raises where nobody said what that could be."""
+    if options := [one for part in (annotation, *get_args(annotation)) for one in _options(part)]:
+        return next(one for one in options if one != value)
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value + 1
+        case float():
+            return value / 2
+        case str():
+            return f"{value}_other"
+        case date():
+            return value + timedelta(days=1)
+        case tuple():
+            return (*value, "other")
+        case dict():
+            return {**value, "other": 1.0}
+        case None:
+            kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+            return ("other",) if get_origin(kinds[0]) is tuple else SAMPLES[kinds[0]]
+        case _:
+            raise AssertionError(f"say in another() what {value!r} could be instead")
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def changes(spec: BaseModel, path: str = "") -> Iterator[tuple[str, BaseModel]]:
+    """The declaration with each of its keys changed, alone; of a declared group each key of the group."""
+    for name, field in type(spec).model_fields.items():
+        value = getattr(spec, name)
+        if isinstance(value, BaseModel):
+            inner = list(changes(value, f"{path}{name}."))
+        else:
+            inner = [(f"{path}{name}", KNOWN.get(name) or another(value, field.annotation))]
+        for key, changed in inner:
+            yield key, spec.model_copy(update={name: changed})
+
+
+def specs() -> list[Declaration]:
+    """The declarations of the shop, with every group that there can be."""
+    data, features = attributes(DATASET)
+    (model,) = attributes(MODEL)
+    return [
+        DatasetSpec.model_validate(data),
+        FeatureSpec.model_validate(features),
+        ModelSpec.model_validate({**model, "worst_case": {"within": 0.2}}),
+    ]
+
+
+ALL = [(type(spec).__name__, key) for spec in specs() for key, _ in changes(spec)]
+WALKED = [(owner, key) for owner, key in ALL if key not in UNJUDGED]
+
+
+def test_the_exempt_keys_are_these_and_each_has_its_reason() -> None:
+    assert UNJUDGED.keys() == {"description", "owners", "tags", "purpose", "limits", "gates"}
+    assert all(UNJUDGED.values()), "gates have hashes of their own, walked over below; the others are texts"
+    assert len(WALKED) > 40
+
+
+def test_every_key_of_a_gate_is_another_gate() -> None:
+    gate = Gate.model_validate({"gate": "performance", "metric": "auc", "min": 0.7})
+    for key, changed in changes(gate):
+        if key == "gate":
+            continue  # another kind is another name
+        assert isinstance(changed, Gate)
+        assert (changed.name, changed.declaration) != (gate.name, gate.declaration), key
+
+
+class Again(Exception):
+    """Something is being judged, or measured for it."""
+
+
+class Watched:
+    """A ledger into which nobody may write a verdict."""
+
+    def __init__(self, ledger: Any) -> None:
+        self._ledger = ledger
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    def record(self, *_: Any, **__: Any) -> int:
+        """Every judgement ends here."""
+        raise Again
+
+
+def measured(*_: object) -> Any:
+    """Every evaluation begins here."""
+    raise Again
+
+
+@dataclass
+class Shop:
+    """A shop in which a batch is staged and judged, a model registered and approved, and its package judged."""
+
+    workspace: Workspace
+    context: ModelContext
+    batch: DatasetRef
+    report: Any
+    version: Any
+    service: ServiceRef
+    run: Run
+
+    def changed(self, owner: str, key: str) -> ModelContext:
+        """The declarations with one key changed."""
+        parts = {"DatasetSpec": "dataset", "FeatureSpec": "feature_set", "ModelSpec": "model"}
+        return replace(self.context, **{parts[owner]: dict(changes(getattr(self.context, parts[owner])))[key]})
+
+    def steps(self, context: ModelContext) -> dict[str, Callable[[], object]]:
+        """What needs verdicts, by name."""
+        place, run = self.workspace, self.run
+        return {
+            "publish": lambda: data.publish(place, context.dataset, self.batch, run),
+            "register": lambda: evaluation.register(place, context, self.report, run),
+            "package": lambda: release.package(place, context, self.version, run),
+            "deploy": lambda: release.deploy(place, context, self.service, run),
+        }
+
+
+@pytest.fixture(scope="module")
+def shop(with_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    project = copy_of(with_models, tmp_path_factory.mktemp("keys") / "project", _catalogue())
+    train(project)
+    packaged = project.materialize(f"{MODEL}/service")
+    assert packaged.success, packaged.error
+    project.batches.deliver(MAY)
+    with project.active() as workspace:
+        context, run = project.context(), Run.new()
+        batch = data.ingest(workspace, context.dataset, MAY, run)
+        assert all(verdict.passed for verdict in data.audit(workspace, context.dataset, batch, run))
+        service = project.reference(f"{MODEL}/service")
+        gates = judging.model_gates(workspace, context, "service")
+        verdicts = judge(gates, FINE, subject=service.sha256, subject_name=f"{MODEL}/service")
+        workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
+        watched = workspace.with_(
+            ledger=Watched(workspace.ledger), steps=replace(workspace.steps, evaluation_frames=measured)
+        )
+        report, version = (project.reference(f"{MODEL}/{step}") for step in ("evaluation", "registered_model"))
+        yield Shop(watched, context, batch, report, version, service, run)
+
+
+def _catalogue() -> Catalogue:
+    quick = declared(models={MODEL: {}})
+    (model,) = quick.models.values()
+    dataset, features, whole = specs()
+    gates = {"gates": tuple(gate for gate in whole.gates if gate.name in {one.name for one in model.gates})}
+    return Catalogue.of([dataset, features, whole.model_copy(update=gates)])
+
+
+def steps_of(owner: str) -> tuple[str, ...]:
+    """The steps that have to notice a change: a batch knows no features and no model."""
+    return ("publish", "register", "package", "deploy") if owner == "DatasetSpec" else ("register", "package", "deploy")
+
+
+@pytest.mark.parametrize(("owner", "key"), WALKED, ids=[f"{owner}.{key}" for owner, key in WALKED])
+def test_a_key_that_is_changed_after_judging_lets_nothing_pass_unjudged(shop: Shop, owner: str, key: str) -> None:
+    steps = shop.steps(shop.changed(owner, key))
+    for name in steps_of(owner):
+        with pytest.raises((Again, Refused)):
+            steps[name]()
+    # Even where the model would pass once more: the package is of what was declared before.
+    assert "packaged under other declarations" in release.outdated(
+        shop.workspace, shop.changed(owner, key), shop.service
+    )
+
+
+@pytest.mark.parametrize("key", [key for key in UNJUDGED if key != "gates"])
+def test_texts_for_people_revoke_nothing(shop: Shop, key: str) -> None:
+    context = shop.changed("ModelSpec", key)
+    gates = judging.model_gates(shop.workspace, context, "service")
+    assert release.outdated(shop.workspace, context, shop.service) == ""
+    approval.require_approved(shop.workspace, context, shop.version, shop.run)
+    assert shop.workspace.ledger.require(shop.service.sha256, gates, subject_name="service")
+
+
+def test_unchanged_declarations_need_no_judgement(shop: Shop) -> None:
+    steps = shop.steps(shop.context)
+    assert steps["register"]() == shop.version
+    assert release.outdated(shop.workspace, shop.context, shop.service) == ""
+    steps["publish"]()
