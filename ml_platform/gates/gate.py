@@ -17,10 +17,10 @@ from ml_platform.foundation.objects import load_object, shown
 from ml_platform.foundation.raised import raised
 from ml_platform.foundation.user_code import user_code_version
 from ml_platform.gates.stages import GATED, Stage
+from ml_platform.gates.verdict import Status, Verdict
 
 #: What a gate, and so an asset check, may be called.
 NAME = r"^[a-z][a-z0-9_]{0,60}$"
-Status = Literal["passed", "failed", "not_enough_support", "errored"]
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,7 @@ class Gate(BaseModel):
         bound._context = sha256_bytes(canonical_json([context, code]))[:16]
         return bound
 
-    def judged(self, verdict: "Verdict | None") -> bool:
+    def judged(self, verdict: Verdict | None) -> bool:
         """Whether a verdict is one of this gate as it is declared, in the context that it is in."""
         return verdict is not None and (verdict.declaration, verdict.context) == (self.declaration, self.context)
 
@@ -268,55 +268,6 @@ class Gate(BaseModel):
         limit = kind_of(self.gate).limit
         upper = limit if limit is not None else self.max
         return (self.min is None or observed >= self.min) and (upper is None or observed <= upper)
-
-
-class Verdict(BaseModel):
-    """The outcome of one gate on one content hash."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    gate: str
-    stage: Stage
-    #: sha256 of the content that was judged.
-    subject: str
-    #: Name of what has that content, for people: ``flights/batch/2013-03-01``.
-    subject_name: str
-    status: Status
-    blocking: bool
-    observed: float | None
-    threshold: str
-    declaration: str
-    reason: str
-    support: int | None = None
-    details: dict[str, Any] = {}
-    #: Hash of what else decided it (:attr:`Gate.context`); empty in entries of earlier releases, which allow nothing.
-    context: str = ""
-    #: Contents that the gate looked at beside the one that it judged, by name: earlier batches, an evaluation, the
-    #: champion. Another content there revokes nothing.
-    compared: dict[str, str] = {}
-    #: Who lets the content pass all the same, until when and why; empty where nobody does. Never recorded with the
-    #: verdict: the ledger adds it when it is asked (see :meth:`~ml_platform.ledger.ledger.Ledger.with_overrides`).
-    override: str = ""
-
-    @property
-    def passed(self) -> bool:
-        """Only ``passed`` counts; not enough support and errors hold back like a failure."""
-        return self.status == "passed"
-
-    @property
-    def holds_back(self) -> bool:
-        """Whether what follows must wait."""
-        return self.blocking and not self.passed and not self.override
-
-    def recorded(self) -> dict[str, Any]:
-        """As the ledger keeps it; keys that came later are there only where given, so that older hashes stay."""
-        empty = {name for name in ("context", "compared") if not getattr(self, name)}
-        return self.model_dump(mode="json", exclude={"override", *empty})
-
-    @property
-    def shown(self) -> str:
-        """The status for people: an override never looks like a pass."""
-        return "overridden" if self.override else self.status.replace("_", " ")
 
 
 def judge(
