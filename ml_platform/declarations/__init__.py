@@ -5,4 +5,15 @@ What becomes of a declaration is said in ``pipeline`` (steps) and ``orchestratio
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
-__all__ = ["catalogue", "context", "dataset", "declaration", "features", "loading", "mistakes", "model", "reading"]
+__all__ = [
+    "catalogue",
+    "context",
+    "dataset",
+    "declaration",
+    "features",
+    "loading",
+    "mistakes",
+    "model",
+    "reading",
+    "weak",
+]

@@ -29,6 +29,12 @@ _NEARLY = 0.01
 _SHARES = {"missing", "rules", "duplicates", "near_duplicates", "referential", "single_feature", "monotonic"}
 
 
+def weakness(spec: Declaration, gate: Gate) -> str:
+    """Why a gate of a declaration can hardly fail; empty where that is not certain."""
+    found = _weak(spec, gate)
+    return found[1] if found else ""
+
+
 def weak_gates(spec: Declaration) -> Iterator[tuple[str, str]]:
     """Key and reason of each gate of a declaration that can hardly fail."""
     for index, gate in enumerate(spec.gates):

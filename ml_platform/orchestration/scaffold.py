@@ -1,6 +1,8 @@
 """``dg scaffold defs ml_platform.Model NAME``: files that load as they are."""
 
+import os
 import re
+import tempfile
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,19 @@ import click
 import dagster as dg
 from pydantic import BaseModel, Field
 
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.declaration import NAME
 from ml_platform.declarations.features import FeatureSpec
-from ml_platform.declarations.reading import Reading, read_declarations
+from ml_platform.declarations.model import ModelSpec
+from ml_platform.declarations.reading import Reading, one_line, read_declarations
 from ml_platform.foundation.project import Project
+from ml_platform.foundation.settings import default_home
 from ml_platform.models.task import TASKS
+
+#: Where the gates of a model's template begin; nothing but they follow.
+GATES = "  gates:\n"
 
 
 class _TemplateScaffolder(dg.Scaffolder[Any]):
@@ -34,7 +43,8 @@ class _TemplateScaffolder(dg.Scaffolder[Any]):
         project = Project.find(request.project_root or target)
         project.make_importable()
         words = {"NAME": name, "CAPITALS": name.upper(), "PACKAGE": _package(project, target)}
-        words |= self.words(target, request.params, read_declarations(project))
+        reading = read_declarations(project)
+        words |= self.words(target, request.params, reading)
         root = files("ml_platform.orchestration") / "templates"
         chosen, folder = self.choose(request.params), target.parent if request.append else target
         if taken := [
@@ -45,6 +55,7 @@ class _TemplateScaffolder(dg.Scaffolder[Any]):
             text = (root / template).read_text()
             for word, value in words.items():
                 text = text.replace(f"__{word}__", value)
+            text = self.finish(text, reading)
             if request.append and file == "defs.yaml":
                 target.write_text(f"{target.read_text().rstrip()}\n---\n{text}")
             else:
@@ -57,6 +68,10 @@ class _TemplateScaffolder(dg.Scaffolder[Any]):
     def choose(self, params: Any) -> dict[str, str]:
         """Files and their templates."""
         return self.templates
+
+    def finish(self, text: str, reading: Reading) -> str:
+        """What becomes of a template that is filled in."""
+        return text
 
 
 class DatasetScaffolder(_TemplateScaffolder):
@@ -134,6 +149,35 @@ class ModelScaffolder(_TemplateScaffolder):
         if label not in labels:
             _give_up(target, f"{key} has no label {label!r}; it has {', '.join(labels)}")
         return {"FEATURES": key, "TARGET": label, "LABELS": ", ".join(labels)}
+
+    def finish(self, text: str, reading: Reading) -> str:
+        """With thresholds from the data that is there; with those of the template, and why, where it gives none."""
+        import yaml
+
+        from ml_platform.pipeline.workspace import Workspace
+        from ml_platform.proving.first import ROUNDS, first_thresholds
+
+        model = ModelSpec.model_validate(yaml.safe_load(text)["attributes"])
+        catalogue = Catalogue(
+            {spec.name: spec for spec in reading.of_type(DatasetSpec)},
+            {spec.key: spec for spec in reading.of_type(FeatureSpec)},
+            {model.name: model},
+        )
+        os.environ.setdefault("DAGSTER_HOME", str(default_home()))
+        try:
+            with tempfile.TemporaryDirectory(prefix="ml-platform-scaffold-") as folder:
+                context = ModelContext.of(catalogue, model.name)
+                found, windows = first_thresholds(context, Workspace(), Path(folder), click.echo)
+        except Exception as error:
+            # The source is often still to be written, and may raise anything; the declaration is right without it.
+            click.echo(f"Thresholds of {model.name} are those of the template: {one_line(str(error) or repr(error))}")
+            return text
+        lines = "".join(f"    {one.line()}\n" for one in found)
+        seen = (
+            f"  # Proposed from what {len(windows)} windows showed, to {windows[0].last} up to {windows[-1].last}, in "
+            f"at most {ROUNDS} rounds;\n  # ml-platform suggest {model.name} proposes from models as declared.\n"
+        )
+        return f"{text.partition(GATES)[0]}{seen}{GATES}{lines}"
 
 
 class PlatformScaffolder(_TemplateScaffolder):

@@ -8,6 +8,7 @@ Breaks go through ports and steps of a workspace of their own; nothing of the pr
 __all__ = [
     "doses",
     "findings",
+    "first",
     "journal",
     "limits",
     "power",

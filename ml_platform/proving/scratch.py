@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from ml_platform.declarations.context import ModelContext
+from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import Settings
@@ -85,14 +86,19 @@ def scratch_settings(settings: Settings, folder: Path) -> Settings:
     )
 
 
+def usable(dataset: DatasetSpec, workspace: Workspace) -> list[str]:
+    """Partitions that the source has, in order, of those that are declared and have ended."""
+    there = workspace.source(dataset).partitions()
+    return [name for name in dataset.partitions.keys(workspace.now()) if name in there]
+
+
 def clean_data(context: ModelContext, workspace: Workspace, most: int) -> Clean:
     """The newest ``most`` partitions of the model's source (and any before them that a gate names as reference).
 
     Raises PlatformError where there are too few for a split.
     """
     dataset, rule = context.dataset, context.model.split
-    source = workspace.source(dataset)
-    there = [name for name in dataset.partitions.keys(workspace.now()) if name in source.partitions()]
+    source, there = workspace.source(dataset), usable(dataset, workspace)
     chosen = there[-most:]
     named = [name for gate in dataset.gates for name in gate.reference or () if name in there]
     chosen = there[there.index(min([*named, *chosen[:1]])) :] if chosen else []

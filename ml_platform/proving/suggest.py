@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any, Literal
 
 from ml_platform.declarations.context import ModelContext
+from ml_platform.declarations.weak import weakness
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.gate import Gate, kind_of
 from ml_platform.gates.stages import Stage
@@ -37,14 +38,17 @@ class Suggestion:
 
     def line(self) -> str:
         """The gate as a line of ``gates:`` in a ``defs.yaml``, with what was observed behind it."""
-        return f"- {_yaml(self.proposed)}   # {self._comment()}"
+        comment = self._comment()
+        return f"- {_yaml(self.proposed)}{f'   # {comment}' if comment else ''}"
 
     def _comment(self) -> str:
         if not self.before and not self.after:
             return self.reason
+        if not self.after:
+            return f"{_span(self.before.values())} seen{f'; {self.reason}' if self.reason else ''}"
         seen = f"{_span(self.before.values())} before" if self.before else "nothing seen before"
         late = self.alarms(self.proposed)
-        after = f"; {_span(self.after.values())} after" if self.after else ""
+        after = f"; {_span(self.after.values())} after"
         alarms = f", alarm on {', '.join(late)}" if late else ""
         return f"{seen}{after}{alarms}{f'; {self.reason}' if self.reason else ''}"
 
@@ -91,6 +95,8 @@ def suggestions(context: ModelContext, judged: Iterable[Judged], until: date) ->
             before = {key: value for key, value in values.items() if key in ended}
             after = {key: value for key, value in values.items() if key not in ended}
             proposed, reason = propose(gate, list(before.values()))
+            if (weak := weakness(owner, proposed)) and not weakness(owner, gate):
+                proposed, reason = gate, f"kept: {weak}"
             found.append(Suggestion(name, gate, proposed, reason, before, after))
     return found
 
@@ -111,6 +117,8 @@ def propose(gate: Gate, seen: Sequence[float]) -> tuple[Gate, str]:
         return gate, f"{len(seen)} of {FEWEST} values are too few"
     sides: tuple[Side, ...] = ("min", "max")
     chosen = {side: limit(seen, side) for side in sides if getattr(gate, side) is not None}
+    if gate.gate == "baseline" and chosen.get("min", 0.0) < 0 <= (gate.min or 0.0):
+        return gate, f"kept: min {chosen['min']:g} lets a model pass that is worse than a trivial one"
     if gate.mode == "non_inferior":
         # No candidate has to be better: the margin is that of a loss.
         chosen["min"] = min(chosen["min"], 0.0)

@@ -74,7 +74,8 @@ def test_loading_the_definitions_loads_no_heavy_library() -> None:
 @pytest.mark.slow
 def test_scaffolds_load_in_a_copy_of_the_project(tmp_path: Path) -> None:
     copy = copy_of_the_project(tmp_path / "copy")
-    environment = {"PYTHONPATH": str(copy), "DAGSTER_HOME": str(copy)}
+    # Of two months no threshold is proposed, which would take a minute for each model.
+    environment = {"PYTHONPATH": str(copy), "DAGSTER_HOME": str(copy), "ML_PLATFORM_NOW": "2013-03-15T00:00:00+00:00"}
     for arguments in (
         ("Model", "second_delay"),
         ("Model", "second_minutes", "--task", "regression", "--target", "arr_delay"),

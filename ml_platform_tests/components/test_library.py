@@ -1,10 +1,14 @@
 """The package as a library: another project with its own root module, dataset, features and model."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
-from ml_platform_tests.components.shop import BIN, DATASET, MODEL, Shop
+import pytest
+import yaml
+
+from ml_platform_tests.components.shop import BIN, DATASET, MODEL, MONTHS, Shop
 
 
 def test_scaffolded_project_is_in_order(shop_template: Shop) -> None:
@@ -56,6 +60,38 @@ def test_commands_find_the_project_from_a_folder_below(shop_template: Shop, tmp_
     assert outside.stderr.startswith("ml-platform: ")
     assert "no pyproject.toml with [tool.dg.project]" in outside.stderr
     assert len(outside.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_scaffolded_model_has_thresholds_of_the_data_that_is_there(shop_template: Shop, tmp_path: Path) -> None:
+    shop = shop_template.copy(tmp_path / "shop")
+    for month in ("2023-12-01", *MONTHS):
+        shop.deliver(month)
+    shop.edit(DATASET, 'start: "2024-01-01"', 'start: "2023-12-01"')
+    done = shop.dg("scaffold", "defs", "ml_platform.Model", "again")
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = (shop.defs / "again" / "defs.yaml").read_text()
+    assert "# Proposed from what 3 windows showed, to 2024-02-01 up to 2024-04-01, in at most 50 rounds;" in text
+    gates = {gate["gate"]: gate for gate in yaml.safe_load(text)["attributes"]["gates"]}
+    template = yaml.safe_load((shop.defs / MODEL / "defs.yaml").read_text())["attributes"]["gates"]
+    assert [(gate["gate"], gate.get("metric")) for gate in gates.values()] == [
+        (gate["gate"], gate.get("metric")) for gate in template
+    ]
+    (line,) = (line for line in text.splitlines() if "performance" in line)
+    low, high = map(float, re.findall(r"# ([0-9.]+) to ([0-9.]+) seen", line)[0])
+    assert 0.5 < gates["performance"]["min"] < low < high
+    validated = shop.ml("validate")
+    assert (validated.returncode, validated.stdout) == (0, "4 declarations and 29 gates are in order\n")
+    assert not (shop.root / ".local").exists()
+
+
+def test_a_scaffolded_model_keeps_the_template_where_the_data_says_nothing(shop_template: Shop, tmp_path: Path) -> None:
+    shop = shop_template.copy(tmp_path / "shop")
+    done = shop.dg("scaffold", "defs", "ml_platform.Model", "again")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Thresholds of again are those of the template: 0 partitions at the source of orders" in done.stdout
+    written, template = ((shop.defs / name / "defs.yaml").read_text() for name in ("again", MODEL))
+    assert written == template.replace(MODEL, "again")
 
 
 def test_scaffolds_refuse_what_would_not_load(shop_template: Shop, tmp_path: Path) -> None:

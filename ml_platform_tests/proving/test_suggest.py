@@ -72,6 +72,15 @@ def test_a_candidate_never_has_to_be_better_than_the_champion() -> None:
     assert propose(gate, (-0.010, 0.011, 0.012))[0].min == pytest.approx(-0.032)
 
 
+def test_a_loss_against_a_trivial_model_is_not_proposed() -> None:
+    gate = Gate(gate="baseline", metric="brier", min=0.0)
+    assert propose(gate, (-0.09, 0.01, 0.03)) == (
+        gate, "kept: min -0.21 lets a model pass that is worse than a trivial one"
+    )  # fmt: skip
+    assert propose(gate, (0.02, 0.03, 0.05))[0].min == 0.008
+    assert propose(gate.model_copy(update={"min": -1.0}), (-0.09, 0.01, 0.03))[0].min == -0.21
+
+
 def judged(gate: str, stage: Stage, values: dict[str, float | None]) -> list[Judged]:
     """Verdicts on clean content by partition."""
     return [
@@ -108,6 +117,17 @@ def test_only_what_had_ended_by_the_date_proposes_and_the_rest_is_held_against_i
     assert found["volume"].before == {FEBRUARY: 0.9, MARCH: 1.0}
     owners = [one.owner for one in suggestions(context(), seen, date.fromisoformat(APRIL))]
     assert list(dict.fromkeys(owners)) == ["purchases", "purchases/features", MODEL]
+
+
+def test_what_would_let_a_model_pass_that_knows_nothing_is_not_proposed() -> None:
+    seen = judged("performance_auc", "evaluation", dict(zip(MONTHS, (0.52, 0.72, 0.74, 0.66, 0.65), strict=True)))
+    found = {one.declared.name: one for one in suggestions(context(), seen, date.fromisoformat("2024-06-01"))}
+    auc = found["performance_auc"]
+    assert auc.proposed == auc.declared
+    assert auc.line() == (
+        "- {gate: performance, metric: auc, min: 0.99}   # 0.52 to 0.74 seen; kept: min 0.36 lets a model pass that "
+        "knows nothing (its auc is 0.5)"
+    )
 
 
 def test_a_line_is_yaml_that_declares_the_gate_again() -> None:

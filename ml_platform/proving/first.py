@@ -1,0 +1,48 @@
+"""Thresholds for a model that is new: what the last windows of the data that is there propose, by quick models."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ml_platform.declarations.context import ModelContext
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.proving.proof import Proof
+from ml_platform.proving.scratch import usable
+from ml_platform.proving.suggest import FEWEST, Suggestion, suggestions
+from ml_platform.proving.windows import Window, first_window, run_windows
+
+#: Most rounds of training: seconds in place of minutes.
+ROUNDS = 50
+#: Kinds that bound how good a model may be: of fewer rounds than it will have it says nothing about that.
+BOUNDING = ("leak_alarm", "jump")
+
+
+def first_thresholds(
+    context: ModelContext, workspace: Workspace, folder: Path, told: Callable[[str], None] = lambda _: None
+) -> tuple[list[Suggestion], list[Window]]:
+    """One suggestion for each gate of the model, and the windows behind them; ``folder`` is removed by the caller.
+
+    They end with the newest partitions at the source, no more than :data:`FEWEST` windows need.
+    Raises PlatformError where there are fewer than :data:`FEWEST` windows, and what the steps and the user's source
+    raise.
+    """
+    rule = context.model.split
+    most = max(2 * FEWEST - 1, rule.holdout + rule.gap + FEWEST)
+    there = usable(context.dataset, workspace)[-most:]
+    if len(there) - first_window(context, there) + 1 < FEWEST:
+        raise PlatformError(
+            f"{len(there)} partitions at the source of {context.dataset.name} are too few for {FEWEST} windows of the "
+            "past"
+        )
+    proof = Proof(context, workspace, folder, most, ROUNDS)
+    windows = run_windows(proof, folder / "kept", told)
+    found = suggestions(proof.context, proof.clean.judged, workspace.now().date())
+    quick = proof.context.model.parameters != context.model.parameters
+    return [_bounded(one) if quick else one for one in found if one.owner == context.model.name], windows
+
+
+def _bounded(one: Suggestion) -> Suggestion:
+    if one.declared.gate not in BOUNDING:
+        return one
+    return replace(one, proposed=one.declared, reason="kept: a model of all its rounds may be better")
