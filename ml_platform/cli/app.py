@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 import typer
 
 from ml_platform.cli.data import data
-from ml_platform.cli.output import BadUsage, Json
+from ml_platform.cli.ledger import ledger
+from ml_platform.cli.output import BadUsage, By, Json, Reason
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.raised import explained
 from ml_platform.foundation.settings import get_settings
 
 cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-ledger = typer.Typer(no_args_is_help=True, help="The record of every verdict and decision.")
 cli.add_typer(ledger, name="ledger")
 cli.add_typer(data, name="data")
 
@@ -189,10 +189,6 @@ def trace(
     trace_model(target, json)
 
 
-By = Annotated[str, typer.Option("--by", help="Who decides.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why.")]
-
-
 @cli.command()
 def approve(
     target: Annotated[str, typer.Argument(help="MODEL@VERSION.")], by: By, reason: Reason, json: Json = None
@@ -325,41 +321,3 @@ def ui(
         print("stopped the UI" if dagster_ui.stop(get_settings()) else "the UI does not run")
     else:
         print(f"Dagster UI: {dagster_ui.start(get_settings(), port)}")
-
-
-@ledger.command("verify")
-def ledger_verify() -> None:
-    """Recompute the chain with its signatures, and compare it with what store and registry noted of it."""
-    from ml_platform.cli.ledger import verify
-
-    verify()
-
-
-@ledger.command("continue")
-def ledger_continue(by: By, reason: Reason) -> None:
-    """Go on from a restored backup: what store and registry show as lost is accepted, visibly and for good."""
-    from ml_platform.cli.ledger import accept_gap
-
-    accept_gap(by, reason)
-
-
-@ledger.command("rotate")
-def ledger_rotate(
-    public: Annotated[str, typer.Argument(help="The next public key: 32 bytes in base64.")], by: By, reason: Reason
-) -> None:
-    """Let the next entries be signed with another key; signed with the one in force (ML_PLATFORM_LEDGER_KEY)."""
-    from ml_platform.cli.ledger import rotate
-
-    rotate(public, by, reason)
-
-
-@ledger.command("log")
-def ledger_log(
-    subject: Annotated[str, typer.Option(help="Name (may end in %) or hash of what was judged.")] = "",
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1)] = 30,
-    json: Json = None,
-) -> None:
-    """Show the newest entries."""
-    from ml_platform.cli.ledger import show_log
-
-    show_log(subject, limit, json)

@@ -2,9 +2,11 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ml_platform.cli.output import Json, written
 
 if TYPE_CHECKING:
     from ml_platform.declarations.catalogue import Catalogue
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
 
 data = typer.Typer(no_args_is_help=True, help="Versioned datasets: log, diff, show, rollback, fsck, gc.")
 
-Json = Annotated[Path | None, typer.Option("--json", help="Also write the result to this JSON file.")]
 Dataset = Annotated[str, typer.Argument(help="Name of a declared dataset.")]
 Reference = Annotated[str, typer.Argument(help="Commit, tag or branch, with ~N for ancestors.")]
 
@@ -50,7 +51,7 @@ def log(
     ]
     titles = ("when", "partition", "what", "content", "rows", "quarantined", "commit", "run", "reason")
     _table(titles, rows, f"{spec.name}: nothing was ever published")
-    _written(json, [item._asdict() for item in found])
+    written(json, [item._asdict() for item in found])
 
 
 @data.command()
@@ -80,7 +81,7 @@ def diff(
     ]
     titles = ("partition", "content", "added", "removed", "changed", "equal", "changed in", "columns")
     _table(titles, rows, f"{spec.name}: no difference between {left} and {right}")
-    _written(json, [item._asdict() for item in found])
+    written(json, [item._asdict() for item in found])
 
 
 @data.command()
@@ -140,7 +141,7 @@ def show(
     for row in shown:
         print("  ".join(f"{name}={value}" for name, value in row.items()))
     about = {"rows": frame.height, "sha256": info.sha256, "commit": commit, "columns": listed, "head": shown}
-    _written(json, {"dataset": spec.name, "partition": partition, **about})
+    written(json, {"dataset": spec.name, "partition": partition, **about})
 
 
 @data.command()
@@ -165,7 +166,7 @@ def rollback(
     stale = stale_features(workspace, catalogue, spec.name, done.withdrawn) if done.withdrawn else {}
     for key, partitions in stale.items():
         print(f"stale: {key} of {', '.join(partitions)}; materialize them again")
-    _written(json, {**asdict(done), "ref": done.ref.model_dump() if done.ref else None, "stale": stale})
+    written(json, {**asdict(done), "ref": done.ref.model_dump() if done.ref else None, "stale": stale})
 
 
 @data.command()
@@ -178,7 +179,7 @@ def fsck(json: Json = None) -> None:
     for problem in problems:
         print(problem)
     print(f"{len(problems)} problems" if problems else "everything is as it was written")
-    _written(json, problems)
+    written(json, problems)
     raise typer.Exit(1 if problems else 0)
 
 
@@ -192,7 +193,7 @@ def gc(
 
     removed = collect(Workspace().store, grace_hours * 3600)
     print(f"{removed} files removed")
-    _written(json, {"removed": removed})
+    written(json, {"removed": removed})
 
 
 def trace_from_dataset(target: str, json: Path | None) -> None:
@@ -209,7 +210,7 @@ def trace_from_dataset(target: str, json: Path | None) -> None:
         print("that commit brought no content")
     found = uses(workspace, project_catalogue().models, named)
     _show_uses(found)
-    _written(json, {"contents": named, "uses": [use._asdict() for use in found]})
+    written(json, {"contents": named, "uses": [use._asdict() for use in found]})
 
 
 def _show_uses(found: "list[Use]") -> None:
@@ -249,9 +250,3 @@ def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]], empty: str) -> 
     widths = [max(len(line[column]) for line in lines) for column in range(len(used))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
-def _written(path: Path | None, value: Any) -> None:
-    from ml_platform.cli.output import written
-
-    written(path, value)

@@ -1,27 +1,76 @@
 """``ml-platform ledger``: verify, continue, rotate, log."""
 
 import re
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from rich.console import Console
-from rich.table import Table
+import typer
 
-from ml_platform.cli.output import written
-from ml_platform.foundation.provenance import Run
-from ml_platform.ledger.chain import CONTINUATION
-from ml_platform.pipeline.workspace import Workspace
+from ml_platform.cli.output import By, Json, Reason, written
+
+if TYPE_CHECKING:
+    from ml_platform.pipeline.workspace import Workspace
+
+ledger = typer.Typer(no_args_is_help=True, help="The record of every verdict and decision.")
 
 
-def show_log(subject: str, limit: int, json: Path | None) -> None:
-    """Print the newest entries, of one subject where it is given."""
-    ledger = Workspace().ledger
+@ledger.command()
+def verify() -> None:
+    """Recompute the chain with its signatures, and compare it with what store and registry noted of it."""
+    from ml_platform.ledger.chain import CONTINUATION
+
+    workspace = _compared()
+    count = workspace.ledger.verify(_models())
+    anchor = workspace.ledger.anchor()
+    signed = f"; signed with {anchor.key}" if anchor.key else ""
+    print(f"{count} entries, unbroken; head {anchor.head[:16]}{signed}")
+    for entry in workspace.ledger.entries(kind=CONTINUATION):
+        print(f"entry {entry.sequence}: {_gap(entry.body)}")
+
+
+@ledger.command("continue")
+def accept_gap(by: By, reason: Reason) -> None:
+    """Go on from a restored backup: what store and registry show as lost is accepted, visibly and for good."""
+    from ml_platform.foundation.provenance import Run
+
+    workspace, run = _compared(), Run.new()
+    entry = workspace.ledger.accept_gap(
+        by=by, reason=reason, owners=_models(), run_id=run.id, provenance=run.provenance
+    )
+    print(f"entry {entry.sequence}: {_gap(entry.body)}")
+
+
+@ledger.command()
+def rotate(
+    public: Annotated[str, typer.Argument(help="The next public key: 32 bytes in base64.")], by: By, reason: Reason
+) -> None:
+    """Let the next entries be signed with another key; signed with the one in force (ML_PLATFORM_LEDGER_KEY)."""
+    from ml_platform.foundation.provenance import Run
+    from ml_platform.pipeline.workspace import Workspace
+
+    run = Run.new()
+    Workspace().ledger.rotate(public, by=by, reason=reason, run_id=run.id, provenance=run.provenance)
+    print(f"the next entries are signed with {public}; set ML_PLATFORM_LEDGER_KEY to its private half everywhere")
+
+
+@ledger.command()
+def log(
+    subject: Annotated[str, typer.Option(help="Name (may end in %) or hash of what was judged.")] = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1)] = 30,
+    json: Json = None,
+) -> None:
+    """Show the newest entries."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ml_platform.pipeline.workspace import Workspace
+
+    chain = Workspace().ledger
     if re.fullmatch(r"[0-9a-f]{64}", subject):
-        entries = ledger.entries(subject=subject, newest=limit)
+        entries = chain.entries(subject=subject, newest=limit)
     else:
         begins = subject.endswith("%")
         chosen = {"prefix": subject[:-1]} if begins else {"subject_name": subject or None}
-        entries = ledger.entries(**chosen, newest=limit)
+        entries = chain.entries(**chosen, newest=limit)
     table = Table("#", "when", "what", "about", "outcome", "reason", "by")
     for entry in entries:
         table.add_row(
@@ -37,35 +86,10 @@ def show_log(subject: str, limit: int, json: Path | None) -> None:
     written(json, [entry.__dict__ | {"provenance": entry.provenance.model_dump()} for entry in entries])
 
 
-def verify() -> None:
-    """Verify chain, signatures and anchors; says what was accepted as lost. Raises Broken."""
-    workspace = _compared()
-    count = workspace.ledger.verify(_models())
-    anchor = workspace.ledger.anchor()
-    signed = f"; signed with {anchor.key}" if anchor.key else ""
-    print(f"{count} entries, unbroken; head {anchor.head[:16]}{signed}")
-    for entry in workspace.ledger.entries(kind=CONTINUATION):
-        print(f"entry {entry.sequence}: {_gap(entry.body)}")
-
-
-def accept_gap(by: str, reason: str) -> None:
-    """Accept what anchors show as lost."""
-    workspace, run = _compared(), Run.new()
-    entry = workspace.ledger.accept_gap(
-        by=by, reason=reason, owners=_models(), run_id=run.id, provenance=run.provenance
-    )
-    print(f"entry {entry.sequence}: {_gap(entry.body)}")
-
-
-def rotate(public: str, by: str, reason: str) -> None:
-    """Name the next key."""
-    run = Run.new()
-    Workspace().ledger.rotate(public, by=by, reason=reason, run_id=run.id, provenance=run.provenance)
-    print(f"the next entries are signed with {public}; set ML_PLATFORM_LEDGER_KEY to its private half everywhere")
-
-
-def _compared() -> Workspace:
+def _compared() -> "Workspace":
     """A workspace whose registry is open, so that its versions are compared too."""
+    from ml_platform.pipeline.workspace import Workspace
+
     workspace = Workspace()
     assert workspace.registry
     return workspace

@@ -8,6 +8,9 @@ import typer
 from ml_platform.foundation.errors import PlatformError
 
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the result to this JSON file.")]
+#: Who decides and why, for the commands by which people do.
+By = Annotated[str, typer.Option("--by", help="Who decides.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why.")]
 #: The path that means the standard output.
 OUTPUT = Path("-")
 

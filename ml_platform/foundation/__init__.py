@@ -17,6 +17,7 @@ __all__ = [
     "processes",
     "project",
     "provenance",
+    "raised",
     "settings",
     "user_code",
     "variables",

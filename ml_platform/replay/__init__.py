@@ -5,4 +5,4 @@ The worker runs on the code of the replayed commit; ``worker_1`` on releases wit
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
-__all__ = ["replay"]
+__all__ = ["earlier", "replay"]
