@@ -42,7 +42,7 @@ def test_a_database_that_its_maker_keeps_open_is_whole(tmp_path: Path) -> None:
         opened[0].execute("INSERT INTO names VALUES (?)", (f"{folder}/file",))
         opened[0].commit()
 
-    folder = once(tmp_path, "state", make)
+    folder = once(tmp_path / "own", "state", make)
     assert os.listdir(folder) == ["some.db"]
     with sqlite3.connect(folder / "some.db") as copy:
         assert copy.execute("SELECT name FROM names").fetchall() == [(f"{folder}/file",)]
@@ -60,5 +60,5 @@ def test_what_failed_half_way_is_made_again(tmp_path: Path) -> None:
         folder.mkdir()
 
     with pytest.raises(RuntimeError, match="killed"):
-        once(tmp_path, "state", fail)
-    assert os.listdir(once(tmp_path, "state", make)) == []
+        once(tmp_path / "own", "state", fail)
+    assert os.listdir(once(tmp_path / "own", "state", make)) == []

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from operator import index
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
-from pydantic_core import to_jsonable_python
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, model_validator
 
 from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
@@ -336,7 +335,7 @@ def _require_plain(measured: Measurement) -> None:
         raise TypeError(f"Measurement.reason is {shown(given['reason'])}; make it one sentence")
     for name, value in measured.details.items():
         try:
-            to_jsonable_python(value)
+            TypeAdapter(Any).dump_python(value, mode="json")
         except ValueError as error:
             raise TypeError(
                 f"Measurement.details[{name!r}] is {shown(value)}, which JSON cannot hold; take plain numbers, texts, "
