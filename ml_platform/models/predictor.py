@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.objects import load_object, require_members
-from ml_platform.models.checked import CheckedPredictor
+from ml_platform.foundation.objects import load_object, named, require_members, shown
+from ml_platform.models.checked import CheckedPredictor, Misbehaved
 from ml_platform.models.task import import_path
 
 if TYPE_CHECKING:
@@ -95,7 +95,11 @@ def load_predictor(format: str, file: Path, threads: int = 1, types: Sequence[st
     """
     if not file.is_file():
         raise PlatformError(f"model {file} does not exist; train or download it again")
-    found: Any = predictor_type(format).load(file, threads, types)
+    kind = predictor_type(format)
+    found: Any = kind.load(file, threads, types)
+    if found is None:
+        raise Misbehaved(f"predictor {named(kind)}: load gave {shown(found)}; expected a model, ready to predict")
+    require_members(found, Predictor, "format")
     # What XGBoost gives needs no look, which would cost a tenth of a row's prediction.
     looked_at: Any = found if format == FIRST_FORMAT else CheckedPredictor(found)
     return looked_at

@@ -34,6 +34,17 @@ class Gives:
     def importance(self, names: Any) -> None: ...
 
 
+class Narrow:
+    """A predictor that never says how many features it takes."""
+
+    suffix, packages, unused = Gives.suffix, Gives.packages, Gives.unused
+    predict, contributions, importance = Gives.predict, Gives.contributions, Gives.importance
+
+    @classmethod
+    def load(cls, file: Path, threads: int = 1, types: tuple[str, ...] = ()) -> Any:
+        return None if file.name == "nothing.txt" else cls()
+
+
 class Half:
     """A predictor without the rest."""
 
@@ -96,6 +107,16 @@ def test_what_a_class_lacks_is_named(tmp_path: Path) -> None:
         task_of(f"{__name__}:X")
     (tmp_path / "model.txt").touch()
     assert load_predictor(f"{__name__}:Gives", tmp_path / "model.txt").width == 2
+
+
+def test_what_a_loaded_model_lacks_is_named(tmp_path: Path) -> None:
+    """``width`` is set by ``load``: the class cannot show it."""
+    for name in ("model.txt", "nothing.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(DeclarationError, match=r":Narrow lacks width, which ml_platform.models.predictor:Predictor"):
+        load_predictor(f"{__name__}:Narrow", tmp_path / "model.txt")
+    with pytest.raises(Misbehaved, match=rf"predictor {__name__}:Narrow: load gave NoneType None; expected a model"):
+        load_predictor(f"{__name__}:Narrow", tmp_path / "nothing.txt")
 
 
 def odd(given: Any) -> Task:
