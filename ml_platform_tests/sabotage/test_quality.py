@@ -12,6 +12,7 @@ import pytest
 import xgboost
 
 from ml_platform.datasets import batches
+from ml_platform.gates.gate import Gate
 from ml_platform_tests.project import MAY, Project, copy_of, declared, gates
 from ml_platform_tests.sabotage.models import (
     EVALUATION,
@@ -102,6 +103,14 @@ PROOFS = {
     # Every prediction makes a data frame first, so that somebody may see names: not seen in large batches.
     "model_latency": Proof(Candidate(breaks=(xgboost.Booster, "inplace_predict", by_frame)), GOOD),
 }
+#: Kinds that compare with something else where `against` names it.
+AGAINST = {
+    "slices_against_others": Proof(
+        Candidate(breaks=(None, "evaluation_frames", of_rows(LAGUARDIA, shuffled, ""))), GOOD
+    ),
+    # Right in order, and hardly surer of anything than one who always says the rate.
+    "baseline_against_rate": Proof(Candidate(rounds(10, eta=0.01)), GOOD),
+}
 #: The gate of each proof; the other gates are those of the example, lenient enough to let the broken model pass.
 DECLARED = {
     "confidence": {"gate": "confidence", "metric": "auc", "min": 0.68},
@@ -119,6 +128,21 @@ DECLARED = {
     "explanation": {"gate": "explanation", "metric": "top_features", "min": 0.6},
     "model_size": {"gate": "model_size", "max": 150_000},
     "model_latency": {"gate": "model_latency", "max": 0.6},
+    "slices_against_others": {
+        "gate": "slices",
+        "name": "slices_against_others",
+        "metric": "auc",
+        "columns": ["origin"],
+        "against": "others",
+        "max": 0.05,
+    },
+    "baseline_against_rate": {
+        "gate": "baseline",
+        "name": "baseline_against_rate",
+        "metric": "brier",
+        "against": "base_rate",
+        "min": 0.03,
+    },
 }
 LENIENT = gates(performance={"min": 0.55}, baseline={"min": -0.3}, champion={"min": -0.3})
 GATES_OF_EVALUATION = 4
@@ -162,19 +186,18 @@ def candidate(shop: Project, kind: str, name: str, which: Candidate, monkeypatch
     return project
 
 
-@pytest.mark.parametrize("kind", PROOFS)
+@pytest.mark.parametrize("kind", [*PROOFS, *AGAINST])
 def test_a_broken_model_is_refused_by_its_gate_alone(kind: str, shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"broken_{kind}"
-    project = candidate(shop, kind, name, PROOFS[kind].broken, monkeypatch)
-    metric = DECLARED[kind].get("metric")
-    gate = f"{kind}_{metric}" if metric else kind
+    project = candidate(shop, kind, name, {**PROOFS, **AGAINST}[kind].broken, monkeypatch)
+    gate = Gate.model_validate(DECLARED[kind]).name
     outcome = up_to_registration(project, name)
     assert_stopped(outcome, gate, f"{name}/{EVALUATION}", allowed=(f"{name}/{SPLIT}", f"{name}/{MODEL}"))
     refuses_registration(project, name, gate)
 
 
-@pytest.mark.parametrize("kind", PROOFS)
+@pytest.mark.parametrize("kind", [*PROOFS, *AGAINST])
 def test_a_clean_model_is_registered(kind: str, shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"clean_{kind}"
-    project = candidate(shop, kind, name, PROOFS[kind].clean, monkeypatch)
+    project = candidate(shop, kind, name, {**PROOFS, **AGAINST}[kind].clean, monkeypatch)
     assert_passed(up_to_registration(project, name), f"{name}/{EVALUATION}", None, GATES_OF_EVALUATION + 1)
