@@ -14,7 +14,6 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
-    from ml_platform.pipeline.approval import Decision
     from ml_platform.pipeline.published import Standing
 
 
@@ -71,7 +70,7 @@ def show_status(json: Path | None) -> None:
     """Print what is published, registered and live."""
     from ml_platform.datasets import batches
     from ml_platform.declarations.loading import project_catalogue
-    from ml_platform.pipeline import approval
+    from ml_platform.pipeline import approval, candidate
     from ml_platform.pipeline.data import refused_partitions
     from ml_platform.pipeline.published import standing
     from ml_platform.rollout.processes import read_state
@@ -95,11 +94,11 @@ def show_status(json: Path | None) -> None:
         newest, champion = workspace.registry.latest(name), workspace.registry.champion(name)
         service = next((item for item in state.services if item.model == name), None)
         phase = (service.phase if service.running else "not running") if service else "-"
-        candidate = approval.newest(workspace, name)
+        trained = candidate.newest(workspace, ModelContext.of(catalogue, name))
         decision = approval.standing(workspace, newest) if newest else None
         models.add_row(
             name,
-            _candidate(candidate),
+            f"{trained.sha256[:8]} {trained.said}" if trained else "-",
             str(newest.version) if newest else "-",
             decision.said if decision else "-",
             str(champion.version) if champion else "-",
@@ -107,8 +106,8 @@ def show_status(json: Path | None) -> None:
             phase,
         )
         found["models"][name] = {
-            "candidate": candidate.status if candidate else None,
-            "because": candidate.reason if candidate else None,
+            "candidate": trained.status if trained else None,
+            "because": trained.reason if trained else None,
             "version": newest.version if newest else None,
             "approval": decision.status if decision else None,
             "champion": champion.version if champion else None,
@@ -154,14 +153,6 @@ def _standing(name: str, now: "Standing") -> Iterator[str]:
         yield f"{name} {partition} is published, since a person let it pass {', '.join(gates)}"
     if now.unjudged:
         yield f"{name}: judged otherwise than as declared now, the next split judges again: {', '.join(now.unjudged)}"
-
-
-def _candidate(decision: "Decision | None") -> str:
-    """What became of the model that was trained last."""
-    if decision is None:
-        return "-"
-    why = f" by {decision.by}: {decision.reason}" if decision.status == "rejected" else ""
-    return f"{decision.sha256[:8]} {decision.status}{why}"
 
 
 def stop_everything() -> None:

@@ -9,6 +9,7 @@ Dagster, the command line, trials, replays and proofs drive the same steps; none
 __all__ = [
     "answering",
     "approval",
+    "candidate",
     "data",
     "drift",
     "evaluation",

@@ -111,13 +111,6 @@ def standing(workspace: Workspace, version: VersionRef) -> Decision:
     return Decision("pending", GATES, why, at, version.sha256, version.version)
 
 
-def newest(workspace: Workspace, model: str) -> Decision | None:
-    """What became of the model that was trained last; None where none came to a decision."""
-    made = decisions(workspace, model)
-    last = next((one.sha256 for one in reversed(made) if not one.by_person), made[-1].sha256 if made else "")
-    return in_force([one for one in made if one.sha256 == last])
-
-
 def require_approved(workspace: Workspace, context: ModelContext, version: VersionRef, run: Run) -> None:
     """Raise Refused unless the version is approved and its model file passed every gate, none looser than accepted."""
     found = standing(workspace, workspace.registry.get(version.model, version.version))

@@ -9,7 +9,7 @@ from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import Settings
 from ml_platform.gates.gate import Verdict
-from ml_platform.pipeline import approval
+from ml_platform.pipeline import approval, candidate
 from ml_platform.pipeline.approval import decide, require_approved
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.registry.registry import Registry
@@ -49,7 +49,7 @@ def said(project: Project) -> tuple[str, str]:
     """What is in force, by ledger and registry together, and by whom."""
     with project.active() as workspace:
         found = approval.standing(workspace, workspace.registry.get(MODEL, 1))
-        newest = approval.newest(workspace, MODEL)
+        newest = candidate.newest(workspace, project.context())
         assert newest is not None
         # One thing is said wherever it is said.
         assert (newest.status, newest.by) == (found.status, found.by)

@@ -138,17 +138,30 @@ def test_a_gate_that_cannot_judge_is_a_crash(worse: Project, refused: Outcome) -
     assert len(worse.entries(kind="rejection")) == 1
 
 
+def status(project: Project, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(loading, "project_catalogue", lambda: project.catalogue)
+    monkeypatch.setenv("COLUMNS", "200")
+    with project.active():
+        return typer.testing.CliRunner().invoke(cli, ["status"], catch_exceptions=False).output
+
+
 def test_status_shows_it_until_another_candidate_comes(
     worse: Project, shop: Project, refused: Outcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def status(project: Project) -> str:
-        monkeypatch.setattr(loading, "project_catalogue", lambda: project.catalogue)
-        monkeypatch.setenv("COLUMNS", "200")
-        with project.active():
-            return typer.testing.CliRunner().invoke(cli, ["status"], catch_exceptions=False).output
-
     sha256 = worse.reference(TRAINED).sha256
-    assert f"{sha256[:8]} rejected by gates: champion_auc failed" in status(worse)
+    assert f"{sha256[:8]} rejected by gates: champion_auc failed" in status(worse, monkeypatch)
     better = shop.variant(model(44))
     train(better)
-    assert f"{better.reference(TRAINED).sha256[:8]} approved" in status(better)
+    assert f"{better.reference(TRAINED).sha256[:8]} approved" in status(better, monkeypatch)
+
+
+def test_status_shows_a_candidate_that_no_gate_could_judge(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = gates(performance={"metric": "roc_auc"}, baseline=None, champion=None)
+    other = shop.variant(model(3, gates=unknown))
+    assert other.materialize(SPLIT, TRAINED).success
+    sha256 = other.reference(TRAINED).sha256
+    assert f"{sha256[:8]} unjudged: no verdict of performance_roc_auc" in status(other, monkeypatch)
+    other.materialize(EVALUATED, checks=None)
+    # The older candidate has a decision, this one has none.
+    assert f"{sha256[:8]} errored: performance_roc_auc: " in status(other, monkeypatch)
+    assert not [entry for entry in other.entries(kind="rejection") if entry.subject == sha256]
