@@ -19,8 +19,11 @@ from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.model import ModelSpec
 from ml_platform.declarations.reading import Reading, one_line, read_declarations
 from ml_platform.foundation.project import Project
+from ml_platform.foundation.raised import explained
 from ml_platform.foundation.settings import default_home
-from ml_platform.models.task import TASKS
+from ml_platform.models.task import TASKS, Task, task_of
+
+TEMPLATES = files("ml_platform.orchestration") / "templates"
 
 #: Where the gates of a model's template begin; nothing but they follow.
 GATES = "  gates:\n"
@@ -34,10 +37,19 @@ class _TemplateScaffolder(dg.Scaffolder[Any]):
 
     def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
         """Write ``defs.yaml`` and the files beside it. Raises ClickException for what cannot be scaffolded."""
-        target = request.target_path
+        try:
+            self._scaffold(request, request.target_path)
+        except click.ClickException:
+            raise
+        except Exception as error:
+            if (told := explained(error)) is None:
+                raise
+            _give_up(request.target_path, str(told))
+
+    def _scaffold(self, request: dg.ScaffoldRequest[Any], target: Path) -> None:
         name = target.parent.name if request.append else target.name
         if request.scaffold_format != "yaml":
-            raise click.ClickException("components of ml_platform are declared in YAML; leave --format python out")
+            _give_up(target, "components of ml_platform are declared in YAML; leave --format python out")
         if not re.fullmatch(NAME, name):
             _give_up(target, f"{name!r} is no name for assets: take lower-case letters, digits and _, e.g. my_model")
         project = Project.find(request.project_root or target)
@@ -45,14 +57,13 @@ class _TemplateScaffolder(dg.Scaffolder[Any]):
         words = {"NAME": name, "CAPITALS": name.upper(), "PACKAGE": _package(project, target)}
         reading = read_declarations(project)
         words |= self.words(target, request.params, reading)
-        root = files("ml_platform.orchestration") / "templates"
         chosen, folder = self.choose(request.params), target.parent if request.append else target
         if taken := [
             file for file in chosen if (folder / file).exists() and not (request.append and file == "defs.yaml")
         ]:
             _give_up(target, f"{folder / taken[0]} is there already; take another name or remove it")
         for file, template in chosen.items():
-            text = (root / template).read_text()
+            text = (TEMPLATES / template).read_text()
             for word, value in words.items():
                 text = text.replace(f"__{word}__", value)
             text = self.finish(text, reading)
@@ -121,7 +132,7 @@ class ModelParams(BaseModel):
 
     features: str = Field("", description="Feature set, dataset/name; default: the first one of the project.")
     target: str = Field("", description="Label of the feature function; default: its first one.")
-    task: str = Field("binary", description=f"What kind of label it is: {', '.join(TASKS)}.")
+    task: str = Field("binary", description=f"What kind of label it is: {', '.join(TASKS)} or module:Class.")
 
 
 class ModelScaffolder(_TemplateScaffolder):
@@ -133,13 +144,13 @@ class ModelScaffolder(_TemplateScaffolder):
         return ModelParams
 
     def choose(self, params: Any) -> dict[str, str]:
-        """The declaration for the task."""
-        if params.task not in TASKS:
-            raise click.ClickException(f"--task: there is no {params.task!r}; use {', '.join(TASKS)}")
-        return {"defs.yaml": f"model.{params.task}.yaml.txt"}
+        """The declaration for the task; tasks without a template of their own share one."""
+        own = f"model.{params.task}.yaml.txt"
+        return {"defs.yaml": own if (TEMPLATES / own).is_file() else "model.yaml.txt"}
 
     def words(self, target: Path, params: Any, reading: Reading) -> dict[str, str]:
-        """The feature set that is named, or the first one, and its label."""
+        """The feature set that is named, or the first one, and its label; the task, and what it measures first."""
+        task = task_of(params.task)
         sets = {spec.key: spec for spec in reading.of_type(FeatureSpec)}
         key = params.features or next(iter(sets), "")
         if key not in sets:
@@ -148,7 +159,8 @@ class ModelScaffolder(_TemplateScaffolder):
         label = params.target or labels[0]
         if label not in labels:
             _give_up(target, f"{key} has no label {label!r}; it has {', '.join(labels)}")
-        return {"FEATURES": key, "TARGET": label, "LABELS": ", ".join(labels)}
+        found = {"FEATURES": key, "TARGET": label, "LABELS": ", ".join(labels)}
+        return found | {"TASK": params.task, "OPTIONS": _options(task), "METRIC": task.compared[0]}
 
     def finish(self, text: str, reading: Reading) -> str:
         """With thresholds from the data that is there; with those of the template, and why, where it gives none."""
@@ -190,6 +202,15 @@ class PlatformScaffolder(_TemplateScaffolder):
         if reading.platforms:
             _give_up(target, f"the project has a Platform already: {reading.platforms[0].file}")
         return {}
+
+
+def _options(task: Task) -> str:
+    """The keys of a declaration that a task with such predictions asks for, each on a line of its own."""
+    return {
+        "probability": "\n  decision_threshold: 0.5",
+        "classes": '\n  classes: ["0", "1", "2"]   # every value of the target, as text',
+        "value": "",
+    }[task.output]
 
 
 def _package(project: Project, target: Path) -> str:
