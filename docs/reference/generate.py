@@ -11,7 +11,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import SecretStr
 
@@ -57,7 +57,9 @@ def settings() -> str:
         if not field.description:
             raise OutOfDate(f"setting {name} has no description: give its Field one")
         default = COMPUTED[name] if field.default_factory else _value(field.default)
-        lines.append(f"| `{name.upper()}` | {default} | {field.description} |")
+        values = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+        named = f" {' or '.join(f'`{value}`' for value in values)}." if values else ""
+        lines.append(f"| `{name.upper()}` | {default} | {field.description}{named} |")
     return "\n".join(lines)
 
 

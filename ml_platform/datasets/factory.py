@@ -2,6 +2,7 @@
 
 from ml_platform.datasets.embedded.store import EmbeddedStore
 from ml_platform.datasets.store import VersionedStore
+from ml_platform.foundation.adapters import opened
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.settings import Settings
 
@@ -11,6 +12,8 @@ def open_store(settings: Settings) -> VersionedStore:
 
     A lakeFS server is asked at once, so that a wrong address, key or name is told here and not in a run.
     """
+    if (own := opened(settings, "store", VersionedStore)) is not None:
+        return own
     if settings.store == "embedded":
         return EmbeddedStore(settings.local / "store", settings.repository)
     if settings.store == "lakefs":

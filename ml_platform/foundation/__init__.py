@@ -6,6 +6,7 @@ Knows nothing of data, models or gates, and imports no other room.
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
 __all__ = [
+    "adapters",
     "clock",
     "database",
     "errors",

@@ -35,6 +35,10 @@ class Settings(ServiceOptions, BaseSettings):
     environment: str = Field(default="local", description="Name of the environment, shown in ledger entries.")
     store: Literal["embedded", "lakefs"] = Field(default="embedded", description="Adapter of the dataset store.")
     repository: str = Field(default="ml-platform", description="Name of the repository in the dataset store.")
+    adapters: str = Field(
+        default="",
+        description="Function, module:name, that gives stores of the project's own; empty: the platform's.",
+    )
     lakefs_endpoint: str = Field(default="", description="Address of the lakeFS server, with http:// or https://.")
     lakefs_access_key: str = Field(default="", description="Access key id of lakeFS.")
     lakefs_secret_key: SecretStr = Field(default=SecretStr(""), description="Secret access key of lakeFS.")

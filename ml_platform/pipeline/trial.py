@@ -68,6 +68,7 @@ class Trial:
                 # Of this trial alone: it does not go on from that of the one before.
                 "ledger_url": f"sqlite:///{self._folder / f'ledger-{self.run.id}.db'}",
                 "ledger_key": SecretStr(""),
+                "adapters": "",
                 "mlflow_tracking_uri": "",
                 "approval": "automatic",
             }

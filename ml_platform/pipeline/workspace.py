@@ -79,9 +79,9 @@ def _registry(workspace: "Workspace") -> "Registry":
 
 
 def _rollouts(workspace: "Workspace") -> "RolloutRecords":
-    from ml_platform.rollout.record_files import RecordFiles
+    from ml_platform.rollout.factory import open_records
 
-    return RecordFiles(workspace.settings)
+    return open_records(workspace.settings)
 
 
 def _feature_codes(spec: FeatureSpec, function: FeatureFunction) -> Sequence[str]:

@@ -74,6 +74,7 @@ def scratch_settings(settings: Settings, folder: Path) -> Settings:
         update={
             "local": folder,
             "store": "embedded",
+            "adapters": "",
             "ledger_url": "",
             "ledger_key": SecretStr(""),
             "mlflow_tracking_uri": "",

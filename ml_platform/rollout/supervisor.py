@@ -18,6 +18,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.locks import Locked, locked
 from ml_platform.foundation.settings import Settings, get_settings
 from ml_platform.rollout.control import ensure_running, stop_all, wait_live
+from ml_platform.rollout.factory import open_records
 from ml_platform.rollout.processes import (
     ServiceState,
     SupervisorState,
@@ -29,7 +30,7 @@ from ml_platform.rollout.processes import (
     write_state,
 )
 from ml_platform.rollout.record import Backend
-from ml_platform.rollout.record_files import RecordFiles, folder
+from ml_platform.rollout.record_files import folder
 from ml_platform.serving import process
 
 __all__ = ["AlreadyRunning", "Supervisor", "ensure_running", "stop_all", "supervise", "wait_live"]
@@ -68,7 +69,7 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.records = RecordFiles(settings)
+        self.records = open_records(settings)
         self.state = SupervisorState(pid=os.getpid(), start_time=process.start_time(os.getpid()) or 0.0, since=now())
         self._timers: dict[int, _Timers] = {}
         self._written = ""

@@ -20,7 +20,7 @@ DECLARATION = re.compile(r"<!-- declaration -->\n```yaml\n(.*?)```", re.DOTALL)
 
 def test_the_examples_train_and_predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files, runs = FILE.findall(PAGE), RUN.findall(PAGE)
-    assert len(files) == 5 and len(runs) == 2
+    assert len(files) == 6 and len(runs) == 3
     for name, text in files:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -33,7 +33,7 @@ def test_the_examples_train_and_predict(tmp_path: Path, monkeypatch: pytest.Monk
     finally:
         for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
             del sys.modules[name]
-    assert found["found"]["near"] > 0.9 and len(found["statuses"]) == 2
+    assert found["found"]["near"] > 0.9 and len(found["statuses"]) == 2 and found["told"] == ["m: revision 1"]
 
 
 def test_the_declaration_can_be_trained() -> None:

@@ -1,0 +1,60 @@
+"""Adapters of a project's own in place of the platform's, as the setting ``adapters`` names them.
+
+The factories of the rooms ask here first, so that commands, steps in Dagster, replay and the supervisor have the same.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Protocol, TypeVar
+
+from ml_platform.foundation.errors import DeclarationError, PlatformError
+from ml_platform.foundation.objects import load_object, require_members, shown
+from ml_platform.foundation.project import NoProject, current_project
+from ml_platform.foundation.raised import raised
+from ml_platform.foundation.settings import Settings
+
+T = TypeVar("T")
+
+KEY = "ML_PLATFORM_ADAPTERS"
+#: What a project may keep in a place of its own.
+PORTS = ("references", "rollouts", "store")
+
+
+class Adapters(Protocol):
+    """The function that the setting names: port to what opens its adapter under these settings."""
+
+    def __call__(self) -> Mapping[str, Callable[[Settings], Any]]: ...
+
+
+def opened(settings: Settings, port: str, protocol: type[T]) -> T | None:
+    """The project's own adapter of one of :data:`PORTS`; None where it has none.
+
+    Raises DeclarationError where the setting names no such function, or what that gives is no adapter.
+    """
+    if not settings.adapters:
+        return None
+    path = settings.adapters
+    with suppress(NoProject):  # What is installed can be imported without a project.
+        current_project()
+    function = load_object(path, KEY)
+    if not callable(function):
+        raise DeclarationError(f"{KEY}: {path} is {shown(function)}; expected a function that returns adapters by port")
+    given = _called(path, function)
+    if not isinstance(given, Mapping) or not all(map(callable, given.values())):
+        raise DeclarationError(f"{KEY}: {path} returned {shown(given)}; expected functions of the settings by port")
+    if unknown := sorted(str(name) for name in given if name not in PORTS):
+        raise DeclarationError(f"{KEY}: {path} names {', '.join(unknown)}; the ports are {', '.join(PORTS)}")
+    if port not in given:
+        return None
+    found = _called(f"{path}, {port}", given[port], settings)
+    require_members(found, protocol, f"{KEY}: {path}, {port}")
+    return found
+
+
+def _called(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except PlatformError:
+        raise
+    except Exception as error:
+        raise DeclarationError(f"{KEY}: {what}: {raised(error)}") from error
