@@ -5,4 +5,4 @@ They need pytest, which nothing else in the platform does; no other room uses th
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
-__all__ = ["references", "source", "task", "trainer"]
+__all__ = ["references", "rollout_records", "source", "task", "trainer"]
