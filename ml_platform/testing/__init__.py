@@ -1,8 +1,8 @@
 """What an implementation of a seam has to do, as classes of tests to inherit from: for a project of one's own too.
 
-They need pytest, which nothing else in the platform does; no other room uses this one.
+They need pytest, that of stores hypothesis too, which nothing else in the platform does; no other room uses this one.
 """
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
-__all__ = ["references", "rollout_records", "source", "task", "trainer"]
+__all__ = ["merging", "references", "rollout_records", "source", "store", "task", "trainer"]

@@ -25,8 +25,9 @@ from ml_platform.datasets.store import MAIN, Change, DirtyBranch, NoChanges, Not
 from ml_platform.foundation.files import sha256_bytes, sha256_file
 from ml_platform.foundation.parquet import write_frame
 from ml_platform.foundation.provenance import Provenance
+from ml_platform.testing.merging import EDITS, LAWS, TREES, Tree, content
+from ml_platform.testing.store import StoreContract
 from ml_platform_tests.datasets import lakefs_servers, processes, workers
-from ml_platform_tests.datasets.contract import EDITS, LAWS, TREES, StoreContract, Tree, content
 from ml_platform_tests.datasets.lakefs_standin import StandIn
 from ml_platform_tests.datasets.lakefs_standin.repository import ApiError, Entry, merged
 

@@ -16,8 +16,8 @@ from ml_platform.datasets.rollback import roll_back
 from ml_platform.datasets.store import MAIN, Conflict, NoChanges
 from ml_platform.foundation.errors import StoreError
 from ml_platform.foundation.provenance import Provenance
+from ml_platform.testing.merging import content
 from ml_platform_tests.datasets import lakefs_servers
-from ml_platform_tests.datasets.contract import content
 from ml_platform_tests.datasets.lakefs_standin import StandIn
 
 MERGE = r"POST .*/merge/main$"

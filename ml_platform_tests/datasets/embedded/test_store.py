@@ -20,8 +20,9 @@ from ml_platform.datasets.embedded.repository import STAGING
 from ml_platform.datasets.embedded.store import EmbeddedStore
 from ml_platform.datasets.store import MAIN, Conflict, InvalidName, NotFound
 from ml_platform.foundation.errors import Corrupt, StoreError
+from ml_platform.testing.merging import content
+from ml_platform.testing.store import StoreContract
 from ml_platform_tests.datasets import processes, workers
-from ml_platform_tests.datasets.contract import StoreContract, content
 
 
 class TestContract(StoreContract):
