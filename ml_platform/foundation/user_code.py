@@ -1,8 +1,8 @@
 """Versions of a user's code that follow what it does: a helper that it imports counts, its layout and comments do not.
 
-A version covers the syntax tree of a module and of every module of the user's own project that it imports, directly
-or not, wherever the import stands. Not seen are modules that are imported by a computed name, and files that the code
-reads.
+A version covers the syntax tree of a module, of every module of the user's own project that it imports, directly or
+not, wherever the import stands, and of the packages around them, whose ``__init__.py`` runs first. Not seen are modules
+that are imported by a computed name, and files that the code reads.
 """
 
 import ast
@@ -10,7 +10,7 @@ import importlib.util
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +38,8 @@ class _Import(NamedTuple):
     #: Module that it comes from, and the name there; empty for the module itself.
     module: str
     name: str
+    #: Line and column of the statement.
+    at: tuple[int, int]
 
 
 def module_file(module: str) -> Path:
@@ -95,17 +97,29 @@ def _content(file: Path, changed: int, size: int) -> str:
 
 
 def _followed(start: str) -> dict[str, tuple[str, Path]]:
-    """A module and all of its project that it imports, directly or not: what each does, as a hash, and its file."""
+    """A module and all of its project that it imports, directly or not: what each does, as a hash, and its file.
+
+    Packages around them that nothing imports are there where they do something: an empty ``__init__.py`` is nothing.
+    """
     seen: dict[str, tuple[str, Path]] = {}
     waiting = {start: module_file(start)}
+    named = {start}
     while waiting:
         name, file = waiting.popitem()
         essence, imported = _essence(name, file, *_about(file))
         seen[name] = essence, file
-        for module in imported:
+        named.update(imported)
+        for module in (*imported, *_packages(name)):
             if module not in seen and (found := _file(module)) is not None:
                 waiting[module] = found
-    return seen
+    return {name: found for name, found in seen.items() if name in named or found[0] != IDLE}
+
+
+def _packages(module: str) -> Iterator[str]:
+    """The packages of the user's own that a module stands in."""
+    while module := module.rpartition(".")[0]:
+        if not of_platform(module):
+            yield module
 
 
 @lru_cache(maxsize=512)
@@ -121,7 +135,8 @@ def _essence(name: str, file: Path, changed: int, size: int) -> tuple[str, tuple
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     named: set[tuple[str, str, str]] = set()
     modules: list[str] = []
-    for one in _imports(tree, package):
+    imports = sorted(_imports(tree, package), key=lambda one: one.at)
+    for one in imports:
         if _is_own(one.module, name):
             # Its content is followed, so that its place does not matter.
             named.add((one.used_as, "", one.name))
@@ -131,7 +146,28 @@ def _essence(name: str, file: Path, changed: int, size: int) -> tuple[str, tuple
         elif one.used_as in used or one.used_as == "*":
             # Modules of the platform may move; what another library gives is known by its module.
             named.add((one.used_as, "" if _top(one.module) == PLATFORM else one.module, one.name))
-    return sha256_bytes(canonical_json([_plain(tree), sorted(named)])), tuple(modules)
+    return sha256_bytes(canonical_json([_plain(tree), sorted(named), *_rivals(imports)])), tuple(modules)
+
+
+#: What a module does that does nothing.
+IDLE = sha256_bytes(canonical_json([["Module", []], []]))
+
+
+def _rivals(imports: Sequence[_Import]) -> list[list[list[str]]]:
+    """In their order, what stands for one name in several imports: which of them is last, or in which branch, decides.
+
+    Nothing where no name has more than one meaning.
+    """
+    meanings: dict[str, set[tuple[str, str]]] = {}
+    for one in imports:
+        meanings.setdefault(one.used_as, set()).add((one.module, one.name))
+    found = [
+        [one.used_as, "" if _top(one.module) == PLATFORM else one.module, one.name]
+        for one in imports
+        # `import a.b` and `import a.c` both bind `a`, and mean the same by it.
+        if len(meanings[one.used_as]) > 1 and (one.name or one.used_as != _top(one.module))
+    ]
+    return [found] if found else []
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[_Import]:
@@ -139,14 +175,14 @@ def _imports(tree: ast.AST, package: str) -> Iterator[_Import]:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 # `import a.b` binds `a`, `import a.b as c` binds `c`.
-                yield _Import(alias.asname or _top(alias.name), alias.name, "")
+                yield _Import(alias.asname or _top(alias.name), alias.name, "", (node.lineno, node.col_offset))
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
             if node.level:
                 parents = package.split(".")
                 module = ".".join([*parents[: len(parents) - node.level + 1], *([module] if module else [])])
             for alias in node.names:
-                yield _Import(alias.asname or alias.name, module, alias.name)
+                yield _Import(alias.asname or alias.name, module, alias.name, (node.lineno, node.col_offset))
 
 
 def _is_own(module: str, importer: str) -> bool:

@@ -33,7 +33,8 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     held |= {"shopcode/features.py": FEATURES, "shopcode/helpers.py": HELPERS, "shopcode/deep.py": "FACTOR = 2\n"}
 
     def version(start: str = "shopcode.features:rows", **changed: str) -> str:
-        files = {**held, **{name.replace("__", "/") + ".py": text for name, text in changed.items()}}
+        written = {name.replace("__", "/") + ".py": text for name, text in changed.items()}
+        files = {**held, **{name.replace("/package.py", "/__init__.py"): text for name, text in written.items()}}
         for name, text in files.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
@@ -87,6 +88,34 @@ def test_what_changes_no_result_changes_no_version(write: Write, features: str) 
 def test_what_changes_a_result_changes_the_version(write: Write, changed: dict[str, str]) -> None:
     before = write()
     assert write(**changed) != before
+
+
+PATCH = "import shopcode.deep\nshopcode.deep.FACTOR = 3\n"
+
+
+def test_what_a_package_around_a_module_does_counts(write: Write) -> None:
+    """Its ``__init__.py`` runs first, and can change whatever the module stands on."""
+    before = write()
+    patched = write(shopcode__package=PATCH)
+    assert patched != before
+    assert write(shopcode__package=PATCH.replace("3", "4")) not in (before, patched)
+    inner = {"shopcode__helpers": HELPERS.replace("shopcode.deep", "shopcode.other.deep")}
+    inner |= {"shopcode__other__deep": "FACTOR = 2\n"}
+    # Where it does nothing, it says nothing.
+    assert write(shopcode__package='"""A shop."""\n', **inner) == before
+    assert write(shopcode__package="", shopcode__other__package=PATCH, **inner) not in (before, patched)
+
+
+def test_of_two_imports_of_one_name_the_order_counts(write: Write) -> None:
+    def shadowed(*imports: str) -> str:
+        return write(shopcode__deep="\n".join([*imports, "FACTOR = least(1, 2)\n"]))
+
+    first, second = "from operator import gt as least", "from operator import le as least"
+    assert shadowed(first, second) != shadowed(second, first)
+    branches = "import os\nif os.name == 'nt':\n    {}\nelse:\n    {}\n"
+    assert shadowed(branches.format(first, second)) != shadowed(branches.format(second, first))
+    # One meaning, said twice or at another place, is the same.
+    assert shadowed(first) == shadowed(first, first) == shadowed("import os.path, os", first)
 
 
 def test_a_module_that_only_moves_changes_no_version(write: Write) -> None:
