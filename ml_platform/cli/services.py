@@ -71,6 +71,7 @@ def show_status(json: Path | None) -> None:
     from ml_platform.datasets import batches
     from ml_platform.declarations.loading import project_catalogue
     from ml_platform.pipeline import approval, candidate
+    from ml_platform.pipeline.answering import objections, promoted
     from ml_platform.pipeline.data import refused_partitions
     from ml_platform.pipeline.published import standing
     from ml_platform.rollout.processes import read_state
@@ -114,8 +115,9 @@ def show_status(json: Path | None) -> None:
             "url": service.url if service else None,
             "phase": phase,
         }
-        if service is not None and (note := _against(workspace, name, service.version)):
-            notes.append(note)
+        if service is not None:
+            found["models"][name]["promoted"] = promoted(workspace, name, service.sha256)
+            notes += objections(workspace, service)
     console.print(data)
     for name, spec in catalogue.datasets.items():
         now = standing(workspace, spec)
@@ -127,19 +129,6 @@ def show_status(json: Path | None) -> None:
         console.print(note, markup=False, soft_wrap=True)
     console.print(f"supervisor: {'running' if state.running else 'not running'}")
     written(json, found)
-
-
-def _against(workspace: Workspace, model: str, version: int) -> str:
-    """That a version runs although it is rejected; empty where it is not."""
-    from ml_platform.pipeline.approval import standing
-
-    decision = standing(workspace, workspace.registry.get(model, version))
-    if decision.status != "rejected":
-        return ""
-    return (
-        f"{model}: version {version} answers although {decision.by} rejected it ({decision.reason}); "
-        f"ml-platform reject {model}@{version} --rollback … lets the version before it answer again"
-    )
 
 
 def _standing(name: str, now: "Standing") -> Iterator[str]:

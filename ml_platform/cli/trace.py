@@ -37,6 +37,7 @@ def _version(workspace: Workspace, model: str, which: str) -> VersionRef:
 
 
 def _origin(workspace: Workspace, version: VersionRef) -> dict[str, Any]:
+    from ml_platform.pipeline.answering import promoted
     from ml_platform.rollout.processes import read_state
 
     reference = version.model_ref
@@ -53,7 +54,13 @@ def _origin(workspace: Workspace, version: VersionRef) -> dict[str, Any]:
         "model": version.model,
         "version": version.version,
         "approval": standing(workspace, version).status,
-        "service": {"url": service.url, "phase": service.phase, "bento": service.tag, "sha256": service.sha256}
+        "service": {
+            "url": service.url,
+            "phase": service.phase,
+            "bento": service.tag,
+            "sha256": service.sha256,
+            "promoted": promoted(workspace, service.model, service.sha256),
+        }
         if service
         else None,
         "mlflow_run": reference.mlflow_run_id,
@@ -111,6 +118,8 @@ def _tree(found: dict[str, Any]) -> Tree:
     service = found["service"]
     head = f"{service['url']} ({service['phase']}), bento {service['bento']}" if service else "no service runs it"
     tree = Tree(f"{found['model']}: {head}")
+    if service and service["phase"] == "live" and not service["promoted"]:
+        tree.add(f"package {service['sha256'][:12]} was never promoted: no verdict below is about it")
     version = tree.add(f"version {found['version']} ({found['approval']}), model file {found['model_sha256'][:16]}")
     if "model_code" in found:
         version.add("code of its " + ", ".join(f"{part} {code}" for part, code in found["model_code"].items()))

@@ -1,5 +1,8 @@
 """Which version of a model answers, and the way back to the one that answered before."""
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline.approval import standing
@@ -7,6 +10,9 @@ from ml_platform.pipeline.release import BENTOS, go_live
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
 from ml_platform.rollout.record import Backend
+
+if TYPE_CHECKING:
+    from ml_platform.rollout.processes import ServiceState
 
 
 def answers(workspace: Workspace, model: str, version: int) -> bool:
@@ -19,6 +25,29 @@ def answers(workspace: Workspace, model: str, version: int) -> bool:
         recorded = []
     service = read_state(workspace.settings).live(model)
     return version in recorded or (service is not None and service.version == version)
+
+
+def promoted(workspace: Workspace, model: str, sha256: str) -> bool:
+    """Whether the ledger has it that this very package went live: a record and a folder can be edited by hand."""
+    entries = workspace.ledger.entries(subject_name=f"{model}/champion", kind="promotion")
+    return any(entry.body.get("service") == sha256 for entry in entries)
+
+
+def objections(workspace: Workspace, service: "ServiceState") -> Iterator[str]:
+    """What speaks against a service that runs, a line each: its version is rejected, its package never went live."""
+    model, version = service.model, service.version
+    decision = standing(workspace, workspace.registry.get(model, version))
+    if decision.status == "rejected":
+        yield (
+            f"{model}: version {version} answers although {decision.by} rejected it ({decision.reason}); "
+            f"ml-platform reject {model}@{version} --rollback … lets the version before it answer again"
+        )
+    # One that starts is promoted once it answers.
+    if service.phase == "live" and not promoted(workspace, model, service.sha256):
+        yield (
+            f"{model}: the package that answers ({service.sha256[:12]}) was never promoted, so no gate stands for it; "
+            "ml-platform run deploys the one that was judged, ml-platform stop ends it"
+        )
 
 
 def way_back(workspace: Workspace, model: str, leaving: int) -> tuple[VersionRef, Backend]:

@@ -375,6 +375,7 @@ def test_what_is_rejected_while_it_answers_is_said_once_and_everywhere(invoke: I
     try:
         code, out, _ = invoke("status", "--json", str(file))
         found = json.loads(file.read_text())["models"][MODEL]
+        assert found["promoted"] is True
         assert (code, found["candidate"], found["approval"], found["because"]) == (
             *(0, "rejected", "rejected", "wrong year"),
         )

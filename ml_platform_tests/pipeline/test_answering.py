@@ -12,6 +12,7 @@ from ml_platform.pipeline import answering, approval
 from ml_platform.pipeline.release import BENTOS
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.rollout import control
+from ml_platform.rollout.processes import Phase, describe
 from ml_platform.rollout.record import Backend, deployed
 from ml_platform.serving import bundle
 from ml_platform_tests.conftest import ports
@@ -57,6 +58,25 @@ def test_what_the_record_names_answers(live: Workspace) -> None:
     assert answering.answers(live, NAME, 3)
     assert not answering.answers(live, NAME, 2)
     assert not answering.answers(live, "never_deployed", 1)
+
+
+def test_a_package_that_was_never_promoted_is_named(live: Workspace, tmp_path: Path) -> None:
+    """Record and folder can be edited by hand: the ledger tells which packages went live."""
+    stable = live.rollouts.load(NAME).stable
+    assert stable is not None
+
+    def said(backend: Backend, phase: Phase = "live") -> list[str]:
+        service = describe(NAME, backend, 1, 0.0, 1, "http://127.0.0.1:1", tmp_path / "log")
+        service.enter(phase)
+        return list(answering.objections(live, service))
+
+    exchanged = stable.model_copy(update={"sha256": "e" * 64})
+    assert said(stable) == []
+    assert said(exchanged, "starting") == []
+    assert said(exchanged) == [
+        f"{NAME}: the package that answers (eeeeeeeeeeee) was never promoted, so no gate stands for it; "
+        "ml-platform run deploys the one that was judged, ml-platform stop ends it"
+    ]
 
 
 def test_the_version_before_answers_again_and_is_champion(live: Workspace) -> None:
