@@ -5,4 +5,4 @@ They need pytest, that of stores hypothesis too, which nothing else in the platf
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
-__all__ = ["merging", "references", "rollout_records", "source", "store", "task", "trainer"]
+__all__ = ["gate", "merging", "references", "rollout_records", "source", "store", "task", "trainer"]

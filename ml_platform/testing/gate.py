@@ -1,0 +1,59 @@
+"""What every kind of gate has to do. Subclass it and give the gate evidence that it accepts, and some that it alone
+refuses."""
+
+from typing import Any
+
+import pytest
+
+from ml_platform.gates.gate import Gate, Verdict, judge, kind_of
+
+
+class GateContract:
+    """The tests of a kind of gate, for one of one's own too."""
+
+    #: The gate as declared.
+    gate: dict[str, Any]
+
+    def sound(self) -> Any:
+        """Evidence that the gate accepts."""
+        raise NotImplementedError("give the contract evidence that the gate accepts")
+
+    def broken(self) -> Any:
+        """Evidence that differs from :meth:`sound` in what the gate is there to see."""
+        raise NotImplementedError("give the contract evidence that the gate refuses")
+
+    def verdict(self, evidence: Any, **changes: Any) -> Verdict:
+        """What the gate says of the evidence."""
+        (found,) = judge([Gate.model_validate({**self.gate, **changes})], evidence, subject="0" * 64, subject_name="it")
+        return found
+
+    def test_it_accepts_what_is_sound_and_refuses_what_is_broken(self) -> None:
+        """With a measurement and a reason for people."""
+        for evidence, status in ((self.sound(), "passed"), (self.broken(), "failed")):
+            found = self.verdict(evidence)
+            assert found.status == status, found.reason
+            assert found.observed is not None and found.reason and "\n" not in found.reason
+
+    def test_equal_evidence_has_an_equal_verdict(self) -> None:
+        """Else every run would be news for the ledger; kinds that a clock measures say so."""
+        if not kind_of(self.gate["gate"]).timed:
+            assert self.verdict(self.broken()) == self.verdict(self.broken())
+
+    def test_a_verdict_comes_back_from_the_ledger_as_it_was(self) -> None:
+        """Details are plain numbers, texts and lists of flat records."""
+        found = self.verdict(self.broken())
+        assert Verdict.model_validate_json(found.model_dump_json()) == found
+
+    def test_it_holds_back_where_it_blocks(self) -> None:
+        """And where it warns, it only says so."""
+        assert self.verdict(self.broken(), severity="block").holds_back
+        assert not self.verdict(self.broken(), severity="warn").holds_back
+
+    def test_evidence_that_cannot_be_measured_is_no_pass(self) -> None:
+        """The gate errs, and holds back."""
+        assert self.verdict(object()).status == "errored"
+
+    def test_a_key_that_it_does_not_read_is_refused(self) -> None:
+        """So that nobody relies on it."""
+        with pytest.raises(ValueError, match="no_such_key"):
+            Gate.model_validate({**self.gate, "no_such_key": 1})
