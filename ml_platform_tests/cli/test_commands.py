@@ -283,6 +283,7 @@ def test_status_says_what_is_there(invoke: Invoke, tmp_path: Path) -> None:
         "champion": 1,
         "url": found["models"][MODEL]["url"],
         "phase": "live",
+        "promoted": True,
     }
 
 
