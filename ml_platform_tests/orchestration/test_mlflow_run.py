@@ -16,7 +16,7 @@ from ml_platform_tests.conftest import ROOT
 
 NEEDS = {MLFLOW}
 #: Environment variable that makes the second step fail, by an error or by a kill.
-BREAK = "ML_PLATFORM_TEST_BREAK"
+BREAK = "TEST_OF_MLFLOW_RUNS_BREAKS"
 
 
 @dg.op(required_resource_keys=NEEDS)
