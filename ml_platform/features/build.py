@@ -1,8 +1,9 @@
 """From raw rows to features: the one path that training, evaluation and serving share."""
 
 from collections.abc import Sequence
+from datetime import date
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_platform.features.contract import FeatureFunction, feature_names
 from ml_platform.features.history import History
@@ -103,16 +104,55 @@ def featurize(function: FeatureFunction, raw_inputs: "pl.DataFrame", history: Hi
     """
     import numpy as np
 
-    there = set(raw_inputs.columns)
+    there = raw_inputs.columns
     lacking = [c for c in function.inputs if c not in there]
     if lacking:
         raise PlatformError(f"the request lacks the columns {lacking}")
     # What a request brings is often nothing else; a selection costs as much as the rest of a single row.
-    inputs = raw_inputs if raw_inputs.columns == list(function.inputs) else raw_inputs.select(function.inputs)
+    inputs = raw_inputs if there == list(function.inputs) else raw_inputs.select(function.inputs)
     rows = rows_of(function, inputs)
+    if rows.height == 1 and (single := _row(function, rows, inputs[function.time], history)) is not None:
+        return single
     result = np.empty((rows.height, len(function.columns) + len(function.histories)), dtype=np.float32)
     result[:, : len(function.columns)] = rows.select(_float32(function.columns)).to_numpy()
     result[:, len(function.columns) :] = history.matrix(rows, inputs[function.time])
+    return result
+
+
+#: Whole numbers up to here are exact as Float64, so that only one step of the way to Float32 rounds.
+EXACT = 2**53
+
+
+def _row(function: FeatureFunction, rows: "pl.DataFrame", days: "pl.Series", history: History) -> "np.ndarray | None":
+    """The features of one row from Python's numbers: each collection of polars would cost more than all of this.
+
+    None for what polars converts by rules of its own (text, times, decimals, very large numbers).
+    """
+    import numpy as np
+
+    day = days.item()
+    if type(day) is not date:
+        return None
+    values = rows.row(0)
+    places = {name: place for place, name in enumerate(rows.columns)}
+    given = [values[places[name]] for name in function.columns]
+    for value in given:
+        kind = type(value)
+        if (
+            kind is not float
+            and value is not None
+            and kind is not bool
+            and not (kind is int and -EXACT <= value <= EXACT)
+        ):
+            return None
+    past: Any = history.row(values, places, day) if function.histories else None
+    if past is None and function.histories:
+        return None
+    result = np.empty((1, len(given) + len(function.histories)), dtype=np.float32)
+    with np.errstate(over="ignore"):
+        result[0, : len(given)] = np.array(given, dtype=np.float64)
+    if past is not None:
+        result[0, len(given) :] = past[0]
     return result
 
 

@@ -4,7 +4,7 @@ A day's outcomes are summed once, when its partition is built, into a small tabl
 months and single requests then read the same index of running sums, so both give the same bits.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -74,6 +74,20 @@ def _keys(
 def keys_of(function: FeatureFunction, rows: "pl.DataFrame") -> "pl.DataFrame":
     """What histories look up for each of the ``rows``: one text column per group of keys."""
     return _keys(rows, function.histories, _key_expressions(function.histories))
+
+
+def _text(value: object) -> str | None:
+    """A part of a key as :func:`_key_expressions` writes it; None for what is left to it."""
+    kind = type(value)
+    if value is None:
+        return NULL
+    if kind is str:
+        return value  # type: ignore[return-value]
+    if kind is int:
+        return str(value)
+    if kind is bool:
+        return "true" if value else "false"
+    return value.isoformat() if kind is date else None  # type: ignore[attr-defined]
 
 
 def _check_days(days: "pl.Series") -> None:
@@ -150,6 +164,7 @@ class History:
         self.lag_days = lag_days
         self.tables = tuple(tables)
         self._keys = _key_expressions(self.histories)
+        self._by = tuple(_groups(self.histories).items())
         continued = known is not None and known.histories == self.histories and _begins_with(self.tables, known.tables)
         #: Every day whose outcomes are known, and the running sums by group.
         self._days, self._indexes = (known._days, known._indexes) if continued and known else self._nothing()
@@ -258,6 +273,33 @@ class History:
                 for name, window, half_life in self._lookups
             ]
         )
+        return self._means(sums)
+
+    def row(self, values: Sequence[object], places: Mapping[str, int], day: date) -> "np.ndarray | None":
+        """:meth:`matrix` of one row, to the last bit, without a collection of polars; shape (1, histories).
+
+        ``values`` are those of the row and ``places`` where each column is among them. None where only
+        :meth:`matrix` knows how a value becomes a key, or why it does not.
+        """
+        import numpy as np
+
+        keys = {ALL: ALL}
+        for name, by in self._by:
+            parts = [_text(values[places[column]]) if column in places else None for column in by]
+            if None in parts:
+                return None
+            keys[name] = JOINER.join(parts)  # type: ignore[arg-type]
+        last = (day - EPOCH).days - self.lag_days
+        found = [
+            self._indexes[name].sums_of_row(keys[name], last, window, half_life)
+            for name, window, half_life in self._lookups
+        ]
+        return self._means(np.array([value for sums in found for value in sums], dtype=np.float64)[:, None])
+
+    def _means(self, sums: "np.ndarray") -> "np.ndarray":
+        """The features that follow from the sums of each lookup (sums x rows)."""
+        import numpy as np
+
         # `n` is at each place and `sum` after it.
         with np.errstate(invalid="ignore", divide="ignore"):
             mean_of_all = sums[self._all_places + 1] / sums[self._all_places]

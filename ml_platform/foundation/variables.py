@@ -14,9 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from ml_platform.foundation.errors import PlatformError
 
 PREFIX = "ML_PLATFORM_"
-#: Set by whoever starts a service, never by a person: the supervisor it belongs to, which package it is, and a pipe
-#: that ends with the process that started it.
+#: Set by whoever starts a service, never by a person: the supervisor it belongs to, which package it is, a pipe that
+#: ends with the process that started it, and the file of a history that is newer than that of its package.
 OWNER, IDENTITY, PARENT = f"{PREFIX}SUPERVISOR", f"{PREFIX}SUPERVISED", f"{PREFIX}PARENT_FD"
+SNAPSHOT = f"{PREFIX}SNAPSHOT"
 #: What Kubernetes puts into every container for a Service whose name begins with ``ml-platform``.
 _LINK = re.compile(r"(.+?)_(SERVICE_(HOST|PORT\w*)|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)")
 
@@ -54,10 +55,11 @@ class ServiceOptions(BaseModel):
             raise ValueError("write the sha256 of each key, 64 hexadecimal digits, never the key")
         return value
 
-    def for_service(self, **other: str | float) -> dict[str, str]:
-        """These options, some with another value, as the environment of a service."""
+    def for_service(self, *, snapshot: str = "", **other: str | float) -> dict[str, str]:
+        """These options, some with another value, as the environment of a service; ``snapshot``: file of a history."""
         values = {name: other.get(name, getattr(self, name)) for name in ServiceOptions.model_fields}
-        return {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items()}
+        given = {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items()}
+        return {**given, **({SNAPSHOT: snapshot} if snapshot else {})}
 
     @property
     def keys(self) -> list[str]:
@@ -68,7 +70,7 @@ class ServiceOptions(BaseModel):
 def service_options() -> ServiceOptions:
     """The options of this process, which is a packaged service. Raises SettingsMistake, also for unknown variables."""
     given = {name.upper().removeprefix(PREFIX).lower(): value for name, value in of_platform(os.environ).items()}
-    wrong = unknown(os.environ, ServiceOptions.model_fields, (OWNER, IDENTITY, PARENT))
+    wrong = unknown(os.environ, ServiceOptions.model_fields, (OWNER, IDENTITY, PARENT, SNAPSHOT))
     try:
         options = ServiceOptions.model_validate(given)
     except ValidationError as error:

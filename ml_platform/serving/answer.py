@@ -144,7 +144,6 @@ class Answering:
         # The container image has none of what is hidden; elsewhere a service starts as fast.
         with hidden(predictor_type(config.format).unused):
             self.predictor = load_predictor(config.format, files / config.file, 1, config.types)
-        self.logged = [field.name for field in package.request.fields if not field.pii]
         self.log: PredictionLog | None = None
         self._warm_up(rows)
         if folder := options.prediction_log:
@@ -152,6 +151,7 @@ class Answering:
                 Path(folder),
                 config.model,
                 config.version,
+                columns=[field.name for field in package.request.fields if not field.pii],
                 classes=config.classes,
                 flush_seconds=options.prediction_log_seconds,
                 on_drop=metrics.dropped.inc,
@@ -206,7 +206,7 @@ class Answering:
         for value in task.scores(predictions[:OBSERVED]).tolist():
             self.metrics.scores.observe(value)
         if self.log is not None:
-            self.log.add(parsed.request_id, raw.select(self.logged), predictions)
+            self.log.add(parsed.request_id, raw, predictions)
         answer = self.model(**given, model=config.model, version=config.version)
         return Response(
             answer.model_dump_json(exclude_none=True),

@@ -5,7 +5,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,8 +38,8 @@ class PredictionLog:
 
     Files appear in ``folder/<model>/`` after ``flush_seconds`` or ``flush_rows``. Columns:
     ``predicted_at`` (UTC, microseconds), ``request_id``, ``request_row`` (position in the request), ``model_name``,
-    ``model_version``, the raw inputs but for personal ones, ``prediction`` (float32; with ``classes`` the name of the
-    most probable one, and ``probabilities`` of all in their order). A killed process loses what it had not flushed.
+    ``model_version``, the raw inputs among ``columns`` (None: all), ``prediction`` (float32; with ``classes`` the name
+    of the most probable one, and ``probabilities`` of all in their order). A killed process loses what it had not flushed.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class PredictionLog:
         model: str,
         version: int,
         *,
+        columns: Sequence[str] | None = None,
         classes: tuple[str, ...] = (),
         flush_seconds: float = 5.0,
         flush_rows: int = 50_000,
@@ -57,7 +58,7 @@ class PredictionLog:
     ) -> None:
         self.folder = folder / model
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.model, self.version, self.classes = model, version, classes
+        self.model, self.version, self.classes, self.columns = model, version, classes, columns
         self.flush_seconds, self.flush_rows, self.max_rows = flush_seconds, flush_rows, max_rows
         #: Rows that were not logged because the queue was full or a file could not be written.
         self.dropped = 0
@@ -155,7 +156,7 @@ class PredictionLog:
                 pl.int_range(pl.len(), dtype=pl.Int32).alias("request_row"),
                 pl.lit(self.model).alias("model_name"),
                 pl.lit(self.version, dtype=pl.Int32).alias("model_version"),
-                pl.all(),
+                pl.all() if self.columns is None else pl.col(self.columns),
                 *self._predicted(entry.predictions),
             )
             for entry in entries
