@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from ml_platform.declarations.declaration import NAME, Declaration
-from ml_platform.features.contract import FeatureFunction
+from ml_platform.features.contract import FeatureFunction, Refresh, Stale
 from ml_platform.foundation.errors import DeclarationError
 from ml_platform.foundation.objects import load_object
 from ml_platform.gates.stages import OF_FEATURES, Stage
@@ -18,6 +18,11 @@ class FeatureSpec(Declaration):
     function: str
     #: Days between an outcome's day and the first day whose features may know it.
     history_lag: int = Field(ge=0)
+    #: When the history of services is refreshed, each day or once a partition has closed. With ``partition`` training
+    #: and evaluation see each row's history as of the last refresh before it too.
+    refresh: Refresh = "day"
+    #: What a service does with a row whose history is older than declared: mark the answer, or refuse it.
+    stale: Stale = "mark"
     _stages: tuple[Stage, ...] = OF_FEATURES
 
     def load_function(self) -> FeatureFunction:
@@ -33,6 +38,11 @@ class FeatureSpec(Declaration):
         from ml_platform.features.code import feature_code_version
 
         return feature_code_version(self.function)
+
+    @property
+    def age(self) -> tuple[object, ...]:
+        """What decides how old history is: in versions of what is made with it; as it was before there was a choice."""
+        return (self.history_lag, *((self.refresh,) if self.refresh != "day" else ()))
 
     @property
     def key(self) -> str:

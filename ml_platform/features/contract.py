@@ -3,12 +3,17 @@
 import math
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from ml_platform.foundation.errors import PlatformError
 
 if TYPE_CHECKING:
     import polars as pl
+
+#: When what serving knows of the past becomes newer: each day, or when a partition has closed.
+Refresh = Literal["day", "partition"]
+#: What serving does with a row whose history is older than declared.
+Stale = Literal["mark", "refuse"]
 
 
 @dataclass(frozen=True)

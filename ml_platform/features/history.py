@@ -5,6 +5,7 @@ months and single requests then read the same index of running sums, so both giv
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from ml_platform.features.contract import FeatureFunction, HistoricalMean
 from ml_platform.features.running_sums import RunningSums
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import replacing
+from ml_platform.sources.partitions import Partitions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,9 +151,14 @@ def daily(function: FeatureFunction, raw: "pl.DataFrame", rows: "pl.DataFrame | 
 class History:
     """Daily sums of the past, from which any day's features follow.
 
-    ``lag_days``: a row of day D sees outcomes up to and including day D - ``lag_days``. Make it with
-    :meth:`from_tables` or :meth:`load`.
+    ``lag_days``: a row of day D sees outcomes up to and including day D - ``lag_days``, or the last day that is known
+    where that is earlier: what follows from outcomes that are too old follows from the newest there are. A history
+    that is refreshed with partitions (:meth:`as_refreshed`) shows no row an outcome of its own partition. Make it
+    with :meth:`from_tables` or :meth:`load`.
     """
+
+    #: Partitions with which it is refreshed; None: day by day.
+    refreshed: Partitions | None = None
 
     def __init__(
         self, function: FeatureFunction, tables: "Sequence[pl.DataFrame]", lag_days: int, known: "History | None" = None
@@ -169,7 +176,7 @@ class History:
         #: Every day whose outcomes are known, and the running sums by group.
         self._days, self._indexes = (known._days, known._indexes) if continued and known else self._nothing()
         self._add(self.tables[len(known.tables) if continued and known else 0 :])
-        #: Last day whose outcomes are in the tables; None when there are none.
+        #: Last day whose outcomes are known; None when none are.
         self.until: date | None = self._days.max()  # type: ignore[assignment]
         self._plan_lookups()
 
@@ -246,9 +253,29 @@ class History:
         """
         return cls(function, tuple(tables), lag_days, known)
 
+    def as_refreshed(self, partitions: Partitions | None, through: date | None = None) -> "History":
+        """This history, refreshed each time a partition has closed; None: day by day.
+
+        ``through`` is a day up to which all outcomes are known, where the last days have no rows.
+        """
+        other = copy(self)
+        other.refreshed = partitions
+        if through is not None and self.until is not None:
+            other.until = max(self.until, through)
+        return other
+
+    def newest(self, day: date) -> date:
+        """The last day whose outcomes a row of ``day`` may see, whether they are known or not."""
+        last = day - timedelta(days=self.lag_days)
+        return last if self.refreshed is None else min(last, self.refreshed.first_day(day) - timedelta(days=1))
+
+    def behind(self, day: date) -> int | None:
+        """Days of outcomes that a row of ``day`` may see and that are not known; None where none are known at all."""
+        return None if self.until is None else max(0, (self.newest(day) - self.until).days)
+
     def covers(self, day: date) -> bool:
-        """Whether everything that a row of ``day`` may see is known: ``until >= day - lag_days``."""
-        return self.until is not None and self.until >= day - timedelta(days=self.lag_days)
+        """Whether everything that a row of ``day`` may see is known."""
+        return self.behind(day) == 0
 
     def matrix(self, rows: "pl.DataFrame", days: "pl.Series") -> "np.ndarray":
         """Features of ``rows`` (which has the key columns) on ``days``: float32, shape (rows, histories).
@@ -263,7 +290,7 @@ class History:
         if not self.histories:
             return np.empty((rows.height, 0), dtype=np.float32)
         keys = _keys(rows, self.histories, self._keys)
-        last = days.to_physical().to_numpy().astype(np.int64) - self.lag_days
+        last = self._last(days)
         codes = {ALL: np.zeros(rows.height, dtype=np.int64)}
         for series in keys.get_columns():
             codes[series.name] = self._indexes[series.name].codes_of(series)
@@ -289,12 +316,25 @@ class History:
             if None in parts:
                 return None
             keys[name] = JOINER.join(parts)  # type: ignore[arg-type]
-        last = (day - EPOCH).days - self.lag_days
+        known = self.newest(day) if self.until is None else min(self.newest(day), self.until)
+        last = (known - EPOCH).days
         found = [
             self._indexes[name].sums_of_row(keys[name], last, window, half_life)
             for name, window, half_life in self._lookups
         ]
         return self._means(np.array([value for sums in found for value in sums], dtype=np.float64)[:, None])
+
+    def _last(self, days: "pl.Series") -> "np.ndarray":
+        """For each row the last day that it sees, in days since 1970."""
+        import numpy as np
+
+        numbers = days.to_physical().to_numpy().astype(np.int64)
+        last = numbers - self.lag_days
+        if self.refreshed is not None:
+            unique, where = np.unique(numbers, return_inverse=True)
+            every = [(self.newest(EPOCH + timedelta(days=int(number))) - EPOCH).days for number in unique]
+            last = np.array(every, dtype=np.int64)[where]
+        return last if self.until is None else np.minimum(last, (self.until - EPOCH).days)
 
     def _means(self, sums: "np.ndarray") -> "np.ndarray":
         """The features that follow from the sums of each lookup (sums x rows)."""
@@ -314,15 +354,20 @@ class History:
         names = [history.name for history in self.histories]
         return pl.DataFrame(self.matrix(rows, days), schema=dict.fromkeys(names, pl.Float32)).fill_nan(None)
 
-    def save(self, path: Path) -> Path:
-        """Write the table as Parquet with the lag in its metadata, atomically; the service is packaged with it."""
+    def save(self, path: Path, code: str = "") -> Path:
+        """Write the table as Parquet, atomically, with what it is in its metadata: lag, refresh, last day, and the
+        version ``code`` of what made it, where it is given. A service reads it."""
         import polars as pl
 
         table = pl.concat([_empty(self.histories), *(table for table in self.tables if table.height)])
+        about = {
+            "lag_days": str(self.lag_days),
+            "until": self.until.isoformat() if self.until else "",
+            **({"refreshed": self.refreshed.model_dump_json()} if self.refreshed else {}),
+            **({"code": code} if code else {}),
+        }
         with replacing(path) as temporary:
-            table.sort("group", "key", "day").write_parquet(
-                temporary, metadata={"lag_days": str(self.lag_days)}, compression="zstd"
-            )
+            table.sort("group", "key", "day").write_parquet(temporary, metadata=about, compression="zstd")
         return path
 
     @classmethod
@@ -330,10 +375,21 @@ class History:
         """Read what :meth:`save` wrote. Raises :class:`PlatformError` when it is not a history of ``function``."""
         import polars as pl
 
-        lag = pl.read_parquet_metadata(path).get("lag_days")
-        if lag is None:
-            raise PlatformError(f"{path} is not a saved history: no lag in its metadata; save it with History.save")
-        return cls.from_tables(function, [pl.read_parquet(path)], int(lag))
+        about = saved(path)
+        partitions = Partitions.model_validate_json(about["refreshed"]) if "refreshed" in about else None
+        through = date.fromisoformat(about["until"]) if about.get("until") else None
+        history = cls.from_tables(function, [pl.read_parquet(path)], int(about["lag_days"]))
+        return history.as_refreshed(partitions, through)
+
+
+def saved(path: Path) -> dict[str, str]:
+    """What the metadata of a saved history says of it. Raises PlatformError where it is none."""
+    import polars as pl
+
+    about = pl.read_parquet_metadata(path)
+    if "lag_days" not in about:
+        raise PlatformError(f"{path} is not a saved history: no lag in its metadata; save it with History.save")
+    return about
 
 
 def _begins_with(tables: "Sequence[pl.DataFrame]", first: "Sequence[pl.DataFrame]") -> bool:

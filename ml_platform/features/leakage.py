@@ -108,7 +108,8 @@ def _features(function: FeatureFunction, raw: "pl.DataFrame", before: History) -
     """Features of a batch whose own outcomes join the history ``before``."""
     rows = rows_of(function, raw)
     tables = [*before.tables, daily(function, raw, rows)]
-    return build(function, raw, History.from_tables(function, tables, before.lag_days, before), rows)
+    past = History.from_tables(function, tables, before.lag_days, before).as_refreshed(before.refreshed)
+    return build(function, raw, past, rows)
 
 
 def leaks(
@@ -134,7 +135,7 @@ def leaks(
     days = raw[function.time].unique().sort()
     thin = raw.gather_every(3) if raw.height >= 3 * len(days) else raw
     cuts = [day for part in (1, 2) for day in [days[len(days) * part // 3]] if day < days[-1]]
-    nothing = History.from_tables(function, (), before.lag_days)
+    nothing = History.from_tables(function, (), before.lag_days).as_refreshed(before.refreshed)
     alone = _features(function, thin, nothing) if cuts else thin
     return [
         time_travel(function, raw, before, outcomes, days[-1], seed, built),

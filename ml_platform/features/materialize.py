@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import date, timedelta
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ml_platform.datasets import batches
 from ml_platform.datasets.derived import commit_objects
 from ml_platform.datasets.store import NotFound, ObjectInfo, VersionedStore
-from ml_platform.features.contract import FeatureFunction
+from ml_platform.features.contract import FeatureFunction, Refresh
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.parquet import write_frame
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ml_platform.features.history import History
+
+    #: Function, daily tables, lag, a history that may be continued → history.
+    MakeHistory = Callable[[FeatureFunction, Iterable[pl.DataFrame], int, History | None], History]
 
 #: Derived data: committed without an audit, since every reader re-reads the verdicts of its content.
 BRANCH = "features"
@@ -48,7 +52,7 @@ class _Growing:
     def __init__(
         self,
         table: "Callable[[str, str], pl.DataFrame]",
-        make: "Callable[[Sequence[pl.DataFrame], History | None], History]",
+        make: "Callable[[Sequence[pl.DataFrame], Content, History | None], History]",
     ) -> None:
         self._table, self._make = table, make
         self._content: Content = ()
@@ -63,7 +67,7 @@ class _Growing:
             # The tables themselves, since a history is continued where its own are the first ones.
             tables = [*self._tables, *(self._table(*one) for one in content[held:])] if continued else None
             self._tables = tables if tables is not None else [self._table(*one) for one in content]
-            self._newest = self._make(self._tables, self._newest if continued else None)
+            self._newest = self._make(self._tables, content, self._newest if continued else None)
             self._content = content
         return self._newest
 
@@ -71,7 +75,8 @@ class _Growing:
 class Materializer:
     """Builds, finds and reads the features of one feature set, and keeps what it has read.
 
-    ``key`` names the feature set and ``dataset`` what it is made from; ``lag`` is the declared age of history in days.
+    ``key`` names the feature set and ``dataset`` what it is made from; ``lag`` is the declared age of history in days,
+    ``refresh`` when it is refreshed.
     ``codes`` are the version of the feature code and other names for the same, ``refused`` the partitions whose newest
     batch is held back: both are asked when they are first needed, as is ``function``. ``history`` makes a history of
     daily tables, the first of which another history may hold already.
@@ -85,12 +90,15 @@ class Materializer:
         dataset: str,
         partitions: Partitions,
         lag: int,
+        refresh: Refresh = "day",
         function: Callable[[], FeatureFunction],
         codes: Callable[[], Sequence[str]],
         refused: Callable[[], Collection[str]],
-        history: "Callable[[FeatureFunction, Iterable[pl.DataFrame], int, History | None], History]",
+        history: "MakeHistory",
     ) -> None:
         self.store, self.key, self.dataset, self.partitions, self.lag = store, key, dataset, partitions, lag
+        #: Partitions with which the history is refreshed; None: it follows each day.
+        self.refreshed = partitions if refresh == "partition" else None
         self._load_function, self._name_codes, self._ask_refused, self._make_history = function, codes, refused, history
 
     @cached_property
@@ -100,13 +108,14 @@ class Materializer:
 
     @property
     def code(self) -> str:
-        """Version of the feature code, and of the declared age of history."""
+        """Version of the feature code, and of the declared age and refresh of history."""
         return self._codes[0]
 
     @cached_property
     def _codes(self) -> tuple[str, ...]:
         """That version, and how earlier releases wrote the same: what they built is adopted."""
-        return tuple(f"{code}-{self.lag}" for code in self._name_codes())
+        when = "-partition" if self.refreshed else ""
+        return tuple(f"{code}-{self.lag}{when}" for code in self._name_codes())
 
     def path(self, partition: str) -> str:
         """Path of a partition's features in the store."""
@@ -216,13 +225,21 @@ class Materializer:
 
     @cached_property
     def _given(self) -> "_Growing":
-        return _Growing(self._daily, lambda tables, known: self._make_history(self.function, tables, self.lag, known))
+        return self._growing(self._make_history)
 
     @cached_property
     def _declared(self) -> "_Growing":
         from ml_platform.features.history import History
 
-        return _Growing(self._daily, lambda tables, known: History.from_tables(self.function, tables, self.lag, known))
+        return self._growing(History.from_tables)
+
+    def _growing(self, make: "MakeHistory") -> "_Growing":
+        def made(tables: "Sequence[pl.DataFrame]", content: Content, known: "History | None") -> "History":
+            last = date.fromisoformat(max(content)[0]) if content else None
+            through = self.partitions.next(last) - timedelta(days=1) if last else None
+            return make(self.function, tables, self.lag, known).as_refreshed(self.refreshed, through)
+
+        return _Growing(self._daily, made)
 
     @lru_cache(maxsize=40)  # noqa: B019 - one materializer per process; a month of daily aggregates is some 4 MB
     def _daily(self, partition: str, sha256: str) -> "pl.DataFrame":

@@ -47,6 +47,9 @@ class ServiceOptions(BaseModel):
     prediction_log_seconds: float = Field(
         default=5, gt=0, allow_inf_nan=False, description="Seconds after which predictions are written to the log."
     )
+    prediction_log_days: int = Field(
+        default=90, ge=0, description="Days of the prediction log that are kept; 0: all of them."
+    )
 
     @field_validator("api_key_sha256")
     @classmethod

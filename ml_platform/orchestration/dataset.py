@@ -111,9 +111,10 @@ def feature_definitions(spec: FeatureSpec, dataset: DatasetSpec) -> dg.Definitio
         deps=[history_key(dataset.name)],
         description=sentences(
             spec.description or f"Features of {spec.dataset}",
-            f"outcomes are known to them {spec.history_lag} day(s) later.",
+            f"outcomes are known to them {spec.history_lag} day(s) later"
+            + (", those of their own partition never." if spec.refresh == "partition" else "."),
         ),
-        code_version=code_version(spec.function, feature_code.VERSION, spec.history_lag),
+        code_version=code_version(spec.function, feature_code.VERSION, *spec.age),
         automation_condition=follow_when_checks_pass(dataset.name),
         partitions_def=partitions,
         required_resource_keys={WORKSPACE},

@@ -61,7 +61,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
             "which partitions it is trained on and which are held out, by content.",
             "json",
             # Other code of the features is another split, once they are built anew.
-            code=(spec.split.model_dump(), context.feature_set.function, context.feature_set.history_lag),
+            code=(spec.split.model_dump(), context.feature_set.function, *context.feature_set.age),
         ),
     )
     @plainly

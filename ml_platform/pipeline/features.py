@@ -19,6 +19,7 @@ def materializer_of(workspace: Workspace, spec: FeatureSpec, dataset: DatasetSpe
             dataset=dataset.name,
             partitions=dataset.partitions,
             lag=spec.history_lag,
+            refresh=spec.refresh,
             function=partial(workspace.function, spec),
             codes=partial(workspace.feature_codes, spec),
             refused=lambda: [

@@ -47,7 +47,7 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
     raw = materializer.raw(reference.split.holdout[-1].partition)
     with tempfile.TemporaryDirectory(prefix="package-") as folder:
         history = Path(folder) / "history.parquet"
-        materializer.history(materializer.published_partitions()).save(history)
+        materializer.history(materializer.published_partitions()).save(history, materializer.code)
         packaged = workspace.steps.package(
             version.model,
             version.version,
@@ -63,6 +63,8 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
             classes=reference.classes,
             format=reference.format,
             types=reference.types,
+            feature_code=materializer.code,
+            stale=context.feature_set.stale,
             example=without_private(request, to_rows(request, raw.select(context.function.inputs).head(1))[0]),
         )
     return ServiceRef(

@@ -25,11 +25,13 @@ def replay(
         evaluation = evaluations.load(workspace.tracking, reference)
     except MissingReference:
         evaluation = None
+    spec = catalogue.feature_set(reference.split.dataset)
     return replays.replay(
         reference,
         store=workspace.store,
         evaluation=evaluation,
-        feature_set=catalogue.feature_set(reference.split.dataset),
+        feature_set=spec,
+        partitions=catalogue.dataset(spec.dataset).partitions,
         threshold=catalogue.model(reference.model).decision_threshold,
         local=workspace.settings.local,
         threads=workspace.settings.threads,

@@ -8,10 +8,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ml_platform.datasets.batches import batch_path, batch_tag
 from ml_platform.datasets.store import VersionedStore
+from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Provenance, current
@@ -19,6 +20,7 @@ from ml_platform.gates.replay import Replay
 from ml_platform.references.refs import ModelRef
 from ml_platform.replay import environments
 from ml_platform.replay.checkout import checked_out, variables
+from ml_platform.sources.partitions import Partitions
 
 if TYPE_CHECKING:
     from ml_platform.evaluation.evaluate import Evaluation
@@ -28,6 +30,7 @@ TIMEOUT = 6 * 3600.0
 #: Where a replay finds its packages: ``recorded`` installs the lock of the commit where that is another than the one
 #: here, ``present`` takes what is installed here.
 Environment = Literal["recorded", "present"]
+T = TypeVar("T", FeatureSpec, DatasetSpec)
 
 
 def warnings(reference: ModelRef, here: Provenance) -> tuple[str, ...]:
@@ -51,6 +54,7 @@ def replay(
     store: VersionedStore,
     evaluation: "Evaluation | None",
     feature_set: FeatureSpec,
+    partitions: Partitions,
     threshold: float | None,
     local: Path,
     threads: int,
@@ -61,9 +65,9 @@ def replay(
 
     Raw rows are taken from the dataset store by content; features, model and metrics are computed anew by the code
     of the recorded commit (a Git work tree in a temporary folder). Nothing is written to store, MLflow or ledger.
-    ``evaluation`` is what was measured when the model was made, ``None`` where it never was; ``feature_set`` and
-    ``threshold`` are those declared now, for where the commit or the evaluation has none. Environments that are
-    installed stay below ``local``.
+    ``evaluation`` is what was measured when the model was made, ``None`` where it never was; ``feature_set``,
+    its dataset's ``partitions`` and ``threshold`` are those declared now, for where the commit or the evaluation has
+    none. Environments that are installed stay below ``local``.
     ``say`` is given each warning when it is known, before what it is about. Raises PlatformError where the commit is
     not there, its code fails or its environment cannot be installed, NotFound or Corrupt where data is gone.
     """
@@ -81,7 +85,7 @@ def replay(
     with tempfile.TemporaryDirectory(prefix="replay-") as name:
         folder = Path(name)
         with checked_out(then.code_commit, folder / "code", reference.model) as code:
-            spec = _declared(code, reference.split.dataset)
+            spec = _declared(code, "FeatureSet", FeatureSpec, reference.split.dataset)
             if spec is None:
                 spec = feature_set
                 note(
@@ -96,9 +100,12 @@ def replay(
                     raise PlatformError(f"replay of {reference.model}: {error}") from error
             elif then.lock_sha256 == here.lock_sha256 and (other := environments.installed_otherwise()):
                 note(environments.otherwise(other))
+            dataset = _declared(code, "Dataset", DatasetSpec, spec.dataset)
+            refreshed = (dataset.partitions if dataset else partitions) if spec.refresh == "partition" else None
             request = {
                 "function": spec.function,
                 "history_lag": spec.history_lag,
+                "refreshed": refreshed and refreshed.model_dump(mode="json"),
                 "dataset": spec.dataset,
                 "raw": _raw(store, reference, folder / "raw"),
                 "train": [entry.model_dump() for entry in reference.split.train],
@@ -147,21 +154,21 @@ def _raw(store: VersionedStore, reference: ModelRef, folder: Path) -> dict[str, 
     return places
 
 
-def _declared(code: Path, key: str) -> FeatureSpec | None:
-    """The feature set as the commit declares it."""
+def _declared(code: Path, name: str, kind: type[T], key: str) -> T | None:
+    """The dataset or feature set of a key as the commit declares it; ``name``: that of its component."""
     import yaml
     from pydantic import ValidationError
 
     for file in sorted(code.rglob("defs.yaml")):
         for document in yaml.safe_load_all(file.read_text()):
-            if not isinstance(document, dict) or not str(document.get("type")).endswith(".FeatureSet"):
+            if not isinstance(document, dict) or not str(document.get("type")).endswith(f".{name}"):
                 continue
             try:
-                spec = FeatureSpec.model_validate(document.get("attributes"))
+                spec = kind.model_validate(document.get("attributes"))
             except ValidationError:
                 # Another declaration of that commit in a form of its own time; the one wanted is looked for on.
                 continue
-            if spec.key == key:
+            if key == (spec.key if isinstance(spec, FeatureSpec) else spec.name):
                 return spec
     return None
 

@@ -37,6 +37,10 @@ def main(request_file: Path, result_file: Path) -> None:
     def features(entry: dict[str, Any]) -> pl.DataFrame:
         names = sorted(entry["inputs"])
         history = History.from_tables(function, [days[name] for name in names], request["history_lag"])
+        if request["refreshed"]:
+            from ml_platform.sources.partitions import Partitions
+
+            history = history.as_refreshed(Partitions.model_validate(request["refreshed"]))
         frame = build(function, raw[f"{request['dataset']}/{entry['partition']}"], history)
         with tempfile.TemporaryDirectory() as folder:
             rebuilt[entry["partition"]] = write_frame(frame, Path(folder) / "features.parquet")

@@ -5,13 +5,14 @@ import json
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from pydantic import BaseModel, ConfigDict, create_model
 from starlette.responses import JSONResponse, Response
 
@@ -24,13 +25,16 @@ from ml_platform.models.checked import Misbehaved, answered, optional
 from ml_platform.models.predictor import load_predictor, predictor_type
 from ml_platform.models.task import Task, task_of
 from ml_platform.serving import bundle
-from ml_platform.serving.prediction_log import PredictionLog
+from ml_platform.serving.prediction_log import Answerer, Asked, PredictionLog
 from ml_platform.serving.schema import RequestSchema, rows_to_frame, to_frame
+from ml_platform.serving.snapshots import Snapshot, of_process
 
 #: Root of the code that is running; inside a package the folder ``src``.
 SOURCE = Path(__file__).resolve().parents[2]
 #: Predictions of one request that go into the histogram; the rest of a batch would only slow it down.
 OBSERVED = 64
+#: Header with our id of a request: a caller repeats its own, a router gives one request to two versions.
+REQUEST_ID = "x-ml-request-id"
 
 #: Feature function, raw rows of a request, history → float32 matrix (rows x features).
 Featurize = Callable[[FeatureFunction, pl.DataFrame, History], np.ndarray]
@@ -44,8 +48,10 @@ class Contents(NamedTuple):
     task: Task
     #: Identity of its content.
     sha256: str
-    #: Folder of the model file and the history.
+    #: Folder of the model file and the history that it was packaged with.
     files: Path
+    #: The history of this process.
+    history: Snapshot
 
 
 @lru_cache(maxsize=1)
@@ -54,7 +60,8 @@ def contents() -> Contents:
     files = SOURCE / bundle.FOLDER
     config, request = bundle.read(files)
     task = task_of(config.task, config.classes, config.decision_threshold)
-    return Contents(config, request, task, bundle.content_sha256(SOURCE), files)
+    history = of_process(config, files / bundle.HISTORY)
+    return Contents(config, request, task, bundle.content_sha256(SOURCE), files, history)
 
 
 class Refusal(Exception):
@@ -69,11 +76,11 @@ class Parsed(NamedTuple):
     """The validated body of a request, or why it was refused."""
 
     body: Any
-    request_id: str
+    asked: Asked
 
 
 def answer_model(task: Task) -> type[BaseModel]:
-    """The body of an answer: the task's fields, then model and version."""
+    """The body of an answer: the task's fields, then model and version, and ``stale`` where history is too old."""
     fields: dict[str, Any] = {name: (kind, None if optional(kind) else ...) for name, kind in task.fields.items()}
     return create_model(
         "Answer",
@@ -82,6 +89,7 @@ def answer_model(task: Task) -> type[BaseModel]:
         **fields,
         model=(str, ...),
         version=(int, ...),
+        stale=(bool | None, None),
     )
 
 
@@ -112,6 +120,15 @@ class Metrics:
         self.dropped = Counter(
             "ml_service_prediction_log_dropped_total", "Rows that were not logged.", list(labels)
         ).labels(**labels)
+        self.stale = Counter(
+            "ml_service_stale_rows_total", "Rows predicted with a history that is older than declared.", list(labels)
+        ).labels(**labels)
+        self.age = Gauge(
+            "ml_service_history_age_days",
+            "Days from the last outcome that is known to the newest row asked last.",
+            list(labels),
+            multiprocess_mode="mostrecent",
+        ).labels(**labels)
         self.refused = Counter("ml_service_refused_total", "Requests refused after the guard.", list(labels)).labels(
             **labels
         )
@@ -133,14 +150,15 @@ class Answering:
         options: ServiceOptions,
     ) -> None:
         config, files = package.config, package.files
-        for name, expected in ((config.file, config.model_sha256), (bundle.HISTORY, config.history_sha256)):
-            if sha256_file(files / name) != expected:
-                raise PlatformError(
-                    f"{files / name} is not the packaged file (sha256 differs); package the version again"
-                )
+        if sha256_file(files / config.file) != config.model_sha256:
+            raise PlatformError(
+                f"{files / config.file} is not the packaged file (sha256 differs); package the version again"
+            )
         self.package, self.metrics, self.featurize, self.model = package, metrics, featurize, answer
         self.function = load_function(config.function)
-        self.history = History.load(self.function, files / bundle.HISTORY)
+        self.history = History.load(self.function, package.history.file)
+        #: The newest day that was asked for.
+        self.asked: date | None = None
         # The container image has none of what is hidden; elsewhere a service starts as fast.
         with hidden(predictor_type(config.format).unused):
             self.predictor = load_predictor(config.format, files / config.file, 1, config.types)
@@ -149,10 +167,17 @@ class Answering:
         if folder := options.prediction_log:
             self.log = PredictionLog(
                 Path(folder),
-                config.model,
-                config.version,
+                Answerer(
+                    config.model,
+                    config.version,
+                    package.sha256,
+                    package.history.sha256,
+                    package.history.until if self.function.histories else None,
+                    package.request.time,
+                ),
                 columns=[field.name for field in package.request.fields if not field.pii],
                 classes=config.classes,
+                keep_days=options.prediction_log_days,
                 flush_seconds=options.prediction_log_seconds,
                 on_drop=metrics.dropped.inc,
             )
@@ -163,7 +188,7 @@ class Answering:
         """One prediction through the whole path; the process does not become ready when it fails."""
         config = self.package.config
         body = rows.model_validate_json(json.dumps({"rows": [config.example]}))
-        predictions = self._score(self._frame(body), covered=False)
+        predictions = self.predictor.predict(self.featurize(self.function, self._frame(body), self.history))
         answered(self.package.task, predictions)
         if not np.isfinite(predictions).all():
             raise PlatformError(
@@ -176,44 +201,79 @@ class Answering:
             return to_frame(request, {name: getattr(body.columns, name) for name in request.names})
         return rows_to_frame(request, body.rows)
 
-    def _score(self, raw: pl.DataFrame, *, covered: bool = True) -> np.ndarray:
-        if covered and self.function.histories:
-            time = self.package.request.time
-            day: Any = raw[time].cast(pl.Date).max()
-            if day is not None and not self.history.covers(day):
-                raise Refusal(
-                    409,
-                    f"{time} {day} needs outcomes up to {self.history.lag_days} day(s) before, but the history "
-                    f"of this service ends on {self.history.until}; deploy a version that was packaged with newer data",
-                )
-        return self.predictor.predict(self.featurize(self.function, raw, self.history))
+    def _behind(self, raw: pl.DataFrame) -> tuple[int, bool]:
+        """Age of the history for the newest of the rows, days, and whether it is older than declared.
+
+        Raises Refusal where such rows are refused.
+        """
+        time, until = self.package.request.time, self.history.until
+        day: Any = raw[time].max()
+        if until is None or day is None:
+            return 0, until is None
+        self.asked = day if self.asked is None else max(day, self.asked)
+        behind = self.history.behind(day)
+        if behind and self.package.config.stale == "refuse":
+            raise Refusal(
+                409,
+                f"{time} {day} needs outcomes up to {self.history.newest(day)}, but the history of this service ends "
+                f"on {until}; refresh it with ml-platform history refresh",
+            )
+        return (day - until).days, bool(behind)
 
     def answer(self, parsed: Parsed) -> Response:
         """The predictions as JSON, counted and logged; a refusal with its status and one line."""
+        asked, metrics = parsed.asked, self.metrics
+        headers = {"x-request-id": asked.client_request_id or asked.request_id, REQUEST_ID: asked.request_id}
         try:
             if isinstance(parsed.body, Refusal):
                 raise parsed.body
             raw = self._frame(parsed.body)
-            predictions = self._score(raw)
+            age, stale = self._behind(raw) if self.function.histories else (0, False)
+            matrix = self.featurize(self.function, raw, self.history)
+            predictions = self.predictor.predict(matrix)
             given = answered(self.package.task, predictions)
         except (Refusal, PlatformError) as error:
-            self.metrics.refused.inc()
+            metrics.refused.inc()
             # A model whose code misbehaves is the fault of none who asks it.
             status = error.status if isinstance(error, Refusal) else 500 if isinstance(error, Misbehaved) else 422
-            return JSONResponse({"error": str(error)}, status, {"x-request-id": parsed.request_id})
+            return JSONResponse({"error": str(error)}, status, headers)
         config, task = self.package.config, self.package.task
-        self.metrics.rows.inc(len(predictions))
+        metrics.rows.inc(len(predictions))
         for value in task.scores(predictions[:OBSERVED]).tolist():
-            self.metrics.scores.observe(value)
+            metrics.scores.observe(value)
+        if self.function.histories:
+            metrics.age.set(age)
+            headers["x-history-age-days"] = str(age)
+        if stale:
+            metrics.stale.inc(len(predictions))
         if self.log is not None:
-            self.log.add(parsed.request_id, raw, predictions)
-        answer = self.model(**given, model=config.model, version=config.version)
-        return Response(
-            answer.model_dump_json(exclude_none=True),
-            200,
-            {"x-request-id": parsed.request_id},
-            "application/json",
-        )
+            self.log.add(asked, raw, predictions, matrix)
+        answer = self.model(**given, model=config.model, version=config.version, stale=stale or None)
+        return Response(answer.model_dump_json(exclude_none=True), 200, headers, "application/json")
+
+    def info(self) -> dict[str, Any]:
+        """What answers here, and how old its history is for the newest day that was asked for."""
+        package, asked, until = self.package, self.asked, self.history.until
+        config, refreshed = package.config, self.history.refreshed
+        return {
+            "model": config.model,
+            "version": config.version,
+            "sha256": package.sha256,
+            "model_sha256": config.model_sha256,
+            "task": config.task,
+            "history_sha256": package.history.sha256,
+            "history_until": until.isoformat() if until else None,
+            "history_lag_days": self.history.lag_days,
+            "history_refresh": "partition" if refreshed else "day",
+            "history_age_days": (asked - until).days if asked and until else None,
+            "history_behind_days": self.history.behind(asked) if asked else None,
+            "stale": config.stale,
+            "features": config.features,
+            "inputs": [field.model_dump() for field in package.request.fields],
+            "decision_threshold": config.decision_threshold,
+            "classes": config.classes,
+            "provenance": config.provenance,
+        }
 
     def close(self) -> None:
         """Write the rest of the prediction log."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from ml_platform.features.contract import Stale
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_file
 from ml_platform.serving.schema import RequestSchema
@@ -38,8 +39,12 @@ class ServiceConfig(BaseModel):
     #: sha256 of the model file and of the history, checked when the service starts.
     model_sha256: str
     history_sha256: str
-    #: Last day whose outcomes the history holds; None when it holds none.
+    #: Last day whose outcomes the history holds; None when it holds none. A process may read a newer history.
     history_until: date | None
+    #: Version of the feature code: histories that another one made are not read. Empty: not noted.
+    feature_code: str = ""
+    #: What is done with a row whose history is older than declared.
+    stale: Stale = "mark"
     #: Import path of the feature function, ``module:object``.
     function: str
     features: tuple[str, ...]

@@ -17,7 +17,7 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
-from ml_platform.features.contract import feature_names, load_function
+from ml_platform.features.contract import Stale, feature_names, load_function
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_file, sync_folder
 from ml_platform.foundation.locks import locked
@@ -91,11 +91,14 @@ def package(
     example: Mapping[str, Any] | None = None,
     entry: str = bundle.ENTRY,
     options: Mapping[str, Any] | None = None,
+    feature_code: str = "",
+    stale: Stale = "mark",
 ) -> Packaged:
     """Build the Bento of a registered version and put it at ``destination/<model>-<version>-<sha256>``.
 
     ``example`` is a valid row for the warm-up prediction; without it one is made from the schema. ``entry`` is
-    the module whose ``Service`` answers, ``options`` are what it finds in its configuration. The same
+    the module whose ``Service`` answers, ``options`` are what it finds in its configuration. ``feature_code`` is the
+    version of the feature code, ``stale`` what is done with a row whose history is older than declared. The same
     inputs give the same sha256, and a package that is there already is taken over. Raises
     :class:`PlatformError` when the model file is not the registered one, or when the feature code or the entry
     module cannot be imported or needs a library of training.
@@ -114,7 +117,7 @@ def package(
         config = _config(
             model, version, model_sha256, history_file, function_path, request, task, provenance,
             decision_threshold, classes, format, types, example, entry, options or {},
-        )  # fmt: skip
+        ).model_copy(update={"feature_code": feature_code, "stale": stale})  # fmt: skip
         (files / bundle.SERVICE).write_text(canonical_json(config.model_dump(mode="json")))
         (files / bundle.REQUEST).write_text(canonical_json(request.model_dump(mode="json")))
         sha256 = bundle.content_sha256(stage)

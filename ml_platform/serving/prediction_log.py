@@ -3,15 +3,16 @@
 import logging
 import os
 import queue
+import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from ml_platform.foundation.files import replacing
+from ml_platform.foundation.files import replacing, sha256_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,45 +21,87 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: Columns before the inputs; the inputs of the request follow, and the prediction.
-LEADING = ("predicted_at", "request_id", "request_row", "model_name", "model_version")
+LEADING = (
+    "predicted_at",
+    "request_id",
+    "request_row",
+    "client_request_id",
+    "request_route",
+    "request_role",
+    "model_name",
+    "model_version",
+    "package_sha256",
+    "history_sha256",
+    "history_age_days",
+    "features_sha256",
+)
 PREDICTION = "prediction"
 PROBABILITIES = "probabilities"
+#: Number of the form of these files, in their metadata; those without one were the first.
+FORMAT = "2"
+#: Name of a folder with the files of one day.
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-@dataclass(frozen=True)
-class _Entry:
-    time: datetime
+class Asked(NamedTuple):
+    """Which request it was: our id, that of the caller, and by which route and in which role it came."""
+
     request_id: str
+    client_request_id: str = ""
+    #: As the router says it; empty where none stands in front.
+    route: str = ""
+    role: str = ""
+
+
+class Answerer(NamedTuple):
+    """What answers: version, package and history."""
+
+    model: str
+    version: int
+    package_sha256: str = ""
+    history_sha256: str = ""
+    #: Last day that the history knows, and the column with the day of a row.
+    until: date | None = None
+    time: str = ""
+
+
+class _Entry(NamedTuple):
+    time: datetime
+    asked: Asked
     inputs: "pl.DataFrame"
     predictions: "np.ndarray"
+    matrix: "np.ndarray | None"
 
 
 class PredictionLog:
     """Bounded queue → thread → Parquet files with an atomic rename; what does not fit is dropped and counted.
 
-    Files appear in ``folder/<model>/`` after ``flush_seconds`` or ``flush_rows``. Columns:
-    ``predicted_at`` (UTC, microseconds), ``request_id``, ``request_row`` (position in the request), ``model_name``,
-    ``model_version``, the raw inputs among ``columns`` (None: all), ``prediction`` (float32; with ``classes`` the name
-    of the most probable one, and ``probabilities`` of all in their order). A killed process loses what it had not flushed.
+    Files appear in ``folder/<model>/<day>/`` (UTC) after ``flush_seconds`` or ``flush_rows``. Columns:
+    ``predicted_at`` (UTC, microseconds), ``request_id``, ``request_row`` (position in the request),
+    ``client_request_id``, ``request_route``, ``request_role`` (as the router says them), ``model_name``,
+    ``model_version``, ``package_sha256``, ``history_sha256``, ``history_age_days`` (of the row's day),
+    ``features_sha256`` (of the row's float32 features), of the raw inputs ``columns`` (None: all), ``prediction``
+    (float32; with ``classes`` the name of the most probable one, and ``probabilities`` of all in their order). Days
+    that are older than ``keep_days`` are deleted; 0 keeps all. A killed process loses what it had not flushed.
     """
 
     def __init__(
         self,
         folder: Path,
-        model: str,
-        version: int,
+        answerer: Answerer,
         *,
         columns: Sequence[str] | None = None,
         classes: tuple[str, ...] = (),
+        keep_days: int = 0,
         flush_seconds: float = 5.0,
         flush_rows: int = 50_000,
         max_requests: int = 2_000,
         max_rows: int = 200_000,
         on_drop: Callable[[int], object] | None = None,
     ) -> None:
-        self.folder = folder / model
+        self.folder = folder / answerer.model
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.model, self.version, self.classes, self.columns = model, version, classes, columns
+        self.answerer, self.classes, self.columns, self.keep_days = answerer, classes, columns, keep_days
         self.flush_seconds, self.flush_rows, self.max_rows = flush_seconds, flush_rows, max_rows
         #: Rows that were not logged because the queue was full or a file could not be written.
         self.dropped = 0
@@ -67,18 +110,22 @@ class PredictionLog:
         self._lock = threading.Lock()
         self._queue: queue.Queue[_Entry | None] = queue.Queue(max_requests)
         self._sequence = 0
+        self._expired: date | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
         self._thread.start()
 
-    def add(self, request_id: str, inputs: "pl.DataFrame", predictions: "np.ndarray") -> bool:
-        """Queue the rows of one request; False when they were dropped. Never waits."""
+    def add(
+        self, asked: Asked, inputs: "pl.DataFrame", predictions: "np.ndarray", matrix: "np.ndarray | None" = None
+    ) -> bool:
+        """Queue the rows of one request, with the features that they became; False when they were dropped. Never
+        waits."""
         rows = len(predictions)
         with self._lock:
             fits = not self._closed and self._pending + rows <= self.max_rows
             if fits:
                 try:
-                    self._queue.put_nowait(_Entry(datetime.now(UTC), request_id, inputs, predictions))
+                    self._queue.put_nowait(_Entry(datetime.now(UTC), asked, inputs, predictions, matrix))
                     self._pending += rows
                 except queue.Full:
                     fits = False
@@ -135,6 +182,43 @@ class PredictionLog:
             with self._lock:
                 self._pending -= rows
 
+    def _write(self, entries: list[_Entry]) -> None:
+        import polars as pl
+
+        for day in sorted({entry.time.date() for entry in entries}):
+            self._sequence += 1
+            path = self.folder / day.isoformat() / f"{time.time_ns()}-{os.getpid()}-{self._sequence}.parquet"
+            frames = [self._frame(entry) for entry in entries if entry.time.date() == day]
+            with replacing(path) as temporary:
+                pl.concat(frames).write_parquet(temporary, compression="zstd", metadata={"format": FORMAT})
+            if self.keep_days and day != self._expired:
+                expire(self.folder, day - timedelta(days=self.keep_days))
+                self._expired = day
+
+    def _frame(self, entry: _Entry) -> "pl.DataFrame":
+        import polars as pl
+
+        asked, of = entry.asked, self.answerer
+        age = pl.lit(None)
+        if of.until is not None and of.time in entry.inputs.columns:
+            age = (pl.col(of.time).cast(pl.Date) - of.until).dt.total_days()
+        return entry.inputs.select(
+            pl.lit(entry.time).cast(pl.Datetime("us", "UTC")).alias("predicted_at"),
+            pl.lit(asked.request_id).alias("request_id"),
+            pl.int_range(pl.len(), dtype=pl.Int32).alias("request_row"),
+            pl.lit(asked.client_request_id).alias("client_request_id"),
+            pl.lit(asked.route).alias("request_route"),
+            pl.lit(asked.role).alias("request_role"),
+            pl.lit(of.model).alias("model_name"),
+            pl.lit(of.version, dtype=pl.Int32).alias("model_version"),
+            pl.lit(of.package_sha256).alias("package_sha256"),
+            pl.lit(of.history_sha256).alias("history_sha256"),
+            age.cast(pl.Int32).alias("history_age_days"),
+            _hashes(entry.matrix),
+            pl.all() if self.columns is None else pl.col(self.columns),
+            *self._predicted(entry.predictions),
+        )
+
     def _predicted(self, predictions: "np.ndarray") -> "list[pl.Series]":
         import polars as pl
 
@@ -146,22 +230,30 @@ class PredictionLog:
             pl.Series(PROBABILITIES, predictions, dtype=pl.Array(pl.Float32, len(self.classes))),
         ]
 
-    def _write(self, entries: list[_Entry]) -> None:
-        import polars as pl
 
-        frames = [
-            entry.inputs.select(
-                pl.lit(entry.time).cast(pl.Datetime("us", "UTC")).alias("predicted_at"),
-                pl.lit(entry.request_id).alias("request_id"),
-                pl.int_range(pl.len(), dtype=pl.Int32).alias("request_row"),
-                pl.lit(self.model).alias("model_name"),
-                pl.lit(self.version, dtype=pl.Int32).alias("model_version"),
-                pl.all() if self.columns is None else pl.col(self.columns),
-                *self._predicted(entry.predictions),
-            )
-            for entry in entries
-        ]
-        self._sequence += 1
-        path = self.folder / f"{time.time_ns()}-{os.getpid()}-{self._sequence}.parquet"
-        with replacing(path) as temporary:
-            pl.concat(frames).write_parquet(temporary, compression="zstd")
+def features_sha256(features: "np.ndarray") -> str:
+    """Identity of one row's float32 features: what the model was asked, whatever history and code made it."""
+    return sha256_bytes(features.tobytes())
+
+
+def _hashes(matrix: "np.ndarray | None") -> "pl.Series | pl.Expr":
+    import polars as pl
+
+    if matrix is None:
+        return pl.lit(None, dtype=pl.String).alias("features_sha256")
+    return pl.Series("features_sha256", [features_sha256(row) for row in matrix], dtype=pl.String)
+
+
+def expire(folder: Path, before: date) -> None:
+    """Delete the days of a model's log that are older than ``before``."""
+    for path in folder.iterdir():
+        if DAY.fullmatch(path.name) and path.name < before.isoformat():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.suffix == ".parquet" and _written(path) < before:
+            path.unlink(missing_ok=True)
+
+
+def _written(path: Path) -> date:
+    """The day of a file of the first form, which had no folders: its name begins with the time in nanoseconds."""
+    named = path.name.partition("-")[0]
+    return datetime.fromtimestamp(int(named) / 1e9, UTC).date() if named.isdigit() else date.max

@@ -20,25 +20,38 @@ from starlette.routing import Route
 
 from ml_platform.features.build import featurize
 from ml_platform.foundation.variables import SettingsMistake, service_options
-from ml_platform.serving.answer import Answering, Contents, Featurize, Metrics, Parsed, Refusal, answer_model, contents
+from ml_platform.serving.answer import (
+    REQUEST_ID,
+    Answering,
+    Featurize,
+    Metrics,
+    Parsed,
+    Refusal,
+    answer_model,
+    contents,
+)
 from ml_platform.serving.bentoml_internals import body_of
 from ml_platform.serving.guard import Guard
 from ml_platform.serving.parent import end_with_parent
+from ml_platform.serving.prediction_log import Asked
 from ml_platform.serving.schema import RequestSchema, columns_model, describe, rows_model
 
-#: Longest request id taken over from a caller, characters.
-MAX_REQUEST_ID = 100
+#: Headers that say which request it is, in the order of Asked: ours, the caller's, and the router's route and role.
+OURS = (REQUEST_ID.encode(), b"x-request-id", b"x-ml-route", b"x-ml-role")
+#: What is taken over of each, characters.
+MAX_HEADER = 100
 #: The request's columns → pydantic model of a body.
 Parser = Callable[[RequestSchema], type[BaseModel]]
 
 
 async def _parse(model: type[BaseModel], request: Request, _: object) -> Parsed:
     """Validate here: BentoML would log every bad request with a traceback and send back names that the caller chose."""
-    request_id = request.headers.get("x-request-id", "")[:MAX_REQUEST_ID] or uuid.uuid4().hex
+    headers = {name: value[:MAX_HEADER].decode("latin1") for name, value in request.scope["headers"] if name in OURS}
+    asked = Asked(headers.get(OURS[0]) or uuid.uuid4().hex, *(headers.get(name, "") for name in OURS[1:]))
     try:
-        return Parsed(model.model_validate_json(await request.body()), request_id)
+        return Parsed(model.model_validate_json(await request.body()), asked)
     except ValidationError as error:
-        return Parsed(Refusal(*describe(error)), request_id)
+        return Parsed(Refusal(*describe(error)), asked)
 
 
 def tracing() -> Any:
@@ -73,6 +86,11 @@ def service(
     rows = rows_model(package.request)
     answer: Any = answer_model(package.task)
 
+    loaded: list[Answering] = []
+
+    def info(_: Request) -> JSONResponse:
+        return JSONResponse(loaded[-1].info())
+
     @bentoml.service(
         name=config.model,
         image=bentoml.images.Image(  # type: ignore[attr-defined]
@@ -89,6 +107,7 @@ def service(
 
         def __init__(self) -> None:
             self.answering = Answering(package, metrics, featurize, rows, answer, options)
+            loaded.append(self.answering)
 
         @bentoml.api(input_spec=body_of(rows, _parse), output_spec=answer)
         async def predict(self, body: Any) -> Response:
@@ -114,27 +133,9 @@ def service(
             "x-model": config.model,
             "x-model-version": str(config.version),
             "x-service-sha256": package.sha256,
+            "x-history-sha256": package.history.sha256,
+            "x-history-until": package.history.until.isoformat() if package.history.until else "",
         },
     )
-    shown = _info(package)
-    routes = [Route("/info", lambda _: JSONResponse(shown))]
-    Service.mount_asgi_app(Starlette(routes=routes), path="/", name="info")
+    Service.mount_asgi_app(Starlette(routes=[Route("/info", info)]), path="/", name="info")
     return Service
-
-
-def _info(package: Contents) -> dict[str, Any]:
-    """What answers here; ``GET /info``."""
-    config = package.config
-    return {
-        "model": config.model,
-        "version": config.version,
-        "sha256": package.sha256,
-        "model_sha256": config.model_sha256,
-        "task": config.task,
-        "history_until": config.history_until.isoformat() if config.history_until else None,
-        "features": config.features,
-        "inputs": [field.model_dump() for field in package.request.fields],
-        "decision_threshold": config.decision_threshold,
-        "classes": config.classes,
-        "provenance": config.provenance,
-    }

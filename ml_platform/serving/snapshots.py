@@ -4,16 +4,29 @@ The history in a package is that of the day of packaging. A newer one is a file 
 start to end, and a newer one starts a new process.
 """
 
+import os
 import tempfile
+from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
-from ml_platform.features.history import History
+from ml_platform.features.history import History, saved
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.files import replacing, sha256_file
-from ml_platform.serving.bundle import HISTORY
+from ml_platform.foundation.files import replacing, sha256_file, sync_folder
+from ml_platform.foundation.variables import SNAPSHOT
+from ml_platform.serving.bundle import HISTORY, ServiceConfig
 
 #: Folder of snapshots, below the folder of a run's outputs.
 FOLDER = "histories"
+
+
+class Snapshot(NamedTuple):
+    """The history that a process reads."""
+
+    file: Path
+    sha256: str
+    #: Last day whose outcomes it knows; None where it knows none.
+    until: date | None
 
 
 def path(local: Path, sha256: str) -> Path:
@@ -21,25 +34,40 @@ def path(local: Path, sha256: str) -> Path:
     return local / FOLDER / sha256 / HISTORY
 
 
-def keep(local: Path, history: History) -> str:
-    """Keep a history and return its sha256; equal ones are kept once. A killed process leaves none or all of it."""
+def keep(local: Path, history: History, code: str) -> str:
+    """Keep a history that the feature code of a version made, and return its sha256; equal ones are kept once.
+
+    A killed process leaves all of it or nothing.
+    """
     folder = local / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".keeping-", dir=folder) as temporary:
-        file = history.save(Path(temporary) / HISTORY)
+        file = history.save(Path(temporary) / HISTORY, code)
         sha256 = sha256_file(file)
         target = path(local, sha256)
         if not target.is_file() or sha256_file(target) != sha256:
             with replacing(target) as place:
                 file.rename(place)
+            sync_folder(folder)
     return sha256
 
 
-def verified(file: Path) -> str:
-    """The sha256 of a snapshot's file. Raises PlatformError where it is not what its folder is named after."""
+def of_process(config: ServiceConfig, packaged: Path) -> Snapshot:
+    """The history of this process: the one that its environment names, else the ``packaged`` one.
+
+    Raises PlatformError where a file is not what it was, or was made by other feature code than the package has.
+    """
+    named = os.environ.get(SNAPSHOT)
+    file, wanted = (Path(named), Path(named).parent.name) if named else (packaged, config.history_sha256)
     if not file.is_file():
         raise PlatformError(f"history {file} does not exist; make it again with ml-platform history refresh")
-    sha256 = sha256_file(file)
-    if sha256 != file.parent.name:
-        raise PlatformError(f"{file} is not the history of its folder's name (sha256 differs); delete the folder")
-    return sha256
+    if sha256_file(file) != wanted:
+        raise PlatformError(f"{file} is not the history that it was (sha256 differs); package or refresh it again")
+    about = saved(file)
+    if config.feature_code and about.get("code", config.feature_code) != config.feature_code:
+        raise PlatformError(
+            f"{file} was made by feature code {about['code']}, version {config.version} of {config.model} has "
+            f"{config.feature_code}; package the version again"
+        )
+    until = about.get("until")
+    return Snapshot(file, wanted, date.fromisoformat(until) if until else None)

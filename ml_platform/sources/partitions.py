@@ -24,6 +24,14 @@ class Partitions(BaseModel):
             return (key.replace(day=1) + timedelta(days=32)).replace(day=1)
         return key + timedelta(days=7 if self.every == "week" else 1)
 
+    def first_day(self, day: date) -> date:
+        """First day of the partition that ``day`` belongs to; before the first partition the day itself."""
+        if day < self.start:
+            return day
+        if self.every == "month":
+            return max(day.replace(day=1), self.start)
+        return day - timedelta(days=(day - self.start).days % (7 if self.every == "week" else 1))
+
     def window(self, key: str) -> tuple[date, date]:
         """First day, and the day after the last, of a partition. Raises DeclarationError for an unknown key."""
         try:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from ml_platform.defs.flights.features import FlightFeatures, flights
 from ml_platform.features.contract import HistoricalMean
-from ml_platform.features.history import History, daily, keys_of
+from ml_platform.features.history import History, daily, keys_of, saved
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.sources.partitions import Partitions
 
 START = date(2020, 2, 25)
 
@@ -270,3 +271,50 @@ def test_a_function_without_histories_has_none(fortnight: pl.DataFrame) -> None:
     history = History.from_tables(Timeless(), [daily(Timeless(), fortnight)], 1)
     assert history.until == date(2013, 1, 14)
     assert history.matrix(fortnight, fortnight["date"]).shape == (fortnight.height, 0)
+
+
+MONTHLY = Partitions(every="month", start=date(2020, 2, 10))
+
+
+@settings(max_examples=40, deadline=None)
+@given(ROWS, st.integers(1, 4))
+def test_a_history_that_is_refreshed_with_partitions_shows_no_outcome_of_the_own_one(
+    rows: list[tuple], lag: int
+) -> None:
+    raw = table(rows)
+    whole = History.from_tables(toy, [daily(toy, raw)], lag).as_refreshed(MONTHLY)
+    keys = toy.rows(raw)
+    got = whole.matrix(keys, raw["day"])
+    for index, day in enumerate(raw["day"].to_list()):
+        # As a service sees it whose last refresh was before the partition of the day.
+        border = date(2020, 3, 1) if day >= date(2020, 3, 1) else date(2020, 2, 10)
+        then = History.from_tables(toy, [daily(toy, raw.filter(pl.col("day") < border))], lag)
+        then = then.as_refreshed(MONTHLY, border - timedelta(days=1))
+        assert then.matrix(keys[index], raw["day"][index : index + 1]).tobytes() == got[index].tobytes()
+
+
+@settings(max_examples=40, deadline=None)
+@given(ROWS, st.integers(0, 9), st.integers(1, 3))
+def test_what_is_too_old_is_as_on_the_last_day_that_it_is_not(rows: list[tuple], late: int, lag: int) -> None:
+    raw = table(rows)
+    history = History.from_tables(toy, [daily(toy, raw)], lag)
+    assert history.until is not None
+    fresh = history.until + timedelta(days=lag)
+    assert (history.behind(fresh), history.behind(fresh + timedelta(days=late))) == (0, late)
+    keys = toy.rows(raw)
+    days = [pl.Series("day", [day] * raw.height) for day in (fresh, fresh + timedelta(days=late))]
+    assert history.matrix(keys, days[0]).tobytes() == history.matrix(keys, days[1]).tobytes()
+
+
+def test_a_refreshed_history_is_behind_when_a_partition_has_closed() -> None:
+    raw = table([(0, "x", 1, 1, 1), (4, "x", 1, 1, 1)])  # until 29 February
+    history = History.from_tables(toy, [daily(toy, raw)], 2).as_refreshed(MONTHLY)
+    assert [history.behind(day) for day in (date(2020, 3, 31), date(2020, 4, 1), date(2020, 4, 5))] == [0, 30, 31]
+    assert History.from_tables(toy, [], 2).behind(START) is None
+
+
+def test_a_saved_history_says_when_it_is_refreshed(fortnight: pl.DataFrame, tmp_path: Path) -> None:
+    history = History.from_tables(flights, [daily(flights, fortnight)], 3).as_refreshed(MONTHLY)
+    file = history.save(tmp_path / "history.parquet", "1.abc")
+    assert History.load(flights, file).refreshed == MONTHLY
+    assert saved(file)["until"] == "2013-01-14" and saved(file)["code"] == "1.abc"

@@ -1,26 +1,36 @@
 """Every row lands in the log or is counted as dropped; nothing waits."""
 
 import threading
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from ml_platform.serving.prediction_log import LEADING, PREDICTION, PROBABILITIES, PredictionLog
+from ml_platform.serving.prediction_log import (
+    FORMAT,
+    LEADING,
+    PREDICTION,
+    PROBABILITIES,
+    Answerer,
+    Asked,
+    PredictionLog,
+    features_sha256,
+)
 
 INPUTS = pl.DataFrame({"shop": ["north", "south"], "items": [1, 2]})
 PREDICTIONS = np.array([0.25, 0.75], dtype=np.float32)
 
 
 def read(folder: Path) -> pl.DataFrame:
-    return pl.concat([pl.read_parquet(path) for path in sorted(folder.glob("m/*.parquet"))])
+    return pl.concat([pl.read_parquet(path) for path in sorted(folder.glob("m/*/*.parquet"))])
 
 
 def test_rows_land_with_their_request(tmp_path: Path) -> None:
-    log = PredictionLog(tmp_path, "m", 3)
-    assert log.add("a", INPUTS, PREDICTIONS)
-    assert log.add("b", INPUTS.head(1), PREDICTIONS[:1])
+    log = PredictionLog(tmp_path, Answerer("m", 3))
+    assert log.add(Asked("a"), INPUTS, PREDICTIONS)
+    assert log.add(Asked("b"), INPUTS.head(1), PREDICTIONS[:1])
     log.close()
     found = read(tmp_path)
     assert found.columns == [*LEADING, "shop", "items", PREDICTION]
@@ -34,8 +44,8 @@ def test_rows_land_with_their_request(tmp_path: Path) -> None:
 
 
 def test_of_several_classes_the_name_and_all_probabilities_land(tmp_path: Path) -> None:
-    log = PredictionLog(tmp_path, "m", 1, classes=("early", "on time", "late"))
-    log.add("a", INPUTS, np.array([[0.2, 0.3, 0.5], [0.7, 0.2, 0.1]], dtype=np.float32))
+    log = PredictionLog(tmp_path, Answerer("m", 1), classes=("early", "on time", "late"))
+    log.add(Asked("a"), INPUTS, np.array([[0.2, 0.3, 0.5], [0.7, 0.2, 0.1]], dtype=np.float32))
     log.close()
     found = read(tmp_path)
     assert found[PREDICTION].to_list() == ["late", "early"]
@@ -44,11 +54,11 @@ def test_of_several_classes_the_name_and_all_probabilities_land(tmp_path: Path) 
 
 
 def test_files_appear_without_closing(tmp_path: Path) -> None:
-    log = PredictionLog(tmp_path, "m", 1, flush_seconds=0.05)
-    log.add("a", INPUTS, PREDICTIONS)
+    log = PredictionLog(tmp_path, Answerer("m", 1), flush_seconds=0.05)
+    log.add(Asked("a"), INPUTS, PREDICTIONS)
     waited = threading.Event()
     for _ in range(200):
-        if list(tmp_path.glob("m/*.parquet")):
+        if list(tmp_path.glob("m/*/*.parquet")):
             break
         waited.wait(0.05)
     assert read(tmp_path).height == 2
@@ -67,10 +77,10 @@ def test_overflow_is_dropped_and_counted(tmp_path: Path, limits: dict, monkeypat
 
     monkeypatch.setattr(PredictionLog, "_write", slow)
     told: list[int] = []
-    log = PredictionLog(tmp_path, "m", 1, flush_rows=1, on_drop=told.append, **limits)
-    kept = [log.add("first", INPUTS, PREDICTIONS)]
+    log = PredictionLog(tmp_path, Answerer("m", 1), flush_rows=1, on_drop=told.append, **limits)
+    kept = [log.add(Asked("first"), INPUTS, PREDICTIONS)]
     assert writing.wait(20)  # the disk is busy from here on
-    kept += [log.add(str(n), INPUTS, PREDICTIONS) for n in range(20)]
+    kept += [log.add(Asked(str(n)), INPUTS, PREDICTIONS) for n in range(20)]
     release.set()
     log.close()
     assert False in kept
@@ -88,17 +98,56 @@ def test_a_full_disk_is_counted_and_outlived(tmp_path: Path, monkeypatch: pytest
         write(log, entries)
 
     monkeypatch.setattr(PredictionLog, "_write", fails_once)
-    log = PredictionLog(tmp_path, "m", 1, flush_rows=1)
-    log.add("lost", INPUTS, PREDICTIONS)
+    log = PredictionLog(tmp_path, Answerer("m", 1), flush_rows=1)
+    log.add(Asked("lost"), INPUTS, PREDICTIONS)
     assert failed.wait(20)
-    log.add("kept", INPUTS, PREDICTIONS)
+    log.add(Asked("kept"), INPUTS, PREDICTIONS)
     log.close()
     assert read(tmp_path)["request_id"].unique().to_list() == ["kept"]
     assert log.dropped == 2
 
 
 def test_a_closed_log_takes_nothing(tmp_path: Path) -> None:
-    log = PredictionLog(tmp_path, "m", 1)
+    log = PredictionLog(tmp_path, Answerer("m", 1))
     log.close()
-    assert not log.add("late", INPUTS, PREDICTIONS)
+    assert not log.add(Asked("late"), INPUTS, PREDICTIONS)
     assert log.dropped == 2
+
+
+def test_a_row_names_its_request_its_answerer_and_its_features(tmp_path: Path) -> None:
+    days = pl.DataFrame({"day": [date(2024, 4, 1), date(2024, 4, 3)], "secret": [1, 2]})
+    matrix = np.array([[1.0, np.nan], [2.0, 3.0]], dtype=np.float32)
+    log = PredictionLog(tmp_path, Answerer("m", 3, "pack", "hist", date(2024, 3, 31), "day"), columns=["day"])
+    log.add(Asked("ours", "theirs", "flights", "candidate"), days, PREDICTIONS, matrix)
+    log.close()
+    found = read(tmp_path)
+    first = found.row(0, named=True)
+    expected = {
+        "request_id": "ours", "client_request_id": "theirs", "request_route": "flights", "request_role": "candidate",
+        "model_version": 3, "package_sha256": "pack", "history_sha256": "hist", "history_age_days": 1,
+        "features_sha256": features_sha256(matrix[0]),
+    }  # fmt: skip
+    assert {name: first[name] for name in expected} == expected
+    assert found["history_age_days"].to_list() == [1, 3]
+    assert "secret" not in found.columns
+    (file,) = tmp_path.glob("m/*/*.parquet")
+    assert file.parent.name == datetime.now(UTC).date().isoformat()
+    assert pl.read_parquet_metadata(file)["format"] == FORMAT
+
+
+@pytest.mark.parametrize(("keep", "left"), [(30, ["2"]), (0, ["0", "1", "2"])])
+def test_whole_days_expire(tmp_path: Path, keep: int, left: list[str]) -> None:
+    today = datetime.now(UTC).date()
+    for name, age in (("0", 100), ("1", 31), ("2", 30)):
+        folder = tmp_path / "m" / (today - timedelta(days=age)).isoformat()
+        folder.mkdir(parents=True)
+        (folder / f"{name}.parquet").touch()
+    # Files of the release before lie in no folder of a day.
+    old = tmp_path / "m" / f"{int((datetime.now(UTC) - timedelta(days=40)).timestamp() * 1e9)}-1-1.parquet"
+    old.touch()
+    log = PredictionLog(tmp_path, Answerer("m", 1), keep_days=keep)
+    log.add(Asked("a"), INPUTS, PREDICTIONS)
+    log.close()
+    assert sorted(path.stem for path in tmp_path.glob("m/*/?.parquet")) == left
+    assert old.exists() == (keep == 0)
+    assert len(list((tmp_path / "m" / today.isoformat()).glob("*.parquet"))) == 1

@@ -1,11 +1,15 @@
 """The packaged service as a real process, spoken to over HTTP."""
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -13,13 +17,16 @@ import numpy as np
 import polars as pl
 import pytest
 
+from ml_platform.features.history import History, daily
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import sha256_file
 from ml_platform.foundation.settings import Settings
-from ml_platform.serving import checks, process
+from ml_platform.serving import checks, process, snapshots
 from ml_platform.serving.client import Client, RequestRefused, ServiceDown, predict
 from ml_platform.serving.packaging import Packaged
 from ml_platform.serving.schema import to_rows
 from ml_platform_tests.serving.conftest import UNTIL, Inputs, make_raw
+from ml_platform_tests.serving.tiny import Tiny
 
 
 def test_predictions_are_those_of_training_bit_for_bit(service: checks.Running, inputs: Inputs) -> None:
@@ -66,12 +73,100 @@ def test_info_names_what_answers(service: checks.Running, packaged: Packaged, in
     assert (headers["x-model-version"], headers["x-service-sha256"]) == ("1", packaged.sha256)
 
 
-def test_a_day_beyond_the_history_is_refused(service: checks.Running, inputs: Inputs) -> None:
+def test_a_day_beyond_the_history_is_answered_and_marked(service: checks.Running, inputs: Inputs) -> None:
+    good, late = inputs.rows(2)
+    late["day"] = (UNTIL + timedelta(days=4)).isoformat()
+    with Client(service.url, service.key) as client:
+        assert "stale" not in client.predict([good])
+        answer, headers = asked(client, [good, late])
+        assert (answer["stale"], headers["x-history-age-days"]) == (True, "4")
+        # As the newest outcomes that there are say it: the day's own features, and the history of the last day.
+        raw = make_raw(2, UNTIL + timedelta(days=1), 1, 5)[1:].with_columns(day=UNTIL + timedelta(days=4))
+        assert answer["predictions"][1] == inputs.predict(raw)[0]
+        info, metrics = client.info(), client.metrics()
+    assert (info["history_age_days"], info["history_behind_days"]) == (4, 3)
+    assert re.search(r"^ml_service_stale_rows_total{.*} 2.0$", metrics, re.MULTILINE)
+    assert re.search(r"^ml_service_history_age_days{.*} 4.0$", metrics, re.MULTILINE)
+
+
+def asked(client: Client, rows: list[dict]) -> tuple[dict, dict[str, str]]:
+    """The answer to rows, and its headers."""
+    body = json.dumps({"rows": rows}).encode()
+    request = urllib.request.Request(
+        f"{client.url}/predict", body, {**client._headers, "content-type": "application/json", "x-request-id": "theirs"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.loads(answer.read()), {name.lower(): value for name, value in answer.headers.items()}
+
+
+def test_an_answer_names_our_id_and_the_history(service: checks.Running, inputs: Inputs) -> None:
+    with Client(service.url, service.key) as client:
+        ids = [asked(client, inputs.rows(1))[1] for _ in range(2)]
+        info = client.info()
+    assert {headers["x-request-id"] for headers in ids} == {"theirs"}
+    assert len({headers["x-ml-request-id"] for headers in ids}) == 2
+    assert ids[0]["x-history-until"] == UNTIL.isoformat() == info["history_until"]
+    assert ids[0]["x-history-sha256"] == info["history_sha256"] == sha256_file(inputs.history_file)
+
+
+def test_a_service_that_is_declared_to_refuses_a_day_beyond_the_history(
+    inputs: Inputs, service_settings: Settings, tmp_path: Path
+) -> None:
+    packaged = inputs.package(tmp_path, stale="refuse")
     good, late = inputs.rows(2)
     late["day"] = (UNTIL + timedelta(days=2)).isoformat()
-    with pytest.raises(RequestRefused, match=f"ends on {UNTIL}") as caught:
-        predict(service.url, [good, late], service.key)
+    with checks.running(packaged.path, service_settings) as running:
+        assert "stale" not in predict(running.url, [good], running.key)
+        with pytest.raises(RequestRefused, match=f"ends on {UNTIL}") as caught:
+            predict(running.url, [good, late], running.key)
     assert caught.value.status == 409
+
+
+def test_a_process_reads_the_snapshot_that_it_is_given(
+    inputs: Inputs, packaged: Packaged, service_settings: Settings, tmp_path: Path
+) -> None:
+    days = 5
+    newer = make_raw(300, UNTIL + timedelta(days=1), days, seed=9)
+    tables = [*inputs.history.tables, daily(Tiny(), newer)]
+    history = History.from_tables(Tiny(), tables, 1)
+    sha256 = snapshots.keep(service_settings.local, history, "")
+    assert snapshots.keep(service_settings.local, history, "") == sha256
+    file = snapshots.path(service_settings.local, sha256)
+    environment = service_settings.for_service(snapshot=str(file))
+    raw = make_raw(40, UNTIL + timedelta(days=1 + days), 1, seed=3)
+    with (
+        checks.running(packaged.path, service_settings, {"ML_PLATFORM_SNAPSHOT": str(file)}) as running,
+        Client(running.url, running.key) as client,
+    ):
+        answer = client.predict(to_rows(inputs.request, raw))
+        assert "stale" not in answer
+        assert (
+            np.array(answer["predictions"], np.float32).tobytes()
+            == replace(inputs, history=history).predict(raw).tobytes()
+        )
+        info, headers = client.info(), process.ready(running.url)
+    assert environment["ML_PLATFORM_SNAPSHOT"] == str(file)
+    assert (info["sha256"], info["history_sha256"]) == (packaged.sha256, sha256)
+    assert headers is not None and headers["x-history-sha256"] == sha256
+
+
+@pytest.mark.parametrize("fault", ["gone", "changed", "other code"])
+def test_a_service_does_not_start_with_a_snapshot_that_is_none_of_its_own(
+    inputs: Inputs, service_settings: Settings, tmp_path: Path, fault: str
+) -> None:
+    packaged = inputs.package(tmp_path / "packages", feature_code="1.abc-1")
+    sha256 = snapshots.keep(tmp_path, inputs.history, "1.xyz-1" if fault == "other code" else "1.abc-1")
+    file = snapshots.path(tmp_path, sha256)
+    if fault == "gone":
+        file.unlink()
+    elif fault == "changed":
+        file.write_bytes(file.read_bytes() + b"x")
+    said = {"gone": "does not exist", "changed": "sha256 differs", "other code": "made by feature code 1.xyz-1"}[fault]
+    with (
+        pytest.raises(PlatformError, match=said),
+        checks.running(packaged.path, service_settings, {"ML_PLATFORM_SNAPSHOT": str(file)}),
+    ):
+        pass
 
 
 def test_bad_inputs_are_refused(service: checks.Running, inputs: Inputs) -> None:
@@ -116,7 +211,7 @@ def test_the_prediction_log_lands_without_personal_columns(
         assert client.send("POST", "/predict", b'{"rows": [{"day": 1}]}')[0] == 422
         answer = client.predict(rows)
     # Stopping writes what was waiting.
-    found = pl.concat([pl.read_parquet(path) for path in (tmp_path / "tiny").glob("*.parquet")])
+    found = pl.concat([pl.read_parquet(path) for path in (tmp_path / "tiny").glob("*/*.parquet")])
     assert found["prediction"].to_list() == answer["predictions"]
     assert found["shop"].to_list() == [row["shop"] for row in rows]
     assert found["request_id"].n_unique() == 1
