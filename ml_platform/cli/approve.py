@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from ml_platform.cli.output import BadUsage, written
+from ml_platform.cli.output import BadUsage, declared_model, written
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import MissingReference, PlatformError
@@ -28,14 +28,11 @@ def decide(
     """
     name, _, number = target.partition("@")
     number = number.removeprefix("v")
-    catalogue = project_catalogue()
-    if name not in catalogue.models:
-        raise BadUsage(f"there is no model {name!r}; declared: {', '.join(sorted(catalogue.models)) or 'none'}")
+    context = ModelContext.of(project_catalogue(), declared_model(name))
     if not number.isdigit():
         raise BadUsage(f"{target!r} names no version; write {name}@1, say: a decision is about one version")
     workspace = Workspace()
     version = workspace.registry.get(name, int(number))
-    context = ModelContext.of(catalogue, name)
     before, run = approval.standing(workspace, version), Run.new()
     decided = approval.decide(workspace, context, version, status, by=by, reason=reason, run=run)
     print(f"{name} version {decided.version} is {decided.approval} by {by}: {reason}")
@@ -76,10 +73,8 @@ def _leave(
 
 def accept_looser_gates(model: str, by: str, reason: str, json: Path | None) -> None:
     """Accept, in a person's name, that gates of a model are looser than those of its champion at its registration."""
-    catalogue = project_catalogue()
-    if model not in catalogue.models:
-        raise BadUsage(f"there is no model {model!r}; declared: {', '.join(sorted(catalogue.models)) or 'none'}")
-    found = loosening.accept(Workspace(), ModelContext.of(catalogue, model), by=by, reason=reason, run=Run.new())
+    context = ModelContext.of(project_catalogue(), declared_model(model))
+    found = loosening.accept(Workspace(), context, by=by, reason=reason, run=Run.new())
     for one in found:
         print(f"{one.change.gate} of {one.change.asset} {one.change.text}")
     if found:

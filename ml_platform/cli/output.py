@@ -19,6 +19,17 @@ class BadUsage(PlatformError):
     """Something on the command line that cannot be meant."""
 
 
+def declared_model(name: str) -> str:
+    """The name of a model of this project. Raises BadUsage, naming those that there are, for any other."""
+    from ml_platform.declarations.loading import project_catalogue
+    from ml_platform.foundation.names import meant
+
+    known = sorted(project_catalogue().models)
+    if name not in known:
+        raise BadUsage(f"there is no model {name!r}; declared: {', '.join(known) or 'none'}{meant(name, known)}")
+    return name
+
+
 def written(path: Path | None, value: Any) -> None:
     """Write ``value`` as JSON where a file was asked for, or to the standard output for :data:`OUTPUT`.
 

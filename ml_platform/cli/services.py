@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from ml_platform.cli.output import BadUsage, written
+from ml_platform.cli.output import declared_model, written
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.pipeline.workspace import Workspace
@@ -50,10 +50,7 @@ def predict_rows(model: str, file: Path | None, partition: str, limit: int) -> N
     from ml_platform.serving.client import predict
 
     workspace = Workspace()
-    catalogue = project_catalogue()
-    if model not in catalogue.models:
-        raise BadUsage(f"there is no model {model!r}; declared: {', '.join(sorted(catalogue.models)) or 'none'}")
-    context = ModelContext.of(catalogue, model)
+    context = ModelContext.of(project_catalogue(), declared_model(model))
     if file is not None:
         try:
             given = jsonlib.loads(file.read_text())
@@ -116,8 +113,8 @@ def show_status(json: Path | None) -> None:
             "phase": phase,
         }
         if service is not None:
-            found["models"][name]["promoted"] = promoted(workspace, name, service.sha256)
-            notes += objections(workspace, service)
+            went_live = found["models"][name]["promoted"] = promoted(workspace, name, service.sha256)
+            notes += objections(workspace, service, went_live)
     console.print(data)
     for name, spec in catalogue.datasets.items():
         now = standing(workspace, spec)

@@ -6,8 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.tree import Tree
 
-from ml_platform.cli.output import BadUsage, written
-from ml_platform.declarations.loading import project_catalogue
+from ml_platform.cli.output import declared_model, written
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.workspace import Workspace
@@ -18,9 +17,7 @@ def trace_model(target: str, json: Path | None) -> None:
     """Print the origin of a version: the live one, one of an alias, or one by number."""
     workspace = Workspace()
     model, _, which = target.partition("@")
-    if model not in (declared := project_catalogue().models):
-        raise BadUsage(f"there is no model {model!r}; declared: {', '.join(sorted(declared)) or 'none'}")
-    version = _version(workspace, model, which)
+    version = _version(workspace, declared_model(model), which)
     found = _origin(workspace, version)
     Console().print(_tree(found))
     written(json, found)

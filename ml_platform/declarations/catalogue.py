@@ -9,6 +9,8 @@ from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.model import ModelSpec
 from ml_platform.foundation.errors import DeclarationError
+from ml_platform.foundation.names import meant
+from ml_platform.foundation.variables import SettingsMistake
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,20 @@ class Catalogue:
         """A feature set by ``dataset/name``; raises DeclarationError with the names there are."""
         return _named(self.features, key, "features")
 
+    def paused(self, setting: str) -> frozenset[str]:
+        """Datasets and models that ``ML_PLATFORM_PAUSED`` names. Raises SettingsMistake for one that is not declared.
+
+        Else what was to be paused would go on, and nobody would know.
+        """
+        names = frozenset(filter(None, (part.strip() for part in setting.split(","))))
+        known = sorted({**self.datasets, **self.models})
+        for name in sorted(names - {*known}):
+            raise SettingsMistake(
+                f"ML_PLATFORM_PAUSED: there is no dataset or model {name!r}; declared: {', '.join(known) or 'none'}"
+                f"{meant(name, known)}"
+            )
+        return names
+
     @property
     def all(self) -> list[Declaration]:
         """Every declaration, in the order in which data flows."""
@@ -63,7 +79,9 @@ class Catalogue:
 
 def _named(table: dict[str, Any], name: str, key: str) -> Any:
     if name not in table:
-        raise DeclarationError(f"{key}: there is no {name!r}; declared: {', '.join(sorted(table)) or 'none'}")
+        raise DeclarationError(
+            f"{key}: there is no {name!r}; declared: {', '.join(sorted(table)) or 'none'}{meant(name, table)}"
+        )
     return table[name]
 
 

@@ -1,6 +1,6 @@
 """Feature sets as they are declared."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ml_platform.declarations.declaration import NAME, Declaration
 from ml_platform.features.contract import FeatureFunction, Refresh, Stale
@@ -17,13 +17,20 @@ class FeatureSpec(Declaration):
     #: ``module:object``, a :class:`~ml_platform.features.contract.FeatureFunction`.
     function: str
     #: Days between an outcome's day and the first day whose features may know it.
-    history_lag: int = Field(ge=0)
+    history_lag: int
     #: When the history of services is refreshed, each day or once a partition has closed. With ``partition`` training
     #: and evaluation see each row's history as of the last refresh before it too.
     refresh: Refresh = "day"
     #: What a service does with a row whose history is older than declared: mark the answer, or refuse it.
     stale: Stale = "mark"
     _stages: tuple[Stage, ...] = OF_FEATURES
+
+    @field_validator("history_lag")
+    @classmethod
+    def _past_only(cls, value: int) -> int:
+        if value < 1:
+            raise ValueError(f"is {value}; it must be at least 1, since the outcomes of a row's own day are its future")
+        return value
 
     def load_function(self) -> FeatureFunction:
         """The feature function, checked for its attributes."""

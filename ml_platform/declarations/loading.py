@@ -10,7 +10,7 @@ from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.mistakes import problems
 from ml_platform.declarations.reading import Document, Reading, read_declarations
-from ml_platform.declarations.weak import weak_gates
+from ml_platform.declarations.weak import untouched_texts, weak_gates
 from ml_platform.foundation.errors import DeclarationError
 from ml_platform.foundation.project import Project, current_project
 
@@ -30,9 +30,16 @@ def find_mistakes(project: Project, *, deep: bool = True) -> tuple[list[str], li
 
 
 def find_weak(project: Project) -> list[str]:
-    """One line for each gate that can hardly fail, see :mod:`ml_platform.declarations.weak`: warnings, no mistakes."""
+    """One line for each gate that can hardly fail and each text of a scaffold: warnings, no mistakes.
+
+    See :mod:`ml_platform.declarations.weak`.
+    """
     _, accepted, documents = _well_formed(read_declarations(project))
-    return [documents[id(spec)].mistake(_path(key), reason) for spec in accepted for key, reason in weak_gates(spec)]
+    return [
+        documents[id(spec)].mistake(_path(key), reason)
+        for spec in accepted
+        for key, reason in (*weak_gates(spec), *untouched_texts(spec))
+    ]
 
 
 def load_catalogue(project: Project, *, working: bool) -> Catalogue:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.contract import broken_contract, foreign_classes
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.features import FeatureSpec
@@ -15,6 +16,7 @@ from ml_platform.declarations.model import ModelSpec
 from ml_platform.evaluation.options import MONTH
 from ml_platform.features.contract import feature_names
 from ml_platform.foundation.errors import DeclarationError, PlatformError
+from ml_platform.foundation.names import meant
 from ml_platform.foundation.raised import raised
 from ml_platform.gates.gate import Gate
 from ml_platform.training.trainer import trainer_of
@@ -49,7 +51,9 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
         names = sorted(known)
         for column in wanted:
             if column not in names:
-                found.append((spec, key, f"unknown column {column!r}; {what} has {', '.join(names)}"))
+                found.append(
+                    (spec, key, f"unknown column {column!r}; {what} has {', '.join(names)}{meant(column, names)}")
+                )
 
     def gate_columns(known: Iterable[str] | None, what: str) -> None:
         for index, gate in enumerate(spec.gates):
@@ -70,7 +74,12 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
         if dataset is not None and function is not None:
             # What is wrong with the dataset's schema or the feature function is said once, where it is declared.
             with suppress(DeclarationError):
-                unknown("function", function.inputs, schema_columns(dataset, deep), dataset.schema_)
+                before = len(found)
+                there = schema_columns(dataset, deep)
+                for name in dict.fromkeys((*function.inputs, *function.key, function.time)):
+                    unknown("function", [name], there, dataset.schema_)
+                if deep and len(found) == before:
+                    found += [(spec, "function", reason) for reason in broken_contract(dataset, function)]
                 if deep:
                     found += [
                         (
@@ -96,6 +105,11 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
                 unknown(f"gates.{index}.decreasing", gate.decreasing or (), names, "the feature function")
             bounds = spec.worst_case.bounds if spec.worst_case else ()
             unknown("worst_case.bounds", bounds, names, "the feature function")
+        if deep and function is not None and features is not None and spec.target in function.labels:
+            # What is wrong with dataset or function is said where they are declared.
+            with suppress(Exception):
+                dataset = catalogue.dataset(features.dataset)
+                found += [(spec, "classes", reason) for reason in foreign_classes(spec, dataset, function)]
         for index, gate in enumerate(spec.gates):
             try:
                 known = _metrics_of(spec, gate, deep)
@@ -104,6 +118,7 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
                 continue
             if known and gate.metric not in known:
                 reason = f"unknown metric {gate.metric!r}; {spec.task} models have {', '.join(map(str, known))}"
+                reason += meant(str(gate.metric), map(str, known))
                 found.append((spec, f"gates.{index}.metric", reason))
     return found
 

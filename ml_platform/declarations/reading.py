@@ -1,9 +1,9 @@
 """Reads the ``defs.yaml`` files of a project without Dagster, and says what is wrong with them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -12,7 +12,9 @@ from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.model import ModelSpec
 from ml_platform.declarations.positions import Positions
+from ml_platform.foundation.names import meant
 from ml_platform.foundation.project import Project
+from ml_platform.training.trainer import FIRST_TRAINER, trainer_of
 
 TYPES: dict[str, type[Declaration]] = {"Dataset": DatasetSpec, "FeatureSet": FeatureSpec, "Model": ModelSpec}
 PLATFORM = "Platform"
@@ -80,12 +82,24 @@ def _read(file: Path, shown: str, reading: Reading) -> None:
     except (YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        reading.mistakes.append(f"{shown}{line}: not YAML: {one_line(str(getattr(error, 'problem', None) or error))}")
+        reading.mistakes.append(f"{shown}{line}: not YAML: {_no_yaml(error)}")
         return
     if not found:
         reading.mistakes.append(f"{shown}:1: type: the file declares nothing")
     for value, positions in found:
         _document(Document(shown, value, positions), reading)
+
+
+def _no_yaml(error: Exception) -> str:
+    """What is wrong with a text that is no YAML, and what mostly helps."""
+    said = one_line(str(getattr(error, "problem", None) or error))
+    if isinstance(error, UnicodeDecodeError):
+        return f"{said}; save the file as UTF-8"
+    if "\\t" in said or "\t" in said:
+        return f"{said}; indent with spaces, not with tabs"
+    if "mapping values" in said:
+        return f"{said}; a value with a colon and a space in it needs quotes, and keys of one level the same indent"
+    return f"{said}; close every bracket and quote, and give keys of one level the same indent"
 
 
 def _document(document: Document, reading: Reading) -> None:
@@ -102,15 +116,19 @@ def _document(document: Document, reading: Reading) -> None:
     if name == PLATFORM:
         reading.platforms.append(document)
     elif name not in TYPES:
-        known = ", ".join(f"ml_platform.{known}" for known in (*TYPES, PLATFORM))
-        reading.mistakes.append(document.mistake(("type",), f"unknown component {value['type']!r}; known: {known}"))
+        components = [f"ml_platform.{known}" for known in (*TYPES, PLATFORM)]
+        known, near = ", ".join(components), meant(value["type"], components)
+        reading.mistakes.append(
+            document.mistake(("type",), f"unknown component {value['type']!r}; known: {known}{near}")
+        )
         return
     kind, attributes = TYPES.get(name, NoAttributes), value.get("attributes") or {}
     try:
         spec = kind.model_validate(attributes)
     except ValidationError as error:
         reading.mistakes += [
-            document.mistake(("attributes", *mistake["loc"]), _reason(mistake)) for mistake in error.errors()
+            document.mistake(("attributes", *mistake["loc"]), _reason(mistake, kind, attributes))
+            for mistake in error.errors()
         ]
         if isinstance(attributes, dict):
             name, dataset = str(attributes.get("name", "features")), attributes.get("dataset")
@@ -120,10 +138,35 @@ def _document(document: Document, reading: Reading) -> None:
         reading.declared.append((spec, document))
 
 
-def _reason(mistake: Any) -> str:
+def _keys_at(model: type[BaseModel], path: Sequence[str | int], attributes: Mapping[str, Any]) -> list[str]:
+    """The keys that a declaration takes at a place in it; none where that cannot be told from its model."""
+    if model is ModelSpec and path == ["parameters"]:
+        return list(trainer_of(str(attributes.get("trainer", FIRST_TRAINER))).Parameters.model_fields)
+    for part in path:
+        field = next((one for name, one in model.model_fields.items() if (one.alias or name) == part), None)
+        if field is not None:
+            inner = _models(field.annotation)
+            if len(inner) != 1:
+                return []
+            model = inner[0]
+        elif not isinstance(part, int):
+            return []
+    return [one.alias or name for name, one in model.model_fields.items()]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models that an annotation names, however deep: ``tuple[Gate, ...]``, ``DriftRule | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for one in get_args(annotation) for found in _models(one)]
+
+
+def _reason(mistake: Any, declared: type[BaseModel], attributes: Any) -> str:
     kind, value = mistake["type"], mistake.get("input")
     if kind == "extra_forbidden":
-        return "unknown key"
+        *path, name = mistake["loc"]
+        known = _keys_at(declared, path, attributes)
+        return f"unknown key{meant(str(name), known) or (known and '; known: ' + ', '.join(known)) or ''}"
     if kind == "missing":
         return "is missing"
     text = str(mistake["msg"]).removeprefix("Value error, ")

@@ -1,9 +1,11 @@
-"""Gates that can hardly fail: what is certain of a threshold from what its metric is, without any data.
+"""Gates that can hardly fail: what is certain of a threshold from what its metric is, without any data; and texts
+for people that nobody wrote.
 
 A warning and no mistake. Only what needs no guess: the value of a model that knows nothing, the end of a scale.
 """
 
 import math
+import re
 from collections.abc import Iterator
 
 from ml_platform.declarations.declaration import Declaration
@@ -27,6 +29,17 @@ _BOUNDED = {"auc", "pr_auc", "brier_skill", "precision", "recall", "f1", "accura
 _NEARLY = 0.01
 #: Kinds whose value is a share, never above 1.
 _SHARES = {"missing", "rules", "duplicates", "near_duplicates", "referential", "single_feature", "monotonic"}
+
+
+#: Texts of the scaffolds, which ask for one of one's own.
+_ASKS = re.compile(r"Say (in one sentence what|what decisions it is for|where it must not be used)")
+
+
+def untouched_texts(spec: Declaration) -> Iterator[tuple[str, str]]:
+    """Key and reason of each text of a declaration that is still the scaffold's."""
+    for key in ("description", "purpose", "limits"):
+        if _ASKS.match(text := str(getattr(spec, key, ""))):
+            yield key, f"is the scaffold's {text!r}, and would be shown so to everybody; write your own"
 
 
 def weakness(spec: Declaration, gate: Gate) -> str:

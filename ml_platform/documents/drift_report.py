@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.files import replacing
+from ml_platform.foundation.files import made, replacing
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,7 +41,7 @@ def write(reference: "pl.DataFrame", current: "pl.DataFrame", path: Path) -> Dri
     from evidently.presets import DataDriftPreset
 
     found = Report([DataDriftPreset()]).run(current.to_pandas(), reference.to_pandas())
-    path.parent.mkdir(parents=True, exist_ok=True)
+    made(path.parent)
     with replacing(path) as temporary:
         found.save_html(str(temporary))
     count = next(

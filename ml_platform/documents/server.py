@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import made
 from ml_platform.foundation.settings import Settings, get_settings
 
 #: Folder of the reports, below the folder of a run's outputs.
@@ -63,7 +64,7 @@ def serve(settings: Settings) -> None:
             return response
 
     host, port = address(settings)
-    folder(settings).mkdir(parents=True, exist_ok=True)
+    made(folder(settings))
     # Other names that point here are somebody else's page.
     trusted = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
     app = Starlette(routes=[Mount("/", Reports(directory=folder(settings)))], middleware=[trusted])

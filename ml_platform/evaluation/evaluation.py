@@ -1,7 +1,7 @@
 """Everything that was measured on one model."""
 
 from datetime import date
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,7 +13,22 @@ from ml_platform.evaluation.intervals import Interval
 from ml_platform.evaluation.options import EvaluationOptions
 from ml_platform.evaluation.robustness import Disturbance
 from ml_platform.evaluation.search import Direction
+from ml_platform.models.predictor import Predictor
 from ml_platform.models.task import Task, task_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class HoldoutRows(NamedTuple):
+    """The labelled rows that a model was evaluated on, for gates that ask for them."""
+
+    #: What features hold of each row, with ``label`` and ``prediction`` (of several classes: one per class); values of
+    #: slices that are marked ``pii`` are masked.
+    frame: "pl.DataFrame"
+    #: Columns of ``frame`` that the model reads, in its order.
+    features: tuple[str, ...]
+    predictor: Predictor
 
 
 class ChampionEvidence(BaseModel):

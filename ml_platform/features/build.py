@@ -1,6 +1,6 @@
 """From raw rows to features: the one path that training, evaluation and serving share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ml_platform.features.contract import FeatureFunction, feature_names
 from ml_platform.features.history import History
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.names import meant
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,11 +27,16 @@ def rows_of(function: FeatureFunction, raw: "pl.DataFrame") -> "pl.DataFrame":
     rows = function.rows(raw)
     if rows.height != raw.height:
         raise PlatformError(f"rows() returned {rows.height} rows for {raw.height}: it must keep every row, in order")
-    there = set(rows.columns)
-    lacking = [c for c in (*function.columns, *function.slices) if c not in there]
-    if lacking:
-        raise PlatformError(f"rows() lacks the declared columns {lacking}; add them or take them off the declaration")
+    for mistake in lacking_columns(function, rows):
+        raise PlatformError(mistake)
     return rows
+
+
+def lacking_columns(function: FeatureFunction, rows: "pl.DataFrame") -> Iterator[str]:
+    """What is declared and not in what the function made of the rows, in one line with what there is."""
+    if lacking := [name for name in (*function.columns, *function.slices) if name not in set(rows.columns)]:
+        near = meant(lacking[0], rows.columns)
+        yield f"rows() lacks the declared columns {lacking}; add them or take them off the declaration{near}"
 
 
 def _same_height(name: str, frame: "pl.DataFrame", raw: "pl.DataFrame") -> "pl.DataFrame":

@@ -59,18 +59,23 @@ def _keys(
     rows: "pl.DataFrame", histories: tuple[HistoricalMean, ...], expressions: "tuple[pl.Expr, ...]"
 ) -> "pl.DataFrame":
     """One text column per group; the only place where keys become text, for tables and for lookups."""
-    import polars as pl
 
     schema = dict(zip(rows.columns, rows.dtypes, strict=True))
     for column in {c for history in histories for c in history.by}:
-        dtype = schema.get(column)
-        if dtype is None:
-            raise PlatformError(f"rows() lacks the key column {column!r} that a history needs; add it there")
-        if not (dtype.is_integer() or isinstance(dtype, pl.String | pl.Boolean | pl.Date | pl.Categorical | pl.Enum)):
-            raise PlatformError(
-                f"history key {column!r} is {dtype}: use whole numbers, text, dates or booleans, which match exactly"
-            )
+        if (wrong := wrong_key(column, schema.get(column))) is not None:
+            raise PlatformError(wrong)
     return rows.select(expressions)
+
+
+def wrong_key(column: str, dtype: "pl.DataType | None") -> str | None:
+    """Why no history can be looked up by a column of ``rows``; ``None`` where one can."""
+    import polars as pl
+
+    if dtype is None:
+        return f"rows() lacks the key column {column!r} that a history needs; add it there"
+    if not (dtype.is_integer() or isinstance(dtype, pl.String | pl.Boolean | pl.Date | pl.Categorical | pl.Enum)):
+        return f"history key {column!r} is {dtype}: use whole numbers, text, dates or booleans, which match exactly"
+    return None
 
 
 def keys_of(function: FeatureFunction, rows: "pl.DataFrame") -> "pl.DataFrame":
@@ -92,13 +97,31 @@ def _text(value: object) -> str | None:
     return value.isoformat() if kind is date else None  # type: ignore[attr-defined]
 
 
-def _check_days(days: "pl.Series") -> None:
+def wrong_days(column: str, dtype: "pl.DataType | None") -> str | None:
+    """Why a column cannot be the day of a row; ``None`` where it can, or where there is no such column."""
     import polars as pl
 
-    if days.dtype != pl.Date:
-        raise PlatformError(f"the time column {days.name!r} is {days.dtype}; history works on days: make it a Date")
+    if dtype is None or dtype == pl.Date:
+        return None
+    return f"the time column {column!r} is {dtype}; history works on days: make it a Date"
+
+
+def _check_days(days: "pl.Series") -> None:
+    if (wrong := wrong_days(days.name, days.dtype)) is not None:
+        raise PlatformError(wrong)
     if days.null_count():
         raise PlatformError(f"{days.null_count()} rows have no {days.name!r}, so no past; remove or date them")
+
+
+def wrong_outcome(value: str, dtype: "pl.DataType | None") -> str | None:
+    """Why a column of ``outcomes`` cannot be averaged; ``None`` where it can."""
+    import polars as pl
+
+    if dtype is None:
+        return f"outcomes() lacks the column {value!r} that a history averages; add it there"
+    if not (dtype.is_integer() or dtype == pl.Boolean):
+        return f"outcome {value!r} is {dtype}: round it to a whole number (of a smaller unit), so that sums are exact"
+    return None
 
 
 def daily(function: FeatureFunction, raw: "pl.DataFrame", rows: "pl.DataFrame | None" = None) -> "pl.DataFrame":
@@ -115,13 +138,8 @@ def daily(function: FeatureFunction, raw: "pl.DataFrame", rows: "pl.DataFrame | 
     groups, values = _groups(function.histories), _values(function.histories)
     outcomes = function.outcomes(raw)
     for value in values:
-        dtype = outcomes.schema.get(value)
-        if dtype is None:
-            raise PlatformError(f"outcomes() lacks the column {value!r} that a history averages; add it there")
-        if not (dtype.is_integer() or dtype == pl.Boolean):
-            raise PlatformError(
-                f"outcome {value!r} is {dtype}: round it to a whole number (of a smaller unit), so that sums are exact"
-            )
+        if (wrong := wrong_outcome(value, outcomes.schema.get(value))) is not None:
+            raise PlatformError(wrong)
     _check_days(raw[function.time])
     keys = _keys(function.rows(raw) if rows is None else rows, function.histories, _key_expressions(function.histories))
     parts = pl.DataFrame(

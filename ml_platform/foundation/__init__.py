@@ -13,6 +13,7 @@ __all__ = [
     "files",
     "internals",
     "locks",
+    "names",
     "objects",
     "parquet",
     "processes",

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import made
 
 #: PostgreSQL's code for a right that is missing.
 _DENIED = "42501"
@@ -47,7 +48,7 @@ def engines(url: str) -> Engines:
         except (ImportError, exc.ArgumentError) as error:
             raise PlatformError(f"database {_shown(parsed)} cannot be used: {error}; install its driver") from error
     if parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        made(Path(parsed.database).parent)
     options: dict[str, Any] = {"connect_args": {"timeout": 60}}
     writer = sa.create_engine(parsed, **options)
     event.listen(writer, "connect", _sqlite_connect)

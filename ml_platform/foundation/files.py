@@ -9,7 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ml_platform.foundation.errors import PlatformError
+
 CHUNK = 1 << 20
+
+
+def made(folder: Path) -> Path:
+    """The folder, made where it was not there. Raises PlatformError where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PlatformError(
+            f"{folder}: the folder cannot be made ({error.strerror}); see that this user may write there, or name "
+            "another (ML_PLATFORM_LOCAL: everything that a run writes)"
+        ) from error
+    return folder
 
 
 @contextmanager
@@ -18,7 +32,7 @@ def replacing(path: Path) -> Generator[Path]:
 
     A crash at any moment leaves the old file or the new one, never a part of either.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    made(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     os.close(handle)
     temporary = Path(name)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import made
 
 #: Seconds between two attempts. A step of the store takes about a millisecond; the default of filelock is 50.
 _POLL_SECONDS = 0.002
@@ -24,7 +25,7 @@ def locked(path: Path, timeout: float | None = None, what: str = "") -> Generato
     """
     from filelock import FileLock, Timeout
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    made(path.parent)
     lock = FileLock(path)
     try:
         lock.acquire(timeout=-1 if timeout is None else timeout, poll_interval=_POLL_SECONDS)

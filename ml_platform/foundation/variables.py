@@ -6,12 +6,12 @@ Part of every package, so nothing here loads the settings of the platform.
 import os
 import re
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.names import nearest
 
 PREFIX = "ML_PLATFORM_"
 #: Set by whoever starts a service, never by a person: the supervisor it belongs to, which package it is, a pipe that
@@ -100,16 +100,16 @@ def unknown(environment: Mapping[str, str], fields: Collection[str], further: Co
     known = {f"{PREFIX}{name.upper()}" for name in fields}
     return [
         f"{name} is no setting here; "
-        + (f"did you mean {near[0]}?" if (near := _nearest(name, known)) else f"only settings begin with {PREFIX}")
+        + (f"did you mean {near}?" if (near := _nearest(name, known)) else f"only settings begin with {PREFIX}")
         for name in sorted(of_platform(environment))
         if name.upper() not in known and name not in further
     ]
 
 
-def _nearest(name: str, known: Collection[str]) -> list[str]:
+def _nearest(name: str, known: Collection[str]) -> str:
     # Without the prefix, which would make everything similar.
-    near = get_close_matches(name.upper().removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], n=1)
-    return [f"{PREFIX}{one}" for one in near]
+    near = nearest(name.upper().removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known])
+    return f"{PREFIX}{near}" if near else ""
 
 
 def told(error: ValidationError, model: type[BaseModel]) -> list[str]:

@@ -1,7 +1,6 @@
 """Gates on an evaluation: is the model good enough, better than trivial, no worse than the champion, and
 not too good to be true?"""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.foundation.errors import PlatformError
@@ -143,11 +142,12 @@ def jump(evaluation: "Evaluation", gate: Gate) -> Measurement:
     "evaluation",
     "First trees of the model that differ from those that the manifest's rows, parameters and seed give",
     limit=0,
+    asks=("first_trees",),
 )
-def trained_on(evidence: "Callable[[], FirstTrees]", _: Gate) -> Measurement:
+def trained_on(_: "Evaluation", gate: Gate, *, first_trees: "FirstTrees") -> Measurement:
     """A model that was trained on its holdout, or on anything else than its manifest says, has other trees from the
     first on. Costs the reading of the rows and two trees of hundreds."""
-    found = evidence()
+    found = first_trees
     return Measurement(
         found.different,
         f"{found.different} of the first {found.trees} trees are not those of the {found.rows:,} rows of the manifest"

@@ -4,17 +4,20 @@ import math
 import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import index
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
-from ml_platform.foundation.objects import load_object, shown
+from ml_platform.foundation.names import meant
+from ml_platform.foundation.objects import load_object
 from ml_platform.foundation.raised import raised
 from ml_platform.foundation.user_code import user_code_version
+from ml_platform.gates.asked import OFFERED, Asked, taken
+from ml_platform.gates.measurement import Measurement, require_plain
 from ml_platform.gates.stages import GATED, Stage
 from ml_platform.gates.verdict import Status, Verdict
 
@@ -22,18 +25,8 @@ from ml_platform.gates.verdict import Status, Verdict
 NAME = r"^[a-z][a-z0-9_]{0,60}$"
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """What a gate saw in its evidence, before any threshold is applied."""
-
-    #: The measured value; ``None`` where there is nothing to measure, which ``reason`` then explains.
-    observed: float | None
-    #: One sentence for people.
-    reason: str = ""
-    #: Rows, groups or days that the value is computed from.
-    support: int | None = None
-    #: Further numbers and small tables (lists of flat records) for the UI.
-    details: Mapping[str, Any] = field(default_factory=dict)
+#: From evidence, the gate as declared, and by name what its kind asks for.
+Measure = Callable[..., Measurement]
 
 
 @dataclass(frozen=True)
@@ -43,7 +36,7 @@ class Kind:
     name: str
     stage: Stage
     description: str
-    measure: Callable[[Any, "Gate"], Measurement]
+    measure: Measure
     #: Thresholds that a declaration has to give: ``min`` or ``max``; empty where ``limit`` is fixed.
     needs: tuple[str, ...] = ()
     #: Further keys that a declaration has to give: ``metric``, ``columns``.
@@ -63,6 +56,8 @@ class Kind:
     #: Raised when the same evidence gives another result (``measure`` or what makes its evidence was changed): verdicts
     #: of before then count no longer.
     version: int = 1
+    #: Evidence that is made only for kinds that ask for it, see :mod:`ml_platform.gates.asked`.
+    asks: tuple[str, ...] = ()
 
 
 KINDS: dict[str, Kind] = {}
@@ -86,10 +81,14 @@ def kind(
     against: tuple[str, ...] = (),
     timed: bool = False,
     version: int = 1,
-) -> Callable[[Callable[[Any, "Gate"], Measurement]], Callable[[Any, "Gate"], Measurement]]:
+    asks: tuple[str, ...] = (),
+) -> Callable[[Measure], Measure]:
     """Make a function the measure of a kind of gate; it is given the evidence of its stage and the gate as declared.
 
-    Raises DeclarationError for a name that no check can have, a stage without gates, or keys that no gate has.
+    What ``asks`` names is given as well, each by its name as a keyword.
+
+    Raises DeclarationError for a name that no check can have, a stage without gates, keys that no gate has, or
+    evidence that the stage does not offer.
     """
     if not re.fullmatch(NAME, name):
         raise DeclarationError(f"kind {name!r}: a name has small letters, digits and _, such as {_near(name)!r}")
@@ -100,10 +99,15 @@ def kind(
         raise DeclarationError(
             f"kind {name!r}: no gate has the key {unknown[0]!r}; there are {', '.join(sorted(known))}"
         )
+    offered = OFFERED.get(stage, {})
+    if foreign := sorted(set(asks) - set(offered)):
+        raise DeclarationError(
+            f"kind {name!r}: the stage {stage} offers no {foreign[0]!r} to ask for; {', '.join(offered) or 'nothing'}"
+        )
 
-    def register(measure: Callable[[Any, "Gate"], Measurement]) -> Callable[[Any, "Gate"], Measurement]:
+    def register(measure: Measure) -> Measure:
         limits = (needs, requires, limit, any_of, options, metrics, against)
-        made = Kind(name, stage, description, measure, *limits, timed, version)
+        made = Kind(name, stage, description, measure, *limits, timed, version, asks)
         # A kind of a user's own is known by its module and never by a name that the platform may take one day.
         if measure.__module__.startswith("ml_platform."):
             KINDS[name] = made
@@ -122,7 +126,9 @@ def kind_of(name: str) -> Kind:
     if name in KINDS:
         return KINDS[name]
     if ":" not in name:
-        raise DeclarationError(f"unknown gate {name!r}; known: {', '.join(sorted(KINDS))}, or module:function")
+        raise DeclarationError(
+            f"unknown gate {name!r}; known: {', '.join(sorted(KINDS))}, or module:function{meant(name, KINDS)}"
+        )
     found = getattr(load_object(name, "gate"), "kind", None)
     if not isinstance(found, Kind):
         raise DeclarationError(f"gate: {name!r} is no kind of gate; decorate it with ml_platform.gates.gate.kind")
@@ -276,17 +282,20 @@ def judge(
     subject: str,
     subject_name: str,
     compared: Mapping[str, str] | None = None,
+    asked: Asked | None = None,
 ) -> list[Verdict]:
     """Apply every gate to the evidence; one verdict each, whatever happens.
 
     A gate that raises gives ``errored``, which holds back. Each gate runs in its own ``try`` so that one
     defect neither hides the verdicts of the others nor passes for a green run. ``compared`` are contents that every
-    gate looks at; what else one looks at, evidence notes in a dict ``looked_at``.
+    gate looks at; what else one looks at, evidence notes in a dict ``looked_at``. ``asked`` makes what kinds ask for.
     """
-    return [_judge(gate, evidence, subject, subject_name, compared or {}) for gate in gates]
+    return [_judge(gate, evidence, subject, subject_name, compared or {}, asked or {}) for gate in gates]
 
 
-def _judge(gate: Gate, evidence: Any, subject: str, subject_name: str, compared: Mapping[str, str]) -> Verdict:
+def _judge(
+    gate: Gate, evidence: Any, subject: str, subject_name: str, compared: Mapping[str, str], asked: Asked
+) -> Verdict:
     noted: dict[str, str] = getattr(evidence, "looked_at", {})
     noted.clear()
 
@@ -311,10 +320,11 @@ def _judge(gate: Gate, evidence: Any, subject: str, subject_name: str, compared:
 
     try:
         # A kind of one's own may return anything.
-        measured = cast("object", kind_of(gate.gate).measure(evidence, gate))
+        known = kind_of(gate.gate)
+        measured = cast("object", known.measure(evidence, gate, **taken(gate.name, known.asks, asked)))
         if not isinstance(measured, Measurement):
             raise TypeError(f"gate {gate.name} returned {type(measured).__name__}, not a Measurement")
-        _require_plain(measured)
+        require_plain(measured)
         if measured.support is not None and measured.support < gate.min_support:
             return verdict("not_enough_support", measured)
         if measured.observed is None:
@@ -323,21 +333,3 @@ def _judge(gate: Gate, evidence: Any, subject: str, subject_name: str, compared:
     except Exception as error:
         trace = "" if isinstance(error, PlatformError) else traceback.format_exc(limit=-4)
         return verdict("errored", Measurement(None, raised(error), details={"traceback": trace}))
-
-
-def _require_plain(measured: Measurement) -> None:
-    """Raise TypeError for a measurement that no verdict can keep, naming the field."""
-    given: dict[str, Any] = {"observed": measured.observed, "reason": measured.reason, "support": measured.support}
-    for name, method in (("observed", "__float__"), ("support", "__index__")):
-        if given[name] is not None and not hasattr(given[name], method):
-            raise TypeError(f"Measurement.{name} is {shown(given[name])}; make it a number")
-    if not isinstance(given["reason"], str):
-        raise TypeError(f"Measurement.reason is {shown(given['reason'])}; make it one sentence")
-    for name, value in measured.details.items():
-        try:
-            TypeAdapter(Any).dump_python(value, mode="json")
-        except ValueError as error:
-            raise TypeError(
-                f"Measurement.details[{name!r}] is {shown(value)}, which JSON cannot hold; take plain numbers, texts, "
-                "and lists of flat records"
-            ) from error

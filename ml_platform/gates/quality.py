@@ -1,6 +1,5 @@
 """Gates on an evaluation beyond its metrics: certainty, change, weak groups, robustness, explanation, size."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.evaluation.fairness import DISPARITIES
@@ -321,10 +320,11 @@ def model_size(evaluation: "Evaluation", gate: Gate) -> Measurement:
     "99th percentile, in milliseconds, of predicting one row from its features in one thread, without a service",
     needs=("max",),
     timed=True,
+    asks=("one_row",),
 )
-def model_latency(evidence: "Callable[[], OneRow]", _: Gate) -> Measurement:
+def model_latency(_: "Evaluation", gate: Gate, *, one_row: "OneRow") -> Measurement:
     """Measured when it is asked, since a time is no metric that a replay could give again."""
-    found = evidence()
+    found = one_row
     return Measurement(
         found.p99,
         f"99 of 100 rows are predicted within {found.p99:.3f} ms",

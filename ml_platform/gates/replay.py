@@ -3,7 +3,6 @@
 It runs in the environment that is installed here, which trained the model just now: no network, nothing to install.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ml_platform.gates.gate import Gate, Measurement, kind
@@ -54,10 +53,14 @@ class Replay:
     "evaluation",
     "Differences between the model and its rebuild from manifest, code commit and seed in a fresh process",
     limit=0,
+    asks=("replay",),
 )
-def replay(evidence: Callable[[], Replay], _: Gate) -> Measurement:
-    """Feature files, model file and metrics that come out differently; the evidence is the replay, not yet done."""
-    found = evidence()
+def replay(_: object, gate: Gate, *, replay: Replay) -> Measurement:
+    """Feature files, model file and metrics that come out differently.
+
+    The replay is done only where this gate asks for it: it costs a second training.
+    """
+    found = replay
     other = [f"features of {partition}" for partition in found.other_features]
     other += [] if found.bytes_equal else ["model file"]
     other += [f"metric {name}" for name in found.other_metrics]

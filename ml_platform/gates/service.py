@@ -1,5 +1,7 @@
 """Gates on a packaged service: it starts alone, answers, and answers what the model says."""
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +28,25 @@ class ServiceEvidence:
     #: Bad inputs that were not refused as they should be: case and status.
     not_refused: tuple[tuple[str, int], ...]
     cases: int
-    #: What one-row requests at a constant rate met; None where nobody asked.
-    load: "Load | None" = None
+
+
+@dataclass(frozen=True)
+class RunningService:
+    """The service of the package while it is judged: a process that ends with the judgement."""
+
+    #: Address, without a path.
+    url: str
+    #: API key of requests; empty where none is asked for.
+    key: str
+    #: Valid rows of the holdout, each as a request has it.
+    rows: Sequence[Mapping[str, Any]]
+
+    def under_load(self, rate: float) -> "Load":
+        """What one-row requests at a constant rate a second meet."""
+        from ml_platform.serving.load import under_load
+
+        bodies = [json.dumps({"rows": [row]}, allow_nan=False).encode() for row in self.rows]
+        return under_load(self.url, self.key, bodies, rate)
 
 
 @kind("servability", "service", "Whether the packaged service fails to start alone or to answer", limit=0)
@@ -75,12 +94,11 @@ def bad_input(evidence: ServiceEvidence, _: Gate) -> Measurement:
     needs=("max",),
     requires=("rate",),
     timed=True,
+    asks=("running",),
 )
-def latency(evidence: ServiceEvidence, _: Gate) -> Measurement:
+def latency(_: ServiceEvidence, gate: Gate, *, running: RunningService) -> Measurement:
     """A constant rate, whether the service keeps up or not; an answer other than 200 is never a fast one."""
-    load = evidence.load
-    if load is None:
-        return Measurement(float("nan"), f"no request was timed: {evidence.error or 'the service gave no answer'}")
+    load = running.under_load(gate.rate or 0)
     answered = f"99 of 100 one-row requests were answered within {load.p99:.1f} ms"
     kept_up = f"{load.achieved:.4g} of {load.rate:g} requests per second were answered"
     table = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from dagster import DagsterInstance
 
-from ml_platform.foundation.files import canonical_json
+from ml_platform.foundation.files import canonical_json, made
 from ml_platform.foundation.settings import read_settings
 from ml_platform.orchestration.dagster_internals import ConfigurableClassData, storage_defaults
 
@@ -32,7 +32,7 @@ class PlatformInstance(DagsterInstance):
         settings = read_settings()
         local = settings.local if "local" in settings.model_fields_set else Path(base_dir) / ".local"
         folder = local.resolve() / "dagster"
-        folder.mkdir(parents=True, exist_ok=True)
+        made(folder)
         defaults = dict(storage_defaults(str(folder)))
         if settings.dagster_postgres_url.get_secret_value():
             # The reference is handed between processes and so names the variable, never its value.

@@ -43,6 +43,7 @@ class Tick:
     """What a tick found: runs to request, and a sentence about everything it looked at."""
 
     context: dg.SensorEvaluationContext
+    catalogue: Catalogue
     workspace: Workspace = field(default_factory=Workspace)
     requests: list[dg.RunRequest] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -53,8 +54,8 @@ class Tick:
         return self.context.instance
 
     def paused(self, name: str) -> bool:
-        """Whether the settings pause this dataset or model."""
-        paused = name in {part.strip() for part in get_settings().paused.split(",")}
+        """Whether the settings pause this dataset or model. Raises SettingsMistake where they name one there is not."""
+        paused = name in self.catalogue.paused(get_settings().paused)
         if paused:
             self.notes.append(f"{name}: paused by ML_PLATFORM_PAUSED")
         return paused
@@ -86,7 +87,7 @@ def new_data_sensor(catalogue: Catalogue, jobs: Sequence[Any]) -> dg.SensorDefin
         description="Ingests what is new at the sources, then trains each model on it once.",
     )
     def new_data(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        tick = Tick(context)
+        tick = Tick(context, catalogue)
         for run in end_dead_runs(context.instance):
             tick.notes.append(f"run {run[:8]} was killed")
         for dataset in catalogue.datasets.values():
@@ -115,7 +116,7 @@ def drift_sensor(catalogue: Catalogue, jobs: Sequence[Any]) -> dg.SensorDefiniti
         description="Compares the newest partitions with the training data of the champion.",
     )
     def drift(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        tick = Tick(context)
+        tick = Tick(context, catalogue)
         # What was seen is kept, so that the rows are read once; whether it led to a training is asked each time.
         seen: dict[str, dict[str, Any]] = json.loads(context.cursor) if context.cursor else {}
         for name, spec in catalogue.models.items():

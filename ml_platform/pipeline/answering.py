@@ -1,7 +1,7 @@
 """Which version of a model answers, and the way back to the one that answered before."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
@@ -27,14 +27,30 @@ def answers(workspace: Workspace, model: str, version: int) -> bool:
     return version in recorded or (service is not None and service.version == version)
 
 
-def promoted(workspace: Workspace, model: str, sha256: str) -> bool:
-    """Whether the ledger has it that this very package went live: a record and a folder can be edited by hand."""
+class Promotion(NamedTuple):
+    """A package that went live, as the ledger has it: a record and a folder can be edited by hand."""
+
+    version: int
+    #: Content hash of the package; empty where an early release did not write it.
+    sha256: str
+
+
+def promotions(workspace: Workspace, model: str) -> list[Promotion]:
+    """Every package of a model that went live, the newest last."""
     entries = workspace.ledger.entries(subject_name=f"{model}/champion", kind="promotion")
-    return any(entry.body.get("service") == sha256 for entry in entries)
+    return [Promotion(int(entry.body["version"]), str(entry.body.get("service", ""))) for entry in entries]
 
 
-def objections(workspace: Workspace, service: "ServiceState") -> Iterator[str]:
-    """What speaks against a service that runs, a line each: its version is rejected, its package never went live."""
+def promoted(workspace: Workspace, model: str, sha256: str) -> bool:
+    """Whether this very package went live."""
+    return any(one.sha256 == sha256 for one in promotions(workspace, model))
+
+
+def objections(workspace: Workspace, service: "ServiceState", went_live: bool) -> Iterator[str]:
+    """What speaks against a service that runs, a line each: its version is rejected, its package never went live.
+
+    ``went_live``: whether the package was :func:`promoted`.
+    """
     model, version = service.model, service.version
     decision = standing(workspace, workspace.registry.get(model, version))
     if decision.status == "rejected":
@@ -43,7 +59,7 @@ def objections(workspace: Workspace, service: "ServiceState") -> Iterator[str]:
             f"ml-platform reject {model}@{version} --rollback … lets the version before it answer again"
         )
     # One that starts is promoted once it answers.
-    if service.phase == "live" and not promoted(workspace, model, service.sha256):
+    if service.phase == "live" and not went_live:
         yield (
             f"{model}: the package that answers ({service.sha256[:12]}) was never promoted, so no gate stands for it; "
             "ml-platform run deploys the one that was judged, ml-platform stop ends it"
@@ -58,8 +74,7 @@ def way_back(workspace: Workspace, model: str, leaving: int) -> tuple[VersionRef
     from ml_platform.serving.packaging import kept
 
     reasons: dict[int, str] = {}
-    for entry in reversed(workspace.ledger.entries(subject_name=f"{model}/champion", kind="promotion")):
-        number, sha256 = int(entry.body["version"]), str(entry.body["service"])
+    for number, sha256 in reversed(promotions(workspace, model)):
         if number == leaving:
             continue
         try:

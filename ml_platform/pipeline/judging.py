@@ -5,6 +5,7 @@ context, and the ledger accepts no other (:meth:`~ml_platform.ledger.ledger.Ledg
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from ml_platform.declarations.context import ModelContext
@@ -13,6 +14,7 @@ from ml_platform.declarations.features import FeatureSpec
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.user_code import files_beside, user_code_version
+from ml_platform.gates.asked import Asked
 from ml_platform.gates.gate import Gate, Verdict, judge
 from ml_platform.gates.stages import Stage
 from ml_platform.pipeline.workspace import Workspace
@@ -86,23 +88,16 @@ def judged(
     subject: str,
     name: str,
     run: Run,
-    asked: Mapping[str, Callable[[], object]] | None = None,
+    asked: Asked | None = None,
     compared: Mapping[str, str] | None = None,
 ) -> list[Verdict]:
     """Apply every gate to the evidence on the content ``subject`` and keep the verdicts in the ledger.
 
-    ``asked`` gives the evidence of those kinds for which it is made only when their gate asks; ``compared`` are
-    contents that every gate looks at beside the one that is judged. Returned are the verdicts with the overrides that
-    hold now.
+    ``asked`` makes the evidence that a kind of gate may ask for, once for all that do; ``compared`` are contents that
+    every gate looks at beside the one that is judged. Returned are the verdicts with the overrides that hold now.
     """
-    made = asked or {}
-    verdicts = [
-        verdict
-        for gate in gates
-        for verdict in judge(
-            [gate], made.get(gate.gate, evidence), subject=subject, subject_name=name, compared=compared
-        )
-    ]
+    once = {name: cache(make) for name, make in (asked or {}).items()}
+    verdicts = judge(gates, evidence, subject=subject, subject_name=name, compared=compared, asked=once)
     workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
     return workspace.ledger.with_overrides(verdicts)
 

@@ -1,6 +1,6 @@
 """A trained model is measured beside the champion, and judged: in the context of now, or measured anew."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from ml_platform.documents.server import folder
 from ml_platform.foundation.errors import MissingReference, Refused
 from ml_platform.foundation.files import write_atomic
 from ml_platform.foundation.provenance import Run
+from ml_platform.gates.asked import Asked
 from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import judged, model_context, model_gates, require
@@ -22,7 +23,7 @@ from ml_platform.references.refs import ModelRef, ReportRef
 if TYPE_CHECKING:
     import polars as pl
 
-    from ml_platform.evaluation.evaluation import Evaluation
+    from ml_platform.evaluation.evaluation import Evaluation, HoldoutRows
     from ml_platform.evaluation.latency import OneRow
     from ml_platform.evaluation.options import EvaluationOptions
     from ml_platform.evaluation.robustness import Unseen
@@ -199,12 +200,13 @@ def judge_model(
     if evaluation.champion is not None:
         compared["champion"] = evaluation.champion.sha256
     catalogue = Catalogue.of([context.dataset, context.feature_set, context.model])
-    # Kinds that the evaluation says nothing about: a time differs from one measurement to the next, a replay costs a
-    # second training, first trees a part of one. They are taken when their gate asks.
-    asked: dict[str, Callable[[], object]] = {
-        "model_latency": partial(one_row_latency, workspace, reference),
+    # What the evaluation does not hold: a time differs from one measurement to the next, a replay costs a second
+    # training, first trees a part of one, and rows are no numbers.
+    asked: Asked = {
+        "rows": partial(holdout_rows, workspace, context, reference),
+        "one_row": partial(one_row_latency, workspace, reference),
         "replay": partial(replay, workspace, catalogue, reference),
-        "trained_on": partial(trained_on, workspace, reference),
+        "first_trees": partial(trained_on, workspace, reference),
     }
     gates, name = model_gates(workspace, context, "evaluation"), f"{reference.model}/model"
     return judged(
@@ -245,6 +247,23 @@ def require_declared(context: ModelContext, reference: ModelRef) -> None:
             f"{reference.model} ({reference.sha256[:12]}) was trained under other declarations: {', '.join(other)}; "
             f"train it again (job {reference.model}_train)"
         )
+
+
+def holdout_rows(workspace: Workspace, context: ModelContext, reference: ModelRef) -> "HoldoutRows":
+    """The labelled rows of the holdout, with what the model says of each."""
+    import polars as pl
+
+    from ml_platform.evaluation.evaluation import HoldoutRows
+    from ml_platform.features.build import matrix
+    from ml_platform.models import outputs
+    from ml_platform.models.task import task_of
+
+    rows = pl.concat(workspace.steps.evaluation_frames(workspace.store, reference.split.holdout))
+    task = task_of(reference.task, reference.classes, context.model.decision_threshold)
+    known, y = task.labels(masked_groups(rows, context), reference.target)
+    model = predictor(workspace, reference, workspace.settings.threads)
+    said = outputs.series("prediction", model.predict(matrix(known, reference.features)))
+    return HoldoutRows(known.with_columns(label=pl.Series(y), prediction=said), reference.features, model)
 
 
 def one_row_latency(workspace: Workspace, reference: ModelRef) -> "OneRow":

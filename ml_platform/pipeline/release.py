@@ -1,18 +1,20 @@
 """From a registered version to an answering service: package, check, deploy."""
 
-import json
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
+from ml_platform.gates.asked import Asked
 from ml_platform.gates.deployment import DeploymentEvidence
 from ml_platform.gates.gate import Verdict
-from ml_platform.gates.service import ServiceEvidence
+from ml_platform.gates.service import RunningService, ServiceEvidence
 from ml_platform.pipeline.approval import require_approved
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import judged, model_context, model_gates, require
@@ -90,12 +92,21 @@ def without_private(request: "RequestSchema", row: dict[str, Any]) -> dict[str, 
 
 def inspect_service(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Run) -> list[Verdict]:
     """Start the package in a fresh process, query it, judge it, and write the verdicts to the ledger."""
-    if why := outdated(workspace, context, ref):
-        evidence = unanswered(why)
-    else:
-        evidence = service_evidence(workspace, context, ref)
-    gates = model_gates(workspace, context, "service")
-    return judged(workspace, gates, evidence, subject=ref.sha256, name=f"{ref.model}/service", run=run)
+    gates, name = model_gates(workspace, context, "service"), f"{ref.model}/service"
+    # The process runs until every gate has judged: some ask for its address.
+    with ExitStack() as until_judged:
+        if why := outdated(workspace, context, ref):
+            evidence, running = unanswered(why), None
+        else:
+            evidence, running = service_evidence(workspace, context, ref, until_judged)
+        asked: Asked = {"running": partial(_running, running, evidence.error)}
+        return judged(workspace, gates, evidence, subject=ref.sha256, name=name, run=run, asked=asked)
+
+
+def _running(service: RunningService | None, error: str) -> RunningService:
+    if service is None:
+        raise PlatformError(f"there is no running service to ask: {error}")
+    return service
 
 
 def outdated(workspace: Workspace, context: ModelContext, ref: ServiceRef) -> str:
@@ -115,33 +126,32 @@ def unanswered(why: str) -> ServiceEvidence:
     return ServiceEvidence(why, 0.0, 0, 0, 0, float("nan"), (), 0)
 
 
-def service_evidence(workspace: Workspace, context: ModelContext, ref: ServiceRef) -> ServiceEvidence:
-    """What a really started process answers: sample rows, holdout rows, bad inputs, and many requests where asked."""
+def service_evidence(
+    workspace: Workspace, context: ModelContext, ref: ServiceRef, until: ExitStack
+) -> tuple[ServiceEvidence, RunningService | None]:
+    """What a really started process answers: sample rows, holdout rows, bad inputs; and the process itself.
+
+    It runs until the stack ends; None where it did not start or answer.
+    """
     from ml_platform.serving import checks
-    from ml_platform.serving.load import under_load
     from ml_platform.serving.schema import to_rows
 
     version = workspace.registry.get(ref.model, ref.version)
     raw, expected = holdout_sample(workspace, context, version)
     bento = Path(ref.path)
-    rate = next((gate.rate for gate in context.model.gates_of("service") if gate.rate is not None), None)
     try:
-        with checks.running(bento, workspace.settings) as service:
-            every = to_rows(service.request, raw)
-            rows = every[:20]
-            alive = checks.servability(service, bento, rows)
-            compared = checks.skew(service, raw, expected)
-            refused = checks.bad_inputs(service, rows[0])
-            load = None
-            if rate is not None:
-                bodies = [json.dumps({"rows": [row]}, allow_nan=False).encode() for row in every]
-                load = under_load(service.url, service.key, bodies, rate)
+        service = until.enter_context(checks.running(bento, workspace.settings))
+        every = to_rows(service.request, raw)
+        rows = every[:20]
+        alive = checks.servability(service, bento, rows)
+        compared = checks.skew(service, raw, expected)
+        refused = checks.bad_inputs(service, rows[0])
     except PlatformError as error:
-        return unanswered(str(error))
+        return unanswered(str(error)), None
     problem = "" if alive.status == 200 and len(alive.predictions) == len(rows) else f"answered {alive.status}"
     if not problem and not alive.identity:
         problem = "the service does not name the packaged model, version and content"
-    return ServiceEvidence(
+    evidence = ServiceEvidence(
         error=problem,
         ready_seconds=alive.ready_seconds,
         answered=len(alive.predictions),
@@ -150,8 +160,8 @@ def service_evidence(workspace: Workspace, context: ModelContext, ref: ServiceRe
         largest_difference=compared.max_abs_difference,
         not_refused=tuple((case.case, case.got) for case in refused if not case.refused),
         cases=len(refused),
-        load=load,
     )
+    return evidence, RunningService(service.url, service.key, every)
 
 
 def holdout_sample(

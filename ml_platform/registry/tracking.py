@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
-from ml_platform.foundation.files import replacing, sha256_file, write_atomic
+from ml_platform.foundation.files import made, replacing, sha256_file, write_atomic
 from ml_platform.foundation.locks import locked
 from ml_platform.foundation.processes import is_dead, process_identity
 from ml_platform.references.refs import ModelRef
@@ -82,7 +82,7 @@ class Tracking:
         database = self.database
         if database is None:
             return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
-        database.parent.mkdir(parents=True, exist_ok=True)
+        made(database.parent)
         with self.lock("initialise"), self.calls("initialise the store"):
             if not database.exists():
                 self._create(database)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import made
 from ml_platform.foundation.settings import Settings
 from ml_platform.rollout.processes import SupervisorState, orphans, read_state, write_state
 from ml_platform.rollout.record_files import folder
@@ -33,7 +34,7 @@ def ensure_running(settings: Settings, timeout: float = 20.0) -> SupervisorState
     if state.running:
         return state
     log = folder(settings) / "logs" / "supervisor.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    made(log.parent)
     code = str(Path(__file__).resolve().parents[2])
     inherited = {
         **os.environ,

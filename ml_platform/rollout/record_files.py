@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
-from ml_platform.foundation.files import write_atomic
+from ml_platform.foundation.files import made, write_atomic
 from ml_platform.foundation.locks import locked
 from ml_platform.foundation.settings import Settings
 from ml_platform.rollout.record import RolloutRecord
@@ -97,5 +97,5 @@ class RecordFiles:
 
     def _locked(self, model: str) -> AbstractContextManager[None]:
         path = self.path(model)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        made(path.parent)
         return locked(path.with_name(f".{model}.lock"))

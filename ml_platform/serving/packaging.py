@@ -19,7 +19,7 @@ from typing import Any
 
 from ml_platform.features.contract import Stale, feature_names, load_function
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.files import canonical_json, sha256_file, sync_folder
+from ml_platform.foundation.files import canonical_json, made, sha256_file, sync_folder
 from ml_platform.foundation.locks import locked
 from ml_platform.foundation.provenance import Provenance
 from ml_platform.models.predictor import FIRST_FORMAT, file_name, predictor_path, predictor_type
@@ -106,7 +106,7 @@ def package(
     started = time.monotonic()
     if sha256_file(model_file) != model_sha256:
         raise PlatformError(f"{model_file} is not version {version} of {model}: sha256 differs; download it again")
-    destination.mkdir(parents=True, exist_ok=True)
+    made(destination)
     with tempfile.TemporaryDirectory(prefix=".building-", dir=destination) as temporary:
         stage = Path(temporary) / "stage"
         stage_code(stage, entry, function_path, [task_path(task), predictor_path(format), *_types_of(types)])

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import made
 from ml_platform.foundation.variables import PARENT, PREFIX
 from ml_platform.serving import bundle
 from ml_platform.serving.bentoml_internals import worker
@@ -146,7 +147,7 @@ def start(
         metrics = home / "metrics"
         shutil.rmtree(metrics, ignore_errors=True)
         metrics.mkdir(parents=True)
-        log.parent.mkdir(parents=True, exist_ok=True)
+        made(log.parent)
         if log.exists() and log.stat().st_size > MAX_LOG:
             os.replace(log, log.with_name(f"{log.name}.1"))
         environment = {

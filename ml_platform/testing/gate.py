@@ -1,15 +1,27 @@
 """What every kind of gate has to do. Subclass it and give the gate evidence that it accepts, and some that it alone
 refuses."""
 
-from typing import Any
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import pytest
 
 from ml_platform.gates.gate import Gate, Verdict, judge, kind_of
 
 
+class Given(NamedTuple):
+    """Evidence of the stage, and by name what the kind asks for beside it."""
+
+    evidence: Any
+    asked: Mapping[str, object]
+
+
 class GateContract:
-    """The tests of a kind of gate, for one of one's own too."""
+    """The tests of a kind of gate, for one of one's own too.
+
+    Evidence of a kind that asks for more is :class:`Given`.
+    """
 
     #: The gate as declared.
     gate: dict[str, Any]
@@ -24,7 +36,14 @@ class GateContract:
 
     def verdict(self, evidence: Any, **changes: Any) -> Verdict:
         """What the gate says of the evidence."""
-        (found,) = judge([Gate.model_validate({**self.gate, **changes})], evidence, subject="0" * 64, subject_name="it")
+        given = evidence if isinstance(evidence, Given) else Given(evidence, {})
+        (found,) = judge(
+            [Gate.model_validate({**self.gate, **changes})],
+            given.evidence,
+            subject="0" * 64,
+            subject_name="it",
+            asked={name: partial(_as_it_is, value) for name, value in given.asked.items()},
+        )
         return found
 
     def test_it_accepts_what_is_sound_and_refuses_what_is_broken(self) -> None:
@@ -53,7 +72,20 @@ class GateContract:
         """The gate errs, and holds back."""
         assert self.verdict(object()).status == "errored"
 
+    def test_what_it_asks_for_is_offered_and_needed(self) -> None:
+        """Where it cannot be had, the gate errs, naming it."""
+        for name in kind_of(self.gate["gate"]).asks:
+            sound = self.sound()
+            assert isinstance(sound, Given) and name in sound.asked, f"give what it asks for: Given(…, {{{name!r}: …}})"
+            without = {other: value for other, value in sound.asked.items() if other != name}
+            found = self.verdict(Given(sound.evidence, without))
+            assert found.status == "errored" and name in found.reason
+
     def test_a_key_that_it_does_not_read_is_refused(self) -> None:
         """So that nobody relies on it."""
         with pytest.raises(ValueError, match="no_such_key"):
             Gate.model_validate({**self.gate, "no_such_key": 1})
+
+
+def _as_it_is(value: object) -> object:
+    return value

@@ -28,6 +28,13 @@ def test_a_database_that_cannot_be_used_is_one_line(url: str, said: str) -> None
     assert "\n" not in str(error.value)
 
 
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PlatformError, match="file/below: the folder cannot be made") as error:
+        engines(f"sqlite:///{tmp_path / 'file' / 'below' / 'ledger.db'}")
+    assert "ML_PLATFORM_LOCAL" in str(error.value) and "\n" not in str(error.value)
+
+
 def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_text("no database at all, but long enough to have been one" * 10)
     with (

@@ -4,11 +4,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
+import pytest
 
+from ml_platform.evaluation.latency import OneRow
+from ml_platform.foundation.errors import DeclarationError
+from ml_platform.foundation.objects import load_object
+from ml_platform.gates.asked import OFFERED
 from ml_platform.gates.deployment import DeploymentEvidence
 from ml_platform.gates.gate import Gate, Measurement, kind
 from ml_platform.gates.service import ServiceEvidence
-from ml_platform.testing.gate import GateContract
+from ml_platform.testing.gate import GateContract, Given
 
 
 @kind("takings", "batch", "Mean of a column", needs=("min",), requires=("columns",))
@@ -28,6 +33,48 @@ class TestOwn(GateContract):
 
     def broken(self) -> Any:
         return SimpleNamespace(frame=pl.DataFrame({"amount": [1.0, 2.0]}))
+
+
+@kind("certain", "evaluation", "Share of rows that are predicted with certainty", needs=("max",), asks=("rows",))
+def certain(_: Any, gate: Gate, *, rows: Any) -> Measurement:
+    share = rows.frame.select(((pl.col("prediction") - 0.5).abs() > 0.49).mean()).item()
+    return Measurement(share, f"{share:.0%} of {rows.frame.height} rows", support=rows.frame.height)
+
+
+class TestOwnThatAsksForRows(GateContract):
+    gate = {"gate": f"{__name__}:certain", "max": 0.5}  # noqa: RUF012
+
+    def given(self, *predictions: float) -> Given:
+        return Given(None, {"rows": SimpleNamespace(frame=pl.DataFrame({"prediction": predictions}))})
+
+    def sound(self) -> Given:
+        return self.given(0.2, 0.6)
+
+    def broken(self) -> Given:
+        return self.given(0.0, 1.0)
+
+
+class TestModelLatency(GateContract):
+    gate = {"gate": "model_latency", "max": 2}  # noqa: RUF012
+
+    def sound(self) -> Given:
+        return Given(None, {"one_row": OneRow(500, 0.1, 0.2, 0.3, 9.0)})
+
+    def broken(self) -> Given:
+        return Given(None, {"one_row": OneRow(500, 0.1, 0.2, 2.1, 9.0)})
+
+
+def test_what_a_stage_does_not_offer_cannot_be_asked_for() -> None:
+    with pytest.raises(DeclarationError, match="the stage batch offers no 'rows' to ask for; nothing"):
+        kind("mine", "batch", "Anything", asks=("rows",))
+    with pytest.raises(DeclarationError, match="offers no 'running' to ask for; rows, one_row, replay, first_trees"):
+        kind("mine", "evaluation", "Anything", asks=("running",))
+
+
+def test_what_is_offered_is_there() -> None:
+    for offered in OFFERED.values():
+        for path in offered.values():
+            assert isinstance(load_object(path, "asked"), type)
 
 
 class TestHealth(GateContract):

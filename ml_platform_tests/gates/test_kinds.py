@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from ml_platform.features.checks import single_feature_auc
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.gates.catalogue import Gate
 from ml_platform.gates.gate import Verdict, judge
-from ml_platform.gates.service import ServiceEvidence
+from ml_platform.gates.service import RunningService, ServiceEvidence
+from ml_platform.pipeline.release import _running
 from ml_platform.serving.load import Load
 from ml_platform_tests.evaluation.fitted import OLDER, SPLIT, measured
 from ml_platform_tests.gates.batches import FRAME, batch
@@ -263,11 +265,24 @@ def test_a_ratio_has_a_min_and_a_difference_a_max(evaluation: Evaluation) -> Non
 FAST = Load(rate=50, achieved=50, requests=300, p50=4, p95=7, p99=9, max=12)
 
 
-def service(load: Load | None, error: str = "", **gate: Any) -> Verdict:
-    """The verdict of the latency gate on a service that met this load."""
-    found = ServiceEvidence(error, 1.0, 20, 500, 0, 0.0, (), 20, load)
+class Loaded(RunningService):
+    """A service that would meet this load."""
+
+    def __init__(self, load: Load) -> None:
+        super().__init__("http://127.0.0.1:1", "", ())
+        object.__setattr__(self, "load", load)
+
+    def under_load(self, rate: float) -> Load:
+        assert rate == 50
+        return self.load  # type: ignore[attr-defined]
+
+
+def service(load: Load | None, **gate: Any) -> Verdict:
+    """The verdict of the latency gate on a service that met this load; ``None``: that did not start."""
+    found = ServiceEvidence("it did not start" if load is None else "", 1.0, 20, 500, 0, 0.0, (), 20)
     declared = Gate.model_validate({"gate": "latency", "rate": 50, "max": 100, **gate})
-    (verdict,) = judge([declared], found, subject="a" * 64, subject_name="x")
+    running = partial(_running, None if load is None else Loaded(load), found.error)
+    (verdict,) = judge([declared], found, subject="a" * 64, subject_name="x", asked={"running": running})
     return verdict
 
 
@@ -289,14 +304,14 @@ def test_a_refusal_is_never_a_fast_answer() -> None:
     assert found.status == "failed" and found.observed is None
     assert "2 × 429, 1 × no answer" in found.reason and "49.5 of 50" in found.reason  # noqa: RUF001
     assert found.details["not answered"] == [{"answer": "429", "requests": 2}, {"answer": "no answer", "requests": 1}]
-    silent = service(None, "it did not start")
-    assert silent.status == "failed" and silent.reason == "no request was timed: it did not start"
+    silent = service(None)
+    assert silent.status == "errored" and "there is no running service to ask: it did not start" in silent.reason
 
 
 def test_latency_of_the_model_is_measured_when_its_gate_asks() -> None:
-    def judged(evidence: Any) -> Verdict:
+    def judged(one_row: Any) -> Verdict:
         gate = Gate(gate="model_latency", max=2)
-        (verdict,) = judge([gate], evidence, subject="a" * 64, subject_name="x")
+        (verdict,) = judge([gate], None, subject="a" * 64, subject_name="x", asked={"one_row": one_row})
         return verdict
 
     found = judged(lambda: OneRow(500, 0.1, 0.2, 0.3, 9.0))

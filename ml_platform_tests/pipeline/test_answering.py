@@ -68,7 +68,7 @@ def test_a_package_that_was_never_promoted_is_named(live: Workspace, tmp_path: P
     def said(backend: Backend, phase: Phase = "live") -> list[str]:
         service = describe(NAME, backend, 1, 0.0, 1, "http://127.0.0.1:1", tmp_path / "log")
         service.enter(phase)
-        return list(answering.objections(live, service))
+        return list(answering.objections(live, service, answering.promoted(live, NAME, backend.sha256)))
 
     exchanged = stable.model_copy(update={"sha256": "e" * 64})
     assert said(stable) == []

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from ml_platform.foundation.processes import process_identity
+from ml_platform.foundation.variables import SettingsMistake
 from ml_platform.orchestration.runs import PROCESS
 from ml_platform.orchestration.sensors import ATTEMPTS, REASON
 from ml_platform_tests.project import Project
@@ -115,12 +116,20 @@ def test_a_model_that_trains_on_request_only(ingested: Project) -> None:
 
 
 def test_paused_by_name(base: Path, ingested: Project) -> None:
-    one = tick(ingested.variant(ingested.catalogue, ML_PLATFORM_PAUSED=f" {MODEL}, else"))
+    one = tick(ingested.variant(ingested.catalogue, ML_PLATFORM_PAUSED=f" {MODEL}, "))
     assert one.jobs == [f"{OTHER}_train"]
     ingested.batches.deliver(MAY)
     everything = tick(ingested.variant(ingested.catalogue, ML_PLATFORM_PAUSED=DATASET))
     assert everything.requests == []
     assert everything.skipped == f"{DATASET}: paused by ML_PLATFORM_PAUSED"
+
+
+def test_a_paused_name_that_is_not_declared_is_no_pause(base: Path, ingested: Project) -> None:
+    """The model that was meant would go on being trained."""
+    with pytest.raises(SettingsMistake) as error:
+        tick(ingested.variant(ingested.catalogue, ML_PLATFORM_PAUSED=f"{MODEL}s"))
+    assert f"there is no dataset or model '{MODEL}s'" in str(error.value)
+    assert f"did you mean '{MODEL}'?" in str(error.value)
 
 
 def test_failed_attempts_are_counted_and_given_up_until_the_content_changes(ingested: Project) -> None:

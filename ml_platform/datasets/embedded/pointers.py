@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 from ml_platform.datasets.store import InvalidName
 from ml_platform.foundation.errors import Corrupt
-from ml_platform.foundation.files import sync_folder
+from ml_platform.foundation.files import made, sync_folder
 
 SUFFIX = ".dvc"
 CONFIG = ".dvc/config"
@@ -183,7 +183,7 @@ class ContentFiles:
         self.objects = root / "files" / "md5"
         self.temporary = root / "tmp"
         for folder in (self.objects, self.temporary):
-            folder.mkdir(parents=True, exist_ok=True)
+            made(folder)
 
     def path(self, md5: str) -> Path:
         """Where the bytes with this md5 lie."""

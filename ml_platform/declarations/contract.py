@@ -1,0 +1,51 @@
+"""Feature functions, and the classes of models, tried on rows that the schema allows: no batch has to be read."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.declarations.model import ModelSpec
+from ml_platform.features.contract import FeatureFunction
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.names import meant
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def broken_contract(dataset: DatasetSpec, function: FeatureFunction) -> Iterator[str]:
+    """A line for each thing in which a feature function, or a service with it, would fail on rows of a dataset."""
+    from ml_platform.features.dry_run import broken
+    from ml_platform.serving.schema import request_schema
+
+    yield from broken(function, _rows(dataset))
+    try:
+        request_schema(function, dataset.load_schema())
+    except PlatformError as error:
+        yield str(error)
+
+
+def foreign_classes(model: ModelSpec, dataset: DatasetSpec, function: FeatureFunction) -> Iterator[str]:
+    """Classes that no row of a dataset can have, and labels that are no class, where the schema lists the values."""
+    import polars as pl
+
+    from ml_platform.validation.made_up import allowed_values
+
+    column = dataset.load_schema().to_schema().columns.get(model.target)
+    if not model.classes or column is None or not allowed_values(column):
+        return
+    labels = function.targets(_rows(dataset))[model.target]
+    values = sorted(labels.drop_nulls().cast(pl.String).unique())
+    what = f"{dataset.schema_} allows {', '.join(values)}"
+    for name in model.classes:
+        if name not in values:
+            yield f"no row can have the class {name!r}; {what}{meant(name, values)}"
+    for value in values:
+        if value not in model.classes:
+            yield f"lacks {value!r}; {what}: declare every class, or leave its rows without a label"
+
+
+def _rows(dataset: DatasetSpec) -> "pl.DataFrame":
+    from ml_platform.validation.made_up import made_up
+
+    return made_up(dataset.load_schema())

@@ -1,0 +1,91 @@
+"""What breaks the contract of a feature function, all at once, on a few rows: before any batch has been read."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, cast
+
+from ml_platform.features.build import lacking_columns
+from ml_platform.features.contract import FeatureFunction, feature_names
+from ml_platform.features.history import wrong_days, wrong_key, wrong_outcome
+from ml_platform.foundation.raised import raised
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def broken(function: FeatureFunction, raw: "pl.DataFrame") -> Iterator[str]:
+    """A line for each thing that would fail with rows such as ``raw``: names, types, and what the function raises."""
+    yield from _names(function)
+    if (days := wrong_days(function.time, raw.schema.get(function.time))) is not None:
+        yield days
+    tried = _Tried(function, raw)
+    # As in a service: a function that reads what is known only afterwards fails here.
+    rows = tried.frame("rows", function.rows, raw.select(function.inputs))
+    if rows is not None:
+        yield from lacking_columns(function, rows)
+        for name in function.columns:
+            if name in rows.columns and (text := _no_number(rows.schema[name])):
+                yield f"feature {name!r} is {text}, no number; encode it in rows(), or leave it to histories and slices"
+        for column in dict.fromkeys(column for history in function.histories for column in history.by):
+            if (wrong := wrong_key(column, rows.schema.get(column))) is not None:
+                yield wrong
+    if function.histories and (outcomes := tried.frame("outcomes", function.outcomes, raw)) is not None:
+        for value in dict.fromkeys(history.of for history in function.histories):
+            if (wrong := wrong_outcome(value, outcomes.schema.get(value))) is not None:
+                yield wrong
+    if (targets := tried.frame("targets", function.targets, raw)) is not None:
+        for label in function.labels:
+            if label not in targets.columns:
+                yield f"targets() lacks the label {label!r}; add it or take it off the declaration"
+    yield from tried.mistakes
+
+
+def _names(function: FeatureFunction) -> Iterator[str]:
+    """Columns of the built features that would have one name."""
+    roles: dict[str, str] = {}
+    first = dict.fromkeys((*function.key, function.time))
+    slices = [name for name in function.slices if name not in first and name not in feature_names(function)]
+    named = [
+        *((name, "a key" if name in function.key else "the time") for name in first),
+        *((name, "a feature") for name in feature_names(function)),
+        *((name, "a label") for name in function.labels),
+        *((name, "a slice") for name in slices),
+    ]
+    for name, role in named:
+        if name in roles:
+            yield f"{name!r} is {roles[name]} and {role}; give one of them another name (of columns in rows())"
+        roles.setdefault(name, role)
+
+
+def _no_number(dtype: "pl.DataType") -> str:
+    import polars as pl
+
+    held = (pl.String, pl.Categorical, pl.Enum, pl.List, pl.Array, pl.Struct, pl.Binary, pl.Object)
+    return str(dtype) if isinstance(dtype, held) else ""
+
+
+class _Tried:
+    """Calls of a user's functions, with what went wrong in them."""
+
+    def __init__(self, function: FeatureFunction, raw: "pl.DataFrame") -> None:
+        self.height, self.mistakes = raw.height, list[str]()
+
+    def frame(
+        self, name: str, call: "Callable[[pl.DataFrame], pl.DataFrame]", given: "pl.DataFrame"
+    ) -> "pl.DataFrame | None":
+        """What the function gives, ``None`` where it fails."""
+        import polars as pl
+
+        try:
+            # A user's function may return anything.
+            found = cast("object", call(given))
+        except Exception as error:
+            self.mistakes.append(f"{name}() fails on rows as the schema allows them: {raised(error)}")
+            return None
+        if not isinstance(found, pl.DataFrame):
+            self.mistakes.append(f"{name}() returned {type(found).__name__}, no polars DataFrame")
+            return None
+        if found.height != self.height:
+            self.mistakes.append(
+                f"{name}() returned {found.height} rows for {self.height}: it must keep every row, in order"
+            )
+        return found

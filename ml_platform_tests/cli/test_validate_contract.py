@@ -1,0 +1,120 @@
+"""``validate`` tries the feature function on rows that the schema allows: what would fail later is a line now."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ml_platform.declarations.loading import find_mistakes, find_weak
+from ml_platform.foundation.project import Project
+from ml_platform_tests.components.shop import DATASET, MODEL, Shop
+
+
+@pytest.fixture
+def shop(shop_template: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    """A copy of its own, whose modules this process can import and forgets again."""
+    copy = shop_template.copy(tmp_path / "shop")
+    monkeypatch.syspath_prepend(str(copy.root / "src"))
+    yield copy
+    for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
+        del sys.modules[name]
+
+
+def mistakes_in(shop: Shop) -> list[str]:
+    return find_mistakes(Project.find(shop.root))[0]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "key", "reason"),
+    [
+        pytest.param("schema.py", "day: pl.Date =", "day: pl.Datetime =", "function",
+                     "the time column 'day' is Datetime", id="Datetime time"),
+        pytest.param("features.py", "cast(pl.Int64)", "cast(pl.Float64)", "function",
+                     "outcome 'outcome' is Float64: round it to a whole number", id="float outcome"),
+        pytest.param("features.py", 'columns = ("amount", "weekday")', 'columns = ("amount", "id")', "function",
+                     "'id' is a key and a feature; give one of them another name", id="key that is a feature"),
+        pytest.param("features.py", 'columns = ("amount", "weekday")', 'columns = ("amount", "outcome")', "function",
+                     "'outcome' is a feature and a label", id="label that is a feature"),
+        pytest.param("features.py", 'columns = ("amount", "weekday")', 'columns = ("amount", "customer")', "function",
+                     "feature 'customer' is String, no number; encode it in rows()", id="text feature"),
+        pytest.param("features.py", 'columns = ("amount", "weekday")', 'columns = ("amount", "wekday")', "function",
+                     "rows() lacks the declared columns ['wekday']; add them or take them off the declaration; did you "
+                     "mean 'weekday'?", id="typo in columns"),
+        pytest.param("features.py", 'raw.select("amount", "customer",', 'raw.select("amount", "outcome", "customer",',
+                     "function", "rows() fails on rows as the schema allows them: ColumnNotFoundError",
+                     id="rows() reads an outcome"),
+        pytest.param("features.py", "dt.weekday()", "dt.weekdy()", "function",
+                     "(in Features.rows, orders/features.py:21)", id="code that raises"),
+        pytest.param("features.py", 'inputs = ("id", "day",', 'inputs = ("day",', "function",
+                     "time and key columns ['id'] are not among its inputs", id="key that no request has"),
+        pytest.param("features.py", 'key = ("id",)', 'key = ("idd",)', "function",
+                     "unknown column 'idd'; shop.defs.orders.schema:Rows has amount, customer, day, id, "
+                     "outcome; did you mean 'id'?", id="unknown key"),
+        pytest.param("defs.yaml", "history_lag: 1", "history_lag: 0", "history_lag",
+                     "is 0; it must be at least 1, since the outcomes of a row's own day are its future",
+                     id="no lag"),
+        pytest.param("defs.yaml", "history_lag: 1", "history_lagg: 1\n  history_lag: 1", "history_lagg",
+                     "unknown key; did you mean 'history_lag'?", id="nearest key"),
+        pytest.param("defs.yaml", "gate: volume", "gate: volme", "gates.5",
+                     "or module:function; did you mean 'volume'?", id="nearest gate"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_before_anything_is_read(
+    shop: Shop, file: str, old: str, new: str, key: str, reason: str
+) -> None:
+    shop.edit(DATASET, old, new, file)
+    told = [line for line in mistakes_in(shop) if "defs/orders/" in line]
+    assert all(line.startswith(f"src/shop/defs/{DATASET}/defs.yaml:") for line in told)
+    assert [line for line in told if f": attributes.{key}: " in line and reason in line], told
+
+
+def test_all_are_shown_in_one_go(shop: Shop) -> None:
+    shop.edit(DATASET, 'columns = ("amount", "weekday")', 'columns = ("amount", "customer", "id")', "features.py")
+    shop.edit(DATASET, "cast(pl.Int64)", "cast(pl.Float64)", "features.py")
+    shop.edit(DATASET, "day: pl.Date =", "day: pl.Datetime =", "schema.py")
+    told = "\n".join(mistakes_in(shop))
+    for reason in (
+        "the time column 'day'",
+        "'id' is a key and a feature",
+        "'customer' is String",
+        "is Float64",
+        "lacks",
+    ):
+        assert reason in told
+
+
+def test_classes_that_the_schema_does_not_have(shop: Shop) -> None:
+    shop.edit(DATASET, "isin=[0, 1]", "isin=[0, 1, 2]", "schema.py")
+    shop.edit(
+        MODEL, "task: binary\n  decision_threshold: 0.5", 'task: multiclass\n  classes: ["0", "1", "two"]', "defs.yaml"
+    )
+    lines = [line.partition("attributes.")[2] for line in mistakes_in(shop) if "classes: " in line]
+    assert lines == [
+        "classes: no row can have the class 'two'; shop.defs.orders.schema:Rows allows 0, 1, 2",
+        "classes: lacks '2'; shop.defs.orders.schema:Rows allows 0, 1, 2: declare every class, or leave its rows "
+        "without a label",
+    ]
+
+
+def test_texts_of_the_scaffold_that_would_go_on_the_card_are_warned_of(shop: Shop) -> None:
+    told = [line for line in find_weak(Project.find(shop.root)) if "scaffold" in line]
+    assert [line.partition("attributes.")[2].partition(":")[0] for line in told] == [
+        "description", "description", "purpose", "limits",
+    ]  # fmt: skip
+    shop.edit(MODEL, "purpose: Say what decisions it is for", "purpose: Whom to ask before an order is sent")
+    assert not [line for line in find_weak(Project.find(shop.root)) if "purpose" in line]
+
+
+def test_a_tab_in_yaml_is_told_with_the_way_out(shop: Shop) -> None:
+    shop.edit(MODEL, "  target: outcome", "\ttarget: outcome")
+    (line,) = mistakes_in(shop)
+    assert "indent with spaces, not with tabs" in line
+
+
+def test_a_paused_name_that_is_not_declared_is_a_mistake(shop: Shop) -> None:
+    done = shop.ml("validate", ML_PLATFORM_PAUSED="order")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[0] == (
+        "ML_PLATFORM_PAUSED: there is no dataset or model 'order'; declared: orders, returns; did you mean 'orders'?"
+    )
