@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, cast
 
 from ml_platform.features.build import lacking_columns
 from ml_platform.features.contract import FeatureFunction, feature_names
-from ml_platform.features.history import wrong_days, wrong_key, wrong_outcome
+from ml_platform.features.daily import wrong_days, wrong_key, wrong_outcome
 from ml_platform.foundation.raised import raised
 
 if TYPE_CHECKING:

@@ -7,11 +7,24 @@ months and single requests then read the same index of running sums, so both giv
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from datetime import date, timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_platform.features.contract import FeatureFunction, HistoricalMean
+from ml_platform.features.daily import (
+    ALL,
+    EPOCH,
+    JOINER,
+    check_days,
+    daily,
+    group_name,
+    groups_of,
+    key_expressions,
+    keys_in,
+    keys_of,
+    text_of,
+    values_of,
+)
 from ml_platform.features.running_sums import RunningSums
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import replacing
@@ -21,149 +34,8 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-#: Joins the parts of a key, and stands for a null part: characters that no key contains.
-JOINER = "\x1f"
-NULL = "\x00"
-EPOCH = date(1970, 1, 1)
-#: Name of the group of all rows, whose mean is the prior of every key.
-ALL = ""
-
-
-def group_name(by: Iterable[str]) -> str:
-    """Name of a key group in a daily table: its columns, e.g. ``origin,dest``."""
-    return ",".join(by)
-
-
-@lru_cache(maxsize=32)
-def _groups(histories: tuple[HistoricalMean, ...]) -> dict[str, tuple[str, ...]]:
-    """Groups with their columns, each once, in order of appearance."""
-    return {group_name(history.by): history.by for history in histories}
-
-
-@lru_cache(maxsize=32)
-def _values(histories: tuple[HistoricalMean, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(history.of for history in histories))
-
-
-@lru_cache(maxsize=32)
-def _key_expressions(histories: tuple[HistoricalMean, ...]) -> "tuple[pl.Expr, ...]":
-    import polars as pl
-
-    return tuple(
-        pl.concat_str([pl.col(c).cast(pl.String).fill_null(NULL) for c in by], separator=JOINER).alias(name)
-        for name, by in _groups(histories).items()
-    )
-
-
-def _keys(
-    rows: "pl.DataFrame", histories: tuple[HistoricalMean, ...], expressions: "tuple[pl.Expr, ...]"
-) -> "pl.DataFrame":
-    """One text column per group; the only place where keys become text, for tables and for lookups."""
-
-    schema = dict(zip(rows.columns, rows.dtypes, strict=True))
-    for column in {c for history in histories for c in history.by}:
-        if (wrong := wrong_key(column, schema.get(column))) is not None:
-            raise PlatformError(wrong)
-    return rows.select(expressions)
-
-
-def wrong_key(column: str, dtype: "pl.DataType | None") -> str | None:
-    """Why no history can be looked up by a column of ``rows``; ``None`` where one can."""
-    import polars as pl
-
-    if dtype is None:
-        return f"rows() lacks the key column {column!r} that a history needs; add it there"
-    if not (dtype.is_integer() or isinstance(dtype, pl.String | pl.Boolean | pl.Date | pl.Categorical | pl.Enum)):
-        return f"history key {column!r} is {dtype}: use whole numbers, text, dates or booleans, which match exactly"
-    return None
-
-
-def keys_of(function: FeatureFunction, rows: "pl.DataFrame") -> "pl.DataFrame":
-    """What histories look up for each of the ``rows``: one text column per group of keys."""
-    return _keys(rows, function.histories, _key_expressions(function.histories))
-
-
-def _text(value: object) -> str | None:
-    """A part of a key as :func:`_key_expressions` writes it; None for what is left to it."""
-    kind = type(value)
-    if value is None:
-        return NULL
-    if kind is str:
-        return value  # type: ignore[return-value]
-    if kind is int:
-        return str(value)
-    if kind is bool:
-        return "true" if value else "false"
-    return value.isoformat() if kind is date else None  # type: ignore[attr-defined]
-
-
-def wrong_days(column: str, dtype: "pl.DataType | None") -> str | None:
-    """Why a column cannot be the day of a row; ``None`` where it can, or where there is no such column."""
-    import polars as pl
-
-    if dtype is None or dtype == pl.Date:
-        return None
-    return f"the time column {column!r} is {dtype}; history works on days: make it a Date"
-
-
-def _check_days(days: "pl.Series") -> None:
-    if (wrong := wrong_days(days.name, days.dtype)) is not None:
-        raise PlatformError(wrong)
-    if days.null_count():
-        raise PlatformError(f"{days.null_count()} rows have no {days.name!r}, so no past; remove or date them")
-
-
-def wrong_outcome(value: str, dtype: "pl.DataType | None") -> str | None:
-    """Why a column of ``outcomes`` cannot be averaged; ``None`` where it can."""
-    import polars as pl
-
-    if dtype is None:
-        return f"outcomes() lacks the column {value!r} that a history averages; add it there"
-    if not (dtype.is_integer() or dtype == pl.Boolean):
-        return f"outcome {value!r} is {dtype}: round it to a whole number (of a smaller unit), so that sums are exact"
-    return None
-
-
-def daily(function: FeatureFunction, raw: "pl.DataFrame", rows: "pl.DataFrame | None" = None) -> "pl.DataFrame":
-    """Sums of the outcomes of a batch per key and day, in long form and sorted.
-
-    Columns: ``group`` (:func:`group_name`, or ``""`` for all rows), ``key`` (parts joined by ``\\x1f``, null as
-    ``\\x00``), ``day``, and for each outcome ``n_<of>`` (rows where it is known) and ``sum_<of>``, all Int64. Whole
-    numbers make the sums exact, whatever the order of the rows; other outcomes are refused with
-    :class:`PlatformError`. Every day of the batch is present in the group ``""``. ``rows`` is what the function makes
-    of the batch, where that is there already.
-    """
-    import polars as pl
-
-    groups, values = _groups(function.histories), _values(function.histories)
-    outcomes = function.outcomes(raw)
-    for value in values:
-        if (wrong := wrong_outcome(value, outcomes.schema.get(value))) is not None:
-            raise PlatformError(wrong)
-    _check_days(raw[function.time])
-    keys = _keys(function.rows(raw) if rows is None else rows, function.histories, _key_expressions(function.histories))
-    parts = pl.DataFrame(
-        [
-            raw[function.time].alias("day"),
-            *keys.get_columns(),
-            *(outcomes[value].cast(pl.Int64).alias(f"\x1e{value}") for value in values),
-        ]
-    )
-    sums = [
-        expression
-        for value in values
-        for expression in (
-            pl.col(f"\x1e{value}").count().cast(pl.Int64).alias(f"n_{value}"),
-            pl.col(f"\x1e{value}").sum().alias(f"sum_{value}"),
-        )
-    ]
-    tables = [parts.group_by("day").agg(*sums).with_columns(pl.lit(ALL).alias("group"), pl.lit(ALL).alias("key"))]
-    for name in groups:
-        tables.append(
-            parts.group_by(pl.col(name).alias("key"), "day").agg(*sums).with_columns(pl.lit(name).alias("group"))
-        )
-    order = ["group", "key", "day", *(e for v in values for e in (f"n_{v}", f"sum_{v}"))]
-    return pl.concat([table.select(order) for table in tables]).sort("group", "key", "day")
+# Summing and looking up belong together: the worker of a replay, which runs on the code of a commit, finds both here.
+__all__ = ["History", "daily", "keys_of", "saved"]
 
 
 class History:
@@ -188,8 +60,8 @@ class History:
         self.histories = tuple(function.histories)
         self.lag_days = lag_days
         self.tables = tuple(tables)
-        self._keys = _key_expressions(self.histories)
-        self._by = tuple(_groups(self.histories).items())
+        self._keys = key_expressions(self.histories)
+        self._by = tuple(groups_of(self.histories).items())
         continued = known is not None and known.histories == self.histories and _begins_with(self.tables, known.tables)
         #: Every day whose outcomes are known, and the running sums by group.
         self._days, self._indexes = (known._days, known._indexes) if continued and known else self._nothing()
@@ -201,12 +73,12 @@ class History:
     def _nothing(self) -> "tuple[pl.Series, dict[str, RunningSums]]":
         import polars as pl
 
-        half_lives: dict[str, set[float]] = {name: set() for name in (ALL, *_groups(self.histories))}
+        half_lives: dict[str, set[float]] = {name: set() for name in (ALL, *groups_of(self.histories))}
         for history in self.histories:
             if history.half_life_days is not None:
                 half_lives[ALL].add(history.half_life_days)
                 half_lives[group_name(history.by)].add(history.half_life_days)
-        columns = 2 * len(_values(self.histories))
+        columns = 2 * len(values_of(self.histories))
         indexes = {name: RunningSums.empty(wanted, columns) for name, wanted in half_lives.items()}
         return pl.Series("day", [], pl.Date), indexes
 
@@ -232,7 +104,7 @@ class History:
         first = self._days.min()
         if isinstance(first, date) and first < EPOCH:
             raise PlatformError(f"history begins on {first}: days before {EPOCH} are not supported")
-        if missing := set(_groups(self.histories)) - set(parts):
+        if missing := set(groups_of(self.histories)) - set(parts):
             raise PlatformError(
                 f"daily tables lack the groups {sorted(missing)}; rebuild the features of their partitions"
             )
@@ -244,8 +116,8 @@ class History:
         """Which sums are looked up once each, and where every history finds its own among them."""
         import numpy as np
 
-        width = 2 * len(_values(self.histories))
-        column = {value: 2 * place for place, value in enumerate(_values(self.histories))}
+        width = 2 * len(values_of(self.histories))
+        column = {value: 2 * place for place, value in enumerate(values_of(self.histories))}
         lookups: dict[tuple[str, int | None, float | None], int] = {}
         places = np.zeros((2, len(self.histories)), dtype=np.int64)
         for number, history in enumerate(self.histories):
@@ -304,10 +176,10 @@ class History:
         """
         import numpy as np
 
-        _check_days(days)
+        check_days(days)
         if not self.histories:
             return np.empty((rows.height, 0), dtype=np.float32)
-        keys = _keys(rows, self.histories, self._keys)
+        keys = keys_in(rows, self.histories, self._keys)
         last = self._last(days)
         codes = {ALL: np.zeros(rows.height, dtype=np.int64)}
         for series in keys.get_columns():
@@ -330,7 +202,7 @@ class History:
 
         keys = {ALL: ALL}
         for name, by in self._by:
-            parts = [_text(values[places[column]]) if column in places else None for column in by]
+            parts = [text_of(values[places[column]]) if column in places else None for column in by]
             if None in parts:
                 return None
             keys[name] = JOINER.join(parts)  # type: ignore[arg-type]
@@ -417,5 +289,5 @@ def _begins_with(tables: "Sequence[pl.DataFrame]", first: "Sequence[pl.DataFrame
 def _empty(histories: tuple[HistoricalMean, ...]) -> "pl.DataFrame":
     import polars as pl
 
-    columns = {f"{part}_{value}": pl.Int64 for value in _values(histories) for part in ("n", "sum")}
+    columns = {f"{part}_{value}": pl.Int64 for value in values_of(histories) for part in ("n", "sum")}
     return pl.DataFrame(schema={"group": pl.String, "key": pl.String, "day": pl.Date, **columns})
