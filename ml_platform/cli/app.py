@@ -8,6 +8,7 @@ import typer
 
 from ml_platform.cli.data import data
 from ml_platform.cli.ledger import ledger
+from ml_platform.cli.new import new
 from ml_platform.cli.output import BadUsage, By, Json, Reason
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.raised import explained
@@ -16,6 +17,7 @@ from ml_platform.foundation.settings import get_settings
 cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 cli.add_typer(ledger, name="ledger")
 cli.add_typer(data, name="data")
+cli.command()(new)
 
 
 def app() -> None:

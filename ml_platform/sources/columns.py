@@ -24,18 +24,24 @@ def expanded(text: str, what: str) -> str:
     return re.sub(r"\$(?:(\w+)|\{(\w+)\})", lambda match: environment(match.group(1) or match.group(2), what), text)
 
 
-def conform(frame: "pl.DataFrame", types: Mapping[str, Any]) -> "pl.DataFrame":
+def conform(
+    frame: "pl.DataFrame", types: Mapping[str, Any], formats: Mapping[str, str] | None = None
+) -> "pl.DataFrame":
     """``frame`` with the declared types, for sources that know none (CSV) or few (SQL).
+
+    ``formats`` says of columns how their dates stand in the text, as for ``strptime``, where that is not ISO.
 
     A column with a value that its type cannot hold stays as it came, so that the gates refuse it by name; no value
     is ever changed into a missing one.
     """
-    return frame.with_columns(
-        _converted(frame[name], types[name]) for name in frame.columns if name in types and frame[name].len()
-    ).cast({name: types[name] for name in frame.columns if name in types and not frame.height})
+    formats = formats or {}
+    known = [name for name in frame.columns if name in types]
+    if not frame.height:
+        return frame.cast({name: types[name] for name in known})
+    return frame.with_columns(_converted(frame[name], types[name], formats.get(name, "")) for name in known)
 
 
-def _converted(column: "pl.Series", wanted: Any) -> "pl.Series":
+def _converted(column: "pl.Series", wanted: Any, form: str) -> "pl.Series":
     import polars as pl
 
     try:
@@ -43,6 +49,8 @@ def _converted(column: "pl.Series", wanted: Any) -> "pl.Series":
             return column
         if column.dtype == pl.String and wanted == pl.Boolean:
             return column.str.to_lowercase().replace_strict({"true": True, "false": False, "1": True, "0": False})
+        if column.dtype == pl.String and form and wanted.is_temporal():
+            return column.str.strptime(wanted, form, strict=True)
         # Only ISO: of 01/02/2024 nobody can tell which is the month.
         if column.dtype == pl.String and isinstance(wanted, pl.Datetime):
             if not column.str.contains(r"^\d{4}-\d{2}-\d{2}[T ]").all():

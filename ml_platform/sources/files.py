@@ -225,15 +225,17 @@ class FileSource:
     def _table(self, name: str, columns: list[str] | None) -> "pl.DataFrame":
         import polars as pl
 
+        added = self.rule.days
+        wanted = None if columns is None else [added.get(column, column) for column in columns]
         try:
             with self.files.open(name) as stream:
                 if name.endswith(_PARQUET):
-                    frame = pl.read_parquet(stream, columns=columns)
+                    frame = pl.read_parquet(stream, columns=wanted)
                 else:
                     # As text: types guessed from the first rows differ from month to month.
                     frame = pl.read_csv(
                         stream.read(),
-                        columns=columns,
+                        columns=wanted,
                         infer_schema=False,
                         null_values=list(self.rule.missing),
                         separator=self.rule.separator,
@@ -241,7 +243,22 @@ class FileSource:
         except (pl.exceptions.PolarsError, OSError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise PlatformError(f"source: {name} in {self.files.where} cannot be read ({reason})") from error
-        return conform(frame, self.context.types())
+        taken = [column for column in (*added, *filter(None, [self.rule.row_id])) if column in frame.columns]
+        if taken:
+            raise PlatformError(f"source: {name} has a column {taken[0]!r} already; give the added one another name")
+        frame = conform(frame, self.context.types(), self.rule.formats)
+        if self.rule.row_id is not None and columns is None:
+            # By name and position: the same row keeps it whatever is corrected in it or appended behind it.
+            position = pl.int_range(1, frame.height + 1).cast(pl.String)
+            frame = frame.with_columns(pl.concat_str([pl.lit(f"{name}:"), position]).alias(self.rule.row_id))
+        return frame.with_columns(_day(frame, of).alias(column) for column, of in added.items() if of in frame.columns)
+
+
+def _day(frame: "pl.DataFrame", column: str) -> "pl.Series":
+    """The day of a column; the column itself where it holds no times, so that the gates refuse it by name."""
+    import polars as pl
+
+    return frame[column].cast(pl.Date) if frame[column].dtype.is_temporal() else frame[column]
 
 
 def _partition_of(partitions: Partitions, keys: list[str], day: date) -> str:

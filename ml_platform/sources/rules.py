@@ -32,6 +32,12 @@ class _Files(SourceRule):
     missing: tuple[str, ...] = ("",)
     #: Separator of CSV files.
     separator: str = Field(",", min_length=1, max_length=1)
+    #: How dates and times stand in a text column that is not in ISO form, as for ``strptime``: ``{sold: "%d/%m/%Y"}``.
+    formats: dict[str, str] = {}
+    #: Columns to add with the day of a timestamp: ``{day: picked_up_at}``.
+    days: dict[str, str] = {}
+    #: Name of a column to add that identifies rows without a key: file and position in it, ``sales.csv:17``.
+    row_id: str | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
     def _format_given(self) -> "_Files":

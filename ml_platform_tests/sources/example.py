@@ -1,7 +1,7 @@
 """A small dataset for the tests of sources: sales by day."""
 
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
 
 import pandera.polars as pa
 import polars as pl
@@ -17,6 +17,12 @@ class Sales(pa.DataFrameModel):
     price: float = pa.Field(nullable=True)
     paid: bool
     shop: str = pa.Field(nullable=True)
+
+
+class Stamped(Sales):
+    """Sales whose day is that of a timestamp."""
+
+    at: Annotated[pl.Datetime, "us", None]
 
 
 def spec(source: Any, **more: Any) -> DatasetSpec:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.sources.columns import conform
-from ml_platform_tests.sources.example import sales, spec
+from ml_platform_tests.sources.example import Stamped, sales, spec
 
 JANUARY, FEBRUARY, MARCH = "2024-01-01", "2024-02-01", "2024-03-01"
 
@@ -192,3 +192,31 @@ def test_mistakes_in_a_declaration_are_named() -> None:
         spec({"kind": "folder", "path": "x", "by": "name"})
     with pytest.raises(ValidationError, match=r"source\.folder\.depth\s+Extra inputs"):
         spec({"kind": "folder", "path": "x", "by": "time", "depth": 1})
+
+
+def test_the_day_of_a_timestamp_and_an_identity_are_added(folder: Path) -> None:
+    def source(**days: str) -> Any:
+        rule = {"kind": "folder", "path": str(folder), "by": "time", "days": days, "row_id": "row"}
+        return spec(rule, schema=f"{Stamped.__module__}:Stamped").load_source()
+
+    rows = sales(1).drop("day")
+    rows.with_columns(at=pl.Series(["2024-01-30 23:59:59"] + ["2024-01-31T00:00:01"] * 2)).write_csv(folder / "a.csv")
+    rows.with_columns(at=pl.lit("2024-02-01 00:00:00")).write_csv(folder / "b.csv")
+    assert list(source(day="at").partitions()) == [JANUARY, FEBRUARY]
+    read = source(day="at").read(JANUARY)
+    assert read["day"].to_list() == [date(2024, 1, 30)] + [date(2024, 1, 31)] * 2
+    assert read["row"].to_list() == ["a.csv:1", "a.csv:2", "a.csv:3"]
+    assert source(day="at").read(FEBRUARY)["row"][0] == "b.csv:1"
+    with pytest.raises(PlatformError, match=r"b.csv has a column 'number' already"):
+        source(day="at", number="at").read(FEBRUARY)
+    # What holds no times is no day, and never a missing one.
+    (folder / "b.csv").write_text((folder / "b.csv").read_text().replace("2024-02-01 00:00:00", "soon"))
+    with pytest.raises(PlatformError, match=r"column day \(String\) is no date"):
+        source(day="at").partitions()
+
+
+def test_dates_that_are_not_iso_are_read_by_their_format(folder: Path) -> None:
+    sales(1).with_columns(pl.col("day").dt.strftime("%d/%m/%Y")).write_csv(folder / "a.csv")
+    assert_frame_equal(by_time(folder, formats={"day": "%d/%m/%Y"}).read(JANUARY), sales(1))
+    with pytest.raises(PlatformError, match=r"column day \(String\) is no date"):
+        by_time(folder, formats={"day": "%d.%m.%Y"}).partitions()

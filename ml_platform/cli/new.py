@@ -1,0 +1,112 @@
+"""``ml-platform new``: a table made into a gated model, as far as that goes without its people."""
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ml_platform.cli.output import OUTPUT, BadUsage, Json, written
+from ml_platform.foundation.project import Project
+
+if TYPE_CHECKING:
+    from ml_platform.creating.create import Created
+
+
+def new(
+    table: Annotated[str, typer.Argument(help="File or folder of CSV or Parquet, or an address such as s3://…/*.csv.")],
+    target: Annotated[str, typer.Option("--target", help="Column that is to be predicted.")],
+    time: Annotated[str, typer.Option("--time", help="Column with the time of the event; default: found.")] = "",
+    key: Annotated[
+        list[str] | None, typer.Option("--key", help="Column that identifies a row; may be repeated.")
+    ] = None,
+    known_later: Annotated[
+        list[str] | None,
+        typer.Option("--known-later", help="Column that is known no sooner than the target; may be repeated."),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", help="Without time: column whose rows stay together, e.g. the customer."),
+    ] = None,
+    name: Annotated[str, typer.Option("--name", help="Name of the dataset; default: that of the file.")] = "",
+    every: Annotated[
+        Literal["day", "week", "month"] | None, typer.Option("--every", help="Size of a partition; default: found.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write files anew that say something else.")] = False,
+    json: Json = None,
+) -> None:
+    """Make dataset, features and gated model of a table, and try them on its rows; 1 where the target is noise.
+
+    Asks at most three questions on a terminal, none elsewhere. What it writes is yours to edit.
+    """
+    from ml_platform.creating.create import create
+    from ml_platform.creating.roles import Wishes
+
+    if not target.strip():
+        raise BadUsage("--target: name the column that is to be predicted")
+    os.environ.setdefault("DAGSTER_HOME", str(Project.find().root))
+    out = sys.stderr if json == OUTPUT else sys.stdout
+
+    def told(line: str) -> None:
+        print(line, file=out, flush=True)
+
+    wishes = Wishes(target, time, tuple(key or ()), tuple(known_later or ()), tuple(group or ()))
+    made = create(table, wishes, name=name, every=every, force=force, ask=_ask if _terminal() else None, told=told)
+    for line in _lines(made):
+        told(line)
+    written(json, _plain(made))
+    raise typer.Exit(int(made.noise))
+
+
+def _terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _ask(question: str, guess: str) -> str:
+    return input(f"{question} [{guess}] ") or guess
+
+
+def _lines(made: "Created") -> list[str]:
+    """What was guessed, what was written, and what to type next."""
+    plan, fit = made.plan, made.tried.fit
+    parts = (
+        f"{len(plan.partitions)} {plan.every}s from {plan.start}, {plan.holdout} held out" if plan.timed else "no time"
+    )
+    lines = [
+        f"{plan.name}: {plan.roles.task} of {plan.roles.target!r}; {parts}; key {', '.join(plan.roles.key)}",
+        "guessed:",
+    ]
+    lines += [f"  - {note}" for note in made.notes]
+    lines += [f"  - {name!r} is no feature: {why}" for name, why in plan.left_out.items() if why != "the target"]
+    shown = ", ".join(f"{name} {fit.metrics[name]:.3g}" for name in fit.task.compared if name in fit.metrics)
+    lines.append(f"a quick fit on rows it has not seen: {shown}")
+    lines += [f"wrote {name}" for name in made.written]
+    lines += [f"{name} is there already, as it would be written" for name in made.unchanged]
+    if made.noise:
+        lines.append(
+            f"no model: what is known before it says nothing of {plan.roles.target!r} (predictions agree with it by "
+            f"{fit.agreement:.1f} standard errors). Bring columns that do, and run this again"
+        )
+        lines.append("next: ml-platform validate")
+    else:
+        lines.append("next: ml-platform run")
+    return lines
+
+
+def _plain(made: "Created") -> dict[str, Any]:
+    plan = made.plan
+    return {
+        "dataset": plan.name,
+        "model": None if made.noise else plan.model,
+        "task": plan.roles.task,
+        "target": plan.roles.target,
+        "time": plan.roles.time or None,
+        "key": plan.roles.key,
+        "known_later": plan.roles.later,
+        "left_out": plan.left_out,
+        "noise": made.noise,
+        "metrics": made.tried.fit.metrics,
+        "guessed": made.notes,
+        "written": made.written,
+        "unchanged": made.unchanged,
+    }

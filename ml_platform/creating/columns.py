@@ -1,0 +1,135 @@
+"""What a column of a table is like: its kind, its gaps, its range, its values."""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Kind = Literal["int", "float", "bool", "text", "date", "timestamp"]
+
+#: Most values of a text that get a feature each.
+ONE_HOT = 12
+#: Names that a class body or a frame needs for itself.
+_TAKEN = {
+    *("int", "float", "str", "bool", "pl", "Annotated", "Field", "DataFrameModel", "Config", "validate", "example"),
+    *("to_schema", "strategy", "empty", "get_metadata", "to_json_schema", "pandas_dtype", "class", "def", "for", "in"),
+    *("is", "if", "else", "from", "import", "as", "with", "and", "or", "not", "return", "pass", "while", "try", "None"),
+    *("lambda", "global", "del", "yield", "async", "await", "raise", "True", "False", "elif", "except", "finally"),
+    *("assert", "break", "continue", "nonlocal", "pydantic_validate", "build_schema_", "model_config"),
+}
+_PERSONAL = (
+    r"e_?mail|phone|mobile|telephone|passport|iban|ssn|social_security|licen[cs]e_plate|credit_card|card_number|"
+    r"birth|(^|_)dob($|_)|(first|last|full|sur|family|given|maiden|middle|user|customer|patient|person|employee|"
+    r"driver|passenger|nick)_?name|surname|street|postal_address|home_address|(^|_)address($|_)|ip_address|(^|_)ip$"
+)
+_PERSONAL_TEXT = (
+    r"^[^@\s]+@[^@\s]+\.[A-Za-z]{2,}$",
+    r"^\+\d[\d ()/.-]{7,}$",
+    r"^[A-Z]{2}\d{2}[A-Z0-9]{11,30}$",
+    r"^\d{1,3}(\.\d{1,3}){3}$",
+)
+_IDENTITY = r"(^|_)(id|ids|key|no|nr|number|code|zip|zipcode|postcode|uuid|guid|sku|ref)$"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column as it was seen."""
+
+    name: str
+    #: The name as Python can write it, unique in the table.
+    field: str
+    kind: Kind
+    rows: int
+    nulls: int
+    distinct: int
+    #: Of numbers and dates.
+    low: Any = None
+    high: Any = None
+    #: Of texts and truths: the most frequent values with their numbers of rows, those first.
+    values: tuple[tuple[Any, int], ...] = ()
+    #: Mean length of a text.
+    length: float = 0.0
+    #: Why it is taken for personal; empty where it is not.
+    personal: str = ""
+
+    @property
+    def missing(self) -> float:
+        """Share of missing values."""
+        return self.nulls / self.rows
+
+    @property
+    def unique(self) -> bool:
+        """Whether every row has a value of its own."""
+        return self.nulls == 0 and self.distinct == self.rows
+
+    @property
+    def constant(self) -> bool:
+        """Whether there is at most one value."""
+        return self.distinct <= 1 and (self.nulls == 0 or self.distinct == 0)
+
+    @property
+    def identity(self) -> bool:
+        """Whether the name says that it names something rather than measures it."""
+        return bool(re.search(_IDENTITY, self.field)) and self.kind in ("int", "text")
+
+    @property
+    def prose(self) -> bool:
+        """Text that says something of its own in nearly every row."""
+        return self.kind == "text" and not self.identity and (self.length > 60 or self.distinct > 0.5 * self.rows)
+
+
+def look(frame: "pl.DataFrame") -> dict[str, Column]:
+    """Every column of a typed frame, by name."""
+    taken: set[str] = set()
+    return {name: _column(frame[name], _free(plain(name), taken)) for name in frame.columns}
+
+
+def plain(name: str) -> str:
+    """A name in small letters, digits and _ that Python can write: ``Fare Amount ($)`` is ``fare_amount``."""
+    import unicodedata
+
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    ascii_only = unicodedata.normalize("NFKD", spaced).encode("ascii", "ignore").decode()
+    found = re.sub(r"[^A-Za-z0-9]+", "_", ascii_only).strip("_").lower()[:55] or "column"
+    return f"n_{found}" if found[0].isdigit() else found
+
+
+def _free(name: str, taken: set[str]) -> str:
+    start = f"{name}_" if name in _TAKEN else name
+    found = next(
+        one for number in range(1, 10_000) if (one := start if number == 1 else f"{start}_{number}") not in taken
+    )
+    taken.add(found)
+    return found
+
+
+def _column(values: "pl.Series", field: str) -> Column:
+    import polars as pl
+
+    there = values.drop_nulls()
+    kinds: dict[Any, Kind] = {pl.Int64: "int", pl.Float64: "float", pl.Boolean: "bool", pl.Date: "date"}
+    kind: Kind = "timestamp" if isinstance(values.dtype, pl.Datetime) else kinds.get(values.dtype.base_type(), "text")
+    about: dict[str, Any] = {}
+    if kind in ("int", "float", "date", "timestamp") and there.len():
+        about = {"low": there.min(), "high": there.max()}
+    if kind in ("text", "bool", "int") and there.len():
+        counts = there.value_counts().sort(["count", values.name], descending=[True, False])[: 4 * ONE_HOT]
+        about["values"] = tuple(counts.iter_rows())
+    if kind == "text" and there.len():
+        about["length"] = there.str.len_chars().mean()
+    about["personal"] = _personal(there, field, kind)
+    return Column(values.name, field, kind, values.len(), values.null_count(), there.n_unique(), **about)
+
+
+def _personal(there: "pl.Series", field: str, kind: str) -> str:
+    if kind in ("text", "int", "date") and re.search(_PERSONAL, field):
+        return "its name"
+    if kind == "text" and field == "name":
+        return "its name"
+    if kind == "text" and there.len():
+        few = there[:2_000]
+        if any(few.str.contains(pattern).sum() > 0.8 * few.len() for pattern in _PERSONAL_TEXT):
+            return "its values"
+    return ""

@@ -1,0 +1,235 @@
+"""The two ``defs.yaml``: of dataset and features, and of the model; thresholds with what was seen beside them."""
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from ml_platform.creating.plan import HOLDOUT, Plan
+from ml_platform.creating.roles import Roles
+from ml_platform.creating.schema_text import class_name
+from ml_platform.creating.tables import Table
+from ml_platform.proving.suggest import limit
+
+#: From here on a column is often missing, and has a gate with others like it.
+_OFTEN = 0.1
+#: Share of rows that may break a rule and be set aside, before a batch is refused.
+QUARANTINE = 0.02
+
+
+def dataset_text(plan: Plan, table: Table, package: str, features: Sequence[str]) -> str:
+    """``defs.yaml`` of the dataset and its features; ``package`` holds schema and features, ``features`` are gates."""
+    roles = plan.roles
+    source = dict(table.source)
+    if plan.timed:
+        source["by"] = "time"
+    if roles.timestamp:
+        source["days"] = {roles.time: roles.timestamp}
+    if roles.row_id:
+        source["row_id"] = roles.row_id
+    partitions = f'{{every: {plan.every}, start: "{plan.start}"}}' if plan.timed else "none"
+    rows = f"{roles.frame.height:,} rows of {len(table.frame.columns)} columns"
+    lines = [
+        "type: ml_platform.Dataset",
+        "attributes:",
+        f"  name: {plan.name}",
+        f"  description: {flow(f'{rows} from {_where(table)}')}",
+        f"  source: {flow(source)}",
+        f"  schema: {package}.schema:{class_name(plan.name)}",
+        f"  partitions: {partitions}",
+        f"  key: {flow([*roles.key])}",
+        *([f"  time: {flow(roles.time)}"] if plan.timed else []),
+        f"  quarantine: {{max: {QUARANTINE}}}   # rows beyond a range are set aside, up to this share",
+        "  gates:",
+        *(f"    {line}" for line in _batch_gates(plan)),
+        "---",
+        "type: ml_platform.FeatureSet",
+        "attributes:",
+        f"  dataset: {plan.name}",
+        f"  description: {flow(f'What is known of a row of {plan.name} when a prediction is asked for')}",
+        f"  function: {package}.features:features",
+        *(["  history_lag: 1   # days until an outcome may enter the past means"] if plan.timed else []),
+        "  gates:",
+        *(f"    {line}" for line in features),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def model_text(plan: Plan, gates: Sequence[str], seen: str, threshold: float | None) -> str:
+    """``defs.yaml`` of the model. ``gates``: their lines; ``seen``: where the thresholds are from."""
+    roles, rows = plan.roles, plan.roles.frame.height
+    sized = (
+        {"rounds": 100, "max_depth": 3, "eta": 0.1, "min_child_weight": 2, "subsample": 0.8, "seed": 7}
+        if rows < 3_000
+        else {"rounds": 200, "max_depth": 6, "eta": 0.05, "min_child_weight": 20, "subsample": 0.8, "seed": 7}
+    )
+    more = []
+    if roles.task == "binary":
+        base = base_rate(roles)
+        more = [f"  decision_threshold: {threshold:g}   # {base:.1%} of the rows are positive"]
+    if roles.task == "multiclass":
+        more = [f"  classes: {flow([*roles.classes])}"]
+    group = [f"    group: {flow([*roles.group])}   # their rows are never parted"] if roles.group else []
+    split = (
+        [
+            f"    holdout: {plan.holdout}       # newest of {len(plan.partitions)} {plan.every}s, never trained on",
+            "    refused: list   # a refused one is left out, and named",
+        ]
+        if plan.timed
+        else [
+            f"    holdout: {HOLDOUT}   # of the {'groups' if roles.group else 'rows'}, by a hash; never trained on",
+            *group,
+        ]
+    )
+    return "\n".join(
+        [
+            "type: ml_platform.Model",
+            "attributes:",
+            f"  name: {plan.model}",
+            f"  description: {flow(_question(plan))}",
+            *_folded("purpose", _purpose(plan)),
+            *_folded("limits", _limits(plan)),
+            f"  features: {plan.name}/features",
+            f"  target: {plan.label}",
+            f"  task: {roles.task}",
+            *more,
+            "  split:",
+            *split,
+            f"  parameters: {flow(sized)}",
+            *(f"  # {line}" for line in textwrap.wrap(seen, 110)),
+            "  gates:",
+            *(f"    {line}" for line in gates),
+            "",
+        ]
+    )
+
+
+def gate_line(gate: Mapping[str, Any], comment: str = "") -> str:
+    """A gate as a line of ``gates:``."""
+    text = f"gate: {gate['gate']}" if set(gate) == {"gate"} else flow(dict(gate))
+    return f"- {text}{f'   # {comment}' if comment else ''}"
+
+
+def flow(value: Any) -> str:
+    """A value in the flow style of YAML, on one line."""
+    import yaml
+
+    return (
+        str(yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6, allow_unicode=True))
+        .removesuffix("...\n")
+        .strip()
+    )
+
+
+def _where(table: Table) -> str:
+    source = table.source
+    if "url" in source:
+        return str(source["url"])
+    return str(source["pattern"]) if "*" not in source["pattern"] else f"{source['path']}/{source['pattern']}"
+
+
+def _batch_gates(plan: Plan) -> list[str]:
+    lines = [gate_line({"gate": "schema"}), gate_line({"gate": "rules", "max": 0})]
+    lines += [gate_line(*one) for one in _missing_gates(plan)]
+    lines.append(gate_line({"gate": "duplicates", "max": 0}))
+    if plan.timed:
+        lines.append(gate_line({"gate": "window"}))
+        low, high, seen = _volume(list(plan.partitions.values()))
+        lines.append(gate_line({"gate": "volume", "min": low, "max": high}, seen))
+    return lines
+
+
+def _missing_gates(plan: Plan) -> list[tuple[dict[str, Any], str]]:
+    """One gate for columns that are seldom missing, one for those that often are."""
+    roles = plan.roles
+    names = [
+        name for name in (*plan.inputs, roles.target)
+        if roles.columns[name].nulls and name not in (*roles.key, roles.time)
+    ]  # fmt: skip
+    worst = {name: _worst_missing(plan, name) for name in names}
+    found: list[tuple[dict[str, Any], str]] = []
+    for title, chosen in (
+        ("missing", {name: share for name, share in worst.items() if share < _OFTEN}),
+        ("missing_often", {name: share for name, share in worst.items() if _OFTEN <= share < 0.9}),
+    ):
+        if not chosen:
+            continue
+        high = max(chosen.values())
+        bound = min(0.95, round(max(1.5 * high, high + 0.03) + 0.005, 2))
+        named = {} if title == "missing" else {"name": title}
+        found.append(({"gate": "missing", **named, "columns": [*chosen], "max": bound}, f"at most {high:.3g} seen"))
+    return found
+
+
+def _worst_missing(plan: Plan, name: str) -> float:
+    """Largest share of missing values in a partition that has ended, or in the whole."""
+    import polars as pl
+
+    roles = plan.roles
+    if not plan.timed:
+        return roles.columns[name].missing
+    size = {"month": "1mo", "week": "1w", "day": "1d"}[str(plan.every)]
+    shares = (
+        roles.frame.group_by(pl.col(roles.time).dt.truncate(size).alias("partition")).agg(pl.col(name).is_null().mean())[name]
+    )  # fmt: skip
+    return max(shares.to_list(), default=0.0)
+
+
+def _volume(rows: Sequence[int]) -> tuple[float, float, str]:
+    """Bounds of the rows of a partition against the median of those before it, and what was seen."""
+    seen = [count / median(rows[:place]) for place, count in enumerate(rows) if place]
+    low, high = min(0.5, _down(limit(seen, "min"))), max(2.0, round(limit(seen, "max") + 0.05, 1))
+    return low, high, f"{min(seen):.2g} to {max(seen):.2g} seen"
+
+
+def _down(value: float) -> float:
+    return max(0.01, int(value * 20) / 20)
+
+
+def base_rate(roles: Roles) -> float:
+    """Share of the rows with a known target that are positive."""
+    import polars as pl
+
+    target = roles.frame[roles.target].drop_nulls()
+    if roles.positive is None:
+        return int(target.cast(pl.Int64).sum()) / target.len()
+    return int((target.cast(pl.String) == roles.positive).sum()) / target.len()
+
+
+def _question(plan: Plan) -> str:
+    roles = plan.roles
+    if roles.task == "binary":
+        told = f" = {roles.positive}" if roles.positive is not None else ""
+        return f"How likely is {roles.target}{told}?"
+    return f"Which {roles.target} is it?" if roles.task == "multiclass" else f"What will {roles.target} be?"
+
+
+def _purpose(plan: Plan) -> str:
+    known = len([name for name in plan.inputs if name not in plan.roles.key])
+    return f"Predict {plan.roles.target} of a row of {plan.name} from {known} columns that are known before it."
+
+
+def _limits(plan: Plan) -> str:
+    roles = plan.roles
+    parts = []
+    if plan.timed:
+        days = roles.frame[roles.time]
+        parts.append(f"Learnt from {days.min()} to {days.max()}; says nothing of times unlike these.")
+    else:
+        parts.append("Learnt from rows without a time: nothing is known of how it ages.")
+    if roles.frame.height < 1_000:
+        parts.append(f"Only {roles.frame.height} rows: every metric is rough.")
+    if plan.pasts:
+        parts.append("Values without a past count as the mean of all.")
+    elif any(" == " in one.expression for one in plan.features):
+        parts.append("Values that were not seen count as none of the known ones.")
+    personal = [name for name, why in plan.left_out.items() if why.startswith("personal")]
+    if personal:
+        parts.append(f"Personal data ({', '.join(personal)}) is not used.")
+    return " ".join(parts)
+
+
+def _folded(key: str, text: str) -> Iterable[str]:
+    line = f"  {key}: {flow(text)}"
+    return [line] if len(line) <= 118 else [f"  {key}: >-", *(f"    {one}" for one in textwrap.wrap(text, 112))]

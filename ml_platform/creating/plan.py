@@ -1,0 +1,325 @@
+"""What is to be written: names, partitions, features and gates that fit the table."""
+
+import re
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from ml_platform.creating.columns import ONE_HOT, Column, plain
+from ml_platform.creating.roles import Roles
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.sources.partitions import Partitions
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Every = Literal["day", "week", "month"]
+#: Partitions from which on a size of them will do, fewest at all, and rows that most of them have to have.
+ENOUGH, FEWEST, ROWS = 6, 3, 20
+#: Share of the partitions, or of the groups, that is held out.
+HOLDOUT = 0.2
+#: Days from which on a month of the year has been seen more than once.
+_SEASONS = 730
+#: Features from categories together, at most.
+_WIDEST = 200
+
+
+class TooSparse(PlatformError):
+    """The time of a table makes no partitions that a model can be trained on."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A feature of a row: its name and the expression that makes it."""
+
+    name: str
+    expression: str
+
+
+@dataclass(frozen=True)
+class Past:
+    """The past mean of the outcome ``of`` for each value of a column."""
+
+    name: str
+    of: str
+    by: str
+
+
+@dataclass
+class Plan:
+    """Everything that the files say."""
+
+    name: str
+    model: str
+    roles: Roles
+    #: None without time.
+    every: Every | None
+    start: date | None
+    #: Partitions that have ended, with their rows.
+    partitions: dict[str, int]
+    #: Number of newest partitions that are held out; without time 0.
+    holdout: int
+    inputs: tuple[str, ...] = ()
+    features: list[Feature] = field(default_factory=list)
+    pasts: list[Past] = field(default_factory=list)
+    #: Outcome that is averaged to its expression.
+    outcomes: dict[str, str] = field(default_factory=dict)
+    slices: tuple[str, ...] = ()
+    #: Columns left out of the features, and why.
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def timed(self) -> bool:
+        """Whether there are partitions."""
+        return self.every is not None
+
+    @property
+    def label(self) -> str:
+        """Name of the label."""
+        return self.roles.label
+
+
+def plan_of(name: str, roles: Roles, every: Every | None, now: datetime) -> Plan:
+    """Plan the files for a table with these roles. Raises TooSparse where its time makes too few partitions."""
+    chosen, start, partitions = (None, None, {}) if not roles.time else _partitions(roles, every, now)
+    if every and not roles.time:
+        raise PlatformError(f"--every {every}: the table has no time; name its column with --time")
+    model = roles.label if roles.label.startswith(f"{name}_") else f"{name}_{roles.label}"
+    model = model if model != name else f"{name}_model"
+    holdout = max(1, round(HOLDOUT * len(partitions))) if chosen else 0
+    plan = Plan(name, model[:61], roles, chosen, start, partitions, holdout)
+    _features(plan)
+    if not plan.features and not plan.pasts:
+        raise PlatformError(
+            f"nothing is left to learn from: {'; '.join(f'{key}: {why}' for key, why in plan.left_out.items())}"
+        )
+    return plan
+
+
+def _partitions(roles: Roles, wanted: Every | None, now: datetime) -> "tuple[Every, date, dict[str, int]]":
+    """The largest partitions of which there are enough, their start, and the rows of each that has ended."""
+    days = roles.frame[roles.time]
+    seen: list[tuple[Every, date, dict[str, int]]] = []
+    sizes: tuple[Every, ...] = (wanted,) if wanted else ("month", "week", "day")
+    for every in sizes:
+        start, rows = divided(days, every, now)
+        seen.append((every, start, rows))
+        gaps = 0 in rows.values()
+        few = sorted(rows.values())[len(rows) // 2] < ROWS if rows else True
+        if wanted or (len(rows) >= ENOUGH and not gaps and not few):
+            break
+    else:
+        whole = [one for one in seen if len(one[2]) >= FEWEST and 0 not in one[2].values()]
+        seen.append(max(whole or seen, key=lambda one: min(len(one[2]), ENOUGH)))
+    every, start, rows = seen[-1]
+    first, last = days.min(), days.max()
+    if len(rows) < FEWEST:
+        raise TooSparse(
+            f"{roles.time!r} goes from {first} to {last}: that is {len(rows)} whole by the {every}, and "
+            f"a model needs {FEWEST}; take smaller ones with --every, or bring more time"
+        )
+    if empty := [name for name, count in rows.items() if not count]:
+        raise TooSparse(
+            f"{roles.time!r}: there is no row in {', '.join(empty[:3])}; take larger partitions with --every"
+        )
+    return every, start, rows
+
+
+def divided(days: "pl.Series", every: Every, now: datetime) -> tuple[date, dict[str, int]]:
+    """First day of the partitions that hold these days, and the rows of each that has ended by now, in order."""
+    first = days.min()
+    assert isinstance(first, date)
+    start = (
+        first.replace(day=1) if every == "month" else first - timedelta(days=first.weekday() if every == "week" else 0)
+    )
+    last = days.max()
+    assert isinstance(last, date)
+    partitions = Partitions(every=every, start=start)
+    begun = partitions.keys(last + timedelta(days=1), complete=False)
+    keys = [key for key in begun if partitions.next(date.fromisoformat(key)) <= now.date()]
+    counts = dict.fromkeys(keys, 0)
+    for day, count in days.value_counts().iter_rows():
+        key = _key_of(day, every, start)
+        if key in counts:
+            counts[key] += count
+    return start, counts
+
+
+def _key_of(day: date, every: Every, start: date) -> str:
+    if every == "month":
+        return day.replace(day=1).isoformat()
+    size = 7 if every == "week" else 1
+    return (start + timedelta(days=(day - start).days // size * size)).isoformat()
+
+
+def _features(plan: Plan) -> None:
+    """Decide what becomes of each column."""
+    roles = plan.roles
+    away = {roles.target: "the target", **dict.fromkeys(roles.later, "known only later")}
+    inputs = [*roles.key, *([roles.time] if roles.time else []), *roles.group]
+    names: set[str] = {*roles.columns, roles.label}
+    calendar = _calendar(roles)
+    averaged: list[Column] = []
+    hot: list[Column] = []
+    for column in roles.columns.values():
+        if why := away.get(column.name) or _unfit(column, roles):
+            plan.left_out[column.name] = why
+            continue
+        if column.name in (roles.time, roles.timestamp):
+            continue
+        if column.kind in ("int", "float", "bool") and not column.identity:
+            name = _free(column.field if column.name not in roles.key else f"{column.field}_value", names, column.name)
+            plan.features.append(Feature(name, f"pl.col({quoted(column.name)})"))
+        elif column.kind in ("date", "timestamp"):
+            if not roles.time:
+                plan.left_out[column.name] = "a date, and no time to count from"
+                continue
+            name = _free(f"days_since_{column.field}", names)
+            day = f"pl.col({quoted(column.name)}){'.dt.date()' if column.kind == 'timestamp' else ''}"
+            plan.features.append(Feature(name, f"(pl.col({quoted(roles.time)}) - {day}).dt.total_days()"))
+        elif column.distinct <= ONE_HOT:
+            hot.append(column)
+        elif plan.timed and plan.every != "day":
+            averaged.append(column)
+        elif column.identity or column.distinct > 0.2 * column.rows:
+            plan.left_out[column.name] = f"{column.distinct} values, too many for a feature each"
+            continue
+        else:
+            hot.append(column)
+        if column.name not in inputs:
+            inputs.append(column.name)
+    for name, expression in calendar:
+        plan.features.append(Feature(_free(name, names), expression))
+        if roles.timestamp and roles.timestamp in expression and roles.timestamp not in inputs:
+            inputs.append(roles.timestamp)
+    for column in hot:
+        _one_hot(plan, column, names)
+    if averaged:
+        _pasts(plan, averaged, names)
+    plan.inputs = tuple(name for name in roles.columns if name in inputs)
+    plan.slices = tuple(column.name for column in hot if column.distinct <= ONE_HOT)[:4]
+    if not roles.time and not roles.group and roles.columns:
+        _group(plan)
+
+
+def _unfit(column: Column, roles: Roles) -> str:
+    if column.personal:
+        return f"personal, by {column.personal}"
+    if column.constant:
+        return "one value only"
+    if column.name == roles.row_id or (column.name in roles.key and column.unique):
+        return "it names the row"
+    if column.identity and column.unique:
+        return "every row has another value"
+    if column.prose:
+        return "prose, which these features cannot read"
+    return ""
+
+
+def _group(plan: Plan) -> None:
+    """Rows of one customer stay together where a column names customers."""
+    roles = plan.roles
+    able = [
+        one for one in roles.columns.values()
+        if one.identity and not one.nulls and one.distinct <= 0.7 * one.rows and one.distinct >= 20
+        and re.search(r"id|customer|patient|user|client|person|account|household", one.field)
+        and one.name not in (*roles.later, roles.target, *roles.key)
+    ]  # fmt: skip
+    if able:
+        group = max(able, key=lambda one: one.distinct)
+        plan.roles = replace(roles, group=(group.name,))
+        plan.inputs = tuple(name for name in roles.columns if name in (*plan.inputs, group.name))
+        roles.notes.append(f"rows of one {group.name!r} stay together when rows are held out; other columns: --group")
+
+
+def _calendar(roles: Roles) -> list[tuple[str, str]]:
+    """Names and expressions of the features from the time."""
+    if not roles.time:
+        return []
+    days = roles.frame[roles.time]
+    day = f"pl.col({quoted(roles.time)})"
+    found = []
+    if days.dt.weekday().n_unique() > 1:
+        found.append(("weekday", f"{day}.dt.weekday()"))
+    first, last = days.min(), days.max()
+    if isinstance(first, date) and isinstance(last, date) and last.toordinal() - first.toordinal() >= _SEASONS:
+        found.append(("month", f"{day}.dt.month()"))
+    if roles.timestamp and roles.frame[roles.timestamp].dt.hour().n_unique() > 1:
+        found.append(("hour", f"pl.col({quoted(roles.timestamp)}).dt.hour()"))
+    return found
+
+
+def _one_hot(plan: Plan, column: Column, names: set[str]) -> None:
+    """A feature for each frequent value; two values need one only."""
+    values = [value for value, count in column.values if count >= max(5, 0.002 * column.rows)][:ONE_HOT]
+    if column.distinct == 2 and not column.nulls:
+        values = values[-1:]
+    for value in sorted(values):
+        name = _free(plain(f"{column.field}_{value}")[:60], names)
+        plan.features.append(Feature(name, f"pl.col({quoted(column.name)}) == {literal(column, value)}"))
+    rest = column.distinct - len(values)
+    if rest > 1:
+        plan.roles.notes.append(
+            f"{column.name!r}: the {len(values)} most frequent of {column.distinct} values get a feature"
+        )
+
+
+def _pasts(plan: Plan, columns: list[Column], names: set[str]) -> None:
+    """Past means of the target for categories of many values."""
+    roles = plan.roles
+    target = f"pl.col({quoted(roles.target)})"
+    if roles.task == "binary":
+        told = f" == {literal(roles.columns[roles.target], roles.positive)}" if roles.positive is not None else ""
+        plan.outcomes[roles.label] = f"({target}{told}).cast(pl.Int64)" if told else f"{target}.cast(pl.Int64)"
+    elif roles.task == "multiclass":
+        for name in roles.classes[:5]:
+            value = literal(roles.columns[roles.target], name)
+            plan.outcomes[_free(f"is_{plain(name)}", names)] = f"({target} == {value}).cast(pl.Int64)"
+    else:
+        unit = _unit(roles)
+        scaled = f"({target} * {unit})" if unit != 1 else target
+        plan.outcomes[roles.label if unit == 1 else _free(f"{roles.label}_in_{unit}ths", names)] = (
+            f"{scaled}.round().cast(pl.Int64)"
+            if roles.columns[roles.target].kind == "float"
+            else f"{scaled}.cast(pl.Int64)"
+        )
+    for column in columns:
+        for of in plan.outcomes:
+            past = Past(_free(f"past_{of}_by_{column.field}"[:60], names), of, column.name)
+            plan.pasts.append(past)
+    told = ", ".join(repr(column.name) for column in columns)
+    roles.notes.append(f"{told}: more than {ONE_HOT} values, so each enters by the past mean of the target")
+
+
+def _unit(roles: Roles) -> int:
+    """By what a number is multiplied before it is rounded, so that three digits of its spread stay."""
+    if roles.columns[roles.target].kind == "int":
+        return 1
+    spread = roles.frame[roles.target].std()
+    wanted = 100.0 / float(spread) if isinstance(spread, float) and spread > 0 else 1.0
+    return int(next((unit for unit in (1, 10, 100, 1_000, 10_000, 100_000) if unit >= wanted), 1_000_000))
+
+
+def _free(name: str, names: set[str], own: str = "") -> str:
+    """A name that nothing else has; ``own`` is the column that may keep its name."""
+    found = (
+        name
+        if name == own
+        else next(
+            one for number in range(1, 10_000) if (one := name if number == 1 else f"{name}_{number}") not in names
+        )
+    )
+    names.add(found)
+    return found
+
+
+def literal(column: Column, value: object) -> str:
+    """A value of a column as Python writes it."""
+    return str(value) if column.kind == "int" else quoted(value)
+
+
+def quoted(value: object) -> str:
+    """A text as Python writes it, in double quotes."""
+    import json
+
+    return json.dumps(str(value), ensure_ascii=False)

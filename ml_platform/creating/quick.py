@@ -1,0 +1,181 @@
+"""A quick fit on the real rows: whether there is anything to learn, and how much."""
+
+import math
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_platform.models.checked import measured
+from ml_platform.models.predictor import load_predictor
+from ml_platform.models.task import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+    from ml_platform.declarations.model import ModelSpec
+
+#: Most rounds of a quick fit.
+ROUNDS = 50
+#: Standard errors by which predictions have to agree with the target: one table of noise in a hundred does by chance.
+_SIGNAL = 2.33
+#: Fits without time, each on all rows but its part.
+_FOLDS = 4
+_BOOTSTRAPS, _BOOTSTRAP_ROWS = 40, 4_000
+
+
+@dataclass(frozen=True)
+class QuickFit:
+    """Predictions of rows that the fit has not seen."""
+
+    task: Task
+    #: Labels and predictions; the trivial models' predictions, by name.
+    y: "np.ndarray"
+    p: "np.ndarray"
+    trivial: "dict[str, np.ndarray]"
+    #: Rows of a holdout, for errors of its size.
+    rows: int
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """What the fit came to."""
+        return measured(self.task, self.y, self.p)
+
+    @cached_property
+    def trivially(self) -> dict[str, float]:
+        """What the best trivial model came to."""
+        return measured(self.task, self.y, next(iter(self.trivial.values())))
+
+    @property
+    def against(self) -> str:
+        """Name of the trivial model."""
+        return next(iter(self.trivial))
+
+    def gain(self, metric: str) -> float:
+        """Relative gain over the trivial model, as the gate ``baseline`` takes it."""
+        sign = 1 if self.task.better.get(metric, True) else -1
+        base = self.trivially[metric]
+        return sign * (self.metrics[metric] - base) / abs(base)
+
+    @cached_property
+    def spread(self) -> dict[str, float]:
+        """Standard error of each metric on a holdout of :attr:`rows`, of the ``gain`` over the trivial model in each,
+        and of the ``calibration`` error; by bootstrap over rows."""
+        import numpy as np
+
+        random, size = np.random.default_rng(0), min(self.rows, len(self.y), _BOOTSTRAP_ROWS)
+        base = next(iter(self.trivial.values()))
+        found: dict[str, list[float]] = {}
+        for _ in range(_BOOTSTRAPS):
+            chosen = random.integers(0, len(self.y), size)
+            part = QuickFit(self.task, self.y[chosen], self.p[chosen], {self.against: base[chosen]}, size)
+            for name, value in part.metrics.items():
+                found.setdefault(name, []).append(value)
+                if part.trivially.get(name):
+                    found.setdefault(f"gain {name}", []).append(part.gain(name))
+            found.setdefault("calibration", []).append(part.calibration)
+        shrunk = math.sqrt(size / max(self.rows, 1))
+        return {name: float(np.std(values)) * shrunk for name, values in found.items()}
+
+    @cached_property
+    def calibration(self) -> float:
+        """Expected calibration error, as the gate takes it."""
+        import numpy as np
+
+        from ml_platform.evaluation.tables import calibration_table
+
+        y, p = (np.asarray(part, float) for part in self.task.calibrated(self.y, self.p))
+        return calibration_table(y, p, 10)[1]
+
+    @cached_property
+    def agreement(self) -> float:
+        """Standard errors by which the ranks of the predictions agree with the target; of classes the best one.
+
+        By the ranks' variance where both have nothing to do with each other: about normal, whatever the target's tails.
+        """
+        import numpy as np
+
+        if self.task.output == "classes":
+            each = [_agreement((self.y == index).astype(float), self.p[:, index]) for index in range(self.p.shape[1])]
+            # The best of several is better by chance, too.
+            return max(each) - math.sqrt(2 * math.log(len(each)))
+        return _agreement(np.asarray(self.y, float), np.asarray(self.p, float))
+
+    @property
+    def noise(self) -> bool:
+        """Whether nothing says that there is more in the predictions than chance."""
+        worthless = {
+            "probability": lambda: self.metrics.get("auc", 0.5) <= 0.5,
+            "classes": lambda: self.gain("log_loss") <= 0,
+            "value": lambda: self.metrics.get("r2", 0.0) <= 0,
+        }
+        return self.agreement < _SIGNAL or worthless[self.task.output]()
+
+
+def _agreement(y: "np.ndarray", p: "np.ndarray") -> float:
+    import numpy as np
+    import polars as pl
+
+    first, second = (pl.Series(part).rank("average").to_numpy() for part in (y, p))
+    if len(y) < 3 or first.std() == 0 or second.std() == 0:
+        return 0.0
+    return float(np.corrcoef(first, second)[0, 1]) * math.sqrt(len(y) - 1)
+
+
+def quick_fit(
+    features: "pl.DataFrame", names: tuple[str, ...], spec: "ModelSpec", parts: "np.ndarray", *, timed: bool
+) -> QuickFit:
+    """Fit and predict. ``parts``: with time 1 for rows that are held out; else the fold of each row.
+
+    Raises PlatformError as the trainer does.
+    """
+    import numpy as np
+    import polars as pl
+
+    task = spec.kind()
+    folds = [1] if timed else sorted(set(parts.tolist()))
+    labels, predictions = [], []
+    trivial: dict[str, list[Any]] = {}
+    for fold in folds:
+        train, held = features.filter(pl.Series(parts != fold)), features.filter(pl.Series(parts == fold))
+        y, p, base = _fit(train, held, names, spec, task)
+        labels.append(y)
+        predictions.append(p)
+        for name, values in base.items():
+            trivial.setdefault(name, []).append(values)
+    y = np.concatenate(labels)
+    joined = {name: np.concatenate(values) for name, values in trivial.items()}
+    return QuickFit(task, y, np.concatenate(predictions), joined, len(y) if timed else max(1, len(y) // 5))
+
+
+def _fit(
+    train: "pl.DataFrame", held: "pl.DataFrame", names: tuple[str, ...], spec: "ModelSpec", task: Task
+) -> "tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]":
+    from ml_platform.features.build import matrix
+    from ml_platform.training.trainer import train as trained
+    from ml_platform.training.trainer import trainer_of
+
+    trainer = trainer_of(spec.trainer)
+    with tempfile.TemporaryDirectory(prefix="ml-platform-new-") as work:
+        few = trainer.limited(spec.parameters, ROUNDS)
+        made = trained(trainer, lambda: iter([train]), names, spec.target, task, few, Path(work), 0)
+        model = load_predictor(made.format, made.file)
+        known, y = task.labels(held, spec.target)
+        _, before = task.labels(train, spec.target)
+        return y, model.predict(matrix(known, names)), task.baselines(before, len(y))
+
+
+def folds(frame: "pl.DataFrame", group: tuple[str, ...]) -> "np.ndarray":
+    """The fold of each row: rows of a group are in one; without a group, row by row."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    if not group:
+        return random.permutation(frame.height) % _FOLDS
+    places = frame.select(group).with_row_index("place")
+    ids = places.select(group).rows()
+    numbers = {one: index for index, one in enumerate(dict.fromkeys(ids))}
+    drawn = random.permutation(len(numbers)) % _FOLDS
+    return np.array([drawn[numbers[one]] for one in ids])

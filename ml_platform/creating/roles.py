@@ -1,0 +1,319 @@
+"""Which column of a table is what: time, key, target, what is known only later, what names a person."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Literal
+
+from ml_platform.creating.columns import Column, look, plain
+from ml_platform.creating.near_copies import COPY, STRONG, alone
+from ml_platform.creating.questions import Questions
+from ml_platform.creating.tables import Table
+from ml_platform.foundation.errors import PlatformError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+TaskName = Literal["binary", "multiclass", "regression"]
+
+#: Most values of a target that are classes; a number with more is predicted as a number.
+CLASSES = 20
+#: What people call the class that they look for, in small letters.
+_POSITIVE = (
+    "yes",
+    "y",
+    "true",
+    "t",
+    "1",
+    "positive",
+    "pos",
+    "churned",
+    "late",
+    "fraud",
+    "bad",
+    "default",
+    "failed",
+    "sick",
+)
+#: Name of the columns that are added, the first that the table does not have.
+_DAY, _ROW = ("day", "event_day", "day_of_event"), ("row", "row_id", "table_row")
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What was given on the command line; empty: to be guessed."""
+
+    target: str
+    time: str = ""
+    key: tuple[str, ...] = ()
+    known_later: tuple[str, ...] = ()
+    group: tuple[str, ...] = ()
+    #: Whether no column is taken for the time.
+    timeless: bool = False
+
+
+@dataclass
+class Roles:
+    """The table with the part that each column plays."""
+
+    #: Rows with the added columns, as the source delivers them.
+    frame: "pl.DataFrame"
+    columns: dict[str, Column]
+    target: str
+    label: str
+    task: TaskName
+    #: Value of a binary target that counts as 1; None where it is 0 or 1 already.
+    positive: str | None
+    #: Values of a multiclass target as text, in order.
+    classes: tuple[str, ...]
+    #: Column with the day; empty without time. The timestamp that it is made from, where it is.
+    time: str
+    timestamp: str
+    key: tuple[str, ...]
+    row_id: str
+    group: tuple[str, ...]
+    #: Columns that are known no sooner than the target.
+    later: tuple[str, ...]
+    notes: list[str] = field(default_factory=list)
+
+
+def roles_of(table: Table, wishes: Wishes, questions: Questions) -> Roles:
+    """Decide the part of every column. Raises PlatformError for a wish that the table cannot fulfil."""
+    frame, notes = table.frame, list(table.notes)
+    columns = look(frame)
+    for name in (wishes.target, *filter(None, [wishes.time]), *wishes.key, *wishes.known_later, *wishes.group):
+        if name not in columns:
+            raise PlatformError(f"there is no column {name!r}; the table has {', '.join(columns)}")
+    target = columns[wishes.target]
+    if target.nulls == target.rows or target.constant:
+        raise PlatformError(f"target {target.name!r} has one value only: there is nothing to learn")
+    task, positive, classes = _task(target, notes)
+    time = _time(table, columns, wishes, questions, notes)
+    later = _later(frame, columns, wishes, time, task, questions, notes)
+    timestamp = ""
+    if time and columns[time].kind == "timestamp":
+        timestamp, time = time, next(name for name in _DAY if name not in columns)
+        frame = frame.with_columns(frame[timestamp].dt.date().alias(time))
+        notes.append(f"the source adds {time!r}, the day of {timestamp!r}")
+    key, row_id = _key(frame, columns, wishes, later, time or timestamp, questions, notes)
+    if row_id:
+        frame = frame.with_columns(_rows(table, frame.height).alias(row_id))
+    known = look(frame)
+    label = plain(target.name)
+    return Roles(
+        frame=frame,
+        columns=known,
+        target=target.name,
+        label=label,
+        task=task,
+        positive=positive,
+        classes=classes,
+        time=time,
+        timestamp=timestamp,
+        key=key,
+        row_id=row_id,
+        group=wishes.group,
+        later=later,
+        notes=notes,
+    )
+
+
+def _numbered(column: Column) -> bool:
+    """Whether it only counts the rows."""
+    return column.kind == "int" and (
+        column.field in ("id", "row", "index") or column.high - column.low + 1 == column.rows
+    )
+
+
+def _rows(table: Table, rows: int) -> "pl.Expr":
+    """As the source makes them: unique texts; the names of the files do not matter here."""
+    import polars as pl
+
+    return pl.concat_str([pl.lit(f"{table.name}:"), pl.int_range(1, rows + 1).cast(pl.String)])
+
+
+def _task(target: Column, notes: list[str]) -> tuple[TaskName, str | None, tuple[str, ...]]:
+    """What kind of target it is, the value that counts as positive, the classes."""
+    if target.kind in ("date", "timestamp"):
+        raise PlatformError(f"target {target.name!r} is a date; make it a number of days, or a class")
+    names = [str(value) for value, _ in target.values]
+    if target.kind == "bool":
+        return "binary", None, ()
+    if target.kind == "int" and (target.low, target.high) == (0, 1):
+        return "binary", None, ()
+    if target.distinct == 2 and target.kind in ("text", "int"):
+        positive = next((one for one in names if one.lower() in _POSITIVE), names[-1])
+        notes.append(f"the class looked for is {target.name} = {positive!r} (1), against the other (0)")
+        return "binary", positive, ()
+    if target.kind == "text" or (target.kind == "int" and target.distinct <= CLASSES and _compact(target)):
+        if target.distinct > CLASSES:
+            raise PlatformError(
+                f"target {target.name!r} is text with {target.distinct} values, and more than {CLASSES} classes are "
+                "too many; a number has to be written without signs and commas"
+            )
+        few = [name for name, count in zip(names, (count for _, count in target.values), strict=True) if count < 10]
+        if few:
+            raise PlatformError(
+                f"target {target.name!r}: fewer than 10 rows are {', '.join(few[:5])}; join rare classes with others"
+            )
+        ordered = sorted(names, key=int) if target.kind == "int" else sorted(names)
+        return "multiclass", None, tuple(ordered)
+    return "regression", None, ()
+
+
+def _compact(target: Column) -> bool:
+    """Whether whole numbers name classes rather than count: few of them, 0 or 1 to their number, each of many rows."""
+    return (
+        target.low in (0, 1)
+        and target.high - target.low + 1 == target.distinct
+        and target.distinct <= 10
+        and all(count >= 0.02 * target.rows for _, count in target.values)
+    )
+
+
+def _time(table: Table, columns: dict[str, Column], wishes: Wishes, questions: Questions, notes: list[str]) -> str:
+    """The column with the time of the event; empty where there is none."""
+    if wishes.timeless:
+        return ""
+    if wishes.time:
+        column = columns[wishes.time]
+        if wishes.time in table.unclear:
+            one, other = table.unclear[wishes.time]
+            raise PlatformError(
+                f"--time: of {wishes.time!r} nobody can tell whether it is {one} or {other}; write ISO dates"
+            )
+        if column.kind not in ("date", "timestamp"):
+            raise PlatformError(f"--time: {wishes.time!r} holds no dates in a form that is known; write ISO dates")
+        if column.nulls:
+            raise PlatformError(
+                f"--time: {column.nulls} rows have no {wishes.time!r} and would belong to no partition; take another "
+                "column, or leave them out"
+            )
+        return wishes.time
+    for name, (one, other) in table.unclear.items():
+        notes.append(f"{name!r} may be {one} or {other}: it is kept as text; write ISO dates to use it")
+    dated = [
+        one for one in columns.values()
+        if one.kind in ("date", "timestamp") and not one.nulls and not one.personal and _days(one) >= 3
+        and one.name not in wishes.known_later
+    ]  # fmt: skip
+    if not dated:
+        notes.append("there is no time: the rows are divided by a hash, and nothing is said of later times")
+        return ""
+    # What happens first is what a prediction is asked for at.
+    first = min(dated, key=lambda one: (-sum(_before(table.frame, one, other) for other in dated), one.name))
+    if len(dated) == 1:
+        notes.append(f"the time is {first.name!r}, the only date that every row has")
+        return first.name
+    chosen = questions.choose(
+        f"Which column is the time of the event: {', '.join(one.name for one in dated)}?", first.name, list(columns)
+    )
+    notes.append(f"the time is {chosen!r} of {', '.join(repr(one.name) for one in dated)}; another: --time")
+    return chosen
+
+
+def _days(column: Column) -> int:
+    low, high = column.low, column.high
+    if isinstance(low, datetime) and isinstance(high, datetime):
+        return (high - low).days
+    return (high - low).days if isinstance(low, date) and isinstance(high, date) else 0
+
+
+def _before(frame: "pl.DataFrame", one: Column, other: Column) -> bool:
+    """Whether one time is never after the other."""
+    import polars as pl
+
+    first, second = (frame[column.name].cast(pl.Datetime("us")) for column in (one, other))
+    return one.name != other.name and bool((first <= second).all())
+
+
+def _later(
+    frame: "pl.DataFrame",
+    columns: dict[str, Column],
+    wishes: Wishes,
+    time: str,
+    task: TaskName,
+    questions: Questions,
+    notes: list[str],
+) -> tuple[str, ...]:
+    """Columns that are known no sooner than the target: those named, copies of the target, times after the event."""
+    found = [name for name in wishes.known_later if name != wishes.target]
+    others = [
+        one.name for one in columns.values()
+        if one.name not in (wishes.target, time, *found, *wishes.key) and not one.constant and not one.unique
+    ]  # fmt: skip
+    if columns[wishes.target].kind == "float" or task == "regression":
+        others += [
+            one.name for one in columns.values() if one.kind == "float" and one.unique and one.name != wishes.target
+        ]
+    scores = alone(frame, wishes.target, list(dict.fromkeys(others)), number=task == "regression")
+    copies = [one for one in scores if one.score >= COPY]
+    if copies:
+        told = ", ".join(f"{one.column!r} ({one.measure} {one.score:.3f})" for one in copies)
+        if questions.confirm(f"{told} alone nearly is {wishes.target!r}. Known only later?", True):
+            found += [one.column for one in copies]
+            notes.append(f"{told} alone nearly is the target: taken for known only later, and for no feature")
+        else:
+            notes.append(f"{told} alone nearly is the target, and is said to be known before it")
+    for one in scores:
+        if STRONG <= one.score < COPY:
+            notes.append(
+                f"{one.column!r} alone predicts the target well ({one.measure} {one.score:.3f}); where it is known "
+                f"only later, say --known-later {one.column!r}"
+            )
+    if time:
+        after = [
+            one for one in columns.values()
+            if one.kind == columns[time].kind and one.name not in (time, wishes.target, *found, *wishes.key)
+            and _before(frame, columns[time], one) and (frame[one.name] > frame[time]).mean() > 0.5  # type: ignore[operator]
+        ]  # fmt: skip
+        for one in after:
+            found.append(one.name)
+            notes.append(f"{one.name!r} lies after {time!r}: taken for known only later, and for no feature")
+    return tuple(name for name in columns if name in found)
+
+
+def _key(
+    frame: "pl.DataFrame",
+    columns: dict[str, Column],
+    wishes: Wishes,
+    later: Sequence[str],
+    time: str,
+    questions: Questions,
+    notes: list[str],
+) -> tuple[tuple[str, ...], str]:
+    """The columns that identify a row; or the name of one that the source adds."""
+    if wishes.key:
+        lacking = [name for name in wishes.key if columns[name].nulls]
+        if lacking:
+            raise PlatformError(f"--key: rows have no {lacking[0]!r}; a key has a value in every row")
+        if wishes.target in wishes.key or set(wishes.key) & set(later):
+            raise PlatformError("--key: it is part of a request, and so can be neither the target nor known later")
+        twice = frame.height - frame.select(wishes.key).n_unique()
+        if twice:
+            raise PlatformError(
+                f"--key: {twice} rows have a {' and '.join(map(repr, wishes.key))} that another one has too"
+            )
+        return wishes.key, ""
+    able = [
+        one for one in columns.values()
+        if one.nulls == 0 and one.kind != "float" and one.kind != "bool" and one.name not in (wishes.target, *later)
+    ]  # fmt: skip
+    single = [one for one in able if one.unique and not one.personal and (one.identity or _numbered(one))]
+    if single:
+        chosen = min(
+            single, key=lambda one: (not one.field.startswith("id"), not one.identity, [*columns].index(one.name))
+        )
+        notes.append(f"the key is {chosen.name!r}: every row has another")
+        return (chosen.name,), ""
+    for one in (one for one in able if one.identity):
+        for other in able:
+            able_too = other.name != one.name and (other.identity or other.name == time)
+            if able_too and frame.select(one.name, other.name).n_unique() == frame.height:
+                notes.append(f"the key is {one.name!r} and {other.name!r}: together they are unique")
+                return (one.name, other.name), ""
+    added = next(name for name in _ROW if name not in columns)
+    notes.append(
+        f"no column identifies a row: the source adds {added!r}, file and position in it; a key of your own: --key"
+    )
+    return (added,), added

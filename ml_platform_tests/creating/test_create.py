@@ -1,0 +1,143 @@
+"""Files that a colleague could have written, tried before they are kept."""
+
+import importlib
+import subprocess
+import sys
+from datetime import date
+
+import polars as pl
+import pytest
+import yaml
+
+from ml_platform.declarations.loading import find_mistakes
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.project import Project
+from ml_platform_tests.conftest import ROOT
+from ml_platform_tests.creating.project import Mine
+from ml_platform_tests.creating.tables import hourly, noise, trips
+
+
+def three_months(frame: pl.DataFrame) -> pl.DataFrame:
+    """Too few for windows, so that thresholds are from the quick fit: quick."""
+    return frame.filter(pl.col("Picked up at").dt.month() <= 3)
+
+
+def test_trips_become_a_gated_model(mine: Mine) -> None:
+    made = mine.new(mine.table(three_months(trips()), "data/trips.csv"), "tipped", every="month")
+    assert not made.noise
+    assert find_mistakes(Project.find())[0] == []
+    dataset, features = mine.declared("trips")
+    assert dataset["source"] == {
+        "kind": "folder",
+        "path": "data",
+        "pattern": "trips.csv",
+        "by": "time",
+        "days": {"day": "Picked up at"},
+    }
+    assert dataset["partitions"] == {"every": "month", "start": "2023-01-01"}
+    assert (dataset["key"], dataset["time"], dataset["quarantine"]) == (["Trip ID"], "day", {"max": 0.02})
+    assert {gate["gate"] for gate in dataset["gates"]} == {
+        "schema",
+        "rules",
+        "missing",
+        "duplicates",
+        "window",
+        "volume",
+    }
+    assert [gate["gate"] for gate in features["gates"]] == ["ranges", "leakage", "parity", "single_feature"]
+    (model,) = mine.declared("trips_tipped")
+    assert (model["task"], model["target"], model["features"]) == ("binary", "tipped", "trips/features")
+    assert model["split"] == {"holdout": 1, "refused": "list"}
+    gates = {gate["gate"]: gate for gate in model["gates"]}
+    observed = made.tried.fit.metrics["auc"]
+    assert gates["performance"]["min"] == pytest.approx((observed + 0.5) / 2, abs=0.01)
+    assert observed < gates["leak_alarm"]["max"] < 1
+    assert "Rider e-mail" in model["limits"] and "placeholder" not in model["purpose"]
+    function = importlib.import_module(f"{mine.package}.defs.trips.features").features
+    assert "tip" not in function.inputs and "Rider e-mail" not in function.inputs
+    assert {"hour", "weekday", "trip_distance_km", "payment_credit_card"} <= set(function.columns)
+    assert [one.by for one in function.histories] == [("Zone",)]
+
+
+def test_what_is_written_is_formatted_typed_by_the_schema_and_stable(mine: Mine) -> None:
+    table = mine.table(three_months(trips(3_000)), "data/trips.csv")
+    first = mine.new(table, "tipped", every="month")
+    before = mine.files()
+    again = mine.new(table, "tipped", every="month")
+    assert mine.files() == before
+    assert again.written == [] and set(again.unchanged) == {one for one in first.written if "/trips" in one}
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--diff", "--config", str(ROOT / "pyproject.toml"), str(mine.defs)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    schema = importlib.import_module(f"{mine.package}.defs.trips.schema").Trips
+    marks = {name: column.metadata or {} for name, column in schema.to_schema().columns.items()}
+    assert {name for name, one in marks.items() if one.get("outcome")} == {"tip", "tipped"}
+    assert {name for name, one in marks.items() if one.get("pii")} == {"Rider e-mail"}
+
+
+def test_the_next_honest_month_keeps_the_schema(mine: Mine) -> None:
+    frame = trips()
+    mine.new(mine.table(three_months(frame), "data/trips.csv"), "tipped", every="month")
+    from ml_platform.validation.schema import validate
+
+    schema = importlib.import_module(f"{mine.package}.defs.trips.schema").Trips
+    later = frame.filter(pl.col("Picked up at").dt.month() == 4).with_columns(
+        pl.col("Trip Distance (km)") * 1.5, pl.lit("app").alias("payment"), day=pl.col("Picked up at").dt.date()
+    )
+    assert validate(schema, later).broken == ()
+    wrong = later.with_columns(pl.col("Trip Distance (km)") * -1)
+    assert [rule.column for rule in validate(schema, wrong).broken] == ["Trip Distance (km)"]
+
+
+def test_noise_gets_no_model_and_is_told(mine: Mine) -> None:
+    made = mine.new(mine.table(noise(), "noise.csv"), "won")
+    assert made.noise
+    assert sorted(path.name for path in mine.defs.iterdir() if path.is_dir()) == ["noise", "platform"]
+    assert find_mistakes(Project.find())[0] == []
+
+
+def test_files_of_people_are_never_overwritten_without_force(mine: Mine) -> None:
+    table = mine.table(hourly().filter(pl.col("day") < date(2024, 1, 22)), "sales.csv")
+    mine.new(table, "sold", every="week")
+    edited = mine.defs / "sales" / "features.py"
+    ours = edited.read_text()
+    edited.write_text(ours + "\n# mine\n")
+    before = mine.files()
+    with pytest.raises(PlatformError, match=r"features.py is there and says something else; .* --force"):
+        mine.new(table, "sold", every="week")
+    assert mine.files() == before
+    made = mine.new(table, "sold", every="week", force=True)
+    assert [path for path in made.written if path.endswith(".py")] == [edited.relative_to(mine.root).as_posix()]
+    assert edited.read_text() == ours
+
+
+def test_a_project_gets_what_it_needs_once(mine: Mine) -> None:
+    (mine.root / ".gitignore").write_text("*.pyc\n")
+    table = mine.table(hourly().filter(pl.col("day") < date(2024, 1, 22)), "sales.csv")
+    made = mine.new(table, "sold", every="week")
+    assert {"dagster.yaml", ".gitignore", f"src/{mine.package}/defs/platform/defs.yaml"} <= set(made.written)
+    assert (mine.root / ".gitignore").read_text() == "*.pyc\n/.local/\n"
+    instance, ours = (yaml.safe_load((folder / "dagster.yaml").read_text()) for folder in (mine.root, ROOT))
+    assert instance == ours
+    (mine.root / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    again = mine.new(table, "sold", every="week")
+    assert again.written == []
+
+
+@pytest.mark.parametrize(
+    ("days", "every", "reason"),
+    [
+        (2, None, "goes from 2024-01-01 to 2024-01-02"),
+        (20, "month", "1 whole by the month, and a model needs 3"),
+    ],
+)
+def test_too_little_time_is_told(mine: Mine, days: int, every: str | None, reason: str) -> None:
+    frame = hourly(200).with_columns(day=pl.date(2024, 1, 1) + pl.duration(days=pl.col("number") % days))
+    with pytest.raises(PlatformError, match=reason):
+        mine.new(mine.table(frame), "sold", time="day", **({"every": every} if every else {}))
+    assert mine.files().keys() == {
+        f"src/{mine.package}/{name}" for name in ("__init__.py", "definitions.py", "defs/__init__.py")
+    }

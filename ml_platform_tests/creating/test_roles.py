@@ -1,0 +1,89 @@
+"""What part each column plays, what is asked, and what cannot be."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from ml_platform.creating.questions import MOST, Questions
+from ml_platform.creating.roles import Roles, Wishes, roles_of
+from ml_platform.creating.tables import read_table
+from ml_platform.foundation.errors import PlatformError
+from ml_platform_tests.creating.tables import hourly, trips, visits, write
+
+
+def roles(folder: Path, frame: pl.DataFrame, target: str, ask: Any = None, **wishes: Any) -> Roles:
+    """The roles of a table that came as CSV."""
+    table = read_table(str(write(frame, folder / "t.csv")), folder)
+    return roles_of(table, Wishes(target, **wishes), Questions(ask))
+
+
+def test_trips(tmp_path: Path) -> None:
+    found = roles(tmp_path, trips(2_000), "tipped")
+    assert (found.task, found.positive, found.label) == ("binary", "yes", "tipped")
+    assert (found.time, found.timestamp) == ("day", "Picked up at")
+    assert found.frame["day"].equals(found.frame["Picked up at"].dt.date().alias("day"))
+    assert (found.key, found.row_id) == (("Trip ID",), "")
+    assert found.later == ("tip",)
+    assert {name for name, column in found.columns.items() if column.personal} == {"Rider e-mail"}
+    assert found.columns["Trip Distance (km)"].field == "trip_distance_km"
+
+
+def test_a_table_without_key_gets_an_identity_and_is_told_so(tmp_path: Path) -> None:
+    found = roles(tmp_path, hourly(500).drop("number"), "sold")
+    assert (found.key, found.row_id, found.task) == (("row",), "row", "regression")
+    assert any("no column identifies a row: the source adds 'row'" in note for note in found.notes)
+
+
+def test_without_time(tmp_path: Path) -> None:
+    found = roles(tmp_path, visits(60), "plan")
+    assert (found.time, found.task, found.classes) == ("", "multiclass", ("basic", "gold", "silver"))
+    assert any(note.startswith("there is no time") for note in found.notes)
+
+
+def test_two_columns_are_a_key_and_what_lies_after_the_event_is_known_later(tmp_path: Path) -> None:
+    frame = hourly(600).select("day", "hour", "temperature", "sold").unique(["day", "hour"], maintain_order=True)
+    frame = frame.with_columns(store_id=pl.lit(7), shipped=pl.col("day") + pl.duration(days=pl.col("hour") % 3 + 1))
+    more = pl.concat([frame, frame.with_columns(store_id=pl.lit(8))])
+    found = roles(tmp_path, more.unique(["day", "store_id"], maintain_order=True), "sold")
+    assert found.time == "day"
+    assert found.key == ("store_id", "day")
+    assert found.later == ("shipped",)
+    assert any("'shipped' lies after 'day'" in note for note in found.notes)
+
+
+def test_at_most_three_questions_and_their_answers_count(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def ask(question: str, guess: str) -> str:
+        asked.append(question)
+        return "n" if "Known only later" in question else guess
+
+    frame = trips(1_000).with_columns(booked=pl.col("Picked up at").dt.offset_by("-2d"))
+    found = roles(tmp_path, frame, "tipped", ask)
+    assert len(asked) == 2 <= MOST
+    assert "'tip' (AUC" in asked[1] and found.later == ("Picked up at",)
+    assert found.timestamp == "booked", "what comes first"
+    assert roles(tmp_path, frame, "tipped", lambda *_: "Picked up at").timestamp == "Picked up at"
+
+
+@pytest.mark.parametrize(
+    ("wishes", "reason"),
+    [
+        ({"target": "tips"}, "there is no column 'tips'; the table has Trip ID"),
+        ({"target": "tipped", "time": "Zone"}, "--time: 'Zone' holds no dates in a form that is known"),
+        ({"target": "tipped", "key": ("payment",)}, "--key: rows have no 'payment'"),
+        ({"target": "tipped", "key": ("Zone",)}, "rows have a 'Zone' that another one has too"),
+        ({"target": "tipped", "key": ("tip",), "known_later": ("tip",)}, "neither the target nor known later"),
+        ({"target": "Zone"}, "is text with 120 values, and more than 20 classes"),
+        ({"target": "Picked up at"}, "is a date"),
+        ({"target": "same"}, "has one value only"),
+    ],
+)
+def test_wishes_that_cannot_be_fulfilled(tmp_path: Path, wishes: dict[str, Any], reason: str) -> None:
+    target = wishes.pop("target")
+    with pytest.raises(PlatformError) as told:
+        roles(tmp_path, trips(800).with_columns(same=pl.lit(1)), target, **wishes)
+    assert reason in str(told.value)
+    assert "\n" not in str(told.value)
