@@ -21,10 +21,10 @@ def live_url(workspace: Workspace, model: str) -> str:
     """Address of the live service. Raises PlatformError where there is none."""
     from ml_platform.rollout.processes import read_state
 
-    service = read_state(workspace.settings).live(model)
-    if service is None:
+    url = read_state(workspace.settings).url(model)
+    if url is None:
         raise PlatformError(f"{model}: no service is live; run ml-platform serve, or deploy a version first")
-    return service.url
+    return url
 
 
 def rows_of(workspace: Workspace, context: ModelContext, partition: str, limit: int) -> list[dict[str, Any]]:
@@ -68,7 +68,7 @@ def show_status(json: Path | None) -> None:
     from ml_platform.datasets import batches
     from ml_platform.declarations.loading import project_catalogue
     from ml_platform.pipeline import approval, candidate
-    from ml_platform.pipeline.answering import objections, promoted
+    from ml_platform.pipeline.answering import answering, objections, promoted
     from ml_platform.pipeline.data import refused_partitions
     from ml_platform.pipeline.published import standing
     from ml_platform.rollout.processes import read_state
@@ -90,8 +90,7 @@ def show_status(json: Path | None) -> None:
     notes: list[str] = []
     for name in catalogue.models:
         newest, champion = workspace.registry.latest(name), workspace.registry.champion(name)
-        service = next((item for item in state.services if item.model == name), None)
-        phase = (service.phase if service.running else "not running") if service else "-"
+        service, url, phase = answering(state, name)
         trained = candidate.newest(workspace, ModelContext.of(catalogue, name))
         decision = approval.standing(workspace, newest) if newest else None
         models.add_row(
@@ -100,7 +99,7 @@ def show_status(json: Path | None) -> None:
             str(newest.version) if newest else "-",
             decision.said if decision else "-",
             str(champion.version) if champion else "-",
-            service.url if service else "-",
+            url or "-",
             phase,
         )
         found["models"][name] = {
@@ -109,7 +108,7 @@ def show_status(json: Path | None) -> None:
             "version": newest.version if newest else None,
             "approval": decision.status if decision else None,
             "champion": champion.version if champion else None,
-            "url": service.url if service else None,
+            "url": url,
             "phase": phase,
         }
         if service is not None:

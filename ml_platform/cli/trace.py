@@ -38,21 +38,18 @@ def _origin(workspace: Workspace, version: VersionRef) -> dict[str, Any]:
     from ml_platform.rollout.processes import read_state
 
     reference = version.model_ref
+    state = read_state(workspace.settings)
     service = next(
-        (
-            item
-            for item in read_state(workspace.settings).services
-            if (item.model, item.version) == (version.model, version.version)
-        ),
-        None,
+        (item for item in state.services if (item.model, item.version) == (version.model, version.version)), None
     )
+    route = state.routes.get(version.model)
     split = reference.split
     return {
         "model": version.model,
         "version": version.version,
         "approval": standing(workspace, version).status,
         "service": {
-            "url": service.url,
+            "url": route.url if route and route.version == version.version else service.url,
             "phase": service.phase,
             "bento": service.tag,
             "sha256": service.sha256,

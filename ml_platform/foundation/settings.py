@@ -86,8 +86,16 @@ class Settings(ServiceOptions, BaseSettings):
     approval: Literal["automatic", "person"] = Field(
         default="automatic", description="Who approves a version whose gates all pass."
     )
-    host: str = Field(default="127.0.0.1", min_length=1, description="Address that services listen on.")
-    ports: str = Field(default="3100-3199", description="Range of ports that services may take.")
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address at which models are asked.")
+    ports: str = Field(
+        default="3100-3199",
+        description="Range of ports: from its beginning one for each model, kept for ever; from its end the processes.",
+    )
+    router: Literal["auto", "envoy", "direct"] = Field(
+        default="auto",
+        description="What stands at a model's address; auto: Envoy where its wheel is installed, else `direct`, which "
+        "shares, copies and repeats no requests.",
+    )
     service_ready_seconds: float = Field(
         default=90, gt=0, allow_inf_nan=False, description="Time within which a service must become ready."
     )

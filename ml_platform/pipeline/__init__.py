@@ -24,6 +24,7 @@ __all__ = [
     "release",
     "replaying",
     "rollback",
+    "rollout",
     "steps",
     "trial",
     "workspace",

@@ -9,10 +9,11 @@ from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.release import BENTOS, go_live
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
+from ml_platform.rollout.changes import returned
 from ml_platform.rollout.record import Backend
 
 if TYPE_CHECKING:
-    from ml_platform.rollout.processes import ServiceState
+    from ml_platform.rollout.processes import ServiceState, SupervisorState
 
 
 def answers(workspace: Workspace, model: str, version: int) -> bool:
@@ -25,6 +26,28 @@ def answers(workspace: Workspace, model: str, version: int) -> bool:
         recorded = []
     service = read_state(workspace.settings).live(model)
     return version in recorded or (service is not None and service.version == version)
+
+
+def answering(state: "SupervisorState", model: str) -> "tuple[ServiceState | None, str | None, str]":
+    """The process that a model's address leads to, or that is to become it; the address; what is true of it now.
+
+    ``live`` is what has just answered there, and nothing else.
+    """
+    from ml_platform.serving.process import ready
+
+    service = state.live(model) or next((item for item in state.services if item.model == model), None)
+    route = state.routes.get(model)
+    address = route.url if route is not None else None
+    if service is None:
+        return None, address, "-"
+    if not service.running:
+        return service, address, "not running"
+    if route is None or service is not state.live(model):
+        return service, address, service.phase
+    headers = ready(route.url)
+    if headers is None:
+        return service, address, "does not answer" if state.url(model) else "no router"
+    return service, address, "live" if headers.get("x-service-sha256") == service.sha256 else "another answers"
 
 
 class Promotion(NamedTuple):
@@ -105,6 +128,7 @@ def go_back(
     Raises PlatformError where there is none, or where it does not become live.
     """
     version, backend = way_back(workspace, model, leaving)
-    body = {"by": by, "because": reason, "instead_of": leaving}
-    url = go_live(workspace, model, version.sha256, backend, run, by=by, why=reason, body=body)
+    url = go_live(
+        workspace, model, backend, run, lambda record: returned(record, backend, by=by, why=reason, run_id=run.id)
+    )
     return version, url

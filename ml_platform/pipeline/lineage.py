@@ -83,8 +83,10 @@ def _role(entry: ManifestEntry, starts: tuple[str, ...]) -> str:
 def _services(workspace: Workspace, version: VersionRef) -> tuple[tuple[str, str], ...]:
     from ml_platform.rollout.processes import read_state
 
+    state = read_state(workspace.settings)
+    route = state.routes.get(version.model)
     return tuple(
-        (service.url, service.phase)
-        for service in read_state(workspace.settings).services
+        (route.url if route and route.sha256 == service.sha256 else service.url, service.phase)
+        for service in state.services
         if (service.model, service.version) == (version.model, version.version)
     )

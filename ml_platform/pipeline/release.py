@@ -1,7 +1,7 @@
 """From a registered version to an answering service: package, check, deploy."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import date
 from functools import partial
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from ml_platform.rollout.record import Backend
+    from ml_platform.rollout.record import Backend, RolloutRecord
     from ml_platform.serving.schema import RequestSchema
 
 #: Folder of packaged services, below the folder of a run's outputs.
@@ -189,10 +189,11 @@ def holdout_sample(
 
 
 def deploy(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Run) -> DeploymentRef:
-    """Make a judged service the stable one of its model, wait until it answers, and move the champion alias.
+    """Let a judged service become the stable one of its model: it starts, answers, and gets the requests.
 
     Raises Refused by gate name unless this very package and its model passed every gate.
     """
+    from ml_platform.rollout.changes import started
     from ml_platform.rollout.record import Backend
 
     version = workspace.registry.get(ref.model, ref.version)
@@ -203,7 +204,9 @@ def deploy(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Ru
     require(workspace, ref.sha256, gates, name=name, again=lambda: inspect_service(workspace, context, ref, run))
     backend = Backend(version=ref.version, tag=ref.tag, sha256=ref.sha256, path=ref.path)
     by, why = workspace.settings.actor, "every gate passed"
-    url = go_live(workspace, ref.model, ref.model_sha256, backend, run, by=by, why=why)
+    url = go_live(
+        workspace, ref.model, backend, run, lambda record: started(record, backend, by=by, why=why, run_id=run.id)
+    )
     return DeploymentRef(
         run_id=run.id,
         provenance=run.provenance,
@@ -216,36 +219,22 @@ def deploy(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Ru
 
 
 def go_live(
-    workspace: Workspace,
-    model: str,
-    model_sha256: str,
-    backend: "Backend",
-    run: Run,
-    *,
-    by: str,
-    why: str,
-    body: Mapping[str, Any] | None = None,
+    workspace: Workspace, model: str, backend: "Backend", run: Run, change: "Callable[[RolloutRecord], RolloutRecord]"
 ) -> str:
-    """Make a package the stable one, wait until it answers, and move the champion alias; returns its address.
+    """Begin a rollout by a ``change`` of the record, wait until its package answers, and tell ledger and registry.
 
-    ``body``: what the ledger's entry says beside version and package.
+    Returns the model's address. Raises PlatformError with the reason where the candidate was rolled back: the version
+    that was stable goes on.
     """
+    from ml_platform.pipeline.rollout import project
     from ml_platform.rollout import control
-    from ml_platform.rollout.record import deployed
 
     control.ensure_running(workspace.settings)
-    workspace.rollouts.update(model, lambda record: deployed(record, backend, run_id=run.id, by=by, why=why))
-    url = control.wait_live(workspace.settings, model, backend.sha256, workspace.settings.service_ready_seconds)
-    workspace.ledger.decide(
-        "promotion",
-        subject=model_sha256,
-        subject_name=f"{model}/champion",
-        body={"version": backend.version, "service": backend.sha256, **(body or {})},
-        run_id=run.id,
-        provenance=run.provenance,
-    )
-    workspace.registry.set_alias(model, "champion", backend.version)
-    return url
+    workspace.rollouts.update(model, change)
+    try:
+        return control.wait_live(workspace.settings, model, backend.sha256)
+    finally:
+        project(workspace, model, run)
 
 
 def inspect_deployment(workspace: Workspace, context: ModelContext, ref: DeploymentRef, run: Run) -> list[Verdict]:

@@ -1,16 +1,20 @@
 """Start and stop the supervisor from outside, and wait for what it does."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.files import made
 from ml_platform.foundation.settings import Settings
-from ml_platform.rollout.processes import SupervisorState, orphans, read_state, write_state
+from ml_platform.rollout.factory import open_records
+from ml_platform.rollout.processes import SupervisorState, orphans, read_state, stray_routers, write_state
+from ml_platform.rollout.record import Change
 from ml_platform.rollout.record_files import folder
+from ml_platform.rollout.rules import ROUTED
 from ml_platform.serving import process
 
 
@@ -33,8 +37,9 @@ def ensure_running(settings: Settings, timeout: float = 20.0) -> SupervisorState
     state = read_state(settings)
     if state.running:
         return state
-    log = folder(settings) / "logs" / "supervisor.log"
-    made(log.parent)
+    # What it writes before it has its own log: a defect while it is imported.
+    log = folder(settings) / "logs" / "supervisor.out"
+    process.rotate(log)
     code = str(Path(__file__).resolve().parents[2])
     inherited = {
         **os.environ,
@@ -58,42 +63,95 @@ def ensure_running(settings: Settings, timeout: float = 20.0) -> SupervisorState
             return state
         # 0: another supervisor won the race and is about to write its state.
         if child.poll():
-            raise PlatformError(f"the supervisor ended at once: {process.tail(log)}")
+            raise PlatformError(f"the supervisor ended at once: {_last_words(settings)}")
         time.sleep(0.05)
     child.returncode = 0
-    raise PlatformError(f"the supervisor did not start within {timeout:g} s: {process.tail(log)}")
+    raise PlatformError(f"the supervisor did not start within {timeout:g} s: {_last_words(settings)}")
+
+
+def _last_words(settings: Settings) -> str:
+    logs = [folder(settings) / "logs" / name for name in ("supervisor.out", "supervisor.log")]
+    return process.tail(next((log for log in logs if log.exists() and log.stat().st_size), logs[0]))
+
+
+def keep_running(settings: Settings) -> bool:
+    """Start the supervisor again where it has ended and nobody stopped it; whether it was started."""
+    state = read_state(settings)
+    if not state.pid or state.stopped or state.running:
+        return False
+    ensure_running(settings)
+    return True
 
 
 def stop_all(settings: Settings, timeout: float = 30.0) -> None:
-    """Stop the supervisor and every service of this installation, recorded or not."""
+    """Stop the supervisor, every service of this installation and its router, recorded or not."""
     state = read_state(settings)
     if state.running:
         process.stop(state.pid, state.start_time, timeout)
     state = read_state(settings)
     for service in state.services:
+        process.signal_group(service.pid, service.start_time, signal.SIGTERM)
+    for service in state.services:
         process.stop(service.pid, service.start_time)
     for pid, started, *_ in orphans(settings, set()):
         process.stop(pid, started)
-    write_state(settings, state.model_copy(update={"pid": 0, "start_time": 0.0, "services": []}))
+    if state.router is not None:
+        process.stop(state.router.pid, state.router.start_time)
+    for pid, started in stray_routers(settings, set()):
+        process.stop(pid, started)
+    if state.pid:
+        ended = {"pid": 0, "start_time": 0.0, "services": [], "router": None, "routes": {}, "stopped": True}
+        write_state(settings, state.model_copy(update=ended))
 
 
-def wait_live(settings: Settings, model: str, sha256: str, timeout: float | None = None) -> str:
-    """Wait until the package ``sha256`` answers for ``model``; returns its URL.
+def wait_live(
+    settings: Settings, model: str, sha256: str, timeout: float | None = None, snapshot: str | None = None
+) -> str:
+    """Wait until a package is the stable version of ``model`` and its address leads to it; returns the address.
 
-    Raises :class:`PlatformError` with the reason when it does not within ``timeout`` seconds (by default the
-    time to become ready), or when no supervisor runs.
+    ``snapshot``: from which history it must answer; None: from any. Raises :class:`PlatformError` with the reason when
+    it was rolled back or replaced, when that takes more than ``timeout`` seconds (by default the time to become ready
+    and to be routed), or when no supervisor runs.
     """
-    timeout = settings.service_ready_seconds if timeout is None else timeout
+    records = open_records(settings)
+    timeout = settings.service_ready_seconds + ROUTED if timeout is None else timeout
     deadline = time.monotonic() + timeout
     while True:
-        state = read_state(settings)
-        service = state.live(model, sha256)
-        if service is not None and service.running:
-            return service.url
+        state, record = read_state(settings), records.load(model)
+        wanted = (
+            {(sha256, snapshot)}
+            if snapshot is not None
+            else {b.identity for b in record.backends if b.sha256 == sha256}
+        )
+        stable = record.stable is not None and record.stable.identity in wanted
+        if stable and state.live(model, sha256, snapshot) is not None and (url := state.url(model)):
+            return url
         if not state.running:
             raise PlatformError(f"{model} cannot become live: no supervisor runs; start it with ml-platform serve")
+        under_way = record.candidate is not None and record.candidate.identity in wanted
+        if not stable and not under_way and (ended := outcome(records.history(model), sha256, snapshot)):
+            raise PlatformError(f"{model}: {ended}")
         if time.monotonic() >= deadline:
             found = [s for s in state.services if (s.model, s.sha256) == (model, sha256)]
             reason = found[0].error or f"it is {found[0].phase}" if found else "no record asks for it"
-            raise PlatformError(f"{model} is not live after {timeout:g} s: {reason}")
+            route = state.routes.get(model)
+            raise PlatformError(f"{model} is not live after {timeout:g} s: {(route and route.error) or reason}")
         time.sleep(0.1)
+
+
+def outcome(history: Sequence[Change], sha256: str, snapshot: str | None = None) -> str:
+    """How the last rollout of a package ended, in a sentence; empty where it did not, or never began.
+
+    ``snapshot``: of the package with this history; None: with any.
+    """
+    ended, candidate = "", None
+    for change in history:
+        if candidate is not None and change.candidate != candidate:
+            other = change.candidate.said if change.candidate else "another"
+            said = {"promote": "promoted", "roll_back": "rolled back", "withdraw": "withdrawn"}
+            done = said.get(change.action, f"superseded by {other}")
+            ended = f"{candidate.said} was {done} by {change.who}: {change.why}"
+        found = change.candidate
+        candidate = found if found and found.sha256 == sha256 and snapshot in (None, found.identity[1]) else None
+        ended = "" if candidate is not None else ended
+    return ended

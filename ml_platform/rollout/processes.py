@@ -19,6 +19,10 @@ from ml_platform.serving import bundle, process
 
 logger = logging.getLogger(__name__)
 
+#: Which process: model, package and history (see ``Backend.identity``), number among equals.
+Key = tuple[str, tuple[str, str], int]
+#: What stands for the router in place of a service's identity.
+ROUTER = "router"
 Phase = Literal["starting", "live", "draining", "stopping", "waiting"]
 
 
@@ -35,6 +39,10 @@ class ServiceState(BaseModel):
     version: int
     tag: str
     sha256: str
+    #: sha256 of the history that it answers from; empty: the one in the package.
+    snapshot: str = ""
+    #: Number among the processes of one backend.
+    replica: int = 0
     path: str
     phase: Phase
     pid: int = 0
@@ -55,13 +63,60 @@ class ServiceState(BaseModel):
         """Whether its process runs."""
         return self.pid > 0 and process.alive(self.pid, self.start_time)
 
+    @property
+    def key(self) -> Key:
+        """Which process it is."""
+        return self.model, (self.sha256, self.snapshot), self.replica
+
+    @property
+    def named(self) -> str:
+        """Which process it is, for people."""
+        return (
+            f"{self.model} version {self.version}"
+            f"{f', history {self.snapshot[:12]}' if self.snapshot else ''}"
+            f"{f', process {self.replica + 1}' if self.replica else ''}"
+        )
+
     def enter(self, phase: Phase) -> None:
         """Change the phase."""
         self.phase, self.ready, self.since = phase, phase in {"live", "draining"}, now()
 
 
+class RouteState(BaseModel):
+    """Where a model is asked and what answers there, as the router has acknowledged it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: str
+    port: int
+    #: Revision of the record that it carries out; version, package and history that answer.
+    revision: int
+    version: int
+    sha256: str
+    snapshot: str = ""
+    #: Why what the record asks for now is not carried out; empty where it is.
+    error: str = ""
+
+
+class RouterState(BaseModel):
+    """The process behind the models' addresses."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    #: ``envoy`` or ``direct``.
+    kind: str
+    pid: int = 0
+    start_time: float = 0.0
+    restarts: int = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether its process runs."""
+        return self.pid > 0 and process.alive(self.pid, self.start_time)
+
+
 class SupervisorState(BaseModel):
-    """``state.json``: the supervisor and its services."""
+    """``state.json``: the supervisor, its services, and where models are asked."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -69,19 +124,35 @@ class SupervisorState(BaseModel):
     pid: int = 0
     start_time: float = 0.0
     since: str = ""
+    #: Whether a person stopped it: nothing starts it again by itself.
+    stopped: bool = False
     services: list[ServiceState] = []
+    router: RouterState | None = None
+    #: By model.
+    routes: dict[str, RouteState] = {}
 
     @property
     def running(self) -> bool:
         """Whether this supervisor runs."""
         return self.pid > 0 and process.alive(self.pid, self.start_time)
 
-    def live(self, model: str, sha256: str | None = None) -> ServiceState | None:
-        """The service of a model that answers now; of that content, where ``sha256`` is given."""
+    def live(self, model: str, sha256: str | None = None, snapshot: str | None = None) -> ServiceState | None:
+        """A running process that the model's address leads to; of that package and history, where they are given."""
+        route = self.routes.get(model)
+        if route is None or sha256 not in (None, route.sha256) or snapshot not in (None, route.snapshot):
+            return None
         for service in self.services:
-            if service.model == model and service.phase == "live" and sha256 in (None, service.sha256):
+            if (service.model, service.sha256, service.snapshot) == (model, route.sha256, route.snapshot) and (
+                service.phase == "live" and service.running
+            ):
                 return service
         return None
+
+    def url(self, model: str) -> str | None:
+        """Where a model is asked, where anything answers there: a process runs, and the router in front of it."""
+        if self.router is None or not self.router.running or self.live(model) is None:
+            return None
+        return self.routes[model].url
 
 
 def now() -> str:
@@ -115,25 +186,33 @@ def owner(settings: Settings) -> str:
     return sha256_bytes(str(folder(settings).resolve()))[:16]
 
 
-def spawn(settings: Settings, model: str, backend: Backend, port: int, avoid: set[int]) -> ServiceState:
-    """Start the service of a backend, on ``port`` if it is free, else on another of the range (not one of ``avoid``).
+def _place(settings: Settings, key: Key, backend: Backend) -> tuple[Path, Path]:
+    """Folder of a process, and its log."""
+    model, (sha256, snapshot), replica = key
+    further = f"{f'-{snapshot[:12]}' if snapshot else ''}{f'-{replica + 1}' if replica else ''}"
+    name = f"{model}-{backend.version}-{sha256[:12]}{further}"
+    return folder(settings) / "processes" / name, folder(settings) / "logs" / f"{name}.log"
+
+
+def spawn(settings: Settings, key: Key, backend: Backend, port: int, avoid: set[int]) -> ServiceState:
+    """Start a process of a backend, on ``port`` if it is free, else on another of the range (not one of ``avoid``).
 
     A port that the record names is never replaced. Raises :class:`PlatformError` when the package is not there,
     is not the one of the record, or no port is free.
     """
+    model, (_, snapshot), replica = key
     content = Path(backend.path) / bundle.SOURCE
     if not content.is_dir() or bundle.content_sha256(content) != backend.sha256:
         raise PlatformError(
             f"{model} version {backend.version}: {backend.path} does not hold the package of the record; package it"
         )
-    home = folder(settings) / "processes" / f"{model}-{backend.version}-{backend.sha256[:12]}"
-    log = folder(settings) / "logs" / f"{model}-{backend.version}-{backend.sha256[:12]}.log"
-    log_folder = settings.prediction_log or str(settings.local / "predictions")
-    environment = {**settings.for_service(prediction_log=log_folder), OWNER: owner(settings)}
+    home, log = _place(settings, key, backend)
+    environment = {**_environment(settings, backend), OWNER: owner(settings)}
     refused = set(avoid)
     while True:
-        wanted = backend.port or port or process.free_port(settings.port_range, settings.host, refused)
-        identity = f"{model} {backend.sha256} {wanted}"
+        # From the end of the range: its beginning is for the addresses of models.
+        wanted = backend.port or port or process.free_port(reversed(settings.port_range), process.LOOPBACK, refused)
+        identity = f"{model} {backend.sha256} {wanted} {snapshot or '-'} {replica}"
         try:
             started = process.start(
                 Path(backend.path),
@@ -141,7 +220,7 @@ def spawn(settings: Settings, model: str, backend: Backend, port: int, avoid: se
                 home / str(wanted),
                 {**environment, IDENTITY: identity},
                 log,
-                settings.host,
+                process.LOOPBACK,
             )
         except process.PortTaken:
             if backend.port:
@@ -149,32 +228,65 @@ def spawn(settings: Settings, model: str, backend: Backend, port: int, avoid: se
             refused.add(wanted)
             port = 0
             continue
-        return describe(model, backend, started.pid, started.start_time, wanted, started.url, log)
+        return describe(settings, key, backend, started.pid, started.start_time, wanted, started.url)
 
 
-def describe(model: str, backend: Backend, pid: int, start_time: float, port: int, url: str, log: Path) -> ServiceState:
+def _environment(settings: Settings, backend: Backend) -> dict[str, str]:
+    """The settings of a backend's process, and the file of its history."""
+    history = ""
+    if backend.snapshot is not None:
+        from ml_platform.serving import snapshots
+
+        history = str(snapshots.path(settings.local.resolve(), backend.snapshot))
+    log = settings.prediction_log or str(settings.local / "predictions")
+    return settings.for_service(snapshot=history, prediction_log=log)
+
+
+def describe(
+    settings: Settings, key: Key, backend: Backend, pid: int, start_time: float, port: int, url: str
+) -> ServiceState:
     """State of a backend's process that is starting."""
+    model, (sha256, snapshot), replica = key
     return ServiceState(
         model=model,
         version=backend.version,
         tag=backend.tag,
-        sha256=backend.sha256,
+        sha256=sha256,
+        snapshot=snapshot,
+        replica=replica,
         path=backend.path,
         phase="starting",
         pid=pid,
         start_time=start_time,
         port=port,
         url=url,
-        log=str(log),
+        log=str(_place(settings, key, backend)[1]),
         since=now(),
     )
 
 
-def orphans(settings: Settings, known: set[int]) -> Iterator[tuple[int, float, str, str, int]]:
-    """Services of this installation that no state mentions: pid, start time, model, sha256, port.
+def orphans(settings: Settings, known: set[int]) -> Iterator[tuple[int, float, Key, int]]:
+    """Services of this installation that no state mentions: pid, start time, which it is, port.
 
     A supervisor that is killed between starting a service and recording it leaves one.
     """
+    for pid, started, identity in _ours(settings, known):
+        if identity != ROUTER:
+            model, sha256, port, *further = identity.split()
+            # An earlier release named neither history nor number.
+            snapshot, replica = further or ("-", "0")
+            yield pid, started, (model, (sha256, snapshot.removeprefix("-")), int(replica)), int(port)
+
+
+def stray_routers(settings: Settings, known: set[int]) -> Iterator[tuple[int, float]]:
+    """Routers of this installation that no state mentions: pid, start time."""
+    for pid, started, identity in _ours(settings, known):
+        if identity == ROUTER:
+            yield pid, started
+
+
+def _ours(settings: Settings, known: set[int]) -> Iterator[tuple[int, float, str]]:
+    """Processes that a supervisor of this installation started: pid, start time, what it called them."""
     import psutil
 
     mine = owner(settings)
@@ -188,9 +300,8 @@ def orphans(settings: Settings, known: set[int]) -> Iterator[tuple[int, float, s
         if environment.get(OWNER) != mine or IDENTITY not in environment:
             continue
         started = process.start_time(found.pid)
-        model, sha256, port = environment[IDENTITY].split()
         if started is not None and _leads_session(found.pid):
-            yield found.pid, started, model, sha256, int(port)
+            yield found.pid, started, environment[IDENTITY]
 
 
 def _leads_session(pid: int) -> bool:

@@ -1,12 +1,18 @@
 """The rollout record: which version of a model answers. The only truth that the supervisor follows.
 
-Its changes are pure: a function makes the next record, :mod:`ml_platform.rollout.records` keeps it.
+Format 2. What an earlier release wrote (format 1) is read by :func:`upgraded`. Changes are pure functions in
+:mod:`ml_platform.rollout.changes`; :mod:`ml_platform.rollout.records` keeps records and, beside them, their history.
 """
 
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+#: What a change did. ``deploy``: of an earlier release, which let a version answer at once.
+Action = Literal[
+    "start", "step", "promote", "roll_back", "return", "refresh", "pause", "resume", "withdraw", "address", "deploy"
+]
 
 
 class _Strict(BaseModel):
@@ -22,8 +28,52 @@ class Backend(_Strict):
     sha256: str
     #: Folder of the package.
     path: str
-    #: Port to listen on; None lets the supervisor take a free one of the settings' range.
+    #: Port of its process; None lets the supervisor take a free one of the settings' range.
     port: int | None = None
+    #: sha256 of the history that it answers from; None: the one in the package.
+    snapshot: str | None = None
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What a process of it is: package and history."""
+        return self.sha256, self.snapshot or ""
+
+    @property
+    def said(self) -> str:
+        """Version, package and history in a few characters."""
+        return (
+            f"version {self.version} ({self.sha256[:12]}{f', history {self.snapshot[:12]}' if self.snapshot else ''})"
+        )
+
+
+class Step(_Strict):
+    """A part of a rollout, and what it takes to leave it. ``weight`` and ``shadow`` are percent of the requests.
+
+    The candidate answers ``weight`` of them; ``shadow`` are answered by the stable version and copied to the candidate.
+    """
+
+    weight: int = Field(default=0, ge=0, le=100)
+    shadow: int = Field(default=0, ge=0, le=100)
+    #: Requests that the candidate must have got, and seconds that must have passed.
+    requests: int = Field(default=0, ge=0)
+    seconds: float = Field(default=0, ge=0, allow_inf_nan=False)
+
+
+#: What every rollout ends with: all requests.
+LAST = Step(weight=100)
+
+
+class Rules(_Strict):
+    """What sends a candidate back, decided in one poll; None: not looked at. Shares are of the candidate's requests."""
+
+    #: Requests from which on a rule says anything.
+    requests: int = Field(default=50, ge=1)
+    #: Share of failed answers above the stable version's; those that a retry masked count.
+    errors: float | None = Field(default=0.02, ge=0, le=1)
+    #: Mean latency, in multiples of the stable version's.
+    latency: float | None = Field(default=3.0, gt=1)
+    #: Share of refused requests (4xx) above the stable version's.
+    refused: float | None = Field(default=0.05, ge=0, le=1)
 
 
 class Change(_Strict):
@@ -34,31 +84,47 @@ class Change(_Strict):
     at: str
     who: str
     why: str
-    action: str
-    #: Run that made it; empty when a person did.
+    action: Action
+    #: Run that made it; empty when a person or the supervisor did.
     run_id: str = ""
     #: Stable version before and after.
     before: int | None
     after: int | None
+    #: What the record named from then on; None also where an earlier release made the change.
+    stable: Backend | None = None
+    candidate: Backend | None = None
+    weight: int = 0
+    shadow: int = 0
 
 
 class RolloutRecord(_Strict):
     """Versions of one model and their shares of traffic. ``weight`` and ``shadow`` are percent of the candidate."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     model: str
     #: Counts saved changes; saving compares it, so that none is overwritten unseen.
     revision: int = 0
+    #: Where the model is asked, whatever version answers: given once, never changed.
+    port: int | None = None
     stable: Backend | None = None
     candidate: Backend | None = None
+    #: The package that was stable before.
+    previous: Backend | None = None
+    #: Processes of each backend.
+    replicas: int = Field(default=1, ge=1, le=16)
     weight: int = Field(default=0, ge=0, le=100)
     shadow: int = Field(default=0, ge=0, le=100)
+    #: Steps that the candidate has begun; 0: it has not answered yet.
     step: int = Field(default=0, ge=0)
     #: When the present step started, ISO time.
     started: str | None = None
-    rules: dict[str, Any] = {}
-    #: Every change, oldest first; only ever appended to.
-    history: tuple[Change, ...] = ()
+    #: Whether a person holds the rollout where it is.
+    paused: bool = False
+    #: Steps before the last one; empty: the candidate gets all requests once it answers (blue-green).
+    strategy: tuple[Step, ...] = ()
+    rules: Rules = Rules()
+    #: The change that made this revision.
+    change: Change | None = None
 
     @model_validator(mode="after")
     def _shares_need_candidate(self) -> "RolloutRecord":
@@ -71,46 +137,17 @@ class RolloutRecord(_Strict):
         """The packages that must run: stable, then candidate."""
         return tuple(backend for backend in (self.stable, self.candidate) if backend is not None)
 
-
-def deployed(
-    record: RolloutRecord, backend: Backend, *, by: str, why: str, run_id: str = "", at: str | None = None
-) -> RolloutRecord:
-    """The record with ``backend`` as its stable version, alone; not saved. ``at``: ISO time, by default now."""
-    if record.stable == backend and record.candidate is None:
-        return record
-    at = at or datetime.now(UTC).isoformat(timespec="seconds")
-    change = _change(record, "deploy", by, why, at, run_id, backend.version)
-    return record.model_copy(
-        update={
-            "stable": backend,
-            "candidate": None,
-            "weight": 0,
-            "shadow": 0,
-            "step": 0,
-            "started": at,
-            "history": (*record.history, change),
-        }
-    )
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps of the rollout; the last one is all requests."""
+        return (*self.strategy, LAST)
 
 
-def withdrawn(record: RolloutRecord, *, by: str, why: str, run_id: str = "", at: str | None = None) -> RolloutRecord:
-    """The record with nothing deployed; its services are stopped. Not saved."""
-    if not record.backends:
-        return record
-    at = at or datetime.now(UTC).isoformat(timespec="seconds")
-    change = _change(record, "withdraw", by, why, at, run_id, None)
-    emptied = {"stable": None, "candidate": None, "weight": 0, "shadow": 0, "step": 0, "started": None}
-    return record.model_copy(update={**emptied, "history": (*record.history, change)})
+def upgraded(value: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+    """A record of format 1 as one of format 2, and its history, which it held itself.
 
-
-def _change(record: RolloutRecord, action: str, who: str, why: str, at: str, run_id: str, after: int | None) -> Change:
-    return Change(
-        revision=record.revision + 1,
-        at=at,
-        who=who,
-        why=why,
-        action=action,
-        run_id=run_id,
-        before=record.stable.version if record.stable else None,
-        after=after,
-    )
+    Nobody wrote rules, shares or candidates then; what is new has its default.
+    """
+    record = {name: item for name, item in value.items() if name not in {"history", "rules"}}
+    history = list(value.get("history") or [])
+    return {**record, "format": 2, "change": history[-1] if history else None}, history

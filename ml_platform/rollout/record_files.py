@@ -1,17 +1,24 @@
-"""Rollout records as files on the supervisor's machine, so that it needs no other system to go on."""
+"""Rollout records as files on the supervisor's machine, so that it needs no other system to go on.
 
+``<model>.json`` is the record, ``<model>.history.jsonl`` its history, a line for each change. The record is written
+first and holds its last change: where a crash came in between, that line is added by the next change.
+"""
+
+import json
+import os
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
-from ml_platform.foundation.files import made, write_atomic
+from ml_platform.foundation.files import made, sync_folder, write_atomic
 from ml_platform.foundation.locks import locked
 from ml_platform.foundation.settings import Settings
-from ml_platform.rollout.record import RolloutRecord
+from ml_platform.rollout.record import Change, RolloutRecord, upgraded
 from ml_platform.rollout.records import StaleRecord
 
 #: Model names become file names.
@@ -24,10 +31,12 @@ def folder(settings: Settings) -> Path:
 
 
 class RecordFiles:
-    """One file for each model (see :class:`~ml_platform.rollout.records.RolloutRecords`)."""
+    """One file for each model, and one of its history (see :class:`~ml_platform.rollout.records.RolloutRecords`)."""
 
     def __init__(self, settings: Settings) -> None:
         self.root = folder(settings) / "records"
+        #: Records that were read, with what tells that a file is another one since.
+        self._read: dict[str, tuple[tuple[int, int, int], RolloutRecord]] = {}
 
     def models(self) -> list[str]:
         """Models that have a record, sorted."""
@@ -37,22 +46,26 @@ class RecordFiles:
         """The record of a model. Raises MissingReference or PlatformError, see the port."""
         path = self.path(model)
         try:
-            content = path.read_bytes()
+            stat = path.stat()
         except FileNotFoundError:
             raise MissingReference(
                 f"{model} was never deployed: no rollout record {path}; deploy a version first"
             ) from None
-        try:
-            record = RolloutRecord.model_validate_json(content)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise PlatformError(
-                f"rollout record {path} is damaged at {where or 'its start'}: {first['msg']}"
-            ) from error
-        if record.model != model:
-            raise PlatformError(f"rollout record {path} is of model {record.model!r}; restore the right file")
-        return record
+        # Files are replaced, never written into: another one has another inode.
+        seen = stat.st_ino, stat.st_mtime_ns, stat.st_size
+        if model not in self._read or self._read[model][0] != seen:
+            self._read[model] = seen, self._parsed(model)[0]
+        return self._read[model][1]
+
+    def history(self, model: str, after: int = 0) -> tuple[Change, ...]:
+        """Every change, oldest first. Raises as the port says."""
+        self.load(model)  # says that it is missing
+        record, held = self._parsed(model)
+        changes = held if held is not None else self._changes(model)
+        # Written with the record, and not yet in the file.
+        if record.change is not None and (not changes or changes[-1].revision < record.change.revision):
+            changes = [*changes, record.change]
+        return tuple(change for change in changes if change.revision > after)
 
     def save(self, record: RolloutRecord) -> RolloutRecord:
         """Save a changed record. Raises StaleRecord or PlatformError, see the port."""
@@ -76,6 +89,44 @@ class RecordFiles:
             raise PlatformError(f"model name {model!r} is not usable: it must match {MODEL_NAME.pattern}")
         return self.root / f"{model}.json"
 
+    def _parsed(self, model: str) -> tuple[RolloutRecord, list[Change] | None]:
+        """The record as it is written and, where an earlier release wrote it, the history in it."""
+        path = self.path(model)
+        try:
+            value: Any = json.loads(path.read_bytes())
+            held: list[Any] | None = None
+            if isinstance(value, dict) and value.get("format") == 1:
+                value, held = upgraded(value)
+            record = RolloutRecord.model_validate(value)
+            changes = held and [Change.model_validate(change) for change in held]
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise PlatformError(
+                f"rollout record {path} is damaged at {where or 'its start'}: {first['msg']}"
+            ) from error
+        except ValueError as error:
+            raise PlatformError(f"rollout record {path} is damaged at its start: {error}") from error
+        if record.model != model:
+            raise PlatformError(f"rollout record {path} is of model {record.model!r}; restore the right file")
+        return record, changes
+
+    def _changes(self, model: str) -> list[Change]:
+        """What the file of the history holds; a line that a crash cut off is left out."""
+        path = self._history(model)
+        try:
+            lines = path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        try:
+            # What follows the last end of a line is empty, or was cut off.
+            return [Change.model_validate_json(line) for line in lines[:-1]]
+        except ValidationError as error:
+            raise PlatformError(f"history {path} is damaged: {error.errors(include_url=False)[0]['msg']}") from error
+
+    def _history(self, model: str) -> Path:
+        return self.path(model).with_suffix(".history.jsonl")
+
     def _present(self, model: str) -> RolloutRecord:
         try:
             return self.load(model)
@@ -89,13 +140,49 @@ class RecordFiles:
                 f"rollout record of {record.model} is at revision {present.revision}, not {record.revision}: "
                 "somebody changed it meanwhile; load it again"
             )
-        if record.history[: len(present.history)] != present.history:
-            raise PlatformError(f"rollout record of {record.model}: its history may only be appended to")
+        if record.change is None or record.change.revision != record.revision + 1:
+            raise PlatformError(f"rollout record of {record.model}: it does not say what changed; use rollout.changes")
+        if present.revision:
+            self._catch_up(present)
         saved = record.model_copy(update={"revision": record.revision + 1})
         write_atomic(self.path(record.model), saved.model_dump_json(indent=1) + "\n")
+        self._append(record.model, record.change)
         return saved
+
+    def _catch_up(self, present: RolloutRecord) -> None:
+        """Let the file of the history hold what led to the record: written by an earlier release, or before a crash."""
+        path = self._history(present.model)
+        _, held = self._parsed(present.model)
+        if held is not None:
+            write_atomic(path, "".join(f"{change.model_dump_json()}\n" for change in held))
+            return
+        whole = path.read_bytes() if path.exists() else b""
+        if whole and not whole.endswith(b"\n"):
+            write_atomic(path, whole[: whole.rfind(b"\n") + 1])
+        if present.change is not None and _last(path) < present.change.revision:
+            self._append(present.model, present.change)
+
+    def _append(self, model: str, change: Change) -> None:
+        path = self._history(model)
+        new = not path.exists()
+        with path.open("ab") as file:
+            file.write(change.model_dump_json().encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if new:
+            sync_folder(path.parent)
 
     def _locked(self, model: str) -> AbstractContextManager[None]:
         path = self.path(model)
         made(path.parent)
         return locked(path.with_name(f".{model}.lock"))
+
+
+def _last(path: Path) -> int:
+    """Revision of the last line of a history, read from its end: however long it is, the cost is the same."""
+    if not path.exists():
+        return 0
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - (64 << 10)))
+        lines = file.read().splitlines()
+    return int(json.loads(lines[-1])["revision"]) if lines else 0

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.rollout.record import RolloutRecord
+from ml_platform.rollout.record import Change, RolloutRecord
 
 
 class StaleRecord(PlatformError):
@@ -25,11 +25,18 @@ class RolloutRecords(Protocol):
         """
         ...
 
-    def save(self, record: RolloutRecord) -> RolloutRecord:
-        """Save a changed record; returns it with the next revision.
+    def history(self, model: str, after: int = 0) -> tuple[Change, ...]:
+        """Every change of a model's record, oldest first, from the one that follows revision ``after``.
 
-        ``record.revision`` must be that of the kept one, else :class:`StaleRecord` is raised. A shortened or rewritten
-        history is refused with PlatformError.
+        Only ever appended to. Raises as :meth:`load` does.
+        """
+        ...
+
+    def save(self, record: RolloutRecord) -> RolloutRecord:
+        """Save a changed record, and its ``change`` in the history; returns it with the next revision.
+
+        ``record.revision`` must be that of the kept one, else :class:`StaleRecord` is raised. A record that does not
+        say what changed is refused with PlatformError.
         """
         ...
 

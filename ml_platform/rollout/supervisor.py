@@ -1,8 +1,8 @@
-"""Keeps the services of all rollout records running, with or without Dagster.
+"""Carries out rollout records, with or without Dagster: processes run, addresses lead to them, candidates go on.
 
-One loop, no threads: every step looks at each service once and never waits for one of them, so that a slow
-start of one model does not delay the restart of another. What runs is written to ``state.json`` after every
-change; a supervisor that was killed leaves its services running, and the next one takes them over.
+One loop that waits for nothing: each look (a tick) costs the same whatever hangs and however long the history of a
+record is. What runs is written to ``state.json`` after every change. Ended or killed, it leaves services and router
+running, and the next one takes them over.
 """
 
 import logging
@@ -10,27 +10,23 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from datetime import UTC, datetime
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.locks import Locked, locked
 from ml_platform.foundation.settings import Settings, get_settings
+from ml_platform.rollout import changes, rules
 from ml_platform.rollout.control import ensure_running, stop_all, wait_live
 from ml_platform.rollout.factory import open_records
-from ml_platform.rollout.processes import (
-    ServiceState,
-    SupervisorState,
-    describe,
-    now,
-    orphans,
-    read_state,
-    spawn,
-    write_state,
-)
-from ml_platform.rollout.record import Backend
+from ml_platform.rollout.fleet import Fleet
+from ml_platform.rollout.processes import Key, RouteState, SupervisorState, now, read_state, write_state
+from ml_platform.rollout.record import Backend, RolloutRecord
 from ml_platform.rollout.record_files import folder
+from ml_platform.rollout.routers.factory import open_router
+from ml_platform.rollout.routers.keeper import Keeper
+from ml_platform.rollout.routers.router import Route, Side, Traffic
 from ml_platform.serving import process
 
 __all__ = ["AlreadyRunning", "Supervisor", "ensure_running", "stop_all", "supervise", "wait_live"]
@@ -39,29 +35,10 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks.
 TICK = 0.2
-#: Seconds that a replaced service goes on answering.
-DRAIN = 2.0
-#: Seconds before a service that ended is started again: doubled from the first to the second figure.
-BACKOFF = (0.5, 30.0)
-#: A service that ran this long is healthy: its next restart does not wait.
-HEALTHY = 60.0
-#: A live service is asked this often, and is replaced after so many failed answers in a row.
-PROBE, FAILED_PROBES = 5.0, 3
 
 
 class AlreadyRunning(PlatformError):
     """Another supervisor of the same ``local`` folder runs."""
-
-
-class _Timers:
-    """What a service's state needs in memory only: moments of the monotonic clock."""
-
-    def __init__(self) -> None:
-        self.entered = time.monotonic()
-        self.retry_at = 0.0
-        self.probe_at = time.monotonic() + PROBE
-        self.failed_probes = 0
-        self.delay = 0.0
 
 
 class Supervisor:
@@ -70,212 +47,209 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.records = open_records(settings)
+        self.fleet = Fleet(settings)
+        self.keeper = Keeper(settings, open_router(settings))
         self.state = SupervisorState(pid=os.getpid(), start_time=process.start_time(os.getpid()) or 0.0, since=now())
-        self._timers: dict[int, _Timers] = {}
+        #: The last readable record of each model: a damaged one changes nothing.
+        self._known: dict[str, RolloutRecord] = {}
+        self._unreadable: set[str] = set()
+        #: Model → its step, and the requests before it began.
+        self._before: dict[str, tuple[int, tuple[Traffic, Traffic] | None]] = {}
+        self._pending: dict[str, float] = {}
         self._written = ""
         self._complaints: dict[str, str] = {}
 
-    def timers(self, service: ServiceState) -> _Timers:
-        """The moments of a service."""
-        return self._timers.setdefault(id(service), _Timers())
-
     def adopt(self) -> None:
-        """Take over what an earlier supervisor left running; stop what is not what it should be."""
-        # The earlier list first under this process's name: dying here, too, it leaves a list for the next one.
-        self.state.services = read_state(self.settings).services
+        """Take over what an earlier supervisor left running."""
+        left = read_state(self.settings)
+        # The earlier lists first under this process's name: dying here, too, it leaves them for the next one.
+        self.fleet.services, self.state.routes = left.services, left.routes
+        self.keeper.state = left.router or self.keeper.state
         self.write()
-        for service in list(self.state.services):
-            if not service.running:
-                self._forget(service)
-                continue
-            headers = process.ready(service.url)
-            if headers is not None and headers.get("x-service-sha256") != service.sha256:
-                process.stop(service.pid, service.start_time)
-                self._forget(service)
-                continue
-            # One that is not ready yet is starting, or hangs and will exceed the time to become ready.
-            service.enter("live" if headers is not None else "starting")
-            logger.info("took over %s version %s (pid %s)", service.model, service.version, service.pid)
-        known = {service.pid for service in self.state.services}
-        wanted = {(model, backend.sha256): backend for model, backend in self._wanted()}
-        for pid, started, model, sha256, port in orphans(self.settings, known):
-            backend = wanted.get((model, sha256))
-            if backend is None or self._find(model, sha256) is not None:
-                process.stop(pid, started)
-                continue
-            name = f"{model}-{backend.version}-{sha256[:12]}.log"
-            url = f"http://{self.settings.host}:{port}"
-            found = describe(model, backend, pid, started, port, url, folder(self.settings) / "logs" / name)
-            self.state.services.append(found)
-            logger.info("took over %s (pid %s), which was not recorded", model, pid)
+        self._read()
+        self.fleet.adopt(left.services, self._wanted())
+        self.keeper.adopt()
         self.write()
 
     def tick(self) -> None:
-        """Look at every record and every service once."""
-        wanted = list(self._wanted())
-        for model, backend in wanted:
-            service = self._find(model, backend.sha256)
-            if service is None:
-                self._start(model, backend)
-            elif service.phase == "waiting" and time.monotonic() >= self.timers(service).retry_at:
-                self._restart(service, backend)
-        for service in list(self.state.services):
-            self._step(service)
-        self._replace(wanted)
+        """Look at every record, every process and every address once."""
+        self._read()
+        self.fleet.want(self._wanted())
+        # What was started is recorded before anything else can fail.
         self.write()
-
-    def stop(self) -> None:
-        """Stop every service; called when the supervisor is asked to end."""
-        for service in self.state.services:
-            process.signal_group(service.pid, service.start_time, signal.SIGTERM)
-        for service in self.state.services:
-            process.stop(service.pid, service.start_time)
-        self.state.services = []
+        self.fleet.step()
+        routes = {model: route for model, record in list(self._known.items()) if (route := self._route(model, record))}
+        left = [self._as_it_was(model) for model in self._unreadable - set(self._known) if model in self.state.routes]
+        self.keeper.keep([*routes.values(), *left])
+        applied = self.keeper.router.applied() if self.keeper.state.running else {}
+        for model, route in routes.items():
+            self._told(model, route, applied.get(model) == route.version)
+        for model in set(self.state.routes) - set(routes) - self._unreadable:
+            del self.state.routes[model]
+        self._retire()
         self.write()
 
     def write(self) -> None:
         """Write the state where it differs from what was written."""
+        self.state.services, self.state.router = self.fleet.services, self.keeper.state
         text = self.state.model_dump_json()
         if text != self._written:
             write_state(self.settings, self.state)
             self._written = text
 
-    def _wanted(self) -> Iterator[tuple[str, Backend]]:
-        """Backends of all records. A damaged record leaves its model's services as they are."""
-        for model in self.records.models():
+    def _read(self) -> None:
+        """Read all records. A damaged one leaves its model as it is."""
+        models = self.records.models()
+        self._known = {model: record for model, record in self._known.items() if model in models}
+        self._unreadable = set()
+        for model in models:
             try:
-                record = self.records.load(model)
+                self._known[model] = self.records.load(model)
             except PlatformError as error:
                 self._complain(model, str(error))
-                yield from (
-                    (s.model, Backend(version=s.version, tag=s.tag, sha256=s.sha256, path=s.path))
-                    for s in self.state.services
-                    if s.model == model and s.phase in {"starting", "live", "waiting"}
-                )
-                continue
-            self._complaints.pop(model, None)
-            for backend in record.backends:
-                yield model, backend
+                self._unreadable.add(model)
+            else:
+                self._complaints.pop(model, None)
+        self.fleet.public = {record.port for record in self._known.values() if record.port}
 
     def _complain(self, model: str, message: str) -> None:
         if self._complaints.get(model) != message:
             self._complaints[model] = message
             logger.error("%s", message)
 
-    def _find(self, model: str, sha256: str) -> ServiceState | None:
-        """The service of a backend, unless it is on its way out."""
-        for service in self.state.services:
-            if (service.model, service.sha256) == (model, sha256) and service.phase not in {
-                "draining",
-                "stopping",
-            }:
-                return service
-        return None
+    def _wanted(self) -> dict[Key, Backend]:
+        """The processes that should run."""
+        return {
+            (model, backend.identity, replica): backend
+            for model, record in self._known.items()
+            for backend in record.backends
+            for replica in range(record.replicas)
+        }
 
-    def _ports(self, but: ServiceState | None = None) -> set[int]:
-        return {service.port for service in self.state.services if service is not but and service.running}
+    def _route(self, model: str, record: RolloutRecord) -> Route | None:
+        """Where a model is to be asked; None where nothing is deployed."""
+        if not record.backends:
+            return None
+        if record.port is None:
+            record = self._addressed(model)
+        if record.port is None:
+            return None
+        stable, candidate = (self._side(model, backend) for backend in (record.stable, record.candidate))
+        return Route(model, record.port, stable, candidate, record.weight, record.shadow)
 
-    def _start(self, model: str, backend: Backend) -> None:
-        # Rolled back while its process was still leaving: that one answers at once.
-        for service in self.state.services:
-            if (service.model, service.sha256, service.phase) == (model, backend.sha256, "draining"):
-                service.enter("live")
-                return
+    def _as_it_was(self, model: str) -> Route:
+        """The route of a model whose record was damaged when this supervisor came."""
+        was = self.state.routes[model]
+        backend = Backend(version=was.version, tag="", sha256=was.sha256, path="", snapshot=was.snapshot or None)
+        return Route(model, was.port, self._side(model, backend))
+
+    def _addressed(self, model: str) -> RolloutRecord:
+        """The record with an address, which it keeps."""
+        taken = self.fleet.public | {service.port for service in self.fleet.services if service.pid}
         try:
-            service = spawn(self.settings, model, backend, 0, self._ports())
+            port = process.free_port(self.settings.port_range, self.settings.host, taken)
         except PlatformError as error:
-            log = folder(self.settings) / "logs" / "none"
-            service = describe(model, backend, 0, 0.0, backend.port or 0, "", log)
-            self.state.services.append(service)
-            self._wait(service, str(error))
-            return
-        self.state.services.append(service)
-        self.write()
+            self._complain(model, str(error))
+            return self._known[model]
+        self.fleet.public.add(port)
+        return self._change(model, lambda record: record if record.port else changes.addressed(record, port))
 
-    def _restart(self, service: ServiceState, backend: Backend) -> None:
-        timers = self.timers(service)
+    def _side(self, model: str, backend: Backend | None) -> Side | None:
+        """The processes of a backend that may be asked. One that starts again on its port need not be forgotten."""
+        if backend is None:
+            return None
+        found = self.fleet.of(model, backend)
+        ports = sorted(
+            service.port
+            for service in found
+            if service.port and (service.phase in {"live", "waiting"} or service.restarts)
+        )
+        live = sorted(service.port for service in found if service.phase == "live")
+        name = f"{backend.version}_{backend.sha256[:8]}{f'_{backend.snapshot[:8]}' if backend.snapshot else ''}"
+        return Side(name, backend.version, tuple(ports), tuple(live))
+
+    def _told(self, model: str, route: Route, routed: bool) -> None:
+        """Note what an address leads to, and let the model's rollout go on or back."""
+        record = self._known[model]
+        if routed:
+            self._pending.pop(model, None)
+            answering = record.candidate if record.weight == 100 else record.stable
+            if answering is not None:
+                self.state.routes[model] = RouteState(
+                    url=f"http://{self.settings.host}:{route.port}",
+                    port=route.port,
+                    revision=record.revision,
+                    version=answering.version,
+                    sha256=answering.sha256,
+                    snapshot=answering.snapshot or "",
+                )
+        else:
+            since = self._pending.setdefault(model, time.monotonic())
+            if model in self.state.routes and time.monotonic() - since > 2:
+                self.state.routes[
+                    model
+                ].error = f"{self.keeper.router.kind} does not carry out revision {record.revision}"
+        if record.candidate is not None:
+            self._go_on(model, record, record.candidate, route, routed)
+
+    def _go_on(self, model: str, record: RolloutRecord, candidate: Backend, route: Route, routed: bool) -> None:
+        services = self.fleet.of(model, candidate)
+        counted = self.keeper.router.traffic(route) if record.step else None
+        step, before = self._before.get(model, (-1, None))
+        if step != record.step:
+            before = counted
+            self._before[model] = record.step, before
+        none = Traffic()
+        then = before or (none, none)
+        seen = rules.Seen(
+            ready=len(services) >= record.replicas and all(service.phase == "live" for service in services),
+            broken=next((service.error for service in services if service.phase == "waiting"), ""),
+            routed=routed,
+            seconds=_since(record.started),
+            stable=counted[0].since(then[0]) if counted else None,
+            candidate=counted[1].since(then[1]) if counted else None,
+        )
+        if not self.keeper.router.shares and any(step.weight < 100 for step in record.strategy):
+            seen = rules.Seen(False, "the router here shares no requests between versions; declare no steps")
+        decision = rules.decide(record, seen)
+        if decision.do == "wait":
+            return
+        do: dict[str, Callable[..., RolloutRecord]] = {
+            "step": changes.stepped,
+            "promote": changes.promoted,
+            "roll_back": changes.rolled_back,
+        }
+        # Decided on this record, not on what somebody has made of it meanwhile.
+        self._change(
+            model,
+            lambda present: (
+                do[decision.do](present, why=decision.why) if present.revision == record.revision else present
+            ),
+        )
+        logger.info("%s: %s %s: %s", model, candidate.said, decision.do, decision.why)
+
+    def _change(self, model: str, change: Callable[[RolloutRecord], RolloutRecord]) -> RolloutRecord:
         try:
-            fresh = spawn(self.settings, service.model, backend, service.port, self._ports(service))
-        except PlatformError as error:
-            self._wait(service, str(error))
-            return
-        for name in ("pid", "start_time", "port", "url", "log"):
-            setattr(service, name, getattr(fresh, name))
-        service.restarts += 1
-        service.enter("starting")
-        timers.entered = time.monotonic()
-        self.write()
+            self._known[model] = self.records.update(model, change)
+        except (PlatformError, OSError) as error:
+            # A full disk, say: nothing changes, and the next look tries again.
+            self._complain(model, f"{model}: its record cannot be changed: {error}")
+        return self._known[model]
 
-    def _wait(self, service: ServiceState, reason: str) -> None:
-        """Start it again later: after a delay that doubles, unless it had run for long."""
-        timers = self.timers(service)
-        if service.phase == "live" and time.monotonic() - timers.entered >= HEALTHY:
-            timers.delay = 0.0
-        timers.delay = min(BACKOFF[1], timers.delay * 2 or BACKOFF[0])
-        timers.retry_at = time.monotonic() + timers.delay
-        service.error = reason
-        service.pid, service.start_time = 0, 0.0
-        service.enter("waiting")
-        logger.error("%s version %s: %s; next start in %g s", service.model, service.version, reason, timers.delay)
-
-    def _step(self, service: ServiceState) -> None:
-        timers = self.timers(service)
-        elapsed = time.monotonic() - timers.entered
-        if service.phase == "waiting":
-            return
-        if not service.running:
-            if service.phase in {"draining", "stopping"}:
-                self._forget(service)
-            else:
-                self._wait(service, f"ended: {process.tail(Path(service.log))}")
-        elif service.phase == "starting":
-            if process.ready(service.url, timeout=1.0) is not None:
-                service.error = ""
-                self._enter(service, "live")
-            elif elapsed > self.settings.service_ready_seconds:
-                reason = f"not ready after {self.settings.service_ready_seconds:g} s: {process.tail(Path(service.log))}"
-                process.signal_group(service.pid, service.start_time, signal.SIGKILL)
-                self._wait(service, reason)
-        elif service.phase == "live" and time.monotonic() >= timers.probe_at:
-            timers.probe_at = time.monotonic() + PROBE
-            failed = process.ready(service.url) is None
-            timers.failed_probes = timers.failed_probes + 1 if failed else 0
-            if timers.failed_probes >= FAILED_PROBES:
-                timers.failed_probes = 0
-                process.signal_group(service.pid, service.start_time, signal.SIGKILL)
-                self._wait(service, f"runs but did not answer {FAILED_PROBES} times in a row")
-        elif service.phase == "draining" and elapsed > DRAIN:
-            process.signal_group(service.pid, service.start_time, signal.SIGTERM)
-            self._enter(service, "stopping")
-        elif service.phase == "stopping" and elapsed > process.GRACE + 5:
-            process.signal_group(service.pid, service.start_time, signal.SIGKILL)
-
-    def _replace(self, wanted: list[tuple[str, Backend]]) -> None:
-        """Retire what no record wants, once everything that its model wants is live."""
-        for service in list(self.state.services):
-            if any((service.model, service.sha256) == (model, backend.sha256) for model, backend in wanted):
+    def _retire(self) -> None:
+        """Let drain what no record wants, once addresses lead elsewhere."""
+        wanted = self._wanted()
+        for service in list(self.fleet.services):
+            if service.key in wanted or service.model in self._unreadable:
                 continue
-            successors = [self._find(model, backend.sha256) for model, backend in wanted if model == service.model]
-            if not all(successor is not None and successor.phase == "live" for successor in successors):
-                continue
-            if service.phase == "live":
-                self._enter(service, "draining")
-            elif service.phase == "starting":
-                process.signal_group(service.pid, service.start_time, signal.SIGTERM)
-                self._enter(service, "stopping")
-            elif service.phase == "waiting":
-                self._forget(service)
+            record, route = self._known.get(service.model), self.state.routes.get(service.model)
+            if record is None or record.stable is None or (route is not None and route.revision == record.revision):
+                self.fleet.retire(service)
 
-    def _enter(self, service: ServiceState, phase: str) -> None:
-        service.enter(phase)  # type: ignore[arg-type]
-        timers = self.timers(service)
-        timers.entered = time.monotonic()
-        timers.probe_at = timers.entered + PROBE
-        logger.info("%s version %s (pid %s): %s", service.model, service.version, service.pid, phase)
 
-    def _forget(self, service: ServiceState) -> None:
-        self.state.services = [other for other in self.state.services if other is not service]
-        self._timers.pop(id(service), None)
+def _since(at: str | None) -> float:
+    """Seconds since an ISO time."""
+    return (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds() if at else 0.0
 
 
 @contextmanager
@@ -293,7 +267,7 @@ def _single(settings: Settings) -> Generator[None]:
 
 
 def supervise(settings: Settings) -> None:
-    """Run the supervisor until SIGTERM or SIGINT; then its services are stopped.
+    """Run the supervisor until SIGTERM or SIGINT; services and router go on, ``ml-platform stop`` ends them.
 
     Raises :class:`AlreadyRunning` when there is one already.
     """
@@ -303,23 +277,33 @@ def supervise(settings: Settings) -> None:
             signal.signal(number, lambda got, _: ending.append(got))
         supervisor = Supervisor(settings)
         supervisor.adopt()
-        # After a defect of the loop itself the services go on answering, and the next supervisor takes them over.
+        logger.info("supervisor (pid %s): started", os.getpid())
+        # After a defect of the loop itself everything goes on answering, and the next supervisor takes it over.
         while not ending:
             supervisor.tick()
             time.sleep(TICK)
-        supervisor.stop()
+        logger.info("supervisor (pid %s): ends; services go on", os.getpid())
 
 
 def main() -> None:
-    """Entry point of the detached process."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    """Entry point of the detached process, which writes its own log."""
+    from logging.handlers import RotatingFileHandler
+
+    settings = get_settings()
+    log = folder(settings) / "logs" / "supervisor.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    handler = RotatingFileHandler(log, maxBytes=process.MAX_LOG, backupCount=3)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=[handler])
     try:
-        supervise(get_settings())
+        supervise(settings)
     except AlreadyRunning as error:
         logger.info("%s", error)
     except PlatformError as error:
         logger.error("%s", error)
         sys.exit(1)
+    except Exception:
+        logger.exception("the supervisor ends by a defect; services go on")
+        raise
 
 
 if __name__ == "__main__":

@@ -5,4 +5,16 @@ Which package answers is said in ``rollout``.
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
-__all__ = ["answer", "bundle", "checks", "client", "code", "load", "packaging", "process", "schema", "service"]
+__all__ = [
+    "answer",
+    "bundle",
+    "checks",
+    "client",
+    "code",
+    "load",
+    "packaging",
+    "process",
+    "schema",
+    "service",
+    "snapshots",
+]

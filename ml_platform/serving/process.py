@@ -23,12 +23,16 @@ from ml_platform.foundation.variables import PARENT, PREFIX
 from ml_platform.serving import bundle
 from ml_platform.serving.bentoml_internals import worker
 
+#: Where processes listen that only a router of this machine asks.
+LOOPBACK = "127.0.0.1"
 #: Connections that may wait to be accepted.
 BACKLOG = 2048
 #: A log larger than this is moved to ``<name>.1`` when the process starts, bytes.
 MAX_LOG = 10 << 20
+#: Seconds after which a service gives up a request.
+REQUEST_TIMEOUT = 10
 #: Seconds that running requests get to end after SIGTERM.
-GRACE = 5
+GRACE = REQUEST_TIMEOUT + 2
 #: Seconds that an idle connection stays open.
 KEEP_ALIVE = 60
 #: Never passed on: code from outside the package. Nor any setting of the platform, keys among them, but those that the
@@ -120,7 +124,7 @@ def free_port(ports: Iterable[int], host: str = "127.0.0.1", avoid: Iterable[int
         except PortTaken:
             continue
         return port
-    shown = f"{ports[0]}-{ports[-1]}" if len(ports) > 1 else f"{ports}"
+    shown = f"{min(ports)}-{max(ports)}" if len(ports) > 1 else f"{ports}"
     raise PortTaken(f"no port of {shown} is free on {host}; free one or set ML_PLATFORM_PORTS")
 
 
@@ -147,9 +151,7 @@ def start(
         metrics = home / "metrics"
         shutil.rmtree(metrics, ignore_errors=True)
         metrics.mkdir(parents=True)
-        made(log.parent)
-        if log.exists() and log.stat().st_size > MAX_LOG:
-            os.replace(log, log.with_name(f"{log.name}.1"))
+        rotate(log)
         environment = {
             key: value
             for key, value in os.environ.items()
@@ -182,6 +184,13 @@ def start(
     # Ended children are taken by pid (reap), so that a successor of this process can do the same.
     child.returncode = 0
     return Started(child.pid, start_time(child.pid) or 0.0, port, f"http://{host}:{port}", log)
+
+
+def rotate(log: Path) -> None:
+    """Make room for a process's log: its folder, and one that is too large moved aside."""
+    made(log.parent)
+    if log.exists() and log.stat().st_size > MAX_LOG:
+        os.replace(log, log.with_name(f"{log.name}.1"))
 
 
 def ready(url: str, timeout: float = 2.0, path: str = "/readyz") -> dict[str, str] | None:

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
-from ml_platform.rollout.record import Backend, RolloutRecord, deployed, withdrawn
+from ml_platform.rollout.changes import promoted, started, withdrawn
+from ml_platform.rollout.record import Backend, RolloutRecord
 from ml_platform.rollout.records import RolloutRecords, StaleRecord
 
 
@@ -16,8 +17,8 @@ def backend(version: int) -> Backend:
 
 
 def change(records: RolloutRecords, version: int) -> RolloutRecord:
-    """Deploy a version of the model ``m``."""
-    return records.update("m", lambda record: deployed(record, backend(version), by="ann", why="better"))
+    """Make a version of the model ``m`` its candidate."""
+    return records.update("m", lambda record: started(record, backend(version), by="ann", why="better"))
 
 
 class RolloutRecordsContract:
@@ -27,19 +28,28 @@ class RolloutRecordsContract:
         """Also from another process, which opens the place anew."""
         saved = change(opened(), 1)
         assert opened().load("m") == saved
-        assert (saved.revision, saved.stable) == (1, backend(1))
-        (made,) = saved.history
-        assert (made.action, made.who, made.before, made.after, made.revision) == ("deploy", "ann", None, 1, 1)
+        assert (saved.revision, saved.stable, saved.candidate) == (1, None, backend(1))
+        (made,) = opened().history("m")
+        assert (made.action, made.who, made.candidate, made.revision) == ("start", "ann", backend(1), 1)
         assert opened().models() == ["m"] and opened().location("m")
 
     def test_the_same_deployment_again_changes_nothing(self, opened: Callable[[], RolloutRecords]) -> None:
         """Not even the revision."""
         assert change(opened(), 1) == change(opened(), 1) == opened().load("m")
+        assert len(opened().history("m")) == 1
+
+    def test_who_keeps_it_open_sees_what_others_save(self, opened: Callable[[], RolloutRecords]) -> None:
+        """The supervisor reads for months what commands change."""
+        kept = opened()
+        assert change(kept, 1) == kept.load("m")
+        changed = change(opened(), 2)
+        assert kept.load("m") == changed
+        assert [made.revision for made in kept.history("m")] == [1, 2]
 
     def test_models_are_kept_apart_and_sorted(self, opened: Callable[[], RolloutRecords]) -> None:
         """Each with revisions of its own."""
         for model in ("n", "m", "a"):
-            opened().update(model, lambda record: deployed(record, backend(1), by="ann", why="better"))
+            opened().update(model, lambda record: started(record, backend(1), by="ann", why="better"))
         assert opened().models() == ["a", "m", "n"]
         assert {opened().load(model).revision for model in opened().models()} == {1}
 
@@ -48,41 +58,58 @@ class RolloutRecordsContract:
         seen = change(opened(), 1)
         change(opened(), 2)
         with pytest.raises(StaleRecord, match="revision 2, not 1"):
-            opened().save(deployed(seen, backend(3), by="bob", why="late"))
-        assert opened().load("m").stable == backend(2)
+            opened().save(started(seen, backend(3), by="bob", why="late"))
+        assert opened().load("m").candidate == backend(2)
+        assert len(opened().history("m")) == 2
 
-    def test_history_may_only_grow(self, opened: Callable[[], RolloutRecords]) -> None:
-        """What was changed when is never rewritten."""
+    def test_a_change_without_its_entry_is_refused(self, opened: Callable[[], RolloutRecords]) -> None:
+        """What was changed when is never rewritten, and nothing changes without a word."""
         saved = change(opened(), 1)
-        with pytest.raises(PlatformError, match="appended"):
-            opened().save(saved.model_copy(update={"history": ()}))
+        for silent in (saved.model_copy(update={"replicas": 2}), saved.model_copy(update={"change": None})):
+            with pytest.raises(PlatformError, match="what changed"):
+                opened().save(silent)
         assert opened().load("m") == saved
+
+    def test_history_tells_every_change_with_its_packages(self, opened: Callable[[], RolloutRecords]) -> None:
+        """And, asked for what follows a revision, no more than that."""
+        change(opened(), 1)
+        opened().update("m", lambda record: promoted(record, why="it answers"))
+        change(opened(), 2)
+        told = opened().history("m")
+        assert [(made.revision, made.action) for made in told] == [(1, "start"), (2, "promote"), (3, "start")]
+        assert [(made.stable, made.candidate) for made in told] == [
+            (None, backend(1)),
+            (backend(1), None),
+            (backend(1), backend(2)),
+        ]
+        assert [(made.before, made.after) for made in told] == [(None, None), (None, 1), (1, 1)]
+        assert opened().history("m", 2) == told[2:] and opened().history("m", 3) == ()
 
     def test_concurrent_changes_are_all_kept(self, opened: Callable[[], RolloutRecords]) -> None:
         """Each starts from what the one before it made."""
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda version: change(opened(), version), range(1, 25)))
-        final = opened().load("m")
-        assert final.revision == 24
-        assert [made.revision for made in final.history] == list(range(1, 25))
-        assert sorted(made.after or 0 for made in final.history) == list(range(1, 25))
-        assert [made.before for made in final.history[1:]] == [made.after for made in final.history[:-1]]
+        assert opened().load("m").revision == 24
+        told = opened().history("m")
+        assert [made.revision for made in told] == list(range(1, 25))
+        assert sorted(made.candidate.version for made in told if made.candidate) == list(range(1, 25))
 
     def test_withdrawing_leaves_no_backend(self, opened: Callable[[], RolloutRecords]) -> None:
         """The record stays, with its history."""
         change(opened(), 1)
         emptied = opened().update("m", lambda record: withdrawn(record, by="ann", why="bad"))
-        assert emptied.backends == () and emptied.history[-1].action == "withdraw"
+        assert emptied.backends == () and opened().history("m")[-1].action == "withdraw"
         assert opened().load("m") == emptied
 
     def test_what_was_never_deployed_is_missing(self, opened: Callable[[], RolloutRecords]) -> None:
         """By name."""
-        with pytest.raises(MissingReference, match="m was never deployed"):
-            opened().load("m")
+        for read in (opened().load, opened().history):
+            with pytest.raises(MissingReference, match="m was never deployed"):
+                read("m")
         assert opened().models() == []
 
     def test_a_name_that_is_none_is_refused(self, opened: Callable[[], RolloutRecords]) -> None:
         """It would leave the place where records are kept."""
         with pytest.raises(PlatformError):
-            opened().update("../m", lambda record: deployed(record, backend(1), by="ann", why="better"))
+            opened().update("../m", lambda record: started(record, backend(1), by="ann", why="better"))
         assert opened().models() == []

@@ -85,7 +85,10 @@ def broken() -> None:
         (lambda: {"rollout": RecordFiles}, "names rollout; the ports are references, rollouts, store"),
         (broken, "made_up:adapters: KeyError: 'no such"),
         (lambda: {"rollouts": lambda _: broken()}, "made_up:adapters, rollouts: KeyError: "),
-        (lambda: {"rollouts": lambda _: "files"}, "builtins:str lacks load, location, models, save, update, which ml_"),
+        (
+            lambda: {"rollouts": lambda _: "files"},
+            "builtins:str lacks history, load, location, models, save, update, which ml_",
+        ),
     ],
 )
 def test_what_is_no_adapter_is_one_line(given: Any, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:

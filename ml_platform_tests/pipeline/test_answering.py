@@ -1,6 +1,7 @@
 """A version that is rejected while it answers: what says so, and the way back to the one before."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,13 @@ import pytest
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import Settings
-from ml_platform.pipeline import answering, approval
+from ml_platform.pipeline import answering, approval, rollout
 from ml_platform.pipeline.release import BENTOS
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.rollout import control
+from ml_platform.rollout.changes import promoted, rolled_back, started
 from ml_platform.rollout.processes import Phase, describe
-from ml_platform.rollout.record import Backend, deployed
+from ml_platform.rollout.record import Backend
 from ml_platform.serving import bundle
 from ml_platform_tests.conftest import ports
 from ml_platform_tests.registry.models import registered, trained
@@ -33,20 +35,28 @@ def package(settings: Settings, version: int) -> Backend:
     return Backend(version=version, tag=f"{NAME}:v{version}-{sha256[:12]}", sha256=sha256, path=str(place))
 
 
+def supervised(workspace: Workspace) -> None:
+    """What the supervisor does with a candidate that answers."""
+    workspace.rollouts.update(NAME, lambda record: promoted(record, why="it answers") if record.candidate else record)
+
+
 @pytest.fixture
 def live(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     """Versions 1 to 3 were live, one after the other; nothing runs, and who waits for one is told that it does."""
-    monkeypatch.setattr(control, "ensure_running", lambda _: None)
-    monkeypatch.setattr(control, "wait_live", lambda *_: "http://127.0.0.1:1")
     workspace, run = Workspace(settings), Run.new()
+
+    def waited(*_: object) -> str:
+        supervised(workspace)
+        return "http://127.0.0.1:1"
+
+    monkeypatch.setattr(control, "ensure_running", lambda _: None)
+    monkeypatch.setattr(control, "wait_live", waited)
     for number in (1, 2, 3):
-        version = registered(workspace.registry, trained(workspace.registry, NAME, seed=number), "approved")
+        registered(workspace.registry, trained(workspace.registry, NAME, seed=number), "approved")
         backend = package(settings, number)
-        workspace.rollouts.update(NAME, lambda record, new=backend: deployed(record, new, by="x", why="y"))
-        body = {"version": number, "service": backend.sha256}
-        facts = {"subject_name": f"{NAME}/champion", "run_id": run.id, "provenance": run.provenance}
-        workspace.ledger.decide("promotion", subject=version.sha256, body=body, **facts)
-        workspace.registry.set_alias(NAME, "champion", number)
+        workspace.rollouts.update(NAME, lambda record, new=backend: started(record, new, by="x", why="y"))
+        supervised(workspace)
+    assert rollout.project(workspace, NAME, run) == 3
     yield workspace
 
 
@@ -60,13 +70,14 @@ def test_what_the_record_names_answers(live: Workspace) -> None:
     assert not answering.answers(live, "never_deployed", 1)
 
 
-def test_a_package_that_was_never_promoted_is_named(live: Workspace, tmp_path: Path) -> None:
+def test_a_package_that_was_never_promoted_is_named(live: Workspace) -> None:
     """Record and folder can be edited by hand: the ledger tells which packages went live."""
     stable = live.rollouts.load(NAME).stable
     assert stable is not None
 
     def said(backend: Backend, phase: Phase = "live") -> list[str]:
-        service = describe(NAME, backend, 1, 0.0, 1, "http://127.0.0.1:1", tmp_path / "log")
+        key = (NAME, backend.identity, 0)
+        service = describe(live.settings, key, backend, 1, 0.0, 1, "http://127.0.0.1:1")
         service.enter(phase)
         return list(answering.objections(live, service, answering.promoted(live, NAME, backend.sha256)))
 
@@ -85,7 +96,8 @@ def test_the_version_before_answers_again_and_is_champion(live: Workspace) -> No
     record = live.rollouts.load(NAME)
     assert record.stable is not None
     assert record.stable.version == 2
-    assert (record.history[-1].who, record.history[-1].why) == ("ann", "wrong")
+    *_, began, done = live.rollouts.history(NAME)
+    assert (began.action, began.who, began.why, done.action) == ("return", "ann", "wrong", "promote")
     champion = live.registry.champion(NAME)
     assert champion is not None
     assert champion.version == 2
@@ -94,10 +106,45 @@ def test_the_version_before_answers_again_and_is_champion(live: Workspace) -> No
     assert entry.body == {
         "version": 2,
         "service": record.stable.sha256,
+        "revision": done.revision,
+        "at": done.at,
         "by": "ann",
         "because": "wrong",
         "instead_of": 3,
     }
+
+
+def promotions(workspace: Workspace) -> list[tuple[int, int]]:
+    entries = workspace.ledger.entries(subject_name=f"{NAME}/champion", kind="promotion")
+    return [(entry.body["version"], entry.body["revision"]) for entry in entries]
+
+
+def test_the_same_way_back_twice_is_told_twice_and_each_once(live: Workspace) -> None:
+    for leaving, back in ((3, 2), (2, 3), (3, 2)):
+        version, _ = answering.go_back(live, NAME, leaving, Run.new(), by="ann", reason="wrong")
+        assert version.version == back
+    told = promotions(live)
+    assert [version for version, _ in told] == [1, 2, 3, 2, 3, 2]
+    assert len({revision for _, revision in told}) == 6
+    assert rollout.project(live, NAME, Run.new()) == 0 and promotions(live) == told
+    champion = live.registry.champion(NAME)
+    assert champion is not None and champion.version == 2
+
+
+def test_ledger_and_registry_catch_up_with_what_happened_without_them(live: Workspace) -> None:
+    """The supervisor works on while they are away; whoever comes next tells them, exactly once."""
+    old = live.rollouts.load(NAME).previous
+    assert old is not None
+    for why in ("errors", "errors again"):
+        live.rollouts.update(NAME, lambda record: started(record, old, by="x", why="y"))
+        live.rollouts.update(NAME, lambda record, why=why: rolled_back(record, why=why))
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(lambda _: rollout.project(Workspace(live.settings), NAME, Run.new()), range(4))) == 2
+    entries = live.ledger.entries(subject_name=f"{NAME}/champion", kind="rollback")
+    assert [entry.body["because"] for entry in entries] == ["errors", "errors again"]
+    assert {entry.body["by"] for entry in entries} == {"supervisor"}
+    champion = live.registry.champion(NAME)
+    assert champion is not None and champion.version == 3
 
 
 def test_what_was_rejected_or_is_gone_is_passed_over(live: Workspace) -> None:

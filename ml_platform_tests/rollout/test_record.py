@@ -1,15 +1,17 @@
 """The record is the only truth: no change is lost, none is made twice, and its history only grows."""
 
+import json
 from collections.abc import Callable
 
 import pytest
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.settings import Settings
+from ml_platform.rollout.changes import promoted
 from ml_platform.rollout.record import RolloutRecord
 from ml_platform.rollout.record_files import RecordFiles
 from ml_platform.rollout.records import RolloutRecords
-from ml_platform.testing.rollout_records import RolloutRecordsContract, change
+from ml_platform.testing.rollout_records import RolloutRecordsContract, backend, change
 
 
 class TestFiles(RolloutRecordsContract):
@@ -21,11 +23,15 @@ class TestFiles(RolloutRecordsContract):
 def test_a_damaged_record_is_no_missing_one(settings: Settings) -> None:
     change(RecordFiles(settings), 1)
     path = RecordFiles(settings).path("m")
-    path.write_text(path.read_text().replace('"revision": 1', '"revision": "one"'))
+    whole = path.read_text()
+    path.write_text(whole.replace('"revision": 1', '"revision": "one"', 1))
     with pytest.raises(PlatformError, match="damaged at revision"):
         RecordFiles(settings).load("m")
     with pytest.raises(PlatformError, match="damaged"):
         change(RecordFiles(settings), 2)
+    path.write_text(whole[:40])
+    with pytest.raises(PlatformError, match="damaged at its start"):
+        RecordFiles(settings).load("m")
 
 
 def test_names_cannot_leave_the_folder(settings: Settings) -> None:
@@ -36,3 +42,56 @@ def test_names_cannot_leave_the_folder(settings: Settings) -> None:
 def test_weight_needs_a_candidate() -> None:
     with pytest.raises(ValueError, match="need a candidate"):
         RolloutRecord(model="m", weight=10)
+
+
+@pytest.mark.parametrize("left", ["nothing", "half a line"])
+def test_a_crash_before_the_history_was_written_loses_no_change(settings: Settings, left: str) -> None:
+    records = RecordFiles(settings)
+    for version in (1, 2, 3):
+        change(records, version)
+    told = records.history("m")
+    file = records.path("m").with_suffix(".history.jsonl")
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[:2]) + (lines[2][:50] if left == "half a line" else b""))
+    assert RecordFiles(settings).history("m") == told
+    change(RecordFiles(settings), 4)
+    assert file.read_bytes().splitlines(keepends=True)[:3] == lines
+    assert RecordFiles(settings).history("m")[:3] == told
+
+
+def test_what_an_earlier_release_wrote_is_taken_over_with_its_history(settings: Settings) -> None:
+    past = {"at": "2026-11-21T16:05:58+00:00", "who": "ann", "why": "better", "action": "deploy", "run_id": "r"}
+    stable = {"version": 2, "tag": "m:v2", "sha256": f"{2:064x}", "path": "/bentos/m-2", "port": None}
+    history = [{"revision": 1, "before": None, "after": 1, **past}, {"revision": 2, "before": 1, "after": 2, **past}]
+    old = {
+        **{"format": 1, "model": "m", "revision": 2, "stable": stable, "candidate": None, "weight": 0, "shadow": 0},
+        **{"step": 0, "started": past["at"], "rules": {}, "history": history},
+    }
+    path = RecordFiles(settings).path("m")
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(old))
+    records = RecordFiles(settings)
+    record = records.load("m")
+    assert (record.format, record.revision, record.stable, record.port) == (2, 2, backend(2), None)
+    assert [made.after for made in records.history("m")] == [1, 2]
+    # Read only, the file stays what an earlier release can read.
+    assert json.loads(path.read_text()) == old
+    change(records, 3)
+    records.update("m", lambda record: promoted(record, why="it answers"))
+    assert [(made.revision, made.after) for made in RecordFiles(settings).history("m")] == [
+        (1, 1),
+        (2, 2),
+        (3, 2),
+        (4, 3),
+    ]
+    assert json.loads(path.read_text())["format"] == 2
+
+
+def test_reading_a_record_costs_the_same_however_long_its_history(settings: Settings) -> None:
+    records = RecordFiles(settings)
+    for version in range(1, 40):
+        change(records, version)
+    size = records.path("m").stat().st_size
+    for version in range(40, 80):
+        change(records, version)
+    assert abs(records.path("m").stat().st_size - size) < 20

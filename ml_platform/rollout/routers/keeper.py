@@ -1,0 +1,96 @@
+"""The router's one process: started, taken over, and started again when it ends."""
+
+import logging
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.settings import Settings
+from ml_platform.foundation.variables import IDENTITY, OWNER, PREFIX
+from ml_platform.rollout.processes import ROUTER, RouterState, owner, stray_routers
+from ml_platform.rollout.record_files import folder
+from ml_platform.rollout.routers.router import Route, Router
+from ml_platform.serving import process
+
+logger = logging.getLogger(__name__)
+
+#: Seconds before a router that ended at once is started again: doubled from the first to the second figure. One that
+#: ran longer than the second is started at once.
+BACKOFF = (0.2, 10.0)
+
+
+class Keeper:
+    """Keeps the process of a router running; ``state`` is what the supervisor's state shows."""
+
+    def __init__(self, settings: Settings, router: Router) -> None:
+        self.settings, self.router = settings, router
+        self.state = RouterState(kind=router.kind)
+        self._delay = 0.0
+        self._started = self._retry_at = 0.0
+
+    @property
+    def log(self) -> Path:
+        """What the process wrote."""
+        return folder(self.settings) / "logs" / f"{self.router.kind}.log"
+
+    def adopt(self) -> None:
+        """Take over the process of an earlier supervisor; end one of another kind, or that nobody recorded."""
+        if self.state.running:
+            if self.state.kind == self.router.kind:
+                logger.info("took over %s (pid %s)", self.state.kind, self.state.pid)
+            else:
+                process.stop(self.state.pid, self.state.start_time)
+        if self.state.kind != self.router.kind:
+            self.state = RouterState(kind=self.router.kind)
+        for pid, started in stray_routers(self.settings, {self.state.pid}):
+            process.stop(pid, started)
+
+    def keep(self, routes: Sequence[Route]) -> None:
+        """Write what is wanted and, where there is anything, let the process run."""
+        self.router.write(routes)
+        now = time.monotonic()
+        if self.state.running or now < self._retry_at or not routes:
+            return
+        if self.state.pid:
+            logger.error("%s ended: %s", self.router.kind, process.tail(self.log))
+            self.state.restarts += 1
+            lasted = now - self._started > BACKOFF[1]
+            self._delay = 0.0 if lasted else min(BACKOFF[1], self._delay * 2 or BACKOFF[0])
+        self._retry_at = now + self._delay
+        self._started = now
+        try:
+            self._start()
+        except (OSError, PlatformError) as error:
+            logger.error("%s does not start: %s", self.router.kind, error)
+            self._retry_at = now + BACKOFF[1]
+
+    def stop(self) -> None:
+        """End the process."""
+        process.stop(self.state.pid, self.state.start_time)
+
+    def _start(self) -> None:
+        command = self.router.command()
+        place = folder(self.settings) / self.router.kind
+        # What is left of one that was killed.
+        for name in ("admin.sock", "applied.json"):
+            (place / name).unlink(missing_ok=True)
+        process.rotate(self.log)
+        kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
+        code = str(Path(__file__).resolve().parents[3])
+        searched = os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH", "")]))
+        with self.log.open("ab") as output:
+            child = subprocess.Popen(
+                command,
+                cwd=place,
+                env={**kept, "PYTHONPATH": searched, OWNER: owner(self.settings), IDENTITY: ROUTER},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        child.returncode = 0  # taken by pid, see process.reap
+        self.state.pid, self.state.start_time = child.pid, process.start_time(child.pid) or 0.0
+        logger.info("%s (pid %s): started", self.router.kind, child.pid)

@@ -1,0 +1,98 @@
+"""What carries out rollout records, as a port: files in, acknowledged versions out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from ml_platform.foundation.files import sha256_bytes
+
+
+@dataclass(frozen=True)
+class Side:
+    """The processes of one backend: its name is the same for as long as it runs."""
+
+    name: str
+    version: int
+    ports: tuple[int, ...]
+    #: Ports of those that have just answered; the others are known, and being started again.
+    live: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where a model is asked, and who answers. ``weight`` and ``shadow`` are percent of the candidate."""
+
+    model: str
+    port: int
+    stable: Side | None = None
+    candidate: Side | None = None
+    weight: int = 0
+    shadow: int = 0
+
+    @property
+    def version(self) -> str:
+        """The same for equal routes."""
+        return sha256_bytes(json.dumps(asdict(self), sort_keys=True))[:16]
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """Stable, then candidate."""
+        return tuple(side for side in (self.stable, self.candidate) if side is not None)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Requests to one side since its router started, each attempt of one; those that a retry masked count."""
+
+    requests: int = 0
+    #: 5xx, broken connections and requests without an answer in time.
+    failed: int = 0
+    #: 4xx.
+    refused: int = 0
+    #: Sum of the time to each answer, seconds.
+    seconds: float = 0.0
+
+    def __add__(self, other: "Traffic") -> "Traffic":
+        return Traffic(
+            self.requests + other.requests,
+            self.failed + other.failed,
+            self.refused + other.refused,
+            self.seconds + other.seconds,
+        )
+
+    def since(self, before: "Traffic") -> "Traffic":
+        """What came after ``before``; all of it where the counters began anew."""
+        if self.requests < before.requests:
+            return self
+        return self + Traffic(-before.requests, -before.failed, -before.refused, -before.seconds)
+
+    @property
+    def latency(self) -> float:
+        """Mean time to an answer, seconds."""
+        return self.seconds / max(1, self.requests - self.failed)
+
+
+class Router(Protocol):
+    """One process that listens at the address of every model."""
+
+    #: What it is called in settings and state.
+    kind: str
+    #: Whether it can share requests between two versions, copy and count them; else all of them go to one.
+    shares: bool
+
+    def command(self) -> list[str]:
+        """The command of its process, which reads the files of :meth:`write`."""
+        ...
+
+    def write(self, routes: Sequence[Route]) -> None:
+        """Say what is wanted; where nothing differs, nothing is written."""
+        ...
+
+    def applied(self) -> Mapping[str, str]:
+        """Model → version of the wanted route, where it is carried out; the others are not there yet."""
+        ...
+
+    def traffic(self, route: Route) -> tuple[Traffic, Traffic] | None:
+        """Requests to the stable side and to the candidate, copies too; None where nothing counts them now."""
+        ...
