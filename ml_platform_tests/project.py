@@ -226,7 +226,7 @@ class Project:
         changed = {
             "ML_PLATFORM_LOCAL": str(self.folder / "local"),
             self.variable: str(self.batches.folder),
-            "ML_PLATFORM_THREADS": "2",
+            "ML_PLATFORM_THREADS": "1",
             **self.environment,
         }
         before = {name: os.environ.get(name) for name in changed}

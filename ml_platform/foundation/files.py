@@ -14,15 +14,23 @@ from ml_platform.foundation.errors import PlatformError
 CHUNK = 1 << 20
 
 
+class NotMade(PlatformError, OSError):
+    """A folder that cannot be made."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(
+            f"{folder}: the folder cannot be made ({reason}); see that this user may write there, or name another "
+            "(ML_PLATFORM_LOCAL: everything that a run writes)"
+        )
+        self.strerror = reason
+
+
 def made(folder: Path) -> Path:
-    """The folder, made where it was not there. Raises PlatformError where it cannot be made."""
+    """The folder, made where it was not there. Raises NotMade, which is told in one line."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PlatformError(
-            f"{folder}: the folder cannot be made ({error.strerror}); see that this user may write there, or name "
-            "another (ML_PLATFORM_LOCAL: everything that a run writes)"
-        ) from error
+        raise NotMade(folder, error.strerror or str(error)) from error
     return folder
 
 

@@ -58,23 +58,35 @@ def shop(four_months: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     shutil.rmtree(folder)
 
 
-def candidate(shop: Project, kind: str, name: str) -> Project:
-    """A project with one candidate, beside an honest champion where the gate compares with one."""
-    declaration = {"parameters": rounds(60, **TREES), "gates": [*LENIENT, DECLARED[kind]]}
-    if kind == "jump":
-        first = shop.variant(declared(models={name: {**declaration, "parameters": rounds(60, **TREES, seed=8)}}))
-        assert up_to_registration(first, name).success
-        with first.active() as workspace:
-            workspace.registry.set_alias(name, "champion", 1)
-    return shop.variant(declared(models={name: declaration}))
+@pytest.fixture(scope="module")
+def champion(shop: Project) -> str:
+    """A model with an honest champion, beside which both candidates are judged; the broken one leaves nothing."""
+    name = "beside_a_champion"
+    first = shop.variant(declared(models={name: declaration("jump", seed=8)}))
+    assert up_to_registration(first, name).success
+    with first.active() as workspace:
+        workspace.registry.set_alias(name, "champion", 1)
+    return name
+
+
+def declaration(kind: str, **parameters: Any) -> dict[str, Any]:
+    """A model that the kind judges."""
+    return {"parameters": rounds(60, **TREES, **parameters), "gates": [*LENIENT, DECLARED[kind]]}
+
+
+def candidate(shop: Project, kind: str, prefix: str, request: pytest.FixtureRequest) -> tuple[Project, str]:
+    """A project with one candidate and its name: that of the champion where the gate compares with one."""
+    name = request.getfixturevalue("champion") if kind == "jump" else f"{prefix}_{kind}"
+    # An equal training is adopted: the honest model is not the one that was made of the holdout.
+    seed = {"seed": 9} if prefix == "clean" else {}
+    return shop.variant(declared(models={name: declaration(kind, **seed)})), name
 
 
 @pytest.mark.parametrize("kind", PROOFS)
 def test_a_model_that_has_seen_its_holdout_is_refused_by_its_gate_alone(
-    kind: str, shop: Project, monkeypatch: pytest.MonkeyPatch
+    kind: str, shop: Project, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    name = f"broken_{kind}"
-    project = candidate(shop, kind, name)
+    project, name = candidate(shop, kind, "broken", request)
     monkeypatch.setattr(model_steps, "fit", PROOFS[kind].broken(model_steps.fit))
     outcome = up_to_registration(project, name)
     assert_stopped(outcome, NAMES[kind], f"{name}/{EVALUATION}", allowed=(f"{name}/{SPLIT}", f"{name}/{MODEL}"))
@@ -82,7 +94,7 @@ def test_a_model_that_has_seen_its_holdout_is_refused_by_its_gate_alone(
 
 
 @pytest.mark.parametrize("kind", PROOFS)
-def test_an_honest_model_is_registered(kind: str, shop: Project) -> None:
-    name = f"clean_{kind}"
-    outcome = up_to_registration(candidate(shop, kind, name), name)
+def test_an_honest_model_is_registered(kind: str, shop: Project, request: pytest.FixtureRequest) -> None:
+    project, name = candidate(shop, kind, "clean", request)
+    outcome = up_to_registration(project, name)
     assert_passed(outcome, f"{name}/{EVALUATION}", None, EVALUATION_GATES + 1)

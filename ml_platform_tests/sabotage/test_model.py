@@ -113,21 +113,30 @@ def test_a_clean_split_is_trained_on(shop: Project) -> None:
     assert outcome.assets() == {f"{name}/{SPLIT}", f"{name}/{MODEL}"}
 
 
+@pytest.fixture(scope="module")
+def champion(shop: Project) -> str:
+    """A model with a champion, beside which both candidates are judged; the broken one leaves nothing behind."""
+    name = "beside_a_champion"
+    first = shop.variant(declared(models={name: {"parameters": rounds(40, seed=8), "gates": DECLARED["champion"][1]}}))
+    assert up_to_registration(first, name).success
+    with first.active() as workspace:
+        workspace.registry.set_alias(name, "champion", 1)
+    return name
+
+
 def candidate(shop: Project, kind: str, name: str, parameters: dict[str, Any]) -> Project:
-    """A project with one candidate; beside a champion where the gate compares with one."""
-    declaration = {"parameters": parameters, "gates": DECLARED[kind][1]}
-    project = shop.variant(declared(models={name: declaration}))
-    if kind == "champion":
-        first = shop.variant(declared(models={name: {**declaration, "parameters": rounds(40, seed=8)}}))
-        assert up_to_registration(first, name).success
-        with first.active() as workspace:
-            workspace.registry.set_alias(name, "champion", 1)
-    return project
+    """A project with one candidate."""
+    return shop.variant(declared(models={name: {"parameters": parameters, "gates": DECLARED[kind][1]}}))
+
+
+def named(request: pytest.FixtureRequest, kind: str, prefix: str) -> str:
+    """A model of its own for a candidate, or the one with a champion where the gate compares with one."""
+    return request.getfixturevalue("champion") if kind == "champion" else f"{prefix}_{kind}"
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_a_broken_model_is_refused_by_its_gate_alone(kind: str, shop: Project) -> None:
-    name, gate = f"broken_{kind}", DECLARED[kind][0]
+def test_a_broken_model_is_refused_by_its_gate_alone(kind: str, shop: Project, request: pytest.FixtureRequest) -> None:
+    name, gate = named(request, kind, "broken"), DECLARED[kind][0]
     project = candidate(shop, kind, name, MODELS[kind].broken)
     known = len(project.materializations(f"{name}/{REGISTERED}"))
     outcome = project.train(name)
@@ -137,8 +146,8 @@ def test_a_broken_model_is_refused_by_its_gate_alone(kind: str, shop: Project) -
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_a_clean_model_is_registered(kind: str, shop: Project) -> None:
-    name = f"clean_{kind}"
+def test_a_clean_model_is_registered(kind: str, shop: Project, request: pytest.FixtureRequest) -> None:
+    name = named(request, kind, "clean")
     project = candidate(shop, kind, name, MODELS[kind].clean)
     outcome = up_to_registration(project, name)
     assert_passed(outcome, f"{name}/{EVALUATION}", None, EVALUATION_GATES)
