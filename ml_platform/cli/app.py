@@ -176,19 +176,29 @@ def trace(
     from_dataset: Annotated[
         str, typer.Option("--from-dataset", help="The other way: what depends on this dataset commit, tag or content.")
     ] = "",
+    request: Annotated[
+        str, typer.Option("--request", help="Id of a request: its answer, and what it came from; MODEL is optional.")
+    ] = "",
+    at: Annotated[str, typer.Option("--at", help="The version of MODEL that answered at this ISO time.")] = "",
     json: Json = None,
 ) -> None:
     """Follow a service back to version, MLflow run, manifest, dataset commits, code and every verdict."""
-    if bool(target) == bool(from_dataset):
-        raise BadUsage("give a model, or --from-dataset with a commit or content")
+    wrong = bool(from_dataset or at) if request else bool(target) == bool(from_dataset)
+    if wrong or (at and not target):
+        raise BadUsage("give a model, with --at TIME or not, --request with an id, or --from-dataset with a commit")
     if from_dataset:
         from ml_platform.cli.data import trace_from_dataset
 
         trace_from_dataset(from_dataset, json)
         return
-    from ml_platform.cli.trace import trace_model
+    from ml_platform.cli import trace as traces
 
-    trace_model(target, json)
+    if request:
+        traces.trace_request(request, target, json)
+    elif at:
+        traces.trace_at(target, at, json)
+    else:
+        traces.trace_model(target, json)
 
 
 @cli.command()

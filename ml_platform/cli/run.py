@@ -51,7 +51,7 @@ def run_loop(first: str, last: str, json: Path | None) -> int:
     with only_one(workspace):
         started = time.monotonic()
         catalogue = project_catalogue()
-        ranges = _ranges(catalogue, first, last)
+        ranges = _ranges(workspace, catalogue, first, last)
         with dg.DagsterInstance.get() as instance:
             for run_id in end_dead_runs(instance):
                 console.print(f"run {run_id[:8]} was killed; its work is taken up again")
@@ -71,12 +71,18 @@ def only_one(workspace: Workspace) -> Generator[None]:
         yield
 
 
-def _ranges(catalogue: Catalogue, first: str, last: str) -> dict[str, dict[str, str]]:
+def _ranges(workspace: Workspace, catalogue: Catalogue, first: str, last: str) -> dict[str, dict[str, str]]:
     """The tags of each run: one run for all datasets that have the same partitions."""
     ranges: dict[str, dict[str, str]] = {}
     offered: dict[str, set[str]] = {}
     for job, part in whole_loops(catalogue).items():
-        offered[job] = {name for spec in part.datasets.values() for name in spec.load_source().partitions()}
+        offered[job] = {
+            name
+            for spec in part.datasets.values()
+            for name in spec.load_source().partitions()
+            # Days of a partition under way are for histories only.
+            if name != spec.partitions.under_way(workspace.now().date())
+        }
         chosen = sorted(name for name in offered[job] if (not first or name >= first) and (not last or name <= last))
         if chosen:
             ranges[job] = {RANGE_START: chosen[0], RANGE_END: chosen[-1], PROCESS: process_identity()}

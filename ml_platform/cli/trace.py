@@ -1,12 +1,15 @@
 """``ml-platform trace``: from what answers back to the data and code it came from."""
 
+import json as jsonlib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.tree import Tree
 
-from ml_platform.cli.output import declared_model, written
+from ml_platform.cli.output import BadUsage, declared_model, written
+from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.workspace import Workspace
@@ -23,6 +26,44 @@ def trace_model(target: str, json: Path | None) -> None:
     written(json, found)
 
 
+def trace_request(request: str, model: str, json: Path | None) -> None:
+    """Print what was answered to a request, and the origin of the version and of the history that answered."""
+    from ml_platform.pipeline.requests import find, history_of
+
+    workspace = Workspace()
+    models = [declared_model(model)] if model else sorted(project_catalogue().models)
+    found = []
+    for answered in find(workspace, models, request):
+        first = answered.rows[0]
+        version = workspace.registry.get(answered.model, int(first["model_version"]))
+        package, history = first.get("package_sha256") or "", first.get("history_sha256") or ""
+        one = {
+            "rows": answered.rows,
+            "history": history_of(workspace, history),
+            "origin": _origin(workspace, version, package),
+        }
+        found.append(one)
+        Console().print(_answer_tree(one), soft_wrap=True)
+    written(json, jsonlib.loads(jsonlib.dumps(found, default=str)))
+
+
+def trace_at(target: str, when: str, json: Path | None) -> None:
+    """Print the origin of the version that answered at a time."""
+    from ml_platform.pipeline.requests import at
+
+    workspace, model = Workspace(), declared_model(target)
+    try:
+        moment = datetime.fromisoformat(when)
+    except ValueError:
+        raise BadUsage(f"{when!r} is no ISO time; write e.g. 2013-12-05T08:00:00+00:00") from None
+    then = at(workspace, model, moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    found = _origin(workspace, workspace.registry.get(model, then.version), then.package_sha256)
+    found["promoted_at"] = then.since.isoformat()
+    Console().print(f"{model}: version {then.version} answered then, promoted at {found['promoted_at']}")
+    Console().print(_tree(found))
+    written(json, found)
+
+
 def _version(workspace: Workspace, model: str, which: str) -> VersionRef:
     if which:
         number = which.removeprefix("v")
@@ -33,7 +74,8 @@ def _version(workspace: Workspace, model: str, which: str) -> VersionRef:
     return version
 
 
-def _origin(workspace: Workspace, version: VersionRef) -> dict[str, Any]:
+def _origin(workspace: Workspace, version: VersionRef, package: str = "") -> dict[str, Any]:
+    """Where a version came from. ``package``: the content of which verdicts are shown; default: of what answers."""
     from ml_platform.pipeline.answering import promoted
     from ml_platform.rollout.processes import read_state
 
@@ -44,6 +86,7 @@ def _origin(workspace: Workspace, version: VersionRef) -> dict[str, Any]:
     )
     route = state.routes.get(version.model)
     split = reference.split
+    judged = package or (service.sha256 if service else "")
     return {
         "model": version.model,
         "version": version.version,
@@ -79,7 +122,7 @@ def _origin(workspace: Workspace, version: VersionRef) -> dict[str, Any]:
             for about, subject in (
                 ("split", split.sha256),
                 ("model", reference.sha256),
-                *((("service", service.sha256),) if service else ()),
+                *((("service", judged),) if judged else ()),
             )
             for verdict in workspace.ledger.verdicts(subject).values()
         ],
@@ -106,6 +149,30 @@ def _entry(workspace: Workspace, entry: ManifestEntry) -> dict[str, Any]:
         "features_commit": entry.commit,
         "verdicts": {gate: verdict.shown for gate, verdict in verdicts.items()},
     }
+
+
+def _answer_tree(found: dict[str, Any]) -> Tree:
+    first, history = found["rows"][0], found["history"]
+    when, package = first["predicted_at"], (first.get("package_sha256") or "-")[:12]
+    tree = Tree(
+        f"request {first['request_id']}: {len(found['rows'])} rows answered at {when:%Y-%m-%d %H:%M:%S} UTC "
+        f"by version {first['model_version']}, package {package}"
+    )
+    if first.get("request_role"):
+        tree.add(f"route {first['request_route']} as {first['request_role']}")
+    for row in found["rows"][:10]:
+        features = (row.get("features_sha256") or "-")[:12]
+        tree.add(f"row {row['request_row']}: prediction {row['prediction']}, features {features}")
+    if history is None:
+        tree.add(f"history {(first.get('history_sha256') or '-')[:12]}: what it was made from is not known here")
+    else:
+        data = tree.add(f"history {history['sha256'][:12]} until {history['until']}, made from")
+        for part in history["data"]:
+            data.add(f"{part['partition']}: dataset commit {part['commit'][:12]} (content {part['sha256'][:12]})")
+        if under_way := history["provisional"]:
+            data.add(f"{under_way['partition']}, days: commit {under_way['commit'][:12]} ({under_way['sha256'][:12]})")
+    tree.add(_tree(found["origin"]))
+    return tree
 
 
 def _tree(found: dict[str, Any]) -> Tree:

@@ -208,9 +208,18 @@ class Materializer:
     def _raw(self, partition: str, sha256: str) -> "pl.DataFrame":
         return batches.read_batch(self.store, self.dataset, partition, sha256)
 
-    def history(self, partitions: list[str]) -> "History":
-        """The history over the given published partitions, by the step that this materializer was given."""
-        return self._history(self._published_content(partitions))
+    def history(self, partitions: list[str], days: "pl.DataFrame | None" = None) -> "History":
+        """The history over the given published partitions, by the step that this materializer was given.
+
+        ``days`` are raw rows of days after those partitions, whose outcomes count too.
+        """
+        history = self._history(self._published_content(partitions))
+        if days is None:
+            return history
+        from ml_platform.features.history import daily
+
+        tables = [*history.tables, daily(self.function, days)]
+        return self._make_history(self.function, tables, self.lag, history).as_refreshed(self.refreshed)
 
     def declared_history(self, partitions: list[str]) -> "History":
         """The history that the declaration means: whatever step makes the features, they are compared with this."""

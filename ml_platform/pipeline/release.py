@@ -1,6 +1,5 @@
 """From a registered version to an answering service: package, check, deploy."""
 
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import date
@@ -15,6 +14,7 @@ from ml_platform.gates.asked import Asked
 from ml_platform.gates.deployment import DeploymentEvidence
 from ml_platform.gates.gate import Verdict
 from ml_platform.gates.service import RunningService, ServiceEvidence
+from ml_platform.pipeline import snapshot
 from ml_platform.pipeline.approval import require_approved
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import judged, model_context, model_gates, require
@@ -37,6 +37,7 @@ SKEW_ROWS = 500
 
 def package(workspace: Workspace, context: ModelContext, version: VersionRef, run: Run) -> ServiceRef:
     """Package an approved version with its feature code and the newest history as a Bento folder."""
+    from ml_platform.serving import snapshots
     from ml_platform.serving.schema import request_schema, to_rows
 
     # Named before any code is loaded: what is edited from here on is another context.
@@ -47,28 +48,28 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
     request = request_schema(context.function, context.dataset.load_schema())
     raw = materializer.raw(reference.split.holdout[-1].partition)
-    with tempfile.TemporaryDirectory(prefix="package-") as folder:
-        history = Path(folder) / "history.parquet"
-        materializer.history(materializer.published_partitions()).save(history, materializer.code)
-        packaged = workspace.steps.package(
-            version.model,
-            version.version,
-            workspace.tracking.model_path(reference),
-            reference.file_hash,
-            history,
-            context.feature_set.function,
-            request,
-            task=reference.task,
-            provenance=reference.provenance,
-            destination=workspace.settings.local / BENTOS,
-            decision_threshold=context.model.decision_threshold,
-            classes=reference.classes,
-            format=reference.format,
-            types=reference.types,
-            feature_code=materializer.code,
-            stale=context.feature_set.stale,
-            example=without_private(request, to_rows(request, raw.select(context.function.inputs).head(1))[0]),
-        )
+    history = materializer.history(materializer.published_partitions())
+    made = {**snapshot.about(workspace, context), "run": run.id}
+    kept = snapshots.keep(workspace.settings.local, history, materializer.code, made)
+    packaged = workspace.steps.package(
+        version.model,
+        version.version,
+        workspace.tracking.model_path(reference),
+        reference.file_hash,
+        snapshots.path(workspace.settings.local, kept),
+        context.feature_set.function,
+        request,
+        task=reference.task,
+        provenance=reference.provenance,
+        destination=workspace.settings.local / BENTOS,
+        decision_threshold=context.model.decision_threshold,
+        classes=reference.classes,
+        format=reference.format,
+        types=reference.types,
+        feature_code=materializer.code,
+        stale=context.feature_set.stale,
+        example=without_private(request, to_rows(request, raw.select(context.function.inputs).head(1))[0]),
+    )
     return ServiceRef(
         run_id=run.id,
         provenance=run.provenance,

@@ -216,7 +216,7 @@ class Answering:
             raise Refusal(
                 409,
                 f"{time} {day} needs outcomes up to {self.history.newest(day)}, but the history of this service ends "
-                f"on {until}; refresh it with ml-platform history refresh",
+                f"on {until}; refresh it with ml-platform refresh",
             )
         return (day - until).days, bool(behind)
 

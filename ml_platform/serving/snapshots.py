@@ -4,20 +4,25 @@ The history in a package is that of the day of packaging. A newer one is a file 
 start to end, and a newer one starts a new process.
 """
 
+import json
 import os
 import tempfile
+import time
+from collections.abc import Collection, Mapping
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ml_platform.features.history import History, saved
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.files import replacing, sha256_file, sync_folder
+from ml_platform.foundation.files import canonical_json, replacing, sha256_file, sync_folder, write_atomic
 from ml_platform.foundation.variables import SNAPSHOT
 from ml_platform.serving.bundle import HISTORY, ServiceConfig
 
 #: Folder of snapshots, below the folder of a run's outputs.
 FOLDER = "histories"
+#: File beside a history that says what it was made from, and the number of its form.
+ABOUT, FORMAT = "about.json", 1
 
 
 class Snapshot(NamedTuple):
@@ -34,10 +39,10 @@ def path(local: Path, sha256: str) -> Path:
     return local / FOLDER / sha256 / HISTORY
 
 
-def keep(local: Path, history: History, code: str) -> str:
+def keep(local: Path, history: History, code: str, about: Mapping[str, Any]) -> str:
     """Keep a history that the feature code of a version made, and return its sha256; equal ones are kept once.
 
-    A killed process leaves all of it or nothing.
+    ``about`` is what it was made from (:func:`about` reads it). A killed process leaves all of it or nothing.
     """
     folder = local / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,8 +53,27 @@ def keep(local: Path, history: History, code: str) -> str:
         if not target.is_file() or sha256_file(target) != sha256:
             with replacing(target) as place:
                 file.rename(place)
-            sync_folder(folder)
+        os.utime(target)  # not to be forgotten before a record names it
+        if not (beside := target.with_name(ABOUT)).is_file():
+            known = {"until": history.until, "lag_days": history.lag_days, "code": code}
+            write_atomic(beside, canonical_json({"format": FORMAT, **known, **about}))
+        sync_folder(folder)
     return sha256
+
+
+def about(local: Path, sha256: str) -> dict[str, Any] | None:
+    """What a history was made from, also once its file was forgotten; None where it was never kept here."""
+    try:
+        return json.loads(path(local, sha256).with_name(ABOUT).read_text())
+    except FileNotFoundError:
+        return None
+
+
+def forget(local: Path, named: Collection[str], age_seconds: float = 86400) -> None:
+    """Delete the files of histories of this age that are not ``named``; what they were made from stays."""
+    for file in (local / FOLDER).glob(f"*/{HISTORY}"):
+        if file.parent.name not in named and time.time() - file.stat().st_mtime > age_seconds:
+            file.unlink(missing_ok=True)
 
 
 def of_process(config: ServiceConfig, packaged: Path) -> Snapshot:
@@ -60,7 +84,7 @@ def of_process(config: ServiceConfig, packaged: Path) -> Snapshot:
     named = os.environ.get(SNAPSHOT)
     file, wanted = (Path(named), Path(named).parent.name) if named else (packaged, config.history_sha256)
     if not file.is_file():
-        raise PlatformError(f"history {file} does not exist; make it again with ml-platform history refresh")
+        raise PlatformError(f"history {file} does not exist; make it again with ml-platform refresh")
     if sha256_file(file) != wanted:
         raise PlatformError(f"{file} is not the history that it was (sha256 differs); package or refresh it again")
     about = saved(file)

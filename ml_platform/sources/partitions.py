@@ -32,6 +32,11 @@ class Partitions(BaseModel):
             return max(day.replace(day=1), self.start)
         return day - timedelta(days=(day - self.start).days % (7 if self.every == "week" else 1))
 
+    def under_way(self, today: date) -> str | None:
+        """Key of the partition of which days have ended by ``today``, and not all; None where there is none."""
+        begun = self.keys(today, complete=False)
+        return begun[-1] if begun and begun[-1] not in self.keys(today) else None
+
     def window(self, key: str) -> tuple[date, date]:
         """First day, and the day after the last, of a partition. Raises DeclarationError for an unknown key."""
         try:

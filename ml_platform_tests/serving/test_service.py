@@ -129,8 +129,8 @@ def test_a_process_reads_the_snapshot_that_it_is_given(
     newer = make_raw(300, UNTIL + timedelta(days=1), days, seed=9)
     tables = [*inputs.history.tables, daily(Tiny(), newer)]
     history = History.from_tables(Tiny(), tables, 1)
-    sha256 = snapshots.keep(service_settings.local, history, "")
-    assert snapshots.keep(service_settings.local, history, "") == sha256
+    sha256 = snapshots.keep(service_settings.local, history, "", {})
+    assert snapshots.keep(service_settings.local, history, "", {}) == sha256
     file = snapshots.path(service_settings.local, sha256)
     environment = service_settings.for_service(snapshot=str(file))
     raw = make_raw(40, UNTIL + timedelta(days=1 + days), 1, seed=3)
@@ -155,7 +155,7 @@ def test_a_service_does_not_start_with_a_snapshot_that_is_none_of_its_own(
     inputs: Inputs, service_settings: Settings, tmp_path: Path, fault: str
 ) -> None:
     packaged = inputs.package(tmp_path / "packages", feature_code="1.abc-1")
-    sha256 = snapshots.keep(tmp_path, inputs.history, "1.xyz-1" if fault == "other code" else "1.abc-1")
+    sha256 = snapshots.keep(tmp_path, inputs.history, "1.xyz-1" if fault == "other code" else "1.abc-1", {})
     file = snapshots.path(tmp_path, sha256)
     if fault == "gone":
         file.unlink()
