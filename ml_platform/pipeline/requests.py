@@ -102,4 +102,4 @@ def at(workspace: Workspace, model: str, when: datetime) -> Then:
         first = f"; the first version was promoted at {entries[0].at.isoformat()}" if entries else ""
         raise MissingReference(f"{model}: no version had been promoted by {when.isoformat()}{first}")
     last = before[-1]
-    return Then(int(last.body["version"]), str(last.body["service"]), last.at)
+    return Then(int(last.body["version"]), str(last.body.get("service", "")), last.at)
