@@ -25,6 +25,7 @@ from ml_platform.proving.journal import Journal
 from ml_platform.proving.limits import Limit
 from ml_platform.proving.power import Power, Report, journal_file
 from ml_platform.proving.proof import Proof
+from ml_platform.proving.scratch import require_time
 
 #: Places that a line of the table names, and seconds between two lines of progress where nobody watches a terminal.
 NAMED, PAUSE = 6, 30
@@ -38,6 +39,7 @@ def measure_power(name: str, minutes: float, partitions: int, rounds: int, json:
         context = ModelContext.of(catalogue, name)
     except DeclarationError as error:
         raise BadUsage(f"--model: {error}") from error
+    require_time(context, "prove --power")
     with tempfile.TemporaryDirectory(prefix="ml-platform-prove-") as folder:
         proof = Proof(context, workspace, Path(folder), partitions, rounds)
         file = journal_file(proof, workspace)

@@ -129,6 +129,9 @@ def _clean_model(proof: Proof) -> list[dict[str, Any]]:
 
 def _print_alarms(console: Console, proof: Proof, alarms: list[Rate], raised: int) -> None:
     partitions = proof.clean.partitions
+    if len(partitions) == 1:
+        _print_alarms_of_one(console, proof)
+        return
     half = (len(partitions) + 1) // 2
     first, second = f"{partitions[0]} to {partitions[half - 1]}", f"{partitions[half]} to {partitions[-1]}"
     table = Table("stage", "gate", "threshold", f"seen {first}", f"seen {second}", "alarms", "rate", title="Clean data")
@@ -149,6 +152,15 @@ def _print_alarms(console: Console, proof: Proof, alarms: list[Rate], raised: in
     console.print(
         f"blocking alarms from {second}: {raised}; the rate is of the partitions of that half", highlight=False
     )
+
+
+def _print_alarms_of_one(console: Console, proof: Proof) -> None:
+    """Of data without partitions there is one clean table, and no rate."""
+    alarms = [one for one in proof.clean.judged if not one.verdict.passed and one.verdict.observed is not None]
+    for one in alarms:
+        told = f"alarm of {one.verdict.gate} on the clean {one.stage}: {one.verdict.reason}"
+        console.print(told, highlight=False, markup=False)
+    console.print(f"alarms on the clean table: {len(alarms)}", highlight=False)
 
 
 def _span(values: tuple[float, float] | None) -> str:

@@ -141,7 +141,7 @@ def _entry(workspace: Workspace, entry: ManifestEntry) -> dict[str, Any]:
         commit = f"gone ({error})"
     verdicts = {**workspace.ledger.verdicts(sha256), **workspace.ledger.verdicts(entry.sha256)}
     return {
-        "partition": entry.partition,
+        "partition": entry.label,
         "rows": entry.rows,
         "dataset_sha256": sha256,
         "dataset_commit": commit,

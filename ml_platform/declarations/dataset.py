@@ -16,6 +16,9 @@ from ml_platform.sources.partitions import Partitions
 from ml_platform.sources.rules import AnySource
 from ml_platform.sources.source import Source
 
+#: Gates on batches that read the partition's time.
+OF_TIME = ("window", "freshness", "coverage")
+
 
 class QuarantineRule(BaseModel):
     """Rows that break a rule are set aside, each with its reasons; beyond ``max`` the batch is refused."""
@@ -37,8 +40,8 @@ class DatasetSpec(Declaration):
     partitions: Partitions
     #: Columns that identify a row.
     key: tuple[str, ...] = Field(min_length=1)
-    #: Column with the day of the event.
-    time: str
+    #: Column with the day of the event; optional for data without partitions.
+    time: str = ""
     #: Rows that break a rule of the schema are set aside, up to a share of the batch; ``None``: they stay in it.
     quarantine: "QuarantineRule | None" = None
     #: Whether a batch may bring columns that the schema does not know.
@@ -49,6 +52,19 @@ class DatasetSpec(Declaration):
     def _quarantine_fits(self) -> "DatasetSpec":
         if any(gate.gate == "quarantine" for gate in self.gates):
             raise ValueError("gate 'quarantine' comes with quarantine: {max: …}; declare that instead of the gate")
+        return self
+
+    @model_validator(mode="after")
+    def _time_fits(self) -> "DatasetSpec":
+        if self.partitions.timed:
+            if not self.time:
+                raise ValueError(
+                    "time: name the column with the day of the event, or declare `partitions: none` for data without"
+                )
+            return self
+        for gate in self.gates:
+            if gate.gate in OF_TIME or gate.every:
+                raise ValueError(f"gate {gate.name!r} asks when, and a dataset with `partitions: none` has no when")
         return self
 
     def gates_of(self, stage: Stage) -> tuple[Gate, ...]:

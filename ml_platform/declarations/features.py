@@ -17,7 +17,7 @@ class FeatureSpec(Declaration):
     #: ``module:object``, a :class:`~ml_platform.features.contract.FeatureFunction`.
     function: str
     #: Days between an outcome's day and the first day whose features may know it.
-    history_lag: int
+    history_lag: int = 1
     #: When the history of services is refreshed, each day or once a partition has closed. With ``partition`` training
     #: and evaluation see each row's history as of the last refresh before it too.
     refresh: Refresh = "day"

@@ -66,7 +66,7 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
         attempt("source", spec.load_source)
         known = attempt("schema", lambda: schema_columns(spec, deep))
         unknown("key", spec.key, known, spec.schema_)
-        unknown("time", [spec.time], known, spec.schema_)
+        unknown("time", [spec.time] if spec.time else [], known, spec.schema_)
         gate_columns(known, spec.schema_)
     elif isinstance(spec, FeatureSpec):
         dataset = attempt("dataset", lambda: catalogue.dataset(spec.dataset))
@@ -93,6 +93,8 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
         if mistake := _untrainable(spec):
             found.append((spec, *mistake))
         features = attempt("features", lambda: catalogue.feature_set(spec.features))
+        if features is not None and features.dataset in catalogue.datasets:
+            found += [(spec, *one) for one in _untimely(spec, catalogue.dataset(features.dataset))]
         function = None
         with suppress(DeclarationError):
             function = features.load_function() if features is not None else None
@@ -120,6 +122,28 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
                 reason = f"unknown metric {gate.metric!r}; {spec.task} models have {', '.join(map(str, known))}"
                 reason += meant(str(gate.metric), map(str, known))
                 found.append((spec, f"gates.{index}.metric", reason))
+    return found
+
+
+def _untimely(spec: ModelSpec, dataset: DatasetSpec) -> list[tuple[str, str]]:
+    """Key and reason of what is declared by time for data without partitions, or the other way round."""
+    found: list[tuple[str, str]] = []
+    timed, rule = dataset.partitions.timed, spec.split
+    try:
+        _ = rule.newest if timed else rule.share
+    except PlatformError as error:
+        found.append(("split.holdout", str(error).removeprefix("split.holdout: ")))
+    if timed:
+        if rule.group:
+            found.append(("split.group", "rows of partitions are held out by their time; remove it"))
+        return found
+    without = f"{dataset.name} has `partitions: none`"
+    found += [(f"split.{key}", f"{without}; remove it") for key in ("train", "gap") if getattr(rule, key)]
+    found += [
+        (f"gates.{index}", f"{gate.name!r} asks when, and {without}; remove it")
+        for index, gate in enumerate(spec.gates)
+        if gate.gate == "time_order" or (not dataset.time and gate.gate == "slices" and MONTH in (gate.columns or ()))
+    ]
     return found
 
 

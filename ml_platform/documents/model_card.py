@@ -68,7 +68,7 @@ def render(
         *_table(
             ("partition", "part", "rows", "dataset commit", "sha256"),
             [
-                (entry.partition, part, f"{entry.rows:,}", entry.commit[:12], entry.sha256[:12])
+                (entry.label, part, f"{entry.rows:,}", entry.commit[:12], entry.sha256[:12])
                 for part, entries in parts
                 for entry in entries
             ],
@@ -189,6 +189,8 @@ def _span(entries: Sequence[ManifestEntry]) -> str:
     if not entries:
         return "nothing"
     rows = sum(entry.rows for entry in entries)
+    if part := entries[0].part:
+        return f"of {rows:,} rows {part.shown}"
     return f"{rows:,} rows of {entries[0].first} to {entries[-1].last}"
 
 

@@ -57,8 +57,8 @@ class Unseen(NamedTuple):
     """The rows of a holdout on which two models can be compared."""
 
     frame: "pl.DataFrame"
-    #: Day of the last event that either model was trained on.
-    cutoff: date
+    #: Day of the last event that either model was trained on; None where rows are held out by their group.
+    cutoff: date | None
     #: Rows of the holdout that were left out because a model had seen their time.
     excluded: int
     #: One sentence for the report.
@@ -120,13 +120,24 @@ def training_cutoff(split: SplitRef) -> date:
     return max(_day(entry.last) for entry in split.train)
 
 
-def unseen(holdout: "pl.DataFrame", time: str, candidate: SplitRef, champion: SplitRef) -> Unseen:
-    """The rows of ``holdout`` after the training cut-off of both models; possibly none.
+def groups_of(*splits: SplitRef | None) -> tuple[str, ...]:
+    """Columns whose values say in which part of a split a row is; none where splits go by time."""
+    parts = [entry.part for split in splits if split for entry in split.train if entry.part]
+    return tuple(dict.fromkeys(name for part in parts for name in part.by))
 
-    ``time`` is the Date or Datetime column of the event.
+
+def unseen(holdout: "pl.DataFrame", time: str, candidate: SplitRef, champion: SplitRef) -> Unseen:
+    """The rows of ``holdout`` that neither model was trained on: by their time, or by the parts of the splits.
+
+    ``time`` is the Date or Datetime column of the event, where splits go by it. Possibly none.
     """
     import polars as pl
 
+    if any(entry.part for entry in candidate.train):
+        return _in_both_holdouts(holdout, champion)
+    if any(entry.part for entry in champion.train):
+        note = "The champion was trained on groups of all times: no fair comparison is possible."
+        return Unseen(holdout.clear(), None, holdout.height, note)
     ours, theirs = training_cutoff(candidate), training_cutoff(champion)
     cutoff = max(ours, theirs)
     frame = holdout.filter(pl.col(time).cast(pl.Date) > cutoff)
@@ -142,6 +153,29 @@ def unseen(holdout: "pl.DataFrame", time: str, candidate: SplitRef, champion: Sp
             f"are left out, {frame.height:,} remain."
         )
     return Unseen(frame, cutoff, excluded, note)
+
+
+def _in_both_holdouts(holdout: "pl.DataFrame", champion: SplitRef) -> Unseen:
+    import numpy as np
+    import polars as pl
+
+    from ml_platform.features.parts import place
+
+    free = np.ones(holdout.height, dtype=bool)
+    for entry in champion.train:
+        part = entry.part
+        # Trained on a whole partition, from before the data was divided by groups: it may know every row.
+        free &= place(holdout, part.by, part.salt) < part.share if part else False
+    frame = holdout.filter(pl.Series(free))
+    excluded = holdout.height - frame.height
+    if not excluded:
+        note = "Neither model was trained on a group of the holdout."
+    else:
+        note = (
+            f"The champion was trained on the groups of {excluded:,} rows of the holdout, which are left out; "
+            f"{frame.height:,} remain."
+        )
+    return Unseen(frame, None, excluded, note)
 
 
 def _day(moment: str) -> date:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_platform.evaluation.baselines import baselines
-from ml_platform.evaluation.champion import Comparison, compare, unseen
+from ml_platform.evaluation.champion import Comparison, compare, groups_of, unseen
 from ml_platform.evaluation.contrasts import Drawing, contrasts
 from ml_platform.evaluation.evaluation import ChampionEvidence, Evaluation
 from ml_platform.evaluation.explanation import beeswarm, contributions, stability
@@ -67,7 +67,9 @@ def evaluate(
     target, classes = reference.target, reference.classes
     task = task_of(reference.task, classes, options.threshold)
     cluster = options.cluster or options.time
-    needed = (options.time, cluster, *options.slices)
+    timed = (options.time,) if options.time else ()
+    grouped = groups_of(reference.split, champion.reference.split if champion else None)
+    needed = (*timed, cluster, *options.slices, *grouped)
     if missing := [name for name in dict.fromkeys(needed) if name not in holdout.columns]:
         raise PlatformError(
             f"evaluation of {reference.model}: columns {', '.join(missing)} are not in the holdout; "
@@ -99,7 +101,7 @@ def evaluate(
     def groups(by: pl.Expr) -> list[dict[str, Any]]:
         return group_table(predictions, by, task, options.min_support, options.min_positives)
 
-    month = pl.col(options.time).cast(pl.Date).dt.strftime("%Y-%m")
+    month = pl.col(options.time or cluster).cast(pl.Date).dt.strftime("%Y-%m")
     against = {
         name: month if name == MONTH and name not in options.slices else pl.col(name) for name in options.contrasts
     }
@@ -121,7 +123,7 @@ def evaluate(
         train_metrics=measured(task, y_train, predictor.predict(x_train)),
         baselines=baselines(task, x_train, y_train, x, y, options.linear_baseline),
         champion=evidence,
-        months=groups(month),
+        months=groups(month) if timed else [],
         slices={column: groups(pl.col(column)) for column in options.slices},
         calibration=calibration,
         calibration_error=error,
@@ -170,7 +172,7 @@ def _fairness(
 
 
 def _clusters(frame: "pl.DataFrame", cluster: str, options: EvaluationOptions) -> "pl.Series":
-    """What rows are resampled together: the declared column, or the day."""
+    """What rows are resampled together: the given column, or the day."""
     import polars as pl
 
     return frame[cluster].cast(pl.Date) if cluster == options.time else frame[cluster]

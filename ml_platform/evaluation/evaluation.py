@@ -39,7 +39,7 @@ class ChampionEvidence(BaseModel):
     sha256: str
     mlflow_run_id: str
     #: Day of the last event either was trained on; rows up to it are left out.
-    cutoff: date
+    cutoff: date | None
     rows: int
     excluded: int
     note: str

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+def days_of(function: FeatureFunction, raw: "pl.DataFrame") -> "pl.Series | None":
+    """The day of each row; None for data without time."""
+    return raw[function.time] if function.time else None
+
+
 @lru_cache(maxsize=32)
 def _float32(columns: tuple[str, ...]) -> "list[pl.Expr]":
     import polars as pl
@@ -65,14 +70,14 @@ def build(
     lacking = [label for label in function.labels if label not in targets.columns]
     if lacking:
         raise PlatformError(f"targets() lacks the labels {lacking}; add them or take them off the declaration")
-    first = list(dict.fromkeys((*function.key, function.time)))
+    first = list(dict.fromkeys((*function.key, *((function.time,) if function.time else ()))))
     slices = [c for c in function.slices if c not in first and c not in feature_names(function)]
     return pl.concat(
         [
             raw.select(first),
             rows.select(slices),
             rows.select(_float32(function.columns)),
-            history.features(rows, raw[function.time]),
+            history.features(rows, days_of(function, raw)),
             targets.select(function.labels),
         ],
         how="horizontal",
@@ -121,7 +126,7 @@ def featurize(function: FeatureFunction, raw_inputs: "pl.DataFrame", history: Hi
         return single
     result = np.empty((rows.height, len(function.columns) + len(function.histories)), dtype=np.float32)
     result[:, : len(function.columns)] = rows.select(_float32(function.columns)).to_numpy()
-    result[:, len(function.columns) :] = history.matrix(rows, inputs[function.time])
+    result[:, len(function.columns) :] = history.matrix(rows, days_of(function, inputs))
     return result
 
 

@@ -64,7 +64,7 @@ class FeatureFunction(Protocol):
 
     @property
     def time(self) -> str:
-        """Column with the day of the event (``pl.Date``), among ``inputs``."""
+        """Column with the day of the event (``pl.Date``), among ``inputs``; empty for data without time."""
         ...
 
     @property

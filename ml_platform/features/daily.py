@@ -114,6 +114,28 @@ def wrong_outcome(value: str, dtype: "pl.DataType | None") -> str | None:
     return None
 
 
+def without_time(histories: tuple[HistoricalMean, ...]) -> str:
+    """Why data without time has no histories."""
+    return (
+        f"history {histories[0].name!r} averages the past, but the data has no time; take it off `histories`, or "
+        "declare `time` and partitions"
+    )
+
+
+def need_time(histories: tuple[HistoricalMean, ...]) -> None:
+    """Raise PlatformError where data without time has histories."""
+    if histories:
+        raise PlatformError(without_time(histories))
+
+
+def empty(histories: tuple[HistoricalMean, ...]) -> "pl.DataFrame":
+    """A daily table without a day."""
+    import polars as pl
+
+    columns = {f"{part}_{value}": pl.Int64 for value in values_of(histories) for part in ("n", "sum")}
+    return pl.DataFrame(schema={"group": pl.String, "key": pl.String, "day": pl.Date, **columns})
+
+
 def daily(function: FeatureFunction, raw: "pl.DataFrame", rows: "pl.DataFrame | None" = None) -> "pl.DataFrame":
     """Sums of the outcomes of a batch per key and day, in long form and sorted.
 
@@ -130,6 +152,9 @@ def daily(function: FeatureFunction, raw: "pl.DataFrame", rows: "pl.DataFrame | 
     for value in values:
         if (wrong := wrong_outcome(value, outcomes.schema.get(value))) is not None:
             raise PlatformError(wrong)
+    if not function.time:
+        need_time(function.histories)
+        return empty(function.histories)
     check_days(raw[function.time])
     keys = keys_in(
         function.rows(raw) if rows is None else rows, function.histories, key_expressions(function.histories)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, cast
 
 from ml_platform.features.build import lacking_columns
 from ml_platform.features.contract import FeatureFunction, feature_names
-from ml_platform.features.daily import wrong_days, wrong_key, wrong_outcome
+from ml_platform.features.daily import without_time, wrong_days, wrong_key, wrong_outcome
 from ml_platform.foundation.raised import raised
 
 if TYPE_CHECKING:
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 def broken(function: FeatureFunction, raw: "pl.DataFrame") -> Iterator[str]:
     """A line for each thing that would fail with rows such as ``raw``: names, types, and what the function raises."""
     yield from _names(function)
-    if (days := wrong_days(function.time, raw.schema.get(function.time))) is not None:
+    if function.time and (days := wrong_days(function.time, raw.schema.get(function.time))) is not None:
         yield days
+    if not function.time and function.histories:
+        yield without_time(function.histories)
     tried = _Tried(function, raw)
     # As in a service: a function that reads what is known only afterwards fails here.
     rows = tried.frame("rows", function.rows, raw.select(function.inputs))
@@ -42,7 +44,7 @@ def broken(function: FeatureFunction, raw: "pl.DataFrame") -> Iterator[str]:
 def _names(function: FeatureFunction) -> Iterator[str]:
     """Columns of the built features that would have one name."""
     roles: dict[str, str] = {}
-    first = dict.fromkeys((*function.key, function.time))
+    first = dict.fromkeys((*function.key, *((function.time,) if function.time else ())))
     slices = [name for name in function.slices if name not in first and name not in feature_names(function)]
     named = [
         *((name, "a key" if name in function.key else "the time") for name in first),

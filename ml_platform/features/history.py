@@ -10,18 +10,20 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_platform.features.contract import FeatureFunction, HistoricalMean
+from ml_platform.features.contract import FeatureFunction
 from ml_platform.features.daily import (
     ALL,
     EPOCH,
     JOINER,
     check_days,
     daily,
+    empty,
     group_name,
     groups_of,
     key_expressions,
     keys_in,
     keys_of,
+    need_time,
     text_of,
     values_of,
 )
@@ -86,14 +88,14 @@ class History:
         """Index further tables. Raises PlatformError as :meth:`from_tables` does."""
         import polars as pl
 
-        empty = _empty(self.histories)
+        nothing = empty(self.histories)
         for table in tables:
-            if table.height and table.schema != empty.schema:
+            if table.height and table.schema != nothing.schema:
                 raise PlatformError(
                     "a daily table was written by another version of the histories "
                     f"(columns {table.columns}, expected {empty.columns}); rebuild the features of that partition"
                 )
-        added = pl.concat([empty, *(table for table in tables if table.height)])
+        added = pl.concat([nothing, *(table for table in tables if table.height)])
         if not added.height:
             return
         parts = {name: rows for (name,), rows in added.partition_by("group", as_dict=True).items()}
@@ -167,8 +169,10 @@ class History:
         """Whether everything that a row of ``day`` may see is known."""
         return self.behind(day) == 0
 
-    def matrix(self, rows: "pl.DataFrame", days: "pl.Series") -> "np.ndarray":
+    def matrix(self, rows: "pl.DataFrame", days: "pl.Series | None") -> "np.ndarray":
         """Features of ``rows`` (which has the key columns) on ``days``: float32, shape (rows, histories).
+
+        Of data without time (no ``days``) there are none.
 
         Takes the window's days (see :class:`HistoricalMean`) up to ``lag_days`` before the row's. A key without a
         past gets the mean over all keys; NaN (missing) where no outcome at all is known in the window. Raises
@@ -176,6 +180,9 @@ class History:
         """
         import numpy as np
 
+        if days is None:
+            need_time(self.histories)
+            return np.empty((rows.height, 0), dtype=np.float32)
         check_days(days)
         if not self.histories:
             return np.empty((rows.height, 0), dtype=np.float32)
@@ -237,7 +244,7 @@ class History:
             result = total / (sums[self._key_places] + self._priors)
         return result.T.astype(np.float32, order="C")
 
-    def features(self, rows: "pl.DataFrame", days: "pl.Series") -> "pl.DataFrame":
+    def features(self, rows: "pl.DataFrame", days: "pl.Series | None") -> "pl.DataFrame":
         """:meth:`matrix` as a frame of Float32 columns named after the histories; missing is null."""
         import polars as pl
 
@@ -249,7 +256,7 @@ class History:
         version ``code`` of what made it, where it is given. A service reads it."""
         import polars as pl
 
-        table = pl.concat([_empty(self.histories), *(table for table in self.tables if table.height)])
+        table = pl.concat([empty(self.histories), *(table for table in self.tables if table.height)])
         about = {
             "lag_days": str(self.lag_days),
             "until": self.until.isoformat() if self.until else "",
@@ -284,10 +291,3 @@ def saved(path: Path) -> dict[str, str]:
 
 def _begins_with(tables: "Sequence[pl.DataFrame]", first: "Sequence[pl.DataFrame]") -> bool:
     return len(first) <= len(tables) and all(one is other for one, other in zip(first, tables, strict=False))
-
-
-def _empty(histories: tuple[HistoricalMean, ...]) -> "pl.DataFrame":
-    import polars as pl
-
-    columns = {f"{part}_{value}": pl.Int64 for value in values_of(histories) for part in ("n", "sum")}
-    return pl.DataFrame(schema={"group": pl.String, "key": pl.String, "day": pl.Date, **columns})

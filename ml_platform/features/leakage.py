@@ -129,9 +129,11 @@ def leaks(
     - Outcomes from a third and from two thirds of the days on are corrupted, in every third row and with those as the
       only past: the smaller the sums, the less hides behind them.
 
-    Raises PlatformError as :func:`time_travel` does.
+    Of data without time only the second. Raises PlatformError as :func:`time_travel` does.
     """
     _need_outcomes(raw, outcomes)
+    if not function.time:
+        return [_own(function, raw, history, outcomes, built, seed)]
     days = raw[function.time].unique().sort()
     thin = raw.gather_every(3) if raw.height >= 3 * len(days) else raw
     cuts = [day for part in (1, 2) for day in [days[len(days) * part // 3]] if day < days[-1]]
@@ -160,7 +162,7 @@ def _own(
     rows, names = rows_of(function, lied), feature_names(function)
     # A history that is kept, and is asked for the same keys and days, answers the same.
     asked = keys_of(function, rows).equals(keys_of(function, rows_of(function, raw)))
-    if asked and lied[function.time].equals(raw[function.time]):
+    if asked and (not function.time or lied[function.time].equals(raw[function.time])):
         corrupted, names = rows, function.columns
     else:
         corrupted = build(function, lied, history, rows)

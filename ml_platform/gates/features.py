@@ -112,11 +112,12 @@ def leakage(evidence: FeatureEvidence, _: Gate) -> Measurement:
     ]
     leaking = sorted({str(row["feature"]) for row in table})
     cuts = ", ".join(sorted(str(one.cut) for one in found if one.cut))
+    later = f", and those from {cuts} on" if cuts else ""
     return Measurement(
         len(leaking),
         f"{', '.join(leaking[:8])} know outcomes before they are known"
         if leaking
-        else f"no feature changed when outcomes were corrupted: each row's own, and those from {cuts} on",
+        else f"no feature changed when outcomes were corrupted: each row's own{later}",
         support=evidence.frame.height,
         details={"features": table, "outcomes": outcomes},
     )

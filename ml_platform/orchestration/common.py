@@ -16,6 +16,7 @@ from ml_platform.foundation.raised import explained
 from ml_platform.foundation.user_code import UnknownModule, user_code_version
 from ml_platform.gates.gate import Gate
 from ml_platform.pipeline.workspace import Workspace
+from ml_platform.sources.partitions import WHOLE
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,8 +75,10 @@ def plainly(step: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def partitions_of(spec: DatasetSpec) -> dg.TimeWindowPartitionsDefinition:
-    """Dagster's form of declared partitions; keys are the ISO date of the first day."""
+def partitions_of(spec: DatasetSpec) -> dg.PartitionsDefinition:
+    """Dagster's form of declared partitions: keys are the ISO date of the first day; without time there is one key."""
+    if not spec.partitions.timed:
+        return dg.StaticPartitionsDefinition([WHOLE])
     kinds = {
         "day": dg.DailyPartitionsDefinition,
         "week": dg.WeeklyPartitionsDefinition,

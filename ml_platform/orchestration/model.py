@@ -221,7 +221,7 @@ def _checks(
 
 def _split_metadata(ref: SplitRef) -> dict[str, Any]:
     rows = [
-        {"part": part, "partition": entry.partition, "rows": entry.rows, "sha256": entry.sha256, "commit": entry.commit}
+        {"part": part, "partition": entry.label, "rows": entry.rows, "sha256": entry.sha256, "commit": entry.commit}
         for part, entries in (("train", ref.train), ("holdout", ref.holdout))
         for entry in entries
     ]

@@ -23,6 +23,7 @@ from ml_platform.orchestration.runs import BUSY, RANGE_END, RANGE_START, attempt
 from ml_platform.pipeline import model as model_steps
 from ml_platform.pipeline.pending import Pending, pending_partitions, training_outcome
 from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import ManifestEntry
 
 __all__ = ["ATTEMPTS", "BUSY", "RANGE_END", "RANGE_START", "drift_sensor", "new_data_sensor"]
 
@@ -147,7 +148,7 @@ def _request_ingestion(tick: Tick, catalogue: Catalogue, spec: DatasetSpec) -> b
     if ignored := sorted(everything.keys() - known):
         tick.notes.append(
             f"{spec.name}: the source offers {_some(ignored)}, which is no partition that has ended "
-            f"(every {spec.partitions.every} from {spec.partitions.start})"
+            f"({spec.partitions.shown})"
         )
     features = [item for item in catalogue.features.values() if item.dataset == spec.name]
     pending = pending_partitions(tick.workspace, spec, features, offered, _ingested(tick.instance, spec, offered))
@@ -223,12 +224,15 @@ def _request_training(tick: Tick, context: ModelContext, why: str) -> None:
             "see their runs, then launch one"
         )
         return
-    text = (
-        f"{name}: {why}: trained on {split.train[0].partition} to {split.train[-1].partition}, "
-        f"held out {split.holdout[0].partition} to {split.holdout[-1].partition}"
-    ) + (f" (attempt {tried + 1} of {ATTEMPTS})" if tried else "")
+    text = (f"{name}: {why}: trained on {_span(split.train)}, held out {_span(split.holdout)}") + (
+        f" (attempt {tried + 1} of {ATTEMPTS})" if tried else ""
+    )
     tags = {REASON: reason, WHY: text}
     tick.requests.append(dg.RunRequest(run_key=f"{reason}:{tried + 1}", job_name=f"{name}_train", tags=tags))
+
+
+def _span(entries: tuple[ManifestEntry, ...]) -> str:
+    return " to ".join(dict.fromkeys((entries[0].label, entries[-1].label)))
 
 
 def _look_for_drift(tick: Tick, context: ModelContext, seen: dict[str, dict[str, Any]]) -> None:

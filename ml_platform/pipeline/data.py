@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from ml_platform.datasets import batches, publishing
 from ml_platform.datasets.quarantine import labels, new_columns_of, quarantined, separate
-from ml_platform.datasets.store import NotFound
+from ml_platform.datasets.store import MAIN, NotFound
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.foundation.errors import MissingReference, Refused
@@ -67,7 +67,7 @@ def audit(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) ->
     """Judge a staged batch by its content and write the verdicts to the ledger."""
     from ml_platform.gates.batch import BatchEvidence
 
-    newest = batches.newest(workspace.store, spec.name)
+    newest = compared_with(workspace, spec, ref)
     earlier = accepted(workspace, spec, newest, before=ref.partition)
     evidence = BatchEvidence(
         frame=lambda: batches.read(workspace.store, ref),
@@ -92,7 +92,7 @@ def _earlier_columns(workspace: Workspace, spec: DatasetSpec, before: str) -> tu
     if spec.new_columns == "refuse":
         return ()
     published = batches.published(workspace.store, spec.name)
-    earlier = max((partition for partition in published if partition < before), default=None)
+    earlier = max((name for name in published if name < before or not spec.partitions.timed), default=None)
     return () if earlier is None else new_columns_of(published[earlier])
 
 
@@ -115,11 +115,21 @@ def earlier_rows(
     return pl.concat(found, how="vertical_relaxed")
 
 
+def compared_with(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef) -> "Newest":
+    """The newest content of each partition, by its branch; without partitions what this one is to replace."""
+    if spec.partitions.timed:
+        return batches.newest(workspace.store, spec.name)
+    published = batches.published(workspace.store, spec.name)
+    return {name: (MAIN, info) for name, info in published.items() if info.sha256 != ref.sha256}
+
+
 def accepted(workspace: Workspace, spec: DatasetSpec, newest: "Newest", *, before: str) -> "dict[str, ObjectInfo]":
     """The newest content of the earlier partitions that is not held back.
 
     Refused batches do not count: a bad March must not change April's verdict.
     """
+    if not spec.partitions.timed:
+        return {name: info for name, (_, info) in newest.items()}
     held = refused(workspace, spec)
     return {name: info for name, (_, info) in sorted(newest.items()) if name < before and name not in held}
 

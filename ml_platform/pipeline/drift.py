@@ -13,6 +13,7 @@ from ml_platform.live.rules import DriftRule
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ManifestEntry, VersionRef
+from ml_platform.sources.partitions import WHOLE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +59,11 @@ def observe(workspace: Workspace, context: ModelContext, known: str = "") -> Dri
         raise MissingReference(f"no version of {name} is registered; drift is compared with its training data")
     train = version.model_ref.split.train
     published = batches.published(workspace.store, context.dataset.name)
-    newest = sorted(partition for partition in published if partition > train[-1].partition)[-rule.window :]
+    if context.dataset.partitions.timed:
+        newest = sorted(partition for partition in published if partition > train[-1].partition)[-rule.window :]
+    else:
+        learned = train[-1].inputs[f"{context.dataset.name}/{WHOLE}"]
+        newest = [name for name, info in published.items() if info.sha256 != learned]
     if not newest:
         raise MissingReference(
             f"nothing is published after {train[-1].partition}, the newest that version {version.version} learned from"
@@ -72,13 +77,13 @@ def observe(workspace: Workspace, context: ModelContext, known: str = "") -> Dri
         frame.gather_every(max(1, frame.height // REFERENCE_ROWS))
         for frame in (materializer.raw_at(entry).select(context.function.inputs) for entry in train)
     )
-    columns = compared_columns(reference, context.function)
+    columns = compared_columns(reference, context.function, context.model.split.group)
     found = {part: drifted_columns(reference, materializer.raw(part).select(columns), columns) for part in newest}
     shares = {part: sum(value > rule.psi for value in values.values()) / len(values) for part, values in found.items()}
     over = [part for part, share in shares.items() if share > rule.share]
     latest = found[newest[-1]]
-    drifted = len(over) >= rule.partitions
-    text = _text(rule, version.version, shares, over, latest)
+    drifted = len(over) >= min(rule.partitions, rule.window if context.dataset.partitions.timed else 1)
+    text = _text(rule, version.version, shares, over, latest, drifted)
     return Drift(key, drifted, text, shares, latest)
 
 
@@ -90,6 +95,7 @@ def write_report(workspace: Workspace, context: ModelContext, version: VersionRe
     import polars as pl
 
     from ml_platform.documents.drift_report import ROWS, write
+    from ml_platform.features import parts
 
     split = version.model_ref.split
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
@@ -99,31 +105,39 @@ def write_report(workspace: Workspace, context: ModelContext, version: VersionRe
         # Each partition by its share; rounding down keeps the sum within the limit.
         return pl.concat(
             frame.sample(min(frame.height, ROWS // 2 * frame.height // rows), seed=0)
-            for frame in (materializer.raw_at(entry).select(context.function.inputs) for entry in entries)
+            for frame in (raw_of(entry).select(context.function.inputs) for entry in entries)
         )
+
+    def raw_of(entry: ManifestEntry) -> "pl.DataFrame":
+        return parts.of(materializer.raw_at(entry), entry.part)
 
     reference, current = drawn(split.train), drawn(split.holdout)
     private = context.dataset.private()
-    columns = [name for name in compared_columns(reference, context.function) if name not in private]
+    compared = compared_columns(reference, context.function, context.model.split.group)
+    columns = [name for name in compared if name not in private]
     path = folder(workspace.settings) / f"{context.model.name}-drift-{version.sha256[:16]}.html"
     return path, write(reference.select(columns), current.select(columns), path)
 
 
-def compared_columns(reference: "pl.DataFrame", function: FeatureFunction) -> list[str]:
-    """Inputs that can drift: not the day, and no part of the key that names nearly every row by itself."""
+def compared_columns(reference: "pl.DataFrame", function: FeatureFunction, group: tuple[str, ...] = ()) -> list[str]:
+    """Inputs that can drift: not the day, no column of the ``group`` that a split keeps together, and no part of the
+    key that names nearly every row by itself."""
 
     def names_rows(column: str) -> bool:
         return reference[column].n_unique() > IDENTIFYING * max(reference.height, 1)
 
     return [
-        name for name in function.inputs if name != function.time and not (name in function.key and names_rows(name))
+        name
+        for name in function.inputs
+        if name not in (function.time, *group) and not (name in function.key and names_rows(name))
     ]
 
 
-def _text(rule: DriftRule, version: int, shares: dict[str, float], over: list[str], latest: dict[str, float]) -> str:
+def _text(
+    rule: DriftRule, version: int, shares: dict[str, float], over: list[str], latest: dict[str, float], drifted: bool
+) -> str:
     newest = max(shares)
     worst = ", ".join(f"{column} {value:.2f}" for column, value in list(latest.items())[:4])
-    drifted = len(over) >= rule.partitions
     consequence = {"train": "training is due", "advise": "training is advised"}[rule.action] if drifted else "no action"
     return (
         f"{consequence}: {len(over)} of the {len(shares)} newest partitions ({', '.join(over) or 'none'}) drifted from "

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ml_platform.datasets import batches
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.documents.server import folder
@@ -17,6 +16,7 @@ from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import judged, model_context, model_gates, require
 from ml_platform.pipeline.predicting import loaded, predictor
 from ml_platform.pipeline.replaying import replay
+from ml_platform.pipeline.steps import frames
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef, ReportRef
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Name of the evaluation among the contents that a verdict on a model names.
 EVALUATION = "evaluation"
+#: Column of the holdout with what is resampled together, where no day does: some groups (see features.parts).
+BUNDLE = "(bundle)"
 #: Rows of the holdout in which a category is replaced, and what by.
 UNSEEN_ROWS = 2_000
 NEVER_SEEN = "never seen before"
@@ -42,14 +44,18 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
 
     from ml_platform.documents import report
     from ml_platform.evaluation.evaluate import evaluate as measure
+    from ml_platform.features.parts import bundles
     from ml_platform.registry import evaluations
 
     # Named before any code is loaded: what is edited from here on is another context.
     about = model_context(workspace, context)
     rival = rival_of(workspace, reference)
+    holdout = pl.concat(workspace.steps.evaluation_frames(workspace.store, reference.split.holdout))
+    if part := reference.split.holdout[0].part:
+        holdout = holdout.with_columns(pl.Series(BUNDLE, bundles(holdout, part)))
     evaluation, _ = measure(
         loaded(workspace, reference),
-        masked_groups(pl.concat(workspace.steps.evaluation_frames(workspace.store, reference.split.holdout)), context),
+        masked_groups(holdout, context),
         workspace.steps.evaluation_frames(workspace.store, reference.split.train),
         loaded(workspace, rival) if rival else None,
         options_of(context),
@@ -104,6 +110,7 @@ def options_of(context: ModelContext) -> "EvaluationOptions":
     return EvaluationOptions(
         threshold=context.model.decision_threshold,
         time=context.function.time,
+        cluster=None if context.dataset.partitions.timed else BUNDLE,
         slices=slices_of(context),
         contrasts=contrasts_of(context),
         feature_groups=_feature_groups(context),
@@ -138,7 +145,8 @@ def contrasts_of(context: ModelContext) -> tuple[str, ...]:
     known = slices_of(context)
     gates = [gate for gate in context.model.gates_of("evaluation") if gate.gate == "slices" and gate.against]
     wanted = {name for gate in gates for name in gate.columns or known}
-    return tuple(name for name in (*known, *(() if MONTH in known else (MONTH,))) if name in wanted)
+    months = () if MONTH in known or not context.function.time else (MONTH,)
+    return tuple(name for name in (*known, *months) if name in wanted)
 
 
 def unseen_categories(workspace: Workspace, context: ModelContext, reference: ModelRef) -> "Unseen | None":
@@ -149,6 +157,7 @@ def unseen_categories(workspace: Workspace, context: ModelContext, reference: Mo
     import polars as pl
 
     from ml_platform.evaluation.robustness import Unseen
+    from ml_platform.features import parts
     from ml_platform.features.build import featurize, matrix
     from ml_platform.models.task import task_of
 
@@ -160,7 +169,9 @@ def unseen_categories(workspace: Workspace, context: ModelContext, reference: Mo
     ]
     if not texts:
         return None
-    stored = next(workspace.steps.evaluation_frames(workspace.store, (last,))).with_row_index("row in the batch")
+    # By its row in the batch: a part has fewer.
+    whole = next(workspace.steps.evaluation_frames(workspace.store, (last.model_copy(update={"part": None}),)))
+    stored = parts.of(whole.with_row_index("row in the batch"), last.part)
     task = task_of(reference.task, reference.classes)
     known, _ = task.labels(stored, reference.target)
     known, y = task.labels(known.gather_every(max(1, known.height // UNSEEN_ROWS)).head(UNSEEN_ROWS), reference.target)
@@ -279,14 +290,13 @@ def one_row_latency(workspace: Workspace, reference: ModelRef) -> "OneRow":
 def trained_on(workspace: Workspace, reference: ModelRef) -> "FirstTrees":
     """The model's first trees beside those of the rows that its manifest names.
 
-    The rows are read here, by their hashes, and not by the step that hands them to the training: what that step might
+    The rows are read by their hashes, and not by the step that hands them to the training: what that step might
     add is the question.
     """
     from ml_platform.training.first_trees import first_trees
 
     def rows() -> "Iterator[pl.DataFrame]":
-        for entry in reference.split.train:
-            yield batches.read_at(workspace.store, entry.commit, entry.path, entry.sha256)
+        return frames(workspace.store, reference.split.train)
 
     file, trainer = workspace.tracking.model_path(reference), workspace.steps.trainer(reference.trainer)
     return first_trees(file, reference, trainer, rows, workspace.settings.threads)

@@ -1,9 +1,10 @@
 """From validated features to a trained model: split and train."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from ml_platform.declarations.context import ModelContext
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline import published
@@ -12,6 +13,8 @@ from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import feature_gates, judged, model_gates, require, require_each
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef, ManifestEntry, ModelRef, SplitRef
+from ml_platform.sources.partitions import WHOLE
+from ml_platform.training.split import Plan
 
 
 def split(
@@ -48,21 +51,46 @@ def split(
         raise PlatformError(
             f"{context.model.name}: no features of {context.model.features} yet; materialize them first"
         )
+    if not context.dataset.partitions.timed:
+        return _by_group(workspace, context, available, held, run)
     last = context.dataset.partitions.window(known[-1])[1]
     expected = [partition for partition in context.dataset.partitions.keys(last) if partition >= first]
-    why = {
+    plan = workspace.steps.plan(context.model.split, expected, available, refused, _reasons(held))
+    return _ref(context, plan, run)
+
+
+def _by_group(
+    workspace: Workspace,
+    context: ModelContext,
+    available: dict[str, ManifestEntry],
+    held: Mapping[str, list[Verdict]],
+    run: Run,
+) -> SplitRef:
+    if WHOLE not in available:
+        raise Refused(
+            f"split: {context.dataset.name} is refused by the gates ({_reasons(held)[WHOLE]}); publish a corrected one"
+        )
+    key = context.function.key
+    plan = workspace.steps.by_group(context.model.split, available[WHOLE], key, context.model.name)
+    return _ref(context, plan, run)
+
+
+def _reasons(held: Mapping[str, list[Verdict]]) -> dict[str, str]:
+    return {
         name: ", ".join(f"{verdict.gate} {verdict.status.replace('_', ' ')}" for verdict in verdicts)
         for name, verdicts in held.items()
     }
-    train, holdout, left_out = workspace.steps.plan(context.model.split, expected, available, refused, why)
+
+
+def _ref(context: ModelContext, plan: Plan, run: Run) -> SplitRef:
     return SplitRef(
         run_id=run.id,
         provenance=run.provenance,
         model=context.model.name,
         dataset=context.feature_set.key,
-        train=train,
-        holdout=holdout,
-        refused=left_out,
+        train=plan.train,
+        holdout=plan.holdout,
+        refused=plan.refused,
     )
 
 
@@ -117,6 +145,7 @@ def fit(workspace: Workspace, context: ModelContext, manifest: SplitRef, run: Ru
 
 
 def _entry(context: ModelContext, ref: DatasetRef) -> ManifestEntry:
+    timed = context.dataset.partitions.timed
     first, after = context.dataset.partitions.window(ref.partition)
     return ManifestEntry(
         partition=ref.partition,
@@ -124,7 +153,7 @@ def _entry(context: ModelContext, ref: DatasetRef) -> ManifestEntry:
         commit=ref.commit,
         path=ref.path,
         rows=ref.rows,
-        first=first.isoformat(),
-        last=(after - timedelta(days=1)).isoformat(),
+        first=first.isoformat() if timed else "",
+        last=(after - timedelta(days=1)).isoformat() if timed else "",
         inputs=ref.inputs,
     )

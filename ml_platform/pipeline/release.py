@@ -87,7 +87,8 @@ def without_private(request: "RequestSchema", row: dict[str, Any]) -> dict[str, 
     """A valid row whose personal values are replaced by plain ones: it is kept in the package."""
     from ml_platform.serving.schema import example_row
 
-    plain = example_row(request, date.fromisoformat(row[request.time][:10]))
+    day = date.fromisoformat(row[request.time][:10]) if request.time else date(2000, 1, 1)
+    plain = example_row(request, day)
     return {field.name: plain[field.name] if field.pii else row[field.name] for field in request.fields}
 
 
@@ -178,7 +179,8 @@ def holdout_sample(
     last: ManifestEntry = reference.split.holdout[-1]
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
     raw = materializer.raw_at(last)
-    features = next(workspace.steps.evaluation_frames(workspace.store, (last,)))
+    # The whole partition, row by row beside its raw rows; a part has fewer.
+    features = next(workspace.steps.evaluation_frames(workspace.store, (last.model_copy(update={"part": None}),)))
     if raw.height != features.height:
         raise PlatformError(
             f"{version.model}: raw rows and features of {last.partition} differ in number; materialize them again"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.references.refs import ManifestEntry
-from ml_platform.training.split import Plan, plan
+from ml_platform.training.split import Plan, by_group, plan
 from ml_platform.training.trainer import Trainer, trainer_of
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 
 def frames(store: "VersionedStore", entries: tuple[ManifestEntry, ...]) -> "Iterator[pl.DataFrame]":
-    """The feature frames of manifest entries, in order, each verified against its hash."""
+    """The rows of manifest entries, in order, each from a file that is verified against its hash."""
     from ml_platform.datasets import batches
+    from ml_platform.features import parts
 
     for entry in entries:
-        yield batches.read_at(store, entry.commit, entry.path, entry.sha256)
+        yield parts.of(batches.read_at(store, entry.commit, entry.path, entry.sha256), entry.part)
 
 
 def history(
@@ -49,6 +50,7 @@ class Steps:
     """What the loop does at each of these places."""
 
     plan: Callable[..., Plan] = plan
+    by_group: Callable[..., Plan] = by_group
     #: Frames that a model is trained on, and those that it is evaluated with.
     training_frames: "Callable[[VersionedStore, tuple[ManifestEntry, ...]], Iterator[pl.DataFrame]]" = frames
     evaluation_frames: "Callable[[VersionedStore, tuple[ManifestEntry, ...]], Iterator[pl.DataFrame]]" = frames

@@ -33,8 +33,8 @@ class BatchBreak:
     change: "Callable[[pl.DataFrame], pl.DataFrame]"
 
 
-def batch_breaks(context: ModelContext, frame: "pl.DataFrame", before: "pl.DataFrame") -> Iterator[BatchBreak]:
-    """Every break of ``frame``, the newest batch; ``before`` are the rows of the batch before it.
+def batch_breaks(context: ModelContext, frame: "pl.DataFrame", before: "pl.DataFrame | None") -> Iterator[BatchBreak]:
+    """Every break of ``frame``, the newest batch; ``before`` are the rows of the batch before it, where there is one.
 
     Broken are the columns that matter to the model: the inputs of the feature function, and the outcomes. A change
     that leaves the rows as they are is no break and left out.
@@ -126,13 +126,15 @@ def mixed(frame: "pl.DataFrame", broken: "pl.DataFrame", hit: "pl.Series") -> "p
     )
 
 
-def _rows(context: ModelContext, before: "pl.DataFrame") -> Iterator[BatchBreak]:
+def _rows(context: ModelContext, before: "pl.DataFrame | None") -> Iterator[BatchBreak]:
     yield BatchBreak("rows come twice", "", sent_twice)
-    yield BatchBreak("the batch breaks off in the middle", "", lambda rows: first_half(rows, context.dataset.time))
+    if time := context.dataset.time:
+        yield BatchBreak("the batch breaks off in the middle", "", lambda rows: first_half(rows, time))
     yield BatchBreak("every second row is lost", "", every_second)
     yield BatchBreak("no rows", "", lambda rows: rows.clear())
-    yield BatchBreak("the batch before arrives again (stale)", "", lambda rows: before)
-    yield BatchBreak("rows of the batch before are mixed in", "", lambda rows: with_rows_of(rows, before))
+    if before is not None:
+        yield BatchBreak("the batch before arrives again (stale)", "", lambda rows: before)
+        yield BatchBreak("rows of the batch before are mixed in", "", lambda rows: with_rows_of(rows, before))
     if found := context.dataset.outcomes():
         yield BatchBreak("outcomes belong to other rows", "", lambda rows: shuffled(rows, found))
 

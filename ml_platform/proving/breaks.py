@@ -78,7 +78,9 @@ def feature_breaks(context: ModelContext, frame: "pl.DataFrame") -> Iterator[Cod
     yield _function(
         "a feature is counted over the rows at hand",
         "",
-        lambda raw, rows: rows.with_columns(rows_of_the_day=pl.len().over(raw[context.function.time])),
+        lambda raw, rows: rows.with_columns(
+            rows_of_the_day=pl.len().over(raw[context.function.time] if context.function.time else pl.lit(0))
+        ),
         columns=("rows_of_the_day",),
     )
     for name in numeric[:3]:
@@ -125,8 +127,9 @@ def _without_lag(sound: Callable[..., "History"]) -> Callable[..., "History"]:
     return history
 
 
-def split_breaks() -> Iterator[CodeBreak]:
+def split_breaks(context: ModelContext) -> Iterator[CodeBreak]:
     """Broken splits: what is tested on was learnt from."""
+    timed = context.dataset.partitions.timed
 
     def overlapping(sound: Callable[..., Plan]) -> Callable[..., Plan]:
         def wrong(*arguments: Any) -> Plan:
@@ -142,6 +145,12 @@ def split_breaks() -> Iterator[CodeBreak]:
 
         return wrong
 
+    if not timed:
+        yield CodeBreak(
+            "groups of the holdout are in training",
+            steps=lambda sound: replace(sound, by_group=overlapping(sound.by_group)),
+        )
+        return
     for name, change in (
         ("a partition is in training and holdout", overlapping),
         ("training reaches beyond the holdout", backwards),

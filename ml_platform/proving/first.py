@@ -8,7 +8,7 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving.proof import Proof
-from ml_platform.proving.scratch import usable
+from ml_platform.proving.scratch import require_time, usable
 from ml_platform.proving.suggest import FEWEST, Suggestion, suggestions
 from ml_platform.proving.windows import Window, first_window, run_windows
 
@@ -27,8 +27,9 @@ def first_thresholds(
     Raises PlatformError where there are fewer than :data:`FEWEST` windows, and what the steps and the user's source
     raise.
     """
+    require_time(context, "suggest")
     rule = context.model.split
-    most = max(2 * FEWEST - 1, rule.holdout + rule.gap + FEWEST)
+    most = max(2 * FEWEST - 1, rule.newest + rule.gap + FEWEST)
     there = usable(context.dataset, workspace)[-most:]
     if len(there) - first_window(context, there) + 1 < FEWEST:
         raise PlatformError(

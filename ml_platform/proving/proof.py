@@ -51,10 +51,17 @@ class Proof:
             self.run_partition(name)
 
     def run_partition(self, name: str) -> None:
-        """One clean partition behind those before it; of the newest, the state before it is kept for breaks."""
+        """One clean partition behind those before it; of the newest, the state before it is kept for breaks.
+
+        Without partitions a break comes after the clean table, which it is to replace.
+        """
+        timed = self.context.dataset.partitions.timed
+        if not timed:
+            self.arrive(name)
         if name == self.clean.newest:
             self.before = copied(self.workspace, self.folder / "before")
-        self.arrive(name)
+        if timed:
+            self.arrive(name)
 
     def arrive(self, name: str) -> None:
         """One clean partition, from its source to its features."""

@@ -20,7 +20,8 @@ from ml_platform.training.trainer import Trained, Trainer
 def broken_batches(proof: Proof) -> Iterator[Finding]:
     """Every break of the newest batch, each until a gate notices."""
     clean = proof.clean
-    frame, before = clean.frames[clean.newest], clean.frames[clean.partitions[-2]]
+    frame = clean.frames[clean.newest]
+    before = clean.frames[clean.partitions[-2]] if proof.context.dataset.partitions.timed else None
     # A staged batch that is refused changes nothing for the next: they may share a workspace up to the audit.
     arrivals = proof.copy(proof.before)
     for one in batch_breaks(proof.context, frame, before):
@@ -48,7 +49,7 @@ def broken_code(proof: Proof) -> Iterator[Finding]:
     context, frame = proof.context, proof.clean.frames[proof.clean.newest]
     groups: tuple[tuple[Stage, Iterator[breaks.CodeBreak], Callable[..., None]], ...] = (
         ("features", breaks.feature_breaks(context, frame), _feature_code),
-        ("split", breaks.split_breaks(), _train),
+        ("split", breaks.split_breaks(context), _train),
         ("evaluation", breaks.training_breaks(context), _train),
     )
     for stage, found, run in groups:

@@ -21,6 +21,7 @@ from ml_platform.gates.stages import Stage
 from ml_platform.pipeline.workspace import Ports, Workspace
 from ml_platform.proving.substitutes import FrameSource
 from ml_platform.references.refs import DatasetRef
+from ml_platform.sources.partitions import WHOLE
 
 if TYPE_CHECKING:
     import polars as pl
@@ -93,6 +94,15 @@ def usable(dataset: DatasetSpec, workspace: Workspace) -> list[str]:
     return [name for name in dataset.partitions.keys(workspace.now()) if name in there]
 
 
+def require_time(context: ModelContext, what: str) -> None:
+    """Raise PlatformError, naming ``what`` cannot be done, for a dataset without partitions: it has no past."""
+    if not context.dataset.partitions.timed:
+        raise PlatformError(
+            f"{what} compares one time with another, and {context.dataset.name} has `partitions: none`; "
+            f"ml-platform prove --model {context.model.name} shows what each gate catches"
+        )
+
+
 def clean_data(context: ModelContext, workspace: Workspace, most: int) -> Clean:
     """The newest ``most`` partitions of the model's source (and any before them that a gate names as reference).
 
@@ -103,7 +113,11 @@ def clean_data(context: ModelContext, workspace: Workspace, most: int) -> Clean:
     chosen = there[-most:]
     named = [name for gate in dataset.gates for name in gate.reference or () if name in there]
     chosen = there[there.index(min([*named, *chosen[:1]])) :] if chosen else []
-    needed = rule.holdout + rule.gap + 1
+    if not dataset.partitions.timed:
+        if not chosen:
+            raise PlatformError(f"prove: the source of {dataset.name} has nothing; deliver its table first")
+        return Clean(chosen, context, {WHOLE: source.read(WHOLE)})
+    needed = rule.newest + rule.gap + 1
     if len(chosen) < max(needed, 3):
         raise PlatformError(
             f"prove: the source of {dataset.name} has {len(chosen)} usable partitions, the proof of "

@@ -15,7 +15,7 @@ from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline import evaluation, model
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving.proof import Proof
-from ml_platform.proving.scratch import scratch_settings
+from ml_platform.proving.scratch import require_time, scratch_settings
 from ml_platform.proving.substitutes import OneChampion
 from ml_platform.references.refs import ModelRef
 
@@ -41,8 +41,9 @@ class Window:
 
 def first_window(context: ModelContext, partitions: list[str]) -> int:
     """Partitions of the first window: half of all, and no fewer than a split needs."""
+    require_time(context, "a window of the past")
     rule = context.model.split
-    return min(len(partitions), max((len(partitions) + 1) // 2, rule.holdout + rule.gap + 1))
+    return min(len(partitions), max((len(partitions) + 1) // 2, rule.newest + rule.gap + 1))
 
 
 def run_windows(proof: Proof, kept: Path, told: Callable[[str], None] = lambda _: None) -> list[Window]:

@@ -44,8 +44,27 @@ class DatasetRef(Ref):
     refused: tuple[str, ...] = ()
 
 
+class Part(BaseModel):
+    """Some rows of a partition, told by a hash (:func:`ml_platform.features.parts.of`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Literal["train", "holdout"]
+    #: Share of the groups that is held out, above 0 and below 1.
+    share: float
+    #: Columns of the features whose values make a group: its rows are never divided.
+    by: tuple[str, ...]
+    salt: str
+
+    @property
+    def shown(self) -> str:
+        """In a few words, for people."""
+        held = self.share if self.name == "holdout" else 1 - self.share
+        return f"{held:.0%} by a hash of {', '.join(self.by)}"
+
+
 class ManifestEntry(BaseModel):
-    """One partition in a split manifest."""
+    """One partition in a split manifest, or a part of its rows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,12 +73,20 @@ class ManifestEntry(BaseModel):
     sha256: str
     commit: str
     path: str
+    #: Rows of the file.
     rows: int
-    #: First and last event time, ISO dates.
+    #: First and last event time, ISO dates; empty for data without time.
     first: str
     last: str
     #: Raw content the features were made from: ``dataset/partition`` to sha256.
     inputs: dict[str, str]
+    #: The rows that count; None: all.
+    part: Part | None = None
+
+    @property
+    def label(self) -> str:
+        """The partition for people, and which part of it."""
+        return f"{self.partition} ({self.part.shown})" if self.part else self.partition
 
 
 class SplitRef(Ref):
@@ -78,7 +105,8 @@ class SplitRef(Ref):
         """Hash of the content: the same partitions give the same hash, whichever run or commit."""
 
         def content(entries: tuple[ManifestEntry, ...]) -> list[dict[str, Any]]:
-            return [entry.model_dump(exclude={"commit", "path"}) for entry in entries]
+            # Without what is not given, so that manifests of earlier releases keep their hash.
+            return [entry.model_dump(exclude={"commit", "path"}, exclude_none=True) for entry in entries]
 
         return sha256_bytes(
             canonical_json(

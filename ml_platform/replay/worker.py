@@ -44,6 +44,11 @@ def main(request_file: Path, result_file: Path) -> None:
         frame = build(function, raw[f"{request['dataset']}/{entry['partition']}"], history)
         with tempfile.TemporaryDirectory() as folder:
             rebuilt[entry["partition"]] = write_frame(frame, Path(folder) / "features.parquet")
+        if entry.get("part"):
+            from ml_platform.features import parts
+            from ml_platform.references.refs import Part
+
+            return parts.of(frame, Part.model_validate(entry["part"]))
         return frame
 
     target, names, threads = request["target"], request["features"], request["threads"]

@@ -66,7 +66,7 @@ class RequestSchema(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     fields: tuple[RequestField, ...]  # type: ignore[assignment]
-    #: Column with the day of the event.
+    #: Column with the day of the event; empty for data without time.
     time: str
     #: Columns that identify a row.
     key: tuple[str, ...]
@@ -128,7 +128,8 @@ def request_schema(function: "FeatureFunction", schema: Any) -> RequestSchema:
     taken = sorted({*LEADING, PREDICTION, PROBABILITIES} & set(function.inputs))
     if taken:
         raise PlatformError(f"inputs {taken} have names of the prediction log's own columns; rename them in the source")
-    missing = [name for name in (function.time, *function.key) if name not in function.inputs]
+    identity = (*((function.time,) if function.time else ()), *function.key)
+    missing = [name for name in identity if name not in function.inputs]
     if missing:
         raise PlatformError(f"feature function: time and key columns {missing} are not among its inputs; add them")
     return RequestSchema(fields=tuple(fields), time=function.time, key=tuple(function.key))

@@ -17,7 +17,7 @@ from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_fi
 from ml_platform.foundation.settings import default_home
 from ml_platform.sources.columns import conform, environment, expanded
 from ml_platform.sources.context import SourceContext
-from ml_platform.sources.partitions import Partitions
+from ml_platform.sources.partitions import WHOLE, Partitions
 from ml_platform.sources.rules import FolderSource, FsspecSource
 
 if TYPE_CHECKING:
@@ -169,6 +169,9 @@ class FileSource:
                     f"source: {name} is neither CSV nor Parquet; narrow the pattern of {self.files.where}"
                 )
             seen = self.files.fingerprint(name)
+            if not self.context.partitions.timed:
+                found.setdefault(WHOLE, {})[name] = seen
+                continue
             days = (self._day_of(name),) if self.rule.by == "name" else self._days_in(name, seen)
             for partition in {_partition_of(self.context.partitions, keys, day) for day in days} - {""}:
                 found.setdefault(partition, {})[name] = seen
@@ -216,7 +219,7 @@ class FileSource:
 
     def _rows(self, name: str, partition: str) -> "pl.DataFrame":
         frame = self._table(name, None)
-        if self.rule.by == "name":
+        if self.rule.by != "time":
             return frame
         first, after = self.context.partitions.window(partition)
         times = self._times(frame, name)

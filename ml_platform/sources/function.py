@@ -1,5 +1,6 @@
 """Batches from a Python function of two days."""
 
+from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ class CalledSource:
         keys = self.context.partitions.keys(self.context.now())
         if self.rule.fingerprint is not None:
             said = load_object(self.rule.fingerprint, "source.fingerprint")
-            values = {key: str(said(*self.context.partitions.window(key))) for key in keys}
+            values = {key: str(said(*self._days(key))) for key in keys}
         else:
             found = find_spec(self.rule.function.partition(":")[0])
             if found is None or found.origin is None:
@@ -42,9 +43,13 @@ class CalledSource:
 
         if partition not in self.context.partitions.keys(self.context.now()):
             raise MissingReference(f"{self.context.name}: partition {partition} has not ended or does not exist")
-        frame = load_object(self.rule.function, "source.function")(*self.context.partitions.window(partition))
+        frame = load_object(self.rule.function, "source.function")(*self._days(partition))
         if not isinstance(frame, pl.DataFrame):
             raise PlatformError(
                 f"{self.context.name}: {self.rule.function} returned {type(frame).__name__}, not a polars DataFrame"
             )
         return frame
+
+    def _days(self, partition: str) -> tuple[date, ...]:
+        """What the functions are called with."""
+        return self.context.partitions.window(partition) if self.context.partitions.timed else ()

@@ -10,7 +10,7 @@ from ml_platform.sources.source import Source
 def open_source(rule: AnySource, context: SourceContext) -> Source:
     """The source of a declaration: ``module:object``, or a mapping with a ``kind``.
 
-    Raises DeclarationError where the object is not there or is no source.
+    Raises DeclarationError where the object is not there or is no source, or does not fit the partitions.
     """
     if isinstance(rule, str):
         source = load_object(rule, "source")
@@ -18,7 +18,14 @@ def open_source(rule: AnySource, context: SourceContext) -> Source:
             if not callable(getattr(source, method, None)):
                 raise DeclarationError(f"source: {rule} has no method {method}()")
         return source
+    timed = context.partitions.timed
     if isinstance(rule, FolderSource | FsspecSource):
+        if timed and rule.by is None:
+            raise DeclarationError(
+                "source: by is missing: take `time` (rows go by their day) or `name` (the date in a file's name)"
+            )
+        if not timed and rule.by is not None:
+            raise DeclarationError(f"source: by: {rule.by} divides by time, and there are no partitions; remove it")
         from ml_platform.sources.files import FileSource, folder_files, fsspec_files
 
         files = folder_files(rule) if isinstance(rule, FolderSource) else fsspec_files(rule)
@@ -26,6 +33,10 @@ def open_source(rule: AnySource, context: SourceContext) -> Source:
     if isinstance(rule, SqlSource):
         from ml_platform.sources.sql import QuerySource
 
+        if timed and rule.unbound:
+            raise DeclarationError(
+                f"source: the query needs the parameter {rule.unbound[0]}: it is asked for one partition at a time"
+            )
         return QuerySource(rule, context)
     from ml_platform.sources.function import CalledSource
 

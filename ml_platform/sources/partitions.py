@@ -1,22 +1,53 @@
 """Which partitions a dataset has, and which days belong to each."""
 
 from datetime import date, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from ml_platform.foundation.errors import DeclarationError
 
+#: Key of the one partition of a dataset without time.
+WHOLE = "all"
+
 
 class Partitions(BaseModel):
-    """Time partitions: keys are the ISO date of the first day."""
+    """Time partitions: keys are the ISO date of the first day. Or ``none``: one partition, :data:`WHOLE`, for good.
+
+    One key for what has no time leaves staging, verdicts, publication and rollback with one mechanism.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    every: Literal["day", "week", "month"]
-    start: date
+    every: Literal["day", "week", "month", "none"]
+    #: Needed but for ``none``.
+    start: date = date.min
     #: Exclusive; ``None``: open.
     end: date | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_is_a_word(cls, value: Any) -> Any:
+        return {"every": "none"} if value == "none" else value
+
+    @model_validator(mode="after")
+    def _time_has_a_start(self) -> "Partitions":
+        given = self.model_fields_set & {"start", "end"}
+        if self.timed and "start" not in given:
+            raise ValueError(f'every {self.every} needs a start: {{every: {self.every}, start: "2024-01-01"}}')
+        if not self.timed and given:
+            raise ValueError("a dataset without partitions has no start and no end; write `partitions: none`")
+        return self
+
+    @property
+    def timed(self) -> bool:
+        """Whether there is a time; else each ingestion replaces the whole."""
+        return self.every != "none"
+
+    @property
+    def shown(self) -> str:
+        """In a few words, for messages."""
+        return f"every {self.every} from {self.start}" if self.timed else f"there is only {WHOLE!r}"
 
     def next(self, key: date) -> date:
         """First day of the partition after the one that starts on ``key``."""
@@ -38,7 +69,14 @@ class Partitions(BaseModel):
         return begun[-1] if begun and begun[-1] not in self.keys(today) else None
 
     def window(self, key: str) -> tuple[date, date]:
-        """First day, and the day after the last, of a partition. Raises DeclarationError for an unknown key."""
+        """First day, and the day after the last, of a partition: of :data:`WHOLE`, all days that there are.
+
+        Raises DeclarationError for an unknown key.
+        """
+        if not self.timed:
+            if key != WHOLE:
+                raise DeclarationError(f"partition {key!r} does not exist: without time there is only {WHOLE!r}")
+            return date.min, date.max
         try:
             first = date.fromisoformat(key)
         except ValueError:
@@ -51,6 +89,8 @@ class Partitions(BaseModel):
 
     def keys(self, until: date | datetime, *, complete: bool = True) -> list[str]:
         """Keys of the partitions that have ended by ``until`` (or have begun, with ``complete=False``)."""
+        if not self.timed:
+            return [WHOLE]
         limit = until.date() if isinstance(until, datetime) else until
         keys, key = [], self.start
         while (self.next(key) <= limit if complete else key < limit) and (self.end is None or key < self.end):

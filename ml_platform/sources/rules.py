@@ -24,8 +24,8 @@ class _Files(SourceRule):
 
     #: Which partition a file belongs to. ``name``: to the one whose date its name holds (see ``date_format``);
     #: several files of one partition are joined in the order of their names. ``time``: its rows are divided by the
-    #: dataset's time column.
-    by: Literal["name", "time"]
+    #: dataset's time column. Without partitions all files are one table, and it is left out.
+    by: Literal["name", "time"] | None = None
     #: With ``by: name``: how the date stands in the name, as for ``strptime``, e.g. ``%Y-%m-%d`` or ``%Y%m``.
     date_format: str | None = None
     #: Texts of CSV files that mean a missing value.
@@ -42,7 +42,7 @@ class _Files(SourceRule):
     @model_validator(mode="after")
     def _format_given(self) -> "_Files":
         if (self.by == "name") != (self.date_format is not None):
-            raise ValueError("date_format: by: name needs it, by: time does not take it")
+            raise ValueError("date_format: by: name needs it, nothing else takes it")
         if self.date_format is not None and "%Y" not in self.date_format:
             raise ValueError("date_format: it needs at least the year, %Y")
         return self
@@ -90,7 +90,8 @@ class FsspecSource(_Files):
 
 
 class SqlSource(SourceRule):
-    """Rows of a SQL query between two days: the parameters ``:start`` and ``:end`` (exclusive) are ISO dates.
+    """Rows of a SQL query between two days: the parameters ``:start`` and ``:end`` (exclusive) are ISO dates. Without
+    partitions it is one query, and has no parameters.
 
     ``{kind: sql, url_env: SALES_URL, query: "select * from sales where day >= :start and day < :end",
     fingerprint: "count(*), max(updated_at)"}``
@@ -108,15 +109,18 @@ class SqlSource(SourceRule):
 
     @field_validator("query")
     @classmethod
-    def _has_bounds(cls, value: str) -> str:
-        for name in (":start", ":end"):
-            if not re.search(rf"(?<!:){name}\b", value):
-                raise ValueError(f"the query needs the parameter {name}: it is asked for one partition at a time")
+    def _one_statement(cls, value: str) -> str:
         return value.rstrip().rstrip(";")
+
+    @property
+    def unbound(self) -> list[str]:
+        """Those of the two parameters that the query lacks."""
+        return [name for name in (":start", ":end") if not re.search(rf"(?<!:){name}\b", self.query)]
 
 
 class FunctionSource(SourceRule):
-    """A Python function ``(start: date, end: date) -> polars.DataFrame``; ``end`` is exclusive.
+    """A Python function ``(start: date, end: date) -> polars.DataFrame``; ``end`` is exclusive. Without partitions it
+    takes no arguments.
 
     A partition's fingerprint is that of the function's module, unless ``fingerprint`` names a second function
     ``(start, end) -> str``.

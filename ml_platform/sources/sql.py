@@ -73,6 +73,8 @@ class QuerySource:
         return frame.sort([*first, *(name for name in names if name not in first)], nulls_last=True)
 
     def _bounds(self, partition: str) -> dict[str, Any]:
+        if not self.context.partitions.timed:
+            return {}
         start, end = self.context.partitions.window(partition)
         return {"start": start, "end": end}
 

@@ -5,8 +5,9 @@ from collections.abc import Set as AbstractSet
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ml_platform.features.parts import divided
 from ml_platform.foundation.errors import MissingReference, PlatformError, Refused
 from ml_platform.references.refs import ManifestEntry, SplitRef
 
@@ -16,12 +17,45 @@ class SplitRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    holdout: int = Field(default=1, ge=1, description="Newest partitions that are held out for evaluation.")
+    holdout: int | float = Field(
+        default=1,
+        gt=0,
+        description="What is held out for evaluation: newest partitions, or without partitions a share of the groups.",
+    )
+    group: tuple[str, ...] = Field(
+        default=(), description="Without partitions: columns whose rows stay together, e.g. the customer; default: key."
+    )
     train: int | None = Field(default=None, ge=1, description="At most this many before them; None: all.")
     gap: int = Field(default=0, ge=0, description="Partitions left unused between training and holdout.")
     refused: Literal["refuse", "list"] = Field(
         default="refuse", description="A partition refused by its gates: stop, or leave it out and list it."
     )
+
+    @model_validator(mode="after")
+    def _whole_partitions_or_a_share(self) -> "SplitRule":
+        if isinstance(self.holdout, float) and self.holdout >= 1:
+            raise ValueError("holdout: a number of partitions (1, 2, …), or a share of the groups below 1 (0.2)")
+        return self
+
+    @property
+    def newest(self) -> int:
+        """Number of newest partitions that are held out. Raises PlatformError for a share."""
+        if isinstance(self.holdout, float):
+            raise PlatformError(
+                f"split.holdout: {self.holdout:g} is a share of groups, and this dataset has partitions; give a number "
+                "of them, or declare `partitions: none`"
+            )
+        return self.holdout
+
+    @property
+    def share(self) -> float:
+        """Share of the groups that is held out. Raises PlatformError for a number of partitions."""
+        if isinstance(self.holdout, int):
+            raise PlatformError(
+                f"split.holdout: {self.holdout} is a number of partitions, and this dataset has none; give a share of "
+                "the groups, such as 0.2"
+            )
+        return self.holdout
 
 
 class Plan(NamedTuple):
@@ -101,7 +135,7 @@ def plan(
                 taken.append(order[position])
         return taken[::-1]
 
-    holdout = take(rule.holdout)
+    holdout = take(rule.newest)
     position = max(0, position - rule.gap)
     train = take(rule.train)
 
@@ -117,7 +151,7 @@ def plan(
             f"split: {_names(missing)} not materialized; materialize the features of every expected "
             "partition (or narrow the window with `train`) and run the split again"
         )
-    if len(holdout) < rule.holdout or not train:
+    if len(holdout) < rule.newest or not train:
         raise PlatformError(
             f"split: {len(order)} partitions ({len(left_out)} refused) are too few for holdout={rule.holdout}"
             f", gap={rule.gap} and at least 1 for training; ingest more or make the holdout smaller"
@@ -128,8 +162,29 @@ def plan(
     return Plan(tuple(entries[:cut]), tuple(entries[cut:]), tuple(n for n in order if n in set(left_out)))
 
 
+def by_group(rule: SplitRule, whole: ManifestEntry, key: Sequence[str], salt: str) -> Plan:
+    """Divide the rows of data without partitions by a hash of their group: ``rule.group``, or the ``key``.
+
+    Raises PlatformError where the rule gives no share.
+    """
+    train, holdout = divided(whole, rule.share, rule.group or tuple(key), salt)
+    return Plan((train,), (holdout,), ())
+
+
+def complementary(split: SplitRef) -> bool:
+    """Whether one hash divides the groups, so that none is in both parts: one share, columns and salt on both sides."""
+    parts = [entry.part for entry in (*split.train, *split.holdout)]
+    dividing = {(part.share, part.by, part.salt) for part in parts if part}
+    names = [{entry.part.name for entry in side if entry.part} for side in (split.train, split.holdout)]
+    return None not in parts and len(dividing) == 1 and names == [{"train"}, {"holdout"}]
+
+
 def check_disjoint(split: SplitRef) -> Disjointness:
-    """What training and holdout have in common: partition names, feature files, raw batches."""
+    """What training and holdout have in common: partition names, feature files, raw batches; of parts that one hash
+    divides, nothing.
+    """
+    if complementary(split):
+        return Disjointness(partitions=(), hashes=(), raw=())
 
     def own(entry: ManifestEntry) -> set[str]:
         return {sha for name, sha in entry.inputs.items() if name.rpartition("/")[2] == entry.partition}
@@ -147,8 +202,10 @@ def check_disjoint(split: SplitRef) -> Disjointness:
 def check_time_order(split: SplitRef) -> TimeOrder:
     """The last event of training and the first of the holdout.
 
-    Raises PlatformError where a part is empty.
+    Raises PlatformError where a part is empty, or the data has no time.
     """
+    if any(entry.part for entry in split.train):
+        raise PlatformError(f"split of {split.model}: data without partitions has no order; remove the gate time_order")
     if not split.train or not split.holdout:
         raise PlatformError(f"split of {split.model}: an empty part has no time; plan the split again")
     return TimeOrder(

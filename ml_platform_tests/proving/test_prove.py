@@ -111,7 +111,7 @@ def test_without_the_gate_nothing_catches_the_break(proof: Proof, monkeypatch: p
         one for one in breaks.feature_breaks(context, proof.clean.frames[MAY]) if one.name == "a feature is constant"
     ]
     monkeypatch.setattr(breaks, "feature_breaks", lambda *_: wanted[:1])
-    monkeypatch.setattr(breaks, "split_breaks", lambda: [])
+    monkeypatch.setattr(breaks, "split_breaks", lambda _: [])
     monkeypatch.setattr(breaks, "training_breaks", lambda _: [])
     (finding,) = broken_code(proof)
     assert finding.by == "" and not finding.caught and not finding.crashed
@@ -161,7 +161,7 @@ def test_a_gate_that_clean_data_fails_catches_nothing(proof: Proof, monkeypatch:
 
 def test_a_break_leaves_the_workspace_that_it_starts_from_as_it_was(proof: Proof) -> None:
     sound = proof.workspace.steps
-    for one in (*breaks.feature_breaks(proof.context, proof.clean.frames[MAY]), *breaks.split_breaks()):
+    for one in (*breaks.feature_breaks(proof.context, proof.clean.frames[MAY]), *breaks.split_breaks(proof.context)):
         broken, context = one.applied(proof.workspace, proof.context)
         assert (broken.steps, broken.function(context.feature_set)) != (sound, proof.context.function), one.name
         assert broken.store is proof.workspace.store and broken.ledger is proof.workspace.ledger

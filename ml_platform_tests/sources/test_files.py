@@ -11,7 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from pydantic import ValidationError
 
-from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.errors import DeclarationError, MissingReference, PlatformError
 from ml_platform.sources.columns import conform
 from ml_platform_tests.sources.example import Stamped, sales, spec
 
@@ -220,3 +220,22 @@ def test_dates_that_are_not_iso_are_read_by_their_format(folder: Path) -> None:
     assert_frame_equal(by_time(folder, formats={"day": "%d/%m/%Y"}).read(JANUARY), sales(1))
     with pytest.raises(PlatformError, match=r"column day \(String\) is no date"):
         by_time(folder, formats={"day": "%d.%m.%Y"}).partitions()
+
+
+def test_without_partitions_all_files_are_one_table(folder: Path) -> None:
+    rule = {"kind": "folder", "path": str(folder)}
+    sales(1).write_csv(folder / "one.csv")
+    source: Any = spec(rule, partitions="none").load_source()
+    first = source.partitions()
+    assert list(first) == ["all"] and source.read("all").equals(sales(1))
+    sales(2).write_parquet(folder / "two.parquet")
+    assert source.partitions() != first
+    assert source.read("all").equals(pl.concat([sales(1), sales(2)]))
+
+
+def test_files_are_divided_by_time_exactly_where_there_are_partitions(folder: Path) -> None:
+    rule = {"kind": "folder", "path": str(folder)}
+    with pytest.raises(DeclarationError, match="source: by is missing: take `time`"):
+        spec(rule).load_source()
+    with pytest.raises(DeclarationError, match="by: time divides by time, and there are no partitions"):
+        spec({**rule, "by": "time"}, partitions="none").load_source()

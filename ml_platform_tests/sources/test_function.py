@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -29,3 +30,13 @@ def test_every_partition_is_asked_from_the_function() -> None:
 def test_another_result_than_a_frame_is_refused() -> None:
     with pytest.raises(PlatformError, match="returned str, not a polars DataFrame"):
         declared(function="broken").read("2024-01-01")
+
+
+def whole() -> pl.DataFrame:
+    """A source of data without partitions."""
+    return sales(1)
+
+
+def test_without_partitions_it_is_called_without_days() -> None:
+    source: Any = spec({"kind": "function", "function": f"{__name__}:whole"}, partitions="none").load_source()
+    assert list(source.partitions()) == ["all"] and source.read("all").equals(sales(1))

@@ -6,11 +6,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from pydantic import ValidationError
 
-from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.errors import DeclarationError, MissingReference, PlatformError
 from ml_platform_tests.sources.example import sales, spec
 
 QUERY = "select * from sales where day >= :start and day < :end"
@@ -77,5 +77,14 @@ def test_failures_are_one_line_without_the_address(database: Path, monkeypatch: 
 
 
 def test_a_query_without_bounds_is_refused() -> None:
-    with pytest.raises(ValidationError, match="needs the parameter :end"):
-        spec({**RULE, "query": "select * from sales where day >= :start"})
+    with pytest.raises(DeclarationError, match="needs the parameter :end"):
+        spec({**RULE, "query": "select * from sales where day >= :start"}).load_source()
+
+
+def test_without_partitions_it_is_one_query(database: Path) -> None:
+    source: Any = spec({**RULE, "query": "select * from sales"}, partitions="none").load_source()
+    before = source.partitions()
+    assert list(before) == ["all"]
+    assert_frame_equal(source.read("all"), pl.concat([sales(1, 5), sales(3, 40)]).sort("day", "number"))
+    execute(database, "update sales set price = 99 where number = 1")
+    assert source.partitions() != before
