@@ -18,6 +18,8 @@ from ml_platform.models.task import Task
 if TYPE_CHECKING:
     import numpy as np
 
+#: Share of the second moment below which the difference of two sums of float64 says nothing about a variance.
+NO_SPREAD = 1e-12
 #: The pairs of the AUC take clusters squared numbers.
 MOST_CLUSTERS = 5000
 #: Replicates that are computed at once for average precision, which needs positives x replicates numbers.
@@ -98,8 +100,10 @@ def _r2(squared: Weighted, y: "np.ndarray", codes: "np.ndarray", clusters: int) 
     first, second = _mean(centred, codes, clusters), _mean(centred**2, codes, clusters)
 
     def value(weights: "np.ndarray") -> "np.ndarray":
-        variance = second(weights) - first(weights) ** 2
-        return 1 - squared(weights) / np.where(variance > 0, variance, np.nan)
+        largest = second(weights)
+        variance = largest - first(weights) ** 2
+        # Of a sample with one value the difference is rounding, and may be above zero.
+        return 1 - squared(weights) / np.where(variance > NO_SPREAD * largest, variance, np.nan)
 
     return value
 
