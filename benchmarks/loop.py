@@ -118,7 +118,7 @@ def bare(last: str) -> dict[str, float]:
     seconds["features"] = time.perf_counter() - began
     for name in catalogue.models:
         spec = ModelContext.of(catalogue, name).model
-        cut = len(built) - spec.split.holdout
+        cut = len(built) - spec.split.newest
         began = time.perf_counter()
         names, task = feature_names(function), spec.kind()
         with tempfile.TemporaryDirectory() as work:

@@ -122,7 +122,7 @@ def featurize(function: FeatureFunction, raw_inputs: "pl.DataFrame", history: Hi
     # What a request brings is often nothing else; a selection costs as much as the rest of a single row.
     inputs = raw_inputs if there == list(function.inputs) else raw_inputs.select(function.inputs)
     rows = rows_of(function, inputs)
-    if rows.height == 1 and (single := _row(function, rows, inputs[function.time], history)) is not None:
+    if rows.height == 1 and (single := _row(function, rows, days_of(function, inputs), history)) is not None:
         return single
     result = np.empty((rows.height, len(function.columns) + len(function.histories)), dtype=np.float32)
     result[:, : len(function.columns)] = rows.select(_float32(function.columns)).to_numpy()
@@ -134,15 +134,17 @@ def featurize(function: FeatureFunction, raw_inputs: "pl.DataFrame", history: Hi
 EXACT = 2**53
 
 
-def _row(function: FeatureFunction, rows: "pl.DataFrame", days: "pl.Series", history: History) -> "np.ndarray | None":
+def _row(
+    function: FeatureFunction, rows: "pl.DataFrame", days: "pl.Series | None", history: History
+) -> "np.ndarray | None":
     """The features of one row from Python's numbers: each collection of polars would cost more than all of this.
 
     None for what polars converts by rules of its own (text, times, decimals, very large numbers).
     """
     import numpy as np
 
-    day = days.item()
-    if type(day) is not date:
+    day = days.item() if days is not None else None
+    if type(day) is not date and (days is not None or function.histories):
         return None
     values = rows.row(0)
     places = {name: place for place, name in enumerate(rows.columns)}
@@ -156,7 +158,7 @@ def _row(function: FeatureFunction, rows: "pl.DataFrame", days: "pl.Series", his
             and not (kind is int and -EXACT <= value <= EXACT)
         ):
             return None
-    past: Any = history.row(values, places, day) if function.histories else None
+    past: Any = history.row(values, places, day) if isinstance(day, date) and function.histories else None
     if past is None and function.histories:
         return None
     result = np.empty((1, len(given) + len(function.histories)), dtype=np.float32)

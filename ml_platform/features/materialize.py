@@ -244,7 +244,8 @@ class Materializer:
 
     def _growing(self, make: "MakeHistory") -> "_Growing":
         def made(tables: "Sequence[pl.DataFrame]", content: Content, known: "History | None") -> "History":
-            last = date.fromisoformat(max(content)[0]) if content else None
+            timed = content and self.partitions.timed
+            last = date.fromisoformat(max(content)[0]) if timed else None
             through = self.partitions.next(last) - timedelta(days=1) if last else None
             return make(self.function, tables, self.lag, known).as_refreshed(self.refreshed, through)
 

@@ -292,12 +292,12 @@ def test_shares_and_groups_are_a_mistake_with_partitions() -> None:
 
 
 def test_histories_need_a_time() -> None:
-    from passengers_code import Features
-
     from ml_platform.features.contract import HistoricalMean
     from ml_platform.features.history import daily
 
-    class Remembering(Features):  # type: ignore[misc]
+    features: Any = importlib.import_module("passengers_code").Features
+
+    class Remembering(features):
         histories = (HistoricalMean("rate", of="survived", by=("sex",)),)
 
         def outcomes(self, raw: pl.DataFrame) -> pl.DataFrame:
