@@ -93,7 +93,7 @@ class History:
             if table.height and table.schema != nothing.schema:
                 raise PlatformError(
                     "a daily table was written by another version of the histories "
-                    f"(columns {table.columns}, expected {empty.columns}); rebuild the features of that partition"
+                    f"(columns {table.columns}, expected {nothing.columns}); rebuild the features of that partition"
                 )
         added = pl.concat([nothing, *(table for table in tables if table.height)])
         if not added.height:
