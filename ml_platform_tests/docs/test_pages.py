@@ -20,8 +20,8 @@ REFERENCE = ROOT / "docs" / "reference"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 #: Pages whose blocks are typed, one after the other, where the example ran.
 TYPED = [README, ROOT / "docs" / "use.md"]
-#: Takes minutes, and has tests of its own.
-TESTED_ELSEWHERE = "ml-platform prove"
+#: Takes minutes, or a table that is not the example's, and has tests of its own.
+TESTED_ELSEWHERE = ("ml-platform prove", "ml-platform new")
 #: What GitHub shows without a click.
 LARGEST_IMAGE = 400_000
 OWN_MODEL = re.compile(r"<!-- own-model -->\n```\n(.*?)```", re.DOTALL)

@@ -1,0 +1,75 @@
+"""What the README says of a table of one's own, typed in a project of one's own: to a served prediction."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from ml_platform_tests.conftest import ROOT, ports
+from ml_platform_tests.creating.project import Mine
+from ml_platform_tests.creating.tables import noise, trips, write
+
+BIN = Path(sys.executable).parent
+
+
+def typed(mine: Mine, line: str) -> "subprocess.CompletedProcess[str]":
+    """A command in a process of its own, in the project's folder, without a terminal."""
+    environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
+    environment |= {"ML_PLATFORM_PORTS": ports(3820, 20), "ML_PLATFORM_THREADS": "1", "COLUMNS": "160"}
+    program, *arguments = shlex.split(line)
+    return subprocess.run(
+        [str(BIN / program), *arguments],
+        cwd=mine.root,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def test_the_command_says_what_it_guessed_and_what_comes_next(mine: Mine) -> None:
+    frame = trips(3_000).filter(pl.col("Picked up at").dt.month() <= 3)
+    write(frame, mine.root / "trips.csv")
+    done = typed(mine, "ml-platform new trips.csv --target tipped --every month --json made.json")
+    assert done.returncode == 0, done.stderr
+    assert "'tip' (AUC" in done.stdout and "'Rider e-mail' is no feature: personal" in done.stdout
+    assert done.stdout.rstrip().endswith("next: ml-platform run")
+    assert json.loads((mine.root / "made.json").read_text())["known_later"] == ["tip"]
+    checked = typed(mine, "ml-platform validate")
+    assert (checked.returncode, checked.stdout.startswith("3 declarations")) == (0, True), checked.stdout
+    refused = typed(mine, "ml-platform new trips.csv --target tips")
+    assert refused.returncode == 1
+    assert re.fullmatch(r"ml-platform: there is no column 'tips'; the table has .*\n", refused.stderr)
+
+
+def test_noise_ends_with_1(mine: Mine) -> None:
+    write(noise(), mine.root / "noise.csv")
+    done = typed(mine, "ml-platform new noise.csv --target won")
+    assert done.returncode == 1
+    assert "no model: what is known before it says nothing of 'won'" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_table_becomes_a_served_prediction_as_the_readme_says(mine: Mine) -> None:
+    block = re.search(r"<!-- own-data -->\n```\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert block
+    write(trips().rename({"tipped": "returned"}), mine.root / "sales.csv")
+    try:
+        for line in block[1].strip().splitlines():
+            done = typed(mine, line)
+            assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        asked = typed(mine, "ml-platform predict sales_returned")
+        assert asked.returncode == 0, asked.stderr
+        assert "predictions" in asked.stdout
+        checked = typed(mine, "ml-platform check")
+        assert checked.returncode == 0, checked.stdout
+    finally:
+        typed(mine, "ml-platform stop")
