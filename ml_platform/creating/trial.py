@@ -94,11 +94,7 @@ def try_out(plan: Plan, context: ModelContext) -> Tried:
     if empty:
         raise PlatformError(f"features {', '.join(empty)} have no finite value; leave their columns out")
     label = context.model.target
-    coded = features
-    if plan.roles.task == "multiclass":
-        index = {name: place for place, name in enumerate(plan.roles.classes)}
-        coded = features.with_columns(pl.col(label).replace_strict(index, return_dtype=pl.Float64))
-    alone = max(single_feature_auc(coded, context.names, label).values(), default=0.0)
+    alone = max(single_feature_auc(features, context.names, label).values(), default=0.0)
     if plan.timed:
         first = sorted(plan.partitions)[-plan.holdout]
         parts = (features[plan.roles.time].cast(pl.String) >= first).cast(pl.Int64).to_numpy()

@@ -76,7 +76,7 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
             with suppress(DeclarationError):
                 before = len(found)
                 there = schema_columns(dataset, deep)
-                for name in dict.fromkeys((*function.inputs, *function.key, function.time)):
+                for name in dict.fromkeys((*function.inputs, *function.key, *filter(None, [function.time]))):
                     unknown("function", [name], there, dataset.schema_)
                 if deep and len(found) == before:
                     found += [(spec, "function", reason) for reason in broken_contract(dataset, function)]

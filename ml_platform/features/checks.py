@@ -80,11 +80,19 @@ def range_evidence(frame: "pl.DataFrame", names: Sequence[str]) -> dict[str, Ran
 def single_feature_auc(frame: "pl.DataFrame", names: Sequence[str], label: str) -> dict[str, float]:
     """AUC of each feature alone for ``label``, turned so that it is at least 0.5; empty for a label of one value.
 
-    A label with more than two values counts as positive above its median. Rows in which feature or label are
+    A label with more than two values counts as positive above its median; of a text each value counts against all
+    others, and the largest AUC is given. Rows in which feature or label are
     missing do not count; a feature that is missing for one of the classes has no AUC.
     """
     import polars as pl
 
+    if frame[label].dtype == pl.String:
+        largest: dict[str, float] = {}
+        for value in frame[label].drop_nulls().unique().sort():
+            alone = frame.with_columns((pl.col(label) == value).cast(pl.Int8))
+            for name, auc in single_feature_auc(alone, names, label).items():
+                largest[name] = max(auc, largest.get(name, 0.0))
+        return largest
     y = frame[label].cast(pl.Float64)
     y = y.fill_nan(None)
     if y.n_unique() - (y.null_count() > 0) > 2:

@@ -98,3 +98,11 @@ def write(frame: pl.DataFrame, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.write_csv(path, datetime_format="%Y-%m-%d %H:%M:%S")
     return path
+
+
+def bundled(name: str) -> pl.DataFrame:
+    """A real table of scikit-learn: ``wine`` (three classes) or ``diabetes`` (a number)."""
+    from sklearn import datasets
+
+    found: Any = getattr(datasets, f"load_{name}")()
+    return pl.DataFrame(found.data, schema=list(found.feature_names)).with_columns(target=pl.Series(found.target))

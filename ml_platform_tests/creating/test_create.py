@@ -14,7 +14,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.project import Project
 from ml_platform_tests.conftest import ROOT
 from ml_platform_tests.creating.project import Mine
-from ml_platform_tests.creating.tables import hourly, noise, trips
+from ml_platform_tests.creating.tables import bundled, hourly, noise, trips, visits
 
 
 def three_months(frame: pl.DataFrame) -> pl.DataFrame:
@@ -141,3 +141,42 @@ def test_too_little_time_is_told(mine: Mine, days: int, every: str | None, reaso
     assert mine.files().keys() == {
         f"src/{mine.package}/{name}" for name in ("__init__.py", "definitions.py", "defs/__init__.py")
     }
+
+
+def test_rows_of_one_customer_stay_together_without_time(mine: Mine) -> None:
+    made = mine.new(mine.table(visits(), "visits.csv"), "plan")
+    assert find_mistakes(Project.find())[0] == []
+    dataset, features = mine.declared("visits")
+    assert (dataset["partitions"], dataset["key"], dataset["source"]["row_id"]) == ("none", ["row"], "row")
+    assert "time" not in dataset and "by" not in dataset["source"]
+    assert {gate["gate"] for gate in dataset["gates"]} == {"schema", "rules", "duplicates"}
+    assert "history_lag" not in features
+    (model,) = mine.declared("visits_plan")
+    assert model["split"] == {"holdout": 0.2, "group": ["customer_id"]}
+    assert model["classes"] == ["basic", "gold", "silver"]
+    gates = {gate["gate"] for gate in model["gates"]}
+    assert "disjoint" in gates and not {"time_order", "window", "volume"} & gates
+    assert 0.5 < made.tried.fit.metrics["accuracy"] < 0.97
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "metric"), [("wine", "multiclass", "accuracy"), ("diabetes", "regression", "r2")]
+)
+def test_real_tables(mine: Mine, name: str, task: str, metric: str) -> None:
+    made = mine.new(mine.table(bundled(name), f"{name}.csv"), "target")
+    assert find_mistakes(Project.find())[0] == []
+    (model,) = mine.declared(f"{name}_target")
+    assert model["task"] == task and not made.noise
+    (gate,) = (gate for gate in model["gates"] if gate["gate"] == "performance")
+    assert gate["metric"] == metric
+    assert gate["min"] < made.tried.fit.metrics[metric]
+
+
+def test_a_time_with_gaps_is_left_where_it_was_only_guessed(mine: Mine) -> None:
+    days = [date(2024, 1, 1 + number % 2) if number % 3 else date(2024, 9, 1) for number in range(600)]
+    table = mine.table(hourly(600).with_columns(day=pl.Series(days)), "sales.csv")
+    made = mine.new(table, "sold")
+    assert mine.declared("sales")[0]["partitions"] == "none"
+    assert any("the rows are divided by a hash, without time" in note for note in made.notes)
+    with pytest.raises(PlatformError, match=r"'day': there is no row in"):
+        mine.new(table, "sold", time="day", force=True)

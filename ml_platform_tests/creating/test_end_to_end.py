@@ -13,7 +13,7 @@ import pytest
 
 from ml_platform_tests.conftest import ROOT, ports
 from ml_platform_tests.creating.project import Mine
-from ml_platform_tests.creating.tables import noise, trips, write
+from ml_platform_tests.creating.tables import bundled, noise, trips, visits, write
 
 BIN = Path(sys.executable).parent
 
@@ -71,5 +71,27 @@ def test_a_table_becomes_a_served_prediction_as_the_readme_says(mine: Mine) -> N
         assert "predictions" in asked.stdout
         checked = typed(mine, "ml-platform check")
         assert checked.returncode == 0, checked.stdout
+    finally:
+        typed(mine, "ml-platform stop")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_tables_without_time_are_served(mine: Mine) -> None:
+    tables = {
+        "visits": (visits(), "plan"),
+        "wine": (bundled("wine"), "target"),
+        "diabetes": (bundled("diabetes"), "target"),
+    }
+    for name, (frame, target) in tables.items():
+        write(frame, mine.root / f"{name}.csv")
+        made = typed(mine, f"ml-platform new {name}.csv --target {target}")
+        assert made.returncode == 0, made.stderr
+    try:
+        done = typed(mine, "ml-platform run")
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        for name, (_, target) in tables.items():
+            asked = typed(mine, f"ml-platform predict {name}_{target}")
+            assert asked.returncode == 0, asked.stderr
     finally:
         typed(mine, "ml-platform stop")
