@@ -5,4 +5,16 @@ Where feature files lie is said in ``datasets``, when they are built in ``pipeli
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
-__all__ = ["build", "checks", "code", "contract", "daily", "dry_run", "history", "leakage", "lineage", "materialize"]
+__all__ = [
+    "build",
+    "checks",
+    "code",
+    "contract",
+    "daily",
+    "dry_run",
+    "history",
+    "leakage",
+    "lineage",
+    "materialize",
+    "parts",
+]

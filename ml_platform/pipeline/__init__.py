@@ -23,6 +23,7 @@ __all__ = [
     "published",
     "release",
     "replaying",
+    "requests",
     "rollback",
     "rollout",
     "steps",
