@@ -185,6 +185,14 @@ def _print(lines: list[Line], every: bool) -> None:
         f"{len(lines)} gates applied: {len(lines) - len(blocking) - len(warned)} passed, {len(warned)} warn, "
         f"{len(blocking)} block"
     )
+    alone = [line for line in lines if line.verdict is not None and line.verdict.uncompared]
+    if alone:
+        places = dict.fromkeys(f"{line.asset} {line.partition}".strip() for line in alone)
+        console.print(
+            f"{len(alone)} of {len(lines)} had nothing to compare with and say nothing, in {', '.join(places)}",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _cells(lines: list[Line]) -> tuple[str, str, str, str]:

@@ -136,6 +136,8 @@ def _standing(name: str, now: "Standing") -> Iterator[str]:
         )
     for partition, gates in now.let_in.items():
         yield f"{name} {partition} is published, since a person let it pass {', '.join(gates)}"
+    for partition, said in now.uncompared.items():
+        yield f"{name} {partition}: {said}"
     if now.unjudged:
         yield f"{name}: judged otherwise than as declared now, the next split judges again: {', '.join(now.unjudged)}"
 

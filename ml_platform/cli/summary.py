@@ -164,7 +164,9 @@ def _verdicts(gates: tuple[Gate, ...], verdicts: dict[str, Verdict]) -> tuple[st
         elif not verdict.passed:
             bad.append(f"{gate.name} {verdict.shown}")
     good = len(gates) - len(bad)
-    return f"{good} passed" + (f", {', '.join(bad)}" if bad else ""), len(bad)
+    alone = sum(verdicts[gate.name].uncompared for gate in gates if gate.name in verdicts)
+    parts = [f"{good} passed", *([f"{alone} of them with nothing to compare with"] if alone else []), *bad]
+    return ", ".join(parts), len(bad)
 
 
 def _plain(verdicts: dict[str, Verdict]) -> dict[str, Any]:
@@ -174,6 +176,7 @@ def _plain(verdicts: dict[str, Verdict]) -> dict[str, Any]:
             "observed": verdict.observed,
             "threshold": verdict.threshold,
             "reason": verdict.reason,
+            **({"uncompared": True} if verdict.uncompared else {}),
         }
         for name, verdict in verdicts.items()
     }

@@ -68,6 +68,19 @@ def earlier_contents(store: VersionedStore, dataset: str, partition: str) -> lis
     return stack
 
 
+def replaced_by(store: VersionedStore, dataset: str, partition: str, sha256: str) -> str:
+    """Content of a partition that ``sha256`` took, or would take, the place of; empty where it was the first.
+
+    What was withdrawn is meant too: a correction answers to it.
+    """
+    before = ""
+    for item in reversed(list(publications(store, dataset, partition))):
+        if item.sha256 == sha256:
+            return before
+        before = item.sha256 or before
+    return before
+
+
 class Difference(NamedTuple):
     """How a partition differs between two states."""
 
@@ -85,6 +98,8 @@ class Difference(NamedTuple):
     #: Columns (with their type) on one side only; another type counts as another column.
     new_columns: tuple[str, ...]
     lost_columns: tuple[str, ...]
+    #: Column to how many of those rows have a value on the right only.
+    filled: dict[str, int] = {}  # noqa: RUF012 - of a NamedTuple, never changed
 
 
 def differences(
@@ -151,11 +166,11 @@ def compare(
     common = [column for text, column in old.items() if text in new and column not in key]
     # Rows of one key are told apart by their order, so that none is counted twice.
     order = pl.int_range(pl.len()).over(*key).alias(_ORDER)
-    both = (
-        left.select(*key, order, *common)
-        .join(right.select(*key, order, *common), on=[*key, _ORDER], how="inner", suffix=_RIGHT, nulls_equal=True)
-        .select(pl.col(column).ne_missing(pl.col(column + _RIGHT)) for column in common)
+    pairs = left.select(*key, order, *common).join(
+        right.select(*key, order, *common), on=[*key, _ORDER], how="inner", suffix=_RIGHT, nulls_equal=True
     )
+    both = pairs.select(pl.col(column).ne_missing(pl.col(column + _RIGHT)) for column in common)
+    known = pairs.select(pl.col(column).is_null() & pl.col(column + _RIGHT).is_not_null() for column in common)
     # Without a common column a join of keys alone still counts the rows in both.
     matched = left.select(*key, order).join(right.select(*key, order), on=[*key, _ORDER], how="inner", nulls_equal=True)
     changed = int(both.select(pl.any_horizontal(pl.all())).to_series().sum()) if common else 0
@@ -171,6 +186,7 @@ def compare(
         columns=dict(sorted(((c, n) for c, n in counts.items() if n), key=lambda item: -item[1])),
         new_columns=gained,
         lost_columns=lost,
+        filled={c: n for c, n in known.sum().row(0, named=True).items() if n} if common else {},
     )
 
 

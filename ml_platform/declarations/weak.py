@@ -28,7 +28,16 @@ _BOUNDED = {"auc", "pr_auc", "brier_skill", "precision", "recall", "f1", "accura
 #: An alarm this close to a perfect model hears nothing else.
 _NEARLY = 0.01
 #: Kinds whose value is a share, never above 1.
-_SHARES = {"missing", "rules", "duplicates", "near_duplicates", "referential", "single_feature", "monotonic"}
+_SHARES = {
+    "missing",
+    "rules",
+    "duplicates",
+    "near_duplicates",
+    "referential",
+    "single_feature",
+    "monotonic",
+    "correction",
+}
 
 
 #: Texts of the scaffolds, which ask for one of one's own.

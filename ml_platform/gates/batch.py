@@ -32,8 +32,9 @@ class BatchEvidence:
         window: tuple[date, date] | None = None,
         now: datetime | None = None,
         contents: Mapping[str, str] | None = None,
+        replaced: "Callable[[], tuple[str, pl.DataFrame] | None]" = lambda: None,
     ) -> None:
-        self._frame, self._schema, self._set_aside = frame, schema, set_aside
+        self._frame, self._schema, self._set_aside, self._replaced = frame, schema, set_aside, replaced
         #: Whether columns that the schema does not know are accepted; ``None``: as the schema says.
         self.new_columns: Literal["accept", "refuse"] | None = new_columns
         self.key = key
@@ -67,6 +68,19 @@ class BatchEvidence:
         self._note(partitions)
         return self._earlier(partitions, columns)
 
+    @property
+    def replaced(self) -> "pl.DataFrame | None":
+        """The published content of the same partition that this batch takes the place of; ``None``: there is none."""
+        if self._before is None:
+            return None
+        sha256, frame = self._before
+        self.looked_at["replaced"] = sha256
+        return frame
+
+    @cached_property
+    def _before(self) -> "tuple[str, pl.DataFrame] | None":
+        return self._replaced()
+
     @cached_property
     def frame(self) -> "pl.DataFrame":
         """The rows of the batch."""
@@ -76,6 +90,20 @@ class BatchEvidence:
     def schema(self) -> Any:
         """The pandera schema."""
         return self._schema()
+
+    @cached_property
+    def private(self) -> set[str]:
+        """Columns whose values are not shown: personal ones, and those that the schema does not know."""
+        from ml_platform.validation.schema import columns
+
+        return {*self.frame.columns} - {column.name for column in columns(self.schema) if not column.pii}
+
+    def shown(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A row, or what groups rows, for people: personal values are masked."""
+        from ml_platform.validation.schema import MASK
+
+        hidden = [name for name in row if name in self.private and row[name] is not None]
+        return {**row, **dict.fromkeys(hidden, MASK)}
 
     @cached_property
     def validation(self) -> "SchemaEvidence":
@@ -194,11 +222,9 @@ def missing(evidence: BatchEvidence, gate: Gate) -> Measurement:
 def duplicates(evidence: BatchEvidence, _: Gate) -> Measurement:
     """Rows beyond the first of each natural key."""
     from ml_platform.validation.evidence import duplicate_count
-    from ml_platform.validation.schema import columns
 
     count, sample = duplicate_count(evidence.frame, evidence.key)
-    private = {column.name for column in columns(evidence.schema) if column.pii}
-    shown = [{name: "***" if name in private else value for name, value in row.items()} for row in sample[:5]]
+    shown = [evidence.shown(row) for row in sample[:5]]
     return Measurement(
         count / max(evidence.frame.height, 1),
         f"{count} rows repeat a key ({', '.join(evidence.key)})" if count else "every key is unique",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.batch import BatchEvidence
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 DRIFTED = 0.25
 #: Rows of a table that are kept with a verdict.
 SHOWN = 100
+#: Quantiles that are compared with the range of those that each earlier batch had: what a season did before is none.
+TAILS = (0.01, 0.99)
 
 
-def reference_rows(evidence: BatchEvidence, gate: Gate, columns: Sequence[str]) -> "pl.DataFrame | None":
-    """The columns of the declared, else of all accepted earlier partitions; ``None`` where there are none.
+#: Why a gate that compares with earlier batches says nothing of the first.
+NOTHING_EARLIER = "no earlier batch to compare with"
 
-    Raises PlatformError for columns that are not there and for declared partitions that were not accepted.
-    """
+
+def _wanted(evidence: BatchEvidence, gate: Gate, columns: Sequence[str]) -> tuple[str, ...]:
     missing = [name for name in columns if name not in evidence.frame.columns]
     if missing:
         raise PlatformError(f"gate {gate.name}: the batch has no column {', '.join(missing)}")
@@ -31,6 +33,20 @@ def reference_rows(evidence: BatchEvidence, gate: Gate, columns: Sequence[str]) 
             f"gate {gate.name}: the reference {', '.join(unknown)} is not among the accepted earlier batches "
             f"({', '.join(evidence.earlier_rows) or 'none'})"
         )
+    return wanted
+
+
+def reference_batches(evidence: BatchEvidence, gate: Gate, columns: Sequence[str]) -> "dict[str, pl.DataFrame]":
+    """:func:`reference_rows`, each partition by itself; empty where there are none."""
+    return {name: evidence.earlier((name,), tuple(columns)) for name in _wanted(evidence, gate, columns)}
+
+
+def reference_rows(evidence: BatchEvidence, gate: Gate, columns: Sequence[str]) -> "pl.DataFrame | None":
+    """The columns of the declared, else of all accepted earlier partitions; ``None`` where there are none.
+
+    Raises PlatformError for columns that are not there and for declared partitions that were not accepted.
+    """
+    wanted = _wanted(evidence, gate, columns)
     return evidence.earlier(wanted, tuple(columns)) if wanted else None
 
 
@@ -38,12 +54,13 @@ def reference_rows(evidence: BatchEvidence, gate: Gate, columns: Sequence[str]) 
     "distribution",
     "batch",
     "Drift of columns from accepted earlier batches, in all rows or in each slice of `by`: largest `psi`, "
-    "`jensen_shannon` distance or `kolmogorov_smirnov` statistic, `share` of columns with a PSI beyond 0.25, or "
-    "`profile` (1 less the correlation of a column's means by slice with those of before)",
+    "`jensen_shannon` distance or `kolmogorov_smirnov` statistic, `share` of columns with a PSI beyond 0.25, "
+    "`profile` (1 less the correlation of a column's means by slice with those of before), change of the `correlation` "
+    "of two columns, or how far `tails` (1 %, 99 %) lie beyond those of every earlier batch, in interquartile ranges",
     needs=("max",),
     requires=("metric", "columns"),
     options=("by",),
-    metrics=("psi", "jensen_shannon", "kolmogorov_smirnov", "share", "profile"),
+    metrics=("psi", "jensen_shannon", "kolmogorov_smirnov", "share", "profile", "correlation", "tails"),
 )
 def distribution(evidence: BatchEvidence, gate: Gate) -> Measurement:
     """How far each column moved; ``reference`` names partitions instead of all accepted ones.
@@ -52,13 +69,20 @@ def distribution(evidence: BatchEvidence, gate: Gate) -> Measurement:
     rows, here or before, are not judged. A ``profile`` by hour turns where times are shifted, whatever the season.
     """
     from ml_platform.validation import drift
+    from ml_platform.validation.schema import MASK
 
     columns, by = list(gate.columns or ()), list(gate.by or ())
-    if (gate.metric == "profile" and not by) or (gate.metric == "share" and by):
-        raise PlatformError(f"gate {gate.name}: a profile needs slices, by: […], and a share of columns has none")
+    if (gate.metric == "profile" and not by) or (gate.metric in ("share", "correlation", "tails") and by):
+        raise PlatformError(
+            f"gate {gate.name}: a profile needs slices, by: […]; a share of columns, correlation and tails have none"
+        )
+    if gate.metric == "tails":
+        return _tails(evidence, gate, columns)
+    if gate.metric == "correlation":
+        return _correlation(evidence, gate, columns)
     reference = reference_rows(evidence, gate, [*columns, *by])
     if reference is None:
-        return Measurement(None, "no earlier batch to compare with")
+        return Measurement(None, NOTHING_EARLIER)
     name = "psi" if gate.metric == "share" else str(gate.metric)
     if name == "profile":
         found = {(column, ""): drift.profile(reference, evidence.frame, column, by) for column in columns}
@@ -71,6 +95,12 @@ def distribution(evidence: BatchEvidence, gate: Gate) -> Measurement:
         }
     if not found:
         return Measurement(float("nan"), f"no slice has {drift.SLICE_ROWS} rows here and before", support=-1)
+    if hidden := evidence.private & {*by}:
+        # Slices of personal values are told apart by their place alone.
+        found = {
+            (column, f"{', '.join(sorted(hidden))} {MASK} {place}"): value
+            for place, ((column, _), value) in enumerate(found.items(), 1)
+        }
     found = dict(sorted(found.items(), key=lambda item: -item[1]))
     over = [column for column, value in found.items() if value > DRIFTED] if name == "psi" else []
     worst, where = next(iter(found))
@@ -89,6 +119,52 @@ def distribution(evidence: BatchEvidence, gate: Gate) -> Measurement:
             ],
             "reference_rows": reference.height,
         },
+    )
+
+
+def _tails(evidence: BatchEvidence, gate: Gate, columns: list[str]) -> Measurement:
+    from ml_platform.validation import drift
+
+    earlier = list(reference_batches(evidence, gate, columns).values())
+    if not earlier:
+        return Measurement(None, NOTHING_EARLIER)
+    table: list[dict[str, Any]] = [
+        {"column": name, **row}
+        for name in columns
+        for row in drift.beyond([frame[name] for frame in earlier], evidence.frame[name], TAILS)
+    ]
+    worst = max(table, key=lambda row: row["beyond"])
+    return Measurement(
+        worst["beyond"],
+        f"{worst['column']}: its {100 * worst['quantile']:g} % quantile is {worst['value']:.4g}, "
+        f"{worst['lowest']:.4g} to {worst['highest']:.4g} in {len(earlier)} earlier batches",
+        support=evidence.frame.height,
+        details={"quantiles": table},
+    )
+
+
+def _correlation(evidence: BatchEvidence, gate: Gate, columns: list[str]) -> Measurement:
+    """Outcomes that hang together still do: two of them are seldom wrong in the same way."""
+    from itertools import combinations
+
+    from ml_platform.validation import drift
+
+    if len(columns) < 2:
+        raise PlatformError(f"gate {gate.name}: a correlation is of two columns at least")
+    reference = reference_rows(evidence, gate, columns)
+    if reference is None:
+        return Measurement(None, NOTHING_EARLIER)
+    table: list[dict[str, Any]] = [
+        {"columns": " and ".join(pair), "before": drift.correlation(reference, *pair), "now": now}
+        for pair in combinations(columns, 2)
+        for now in [drift.correlation(evidence.frame, *pair)]
+    ]
+    worst = max(table, key=lambda row: abs(row["now"] - row["before"]))
+    return Measurement(
+        abs(worst["now"] - worst["before"]),
+        f"the correlation of {worst['columns']} is {worst['now']:.3f}, {worst['before']:.3f} before",
+        support=evidence.frame.height,
+        details={"correlations": table},
     )
 
 
@@ -162,7 +238,7 @@ def referential(evidence: BatchEvidence, gate: Gate) -> Measurement:
     columns = list(gate.columns or ())
     reference = reference_rows(evidence, gate, columns)
     if reference is None:
-        return Measurement(None, "no earlier batch to compare with")
+        return Measurement(None, NOTHING_EARLIER)
     table = []
     for name in columns:
         known = reference[name].drop_nulls().unique()

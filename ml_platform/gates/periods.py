@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.batch import BatchEvidence
-from ml_platform.gates.data import reference_rows
+from ml_platform.gates.data import NOTHING_EARLIER, reference_batches, reference_rows
 from ml_platform.gates.gate import Gate, Measurement, kind
 
 if TYPE_CHECKING:
@@ -18,17 +18,24 @@ SHOWN = 20
 @kind(
     "coverage",
     "batch",
-    "Largest gap or surplus of rows in one `every` (`day` or `hour`), as a share of the median of the same weekday "
-    "(and hour) in accepted earlier batches",
+    "Largest gap or surplus of rows: in one `every` (`day` or `hour`), as a share of the median of the same weekday "
+    "(and hour) in accepted earlier batches, or in one slice (`by`), against its median share of them",
     needs=("max",),
-    requires=("every",),
+    any_of=("every", "by"),
 )
 def coverage(evidence: BatchEvidence, gate: Gate) -> Measurement:
-    """Days that are missing, or came twice: 1 is a period without rows, or with twice as many.
+    """Days or slices that are missing, or came twice: 1 is one without rows, or with twice as many.
 
     ``columns`` names another column than the dataset's time, such as one with hours. The first batch is compared with
-    itself. A day that has not come yet, by the clock, is no gap.
+    itself, its slices with nothing. A day that has not come yet, by the clock, is no gap. Periods and slices that
+    usually have fewer than 20 rows are judged by their surplus alone.
     """
+    if gate.every and gate.by:
+        raise PlatformError(f"gate {gate.name}: rows are counted per period or per slice: give every or by, not both")
+    return _periods(evidence, gate) if gate.every else _slices(evidence, gate)
+
+
+def _periods(evidence: BatchEvidence, gate: Gate) -> Measurement:
     from ml_platform.validation import groups
 
     assert gate.every is not None
@@ -47,6 +54,27 @@ def coverage(evidence: BatchEvidence, gate: Gate) -> Measurement:
         f"{when} has {worst['rows']} rows, {worst['usual']:g} are usual",
         support=judged.height,
         details={"periods": [{**row, "day": str(row["day"])} for row in judged.head(SHOWN).iter_rows(named=True)]},
+    )
+
+
+def _slices(evidence: BatchEvidence, gate: Gate) -> Measurement:
+    from ml_platform.validation import groups
+    from ml_platform.validation.evidence import json_rows
+
+    by = list(gate.by or ())
+    earlier = reference_batches(evidence, gate, by)
+    if not earlier:
+        return Measurement(None, NOTHING_EARLIER)
+    table = groups.slice_coverage(list(earlier.values()), evidence.frame.select(by), by)
+    if table.is_empty():
+        return Measurement(float("nan"), "there is no slice, here or before", support=-1)
+    shown = [evidence.shown(row) for row in json_rows(table.head(SHOWN))]
+    worst = shown[0]
+    return Measurement(
+        worst["deviation"],
+        f"{_named(by, worst)} has {worst['rows']} rows, {worst['usual']:.4g} are usual",
+        support=table.height,
+        details={"slices": shown},
     )
 
 
@@ -75,7 +103,7 @@ def labels(evidence: BatchEvidence, gate: Gate) -> Measurement:
     table = [row for column in gate.columns or () for row in measure(evidence, gate, column)]
     if not table:
         if gate.metric == "change" and not evidence.earlier_rows:
-            return Measurement(None, "no earlier batch to compare with")
+            return Measurement(None, NOTHING_EARLIER)
         return Measurement(float("nan"), "no group has 100 rows", support=-1)
     table.sort(key=lambda row: row["value"] if gate.min is not None else -abs(row["value"]))
     worst = table[0]
@@ -105,7 +133,7 @@ def _shares(evidence: BatchEvidence, gate: Gate, column: str) -> list[dict[str, 
     return [
         {
             "outcome": column,
-            "group": _named(chosen.columns, row),
+            "group": _named(chosen.columns, evidence.shown(row)),
             "rows": row["labelled"],
             "value": row["positive"] / row["labelled"],
         }
@@ -130,7 +158,7 @@ def _change(evidence: BatchEvidence, gate: Gate, column: str) -> list[dict[str, 
     return [
         {
             "outcome": column,
-            "group": _named(by, dict(zip(by, group, strict=True))),
+            "group": _named(by, evidence.shown(dict(zip(by, group, strict=True)))),
             "rows": rows[group],
             "value": value - before[group],
         }

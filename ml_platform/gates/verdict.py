@@ -1,5 +1,6 @@
 """What a gate said of one content: under which declaration, in which context, compared with what."""
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -43,6 +44,11 @@ class Verdict(BaseModel):
         return self.status == "passed"
 
     @property
+    def uncompared(self) -> bool:
+        """Whether it passed since there was nothing to compare with: the first batch, a model without a champion."""
+        return self.passed and self.observed is None
+
+    @property
     def holds_back(self) -> bool:
         """Whether what follows must wait."""
         return self.blocking and not self.passed and not self.override
@@ -56,3 +62,10 @@ class Verdict(BaseModel):
     def shown(self) -> str:
         """The status for people: an override never looks like a pass."""
         return "overridden" if self.override else self.status.replace("_", " ")
+
+
+def uncompared(verdicts: Iterable[Verdict]) -> str:
+    """How many of some verdicts had nothing to compare with, and which; empty where all had."""
+    given = list(verdicts)
+    names = [verdict.gate for verdict in given if verdict.uncompared]
+    return f"{len(names)} of {len(given)} gates had nothing to compare with: {', '.join(names)}" if names else ""

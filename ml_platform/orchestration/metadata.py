@@ -52,7 +52,7 @@ def ref_metadata(ref: Ref) -> dict[str, Any]:
 def verdict_metadata(verdict: Verdict) -> dict[str, Any]:
     """Observed value, threshold, status, and every table of a verdict."""
     shown: dict[str, Any] = {
-        "status": verdict.shown,
+        "status": f"{verdict.shown}, nothing to compare with" if verdict.uncompared else verdict.shown,
         "threshold": verdict.threshold,
         "subject": dg.MetadataValue.text(f"{verdict.subject_name} {verdict.subject}"),
     }

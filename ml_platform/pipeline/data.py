@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ml_platform.datasets import batches, publishing
+from ml_platform.datasets.history import replaced_by
 from ml_platform.datasets.quarantine import labels, new_columns_of, quarantined, separate
 from ml_platform.datasets.store import MAIN, NotFound
 from ml_platform.declarations.dataset import DatasetSpec
@@ -82,9 +83,18 @@ def audit(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) ->
         window=spec.partitions.window(ref.partition),
         now=workspace.now(),
         contents={partition: info.sha256 for partition, info in earlier.items()},
+        replaced=lambda: _replaced(workspace, spec, ref),
     )
     name = f"{spec.prefix}{ref.partition}"
     return judged(workspace, batch_gates(workspace, spec), evidence, subject=ref.sha256, name=name, run=run)
+
+
+def _replaced(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef) -> "tuple[str, pl.DataFrame] | None":
+    """What was published of the partition before this content, as a whole."""
+    sha256 = replaced_by(workspace.store, spec.name, ref.partition, ref.sha256)
+    if not sha256:
+        return None
+    return sha256, batches.read_batch(workspace.store, spec.name, ref.partition, sha256)
 
 
 def _earlier_columns(workspace: Workspace, spec: DatasetSpec, before: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from ml_platform.datasets.store import MAIN
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.errors import Refused
 from ml_platform.foundation.provenance import Run
+from ml_platform.gates.verdict import uncompared
 from ml_platform.pipeline import data
 from ml_platform.pipeline.judging import batch_gates, held_by, judged_otherwise, unjudged
 from ml_platform.pipeline.workspace import Workspace
@@ -68,6 +69,8 @@ class Standing(NamedTuple):
     let_in: dict[str, list[str]]
     #: Partitions that were judged otherwise; the next split judges them again.
     unjudged: list[str]
+    #: Partitions of which gates had nothing to compare with, and so say nothing: with how many, and which.
+    uncompared: dict[str, str]
 
 
 def standing(workspace: Workspace, spec: DatasetSpec) -> Standing:
@@ -75,8 +78,10 @@ def standing(workspace: Workspace, spec: DatasetSpec) -> Standing:
     gates = batch_gates(workspace, spec)
     contents = {name: info.sha256 for name, info in sorted(batches.published(workspace.store, spec.name).items())}
     judged = workspace.ledger.judged(contents.values(), gates)
-    found = Standing({}, {}, [])
+    found = Standing({}, {}, [], {})
     for name, sha256 in contents.items():
+        if said := uncompared(judged[sha256][gate.name] for gate in gates if gate.name in judged[sha256]):
+            found.uncompared[name] = said
         if held := held_by(judged[sha256], gates):
             known = set(held) <= let_in(workspace, spec, name, sha256)
             (found.let_in if known else found.failing)[name] = held

@@ -10,7 +10,7 @@
 Numbers are binned by the reference's deciles, other columns by value; missing values are a bin of their own.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ml_platform.foundation.errors import PlatformError
@@ -128,6 +128,59 @@ def profile(reference: "pl.DataFrame", current: "pl.DataFrame", column: str, by:
     if not np.isfinite(correlation):
         raise PlatformError(f"profile of {column!r} by {', '.join(by)}: its means are all equal; take another column")
     return 1 - correlation
+
+
+def correlation(frame: "pl.DataFrame", one: str, other: str) -> float:
+    """Pearson's correlation of two columns of numbers, over rows that have both.
+
+    Raises PlatformError for other columns, for fewer than :data:`MEAN_ROWS` such rows and where one column is constant.
+    """
+    import numpy as np
+    import polars as pl
+
+    for name in (one, other):
+        if not frame.schema[name].is_numeric():
+            raise PlatformError(f"drift of {name!r}: a correlation is of numbers, not of {frame.schema[name]}")
+    rows = frame.select(pl.col(one, other).cast(pl.Float64)).filter(pl.all_horizontal(pl.all().is_finite()))
+    if rows.height < MEAN_ROWS:
+        raise PlatformError(
+            f"correlation of {one!r} and {other!r}: {rows.height} rows have both, {MEAN_ROWS} are needed"
+        )
+    if any(rows[name].n_unique() < 2 for name in (one, other)):
+        raise PlatformError(f"correlation of {one!r} and {other!r}: one of them is constant; take another column")
+    return float(np.corrcoef(rows[one], rows[other])[0, 1])
+
+
+def beyond(
+    earlier: "Sequence[pl.Series]", current: "pl.Series", quantiles: "Sequence[float]"
+) -> "list[dict[str, float]]":
+    """How far quantiles of a column of numbers lie beyond those that each earlier batch had.
+
+    Per quantile ``value``, ``lowest`` and ``highest`` before, and ``beyond``: 0 within them, else the distance over the
+    interquartile range of all earlier rows (over 1 where that is 0). Missing and infinite values do not count. Raises
+    PlatformError for other columns, and without a value on either side.
+    """
+    import numpy as np
+
+    if not current.dtype.is_numeric():
+        raise PlatformError(f"drift of {current.name!r}: quantiles are of numbers, not of {current.dtype}")
+    known = [values for series in earlier if len(values := _finite(series))]
+    now = _finite(current)
+    if not known or not len(now):
+        raise PlatformError(f"drift of {current.name!r}: {len(now)} values to compare with {sum(map(len, known))}")
+    wide = float(np.subtract(*np.quantile(np.concatenate(known), (0.75, 0.25)))) or 1.0
+    before = np.array([np.quantile(values, quantiles) for values in known])
+    found = zip(quantiles, np.quantile(now, quantiles), before.min(axis=0), before.max(axis=0), strict=True)
+    return [
+        {
+            "quantile": quantile,
+            "value": float(value),
+            "lowest": float(lowest),
+            "highest": float(highest),
+            "beyond": float(max(value - highest, lowest - value, 0.0)) / wide,
+        }
+        for quantile, value, lowest, highest in found
+    ]
 
 
 def _need_rows(reference: "pl.Series", current: "pl.Series") -> None:

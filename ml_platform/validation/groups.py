@@ -63,6 +63,39 @@ def coverage(
     )
 
 
+def slice_coverage(earlier: "Sequence[pl.DataFrame]", current: "pl.DataFrame", by: Sequence[str]) -> "pl.DataFrame":
+    """Rows of each slice of ``current`` against the usual number: its median share in ``earlier`` batches.
+
+    Columns ``by``, ``rows``, ``usual`` (for as many rows of other slices as are here, so that a slice that comes twice
+    does not raise its own measure) and ``deviation``, ``|rows - usual| / usual``, largest first. A slice that usually
+    has fewer than :data:`PERIOD_ROWS` rows cannot lack any; a surplus counts over :data:`GROUP_ROWS` at least, so that
+    it takes more than a few rows to be one.
+    """
+    import polars as pl
+
+    names, batch, share = list(by), "(batch)", "(share)"
+
+    def counted(frame: "pl.DataFrame", place: int) -> "pl.DataFrame":
+        counts = frame.group_by(names).agg(rows=pl.len().cast(pl.Int64))
+        part = (pl.col("rows") / max(frame.height, 1)).alias(share)
+        return counts.with_columns(part, pl.lit(place, pl.Int64).alias(batch))
+
+    known = pl.concat([counted(frame, place) for place, frame in enumerate(earlier)], how="vertical_relaxed")
+    # A batch without the slice has a share of 0 of it.
+    every = known.select(names).unique().join(pl.DataFrame({batch: range(len(earlier))}), how="cross")
+    shares = every.join(known, on=[*names, batch], how="left", nulls_equal=True)
+    usual = shares.group_by(names).agg(pl.col(share).fill_null(0.0).median())
+    table = counted(current, 0).drop(share, batch).join(usual, on=names, how="full", coalesce=True, nulls_equal=True)
+    table = table.with_columns(pl.col("rows").fill_null(0), pl.col(share).fill_null(0.0))
+    others = pl.when(pl.col(share) < 1).then((current.height - pl.col("rows")) / (1 - pl.col(share)))
+    table = table.with_columns(usual=pl.col(share) * others.otherwise(current.height)).drop(share)
+    more = (pl.col("rows") - pl.col("usual")) / pl.max_horizontal("usual", pl.lit(GROUP_ROWS))
+    less = pl.when(pl.col("usual") >= PERIOD_ROWS).then(1 - pl.col("rows") / pl.col("usual")).otherwise(0.0)
+    return table.with_columns(deviation=pl.max_horizontal(more, less)).sort(
+        "deviation", *names, descending=[True, *(False for _ in names)]
+    )
+
+
 def outcome_values(frame: "pl.DataFrame", column: str, above: float | None) -> "pl.Series":
     """An outcome as 0 and 1 (``above`` a number), null where it is unknown. Raises PlatformError for other values."""
     import polars as pl
@@ -107,6 +140,11 @@ def contrasts(table: "pl.DataFrame", by: Sequence[str]) -> dict[tuple[Any, ...],
     return found
 
 
+def log_odds(table: "pl.DataFrame") -> float:
+    """Log odds of the outcome in all rows of a :func:`grouped` table, half a case added on either side."""
+    return _log_odds(float(table["positive"].sum()), int(table["labelled"].sum()))
+
+
 def _log_odds(positives: float, rows: int) -> float:
     return math.log((positives + 0.5) / (rows - positives + 0.5))
 
@@ -136,11 +174,16 @@ def spread(frame: "pl.DataFrame", by: Sequence[str], column: str) -> "pl.DataFra
 
 def near_duplicates(frame: "pl.DataFrame", but_for: Sequence[str]) -> "tuple[int, pl.DataFrame]":
     """Rows beyond the first of those that are equal in every column but ``but_for``, and the groups of such rows."""
+    rest = [name for name in frame.columns if name not in but_for]
+    return repeated(frame, rest)
+
+
+def repeated(frame: "pl.DataFrame", columns: Sequence[str]) -> "tuple[int, pl.DataFrame]":
+    """Rows beyond the first of those that are equal in ``columns``, and the groups of such rows."""
     import polars as pl
 
-    rest = [name for name in frame.columns if name not in but_for]
-    repeated = frame.group_by(rest, maintain_order=True).agg(rows=pl.len()).filter(pl.col("rows") > 1)
-    return int(repeated["rows"].sum()) - repeated.height, repeated
+    found = frame.group_by(list(columns), maintain_order=True).agg(rows=pl.len()).filter(pl.col("rows") > 1)
+    return int(found["rows"].sum()) - found.height, found
 
 
 def ages(event: "pl.Series", observed: "pl.Series") -> "pl.Series":

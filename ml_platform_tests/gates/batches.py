@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime
 from typing import Any
 
+import pandera.polars as pa
 import polars as pl
 
 from ml_platform.gates.batch import BatchEvidence
@@ -19,6 +20,15 @@ FRAME = pl.DataFrame(
 EARLIER = {"2013-01-01": pl.DataFrame({"size": [1.0, 2.0, 3.0, 4.0], "place": ["a", "a", "c", None]})}
 
 
+class Rows(pa.DataFrameModel):
+    """Columns that verdicts may show; the values of others are masked."""
+
+    day: pl.Date
+    place: str
+    label: int
+    length: float
+
+
 def batch(gate: dict[str, Any], frame: pl.DataFrame = FRAME, **evidence: Any) -> Verdict:
     """The verdict of one gate on a batch of March."""
     known: dict[str, Any] = {
@@ -28,6 +38,8 @@ def batch(gate: dict[str, Any], frame: pl.DataFrame = FRAME, **evidence: Any) ->
         "now": datetime(2026, 1, 1, tzinfo=UTC),
     }
     earlier_rows = evidence.pop("earlier_rows", {"2013-01-01": 4})
-    found = BatchEvidence(lambda: frame, lambda: None, ("day",), earlier_rows, **{**known, **evidence})
+    found = BatchEvidence(
+        lambda: frame, lambda: Rows, evidence.pop("key", ("day",)), earlier_rows, **{**known, **evidence}
+    )
     (verdict,) = judge([Gate.model_validate(gate)], found, subject="a" * 64, subject_name="x")
     return verdict

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from ml_platform.gates.gate import Verdict
+from ml_platform.gates.verdict import uncompared
 from ml_platform_tests.gates.batches import batch
 
 MARCH = (date(2013, 3, 1), date(2013, 4, 1))
@@ -166,3 +167,166 @@ def test_the_age_of_observations() -> None:
     assert ahead.status == "failed" and "from after the event" in ahead.reason
     assert judged({**gate, "columns": ["at", "day"]}, seen(2)).status == "errored"
     assert judged({**gate, "columns": ["at"]}, seen(2)).status == "errored"
+
+
+def third(frame: pl.DataFrame) -> pl.DataFrame:
+    """With a third slice, as large as the others."""
+    return pl.concat([frame, frame.filter(pl.col("place") == "a").with_columns(place=pl.lit("c"))])
+
+
+THREE = third(NOW)
+OF_SLICES = {"gate": "coverage", "by": ["place"], "max": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("frame", "deviation", "reason"),
+    [
+        (THREE, 0.0, ""),
+        (
+            THREE.filter((pl.col("place") != "a") | (pl.col("row") % 4 == 0)),
+            0.5,
+            "place a has 1550 rows, 3100 are usual",
+        ),
+        (THREE.filter(pl.col("place") != "b"), 1.0, "usual"),
+        (pl.concat([THREE, THREE.filter(pl.col("place") == "a")]), 1.0, "place a has 6200 rows, 3100 are usual"),
+        (THREE.with_columns(pl.col("place").replace("b", "d")), 31.0, "place d has 3100 rows, 0 are usual"),
+    ],
+    ids=["whole", "half of a slice is missing", "a slice is missing", "a slice came twice", "another slice"],
+)
+def test_slices_that_vanish_come_twice_or_are_new(frame: pl.DataFrame, deviation: float, reason: str) -> None:
+    found = judged(OF_SLICES, frame, earlier=lambda _, columns: third(BEFORE).select(columns))
+    assert found.observed == pytest.approx(deviation) and reason in found.reason
+    assert found.passed == (deviation <= 0.5)
+
+
+def test_few_rows_more_are_no_surplus_and_a_slice_of_every_other_month_is_usual() -> None:
+    few = pl.concat([NOW, NOW.head(10).with_columns(place=pl.lit("c"))])
+    assert judged(OF_SLICES, few).observed == pytest.approx(0.1)
+    assert (
+        judged(
+            {**OF_SLICES, "by": ["row"]},
+            few.with_columns(row=1),
+            earlier=lambda _, columns: BEFORE.with_columns(row=1).select(columns),
+        ).observed
+        == 0
+    )
+    months = {
+        "2013-01-01": BEFORE,
+        "2013-02-01": pl.concat([BEFORE, BEFORE.with_columns(place=pl.lit("c"))]),
+        "2013-03-01": BEFORE,
+    }
+    past = {
+        "earlier_rows": {name: frame.height for name, frame in months.items()},
+        "earlier": lambda names, columns: pl.concat(months[name].select(columns) for name in names),
+    }
+    assert judged(OF_SLICES, pl.concat([NOW, NOW.with_columns(place=pl.lit("c"))]), **past).status == "failed"
+    assert judged(OF_SLICES, **past).passed
+
+
+def test_the_first_batch_has_no_slices_to_compare_with() -> None:
+    found = judged(OF_SLICES, earlier_rows={})
+    assert found.passed and found.uncompared
+    assert uncompared([found, judged(COVERAGE)]) == "1 of 2 gates had nothing to compare with: coverage"
+    assert uncompared([judged(OF_SLICES)]) == ""
+    assert judged({**OF_SLICES, "every": "day"}).status == "errored", "rows are counted per day or per slice"
+
+
+def test_one_aeroplane_at_one_instant_whatever_else_differs() -> None:
+    gate = {"gate": "near_duplicates", "columns": ["day", "row"], "max": 0.0}
+    assert judged(gate).observed == 0
+    again = pl.concat([NOW, NOW.head(62).with_columns(length=pl.col("length") + 1)])
+    assert judged(gate, again).observed == pytest.approx(62 / again.height)
+    assert judged(gate, again.with_columns(row=pl.lit(None, pl.Int64))).passed, "nobody knows which they are"
+    assert judged({**gate, "but_for": ["length"]}).status == "errored"
+
+
+def test_a_relation_of_outcomes_is_gone() -> None:
+    gate = {"gate": "distribution", "metric": "correlation", "columns": ["row", "late"], "max": 0.05}
+
+    def related(frame: pl.DataFrame, season: int = 0) -> pl.DataFrame:
+        return frame.with_columns(late=pl.col("row") * 2 + season + pl.col("row") % 7 * 10)
+
+    past = {"earlier": lambda _, columns: related(BEFORE).select(columns)}
+    assert judged(gate, related(NOW, 50), **past).observed == pytest.approx(0)
+    turned = related(NOW).with_columns(
+        late=pl.when(pl.col("row") % 5 == 0).then(400 - pl.col("late")).otherwise("late")
+    )
+    found = judged(gate, turned, **past)
+    assert found.status == "failed" and "the correlation of row and late is" in found.reason
+    assert judged(gate, related(NOW).with_columns(late=pl.lit(1)), **past).status == "errored"
+    assert judged({**gate, "columns": ["row"]}, related(NOW), **past).status == "errored"
+    assert judged(gate, related(NOW), earlier_rows={}).uncompared
+
+
+def test_a_tail_that_is_cut_lies_beyond_every_month_before() -> None:
+    gate = {"gate": "distribution", "metric": "tails", "columns": ["late"], "max": 0.5}
+
+    def tailed(frame: pl.DataFrame, factor: float = 1.0) -> pl.DataFrame:
+        return frame.with_columns(late=(pl.col("row") / 200) ** 4 * 300 * factor)
+
+    months = {name: tailed(BEFORE, factor) for name, factor in (("2013-01-01", 1.0), ("2013-02-01", 1.5))}
+    past = {
+        "earlier_rows": dict.fromkeys(months, BEFORE.height),
+        "earlier": lambda names, columns: pl.concat(months[name].select(columns) for name in names),
+    }
+    for factor in (1.0, 1.25, 1.5):
+        assert judged(gate, tailed(NOW, factor), **past).observed == 0, "between what was there before"
+    assert judged(gate, tailed(NOW).with_columns(pl.col("late").clip(upper_bound=120)), **past).status == "failed"
+    assert judged(gate, tailed(NOW, 3.0), **past).status == "failed"
+    assert judged({**gate, "columns": ["place"]}, **past).status == "errored"
+
+
+CORRECTION = {"gate": "correction", "max": 0.05}
+
+
+TENTH = pl.col("row") % 10 == 0
+
+
+def replacing(frame: pl.DataFrame, gate: dict[str, Any] = CORRECTION) -> Verdict:
+    rows = ("day", "row")
+    return judged(gate, frame, key=rows, replaced=lambda: ("b" * 64, NOW))
+
+
+@pytest.mark.parametrize(
+    ("frame", "share", "reason"),
+    [
+        (NOW, 0.0, ""),
+        (NOW.with_columns(pl.col("label").fill_null(1)), 0.0, ""),
+        (NOW.with_columns(label=pl.when(TENTH).then(1 - pl.col("label")).otherwise("label")), 0.1, "label 10.00%"),
+        (NOW.with_columns(label=pl.when(~TENTH).then("label")), 0.1, "label 10.00%"),
+        (NOW.filter(pl.col("row") >= 20), 0.1, "rows that are gone 10.00%"),
+        (pl.concat([NOW, NOW.with_columns(pl.col("row") + 200)]), 0.5, "rows that are new 50.00%"),
+        (NOW.drop("length"), 1.0, "length float"),
+    ],
+    ids=["the same", "what was not known", "other labels", "labels that are lost", "rows gone", "rows new", "a column"],
+)  # fmt: skip
+def test_a_correction_is_compared_with_what_it_replaces(frame: pl.DataFrame, share: float, reason: str) -> None:
+    found = replacing(frame)
+    assert found.observed == pytest.approx(share, abs=1e-3) and reason.lower() in found.reason.lower()
+    assert found.passed == (share <= 0.05) and found.compared["replaced"] == "b" * 64
+
+
+def test_a_correction_of_some_columns() -> None:
+    longer = NOW.with_columns(pl.col("length") + 1)
+    assert replacing(longer).observed == 1
+    assert replacing(longer, {**CORRECTION, "columns": ["label"]}).observed == 0
+    assert replacing(longer, {**CORRECTION, "columns": ["nothing"]}).status == "errored"
+
+
+def test_the_first_delivery_replaces_nothing() -> None:
+    found = judged(CORRECTION)
+    assert found.observed == 0 and "replaced" not in found.compared
+
+
+def test_personal_values_are_in_no_verdict() -> None:
+    """``row`` is not in the schema: nobody has said that it may be shown."""
+    past = {"earlier": lambda _, columns: BEFORE.select(columns)}
+    for gate in (
+        {"gate": "dependency", "by": ["row"], "columns": ["length"], "max": 0},
+        {"gate": "coverage", "by": ["row"], "max": 0},
+        {"gate": "labels", "metric": "highest_rate", "by": ["row"], "columns": ["label"], "max": 1},
+        {"gate": "near_duplicates", "columns": ["row"], "max": 0},
+    ):
+        found = judged(gate, pl.concat([NOW, *[NOW] * 4]), **past)
+        assert found.status in ("passed", "failed") and "***" in f"{found.reason} {found.details}", found
+        assert not any(isinstance(row.get("row"), int) for rows in found.details.values() for row in rows), found

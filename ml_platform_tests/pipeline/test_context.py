@@ -114,7 +114,11 @@ def test_a_schema_that_every_row_breaks(
     tills: Project, edit: Edit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = tills.published()
-    assert status(tills, monkeypatch, tmp_path / "status.json")[1] == {"failing": {}, "let_in": {}, "unjudged": []}
+    shown, now = status(tills, monkeypatch, tmp_path / "status.json")
+    assert (now["failing"], now["let_in"], now["unjudged"]) == ({}, {}, [])
+    # What has nothing to compare with has said nothing: that it passed is not all that there is to know.
+    assert list(now["uncompared"]) == [JANUARY] and "referential" in now["uncompared"][JANUARY]
+    assert f"{DATASET} {JANUARY}: {now['uncompared'][JANUARY]}" in " ".join(shown.split())
     edit(ABSURD)
     try:
         # Judged as sound, under a schema that is another now: the step judges it again by itself.

@@ -60,12 +60,33 @@ RULES = {
     "speed_sane": (ARRIVED, {"air_time": 5}),
     "goes_somewhere": (pl.lit(True), {"dest": pl.col("origin")}),
     "humidity_agrees": (MEASURED, {"humid": (pl.col("humid") + 50) % 100}),
+    "delay_of_arrivals_known": (ARRIVED, {"arr_delay": None}),
     "precipitation_in_hundredths": (pl.col("precip").is_not_null(), {"precip": 0.0254}),
 }
 
 
 def test_each_rule_of_the_example_has_a_sabotage() -> None:
-    assert {*RULES, "temperature_of_the_season"} == {str(check.name) for check in Flights.to_schema().checks or []}
+    whole = {"temperature_of_the_season", *OF_THE_MONTH}
+    assert {*RULES, *whole} == {str(check.name) for check in Flights.to_schema().checks or []}
+
+
+def unknown(where: pl.Expr) -> pl.Expr:
+    """Arrivals without a delay."""
+    return pl.when(~where.fill_null(False)).then("arr_delay")
+
+
+#: Rules on a month as a whole: a break, and what is near it and in order.
+OF_THE_MONTH = {
+    "ground_time": (pl.col("arr_time") + 9, pl.col("arr_time") + pl.int_range(pl.len()) % 2),
+    "late_departures_arrive": (unknown(pl.col("dep_delay") > 120), unknown(pl.col("dep_delay") > 800)),
+    "visibility_of_the_airports": (pl.col("visib") / 2, pl.col("visib") - 0.01),
+}
+
+
+@pytest.mark.parametrize("rule", OF_THE_MONTH)
+def test_a_rule_on_the_month_as_a_whole(rule: str, march: pl.DataFrame) -> None:
+    bad, good = OF_THE_MONTH[rule]
+    assert (rule, None) in broken(march.with_columns(bad)) and (rule, None) not in broken(march.with_columns(good))
 
 
 @pytest.mark.parametrize(("shift", "breaks"), [(12, True), (-15, True), (2, False)])

@@ -20,6 +20,15 @@ NORMAL_TEMPERATURE = (32.6, 35.3, 42.5, 53.0, 62.4, 71.4, 76.5, 75.2, 68.0, 56.9
 #: How far the mean of a month may be from it, °F, and fewest rows for a mean. From January to June it is 4 at most.
 SEASON, SEASON_ROWS = 10, 500
 
+#: Median of the minutes between departure and arrival that are not in the air, by airport: 23 to 25, 27 to 29, 28 to 29
+#: from January to June, give or take two. Time zones are whole hours, so that the rest of an hour is what counts.
+GROUND, GROUND_ROWS = {"EWR": (21, 27), "JFK": (25, 31), "LGA": (26, 31)}, 500
+#: Share of those that left an hour late or more whose arrival is not known; 0.011 is the most until June.
+LOST_LATE, LATE, LATE_ROWS = 0.05, 60, 200
+#: Miles by which the airports' visibility may miss the mean that is given for all of them, in which share of hours, and
+#: fewest hours for a share. Until June it is 0.002 at most.
+MEAN_MILES, MISSED_HOURS, HOURS = 0.02, 0.02, 100
+
 UTC = Annotated[pl.Datetime, "us", "UTC"]
 
 
@@ -195,6 +204,44 @@ class Flights(pa.DataFrameModel):
         hundredths = [pl.col(name) * 100 for name in ("precip", "precip_6h")]
         whole = pl.all_horizontal((value - value.round()).abs() < 1e-6 for value in hundredths)
         return data.lazyframe.select(whole.fill_null(True))
+
+    @pa.dataframe_check(name="delay_of_arrivals_known")
+    def delay_of_arrivals_known(cls, data: PolarsData) -> pl.LazyFrame:
+        """Where the time in the air is known, so is the delay: one that is missing was left out."""
+        return data.lazyframe.select(pl.col("air_time").is_null() | pl.col("arr_delay").is_not_null())
+
+    @pa.dataframe_check(name="late_departures_arrive")
+    def late_departures_arrive(cls, data: PolarsData) -> pl.LazyFrame:
+        """Few of those that left very late are without an arrival: otherwise the late ones were left out."""
+        late = (pl.col("dep_delay") > LATE).fill_null(False)
+        lost = (late & pl.col("arr_delay").is_null()).sum() / late.sum()
+        return data.lazyframe.select(~late | (late.sum() < LATE_ROWS) | (lost <= LOST_LATE))
+
+    @pa.dataframe_check(name="ground_time")
+    def ground_time(cls, data: PolarsData) -> pl.LazyFrame:
+        """From gate to runway and back takes what it usually takes: arrivals that are all later make it longer."""
+        ground = (_minutes("arr_time") - _minutes("dep_time") - pl.col("air_time")) % 60
+        lowest, highest = (
+            pl.col("origin").replace_strict({name: span[end] for name, span in GROUND.items()}, default=None)
+            for end in (0, 1)
+        )
+        enough = ground.count().over("origin") >= GROUND_ROWS
+        usual = ground.median().over("origin").is_between(lowest, highest)
+        return data.lazyframe.select(~enough | usual.fill_null(True))
+
+    @pa.dataframe_check(name="visibility_of_the_airports")
+    def visibility_of_the_airports(cls, data: PolarsData) -> pl.LazyFrame:
+        """The mean of all airports is that of what each has: otherwise one has the weather of another."""
+        each = pl.col("visib").first().over("time_hour", "origin")
+        airports = pl.col("origin").n_unique().over("time_hour")
+        # Each airport counts once, however many flights it has in the hour.
+        weight = 1 / pl.len().over("time_hour", "origin")
+        mean = (each * weight).sum().over("time_hour") / weight.sum().over("time_hour")
+        complete = (airports == len(ORIGINS)) & each.is_not_null().all().over("time_hour")
+        missed = complete & ((mean - pl.col("visib_system")).abs() > MEAN_MILES).fill_null(False)
+        # Three airports make one hour.
+        hours, wrong = ((which * weight).sum() / len(ORIGINS) for which in (complete, missed))
+        return data.lazyframe.select((~missed | (hours < HOURS) | (wrong <= MISSED_HOURS * hours)).fill_null(True))
 
     class Config:  # pyright: ignore[reportIncompatibleVariableOverride] (pandera's own form)
         """Unknown columns are an error. Duplicates of the key have a gate of their own."""
