@@ -114,12 +114,15 @@ def dependency(evidence: BatchEvidence, gate: Gate) -> Measurement:
 
     by = list(gate.by or ())
     table: list[dict[str, Any]] = []
-    for column in gate.columns or ():
-        earlier = reference_rows(evidence, gate, [*by, column])
-        now = evidence.frame.select(*by, column)
-        rows = now if earlier is None else pl.concat([earlier.select(*by, column), now], how="vertical_relaxed")
+    columns = [*dict.fromkeys((*by, *(gate.columns or ())))]
+    earlier, now = reference_rows(evidence, gate, columns), evidence.frame.select(columns)
+    rows = now
+    if earlier is not None:
         # What only earlier batches have says nothing about this one.
-        found = groups.spread(rows.join(now.select(by).unique(), on=by, how="semi", nulls_equal=True), by, column)
+        there = earlier.select(columns).join(now.select(by).unique(), on=by, how="semi", nulls_equal=True)
+        rows = pl.concat([there, now], how="vertical_relaxed")
+    for column in gate.columns or ():
+        found = groups.spread(rows, by, column)
         masked = dict.fromkeys(("lowest", "highest"), MASK) if column in evidence.private else {}
         table += [{"column": column, **evidence.shown(row), **masked} for row in json_rows(found.head(SHOWN))]
     if not table:

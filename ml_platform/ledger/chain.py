@@ -20,7 +20,7 @@ HEAD, LENGTH, PUBLIC_KEY = "ledger_head", "ledger_length", "ledger_key"
 _WAY_OUT = (
     "restore the ledger from a backup and accept what it lacks with ml-platform ledger continue --by NAME --reason TEXT"
 )
-_BYTES = 32
+_BYTES, _TAKEN = 32, "taken away:"
 
 
 class Broken(PlatformError):
@@ -62,6 +62,11 @@ class Anchor(NamedTuple):
     def facts(self) -> dict[str, str]:
         """As metadata of a commit."""
         return {HEAD: self.head, LENGTH: str(self.length)} | ({PUBLIC_KEY: self.key} if self.key else {})
+
+    @classmethod
+    def taken_away(cls, place: str) -> "Anchor":
+        """For a place that always has a note and has none now; no chain holds it."""
+        return cls(f"{_TAKEN} {place}", None, place=place)
 
     @classmethod
     def of(cls, facts: Any, place: str, prefix: str = "") -> "Anchor | None":
@@ -199,6 +204,8 @@ class Chain:
     def require(self, anchors: Iterable[Anchor]) -> None:
         """Raise Broken unless every anchor is held or accepted."""
         for anchor in self.lacking(anchors):
+            if anchor.head.startswith(_TAKEN):
+                raise Broken(f"ledger: the note of its head at {anchor.place} was taken away; {_WAY_OUT}")
             reason = (
                 f"it ends at entry {len(self)}, {anchor.place} names entry {anchor.length}"
                 if anchor.length is not None and anchor.length > len(self)

@@ -30,7 +30,7 @@ from ml_platform.ledger.chain import (
     digest,
     lost_range,
 )
-from ml_platform.ledger.reliance import allowed, latest, same
+from ml_platform.ledger.reliance import allowed, latest, not_before, same
 from ml_platform.ledger.signing import Signer, is_public, signed_by
 from ml_platform.ledger.table import LOCK, entry_of, last, prepare, table
 from ml_platform.ledger.verified import NEWEST, AnchorSource, noted, verified_at, whole
@@ -132,12 +132,16 @@ class Ledger:
         return self._marked(given, self._about(held))
 
     def _marked(self, verdicts: Iterable[Verdict], rows: Iterable[Any]) -> list[Verdict]:
-        now = self._clock()
         found: dict[tuple[str, str, str, str], dict[str, Any]] = {}
         for row in rows:
             if row["kind"] == "override":
                 body = json.loads(row["body"])
                 found[row["subject"], row["gate"], body["declaration"], body.get("context", "")] = body
+
+        now = self._clock()
+        if found:
+            with self._reader.connect() as connection:
+                now = not_before(now, last(connection))
 
         def marked(verdict: Verdict) -> Verdict:
             body = found.get((verdict.subject, verdict.gate, verdict.declaration, verdict.context))

@@ -2,10 +2,15 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
+from ml_platform.foundation.clock import now_utc
 from ml_platform.foundation.errors import Refused
 from ml_platform.gates.gate import KINDS, Gate, Verdict
+
+#: A clock within this of the wall clock is one.
+_WALL = timedelta(minutes=1)
 
 
 def latest(verdicts: Iterable[Verdict], gates: Mapping[str, Gate]) -> dict[str, Verdict]:
@@ -47,6 +52,16 @@ def allowed(name: str, subject: str, known: Mapping[str, Verdict], gates: Iterab
             because=", ".join(problems),
         )
     return found
+
+
+def not_before(moment: datetime, newest: Mapping[str, Any] | None) -> datetime:
+    """What a wall clock says, and no time before the newest entry: one that is set back prolongs no override.
+
+    A time that is injected is whatever it is set to.
+    """
+    if newest is None or abs(now_utc() - moment) > _WALL:
+        return moment
+    return max(moment, datetime.fromisoformat(newest["at"]))
 
 
 def _otherwise(gate: Gate, verdict: Verdict) -> str:

@@ -1,13 +1,17 @@
 """Where the ledger's head and length are noted outside the ledger: commits on ``main``, registered versions."""
 
-from collections.abc import Callable, Collection, Iterator
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from ml_platform.datasets.store import MAIN, VersionedStore
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.ledger.chain import Anchor
+from ml_platform.ledger.ledger import Ledger
 from ml_platform.ledger.verified import AnchorSource
-from ml_platform.registry.registry import LEDGER_TAG, Registry
+from ml_platform.registry.registry import CHAMPION, DECIDED_TAG, LEDGER_TAG, SHA_TAG, Registry
 
-_PREFIX = LEDGER_TAG.removesuffix("ledger_head")
+_log = logging.getLogger(__name__)
+_PREFIX, _DECIDED = (tag.removesuffix("ledger_head") for tag in (LEDGER_TAG, DECIDED_TAG))
 
 
 def of_store(store: Callable[[], VersionedStore]) -> AnchorSource:
@@ -30,10 +34,41 @@ def of_registry(registry: Callable[[], Registry | None]) -> AnchorSource:
             return
         for model in sorted(owners):
             for version, tags in found_at.tags(model):
-                if found := Anchor.of(tags, f"{model} version {version}", _PREFIX):
-                    yield found
+                place = f"{model} version {version}"
+                for prefix in (_DECIDED, _PREFIX):
+                    if found := Anchor.of(tags, f"{place}{' (its last decision)' * (prefix == _DECIDED)}", prefix):
+                        yield found
+                if SHA_TAG in tags and LEDGER_TAG not in tags:
+                    # Every version of ours has one: it was taken away.
+                    yield Anchor.taken_away(place)
 
     return anchors
+
+
+def note_decision(ledger: Ledger, registry: Registry, model: str, version: int) -> None:
+    """Let a version note how far the ledger was after the last decision on it: a promotion, a person's word."""
+    anchor = ledger.anchor()
+    registry.note(model, version, {f"{_DECIDED}{name}": value for name, value in anchor.facts.items()})
+
+
+def unheard(ledger: Ledger, registry: Registry, models: Iterable[str]) -> Iterator[str]:
+    """Champions that the ledger never promoted, a line each."""
+    for model in models:
+        try:
+            champion = registry.champion(model)
+        except PlatformError as error:
+            _log.warning("ledger: not compared with the champion of %s: %s", model, error)
+            continue
+        if champion is None:
+            continue
+        promoted = {
+            int(one.body["version"]) for one in ledger.entries(subject_name=f"{model}/champion", kind="promotion")
+        }
+        if champion.version not in promoted:
+            yield (
+                f"{model} version {champion.version} is {CHAMPION} in the registry, and the ledger has no promotion of "
+                "it: the alias was moved by hand, entries are gone, or a promotion was not told yet (ml-platform run tells it)"
+            )
 
 
 def tags(anchor: Anchor) -> dict[str, str]:

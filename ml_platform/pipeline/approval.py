@@ -13,6 +13,7 @@ from ml_platform.documents.model_card import with_approvals
 from ml_platform.foundation.errors import Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
+from ml_platform.pipeline.anchors import note_decision
 from ml_platform.pipeline.loosening import DECLARED, GATES, declared, require_accepted, require_person
 from ml_platform.pipeline.measuring import require_model
 from ml_platform.pipeline.workspace import Workspace
@@ -200,6 +201,7 @@ def decide(
             body[DECLARED] = declared(context)
         _record(workspace, status, version.model, version.sha256, body, run)
         decided = workspace.registry.set_approval(version.model, version.version, status, by=by, reason=reason)
+        note_decision(workspace.ledger, workspace.registry, version.model, version.version)
         made = table(decisions(workspace, version.model, version.sha256))
         workspace.registry.set_card(decided, with_approvals(workspace.registry.card(decided), made))
     return decided

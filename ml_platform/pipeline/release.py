@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Folder of packaged services, below the folder of a run's outputs.
 BENTOS = "bentos"
+#: Kind of the ledger's entry that says in which context a package was made.
+PACKAGING = "packaging"
 #: Holdout rows that are sent through the service and compared with the evaluation.
 SKEW_ROWS = 500
 
@@ -69,6 +71,15 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
         feature_code=materializer.code,
         stale=context.feature_set.stale,
         example=without_private(request, to_rows(request, raw.select(context.function.inputs).head(1))[0]),
+    )
+    # Which context a package is of is for the ledger to say: a reference is a file that anybody can edit.
+    workspace.ledger.decide(
+        PACKAGING,
+        subject=packaged.sha256,
+        subject_name=f"{version.model}/service",
+        body={"version": version.version, "context": about},
+        run_id=run.id,
+        provenance=run.provenance,
     )
     return ServiceRef(
         run_id=run.id,
@@ -117,7 +128,9 @@ def outdated(workspace: Workspace, context: ModelContext, ref: ServiceRef) -> st
     Its content stands for what was declared then (threshold, request, feature code), so a judgement of it says nothing
     about what is declared now: it is made again instead.
     """
-    if ref.context == model_context(workspace, context):
+    name, about = f"{ref.model}/service", model_context(workspace, context)
+    made = workspace.ledger.entries(subject=ref.sha256, subject_name=name, kind=PACKAGING)
+    if ref.context == about and any(one.body["context"] == about for one in made):
         return ""
     when = "under other declarations or code" if ref.context else "by a release that noted no context"
     return f"{ref.model}/service ({ref.sha256[:12]}) was packaged {when}; materialize {ref.model}/service again"
@@ -198,14 +211,22 @@ def deploy(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Ru
     """
     from ml_platform.rollout.changes import started
     from ml_platform.rollout.record import Backend
+    from ml_platform.serving.packaging import kept
 
     version = workspace.registry.get(ref.model, ref.version)
     require_approved(workspace, context, version, run)
     if why := outdated(workspace, context, ref):
         raise Refused(why)
+    there = kept(workspace.settings.local / BENTOS, ref.model, ref.version, ref.sha256)
+    if there is None:
+        raise Refused(
+            f"{ref.model}/service: there is no package {ref.sha256[:12]} of version {ref.version}, or it was changed; "
+            f"materialize {ref.model}/service again"
+        )
+    tag, place = there
     gates, name = model_gates(workspace, context, "service"), f"{ref.model}/service"
     require(workspace, ref.sha256, gates, name=name, again=lambda: inspect_service(workspace, context, ref, run))
-    backend = Backend(version=ref.version, tag=ref.tag, sha256=ref.sha256, path=ref.path)
+    backend = Backend(version=ref.version, tag=tag, sha256=ref.sha256, path=str(place))
     by, why = workspace.settings.actor, "every gate passed"
     url = go_live(
         workspace, ref.model, backend, run, lambda record: started(record, backend, by=by, why=why, run_id=run.id)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.provenance import Run
+from ml_platform.pipeline.anchors import note_decision
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.rollout.record import Action, Backend, Change
 
@@ -83,6 +84,8 @@ def project(workspace: Workspace, model: str, run: Run) -> int:
                 provenance=run.provenance,
             )
             written += 1
+        # Last: how far the ledger is with all that, where the ledger is not.
+        note_decision(workspace.ledger, workspace.registry, model, missing[-1].backend.version)
     return written
 
 

@@ -18,9 +18,20 @@ class Arrivals:
     Gives the verdicts that an audit would give (``ml_platform.pipeline.data.audit``), for a fraction of its time.
     """
 
-    def __init__(self, context: ModelContext, frames: "dict[str, pl.DataFrame]", partition: str, now: datetime) -> None:
-        """``frames`` are the batches as they came from the source, this one and those before it at least."""
+    def __init__(
+        self,
+        context: ModelContext,
+        frames: "dict[str, pl.DataFrame]",
+        partition: str,
+        now: datetime,
+        again: bool = False,
+    ) -> None:
+        """``frames`` are the batches as they came from the source, this one and those before it at least.
+
+        ``again``: this one is published as it came, and what arrives replaces it.
+        """
         self.context, self.partition, self.now = context, partition, now
+        self._before = self._good(frames[partition])[0] if again else None
         self._earlier = {name: self._good(frame)[0] for name, frame in frames.items() if name < partition}
         self._read: dict[tuple[tuple[str, ...], tuple[str, ...]], pl.DataFrame] = {}
         self.gates: tuple[Gate, ...] = context.dataset.gates_of("batch")
@@ -54,6 +65,7 @@ class Arrivals:
             time=dataset.time,
             window=dataset.partitions.window(self.partition),
             now=self.now,
+            replaced=lambda: None if self._before is None else ("", self._before),
         )
 
     def holding(self, frame: "pl.DataFrame") -> list[Verdict]:
@@ -89,7 +101,8 @@ class Arrivals:
 
     def _columns(self, gate: Gate, frame: "pl.DataFrame") -> tuple[str, ...]:
         """All that a gate reads of a batch, where its declaration says so: built-in kinds on columns that it names."""
-        if gate.gate not in KINDS or not gate.columns:
+        # Those of a correction are compared row by row, by the key.
+        if gate.gate not in KINDS or not gate.columns or gate.gate == "correction":
             return ()
         found = dict.fromkeys((*gate.columns, *(gate.by or ()), self.context.dataset.time))
         return tuple(found) if all(name in frame.columns for name in found) else ()

@@ -56,6 +56,8 @@ class Dosed:
     stage: Stage = "batch"
     #: One standard deviation in the column's own unit, where doses are counted in such.
     deviation: float = 0.0
+    #: The batch is published already, and arrives again with the error.
+    again: bool = False
 
     @property
     def case(self) -> str:
@@ -90,6 +92,7 @@ def of_frame(
     column: str = "",
     where: Slice | None = None,
     deviation: float = 0.0,
+    again: bool = False,
 ) -> Dosed:
     """A dosed break of a batch; ``change`` gets the batch and the dose."""
     place = where or Slice()
@@ -102,6 +105,7 @@ def of_frame(
         doses,
         lambda dose: BatchBreak(name, f"{case} {dose:g}", lambda frame: change(frame, dose)),
         deviation=deviation,
+        again=again,
     )
 
 

@@ -18,8 +18,8 @@ NUMBERS = 10
 
 
 def small_errors(batch: Batch) -> Iterator[Dosed]:
-    """Errors of rows, of outcomes (those also by slice) and of whole columns."""
-    yield from _lost(batch, [Slice()])
+    """Errors of rows and of outcomes (those also by slice), and of whole columns."""
+    yield from _lost(batch, [Slice(), *batch.slices()])
     yield from _rows(batch)
     yield from _outcomes(batch)
     yield from late_observations(batch)
@@ -28,8 +28,7 @@ def small_errors(batch: Batch) -> Iterator[Dosed]:
 
 
 def errors_of_slices(batch: Batch) -> Iterator[Dosed]:
-    """Rows that are lost and errors of each column, in each slice."""
-    yield from _lost(batch, batch.slices())
+    """Errors of each column, in each slice."""
     yield from of_columns(batch, batch.slices())
 
 
@@ -61,6 +60,16 @@ def _rows(batch: Batch) -> Iterator[Dosed]:
             lambda frame, dose: pl.concat([frame, _renumbered(frame.filter(hits.last(dose)), column, frame[column])]),
             column=column,
         )
+        for where in batch.slices():
+            yield of_frame(
+                Error.AGAIN,
+                "rows",
+                SHARES,
+                lambda frame, dose, where=where: pl.concat(
+                    [frame, _renumbered(frame.filter(hits.share(dose, f"again {where}", where)), column, frame[column])]
+                ),
+                where=where,
+            )
     yield of_frame(
         Error.MIXED_IN,
         "rows",
@@ -127,9 +136,33 @@ def _outcomes(batch: Batch) -> Iterator[Dosed]:
                 ),
                 where=where,
             )
+    for where in (Slice(), *batch.slices()):
+        yield of_frame(
+            Error.CORRECTED,
+            "rows",
+            SHARES,
+            lambda frame, dose, where=where: mixed(frame, turned(), hits.share(dose, f"corrected {where}", where)),
+            where=where,
+            again=True,
+        )
+    yield of_frame(Error.OTHER_DAY, "days", (1, 2, 3, 7), lambda _, dose: outcomes.of_another_day(int(dose)))
     for column in columns:
         if batch.frame.schema[column].is_numeric() and batch.frame[column].n_unique() > NUMBERS:
             deviation = batch.deviation(column)
+            yield of_frame(
+                Error.LARGEST_MISSING,
+                "rows",
+                SHARES,
+                lambda frame, dose, column=column: mixed(frame, unknown(), _largest(frame[column], dose)),
+                column=column,
+            )
+            yield of_frame(
+                Error.LARGEST_CUT,
+                "rows",
+                SHARES,
+                lambda _, dose, column=column: outcomes.of_column(column, lambda now: _cut(now, dose)),
+                column=column,
+            )
             yield of_frame(
                 Error.OUTCOMES_SHIFTED,
                 "sd",
@@ -146,6 +179,18 @@ def _outcomes(batch: Batch) -> Iterator[Dosed]:
         SHARES,
         lambda frame, dose: elsewhere(frame, columns, hits.share(dose, "other outcomes"), batch.seed),
     )
+
+
+def _largest(values: "pl.Series", share: float) -> "pl.Series":
+    """Rows with so large a share of the known values, the largest ones."""
+    known = int(values.count())
+    return (values.rank("ordinal") > known - round(share * known)).fill_null(False)
+
+
+def _cut(values: "pl.Series", share: float) -> "pl.Series":
+    """Values in which so large a share, the largest ones, are as large as the largest of the others."""
+    known = values.drop_nulls().sort()
+    return values.clip(upper_bound=known[max(0, len(known) - 1 - round(share * len(known)))]) if len(known) else values
 
 
 def _turned(batch: Batch, now: "pl.Series") -> "pl.Series":

@@ -55,6 +55,20 @@ class Outcomes:
 
         return self._with(lambda frame: frame[name].cast(pl.Float64).fill_nan(None), wanted, name, few=False)
 
+    def of_another_day(self, days: int) -> "pl.DataFrame":
+        """The batch with the outcomes that the same had so many days before, where it was there."""
+        import polars as pl
+
+        time, same = self.context.dataset.time, self._same()
+        there = pl.concat([*self._earlier[-1:], self.frame], how="vertical_relaxed")
+        day = pl.col(time).cast(pl.Date)
+        before = there.select(*same, (day + pl.duration(days=days)).alias(GOAL), *self.columns)
+        rows = self.frame.select(*same, day.alias(GOAL)).with_row_index(ROW)
+        found = rows.join(before.unique([*same, GOAL], keep="first"), on=[*same, GOAL], how="inner")
+        kept = self.frame.select(self.columns).with_row_index(ROW)
+        new = kept.update(found.select(ROW, *self.columns).sort(ROW), on=ROW, include_nulls=True).sort(ROW)
+        return self._quiet(self.frame.with_columns(new[name] for name in self.columns))
+
     def _with(
         self,
         measure: "Callable[[pl.DataFrame], pl.Series]",

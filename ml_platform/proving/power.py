@@ -119,8 +119,12 @@ class Power:
     def _arrivals(self) -> Arrivals:
         return self._arriving(self.proof.clean.newest)
 
-    def _arriving(self, partition: str) -> Arrivals:
-        return Arrivals(self.proof.context, self.proof.clean.frames, partition, self.proof.workspace.now())
+    @cached_property
+    def _corrections(self) -> Arrivals:
+        return self._arriving(self.proof.clean.newest, again=True)
+
+    def _arriving(self, partition: str, again: bool = False) -> Arrivals:
+        return Arrivals(self.proof.context, self.proof.clean.frames, partition, self.proof.workspace.now(), again)
 
     def _alarms(self) -> list[Rate]:
         """What the gates on batches say of each clean one, against those before it."""
@@ -187,10 +191,11 @@ class Power:
         frame = self._broken(error, dose)
         if frame.columns == self._frame.columns and frame.equals(self._frame, null_equal=True):
             return None
-        return self._arrivals.held(frame)
+        return (self._corrections if error.again else self._arrivals).held(frame)
 
     def _holding(self, error: Dosed, dose: float) -> list[str]:
-        return [verdict.gate for verdict in self._arrivals.holding(self._broken(error, dose))]
+        arrivals = self._corrections if error.again else self._arrivals
+        return [verdict.gate for verdict in arrivals.holding(self._broken(error, dose))]
 
     def _broken(self, error: Dosed, dose: float) -> Any:
         one = error.at(dose)

@@ -24,6 +24,8 @@ MANIFEST_TAG = "ml_platform.manifest_sha256"
 APPROVAL_TAG = "ml_platform.approval"
 DECISION_TAG = "ml_platform.approval_decision"
 LEDGER_TAG = "ml_platform.ledger_head"
+#: The same after the last decision on a version; none before the first, and in versions of earlier releases.
+DECIDED_TAG = "ml_platform.decided_ledger_head"
 RUN_TAG = "ml_platform.run_id"
 PROVENANCE_TAG = "ml_platform.provenance"
 #: Tag of a model: the versions that had an alias before, oldest first, and how many are kept.
@@ -107,6 +109,11 @@ class Registry:
             self._tag(model, version, DECISION_TAG, canonical_json(decision))
             self._tag(model, version, APPROVAL_TAG, status)
         return self.get(model, version)
+
+    def note(self, model: str, version: int, tags: Mapping[str, str]) -> None:
+        """Set tags of a version that are beside what identifies it."""
+        for name, value in tags.items():
+            self._tag(model, version, name, value)
 
     def decision(self, model: str, version: int) -> dict[str, str] | None:
         """The person's decision in force on a version (status, by, reason, at); None where there is none."""

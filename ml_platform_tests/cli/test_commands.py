@@ -15,9 +15,9 @@ from filelock import FileLock
 from ml_platform_tests.cli.conftest import Invoke, RanShop
 from ml_platform_tests.components.shop import APRIL, BIN, JANUARY, MARCH, MODEL, MONTHS
 
-GATES = 9 * len(MONTHS) + 10
+GATES = 10 * len(MONTHS) + 10
 #: The same where each partition's gates count once.
-GATES_OF_ONE = 9 + 10
+GATES_OF_ONE = 10 + 10
 
 
 def only_line(text: str) -> str:
@@ -51,7 +51,7 @@ def test_help_is_fast_and_loads_no_dagster() -> None:
 def test_run_ends_with_everything_that_counts(ran: RanShop) -> None:
     for text in (
         *MONTHS,
-        "6 passed",
+        "7 passed",
         "3 passed",
         "auc on the holdout",
         "1 (approved)",
@@ -147,7 +147,7 @@ def test_check_fails_where_a_stricter_gate_does_not_hold(ran: RanShop, invoke: I
 def test_check_without_evidence_fails(shop_template: object, invoke: Invoke, tmp_path: Path) -> None:
     code, out, _ = invoke("check", ML_PLATFORM_LOCAL=str(tmp_path / "empty"))
     assert code == 1
-    assert "19 gates applied: 0 passed, 0 warn, 19 block" in out
+    assert "20 gates applied: 0 passed, 0 warn, 20 block" in out
     assert "nothing was ever ingested" in out
 
 
@@ -184,12 +184,12 @@ def test_trace_leads_back_to_data_and_code(invoke: Invoke, tmp_path: Path) -> No
     result = tmp_path / "trace.json"
     code, out, _ = invoke("trace", MODEL, "--json", str(result))
     assert code == 0
-    for text in ("http://127.0.0.1:", "version 1 (approved)", "MLflow run", "train", "holdout", "9 gates passed"):
+    for text in ("http://127.0.0.1:", "version 1 (approved)", "MLflow run", "train", "holdout", "10 gates passed"):
         assert text in out, text
     found = json.loads(result.read_text())
     assert [entry["partition"] for entry in found["train"]] == list(MONTHS[:3])
     assert [entry["partition"] for entry in found["holdout"]] == [APRIL]
-    assert all(len(entry["verdicts"]) == 9 for entry in found["train"])
+    assert all(len(entry["verdicts"]) == 10 for entry in found["train"])
     assert {verdict["status"] for verdict in found["verdicts"]} == {"passed"}
     assert len(found["verdicts"]) == 10
     for target in (f"{MODEL}@champion", f"{MODEL}@1", f"{MODEL}@v1"):

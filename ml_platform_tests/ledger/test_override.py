@@ -7,8 +7,9 @@ import pytest
 
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.gates.gate import Gate
+from ml_platform.ledger import reliance, writing
 from ml_platform.ledger.ledger import Ledger
-from ml_platform_tests.ledger.writing import CONTEXT, HERE, ONE, ROWS, RULES, TWO, verdict
+from ml_platform_tests.ledger.writing import CONTEXT, HERE, ONE, ROWS, RULES, TWO, verdict, write
 
 NAME = "flights/batch/2013-03-01"
 
@@ -103,3 +104,25 @@ def test_a_missing_verdict_cannot_be_overridden(ledger: Ledger) -> None:
     let_pass(ledger)
     with pytest.raises(Refused, match="volume missing"):
         ledger.require(ONE, [RULES, Gate(gate="volume", min=0.5, max=2).within(CONTEXT)], subject_name=NAME)
+
+
+def test_a_wall_clock_that_is_set_back_prolongs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries say when they were written: it is not before the newest of them."""
+    turned = Clock()
+    turned.now = datetime.now(UTC)
+    for module in (writing, reliance):
+        monkeypatch.setattr(module, "now_utc", turned)
+    found = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}", clock=turned)
+    write(found, verdict(status="failed"))
+    let_pass(found)
+    begun = turned.now
+
+    def passes() -> bool:
+        return not found.verdicts(ONE)["rules"].holds_back
+
+    assert passes()
+    turned.now = begun + timedelta(days=10)
+    assert not passes()
+    write(found, verdict(ROWS))
+    turned.now = begun
+    assert not passes(), "the clock was set back"

@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from ml_platform.foundation.errors import MissingReference
+from ml_platform.foundation.errors import MissingReference, Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import judge
 from ml_platform.gates.service import ServiceEvidence
-from ml_platform.pipeline.judging import model_gates
+from ml_platform.pipeline import release
+from ml_platform.pipeline.judging import model_context, model_gates
 from ml_platform.references.refs import ServiceRef
+from ml_platform.rollout.record import Backend
 from ml_platform_tests.project import Project
 from ml_platform_tests.shop_project import MODEL, PARAMETERS, STEPS, copy_of, declared, gates, train
 
@@ -51,6 +54,43 @@ def passed(project: Project, service: ServiceRef) -> None:
 
 def test_a_package_that_was_not_judged_is_not_deployed(shop: Project) -> None:
     assert_refused(shop, DEPLOYMENT, *MISSING)
+
+
+def test_a_reference_that_was_edited_deploys_nothing_else(shop: Project, tmp_path: Path) -> None:
+    """A reference is a file: what it says of a package is held against the ledger and the package itself."""
+    run, ref = Run.new(), shop.reference(SERVICE)
+    passed(shop, ref)
+    loud = shop.variant(declared(models={MODEL: {"decision_threshold": 0.9}}))
+    with loud.active() as workspace:
+        context = loud.context()
+        now = model_context(workspace, context)
+        gates = model_gates(workspace, context, "service")
+        # Whatever a hand wrote there and had judged: the ledger knows in which context it was packaged.
+        edited = ref.model_copy(update={"context": now})
+        workspace.ledger.record(
+            judge(gates, FINE, subject=ref.sha256, subject_name=SERVICE), run_id=run.id, provenance=run.provenance
+        )
+        assert "was packaged under other declarations" in release.outdated(workspace, context, edited)
+    with shop.active() as workspace:
+        context = shop.context()
+        assert release.outdated(workspace, context, ref) == ""
+        gone: list[Backend] = []
+        told = lambda *given, **_: gone.append(given[3])  # noqa: E731
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(release, "go_live", told)
+            elsewhere = ref.model_copy(update={"path": str(tmp_path), "tag": "other:1", "model_sha256": "0" * 64})
+            with pytest.raises(ValidationError):
+                release.deploy(workspace, context, elsewhere, run)
+            assert [(one.path, one.tag, one.sha256) for one in gone] == [(ref.path, ref.tag, ref.sha256)]
+        file = next(Path(ref.path).rglob("package.json"), None) or next(Path(ref.path).rglob("history.parquet"))
+        content = file.read_bytes()
+        file.chmod(0o644)
+        file.write_bytes(content + b" ")
+        try:
+            with pytest.raises(Refused, match=r"there is no package .*, or it was changed"):
+                release.deploy(workspace, context, ref, run)
+        finally:
+            file.write_bytes(content)
 
 
 def test_verdicts_on_another_package_do_not_count(shop: Project) -> None:

@@ -1,6 +1,7 @@
 """Merges and registered versions note how far the ledger was; a ledger that was cut behind that is refused."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,7 +10,7 @@ from ml_platform.ledger import verified
 from ml_platform.ledger.chain import Broken
 from ml_platform.pipeline import anchors
 from ml_platform.pipeline.workspace import Workspace
-from ml_platform.registry.registry import LEDGER_TAG
+from ml_platform.registry.registry import LEDGER_TAG, SHA_TAG
 from ml_platform_tests.ledger.writing import HERE, MARCH, ONE, ROWS, RULES, hand, verdict, write
 
 
@@ -72,3 +73,54 @@ def test_a_place_that_cannot_be_reached_is_named(
     assert away.tracking
     assert away.ledger.verify(["m"]) == 3
     assert "ledger: not compared with a place that notes its head" in caplog.text
+
+
+def registered(workspace: Workspace) -> None:
+    """A version that notes the head of now."""
+    anchor, client = workspace.ledger.anchor(), workspace.tracking.client
+    client.create_registered_model("m")
+    tags = {SHA_TAG: "3" * 64, LEDGER_TAG: anchor.head, **anchors.tags(anchor)}
+    client.create_model_version("m", source="file:///nowhere", tags=tags)
+
+
+def test_a_note_that_was_taken_away_is_missed(workspace: Workspace) -> None:
+    registered(workspace)
+    assert workspace.ledger.verify(["m"]) == 3
+    for name in (LEDGER_TAG, *(tag for tag in anchors.tags(workspace.ledger.anchor()))):
+        workspace.tracking.client.delete_model_version_tag("m", "1", name)
+    with pytest.raises(Broken, match="the note of its head at m version 1 was taken away"):
+        workspace.ledger.verify(["m"])
+    with pytest.raises(Broken, match="was taken away"):
+        workspace.ledger.require(ONE, [RULES, ROWS], subject_name="m/model")
+    workspace.ledger.accept_gap(by="ann", reason="cleared by mistake", owners=["m"], run_id="run", provenance=HERE)
+    assert workspace.ledger.verify(["m"]) == 4
+
+
+def test_a_decision_on_a_version_notes_how_far_the_ledger_is(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered(workspace)
+    body = {"version": 1, "service": "5" * 64}
+    decided = {"subject": "3" * 64, "subject_name": "m/champion", "body": body, "run_id": "run", "provenance": HERE}
+    workspace.ledger.decide("promotion", **decided)
+    anchors.note_decision(workspace.ledger, workspace.registry, "m", 1)
+    assert workspace.ledger.verify(["m"]) == 4
+    with hand(workspace.settings.local / "ledger.db") as connection:
+        connection.execute("DELETE FROM ml_platform_ledger WHERE sequence = 4")
+    monkeypatch.setattr(verified, "_verified", {})
+    after = Workspace(workspace.settings)
+    assert after.registry
+    with pytest.raises(Broken, match=r"it ends at entry 3, m version 1 \(its last decision\) names entry 4"):
+        after.ledger.require(ONE, [RULES, ROWS], subject_name="m/model")
+
+
+def test_a_champion_that_the_ledger_does_not_know_is_told(workspace: Workspace) -> None:
+    champion = SimpleNamespace(champion=lambda model: SimpleNamespace(version=2) if model == "m" else None)
+
+    def told() -> list[str]:
+        return list(anchors.unheard(workspace.ledger, champion, ["m", "n"]))  # type: ignore[arg-type]
+
+    assert len(told()) == 1 and "m version 2 is champion in the registry" in told()[0]
+    facts = {"subject": ONE, "subject_name": "m/champion", "run_id": "run", "provenance": HERE}
+    workspace.ledger.decide("promotion", body={"version": 2, "service": ONE}, **facts)
+    assert told() == []

@@ -38,6 +38,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Five months wait at the source, under all the gates on batches that the shop has."""
     data = everything().dataset(DATASET)
     gates = [gate.model_dump(exclude_none=True, exclude_defaults=True) for gate in data.gates]
+    gates.append({"gate": "correction", "max": 0.1})
     catalogue = declared(dataset={"gates": gates, "quarantine": {"max": 0.02}})
     return new_project(tmp_path_factory.mktemp("power"), catalogue, arrived=MONTHS)
 
@@ -82,12 +83,14 @@ def test_the_limit_is_noticed_and_the_dose_below_is_not(proof: Proof, small: tup
     by_key = {error.key: error for error in cases}
     assert len(by_key) == len(cases) and len(limits) > 50
     frame = proof.clean.frames[MAY]
-    arrivals = Arrivals(proof.context, proof.clean.frames, MAY, proof.workspace.now())
+    arrivals = {
+        again: Arrivals(proof.context, proof.clean.frames, MAY, proof.workspace.now(), again) for again in (False, True)
+    }
 
     def holding(error: Dosed, dose: float) -> tuple[str, ...]:
         one = error.at(dose)
         assert isinstance(one, BatchBreak)
-        return tuple(verdict.gate for verdict in arrivals.holding(one.change(frame)))
+        return tuple(verdict.gate for verdict in arrivals[error.again].holding(one.change(frame)))
 
     for limit in limits:
         error = by_key[limit.key]
@@ -116,6 +119,8 @@ def test_the_gates_that_are_meant_for_it_set_the_limits(small: tuple[list[Dosed]
         # Below the share that quarantine takes, wrong spellings are set aside.
         (Error.SPELLING, "product"): (0.05, "quarantine"),
         (Error.NEW_KEYS, "order_id"): (None, ""),
+        # What replaces a published batch is held against it.
+        (Error.CORRECTED, ""): (0.2, "correction"),
         # Nothing that is declared looks at these.
         (Error.TURNED, ""): (None, ""),
         (Error.TURNED, "channel web"): (None, ""),

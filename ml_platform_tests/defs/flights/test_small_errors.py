@@ -17,7 +17,7 @@ from ml_platform.gates.batch import BatchEvidence
 from ml_platform.gates.catalogue import Gate
 from ml_platform.gates.gate import Verdict, judge
 from ml_platform_tests.sabotage.ingestion import Change
-from ml_platform_tests.sabotage.test_small_errors import EXAMPLE, OUTCOMES, arriving, turned_round
+from ml_platform_tests.sabotage.test_small_errors import EXAMPLE, OUTCOMES, arriving, flying, turned_round
 
 GATES = {gate.name: gate for gate in map(Gate.model_validate, EXAMPLE)}
 MONTHS = tuple(f"2013-{month:02d}-01" for month in range(1, 13))
@@ -56,14 +56,6 @@ def judged(gates: tuple[str, ...], name: str, frame: pl.DataFrame, replaced: Any
 def later(minutes: int, origins: tuple[str, ...] = ORIGINS) -> Change:
     chosen = pl.col("origin").is_in(origins)
     return arriving(pl.when(chosen).then(pl.col("arr_delay") + minutes).otherwise("arr_delay"))
-
-
-def departing_later(minutes: int) -> Change:
-    """Departures and arrivals are so many minutes later, and agree."""
-    delayed = pl.col("dep_delay") + minutes
-    clock = (pl.col("sched_dep_time") // 100 * 60 + pl.col("sched_dep_time") % 100 + delayed) % 1440
-    time = pl.when(clock == 0).then(2400).otherwise(clock // 60 * 100 + clock % 60)
-    return lambda rows: later(minutes)(rows.with_columns(dep_delay=delayed, dep_time=time))
 
 
 def unknown_above(minutes: int, columns: tuple[str, ...]) -> Change:
@@ -118,7 +110,7 @@ ERRORS: dict[str, tuple[Change, str]] = {
     "all arrivals five minutes later": (later(5), "rules"),
     "all arrivals half an hour later": (later(30), "rules"),
     "arrivals at one airport ten minutes later": (later(10, ("EWR",)), "rules"),
-    "all flights five minutes later": (departing_later(5), "distribution_of_outcomes"),
+    "all flights five minutes later": (flying(pl.col("arr_delay") + 5), "distribution_of_outcomes"),
     "delays of more than an hour left out": (unknown_above(60, ("arr_delay",)), "rules"),
     "arrivals of very late flights left out": (unknown_above(120, ("arr_delay", "arr_time", "air_time")), "rules"),
     "very late flights as if cancelled": (unknown_above(120, OUTCOMES), "distribution_correlation"),
