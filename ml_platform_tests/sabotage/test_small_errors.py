@@ -77,15 +77,22 @@ def arriving(delay: pl.Expr) -> Change:
 
 
 def flying(delay: pl.Expr) -> Change:
-    """The same, and they departed as much later or earlier, so that the flight took as long."""
-    more = pl.when(pl.col("arr_delay").is_not_null()).then(delay - pl.col("arr_delay")).otherwise(0)
-    scheduled = pl.col("sched_dep_time") // 100 * 60 + pl.col("sched_dep_time") % 100
-    minutes = (scheduled + pl.col("dep_delay") + more) % 1440
-    clock = pl.when(minutes == 0).then(2400).otherwise(minutes // 60 * 100 + minutes % 60)
-    known = pl.col("dep_delay").is_not_null()
-    return lambda month: arriving(delay)(
-        month.with_columns(dep_delay=pl.col("dep_delay") + more, dep_time=pl.when(known).then(clock))
+    """The same, and they departed as much later or earlier, but for hours: the flight took as long."""
+    wanted, scheduled = (
+        delay - pl.col("arr_delay"),
+        pl.col("sched_dep_time") // 100 * 60 + pl.col("sched_dep_time") % 100,
     )
+    minutes = (scheduled + pl.col("dep_delay")) % 1440
+    clock = pl.when(minutes == 0).then(2400).otherwise(minutes // 60 * 100 + minutes % 60)
+
+    def changed(month: pl.DataFrame) -> pl.DataFrame:
+        more = month.select(more=pl.when(pl.col("dep_delay") + wanted > -100).then(wanted).otherwise(0)).to_series()
+        departed = month.with_columns(dep_delay=pl.col("dep_delay") + more).with_columns(
+            dep_time=pl.when(pl.col("dep_delay").is_not_null()).then(clock)
+        )
+        return arriving(pl.col("arr_delay") + more)(departed)
+
+    return changed
 
 
 def turned_round(chosen: pl.Expr) -> pl.Expr:
