@@ -6,6 +6,15 @@ Recording a verdict, and asking whether it allows a step, is the business of ``l
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
 __all__ = [
-    *("asked", "batch", "catalogue", "changes", "deployment", "features", "gate", "replay", "service", "stages"),
+    "asked",
+    "batch",
+    "catalogue",
+    "changes",
+    "deployment",
+    "features",
+    "gate",
+    "replay",
+    "service",
+    "stages",
     "verdict",
 ]

@@ -67,7 +67,7 @@ def unheard(ledger: Ledger, registry: Registry, models: Iterable[str]) -> Iterat
         if champion.version not in promoted:
             yield (
                 f"{model} version {champion.version} is {CHAMPION} in the registry, and the ledger has no promotion of "
-                "it: the alias was moved by hand, entries are gone, or a promotion was not told yet (ml-platform run tells it)"
+                "it: the alias was moved by hand, entries are gone, or it is still to be told (ml-platform run does)"
             )
 
 

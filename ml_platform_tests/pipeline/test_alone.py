@@ -75,7 +75,7 @@ def test_a_reference_that_was_edited_deploys_nothing_else(shop: Project, tmp_pat
         context = shop.context()
         assert release.outdated(workspace, context, ref) == ""
         gone: list[Backend] = []
-        told = lambda *given, **_: gone.append(given[3])  # noqa: E731
+        told = lambda *given, **_: gone.append(given[2])  # noqa: E731
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(release, "go_live", told)
             elsewhere = ref.model_copy(update={"path": str(tmp_path), "tag": "other:1", "model_sha256": "0" * 64})
