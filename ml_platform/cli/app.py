@@ -285,6 +285,17 @@ def predict(
 
 
 @cli.command()
+def refresh(model: Annotated[str, typer.Argument(help="The model; default: all.")] = "", json: Json = None) -> None:
+    """Let what answers read all outcomes that are known now, those of days of a partition under way included.
+
+    A new process with the same package takes the place of the old one. 1 where a gate holds it back.
+    """
+    from ml_platform.cli.histories import refresh_histories
+
+    raise typer.Exit(refresh_histories(model, json))
+
+
+@cli.command()
 def status(json: Json = None) -> None:
     """What is published, registered and live."""
     from ml_platform.cli.services import show_status

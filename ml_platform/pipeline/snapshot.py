@@ -1,11 +1,45 @@
-"""A history for a version: what it is made from."""
+"""A newer history for a version that answers: made, judged together with its package, and put behind its route."""
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_platform.datasets import batches
 from ml_platform.declarations.context import ModelContext
+from ml_platform.foundation.errors import MissingReference, PlatformError, Refused
+from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.foundation.provenance import Run
+from ml_platform.gates.gate import Gate
+from ml_platform.gates.service import ServiceEvidence
 from ml_platform.pipeline import provisional
+from ml_platform.pipeline.features import materializer_of
+from ml_platform.pipeline.judging import judged, model_gates
 from ml_platform.pipeline.workspace import Workspace
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ml_platform.features.history import History
+    from ml_platform.features.materialize import Materializer
+    from ml_platform.rollout.record import Backend
+    from ml_platform.serving import bundle
+
+#: Gates of a service that judge a package with another history.
+KINDS = ("servability", "skew")
+#: Rows that are asked and compared.
+ROWS = 300
+
+
+class Refreshed(NamedTuple):
+    """The history behind a route."""
+
+    model: str
+    version: int
+    sha256: str
+    #: Last day that it knows, ISO; empty where it knows none.
+    until: str
+    #: Whether it is another one than before.
+    changed: bool
+    url: str = ""
 
 
 def about(workspace: Workspace, context: ModelContext, taken: provisional.Provisional | None = None) -> dict[str, Any]:
@@ -16,3 +50,145 @@ def about(workspace: Workspace, context: ModelContext, taken: provisional.Provis
         "contents": {name: info.sha256 for name, info in sorted(published.items())},
         "provisional": taken._asdict() if taken else None,
     }
+
+
+def wanted(workspace: Workspace, context: ModelContext) -> str:
+    """What tells whether a newer history may be made; cheap, for who asks again and again."""
+    under_way = provisional.offered(workspace, context.dataset) if context.feature_set.refresh == "day" else None
+    return sha256_bytes(canonical_json([about(workspace, context)["contents"], under_way]))
+
+
+def answering(workspace: Workspace, model: str) -> "Backend":
+    """The package that answers for a model. Raises MissingReference where none does."""
+    record = workspace.rollouts.load(model)
+    if record.stable is None:
+        raise MissingReference(f"{model}: no version answers; deploy one first")
+    return record.stable
+
+
+def refresh(workspace: Workspace, context: ModelContext, run: Run, *, wait: bool = True) -> Refreshed:
+    """Let the version that answers read everything that is known now, in a new process behind the same route.
+
+    Raises Refused where a gate holds the package back with this history, or its feature code is not that of now;
+    MissingReference where no version answers.
+    """
+    from ml_platform.rollout import changes, control
+    from ml_platform.serving import bundle, snapshots
+
+    model = context.model.name
+    backend = answering(workspace, model)
+    config, _ = bundle.read(Path(backend.path) / bundle.SOURCE / bundle.FOLDER)
+    materializer = materializer_of(workspace, context.feature_set, context.dataset)
+    _require_code(config, materializer)
+    taken = None
+    if context.feature_set.refresh == "day":
+        taken = provisional.take(workspace, context.dataset, run).accepted
+    days = provisional.rows(workspace, taken) if taken else None
+    history = materializer.history(materializer.published_partitions(), days)
+    sha256 = snapshots.keep(
+        workspace.settings.local, history, materializer.code, {**about(workspace, context, taken), "run": run.id}
+    )
+    until = history.until.isoformat() if history.until else ""
+    if sha256 == (backend.snapshot or config.history_sha256):
+        return Refreshed(model, backend.version, sha256, until, False)
+    _require_sound(workspace, context, backend, history, sha256, days, run)
+    by, why = workspace.settings.actor, f"history until {until}"
+    workspace.rollouts.update(model, lambda record: changes.refreshed(record, sha256, by=by, why=why, run_id=run.id))
+    url = ""
+    if wait:
+        control.ensure_running(workspace.settings)
+        url = control.wait_live(workspace.settings, model, backend.sha256, snapshot=sha256)
+    forget(workspace)
+    return Refreshed(model, backend.version, sha256, until, True, url)
+
+
+def forget(workspace: Workspace) -> None:
+    """Delete the histories that no rollout record names and that are a day old; what they were made from stays."""
+    from ml_platform.serving import snapshots
+
+    named: set[str] = set()
+    for model in workspace.rollouts.models():
+        record = workspace.rollouts.load(model)
+        every = (record.stable, record.candidate, record.previous)
+        named |= {backend.snapshot for backend in every if backend is not None and backend.snapshot}
+    snapshots.forget(workspace.settings.local, named)
+
+
+def _require_code(config: "bundle.ServiceConfig", materializer: "Materializer") -> None:
+    if not config.feature_code:
+        raise Refused(
+            f"{config.model}: version {config.version} was packaged before histories could be refreshed; "
+            f"materialize {config.model}/service and {config.model}/deployment again"
+        )
+    if config.feature_code != materializer.code:
+        raise Refused(
+            f"{config.model}: version {config.version} answers by feature code {config.feature_code}, here is "
+            f"{materializer.code}; train and deploy it again, or put the code back"
+        )
+
+
+def _require_sound(
+    workspace: Workspace,
+    context: ModelContext,
+    backend: "Backend",
+    history: "History",
+    sha256: str,
+    days: "pl.DataFrame | None",
+    run: Run,
+) -> None:
+    """Judge package and history together. Raises Refused by the names of the gates that hold them back."""
+    gates = tuple(gate for gate in model_gates(workspace, context, "service") if gate.gate in KINDS)
+    subject = sha256_bytes(canonical_json([backend.sha256, sha256]))
+    name = f"{context.model.name}/history"
+    if all(gate.judged(workspace.ledger.judged([subject], gates)[subject].get(gate.name)) for gate in gates):
+        verdicts = list(workspace.ledger.judged([subject], gates)[subject].values())
+    else:
+        evidence = _evidence(workspace, context, backend, history, sha256, days, gates)
+        verdicts = judged(workspace, gates, evidence, subject=subject, name=name, run=run)
+    if held := [f"{verdict.gate} ({verdict.reason})" for verdict in verdicts if verdict.holds_back]:
+        raise Refused(
+            f"{name} ({sha256[:12]}): held back by {', '.join(held)}; version {backend.version} goes on with the "
+            "history that it has"
+        )
+
+
+def _evidence(
+    workspace: Workspace,
+    context: ModelContext,
+    backend: "Backend",
+    history: "History",
+    sha256: str,
+    days: "pl.DataFrame | None",
+    gates: tuple[Gate, ...],
+) -> ServiceEvidence:
+    """The newest rows, asked of a process that reads this history, against the path of training."""
+    from ml_platform.features.build import build, matrix
+    from ml_platform.pipeline.predicting import predictor
+    from ml_platform.serving import checks, snapshots
+    from ml_platform.serving.schema import to_rows
+
+    materializer = materializer_of(workspace, context.feature_set, context.dataset)
+    raw = days if days is not None else materializer.raw(materializer.published_partitions()[-1])
+    chosen = raw.gather_every(max(1, raw.height // ROWS)).tail(ROWS)
+    reference = workspace.registry.get(context.model.name, backend.version).model_ref
+    features = matrix(build(context.function, chosen, history), reference.features)
+    expected = predictor(workspace, reference, threads=1).predict(features)
+    file = snapshots.path(workspace.settings.local, sha256)
+    environment = workspace.settings.for_service(snapshot=str(file), prediction_log="", service_rate=0)
+    try:
+        with checks.running(Path(backend.path), workspace.settings, environment) as service:
+            asked = chosen.select(context.function.inputs)
+            alive = checks.servability(service, Path(backend.path), to_rows(service.request, asked.head(20)))
+            compared = checks.skew(service, asked, expected)
+    except PlatformError as error:
+        return ServiceEvidence(str(error), 0.0, 0, 0, 0, float("nan"), (), 0)
+    return ServiceEvidence(
+        error="" if alive.status == 200 and alive.identity else f"answered {alive.status}",
+        ready_seconds=alive.ready_seconds,
+        answered=len(alive.predictions),
+        compared=compared.rows,
+        differing=compared.differing,
+        largest_difference=compared.max_abs_difference,
+        not_refused=(),
+        cases=0,
+    )
