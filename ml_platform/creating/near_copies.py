@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 #: From here on a column is taken for a copy of the target, and from the second on it is told.
 COPY, STRONG = 0.98, 0.95
+#: From here on that a value is there says too much: it was filled in when the target was known.
+FILLED = 0.9
 #: Most rows that are looked at; groups into which a number is divided; folds.
 ROWS, BINS, FOLDS = 20_000, 100, 5
 #: Weight of the mean over all rows in the mean of a group, rows.
@@ -50,6 +52,16 @@ def alone(frame: "pl.DataFrame", target: str, columns: list[str], *, number: boo
         score, measure = _score(wanted, given, number)
         found.append(Alone(column, score, measure))
     return sorted(found, key=lambda one: (-one.score, one.column))
+
+
+def filled_in(frame: "pl.DataFrame", target: str, columns: list[str], *, number: bool) -> list[Alone]:
+    """As :func:`alone`, of whether each column has a value at all, where some rows have one and some have none."""
+    import polars as pl
+
+    shares = {name: frame[name].null_count() / max(frame.height, 1) for name in columns}
+    chosen = [name for name, share in shares.items() if 0.01 <= share <= 0.99]
+    flags = frame.select(target, *(pl.col(name).is_null() for name in chosen))
+    return [one for one in alone(flags, target, chosen, number=number) if one.score >= FILLED] if chosen else []
 
 
 def _groups(values: "pl.Series") -> "np.ndarray":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from ml_platform.creating.columns import ONE_HOT, Column, plain
 from ml_platform.creating.roles import Roles
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.serving.schema import unservable
 from ml_platform.sources.partitions import Partitions
 
 if TYPE_CHECKING:
@@ -203,6 +204,8 @@ def _features(plan: Plan) -> None:
 
 
 def _unfit(column: Column, roles: Roles) -> str:
+    if unservable(column.name):
+        return "a request cannot carry its name"
     if column.personal:
         return f"personal, by {column.personal}"
     if column.constant:
@@ -212,7 +215,7 @@ def _unfit(column: Column, roles: Roles) -> str:
     if column.identity and column.unique:
         return "every row has another value"
     if column.prose:
-        return "prose, which these features cannot read"
+        return "prose" if column.length > 60 else "nearly every row has another text"
     return ""
 
 

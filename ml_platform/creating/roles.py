@@ -1,15 +1,16 @@
 """Which column of a table is what: time, key, target, what is known only later, what names a person."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Literal
 
 from ml_platform.creating.columns import Column, look, plain
-from ml_platform.creating.near_copies import COPY, STRONG, alone
+from ml_platform.creating.near_copies import COPY, STRONG, alone, filled_in
 from ml_platform.creating.questions import Questions
 from ml_platform.creating.tables import Table
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.serving.schema import unservable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -84,6 +85,9 @@ def roles_of(table: Table, wishes: Wishes, questions: Questions) -> Roles:
     for name in (wishes.target, *filter(None, [wishes.time]), *wishes.key, *wishes.known_later, *wishes.group):
         if name not in columns:
             raise PlatformError(f"there is no column {name!r}; the table has {', '.join(columns)}")
+    for name in (*filter(None, [wishes.time]), *wishes.key, *wishes.group):
+        if unservable(name):
+            raise PlatformError(f"{name!r} is a name that a request cannot carry; rename the column")
     target = columns[wishes.target]
     if target.nulls == target.rows or target.constant:
         raise PlatformError(f"target {target.name!r} has one value only: there is nothing to learn")
@@ -139,7 +143,7 @@ def _task(target: Column, notes: list[str]) -> tuple[TaskName, str | None, tuple
     names = [str(value) for value, _ in target.values]
     if target.kind == "bool":
         return "binary", None, ()
-    if target.kind == "int" and (target.low, target.high) == (0, 1):
+    if target.kind in ("int", "float") and target.distinct == 2 and (target.low, target.high) == (0, 1):
         return "binary", None, ()
     if target.distinct == 2 and target.kind in ("text", "int"):
         positive = next((one for one in names if one.lower() in _POSITIVE), names[-1])
@@ -195,7 +199,7 @@ def _time(table: Table, columns: dict[str, Column], wishes: Wishes, questions: Q
     dated = [
         one for one in columns.values()
         if one.kind in ("date", "timestamp") and not one.nulls and not one.personal and _days(one) >= 3
-        and one.name not in wishes.known_later
+        and one.name not in wishes.known_later and not unservable(one.name)
     ]  # fmt: skip
     if not dated:
         notes.append("there is no time: the rows are divided by a hash, and nothing is said of later times")
@@ -246,8 +250,14 @@ def _later(
         others += [
             one.name for one in columns.values() if one.kind == "float" and one.unique and one.name != wishes.target
         ]
-    scores = alone(frame, wishes.target, list(dict.fromkeys(others)), number=task == "regression")
+    others = list(dict.fromkeys(others))
+    scores = alone(frame, wishes.target, others, number=task == "regression")
     copies = [one for one in scores if one.score >= COPY]
+    known = {one.column for one in copies}
+    filled = filled_in(
+        frame, wishes.target, [name for name in others if name not in known], number=task == "regression"
+    )
+    copies += [replace(one, measure=f"whether it is there: {one.measure}") for one in filled]
     if copies:
         told = ", ".join(f"{one.column!r} ({one.measure} {one.score:.3f})" for one in copies)
         if questions.confirm(f"{told} alone nearly is {wishes.target!r}. Known only later?", True):
@@ -256,7 +266,7 @@ def _later(
         else:
             notes.append(f"{told} alone nearly is the target, and is said to be known before it")
     for one in scores:
-        if STRONG <= one.score < COPY:
+        if STRONG <= one.score < COPY and one.column not in found:
             notes.append(
                 f"{one.column!r} alone predicts the target well ({one.measure} {one.score:.3f}); where it is known "
                 f"only later, say --known-later {one.column!r}"
@@ -297,7 +307,8 @@ def _key(
         return wishes.key, ""
     able = [
         one for one in columns.values()
-        if one.nulls == 0 and one.kind != "float" and one.kind != "bool" and one.name not in (wishes.target, *later)
+        if one.nulls == 0 and one.kind not in ("float", "bool") and one.name not in (wishes.target, *later)
+        and not unservable(one.name)
     ]  # fmt: skip
     single = [one for one in able if one.unique and not one.personal and (one.identity or _numbered(one))]
     if single:

@@ -77,7 +77,13 @@ def _classes(plan: Plan) -> list[str]:
     if target.kind == "bool":
         return []
     values = sorted(value for value, _ in target.values)
-    return [f"isin={[*values]!r}" if target.kind == "int" else f"isin=[{', '.join(map(quoted, values))}]"]
+    return [
+        f"isin={[*values]!r}"
+        if target.kind == "int"
+        else "isin=[0.0, 1.0]"
+        if target.kind == "float"
+        else f"isin=[{', '.join(map(quoted, values))}]"
+    ]
 
 
 def _range(column: Column) -> list[str]:

@@ -128,11 +128,19 @@ def request_schema(function: "FeatureFunction", schema: Any) -> RequestSchema:
     taken = sorted({*LEADING, PREDICTION, PROBABILITIES} & set(function.inputs))
     if taken:
         raise PlatformError(f"inputs {taken} have names of the prediction log's own columns; rename them in the source")
+    if odd := [name for name in function.inputs if unservable(name)]:
+        raise PlatformError(f"inputs {odd} have names that a request cannot carry; rename them in the source")
     identity = (*((function.time,) if function.time else ()), *function.key)
     missing = [name for name in identity if name not in function.inputs]
     if missing:
         raise PlatformError(f"feature function: time and key columns {missing} are not among its inputs; add them")
     return RequestSchema(fields=tuple(fields), time=function.time, key=tuple(function.key))
+
+
+def unservable(name: str) -> bool:
+    """Whether a request cannot carry a column of this name: pydantic or the prediction log keep it for themselves."""
+    kept = name.startswith("_") or (name.startswith("model_") and hasattr(BaseModel, name))
+    return kept or name in {*LEADING, PREDICTION, PROBABILITIES}
 
 
 def _allowed(checks: Iterable[Any], kind: Kind) -> tuple[Any, ...] | None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -53,6 +54,23 @@ def test_two_columns_are_a_key_and_what_lies_after_the_event_is_known_later(tmp_
     assert any("'shipped' lies after 'day'" in note for note in found.notes)
 
 
+def test_what_was_filled_in_afterwards_is_known_later_and_gaps_by_chance_are_not(tmp_path: Path) -> None:
+    random = np.random.default_rng(6)
+    survived = random.integers(0, 2, 800)
+    frame = pl.DataFrame(
+        {
+            "_id": range(800),
+            "passenger": range(1, 801),
+            "age": [None if random.random() < 0.3 else int(one) for one in random.integers(1, 80, 800)],
+            "boat": [str(random.integers(1, 16)) if one and random.random() < 0.97 else None for one in survived],
+            "survived": survived.astype(float),
+        }
+    )
+    found = roles(tmp_path, frame, "survived")
+    assert (found.task, found.later, found.key) == ("binary", ("boat",), ("passenger",))
+    assert any("'boat' (whether it is there: AUC" in note for note in found.notes)
+
+
 def test_at_most_three_questions_and_their_answers_count(tmp_path: Path) -> None:
     asked: list[str] = []
 
@@ -79,11 +97,12 @@ def test_at_most_three_questions_and_their_answers_count(tmp_path: Path) -> None
         ({"target": "Zone"}, "is text with 120 values, and more than 20 classes"),
         ({"target": "Picked up at"}, "is a date"),
         ({"target": "same"}, "has one value only"),
+        ({"target": "tipped", "key": ("_id",)}, "'_id' is a name that a request cannot carry"),
     ],
 )
 def test_wishes_that_cannot_be_fulfilled(tmp_path: Path, wishes: dict[str, Any], reason: str) -> None:
     target = wishes.pop("target")
     with pytest.raises(PlatformError) as told:
-        roles(tmp_path, trips(800).with_columns(same=pl.lit(1)), target, **wishes)
+        roles(tmp_path, trips(800).with_columns(same=pl.lit(1), _id=pl.int_range(800)), target, **wishes)
     assert reason in str(told.value)
     assert "\n" not in str(told.value)
