@@ -87,7 +87,10 @@ def plan_of(name: str, roles: Roles, every: Every | None, now: datetime) -> Plan
         raise PlatformError(f"--every {every}: the table has no time; name its column with --time")
     model = roles.label if roles.label.startswith(f"{name}_") else f"{name}_{roles.label}"
     model = model if model != name else f"{name}_model"
-    holdout = max(1, round(HOLDOUT * len(partitions))) if chosen else 0
+    late = _late(roles, chosen, partitions, now) if chosen else 0
+    holdout = late + max(1, round(HOLDOUT * (len(partitions) - late))) if chosen else 0
+    if late:
+        roles.notes.append(f"{roles.target!r} is not known yet in the newest {late} of {len(partitions)} {chosen}s")
     plan = Plan(name, model[:61], roles, chosen, start, partitions, holdout)
     _features(plan)
     if not plan.features and not plan.pasts:
@@ -124,6 +127,17 @@ def _partitions(roles: Roles, wanted: Every | None, now: datetime) -> "tuple[Eve
             f"{roles.time!r}: there is no row in {', '.join(empty[:3])}; take larger partitions with --every"
         )
     return every, start, rows
+
+
+def _late(roles: Roles, every: Every, partitions: dict[str, int], now: datetime) -> int:
+    """How many of the newest partitions have hardly a target yet: outcomes come late."""
+    _, known = divided(roles.frame.filter(roles.frame[roles.target].is_not_null())[roles.time], every, now)
+    shares = [known.get(name, 0) / max(rows, 1) for name, rows in partitions.items()]
+    usual = sorted(shares)[len(shares) // 2]
+    late = 0
+    while late < len(shares) and shares[-1 - late] < 0.1 * usual:
+        late += 1
+    return late
 
 
 def divided(days: "pl.Series", every: Every, now: datetime) -> tuple[date, dict[str, int]]:

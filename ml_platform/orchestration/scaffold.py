@@ -71,10 +71,14 @@ class _TemplateScaffolder(dg.Scaffolder[Any]):
                 target.write_text(f"{target.read_text().rstrip()}\n---\n{text}")
             else:
                 (folder / file).write_text(text)
+        self.complete(project)
 
     def words(self, target: Path, params: Any, reading: Reading) -> dict[str, str]:
         """Further words to fill in."""
         return {}
+
+    def complete(self, project: Project) -> None:
+        """What else the project needs."""
 
     def choose(self, params: Any) -> dict[str, str]:
         """Files and their templates."""
@@ -202,6 +206,13 @@ class PlatformScaffolder(_TemplateScaffolder):
         if reading.platforms:
             _give_up(target, f"the project has a Platform already: {reading.platforms[0].file}")
         return {}
+
+    def complete(self, project: Project) -> None:
+        """The instance of Dagster and what Git leaves alone, where they are lacking."""
+        from ml_platform.creating.home import instance_files
+
+        for file in instance_files(project):
+            click.echo(f"Wrote {file.relative_to(project.root)}.")
 
 
 def _options(task: Task) -> str:

@@ -94,6 +94,22 @@ def test_a_scaffolded_model_keeps_the_template_where_the_data_says_nothing(shop_
     assert written == template.replace(MODEL, "again")
 
 
+def test_the_platform_brings_the_instance_where_there_is_none(shop_template: Shop, tmp_path: Path) -> None:
+    shop = shop_template.copy(tmp_path / "shop")
+    (platform,) = (file for file in shop.defs.glob("*/defs.yaml") if "ml_platform.Platform" in file.read_text())
+    platform.unlink()
+    platform.parent.rmdir()
+    (shop.root / "dagster.yaml").unlink()
+    (shop.root / ".gitignore").unlink(missing_ok=True)
+    done = shop.dg("scaffold", "defs", "ml_platform.Platform", "platform")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Wrote dagster.yaml." in done.stdout, done.stdout
+    assert (
+        yaml.safe_load((shop.root / "dagster.yaml").read_text())["run_retries"]["retry_on_asset_or_op_failure"] is False
+    )
+    assert "/.local/" in (shop.root / ".gitignore").read_text().splitlines()
+
+
 def test_scaffolds_refuse_what_would_not_load(shop_template: Shop, tmp_path: Path) -> None:
     shop = shop_template.copy(tmp_path / "shop")
     for arguments, reason in (
