@@ -50,7 +50,10 @@ DATASET = {
 }
 #: Gates of the example that see nearly every break, so that no other gate would be seen to act alone. They are proven
 #: where they are declared.
-BROAD = ("distribution", "constancy", "coverage", "labels", "near_duplicates", "dependency", "correction")
+BROAD = (
+    *("distribution", "constancy", "coverage", "labels", "near_duplicates", "dependency", "correction"),
+    "single_feature",
+)
 PARAMETERS = {"rounds": 40, "max_depth": 4, "eta": 0.1, "min_child_weight": 20, "colsample_bytree": 0.3, "seed": 7}
 
 
