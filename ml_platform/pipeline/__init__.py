@@ -27,6 +27,7 @@ __all__ = [
     "requests",
     "rollback",
     "rollout",
+    "snapshot",
     "steps",
     "trial",
     "workspace",
