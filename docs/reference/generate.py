@@ -1,4 +1,5 @@
-"""Writes the tables of the pages beside it: gates and settings from the code, dependencies from ``pyproject.toml``.
+"""Writes the tables of the pages beside it: gates, settings and protocols from the code, dependencies from
+``pyproject.toml``.
 
 ``python docs/reference/generate.py`` writes them (``make docs``), ``--check`` ends with 1 where a page is not what
 the code gives. A table stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` on the page ``NAME.md``; the rest of a
@@ -19,6 +20,9 @@ from ml_platform.foundation.settings import Settings
 from ml_platform.foundation.variables import ServiceOptions
 from ml_platform.gates.catalogue import KINDS
 from ml_platform.gates.gate import Kind
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from protocols import PROTOCOLS, members
 
 HERE = Path(__file__).resolve().parent
 PYPROJECT = HERE.parent.parent / "pyproject.toml"
@@ -72,6 +76,15 @@ def dependencies() -> str:
     return "\n".join(lines)
 
 
+def protocols() -> str:
+    """A table per protocol that a user's own code may fulfil: its members, each with what its source says of it."""
+    parts: list[str] = []
+    for path in PROTOCOLS:
+        parts += [f"## {path.partition(':')[2]}", "", f"`{path}`", "", "| member | what |", "|---|---|"]
+        parts += [f"| `{member.replace('|', chr(92) + '|')}` | {what} |" for member, what in members(path)] + [""]
+    return "\n".join(parts).rstrip()
+
+
 def groups(pyproject: str) -> list[Group]:
     """The dependencies of a ``pyproject.toml``, each group with the comment above it.
 
@@ -111,7 +124,12 @@ def _complete(found: list[Group], pyproject: str) -> list[Group]:
     return found
 
 
-TABLES: Mapping[str, Callable[[], str]] = {"gates": gates, "settings": settings, "dependencies": dependencies}
+TABLES: Mapping[str, Callable[[], str]] = {
+    "gates": gates,
+    "settings": settings,
+    "dependencies": dependencies,
+    "protocols": protocols,
+}
 
 
 def filled(name: str, page: str) -> str:

@@ -33,9 +33,11 @@ class Task(Protocol):
     Labels ``y`` have shape (rows,) as float64, predictions ``p`` (rows,) or (rows, classes).
     """
 
-    #: For messages; and in words, for the head of a report.
+    #: For messages, as it is declared.
     name: str
+    #: In words, for the head of a report.
     title: str
+    #: What a prediction is: `probability` of the positive class, those of all `classes`, or a `value`.
     output: Output
     #: Metrics that are measured, as far as the labels leave them defined.
     measured: tuple[str, ...]
@@ -43,11 +45,13 @@ class Task(Protocol):
     compared: tuple[str, ...]
     #: Whether a larger value of a metric is better; metrics that are missing have no better side.
     better: Mapping[str, bool]
-    #: Unit of a SHAP value, and what the axes of the calibration plot show.
+    #: Unit of a SHAP value.
     unit: str
+    #: What the axes of the calibration plot show.
     axes: tuple[str, str]
-    #: Fields of an answer of the service with their types; and the one that holds the numbers of a prediction.
+    #: Fields of an answer of the service with their types.
     fields: Mapping[str, Any]
+    #: The one of them that holds the numbers of a prediction.
     numbers: str
     #: Upper bounds of the buckets in which a service counts :meth:`scores`.
     buckets: tuple[float, ...]
