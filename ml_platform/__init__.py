@@ -4,11 +4,21 @@ The components are loaded when they are first asked for, so that importing a dom
 Dagster.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ml_platform.orchestration.components import Dataset, FeatureSet, Model, Platform
     from ml_platform.orchestration.refusals import crash_sensor
+
+# Nobody is told what runs here, wherever the package is imported, unless the environment says otherwise.
+for _name, _off in (
+    ("BENTOML_DO_NOT_TRACK", "true"),
+    ("DAGSTER_DISABLE_TELEMETRY", "yes"),
+    ("DO_NOT_TRACK", "1"),
+    ("MLFLOW_DISABLE_TELEMETRY", "true"),
+):
+    os.environ.setdefault(_name, _off)
 
 __all__ = ["Dataset", "FeatureSet", "Model", "Platform", "crash_sensor"]
 

@@ -9,12 +9,19 @@ import typer
 from ml_platform.cli.data import data
 from ml_platform.cli.ledger import ledger
 from ml_platform.cli.new import new
-from ml_platform.cli.output import BadUsage, By, Json, Reason
+from ml_platform.cli.output import BadUsage, By, Json, Reason, only_json
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.raised import explained
 from ml_platform.foundation.settings import get_settings
 
-cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+#: Ways to ask for help, also below a command.
+HELP = ("-h", "--help")
+cli = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": list(HELP)},
+)
 cli.add_typer(ledger, name="ledger")
 cli.add_typer(data, name="data")
 cli.command()(new)
@@ -25,7 +32,8 @@ def app() -> None:
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        sys.exit(cli(arguments, standalone_mode=True))
+        with only_json(arguments):
+            sys.exit(cli(arguments, standalone_mode=True))
     except PlatformError as error:
         if debug:
             raise
@@ -41,8 +49,19 @@ def app() -> None:
         sys.exit(130)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"ml-platform {version('ml-platform')}")
+        raise typer.Exit
+
+
 @cli.callback()
 def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a mistake, not only its line.")] = False,
 ) -> None:
     """From versioned data to a served model, with every gate on the way.
@@ -50,7 +69,7 @@ def main(
     Ends with 0: done, 1: refused or failed, 2: bad usage.
     """
     # Whatever the command reads of them: what was meant by a variable that nobody reads is never guessed.
-    if "--help" not in sys.argv:
+    if not {*HELP} & {*sys.argv}:
         get_settings()
 
 

@@ -5,9 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from ml_platform.cli import screen
 from ml_platform.cli.outcomes import Changed, Line, junit, markdown, plain
 from ml_platform.cli.output import BadUsage, saved, written
 from ml_platform.datasets import batches
@@ -165,8 +163,8 @@ def _joined(asset: str, partition: str, gates: tuple[Gate, ...], verdicts: list[
 
 
 def _print(lines: list[Line], every: bool) -> None:
-    console = Console()
-    table = Table("asset", "partition", "gate", "status", "observed", "threshold", "reason")
+    console = screen.console()
+    table = screen.table("asset", "partition", "gate", "status", "observed", "threshold", "reason")
     groups: dict[tuple[str, str], list[Line]] = {}
     for line in lines:
         groups.setdefault((line.asset, line.gate.name), []).append(line)

@@ -65,8 +65,6 @@ def log(
     json: Json = None,
 ) -> None:
     """Show the newest entries."""
-    from rich.console import Console
-    from rich.table import Table
 
     from ml_platform.pipeline.workspace import Workspace
 
@@ -77,7 +75,9 @@ def log(
         begins = subject.endswith("%")
         chosen = {"prefix": subject[:-1]} if begins else {"subject_name": subject or None}
         entries = chain.entries(**chosen, newest=limit)
-    table = Table("#", "when", "what", "about", "outcome", "reason", "by")
+    from ml_platform.cli import screen
+
+    table = screen.table("#", "when", "what", "about", "outcome", "reason", "by")
     for entry in entries:
         table.add_row(
             str(entry.sequence),
@@ -88,7 +88,7 @@ def log(
             str(entry.body.get("reason", entry.body.get("because", "")))[:100],
             entry.actor,
         )
-    Console().print(table)
+    screen.console().print(table)
     written(json, [entry.__dict__ | {"provenance": entry.provenance.model_dump()} for entry in entries])
 
 

@@ -1,22 +1,45 @@
 """What the commands share: how a result is written, and how bad usage is told."""
 
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
 from ml_platform.foundation.errors import PlatformError
 
-Json = Annotated[Path | None, typer.Option("--json", help="Also write the result to this JSON file.")]
+Json = Annotated[
+    Path | None, typer.Option("--json", help="Also write the result to this JSON file; -: to standard output alone.")
+]
 #: Who decides and why, for the commands by which people do.
 By = Annotated[str, typer.Option("--by", help="Who decides.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why.")]
 #: The path that means the standard output.
 OUTPUT = Path("-")
+#: The standard output, while what people read goes elsewhere (:func:`only_json`).
+_outputs: list[TextIO] = []
 
 
 class BadUsage(PlatformError):
     """Something on the command line that cannot be meant."""
+
+
+@contextmanager
+def only_json(arguments: Sequence[str]) -> Generator[None]:
+    """With ``--json -`` the standard output is the JSON and nothing else: what people read goes to standard error."""
+    asked = ("--json", str(OUTPUT)) in pairwise(arguments) or f"--json={OUTPUT}" in arguments
+    if not asked:
+        yield
+        return
+    _outputs.append(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _outputs.pop()
 
 
 def declared_model(name: str) -> str:
@@ -38,7 +61,7 @@ def written(path: Path | None, value: Any) -> None:
     import json
 
     if path == OUTPUT:
-        print(json.dumps(value, indent=1, default=str))
+        print(json.dumps(value, indent=1, default=str), file=_outputs[-1] if _outputs else None)
     elif path is not None:
         saved("--json", path, json.dumps(value, indent=1, default=str) + "\n")
 

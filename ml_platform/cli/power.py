@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from ml_platform.cli import screen
 from ml_platform.cli.output import BadUsage, written
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.loading import project_catalogue
@@ -34,7 +35,7 @@ NAMED, PAUSE = 6, 30
 def measure_power(name: str, minutes: float, partitions: int, rounds: int, json: Path | None) -> int:
     """Measure, print and write the limits; 0 whatever they are."""
     os.environ.setdefault("DAGSTER_HOME", str(default_home()))
-    console, catalogue, workspace = Console(), project_catalogue(), Workspace()
+    console, catalogue, workspace = screen.console(), project_catalogue(), Workspace()
     try:
         context = ModelContext.of(catalogue, name)
     except DeclarationError as error:

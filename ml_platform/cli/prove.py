@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from ml_platform.cli import screen
 from ml_platform.cli.output import BadUsage, written
 from ml_platform.cli.windows import by_window, print_windows
 from ml_platform.declarations.context import ModelContext
@@ -29,7 +29,7 @@ def prove_model(name: str, only_alarms: bool, allowed: int, partitions: int, rou
     """Print what caught what, and alarms on clean data; 1 for a break that nothing caught, or too many alarms."""
     os.environ.setdefault("DAGSTER_HOME", str(default_home()))
     started = time.monotonic()
-    console, catalogue = Console(), project_catalogue()
+    console, catalogue = screen.console(), project_catalogue()
     try:
         context = ModelContext.of(catalogue, name)
     except DeclarationError as error:
@@ -134,7 +134,9 @@ def _print_alarms(console: Console, proof: Proof, alarms: list[Rate], raised: in
         return
     half = (len(partitions) + 1) // 2
     first, second = f"{partitions[0]} to {partitions[half - 1]}", f"{partitions[half]} to {partitions[-1]}"
-    table = Table("stage", "gate", "threshold", f"seen {first}", f"seen {second}", "alarms", "rate", title="Clean data")
+    table = screen.table(
+        "stage", "gate", "threshold", f"seen {first}", f"seen {second}", "alarms", "rate", title="Clean data"
+    )
     for rate in alarms:
         name = rate.gate if rate.blocking else f"{rate.gate} (warns)"
         alarmed = f"{rate.first_alarms} + {rate.second_alarms}"
@@ -171,7 +173,7 @@ def _span(values: tuple[float, float] | None) -> str:
 
 
 def _print_findings(console: Console, findings: list[Finding], open_: list[Finding]) -> None:
-    table = Table("break", "made in", "cases", "caught", "caught first by", "also by", title="Breaks")
+    table = screen.table("break", "made in", "cases", "caught", "caught first by", "also by", title="Breaks")
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         groups.setdefault((finding.name, finding.stage), []).append(finding)

@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 from rich.console import Console
 
+from ml_platform.cli import screen
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import PlatformError
@@ -48,7 +49,7 @@ def run_loop(first: str, last: str, json: Path | None) -> int:
     from ml_platform.cli.summary import show_summary
 
     os.environ.setdefault("DAGSTER_HOME", str(default_home()))
-    console, workspace = Console(), Workspace()
+    console, workspace = screen.console(), Workspace()
     with only_one(workspace):
         started = time.monotonic()
         catalogue = project_catalogue()

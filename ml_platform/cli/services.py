@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-
+from ml_platform.cli import screen
 from ml_platform.cli.output import declared_model, written
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError
@@ -75,8 +73,8 @@ def show_status(json: Path | None) -> None:
 
     workspace, catalogue = Workspace(), project_catalogue()
     state = read_state(workspace.settings)
-    console = Console()
-    data = Table("dataset", "published", "newest", "refused", "main at")
+    console = screen.console()
+    data = screen.table("dataset", "published", "newest", "refused", "main at")
     found: dict[str, Any] = {"datasets": {}, "models": {}, "supervisor": state.running, "standing": {}}
     for name, spec in catalogue.datasets.items():
         published = sorted(batches.published(workspace.store, name))
@@ -86,7 +84,7 @@ def show_status(json: Path | None) -> None:
         data.add_row(
             name, str(len(published)), published[-1] if published else "-", ", ".join(refused) or "-", head[:12]
         )
-    models = Table("model", "newest candidate", "newest version", "approval", "champion", "service", "phase")
+    models = screen.table("model", "newest candidate", "newest version", "approval", "champion", "service", "phase")
     notes: list[str] = []
     for name in catalogue.models:
         newest, champion = workspace.registry.latest(name), workspace.registry.champion(name)

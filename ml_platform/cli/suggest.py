@@ -6,9 +6,8 @@ from datetime import date
 from itertools import groupby
 from pathlib import Path
 
-from rich.console import Console
-
-from ml_platform.cli.output import OUTPUT, BadUsage, written
+from ml_platform.cli import screen
+from ml_platform.cli.output import BadUsage, written
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import DeclarationError
@@ -21,7 +20,7 @@ from ml_platform.proving.windows import windows_of
 def suggest_thresholds(name: str, until: str, most: int, json: Path | None) -> None:
     """Print a line of ``gates:`` for each gate, with the values seen before and after the date."""
     os.environ.setdefault("DAGSTER_HOME", str(default_home()))
-    console, workspace = Console(stderr=json == OUTPUT), Workspace()
+    console, workspace = screen.console(), Workspace()
     try:
         context = ModelContext.of(project_catalogue(), name)
         day = date.fromisoformat(until) if until else workspace.now().date()

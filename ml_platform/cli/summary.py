@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
+from ml_platform.cli import screen
 from ml_platform.cli.output import written
 from ml_platform.cli.services import live_url, rows_of
 from ml_platform.datasets import batches
@@ -51,7 +52,7 @@ def show_summary(
 def _dataset(console: Console, workspace: Workspace, catalogue: Catalogue, spec: DatasetSpec) -> tuple[Any, int]:
     gates = spec.gates_of("batch")
     features = [item for item in catalogue.features.values() if item.dataset == spec.name]
-    table = Table(
+    table = screen.table(
         "partition", "rows", "content", "commit", "batch gates", "feature gates", title=f"dataset {spec.name}"
     )
     shown, held = [], 0
@@ -94,7 +95,7 @@ def _model(console: Console, workspace: Workspace, context: ModelContext) -> tup
 
     name = context.model.name
     shown: dict[str, Any] = {"gates": {}}
-    table = Table("what", Column("value", overflow="fold"), title=f"model {name}")
+    table = screen.table("what", "value", title=f"model {name}")
     held = 0
     for stage in OF_MODEL:
         try:

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.tree import Tree
 
+from ml_platform.cli import screen
 from ml_platform.cli.output import BadUsage, declared_model, written
 from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import PlatformError
@@ -22,7 +22,7 @@ def trace_model(target: str, json: Path | None) -> None:
     model, _, which = target.partition("@")
     version = _version(workspace, declared_model(model), which)
     found = _origin(workspace, version)
-    Console().print(_tree(found))
+    screen.console().print(_tree(found))
     written(json, found)
 
 
@@ -43,7 +43,7 @@ def trace_request(request: str, model: str, json: Path | None) -> None:
             "origin": _origin(workspace, version, package),
         }
         found.append(one)
-        Console().print(_answer_tree(one), soft_wrap=True)
+        screen.console().print(_answer_tree(one), soft_wrap=True)
     written(json, jsonlib.loads(jsonlib.dumps(found, default=str)))
 
 
@@ -59,8 +59,8 @@ def trace_at(target: str, when: str, json: Path | None) -> None:
     then = at(workspace, model, moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     found = _origin(workspace, workspace.registry.get(model, then.version), then.package_sha256)
     found["promoted_at"] = then.since.isoformat()
-    Console().print(f"{model}: version {then.version} answered then, promoted at {found['promoted_at']}")
-    Console().print(_tree(found))
+    screen.console().print(f"{model}: version {then.version} answered then, promoted at {found['promoted_at']}")
+    screen.console().print(_tree(found))
     written(json, found)
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from ml_platform.cli import screen
 from ml_platform.gates.gate import Verdict
 from ml_platform.proving.scratch import Judged
 from ml_platform.proving.windows import Window
@@ -38,7 +38,7 @@ def print_windows(console: Console, windows: list[Window], judged: Iterable[Judg
     """A row for each gate on models, a column for each window; an alarm has a sign behind it."""
     first = windows[0].train[0]
     titles = [f"to {window.last}" for window in windows]
-    table = Table("gate", "threshold", *titles, title=f"Models on all partitions from {first} on (!: alarm)")
+    table = screen.table("gate", "threshold", *titles, title=f"Models on all partitions from {first} on (!: alarm)")
     rows: dict[str, dict[str, Verdict]] = {}
     for one in _on_models(judged):
         rows.setdefault(one.verdict.gate, {})[one.partition] = one.verdict

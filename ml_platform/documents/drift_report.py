@@ -1,6 +1,5 @@
 """Evidently's report on drift: the page that people look at. Gates and sensors have statistics of their own."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,7 +35,6 @@ def write(reference: "pl.DataFrame", current: "pl.DataFrame", path: Path) -> Dri
         raise PlatformError("drift report: reference and current data need rows and columns")
     if rows > ROWS:
         raise PlatformError(f"drift report: {rows:,} rows are more than {ROWS:,}; draw a sample")
-    os.environ.setdefault("DO_NOT_TRACK", "1")
     from evidently import Report
     from evidently.presets import DataDriftPreset
 

@@ -288,6 +288,21 @@ def test_status_says_what_is_there(invoke: Invoke, tmp_path: Path) -> None:
     }
 
 
+def test_the_standard_output_can_be_the_json_alone(invoke: Invoke) -> None:
+    for command in (("status",), ("trace", MODEL), ("ledger", "log"), ("check",)):
+        done = invoke(*command, "--json", "-", COLUMNS="80")
+        assert done.code == 0 and json.loads(done.out), command
+        assert MODEL in done.err, "what people read is on standard error"
+
+
+def test_no_name_is_cut_in_a_pipe(invoke: Invoke) -> None:
+    url = json.loads(invoke("status", "--json", "-").out)["models"][MODEL]["url"]
+    shown = invoke("status", COLUMNS="80").out
+    assert url in shown and "…" not in shown
+    checked = invoke("check", COLUMNS="80").out
+    assert "performance_auc" in checked and "…" not in checked
+
+
 def test_ledger_verifies_logs_and_finds_tampering(invoke: Invoke, ran: RanShop, tmp_path: Path) -> None:
     code, out, _ = invoke("ledger", "verify")
     assert code == 0

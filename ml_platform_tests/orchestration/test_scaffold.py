@@ -10,7 +10,7 @@ import yaml
 
 from ml_platform.declarations.model import ModelSpec
 from ml_platform.models.task import TASKS
-from ml_platform.orchestration.scaffold import ModelParams, ModelScaffolder
+from ml_platform.orchestration.scaffold import ModelParams, ModelScaffolder, PlatformScaffolder
 from ml_platform_tests.shop_project import FEATURES, folder_of
 
 
@@ -55,6 +55,27 @@ def test_what_is_no_task_is_one_line_and_leaves_no_folder(task: str, reason: str
         scaffolded(root, task)
     assert caught.value.message.startswith(reason) and "\n" not in caught.value.message
     assert not (root / "src/grocery/defs/further").exists()
+
+
+def test_the_platform_brings_what_a_project_has_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without dagster.yaml Dagster would write into the root, and retry what was refused."""
+    (root / "dagster.yaml").unlink()
+    (root / ".gitignore").write_text("*.log\n")
+    platform = root / "src/grocery/defs/platform"
+    (platform / "defs.yaml").unlink()
+    request = dg.ScaffoldRequest("ml_platform.Platform", platform, "yaml", root, None)  # type: ignore[arg-type]
+    PlatformScaffolder().scaffold(request)
+    assert "retry_on_asset_or_op_failure: false" in (root / "dagster.yaml").read_text()
+    assert (root / ".gitignore").read_text() == "*.log\n/.local/\n"
+    assert capsys.readouterr().out.splitlines() == [
+        "Wrote dagster.yaml, which the project did not have",
+        "Wrote .gitignore, which the project did not have",
+    ]
+    before = (root / "dagster.yaml").read_text()
+    (platform / "defs.yaml").unlink()
+    (root / "dagster.yaml").write_text(before + "# mine\n")
+    PlatformScaffolder().scaffold(request)
+    assert (root / "dagster.yaml").read_text() == before + "# mine\n"
 
 
 def test_another_format_leaves_no_folder(root: Path) -> None:
