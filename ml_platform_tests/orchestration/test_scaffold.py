@@ -78,6 +78,26 @@ def test_the_platform_brings_what_a_project_has_once(root: Path, capsys: pytest.
     assert (root / "dagster.yaml").read_text() == before + "# mine\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "params", "reason"),
+    [
+        ("my-model", {}, "'my-model' is no name for assets"),
+        ("other", {"features": "purchases/nope"}, "there is no feature set 'purchases/nope'"),
+        ("other", {"target": "nope"}, "purchases/features has no label 'nope'; it has "),
+    ],
+)
+def test_what_would_not_load_is_one_line_and_leaves_no_folder(
+    name: str, params: dict[str, str], reason: str, root: Path
+) -> None:
+    folder = root / "src/grocery/defs" / name
+    folder.mkdir()
+    request = dg.ScaffoldRequest("ml_platform.Model", folder, "yaml", root, ModelParams(**params))  # type: ignore[arg-type]
+    with pytest.raises(click.ClickException) as caught:
+        ModelScaffolder().scaffold(request)
+    assert reason in caught.value.message and "\n" not in caught.value.message
+    assert not folder.exists()
+
+
 def test_another_format_leaves_no_folder(root: Path) -> None:
     with pytest.raises(click.ClickException, match="declared in YAML"):
         scaffolded(root, "binary", format="python")
