@@ -9,7 +9,7 @@ import typer
 from ml_platform.cli.data import data
 from ml_platform.cli.ledger import ledger
 from ml_platform.cli.new import new
-from ml_platform.cli.output import BadUsage, By, Json, Reason, only_json
+from ml_platform.cli.output import BadUsage, By, Json, Reason, Version, only_json
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.raised import explained
 from ml_platform.foundation.settings import get_settings
@@ -49,19 +49,9 @@ def app() -> None:
         sys.exit(130)
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        from importlib.metadata import version
-
-        print(f"ml-platform {version('ml-platform')}")
-        raise typer.Exit
-
-
 @cli.callback()
 def main(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
+    version: Version = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a mistake, not only its line.")] = False,
 ) -> None:
     """From versioned data to a served model, with every gate on the way.

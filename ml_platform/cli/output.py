@@ -14,6 +14,19 @@ from ml_platform.foundation.errors import PlatformError
 Json = Annotated[
     Path | None, typer.Option("--json", help="Also write the result to this JSON file; -: to standard output alone.")
 ]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"ml-platform {version('ml-platform')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+]
 #: Who decides and why, for the commands by which people do.
 By = Annotated[str, typer.Option("--by", help="Who decides.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why.")]
