@@ -11,7 +11,6 @@ import click
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from ml_platform.creating.home import instance_files
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
@@ -201,12 +200,6 @@ class PlatformScaffolder(_TemplateScaffolder):
     """The component with resources and sensors."""
 
     templates = {"defs.yaml": "platform.yaml.txt"}  # noqa: RUF012
-
-    def _scaffold(self, request: dg.ScaffoldRequest[Any], target: Path) -> None:
-        super()._scaffold(request, target)
-        project = Project.find(request.project_root or target)
-        for path in instance_files(project):
-            click.echo(f"Wrote {path.relative_to(project.root)}, which the project did not have")
 
     def words(self, target: Path, params: Any, reading: Reading) -> dict[str, str]:
         """None; a project has one Platform only."""

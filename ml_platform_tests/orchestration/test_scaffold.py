@@ -68,8 +68,8 @@ def test_the_platform_brings_what_a_project_has_once(root: Path, capsys: pytest.
     assert "retry_on_asset_or_op_failure: false" in (root / "dagster.yaml").read_text()
     assert (root / ".gitignore").read_text() == "*.log\n/.local/\n"
     assert capsys.readouterr().out.splitlines() == [
-        "Wrote dagster.yaml, which the project did not have",
-        "Wrote .gitignore, which the project did not have",
+        "Wrote dagster.yaml.",
+        "Wrote .gitignore.",
     ]
     before = (root / "dagster.yaml").read_text()
     (platform / "defs.yaml").unlink()

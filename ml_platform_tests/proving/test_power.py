@@ -78,6 +78,7 @@ def found(limits: list[Limit], error: str, case: str = "") -> Limit:
     return one
 
 
+@pytest.mark.slow
 def test_the_limit_is_noticed_and_the_dose_below_is_not(proof: Proof, small: tuple[list[Dosed], list[Limit]]) -> None:
     cases, limits = small
     by_key = {error.key: error for error in cases}
