@@ -9,19 +9,12 @@ import typer
 from ml_platform.cli.data import data
 from ml_platform.cli.ledger import ledger
 from ml_platform.cli.new import new
-from ml_platform.cli.output import BadUsage, By, Json, Reason, Version, only_json
+from ml_platform.cli.output import HELPS, BadUsage, By, Json, Reason, Version, only_json
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.raised import explained
 from ml_platform.foundation.settings import get_settings
 
-#: Ways to ask for help, also below a command.
-HELP = ("-h", "--help")
-cli = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": list(HELP)},
-)
+cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, context_settings=HELPS)
 cli.add_typer(ledger, name="ledger")
 cli.add_typer(data, name="data")
 cli.command()(new)
@@ -59,7 +52,7 @@ def main(
     Ends with 0: done, 1: refused or failed, 2: bad usage.
     """
     # Whatever the command reads of them: what was meant by a variable that nobody reads is never guessed.
-    if not {*HELP} & {*sys.argv}:
+    if not {*HELPS["help_option_names"]} & {*sys.argv}:
         get_settings()
 
 

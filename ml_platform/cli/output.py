@@ -30,6 +30,8 @@ Version = Annotated[
 #: Who decides and why, for the commands by which people do.
 By = Annotated[str, typer.Option("--by", help="Who decides.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why.")]
+#: Ways to ask for help, also below a command.
+HELPS = {"help_option_names": ["-h", "--help"]}
 #: The path that means the standard output.
 OUTPUT = Path("-")
 #: The standard output, while what people read goes elsewhere (:func:`only_json`).
