@@ -50,6 +50,10 @@ run: $(STAMP) ## the whole example: from data to a deployed model
 ui: $(STAMP) ## start Dagster's UI in the background and wait for it (UI_PORT=3000)
 	@ml-platform ui --port $(UI_PORT)
 
+.PHONY: serve
+serve: $(STAMP) ## start the services of what is deployed, in the background (after a reboot, say)
+	@ml-platform serve --detach
+
 .PHONY: stop
 stop: ## stop the services, the rollout supervisor and the UI
 	@if [ -x $(BIN)/ml-platform ]; then ml-platform stop; ml-platform ui --stop; fi

@@ -9,7 +9,9 @@ import typer
 from ml_platform.cli.data import data
 from ml_platform.cli.ledger import ledger
 from ml_platform.cli.new import new
-from ml_platform.cli.output import HELPS, BadUsage, By, Json, Reason, Version, only_json
+from ml_platform.cli.output import HELPS, BadUsage, By, Json, Reason, Version, only_json, supervised
+from ml_platform.cli.rollout import rollout, serve, withdraw
+from ml_platform.cli.ui import ui
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.raised import explained
 from ml_platform.foundation.settings import get_settings
@@ -17,6 +19,7 @@ from ml_platform.foundation.settings import get_settings
 cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, context_settings=HELPS)
 cli.add_typer(ledger, name="ledger")
 cli.add_typer(data, name="data")
+cli.add_typer(rollout, name="rollout")
 cli.command()(new)
 
 
@@ -44,6 +47,7 @@ def app() -> None:
 
 @cli.callback()
 def main(
+    context: typer.Context,
     version: Version = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a mistake, not only its line.")] = False,
 ) -> None:
@@ -53,7 +57,7 @@ def main(
     """
     # Whatever the command reads of them: what was meant by a variable that nobody reads is never guessed.
     if not {*HELPS["help_option_names"]} & {*sys.argv}:
-        get_settings()
+        supervised(get_settings(), context.invoked_subcommand or "")
 
 
 @cli.command()
@@ -219,17 +223,24 @@ def reject(
     by: By,
     reason: Reason,
     rollback: Annotated[
-        bool, typer.Option("--rollback", help="Where the version answers: let the one before it answer again.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--rollback/--no-rollback",
+            help="Where the version answers: fail without one to go back to / leave it.",
+        ),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Reject a registered version: it is neither packaged nor deployed, whatever its gates say later.
 
-    What answers already goes on answering, and the command says so, unless --rollback is given.
+    Where it answers, the version before it answers again; where there is none, the command says so.
     """
     from ml_platform.cli.approve import decide
 
     decide(target, "rejected", by, reason, json, rollback=rollback)
+
+
+cli.command()(withdraw)
 
 
 @cli.command()
@@ -305,12 +316,7 @@ def status(json: Json = None) -> None:
     show_status(json)
 
 
-@cli.command()
-def serve() -> None:
-    """Keep the services of every rollout record running, in the foreground."""
-    from ml_platform.rollout.supervisor import supervise
-
-    supervise(get_settings())
+cli.command()(serve)
 
 
 @cli.command("serve-hooks")
@@ -334,15 +340,4 @@ def stop() -> None:
     stop_everything()
 
 
-@cli.command()
-def ui(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the web server.")] = 3000,
-    stop: Annotated[bool, typer.Option("--stop", help="Stop web server and daemon instead.")] = False,
-) -> None:
-    """Start Dagster's web server and daemon on this installation's storage."""
-    from ml_platform.orchestration import webserver as dagster_ui
-
-    if stop:
-        print("stopped the UI" if dagster_ui.stop(get_settings()) else "the UI does not run")
-    else:
-        print(f"Dagster UI: {dagster_ui.start(get_settings(), port)}")
+cli.command()(ui)

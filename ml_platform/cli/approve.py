@@ -20,11 +20,12 @@ def decide(
     reason: str,
     json: Path | None,
     *,
-    rollback: bool = False,
+    rollback: bool | None = None,
 ) -> None:
     """Decide on ``MODEL@VERSION``. Approval raises Refused by name where a gate holds the version back.
 
-    A version that is rejected while it answers is named, with the way back; ``rollback`` takes it.
+    A version that is rejected while it answers is taken back where there is one to go back to; ``rollback``: False
+    leaves it, True fails where there is none.
     """
     name, _, number = target.partition("@")
     number = number.removeprefix("v")
@@ -51,24 +52,26 @@ def decide(
 
 
 def _leave(
-    workspace: Workspace, model: str, version: int, run: Run, by: str, reason: str, rollback: bool
+    workspace: Workspace, model: str, version: int, run: Run, by: str, reason: str, rollback: bool | None
 ) -> int | None:
-    """Say that a rejected version still answers, and how to go back, or do so; the version that answers then."""
+    """Take a rejected version that answers back, or say how; the version that answers then."""
     if not answering.answers(workspace, model, version):
         if rollback:
             print(f"version {version} does not answer: there is nothing to go back from")
         return None
-    if rollback:
-        earlier, url = answering.go_back(workspace, model, version, run, by=by, reason=reason)
-        print(f"version {earlier.version} answers again, at {url}")
-        return earlier.version
     try:
-        earlier, _ = answering.way_back(workspace, model, version)
-        way = f"the same command with --rollback lets version {earlier.version} answer again"
+        answering.way_back(workspace, model, version)
     except PlatformError as error:
-        way = str(error)
-    print(f"version {version} still answers; {way}")
-    return version
+        if rollback:
+            raise
+        print(f"version {version} still answers; {error}")
+        return version
+    if rollback is False:
+        print(f"version {version} still answers; ml-platform rollout rollback {model} takes it back")
+        return version
+    earlier, url = answering.go_back(workspace, model, version, run, by=by, reason=reason)
+    print(f"version {earlier.version} answers again, at {url}")
+    return earlier.version
 
 
 def accept_looser_gates(model: str, by: str, reason: str, json: Path | None) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.settings import Settings
 
 Json = Annotated[
     Path | None, typer.Option("--json", help="Also write the result to this JSON file; -: to standard output alone.")
@@ -66,6 +67,24 @@ def declared_model(name: str) -> str:
     if name not in known:
         raise BadUsage(f"there is no model {name!r}; declared: {', '.join(known) or 'none'}{meant(name, known)}")
     return name
+
+
+#: Commands that leave the supervisor as it is.
+UNSUPERVISED = {"stop", "serve", "serve-hooks", "validate", "ui", "new"}
+
+
+def supervised(settings: Settings, command: str) -> None:
+    """Start the supervisor again where it ended and nobody stopped it; says so. No command fails of it."""
+
+    if command in UNSUPERVISED or not (settings.local / "rollout" / "state.json").exists():
+        return
+    from ml_platform.rollout.control import keep_running
+
+    try:
+        if keep_running(settings):
+            print("ml-platform: the supervisor of the services had ended; it runs again", file=sys.stderr)
+    except PlatformError as error:
+        print(f"ml-platform: {error}", file=sys.stderr)
 
 
 def written(path: Path | None, value: Any) -> None:

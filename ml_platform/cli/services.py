@@ -65,15 +65,17 @@ def show_status(json: Path | None) -> None:
     """Print what is published, registered and live."""
     from ml_platform.datasets import batches
     from ml_platform.declarations.loading import project_catalogue
-    from ml_platform.pipeline import approval, candidate
-    from ml_platform.pipeline.answering import answering, objections, promoted
+    from ml_platform.pipeline import approval, candidate, rollout
+    from ml_platform.pipeline.answering import answering, objections, promoted, under_way
     from ml_platform.pipeline.data import refused_partitions
     from ml_platform.pipeline.published import standing
     from ml_platform.rollout.processes import read_state
 
     workspace, catalogue = Workspace(), project_catalogue()
-    state = read_state(workspace.settings)
     console = screen.console()
+    for line in rollout.attend(workspace, catalogue.models):
+        console.print(line, markup=False, soft_wrap=True)
+    state = read_state(workspace.settings)
     data = screen.table("dataset", "published", "newest", "refused", "main at")
     found: dict[str, Any] = {"datasets": {}, "models": {}, "supervisor": state.running, "standing": {}}
     for name, spec in catalogue.datasets.items():
@@ -109,6 +111,9 @@ def show_status(json: Path | None) -> None:
             "url": url,
             "phase": phase,
         }
+        record = workspace.rollouts.load(name) if name in workspace.rollouts.models() else None
+        if record is not None and (said := under_way(record)):
+            notes.append(said)
         if service is not None:
             went_live = found["models"][name]["promoted"] = promoted(workspace, name, service.sha256)
             notes += objections(workspace, service, went_live)

@@ -18,6 +18,7 @@ UNJUDGED = {
     "tags": "labels in the UI",
     "purpose": "a text of the model card",
     "limits": "a text of the model card",
+    "rollout": "how a version takes over, which no verdict is about",
     "gates": "each has a hash of its own, so that a change of one revokes no verdict of another",
 }
 NAME = r"^[a-z][a-z0-9_]{0,60}$"

@@ -13,6 +13,7 @@ from ml_platform.foundation.raised import raised
 from ml_platform.gates.stages import OF_MODEL, Stage
 from ml_platform.live.rules import DriftRule
 from ml_platform.models.task import Task, task_of
+from ml_platform.rollout.record import Plan
 from ml_platform.training.split import SplitRule
 from ml_platform.training.trainer import FIRST_TRAINER, trainer_of
 
@@ -54,6 +55,8 @@ class ModelSpec(Declaration):
     worst_case: WorstCase | None = None
     #: What drift of the newest partitions' inputs leads to.
     drift: DriftRule | None = None
+    #: How a new version takes over: processes, steps, rules that send it back.
+    rollout: Plan = Plan()
     _stages: tuple[Stage, ...] = OF_MODEL
 
     @field_validator("task")

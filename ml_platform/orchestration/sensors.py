@@ -21,6 +21,7 @@ from ml_platform.foundation.settings import get_settings
 from ml_platform.orchestration.lineage import FINGERPRINT
 from ml_platform.orchestration.runs import BUSY, RANGE_END, RANGE_START, attempts, end_dead_runs, under_way
 from ml_platform.pipeline import model as model_steps
+from ml_platform.pipeline import rollout
 from ml_platform.pipeline.pending import Pending, pending_partitions, training_outcome
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ManifestEntry
@@ -91,6 +92,7 @@ def new_data_sensor(catalogue: Catalogue, jobs: Sequence[Any]) -> dg.SensorDefin
         tick = Tick(context, catalogue)
         for run in end_dead_runs(context.instance):
             tick.notes.append(f"run {run[:8]} was killed")
+        tick.notes += rollout.attend(tick.workspace, catalogue.models)
         for dataset in catalogue.datasets.values():
             if tick.paused(dataset.name) or _request_ingestion(tick, catalogue, dataset):
                 continue

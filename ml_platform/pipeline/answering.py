@@ -10,7 +10,7 @@ from ml_platform.pipeline.release import BENTOS, go_live
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
 from ml_platform.rollout.changes import returned
-from ml_platform.rollout.record import Backend
+from ml_platform.rollout.record import Backend, RolloutRecord
 
 if TYPE_CHECKING:
     from ml_platform.rollout.processes import ServiceState, SupervisorState
@@ -79,7 +79,7 @@ def objections(workspace: Workspace, service: "ServiceState", went_live: bool) -
     if decision.status == "rejected":
         yield (
             f"{model}: version {version} answers although {decision.by} rejected it ({decision.reason}); "
-            f"ml-platform reject {model}@{version} --rollback … lets the version before it answer again"
+            f"ml-platform rollout rollback {model} … lets the version before it answer again, withdraw none"
         )
     # One that starts is promoted once it answers.
     if service.phase == "live" and not went_live:
@@ -89,8 +89,20 @@ def objections(workspace: Workspace, service: "ServiceState", went_live: bool) -
         )
 
 
-def way_back(workspace: Workspace, model: str, leaving: int) -> tuple[VersionRef, Backend]:
-    """The version that answered last before ``leaving``, which nobody rejected and whose package is here.
+def under_way(record: RolloutRecord) -> str:
+    """How far the rollout of a model's candidate is, in a sentence; empty where there is none."""
+    if record.candidate is None:
+        return ""
+    step = f"step {record.step} of {len(record.steps)}" if record.step else "it has not answered yet"
+    shares = [f"{record.weight} % of the requests"] * bool(record.weight) + [f"{record.shadow} % copied"] * bool(
+        record.shadow
+    )
+    held = ["paused"] * record.paused
+    return f"{record.model}: the rollout of {record.candidate.said} is under way: {', '.join([step, *shares, *held])}"
+
+
+def way_back(workspace: Workspace, model: str, leaving: int, to: int = 0) -> tuple[VersionRef, Backend]:
+    """The version that answered last before ``leaving``, or ``to``; nobody rejected it and its package is here.
 
     It needs no verdict of today: it was judged when it went live. Raises PlatformError, saying why none is left.
     """
@@ -98,7 +110,7 @@ def way_back(workspace: Workspace, model: str, leaving: int) -> tuple[VersionRef
 
     reasons: dict[int, str] = {}
     for number, sha256 in reversed(promotions(workspace, model)):
-        if number == leaving:
+        if number == leaving or to not in (0, number):
             continue
         try:
             version = workspace.registry.get(model, number)
@@ -113,21 +125,21 @@ def way_back(workspace: Workspace, model: str, leaving: int) -> tuple[VersionRef
             tag, place = found
             return version, Backend(version=number, tag=tag, sha256=sha256, path=str(place))
         reasons[number] = f"the package {sha256[:12]} of version {number} is not here"
-    why = "; ".join(reasons.values()) or "no other ever answered"
+    why = "; ".join(reasons.values()) or (f"version {to} never answered" if to else "no other ever answered")
     raise PlatformError(
         f"{model}: there is no version to go back to ({why}); deploy another, or take its service down with "
-        "ml-platform stop"
+        f"ml-platform withdraw {model}"
     )
 
 
 def go_back(
-    workspace: Workspace, model: str, leaving: int, run: Run, *, by: str, reason: str
+    workspace: Workspace, model: str, leaving: int, run: Run, *, by: str, reason: str, to: int = 0
 ) -> tuple[VersionRef, str]:
-    """Let the version before ``leaving`` answer again and be champion; returns it with its address.
+    """Let the version before ``leaving``, or ``to``, answer again and be champion; returns it with its address.
 
     Raises PlatformError where there is none, or where it does not become live.
     """
-    version, backend = way_back(workspace, model, leaving)
+    version, backend = way_back(workspace, model, leaving, to)
     url = go_live(
         workspace, model, backend, run, lambda record: returned(record, backend, by=by, why=reason, run_id=run.id)
     )

@@ -204,9 +204,12 @@ def holdout_sample(
     return raw[chosen].select(context.function.inputs), expected
 
 
-def deploy(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Run) -> DeploymentRef:
+def deploy(
+    workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Run, *, by: str = "", why: str = ""
+) -> DeploymentRef:
     """Let a judged service become the stable one of its model: it starts, answers, and gets the requests.
 
+    Where steps are declared that take requests or time it returns once the first has begun; the supervisor goes on.
     Raises Refused by gate name unless this very package and its model passed every gate.
     """
     from ml_platform.rollout.changes import started
@@ -215,8 +218,8 @@ def deploy(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Ru
 
     version = workspace.registry.get(ref.model, ref.version)
     require_approved(workspace, context, version, run)
-    if why := outdated(workspace, context, ref):
-        raise Refused(why)
+    if stale := outdated(workspace, context, ref):
+        raise Refused(stale)
     there = kept(workspace.settings.local / BENTOS, ref.model, ref.version, ref.sha256)
     if there is None:
         raise Refused(
@@ -227,10 +230,18 @@ def deploy(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Ru
     gates, name = model_gates(workspace, context, "service"), f"{ref.model}/service"
     require(workspace, ref.sha256, gates, name=name, again=lambda: inspect_service(workspace, context, ref, run))
     backend = Backend(version=ref.version, tag=tag, sha256=ref.sha256, path=str(place))
-    by, why = workspace.settings.actor, "every gate passed"
-    url = go_live(
-        workspace, ref.model, backend, run, lambda record: started(record, backend, by=by, why=why, run_id=run.id)
+    plan = context.model.rollout
+    begun = partial(
+        started,
+        backend=backend,
+        by=by or workspace.settings.actor,
+        why=why or "every gate passed",
+        run_id=run.id,
+        strategy=plan.steps,
+        rules=plan.rules,
+        replicas=plan.replicas,
     )
+    url = go_live(workspace, ref.model, backend, run, begun, whole=not plan.waits)
     return DeploymentRef(
         run_id=run.id,
         provenance=run.provenance,
@@ -243,12 +254,18 @@ def deploy(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Ru
 
 
 def go_live(
-    workspace: Workspace, model: str, backend: "Backend", run: Run, change: "Callable[[RolloutRecord], RolloutRecord]"
+    workspace: Workspace,
+    model: str,
+    backend: "Backend",
+    run: Run,
+    change: "Callable[[RolloutRecord], RolloutRecord]",
+    *,
+    whole: bool = True,
 ) -> str:
     """Begin a rollout by a ``change`` of the record, wait until its package answers, and tell ledger and registry.
 
-    Returns the model's address. Raises PlatformError with the reason where the candidate was rolled back: the version
-    that was stable goes on.
+    ``whole``: wait until it is the stable version; else until it is in its first step. Returns the model's address.
+    Raises PlatformError with the reason where the candidate was rolled back: the version that was stable goes on.
     """
     from ml_platform.pipeline.rollout import project
     from ml_platform.rollout import control
@@ -256,18 +273,21 @@ def go_live(
     control.ensure_running(workspace.settings)
     workspace.rollouts.update(model, change)
     try:
-        return control.wait_live(workspace.settings, model, backend.sha256)
+        return control.wait_live(workspace.settings, model, backend.sha256, whole=whole)
     finally:
         project(workspace, model, run)
 
 
 def inspect_deployment(workspace: Workspace, context: ModelContext, ref: DeploymentRef, run: Run) -> list[Verdict]:
-    """Ask the live route who it is, and write the verdict to the ledger."""
+    """Ask the live route who it is, and write the verdict to the ledger. A candidate is asked for by its version."""
+    from ml_platform.rollout.record import CHOOSE
     from ml_platform.serving.client import Client
 
+    candidate = workspace.rollouts.load(ref.model).candidate
+    chosen = {CHOOSE: str(ref.version)} if candidate is not None and candidate.sha256 == ref.sha256 else {}
     try:
         with Client(ref.url, workspace.settings.secret_key.get_secret_value()) as client:
-            info = client.info()
+            info = client.info(chosen)
         evidence = DeploymentEvidence(
             ref.url, f"{ref.version} {ref.sha256[:12]}", f"{info['version']} {info['sha256'][:12]}"
         )

@@ -1,13 +1,16 @@
 """What the supervisor did, told to ledger and registry: both follow the history of the rollout record, revision by
 revision, so that they may be away while a version goes live and catch up exactly once."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, NamedTuple
 
-from ml_platform.foundation.errors import MissingReference
+from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline.anchors import note_decision
+from ml_platform.pipeline.loosening import require_person
 from ml_platform.pipeline.workspace import Workspace
-from ml_platform.rollout.record import Action, Backend, Change
+from ml_platform.rollout import changes
+from ml_platform.rollout.record import Action, Backend, Change, RolloutRecord
 
 #: What a change is in the ledger; the others say nothing about which version answers.
 ENTRIES: dict[Action, str] = {"promote": "promotion", "roll_back": "rollback", "withdraw": "withdrawal"}
@@ -41,6 +44,56 @@ def events(history: tuple[Change, ...]) -> list[Event]:
     return found
 
 
+def decide(
+    workspace: Workspace,
+    model: str,
+    what: Literal["promote", "pause", "resume", "abort", "withdraw"],
+    *,
+    by: str,
+    reason: str,
+) -> RolloutRecord:
+    """A person's decision on a rollout, in its record and from there in the ledger.
+
+    Raises PlatformError without a name or a reason, where no rollout is under way, and for a candidate that is to be
+    promoted before it has answered.
+    """
+    require_person(f"{what} of {model}", by, reason)
+
+    def promote(record: RolloutRecord) -> RolloutRecord:
+        if record.candidate is not None and record.step == 0:
+            raise PlatformError(f"{model}: {record.candidate.said} has not answered yet; wait, or abort its rollout")
+        return changes.promoted(record, by=by, why=reason)
+
+    do: dict[str, Callable[[RolloutRecord], RolloutRecord]] = {
+        "promote": promote,
+        "pause": lambda record: changes.held(record, True, by=by, why=reason),
+        "resume": lambda record: changes.held(record, False, by=by, why=reason),
+        "abort": lambda record: changes.rolled_back(record, by=by, why=reason),
+        "withdraw": lambda record: changes.withdrawn(record, by=by, why=reason),
+    }
+    workspace.rollouts.load(model)  # says that it was never deployed
+    record = workspace.rollouts.update(model, do[what])
+    project(workspace, model, Run.new())
+    return record
+
+
+def attend(workspace: Workspace, models: Iterable[str]) -> list[str]:
+    """Let the supervisor run where it ended by itself, and ledger and registry catch up; a sentence for each that did
+    or could not be done."""
+    from ml_platform.rollout.control import keep_running
+
+    said = []
+    try:
+        if keep_running(workspace.settings):
+            said.append("the supervisor of the services had ended; it runs again")
+        for model in models:
+            if told := project(workspace, model, Run.new()):
+                said.append(f"{model}: {told} changes of its rollout record were written to the ledger")
+    except PlatformError as error:
+        said.append(str(error))
+    return said
+
+
 def project(workspace: Workspace, model: str, run: Run) -> int:
     """Write to ledger and registry what they do not have yet of a model's history; how many entries that were.
 
@@ -59,11 +112,10 @@ def project(workspace: Workspace, model: str, run: Run) -> int:
         known = _revisions(workspace, model)
         missing = [event for event in told if event.change.revision not in known]
         if not missing:
+            _alias(workspace, model, told)
             return 0
         versions = {event.backend.version: workspace.registry.get(model, event.backend.version) for event in missing}
-        promotions = [event for event in told if event.kind == "promotion"]
-        if promotions and promotions[-1] in missing:
-            workspace.registry.set_alias(model, "champion", promotions[-1].backend.version)
+        _alias(workspace, model, told)
         for event in missing:
             began = event.began
             asked = began if event.kind == "promotion" else event.change
@@ -87,6 +139,16 @@ def project(workspace: Workspace, model: str, run: Run) -> int:
         # Last: how far the ledger is with all that, where the ledger is not.
         note_decision(workspace.ledger, workspace.registry, model, missing[-1].backend.version)
     return written
+
+
+def _alias(workspace: Workspace, model: str, told: Sequence[Event]) -> None:
+    """Let ``champion`` name what was promoted last, also where somebody has moved or deleted it: without it the next
+    candidate would be compared with nothing."""
+    promotions = [event for event in told if event.kind == "promotion"]
+    if promotions:
+        wanted, champion = promotions[-1].backend.version, workspace.registry.champion(model)
+        if champion is None or champion.version != wanted:
+            workspace.registry.set_alias(model, "champion", wanted)
 
 
 def _revisions(workspace: Workspace, model: str) -> set[int]:

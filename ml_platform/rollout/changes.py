@@ -39,6 +39,8 @@ def started(
     """
     if backend.snapshot is None and record.stable is not None and record.stable.sha256 == backend.sha256:
         backend = backend.model_copy(update={"snapshot": record.stable.snapshot})
+    # Nothing to compare with: no step is any safer than the last one.
+    strategy = strategy if record.stable is not None else ()
     kept = {"strategy": tuple(strategy), "rules": rules or Rules(), "replicas": replicas}
     if record.candidate is not None:
         if record.candidate.identity == backend.identity:

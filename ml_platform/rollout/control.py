@@ -83,6 +83,15 @@ def keep_running(settings: Settings) -> bool:
     return True
 
 
+def start_wanted(settings: Settings) -> bool:
+    """Start the supervisor where a record names something that must run, also after a stop; whether it was started."""
+    records = open_records(settings)
+    if read_state(settings).running or not any(records.load(model).backends for model in records.models()):
+        return False
+    ensure_running(settings)
+    return True
+
+
 def stop_all(settings: Settings, timeout: float = 30.0) -> None:
     """Stop the supervisor, every service of this installation and its router, recorded or not."""
     state = read_state(settings)
@@ -105,11 +114,18 @@ def stop_all(settings: Settings, timeout: float = 30.0) -> None:
 
 
 def wait_live(
-    settings: Settings, model: str, sha256: str, timeout: float | None = None, snapshot: str | None = None
+    settings: Settings,
+    model: str,
+    sha256: str,
+    timeout: float | None = None,
+    snapshot: str | None = None,
+    *,
+    whole: bool = True,
 ) -> str:
     """Wait until a package is the stable version of ``model`` and its address leads to it; returns the address.
 
-    ``snapshot``: from which history it must answer; None: from any. Raises :class:`PlatformError` with the reason when
+    ``snapshot``: from which history it must answer; None: from any. ``whole``: False is content with a candidate in its
+    first step, which the router has acknowledged. Raises :class:`PlatformError` with the reason when
     it was rolled back or replaced, when that takes more than ``timeout`` seconds (by default the time to become ready
     and to be routed), or when no supervisor runs.
     """
@@ -129,12 +145,14 @@ def wait_live(
         if not state.running:
             raise PlatformError(f"{model} cannot become live: no supervisor runs; start it with ml-platform serve")
         under_way = record.candidate is not None and record.candidate.identity in wanted
+        route = state.routes.get(model)
+        if not whole and under_way and record.step and route is not None and route.revision >= record.revision:
+            return route.url
         if not stable and not under_way and (ended := outcome(records.history(model), sha256, snapshot)):
             raise PlatformError(f"{model}: {ended}")
         if time.monotonic() >= deadline:
             found = [s for s in state.services if (s.model, s.sha256) == (model, sha256)]
             reason = found[0].error or f"it is {found[0].phase}" if found else "no record asks for it"
-            route = state.routes.get(model)
             raise PlatformError(f"{model} is not live after {timeout:g} s: {(route and route.error) or reason}")
         time.sleep(0.1)
 

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+#: Header with which a request chooses a version of those that run.
+CHOOSE = "x-ml-version"
 #: What a change did. ``deploy``: of an earlier release, which let a version answer at once.
 Action = Literal[
     "start", "step", "promote", "roll_back", "return", "refresh", "pause", "resume", "withdraw", "address", "deploy"
@@ -74,6 +76,21 @@ class Rules(_Strict):
     latency: float | None = Field(default=3.0, gt=1)
     #: Share of refused requests (4xx) above the stable version's.
     refused: float | None = Field(default=0.05, ge=0, le=1)
+
+
+class Plan(_Strict):
+    """How a model's versions take over, as it is declared."""
+
+    #: Processes of each version.
+    replicas: int = Field(default=1, ge=1, le=16)
+    #: Steps before a version gets all requests; empty: it does once it answers.
+    steps: tuple[Step, ...] = ()
+    rules: Rules = Rules()
+
+    @property
+    def waits(self) -> bool:
+        """Whether a rollout takes requests or time, more than a new version needs to answer."""
+        return any(step.requests or step.seconds for step in self.steps)
 
 
 class Change(_Strict):

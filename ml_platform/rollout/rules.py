@@ -20,6 +20,8 @@ class Seen:
     broken: str = ""
     #: Whether the router carries out what the record says now.
     routed: bool = False
+    #: Seconds for which it has not.
+    unrouted: float = 0.0
     #: Seconds since the step began.
     seconds: float = 0.0
     stable: Traffic | None = None
@@ -42,10 +44,10 @@ def decide(record: RolloutRecord, seen: Seen) -> Decision:
     """
     if wrong := seen.broken or breach(record.rules, seen.stable, seen.candidate):
         return Decision("roll_back", wrong)
-    if record.step and not seen.routed and seen.seconds > ROUTED:
-        return Decision("roll_back", f"the router did not carry it out within {ROUTED:g} s")
     if not seen.ready:
         return Decision("wait", "it does not answer yet")
+    if not seen.routed and seen.unrouted > ROUTED:
+        return Decision("roll_back", f"the router did not carry it out within {ROUTED:g} s")
     if not seen.routed:
         return Decision("wait", "the router has not acknowledged it")
     if record.paused:

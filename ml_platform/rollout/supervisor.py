@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
@@ -80,8 +80,7 @@ class Supervisor:
         self.fleet.step()
         routes = {model: route for model, record in list(self._known.items()) if (route := self._route(model, record))}
         left = [self._as_it_was(model) for model in self._unreadable - set(self._known) if model in self.state.routes]
-        self.keeper.keep([*routes.values(), *left])
-        applied = self.keeper.router.applied() if self.keeper.state.running else {}
+        applied = self._routed([*routes.values(), *left])
         for model, route in routes.items():
             self._told(model, route, applied.get(model) == route.version)
         for model in set(self.state.routes) - set(routes) - self._unreadable:
@@ -94,8 +93,14 @@ class Supervisor:
         self.state.services, self.state.router = self.fleet.services, self.keeper.state
         text = self.state.model_dump_json()
         if text != self._written:
-            write_state(self.settings, self.state)
+            try:
+                write_state(self.settings, self.state)
+            except OSError as error:
+                # What runs goes on; the next look tries again.
+                self._complain("state", f"the state cannot be written: {error}")
+                return
             self._written = text
+            self._complaints.pop("state", None)
 
     def _read(self) -> None:
         """Read all records. A damaged one leaves its model as it is."""
@@ -136,6 +141,17 @@ class Supervisor:
             return None
         stable, candidate = (self._side(model, backend) for backend in (record.stable, record.candidate))
         return Route(model, record.port, stable, candidate, record.weight, record.shadow)
+
+    def _routed(self, routes: list[Route]) -> Mapping[str, str]:
+        """Let the router carry out the routes; what it has, by model. Where its files cannot be written it keeps what
+        it had."""
+        try:
+            self.keeper.keep(routes)
+        except OSError as error:
+            self._complain("router", f"routes cannot be written: {error}")
+            return {}
+        self._complaints.pop("router", None)
+        return self.keeper.router.applied() if self.keeper.state.running else {}
 
     def _as_it_was(self, model: str) -> Route:
         """The route of a model whose record was damaged when this supervisor came."""
@@ -205,6 +221,7 @@ class Supervisor:
             ready=len(services) >= record.replicas and all(service.phase == "live" for service in services),
             broken=next((service.error for service in services if service.phase == "waiting"), ""),
             routed=routed,
+            unrouted=time.monotonic() - self._pending.get(model, time.monotonic()),
             seconds=_since(record.started),
             stable=counted[0].since(then[0]) if counted else None,
             candidate=counted[1].since(then[1]) if counted else None,

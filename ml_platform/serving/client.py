@@ -70,10 +70,12 @@ class Client:
                     raise ServiceDown(f"no answer from {self.url}: {error}; is the service running?") from error
         raise AssertionError("unreachable")
 
-    def json(self, method: str, path: str, value: Any = None) -> dict[str, Any]:
+    def json(
+        self, method: str, path: str, value: Any = None, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """One request with a JSON value; the JSON answer. Raises :class:`RequestRefused` unless the status is 2xx."""
         body = None if value is None else json.dumps(value, allow_nan=False).encode()
-        status, content = self.send(method, path, body)
+        status, content = self.send(method, path, body, headers)
         if not 200 <= status < 300:
             raise RequestRefused(f"{self.url}{path} answered {status}: {_message(content)}", status)
         return json.loads(content)
@@ -88,9 +90,9 @@ class Client:
         """Predictions for a batch given in columns."""
         return self.json("POST", "/predict_columns", {"columns": {name: list(v) for name, v in columns.items()}})
 
-    def info(self) -> dict[str, Any]:
+    def info(self, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Model, version, hashes, last day of the history, features and inputs."""
-        return self.json("GET", "/info")
+        return self.json("GET", "/info", headers=headers)
 
     def metrics(self) -> str:
         """Prometheus metrics as text."""

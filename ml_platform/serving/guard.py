@@ -3,6 +3,7 @@
 Plain ASGI, since Starlette's ``BaseHTTPMiddleware`` costs more than the prediction itself.
 """
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -19,12 +20,15 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 #: Health is answered without a key.
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
 JSON_TYPE = "application/json"
+#: Seconds within which a body must have arrived, and bodies that are worked on at one time: one that stalls keeps no
+#: place from the others, since places are taken once a body is whole.
+ARRIVES, PLACES = 5.0, 64
 #: How much of a body that is too large is still read and thrown away, in multiples of the limit.
 DISCARDED = 4
 
 
 class Guard:
-    """ASGI middleware: 401 for a wrong API key, 429 above the rate, 415 and 413 before the body is parsed.
+    """ASGI middleware: 401 for a wrong API key, 429 above the rate, 415, 413 and 408 before the body is parsed.
 
     ``key_sha256``: hexadecimal sha256 of the accepted keys; none given, none asked. ``max_body``: bytes.
     ``rate``: POST requests per second and key, with bursts of ``burst``; 0 sets no limit. ``headers`` are
@@ -39,6 +43,8 @@ class Guard:
         rate: float = 0.0,
         burst: int = 100,
         headers: Mapping[str, str] | None = None,
+        arrives: float = ARRIVES,
+        places: int = PLACES,
     ) -> None:
         self.app = app
         self.keys = [bytes.fromhex(key) for key in key_sha256]
@@ -46,6 +52,8 @@ class Guard:
         self.rate = rate
         self.burst = burst
         self.headers = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+        self.arrives, self.places = arrives, places
+        self._working = 0
         self._buckets: dict[bytes, tuple[float, float]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,6 +84,35 @@ class Guard:
         if length and (not length.isdigit() or int(length) > self.max_body):
             await _discard(receive, DISCARDED * self.max_body)
             return await _refuse(marked, 413, f"body is larger than {self.max_body} bytes; send fewer rows")
+        try:
+            async with asyncio.timeout(self.arrives):
+                body = await self._whole(receive)
+        except TimeoutError:
+            return await _refuse(marked, 408, f"the body did not arrive within {self.arrives:g} s")
+        if body is None:
+            return None
+        if len(body) > self.max_body:
+            return await _refuse(marked, 413, f"body is larger than {self.max_body} bytes; send fewer rows")
+        if self._working >= self.places:
+            message = f"more than {self.places} requests at one time; send fewer, or again"
+            return await _refuse(marked, 429, message, [(b"retry-after", b"1")])
+        given = False
+
+        async def replay() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        self._working += 1
+        try:
+            return await self.app(scope, replay, marked)
+        finally:
+            self._working -= 1
+
+    async def _whole(self, receive: Receive) -> bytes | None:
+        """The body, or more than is allowed of one that is too large; None where the client has gone."""
         body = bytearray()
         while True:
             message = await receive()
@@ -86,19 +123,9 @@ class Guard:
             if len(body) > self.max_body:
                 if message.get("more_body"):
                     await _discard(receive, DISCARDED * self.max_body)
-                return await _refuse(marked, 413, f"body is larger than {self.max_body} bytes; send fewer rows")
+                return bytes(body)
             if not message.get("more_body"):
-                break
-        whole, given = bytes(body), False
-
-        async def replay() -> Message:
-            nonlocal given
-            if given:
-                return await receive()
-            given = True
-            return {"type": "http.request", "body": whole, "more_body": False}
-
-        return await self.app(scope, replay, marked)
+                return bytes(body)
 
     def _take(self, key: bytes) -> bool:
         """Take a token from the key's bucket; False when it is empty."""

@@ -97,7 +97,8 @@ def service(
             python_version=config.python, lock_python_packages=False
         ).python_packages(*config.requirements),
         workers=1,
-        traffic={"timeout": 10, "max_concurrency": 64},
+        # The guard counts what is worked on: here, a body that stalls would count as well.
+        traffic={"timeout": 10, "max_concurrency": 4096},
         tracing=tracing(),
         logging={"access": {"enabled": False}},
         metrics={"enabled": True, "namespace": "ml_service"},

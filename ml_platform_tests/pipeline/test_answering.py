@@ -45,7 +45,7 @@ def live(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worksp
     """Versions 1 to 3 were live, one after the other; nothing runs, and who waits for one is told that it does."""
     workspace, run = Workspace(settings), Run.new()
 
-    def waited(*_: object) -> str:
+    def waited(*_: object, **__: object) -> str:
         supervised(workspace)
         return "http://127.0.0.1:1"
 

@@ -17,6 +17,7 @@ from ml_platform.rollout.changes import started, withdrawn
 from ml_platform.rollout.processes import ServiceState, read_state
 from ml_platform.rollout.record import Backend
 from ml_platform.rollout.record_files import RecordFiles
+from ml_platform.rollout.routers.envoy import Envoy
 from ml_platform.serving import process
 from ml_platform.serving.client import Client, ServiceDown
 from ml_platform_tests.serving.conftest import Inputs
@@ -55,6 +56,8 @@ def version(url: str) -> int:
 
 @pytest.fixture(params=["envoy", "direct"])
 def own(own: Settings, request: pytest.FixtureRequest) -> Settings:
+    if request.param == "envoy" and not Envoy.is_here():
+        pytest.skip("there is no wheel of Envoy for this machine")
     return own.model_copy(update={"router": request.param})
 
 
@@ -127,8 +130,12 @@ def test_a_killed_supervisor_is_succeeded_without_a_second_service(
     assert (after.pid, after.restarts) == (before.pid, 0)
     # The successor watches the adopted process too, although it is not its child.
     os.kill(before.pid, signal.SIGKILL)
-    until(lambda: read_state(own).services[0].restarts == 1)
-    assert live(own, first).pid != before.pid
+
+    def replaced() -> bool:
+        found = read_state(own).live("tiny")
+        return found is not None and found.pid != before.pid
+
+    until(replaced)
 
 
 def test_a_supervisor_that_is_asked_to_end_stops_nothing(

@@ -89,3 +89,67 @@ def test_the_rate_is_limited_per_key() -> None:
     assert [call(guard, [b"{}"])[0] for _ in range(3)] == [200, 200, 429]
     assert call(guard, [b"{}"], {"x-api-key": "other"})[0] == 200
     assert call(guard, [b"{}"])[2][b"retry-after"] == b"1"
+
+
+def test_bodies_that_stall_take_no_place_and_end() -> None:
+    """As many as there are places send a part and no more: another is answered, and they are told in the end."""
+
+    async def meanwhile() -> tuple[int, list[int]]:
+        guard = Guard(_echo, arrives=0.3, places=4)
+        scope = {"type": "http", "path": "/p", "method": "POST", "headers": [(b"content-type", b"application/json")]}
+
+        async def ask(whole: bool) -> int:
+            parts = [{"type": "http.request", "body": b"{}", "more_body": not whole}]
+            sent: list[dict] = []
+
+            async def receive() -> dict:
+                if parts:
+                    return parts.pop()
+                await asyncio.sleep(60)
+                raise AssertionError("it was given up before")
+
+            async def send(message: dict) -> None:
+                sent.append(message)
+
+            await guard(scope, receive, send)
+            return sent[0]["status"]
+
+        stalled = [asyncio.create_task(ask(False)) for _ in range(8)]
+        await asyncio.sleep(0)
+        return await ask(True), list(await asyncio.gather(*stalled))
+
+    assert asyncio.run(meanwhile()) == (200, [408] * 8)
+
+
+def test_more_at_one_time_than_there_are_places_is_told() -> None:
+    async def full() -> list[int]:
+        begun, going_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(scope: dict, receive: Any, send: Any) -> None:
+            begun.set()
+            await going_on.wait()
+            await _echo(scope, receive, send)
+
+        guard = Guard(slow, places=1)
+        scope = {"type": "http", "path": "/p", "method": "POST", "headers": [(b"content-type", b"application/json")]}
+        statuses: list[int] = []
+
+        async def ask() -> None:
+            async def receive() -> dict:
+                return {"type": "http.request", "body": b"{}", "more_body": False}
+
+            async def send(message: dict) -> None:
+                if "status" in message:
+                    statuses.append(message["status"])
+
+            await guard(scope, receive, send)
+
+        first = asyncio.create_task(ask())
+        await begun.wait()
+        await ask()
+        going_on.set()
+        await first
+        await ask()
+        return statuses
+
+    assert asyncio.run(full()) == [429, 200, 200]

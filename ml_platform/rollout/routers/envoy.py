@@ -10,6 +10,7 @@ import json
 import os
 import re
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -18,12 +19,15 @@ from urllib.parse import quote
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_bytes, write_atomic
-from ml_platform.rollout.routers.envoy_resources import cluster, clusters, listener, mirror, route_configuration
+from ml_platform.rollout.routers.envoy_resources import cluster, clusters, counted, listener, route_configuration
 from ml_platform.rollout.routers.router import Route, Traffic
+from ml_platform.serving.process import REQUEST_TIMEOUT
 
 #: Socket of the admin interface: a file of this user's, not a port that every user of the machine reaches. Named
 #: relative to the working folder, since a socket's path may have about a hundred characters only.
 ADMIN = "admin.sock"
+#: Seconds for which a cluster stays that no route names any more: longer than a request to it may take.
+LEAVES = REQUEST_TIMEOUT + 5
 #: Seconds for one answer of the admin interface.
 PATIENCE = 1.0
 
@@ -38,6 +42,9 @@ class Envoy:
         #: Model → version of its route, version of its file, the candidate's cluster.
         self._routes: dict[str, tuple[str, str, str]] = {}
         self._files: dict[str, str] = {}
+        #: Clusters that are wanted, and others with the moment until which they are kept.
+        self._clusters: list[Any] = self._written()
+        self._leaving: dict[str, tuple[float, Any]] = {}
 
     @staticmethod
     def is_here() -> bool:
@@ -54,16 +61,26 @@ class Envoy:
         ]
 
     def write(self, routes: Sequence[Route]) -> None:
-        """Clusters first: a route that names one that is not there answers 503."""
+        """Clusters come before the routes that name them and go after them: else requests would get 503."""
         (self.folder / "routes").mkdir(parents=True, exist_ok=True)
         self._file("bootstrap.json", _bootstrap())
-        self._resources("clusters.json", [item for route in routes for item in clusters(route)])
+        self._resources("clusters.json", self._with_leaving([item for route in routes for item in clusters(route)]))
         self._routes = {}
         for route in routes:
             found = self._resources(f"routes/{route.model}.json", [route_configuration(route)])
             candidate = route.candidate if route.candidate and route.candidate.ports else None
             self._routes[route.model] = route.version, found, cluster(route, candidate) if candidate else ""
         self._resources("listeners.json", [listener(route, self.host, self.body_limit) for route in routes])
+
+    def _with_leaving(self, wanted: list[Any]) -> list[Any]:
+        """The clusters that are wanted, and those that were until a moment ago: requests to them may be under way."""
+        names, now = {item["name"] for item in wanted}, time.monotonic()
+        self._leaving = {name: kept for name, kept in self._leaving.items() if name not in names and kept[0] > now}
+        for item in self._clusters:
+            if item["name"] not in names:
+                self._leaving.setdefault(item["name"], (now + LEAVES, item))
+        self._clusters = wanted
+        return [*wanted, *(item for _, item in self._leaving.values())]
 
     def applied(self) -> Mapping[str, str]:
         """Nothing where Envoy does not answer, or has not taken the clusters and listeners yet.
@@ -88,15 +105,22 @@ class Envoy:
 
     def traffic(self, route: Route) -> tuple[Traffic, Traffic] | None:
         """From Envoy's counters, which are at most a second old."""
-        names = [cluster(route, side) if side else "" for side in (route.stable, route.candidate)]
-        names.append(mirror(route, route.candidate) if route.candidate else "")
-        pattern = "^cluster\\.(" + "|".join(re.escape(name) for name in names if name) + ")\\.upstream_rq"
+        sides = [counted(route, side) if side else [] for side in (route.stable, route.candidate)]
+        names = "|".join(re.escape(name) for side in sides for name in side)
+        pattern = f"^cluster\\.({names})\\.upstream_rq"
         try:
             text = ask(self.folder, f"/stats/prometheus?filter={quote(pattern, safe='')}").decode()
         except (OSError, http.client.HTTPException):
             return None
-        stable, candidate, copies = (_traffic(text, name) for name in names)
-        return stable, candidate + copies
+        stable, candidate = (sum((_traffic(text, name) for name in side), Traffic()) for side in sides)
+        return stable, candidate
+
+    def _written(self) -> list[Any]:
+        """Clusters of an earlier supervisor, which requests may be under way to."""
+        try:
+            return json.loads((self.folder / "clusters.json").read_bytes())["resources"]
+        except (OSError, ValueError, LookupError):
+            return []
 
     def _resources(self, name: str, resources: list[Any]) -> str:
         version = sha256_bytes(json.dumps(resources, sort_keys=True))[:16]
@@ -145,11 +169,10 @@ def _traffic(text: str, cluster: str) -> Traffic:
     def answers(of: int) -> float:
         return value("upstream_rq_xx", f'envoy_response_code_class="{of}",')
 
-    # An attempt that was made again is not among the answers, whatever it failed of.
-    retried = value("upstream_rq_retry")
+    # What another attempt answered well failed before.
     return Traffic(
-        int(value("upstream_rq_completed") + retried),
-        int(answers(5) + retried),
+        int(value("upstream_rq_completed")),
+        int(answers(5) + value("upstream_rq_retry_success")),
         int(answers(4)),
         value("upstream_rq_time_sum") / 1000,
     )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ml_platform.rollout.record import CHOOSE
 from ml_platform.rollout.routers.router import Route, Side
 from ml_platform.serving.process import KEEP_ALIVE, LOOPBACK, REQUEST_TIMEOUT
 
@@ -16,8 +17,6 @@ IDLE = min(3, KEEP_ALIVE - 1)
 LIMITS = {"max_retries": 1000, "max_requests": 4096, "max_pending_requests": 4096, "max_connections": 4096}
 #: Headers that tell a service about the request.
 ROUTE, ROLE, REQUEST = "x-ml-route", "x-ml-role", "x-ml-request-id"
-#: Header with which a request chooses a version of those that answer.
-CHOOSE = "x-ml-version"
 
 
 def typed(kind: str, /, **fields: Any) -> dict[str, Any]:
@@ -76,7 +75,7 @@ def route_configuration(route: Route) -> dict[str, Any]:
 
 
 def _chosen(route: Route) -> list[dict[str, Any]]:
-    """A route for each version that a request may choose by :data:`CHOOSE`."""
+    """A route for each version that a request may choose by :data:`~ml_platform.rollout.record.CHOOSE`."""
     return [
         {
             "match": {
@@ -194,6 +193,11 @@ def _aggregate(route: Route, side: Side) -> str:
     return f"{cluster(route, side)}_or_stable"
 
 
+def counted(route: Route, side: Side) -> list[str]:
+    """The clusters whose answers are those of a side; what fell back to the stable version is counted as asked."""
+    return [cluster(route, side), _aggregate(route, side), mirror(route, side)]
+
+
 def mirror(route: Route, side: Side) -> str:
     """Name of the cluster that gets copies."""
     return f"{cluster(route, side)}_copies"
@@ -210,7 +214,8 @@ def _static(name: str, side: Side) -> dict[str, Any]:
                 {
                     "lb_endpoints": [
                         {"endpoint": {"address": {"socket_address": {"address": LOOPBACK, "port_value": port}}}}
-                        for port in side.ports
+                        # One that starts again takes connections before it answers them.
+                        for port in side.live or side.ports
                     ]
                 }
             ],

@@ -43,10 +43,10 @@ class Route:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Requests to one side since its router started, each attempt of one; those that a retry masked count."""
+    """Requests to one side since its router started."""
 
     requests: int = 0
-    #: 5xx, broken connections and requests without an answer in time.
+    #: Those with 5xx, a broken connection or no answer in time; also where a second attempt was answered well.
     failed: int = 0
     #: 4xx.
     refused: int = 0
@@ -70,7 +70,7 @@ class Traffic:
     @property
     def latency(self) -> float:
         """Mean time to an answer, seconds."""
-        return self.seconds / max(1, self.requests - self.failed)
+        return self.seconds / max(1, self.requests)
 
 
 class Router(Protocol):
