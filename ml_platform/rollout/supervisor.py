@@ -324,4 +324,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except PlatformError as error:
+        sys.exit(f"ml-platform: {error}")
