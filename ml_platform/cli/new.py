@@ -63,7 +63,10 @@ def _terminal() -> bool:
 
 
 def _ask(question: str, guess: str) -> str:
-    return input(f"{question} [{guess}] ") or guess
+    try:
+        return input(f"{question} [{guess}] ") or guess
+    except EOFError:
+        return guess
 
 
 def _lines(made: "Created") -> list[str]:

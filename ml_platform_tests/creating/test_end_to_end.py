@@ -2,10 +2,12 @@
 
 import json
 import os
+import pty
 import re
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -47,6 +49,26 @@ def test_the_command_says_what_it_guessed_and_what_comes_next(mine: Mine) -> Non
     refused = typed(mine, "ml-platform new trips.csv --target tips")
     assert refused.returncode == 1
     assert re.fullmatch(r"ml-platform: there is no column 'tips'; the table has .*\n", refused.stderr)
+
+
+def test_on_a_terminal_it_asks_and_goes_by_the_answers(mine: Mine) -> None:
+    frame = trips(3_000).filter(pl.col("Picked up at").dt.month() <= 3)
+    write(frame, mine.root / "trips.csv")
+    ours, theirs = pty.openpty()
+    command = [str(BIN / "ml-platform"), "new", "trips.csv", "--target", "tipped", "--every", "month"]
+    environment = {**os.environ, "DAGSTER_HOME": str(mine.root), "ML_PLATFORM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=mine.root, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # how the end of a terminal reads
+        while part := os.read(ours, 4096):
+            shown += part
+            if shown.endswith(b"[y] "):
+                os.write(ours, b"n\n")
+    os.close(ours)
+    assert process.wait(timeout=120) == 0, shown.decode()
+    assert b"alone nearly is 'tipped'. Known only later? (y/n) [y] " in shown
+    assert '"tip": pl.col("tip")' in (mine.defs / "trips" / "features.py").read_text()
 
 
 def test_noise_ends_with_1(mine: Mine) -> None:

@@ -1,0 +1,144 @@
+"""How long `ml-platform new` and `ml-platform run` take from a stranger's table to a served prediction.
+
+Six tables by seeded generators (those of the tests), each in a project of its own, by the command line alone; no line
+is edited. For each: seconds of both commands, and the relative gain over the trivial model on rows that were held out.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from ml_platform_tests.creating import tables  # noqa: E402
+
+BIN = Path(sys.executable).parent
+PROJECT = '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "mine"\n'
+
+
+class Case(NamedTuple):
+    """A table and what is to be predicted."""
+
+    make: Callable[[int], pl.DataFrame]
+    target: str
+    rows: int
+
+
+def _late(rows: int) -> pl.DataFrame:
+    return tables.hourly(rows).with_columns(sold=pl.when(pl.col("day") < date(2024, 3, 18)).then(pl.col("sold")))
+
+
+def _gaps(rows: int) -> pl.DataFrame:
+    """Half of the values of each column are missing."""
+    kept = ("number", "day", "sold")
+    frame = tables.hourly(rows)
+    return frame.with_columns(
+        pl.when((pl.col("number") * 7 + place * 3) % 4 > 1).then(pl.col(name)).alias(name)
+        for place, name in enumerate(frame.columns)
+        if name not in kept
+    )
+
+
+CASES = {
+    "texts of many values, timestamps": Case(tables.trips, "tipped", 6_000),
+    "a number by the week": Case(tables.hourly, "sold", 3_000),
+    "half of the values missing": Case(_gaps, "sold", 3_000),
+    "outcomes that come late": Case(_late, "sold", 3_000),
+    "several rows per customer, no time, three classes": Case(lambda rows: tables.visits(rows // 4), "plan", 1_600),
+    "noise": Case(tables.noise, "won", 2_000),
+}
+
+
+def main() -> None:
+    """Run the cases and print a table in Markdown, or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="Only cases whose name holds this.")
+    parser.add_argument("--json", action="store_true", help="Print JSON in place of the table.")
+    chosen = parser.parse_args()
+    found = [measured(name, case) for name, case in CASES.items() if chosen.only in name]
+    if chosen.json:
+        print(json.dumps(found, indent=1))
+        return
+    print("| table | rows | new, s | run, s | gain over the trivial model | ended |")
+    print("|---|---|---|---|---|---|")
+    for one in found:
+        print(f"| {one['table']} | {one['rows']:,} | {one['new']} | {one['run']} | {one['gain']} | {one['ended']} |")
+
+
+def measured(name: str, case: Case) -> dict[str, Any]:
+    """One case in a project of its own, which is removed."""
+    folder = Path(tempfile.mkdtemp(prefix="ml-platform-new-"))
+    try:
+        package = folder / "src" / "mine"
+        (package / "defs").mkdir(parents=True)
+        for place in (package, package / "defs"):
+            (place / "__init__.py").touch()
+        shop = ROOT / "ml_platform_tests" / "shop" / "src" / "grocery" / "definitions.py"
+        (package / "definitions.py").write_text(shop.read_text())
+        (folder / "pyproject.toml").write_text(PROJECT)
+        frame = case.make(case.rows)
+        tables.write(frame, folder / "table.csv")
+        row: dict[str, Any] = {"table": name, "rows": frame.height, "run": "-", "gain": "-"}
+        made, row["new"] = _typed(folder, "new", "table.csv", "--target", case.target, "--json", "new.json")
+        if made.returncode:
+            row["ended"] = next((line for line in made.stdout.splitlines() if line.startswith("no model")), made.stderr)
+            return row | {"ended": str(row["ended"]).split(" (")[0]}
+        done, row["run"] = _typed(folder, "run", "--json", "run.json")
+        try:
+            model = json.loads((folder / "new.json").read_text())["model"]
+            asked, _ = _typed(folder, "predict", model)
+            row["ended"] = "served" if not done.returncode and not asked.returncode else "not served"
+            row["gain"] = _gain(folder, model)
+        finally:
+            _typed(folder, "stop")
+        return row
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _gain(folder: Path, model: str) -> str:
+    """What the gate ``baseline`` of the model observed on the holdout."""
+    checked = subprocess.run(
+        [str(BIN / "ml-platform"), "check", "--model", model, "--json", "check.json"],
+        cwd=folder,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+    )
+    if checked.returncode:
+        return "-"
+    found = json.loads((folder / "check.json").read_text())
+    return next((f"{one['observed']:.0%}" for one in found if one.get("gate") == "baseline"), "-")
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
+
+
+def _typed(folder: Path, *arguments: str) -> "tuple[subprocess.CompletedProcess[str], float]":
+    started = time.monotonic()
+    done = subprocess.run(
+        [str(BIN / "ml-platform"), *arguments],
+        cwd=folder,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    return done, round(time.monotonic() - started, 1)
+
+
+if __name__ == "__main__":
+    main()
