@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_platform.foundation.files import replacing, sha256_bytes
 
@@ -183,40 +183,52 @@ class PredictionLog:
                 self._pending -= rows
 
     def _write(self, entries: list[_Entry]) -> None:
-        import polars as pl
-
         for day in sorted({entry.time.date() for entry in entries}):
             self._sequence += 1
             path = self.folder / day.isoformat() / f"{time.time_ns()}-{os.getpid()}-{self._sequence}.parquet"
-            frames = [self._frame(entry) for entry in entries if entry.time.date() == day]
+            frame = self._frame([entry for entry in entries if entry.time.date() == day])
             with replacing(path) as temporary:
-                pl.concat(frames).write_parquet(temporary, compression="zstd", metadata={"format": FORMAT})
+                frame.write_parquet(temporary, compression="zstd", metadata={"format": FORMAT})
             if self.keep_days and day != self._expired:
                 expire(self.folder, day - timedelta(days=self.keep_days))
                 self._expired = day
 
-    def _frame(self, entry: _Entry) -> "pl.DataFrame":
+    def _frame(self, entries: list[_Entry]) -> "pl.DataFrame":
+        """The rows of some requests. Together, since a frame for each request would cost as much as its answer."""
+        import numpy as np
         import polars as pl
 
-        asked, of = entry.asked, self.answerer
+        of = self.answerer
+        counts = [len(entry.predictions) for entry in entries]
+        inputs = pl.concat([entry.inputs for entry in entries])
+
+        def each(name: str, values: list[Any], dtype: Any = pl.String) -> pl.Series:
+            """A value of each request, for all its rows."""
+            return pl.Series(name, values, dtype=dtype).gather(np.repeat(np.arange(len(values)), counts))
+
         age = pl.lit(None)
-        if of.until is not None and of.time in entry.inputs.columns:
+        if of.until is not None and of.time in inputs.columns:
             age = (pl.col(of.time).cast(pl.Date) - of.until).dt.total_days()
-        return entry.inputs.select(
-            pl.lit(entry.time).cast(pl.Datetime("us", "UTC")).alias("predicted_at"),
-            pl.lit(asked.request_id).alias("request_id"),
-            pl.int_range(pl.len(), dtype=pl.Int32).alias("request_row"),
-            pl.lit(asked.client_request_id).alias("client_request_id"),
-            pl.lit(asked.route).alias("request_route"),
-            pl.lit(asked.role).alias("request_role"),
+        hashes = [
+            None if entry.matrix is None else features_sha256(entry.matrix[row])
+            for entry in entries
+            for row in range(len(entry.predictions))
+        ]
+        return inputs.select(
+            each("predicted_at", [entry.time for entry in entries], pl.Datetime("us", "UTC")),
+            each("request_id", [entry.asked.request_id for entry in entries]),
+            pl.Series("request_row", [row for count in counts for row in range(count)], dtype=pl.Int32),
+            each("client_request_id", [entry.asked.client_request_id for entry in entries]),
+            each("request_route", [entry.asked.route for entry in entries]),
+            each("request_role", [entry.asked.role for entry in entries]),
             pl.lit(of.model).alias("model_name"),
             pl.lit(of.version, dtype=pl.Int32).alias("model_version"),
             pl.lit(of.package_sha256).alias("package_sha256"),
             pl.lit(of.history_sha256).alias("history_sha256"),
             age.cast(pl.Int32).alias("history_age_days"),
-            _hashes(entry.matrix),
+            pl.Series("features_sha256", hashes, dtype=pl.String),
             pl.all() if self.columns is None else pl.col(self.columns),
-            *self._predicted(entry.predictions),
+            *self._predicted(np.concatenate([entry.predictions for entry in entries])),
         )
 
     def _predicted(self, predictions: "np.ndarray") -> "list[pl.Series]":
@@ -234,14 +246,6 @@ class PredictionLog:
 def features_sha256(features: "np.ndarray") -> str:
     """Identity of one row's float32 features: what the model was asked, whatever history and code made it."""
     return sha256_bytes(features.tobytes())
-
-
-def _hashes(matrix: "np.ndarray | None") -> "pl.Series | pl.Expr":
-    import polars as pl
-
-    if matrix is None:
-        return pl.lit(None, dtype=pl.String).alias("features_sha256")
-    return pl.Series("features_sha256", [features_sha256(row) for row in matrix], dtype=pl.String)
 
 
 def expire(folder: Path, before: date) -> None:
