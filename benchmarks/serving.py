@@ -283,13 +283,10 @@ def servers(folder: Path, prepared: dict[str, Any]) -> dict[str, Any]:
         )
 
     def mlflow() -> Any:
-        import mlflow.xgboost
         import xgboost
+        from mlflow.xgboost import save_model
 
-        model = xgboost.XGBClassifier()
-        model.load_model(folder / "model.ubj")
-        if not (folder / "mlflow").exists():
-            mlflow.xgboost.save_model(xgboost.Booster(model_file=str(folder / "model.ubj")), folder / "mlflow")
+        save_model(xgboost.Booster(model_file=str(folder / "model.ubj")), folder / "mlflow")
         port = free_port(range(3600, 3699))
         parts = command(port, "mlflow", "models", "serve", "-m", "mlflow", "--env-manager", "local")
         bodies = [json.dumps({"inputs": [row]}).encode() for row in values]

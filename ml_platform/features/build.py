@@ -39,7 +39,8 @@ def rows_of(function: FeatureFunction, raw: "pl.DataFrame") -> "pl.DataFrame":
 
 def lacking_columns(function: FeatureFunction, rows: "pl.DataFrame") -> Iterator[str]:
     """What is declared and not in what the function made of the rows, in one line with what there is."""
-    if lacking := [name for name in (*function.columns, *function.slices) if name not in set(rows.columns)]:
+    there = set(rows.columns)
+    if lacking := [name for name in (*function.columns, *function.slices) if name not in there]:
         near = meant(lacking[0], rows.columns)
         yield f"rows() lacks the declared columns {lacking}; add them or take them off the declaration{near}"
 

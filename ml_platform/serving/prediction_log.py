@@ -2,7 +2,6 @@
 
 import logging
 import os
-import queue
 import re
 import shutil
 import threading
@@ -74,7 +73,7 @@ class _Entry(NamedTuple):
 
 
 class PredictionLog:
-    """Bounded queue → thread → Parquet files with an atomic rename; what does not fit is dropped and counted.
+    """Bounded list → thread → Parquet files with an atomic rename; what does not fit is dropped and counted.
 
     Files appear in ``folder/<model>/<day>/`` (UTC) after ``flush_seconds`` or ``flush_rows``. Columns:
     ``predicted_at`` (UTC, microseconds), ``request_id``, ``request_row`` (position in the request),
@@ -108,7 +107,11 @@ class PredictionLog:
         self._on_drop = on_drop
         self._pending = 0
         self._lock = threading.Lock()
-        self._queue: queue.Queue[_Entry | None] = queue.Queue(max_requests)
+        self.max_requests = max_requests
+        self._waiting: list[_Entry] = []
+        self._waiting_rows = 0
+        # Set where the thread must not wait for the time to flush: to wake it for each request costs a tenth of it.
+        self._wake = threading.Event()
         self._sequence = 0
         self._expired: date | None = None
         self._closed = False
@@ -122,13 +125,14 @@ class PredictionLog:
         waits."""
         rows = len(predictions)
         with self._lock:
-            fits = not self._closed and self._pending + rows <= self.max_rows
+            room = len(self._waiting) < self.max_requests and self._pending + rows <= self.max_rows
+            fits = room and not self._closed
             if fits:
-                try:
-                    self._queue.put_nowait(_Entry(datetime.now(UTC), asked, inputs, predictions, matrix))
-                    self._pending += rows
-                except queue.Full:
-                    fits = False
+                self._waiting.append(_Entry(datetime.now(UTC), asked, inputs, predictions, matrix))
+                self._pending += rows
+                self._waiting_rows += rows
+                if self._waiting_rows >= self.flush_rows:
+                    self._wake.set()
         if not fits:
             self._drop(rows)
         return fits
@@ -139,7 +143,7 @@ class PredictionLog:
             if self._closed:
                 return
             self._closed = True
-        self._queue.put(None, timeout=timeout)
+        self._wake.set()
         self._thread.join(timeout)
 
     def _drop(self, rows: int) -> None:
@@ -149,27 +153,16 @@ class PredictionLog:
             self._on_drop(rows)
 
     def _run(self) -> None:
-        entries: list[_Entry] = []
-        rows, deadline = 0, 0.0
-        while True:
-            wait = max(0.0, deadline - time.monotonic()) if entries else None
-            entry: _Entry | None = None
-            ended = False
-            try:
-                entry = self._queue.get(timeout=wait)
-                ended = entry is None
-            except queue.Empty:
-                pass  # the time to flush has come
-            if entry is not None:
-                if not entries:
-                    deadline = time.monotonic() + self.flush_seconds
-                entries.append(entry)
-                rows += len(entry.predictions)
-            if entries and (ended or rows >= self.flush_rows or time.monotonic() >= deadline):
+        ended = False
+        while not ended:
+            self._wake.wait(self.flush_seconds)
+            with self._lock:
+                self._wake.clear()
+                ended = self._closed
+                entries, rows = self._waiting, self._waiting_rows
+                self._waiting, self._waiting_rows = [], 0
+            if entries:
                 self._flush(entries, rows)
-                entries, rows = [], 0
-            if ended:
-                return
 
     def _flush(self, entries: list[_Entry], rows: int) -> None:
         try:
