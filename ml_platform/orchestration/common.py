@@ -79,14 +79,14 @@ def partitions_of(spec: DatasetSpec) -> dg.PartitionsDefinition:
     """Dagster's form of declared partitions: keys are the ISO date of the first day; without time there is one key."""
     if not spec.partitions.timed:
         return dg.StaticPartitionsDefinition([WHOLE])
-    kinds = {
-        "day": dg.DailyPartitionsDefinition,
-        "week": dg.WeeklyPartitionsDefinition,
-        "month": dg.MonthlyPartitionsDefinition,
-    }
     declared = spec.partitions
-    end = declared.end.isoformat() if declared.end else None
-    return kinds[declared.every](start_date=declared.start.isoformat(), end_date=end)
+    start, end = declared.start.isoformat(), declared.end.isoformat() if declared.end else None
+    if declared.every == "week":
+        # Weeks begin on the weekday of the first one; Dagster's begin on Sunday where nothing is said.
+        offset = declared.start.isoweekday() % 7
+        return dg.WeeklyPartitionsDefinition(start_date=start, end_date=end, day_offset=offset)
+    kinds = {"day": dg.DailyPartitionsDefinition, "month": dg.MonthlyPartitionsDefinition}
+    return kinds[declared.every](start_date=start, end_date=end)
 
 
 def asset_options(spec: Declaration, group: str, *, kinds: set[str]) -> dict[str, Any]:
