@@ -13,6 +13,7 @@ from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.model import ModelSpec
+from ml_platform.declarations.weak import impossible
 from ml_platform.evaluation.options import MONTH
 from ml_platform.features.contract import feature_names
 from ml_platform.foundation.errors import DeclarationError, PlatformError
@@ -118,6 +119,8 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
             except Exception as error:
                 found.append((spec, "task", f"{spec.task} cannot name its metrics: {raised(error)}"))
                 continue
+            if wrong := impossible(spec, gate):
+                found.append((spec, f"gates.{index}.{wrong[0]}", f"gate {gate.name}: {wrong[1]}"))
             if known and gate.metric not in known:
                 reason = f"unknown metric {gate.metric!r}; {spec.task} models have {', '.join(map(str, known))}"
                 reason += meant(str(gate.metric), map(str, known))

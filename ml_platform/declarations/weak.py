@@ -51,6 +51,23 @@ def untouched_texts(spec: Declaration) -> Iterator[tuple[str, str]]:
             yield key, f"is the scaffold's {text!r}, and would be shown so to everybody; write your own"
 
 
+def impossible(spec: ModelSpec, gate: Gate) -> tuple[str, str] | None:
+    """Key and reason of a threshold that no model can keep, or that alarms on the wrong side of its metric."""
+    kind, metric = kind_of(gate.gate).name, gate.metric or ""
+    better = spec.kind().better.get(metric)
+    if kind == "leak_alarm" and better is not None:
+        wrong, right = ("min", "max") if better else ("max", "min")
+        if getattr(gate, right) is None and getattr(gate, wrong) is not None:
+            side = "above" if better else "below"
+            return wrong, f"{metric} that is too good lies {side} a limit: give {right}"
+    if kind in ("performance", "confidence") and metric in _BOUNDED and gate.min is not None and gate.min > _PERFECT:
+        guess = f"; did you mean {gate.min / 100:g}?" if gate.min <= 100 else ""
+        return "min", f"min {gate.min:g} can never be kept: {metric} is at most 1{guess}"
+    if kind in ("performance", "confidence") and better is False and gate.max is not None and gate.max < 0:
+        return "max", f"max {gate.max:g} can never be kept: {metric} is never below 0"
+    return None
+
+
 def weakness(spec: Declaration, gate: Gate) -> str:
     """Why a gate of a declaration can hardly fail; empty where that is not certain."""
     found = _weak(spec, gate)

@@ -100,9 +100,14 @@ def champion(evaluation: "Evaluation", gate: Gate) -> Measurement:
     )
 
 
-@kind("leak_alarm", "evaluation", "Metric that is too good to be true", needs=("max",), requires=("metric",))
+@kind(
+    "leak_alarm",
+    "evaluation",
+    "Metric that is too good to be true: above `max`, or an error below `min`",
+    requires=("metric",),
+)
 def leak_alarm(evaluation: "Evaluation", gate: Gate) -> Measurement:
-    """A metric above what the problem allows means that the outcome is among the features."""
+    """A metric better than the problem allows means that the outcome is among the features."""
     name, value = _metric(evaluation, gate)
     top = evaluation.importance[:5]
     return Measurement(

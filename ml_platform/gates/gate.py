@@ -1,5 +1,6 @@
 """The one gate mechanism: a named threshold on evidence gives a verdict about a content hash."""
 
+import inspect
 import math
 import re
 import traceback
@@ -106,6 +107,13 @@ def kind(
         )
 
     def register(measure: Measure) -> Measure:
+        given = inspect.signature(measure).parameters.values()
+        needed = {one.name for one in given if one.kind is one.KEYWORD_ONLY and one.default is one.empty}
+        if forgotten := sorted(needed - set(asks)):
+            raise DeclarationError(
+                f"kind {name!r}: its function wants {forgotten[0]!r} and the kind does not ask for it; "
+                f"add asks=({forgotten[0]!r},)"
+            )
         limits = (needs, requires, limit, any_of, options, metrics, against)
         made = Kind(name, stage, description, measure, *limits, timed, version, asks)
         # A kind of a user's own is known by its module and never by a name that the platform may take one day.

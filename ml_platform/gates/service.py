@@ -41,6 +41,16 @@ class RunningService:
     #: Valid rows of the holdout, each as a request has it.
     rows: Sequence[Mapping[str, Any]]
 
+    def ask(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What the service answers to rows: ``predictions`` (and ``decisions``, ``probabilities``), with its version.
+
+        Raises RequestRefused where it refuses them (with its ``status``), ServiceDown where nothing answers.
+        """
+        from ml_platform.serving.client import Client
+
+        with Client(self.url, self.key) as client:
+            return client.predict(rows)
+
     def under_load(self, rate: float) -> "Load":
         """What one-row requests at a constant rate a second meet."""
         from ml_platform.serving.load import under_load

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.objects import load_object, named, require_members, shown
+from ml_platform.foundation.raised import raised
 from ml_platform.models.checked import CheckedPredictor, Misbehaved
 from ml_platform.models.task import import_path
 
@@ -96,7 +97,15 @@ def load_predictor(format: str, file: Path, threads: int = 1, types: Sequence[st
     if not file.is_file():
         raise PlatformError(f"model {file} does not exist; train or download it again")
     kind = predictor_type(format)
-    found: Any = kind.load(file, threads, types)
+    try:
+        found: Any = kind.load(file, threads, types)
+    except (PlatformError, ImportError):
+        raise
+    except Exception as error:
+        # A file that is no model makes a format's own reader raise anything.
+        raise PlatformError(
+            f"model {file} cannot be loaded by {named(kind)}: {raised(error)}; train it again"
+        ) from error
     if found is None:
         raise Misbehaved(f"predictor {named(kind)}: load gave {shown(found)}; expected a model, ready to predict")
     require_members(found, Predictor, "format")

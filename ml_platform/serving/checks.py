@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+#: Stands in a row where a number will be that json.dumps does not write.
+PLACE = "(here comes a number)"
+
 
 @dataclass(frozen=True)
 class Running:
@@ -176,7 +179,8 @@ def bad_inputs(service: Running, good_row: Mapping[str, Any]) -> list[BadInput]:
     numeric = next((field for field in fields if field.type in {"float", "int"}), None)
     if numeric is not None:
         for text in ("NaN", "Infinity", "-Infinity", "1e39"):
-            row = json.dumps({**good_row, numeric.name: 0}).replace(f'"{numeric.name}": 0', f'"{numeric.name}": {text}')
+            # In place of a text: JSON writes a name such as Größe otherwise than it is spelt.
+            row = json.dumps({**good_row, numeric.name: PLACE}).replace(json.dumps(PLACE), text)
             cases.append((text, f'{{"rows": [{row}]}}'.encode(), {}, unprocessable))
     required = next((field for field in fields if not field.nullable), None)
     if required is not None:

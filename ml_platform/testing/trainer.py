@@ -110,5 +110,5 @@ class TrainerContract:
         with TemporaryDirectory() as folder:
             file = Path(folder) / done.trained.file.name
             file.write_bytes(b"no model")
-            with pytest.raises(PlatformError, match="train"):
+            with pytest.raises(PlatformError):
                 load_predictor(done.trained.format, file)

@@ -1,6 +1,8 @@
 """The page about extending runs as it stands."""
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,34 @@ from ml_platform_tests.conftest import ROOT
 PAGE = (ROOT / "docs" / "extend.md").read_text()
 FILE = re.compile(r"<!-- file: (\S+) -->\n```python\n(.*?)```", re.DOTALL)
 RUN = re.compile(r"<!-- run -->\n```python\n(.*?)```", re.DOTALL)
+CONTRACT = """
+import numpy as np
+import polars as pl
+
+from ml_platform.testing.trainer import TrainerContract
+
+
+def frame(seed):
+    random = np.random.default_rng(seed)
+    x = random.normal(size=400)
+    return pl.DataFrame({"a": x, "b": random.normal(size=400), "y": x * 2 + random.normal(size=400) / 4})
+
+
+class TestAverage(TrainerContract):
+    trainer = "mine.average:AverageTrainer"
+    parameters = {}
+    task = "regression"
+    names = ("a", "b")
+    target = "y"
+    frames = (frame(1), frame(2))
+    unseen = frame(3)
+"""
 DECLARATION = re.compile(r"<!-- declaration -->\n```yaml\n(.*?)```", re.DOTALL)
 
 
 def test_the_examples_train_and_predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files, runs = FILE.findall(PAGE), RUN.findall(PAGE)
-    assert len(files) == 7 and len(runs) == 3
+    assert len(files) == 8 and len(runs) == 3
     for name, text in files:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -34,6 +58,18 @@ def test_the_examples_train_and_predict(tmp_path: Path, monkeypatch: pytest.Monk
         for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
             del sys.modules[name]
     assert found["found"]["near"] > 0.9 and len(found["statuses"]) == 2 and found["told"] == ["m: revision 1"]
+
+
+def test_the_trainer_of_the_page_passes_its_contract(tmp_path: Path) -> None:
+    for name, text in FILE.findall(PAGE):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "test_average.py").write_text(CONTRACT)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "test_average.py")]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_declaration_can_be_trained() -> None:

@@ -98,3 +98,11 @@ class TestServability(GateContract):
 
     def broken(self) -> ServiceEvidence:
         return self.answered("it ended with 1")
+
+
+def test_a_function_that_wants_what_its_kind_does_not_ask_for_is_told_at_once() -> None:
+    def hungry(_: Any, gate: Gate, *, rows: Any) -> Measurement:
+        return Measurement(0.0, "never")
+
+    with pytest.raises(DeclarationError, match=r"kind 'hungry': its function wants 'rows' .* add asks=\('rows',\)"):
+        kind("hungry", "evaluation", "Wants more than it asks for", needs=("max",))(hungry)

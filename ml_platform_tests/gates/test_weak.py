@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ml_platform.declarations.mistakes import problems
 from ml_platform.declarations.weak import weak_gates
 from ml_platform_tests.shop_project import DATASET, MODEL, REGRESSION, declared, everything, gates
 
@@ -11,6 +12,26 @@ from ml_platform_tests.shop_project import DATASET, MODEL, REGRESSION, declared,
 def warned(task: str = MODEL, **gate: Any) -> list[str]:
     spec = declared(models={task: {"gates": [gate]}}).models[task]
     return [f"{key}: {reason}" for key, reason in weak_gates(spec)]
+
+
+@pytest.mark.parametrize(
+    ("task", "gate", "said"),
+    [
+        (MODEL, {"gate": "performance", "metric": "auc", "min": 80}, "auc is at most 1; did you mean 0.8?"),
+        (MODEL, {"gate": "confidence", "metric": "auc", "min": 1.5}, "auc is at most 1"),
+        (MODEL, {"gate": "performance", "metric": "brier", "max": -0.1}, "brier is never below 0"),
+        (MODEL, {"gate": "leak_alarm", "metric": "brier", "max": 0.1}, "too good lies below a limit: give min"),
+        (MODEL, {"gate": "leak_alarm", "metric": "auc", "min": 0.9}, "too good lies above a limit: give max"),
+        (REGRESSION, {"gate": "leak_alarm", "metric": "mae", "max": 0.1}, "too good lies below a limit: give min"),
+        (MODEL, {"gate": "leak_alarm", "metric": "brier", "min": 0.01}, ""),
+        (REGRESSION, {"gate": "leak_alarm", "metric": "r2", "max": 0.95}, ""),
+        (MODEL, {"gate": "performance", "metric": "auc", "min": 0.8}, ""),
+    ],
+)
+def test_a_threshold_that_no_model_can_keep_is_a_mistake(task: str, gate: dict[str, Any], said: str) -> None:
+    catalogue = declared(models={task: {"gates": [gate]}})
+    found = [f"{key}: {reason}" for _, key, reason in problems(catalogue, catalogue.models[task])]
+    assert len(found) == bool(said) and all(said in line for line in found), found
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,11 @@ import time
 import urllib.request
 from dataclasses import replace
 from datetime import date, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -24,7 +28,7 @@ from ml_platform.foundation.settings import Settings
 from ml_platform.serving import checks, process, snapshots
 from ml_platform.serving.client import Client, RequestRefused, ServiceDown, predict
 from ml_platform.serving.packaging import Packaged
-from ml_platform.serving.schema import to_rows
+from ml_platform.serving.schema import RequestField, RequestSchema, to_rows
 from ml_platform_tests.serving.conftest import UNTIL, Inputs, make_raw
 from ml_platform_tests.serving.tiny import Tiny
 
@@ -366,3 +370,34 @@ def test_a_kept_connection_survives_a_restart(packaged: Packaged, inputs: Inputs
             process.stop(two.pid, two.start_time)
     # An idle kept connection must not hold the end of the service up until it is killed.
     assert time.monotonic() - begun < process.GRACE + 5
+
+
+def test_numbers_that_are_none_are_sent_under_any_name() -> None:
+    """JSON writes a name such as Größe or one with quotes otherwise than it is spelt."""
+    sent: list[bytes] = []
+
+    class Taking(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            sent.append(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(422)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Taking)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        for name in ("Größe (m²)", 'a "b" \\ c', "plain"):
+            schema = RequestSchema(fields=(RequestField(name=name, type="float", dtype="Float64"),), time="", key=())
+            running: Any = SimpleNamespace(
+                url=f"http://127.0.0.1:{server.server_port}", key="", request=schema, body_limit=100
+            )
+            sent.clear()
+            checks.bad_inputs(running, {name: 1.0})
+            bodies = [body.decode() for body in sent]
+            for text in ("NaN", "Infinity", "-Infinity", "1e39"):
+                assert f'{{"rows": [{{{json.dumps(name)}: {text}}}]}}' in bodies
+    finally:
+        server.shutdown()
+        server.server_close()
