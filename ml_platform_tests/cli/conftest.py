@@ -20,6 +20,12 @@ from ml_platform_tests.components.shop import MONTHS, Shop, free_ports
 __all__ = ["shop_template"]
 
 
+def only_line(text: str) -> str:
+    """The text, which has one line only."""
+    (line,) = text.splitlines()
+    return line
+
+
 class Ended(NamedTuple):
     """How a command ended."""
 

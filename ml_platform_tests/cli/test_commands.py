@@ -12,17 +12,12 @@ import dagster as dg
 import pytest
 from filelock import FileLock
 
-from ml_platform_tests.cli.conftest import Invoke, RanShop
+from ml_platform_tests.cli.conftest import Invoke, RanShop, only_line
 from ml_platform_tests.components.shop import APRIL, BIN, JANUARY, MARCH, MODEL, MONTHS
 
 GATES = 10 * len(MONTHS) + 10
 #: The same where each partition's gates count once.
 GATES_OF_ONE = 10 + 10
-
-
-def only_line(text: str) -> str:
-    (line,) = text.splitlines()
-    return line
 
 
 def backup(ran: RanShop, folder: Path) -> Path:

@@ -11,8 +11,7 @@ import pytest
 
 from ml_platform.serving.client import Client, ServiceDown
 from ml_platform_tests.cli.conftest import shop_template
-from ml_platform_tests.cli.test_commands import MODEL
-from ml_platform_tests.components.shop import APRIL, MONTHS, Shop, free_ports
+from ml_platform_tests.components.shop import APRIL, MODEL, MONTHS, Shop, free_ports
 
 __all__ = ["shop_template"]
 

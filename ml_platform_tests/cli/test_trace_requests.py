@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ml_platform_tests.cli.conftest import Ended, Invoke
-from ml_platform_tests.cli.test_commands import MODEL, only_line
-from ml_platform_tests.components.shop import APRIL, MONTHS
+from ml_platform_tests.cli.conftest import Ended, Invoke, only_line
+from ml_platform_tests.components.shop import APRIL, MODEL, MONTHS
 
 
 def ask(invoke: Invoke, tmp_path: Path, request_id: str) -> dict[str, str]:

@@ -10,9 +10,9 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline import data
 from ml_platform.pipeline.published import published_ref
 from ml_platform_tests.project import APRIL, MAY, Project, declared
+from ml_platform_tests.sabotage.flight_errors import EXAMPLE, arriving, turned_round
 from ml_platform_tests.sabotage.ingestion import BATCH, DATASET, GATES, Change
 from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_stopped
-from ml_platform_tests.sabotage.test_small_errors import EXAMPLE, arriving, turned_round
 
 GATE = next(gate for gate in EXAMPLE if gate["gate"] == "correction")
 BASE = [gate.model_dump(exclude_none=True) for gate in declared().dataset("flights").gates]

@@ -16,8 +16,8 @@ from ml_platform.defs.flights.schema import ORIGINS, Flights
 from ml_platform.gates.batch import BatchEvidence
 from ml_platform.gates.catalogue import Gate
 from ml_platform.gates.gate import Verdict, judge
+from ml_platform_tests.sabotage.flight_errors import EXAMPLE, OUTCOMES, arriving, flying, turned_round
 from ml_platform_tests.sabotage.ingestion import Change
-from ml_platform_tests.sabotage.test_small_errors import EXAMPLE, OUTCOMES, arriving, flying, turned_round
 
 GATES = {gate.name: gate for gate in map(Gate.model_validate, EXAMPLE)}
 MONTHS = tuple(f"2013-{month:02d}-01" for month in range(1, 13))
