@@ -120,7 +120,7 @@ def _gain(folder: Path, model: str) -> str:
     if checked.returncode:
         return "-"
     found = json.loads((folder / "check.json").read_text())
-    return next((f"{one['observed']:.0%}" for one in found if one["gate"].startswith("baseline"), "-")
+    return next((f"{one['observed']:.0%}" for one in found if one["gate"].startswith("baseline")), "-")
 
 
 def _environment() -> dict[str, str]:
