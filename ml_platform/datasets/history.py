@@ -68,16 +68,17 @@ def earlier_contents(store: VersionedStore, dataset: str, partition: str) -> lis
     return stack
 
 
-def replaced_by(store: VersionedStore, dataset: str, partition: str, sha256: str) -> str:
-    """Content of a partition that ``sha256`` took, or would take, the place of; empty where it was the first.
+def published_before(store: VersionedStore, dataset: str, partition: str, sha256: str) -> list[str]:
+    """Contents of a partition that were published before ``sha256`` was, or would be; oldest first, each once.
 
     What was withdrawn is meant too: a correction answers to it.
     """
-    before = ""
+    before: list[str] = []
     for item in reversed(list(publications(store, dataset, partition))):
         if item.sha256 == sha256:
-            return before
-        before = item.sha256 or before
+            break
+        if item.sha256 and item.sha256 not in before[-1:]:
+            before.append(item.sha256)
     return before
 
 

@@ -50,7 +50,8 @@ def near_duplicates(evidence: BatchEvidence, gate: Gate) -> Measurement:
 @kind(
     "correction",
     "batch",
-    "Largest share that differs from the published batch which this one replaces: rows by key that are gone or new, "
+    "Largest share that differs from the batch that was published first, or that a person let pass last (without "
+    "partitions: from the one before): rows by key that are gone or new, "
     "values of a column (of `columns`, where given) that are others or missing now",
     needs=("max",),
 )

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ml_platform.datasets import batches, publishing
-from ml_platform.datasets.history import replaced_by
+from ml_platform.datasets.history import published_before
 from ml_platform.datasets.quarantine import labels, new_columns_of, quarantined, separate
 from ml_platform.datasets.store import MAIN, NotFound
 from ml_platform.declarations.dataset import DatasetSpec
@@ -90,11 +90,23 @@ def audit(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) ->
 
 
 def _replaced(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef) -> "tuple[str, pl.DataFrame] | None":
-    """What was published of the partition before this content, as a whole."""
-    sha256 = replaced_by(workspace.store, spec.name, ref.partition, ref.sha256)
-    if not sha256:
+    """What was published of the partition before this content, and what it answers to: where several corrections
+    follow each other, the first content, or the last that a person let pass; a table without time grows, and answers
+    to the one before.
+    """
+    before = published_before(workspace.store, spec.name, ref.partition, ref.sha256)
+    if not before:
         return None
+    let_pass = [one for one in before if _held_back(workspace, spec, one)]
+    sha256 = before[-1] if not spec.partitions.timed else let_pass[-1] if let_pass else before[0]
     return sha256, batches.read_batch(workspace.store, spec.name, ref.partition, sha256)
+
+
+def _held_back(workspace: Workspace, spec: DatasetSpec, sha256: str) -> bool:
+    """Whether a content was published although it changed more than a correction may."""
+    names = [gate.name for gate in spec.gates if gate.gate == "correction"]
+    known = workspace.ledger.verdicts(sha256)
+    return any(known[name].status == "failed" for name in names if name in known)
 
 
 def _earlier_columns(workspace: Workspace, spec: DatasetSpec, before: str) -> tuple[str, ...]:

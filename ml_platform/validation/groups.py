@@ -152,8 +152,8 @@ def _log_odds(positives: float, rows: int) -> float:
 def spread(frame: "pl.DataFrame", by: Sequence[str], column: str) -> "pl.DataFrame":
     """How far ``column`` is from one value in each group: ``by``, ``rows``, ``lowest``, ``highest``, ``spread``.
 
-    Of numbers the range over the absolute median (missing values do not count); of anything else the share of rows
-    whose value is not the group's most frequent one. Largest first.
+    Of numbers the range over the absolute median (over the largest absolute value where that is 0; missing values do
+    not count); of anything else the share of rows whose value is not the group's most frequent one. Largest first.
     """
     import polars as pl
 
@@ -161,8 +161,10 @@ def spread(frame: "pl.DataFrame", by: Sequence[str], column: str) -> "pl.DataFra
     value = pl.col(column)
     if known.schema[column].is_numeric():
         middle = value.median().abs()
+        # Around zero the median says nothing of how large the values are.
+        scale = pl.when(middle > 0).then(middle).otherwise(pl.max_horizontal(value.min().abs(), value.max().abs()))
         width = (value.max() - value.min()).cast(pl.Float64)
-        measured = pl.when(width == 0).then(0.0).otherwise(width / middle)
+        measured = pl.when(width == 0).then(0.0).otherwise(width / scale)
     else:
         measured = 1 - value.unique_counts().max() / pl.len()
     return (

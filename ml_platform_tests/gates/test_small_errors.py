@@ -154,6 +154,16 @@ def test_a_dependency_holds_over_earlier_batches_too() -> None:
     assert judged(words, NOW.with_columns(place=pl.lit("c"))).status == "failed"
 
 
+def test_a_dependency_around_zero_is_a_number_too() -> None:
+    gate = {"gate": "dependency", "by": ["place"], "columns": ["length"], "max": 0.01}
+    dry = NOW.with_columns(length=pl.lit(0.0))
+    past = {"earlier": lambda _, columns: BEFORE.with_columns(length=pl.lit(0.0)).select(columns)}
+    assert judged(gate, dry, **past).observed == 0
+    wet = dry.with_columns(length=pl.when(pl.int_range(pl.len()) == 0).then(0.3).otherwise(0.0))
+    found = judged(gate, wet, **past)
+    assert found.status == "failed" and found.observed == 1 and "length is 0.0 to 0.3" in found.reason
+
+
 def test_the_age_of_observations() -> None:
     gate = {"gate": "observation_age", "columns": ["at", "seen"], "max": 3}
     at = pl.col("day").cast(pl.Datetime)

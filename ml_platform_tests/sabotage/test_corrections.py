@@ -84,3 +84,20 @@ def test_what_comes_for_the_first_time_replaces_nothing(project_of: Callable[...
     project.batches.deliver(MAY)
     assert_passed(project.ingest(MAY), BATCH, MAY, GATES + 1)
     assert project.verdicts(f"{BATCH}/{MAY}")["correction"].observed == 0
+
+
+def test_many_small_corrections_are_one_large_one(project_of: Callable[..., Project]) -> None:
+    project = project_of(CORRECTED)
+    first = project.published()[APRIL]
+
+    def turned(count: int) -> Change:
+        rows = pl.int_range(pl.len())
+        return arriving(turned_round(rows % 100 < count))
+
+    # Each turns one label in a hundred more than the one before it, and no more than two are allowed.
+    for count in (1, 2):
+        project.batches.deliver(APRIL, change=turned(count))
+        assert project.ingest(APRIL).success
+    project.batches.deliver(APRIL, change=turned(3))
+    assert_stopped(project.ingest(APRIL), "correction", BATCH, APRIL)
+    assert project.verdicts(f"{BATCH}/{APRIL}")["correction"].compared["replaced"] == first
