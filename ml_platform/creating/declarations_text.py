@@ -16,6 +16,9 @@ _OFTEN = 0.1
 #: Share of rows that may break a rule and be set aside, before a batch is refused.
 QUARANTINE = 0.02
 
+#: Share of a partition that a later delivery may change, as in the scaffold.
+CORRECTED = 0.05
+
 
 def dataset_text(plan: Plan, table: Table, package: str, features: Sequence[str]) -> str:
     """``defs.yaml`` of the dataset and its features; ``package`` holds schema and features, ``features`` are gates."""
@@ -137,6 +140,7 @@ def _batch_gates(plan: Plan) -> list[str]:
         lines.append(gate_line({"gate": "window"}))
         low, high, seen = _volume(list(plan.partitions.values()))
         lines.append(gate_line({"gate": "volume", "min": low, "max": high}, seen))
+        lines.append(gate_line({"gate": "correction", "max": CORRECTED}, "of a partition that is delivered again"))
     return lines
 
 

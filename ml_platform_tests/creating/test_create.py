@@ -43,6 +43,7 @@ def test_trips_become_a_gated_model(mine: Mine) -> None:
         "duplicates",
         "window",
         "volume",
+        "correction",
     }
     assert [gate["gate"] for gate in features["gates"]] == ["ranges", "leakage", "parity", "single_feature"]
     (model,) = mine.declared("trips_tipped")
@@ -95,7 +96,7 @@ def test_the_next_honest_month_keeps_the_schema(mine: Mine) -> None:
 def test_noise_gets_no_model_and_is_told(mine: Mine) -> None:
     made = mine.new(mine.table(noise(), "noise.csv"), "won")
     assert made.noise
-    assert sorted(path.name for path in mine.defs.iterdir() if path.is_dir()) == ["noise", "platform"]
+    assert sorted(path.parent.name for path in mine.defs.glob("*/defs.yaml")) == ["noise", "platform"]
     assert find_mistakes(Project.find())[0] == []
 
 
