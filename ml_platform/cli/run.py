@@ -25,6 +25,9 @@ from ml_platform.orchestration.platform import whole_loops
 from ml_platform.orchestration.runs import PROCESS, RANGE_END, RANGE_START, end_dead_runs
 from ml_platform.pipeline.workspace import Workspace
 
+#: Exit code of a command that Ctrl-C ended.
+INTERRUPTED = 130
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -125,10 +128,25 @@ def _execute(
     steps: dict[str, float] = {}
     run_id, events = execute(instance, project.definitions, _attribute(project), str(project.code), name, tags)
     success = False
-    for event in events:
-        success = success or event.event_type == dg.DagsterEventType.RUN_SUCCESS
-        _show(event, steps, console, started)
+    try:
+        for event in events:
+            success = success or event.event_type == dg.DagsterEventType.RUN_SUCCESS
+            _show(event, steps, console, started)
+            if _interrupted(event):
+                raise dg.DagsterExecutionInterruptedError
+    except dg.DagsterExecutionInterruptedError:
+        # Dagster takes Ctrl-C for the failure of one step, and goes on with the others.
+        console.print(f"stopped; ml-platform run takes up what run {run_id[:8]} has left")
+        raise SystemExit(INTERRUPTED) from None
     return run_id, success
+
+
+def _interrupted(event: Any) -> bool:
+    if event.event_type != dg.DagsterEventType.STEP_FAILURE or event.event_specific_data.error is None:
+        return False
+    error = event.event_specific_data.error
+    names = [error.cls_name, *([error.cause.cls_name] if error.cause else [])]
+    return dg.DagsterExecutionInterruptedError.__name__ in names
 
 
 def _show(event: Any, steps: dict[str, float], console: Console, started: float) -> None:
