@@ -29,7 +29,8 @@ def decide(
     """
     name, _, number = target.partition("@")
     number = number.removeprefix("v")
-    context = ModelContext.of(project_catalogue(), declared_model(name))
+    catalogue = project_catalogue()
+    context = ModelContext.of(catalogue, declared_model(name, catalogue))
     if not number.isdigit():
         raise BadUsage(f"{target!r} names no version; write {name}@1, say: a decision is about one version")
     workspace = Workspace()
@@ -76,7 +77,8 @@ def _leave(
 
 def accept_looser_gates(model: str, by: str, reason: str, json: Path | None) -> None:
     """Accept, in a person's name, that gates of a model are looser than those of its champion at its registration."""
-    context = ModelContext.of(project_catalogue(), declared_model(model))
+    catalogue = project_catalogue()
+    context = ModelContext.of(catalogue, declared_model(model, catalogue))
     found = loosening.accept(Workspace(), context, by=by, reason=reason, run=Run.new())
     for one in found:
         print(f"{one.change.gate} of {one.change.asset} {one.change.text}")

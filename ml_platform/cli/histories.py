@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ml_platform.cli.output import BadUsage, written
+from ml_platform.cli.output import declared_model, written
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.loading import project_catalogue
@@ -16,9 +16,8 @@ from ml_platform.pipeline.workspace import Workspace
 def refresh_histories(model: str, json: Path | None) -> int:
     """Refresh the history of a model that answers, or of all; 1 where one was refused or failed."""
     catalogue = project_catalogue()
-    if model and model not in catalogue.models:
-        raise BadUsage(f"there is no model {model!r}; declared: {', '.join(sorted(catalogue.models)) or 'none'}")
-    found, good = refresh_each(Workspace(), catalogue, [model] if model else list(catalogue.models), print)
+    models = [declared_model(model, catalogue)] if model else list(catalogue.models)
+    found, good = refresh_each(Workspace(), catalogue, models, print)
     written(json, found)
     return 0 if good else 1
 

@@ -5,12 +5,15 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.settings import Settings
+
+if TYPE_CHECKING:
+    from ml_platform.declarations.catalogue import Catalogue
 
 Json = Annotated[
     Path | None, typer.Option("--json", help="Also write the result to this JSON file; -: to standard output alone.")
@@ -58,12 +61,15 @@ def only_json(arguments: Sequence[str]) -> Generator[None]:
         _outputs.pop()
 
 
-def declared_model(name: str) -> str:
-    """The name of a model of this project. Raises BadUsage, naming those that there are, for any other."""
+def declared_model(name: str, catalogue: "Catalogue | None" = None) -> str:
+    """The name of a model of the declarations, by default those of this project.
+
+    Raises BadUsage, naming those that there are, for any other.
+    """
     from ml_platform.declarations.loading import project_catalogue
     from ml_platform.foundation.names import meant
 
-    known = sorted(project_catalogue().models)
+    known = sorted((catalogue or project_catalogue()).models)
     if name not in known:
         raise BadUsage(f"there is no model {name!r}; declared: {', '.join(known) or 'none'}{meant(name, known)}")
     return name

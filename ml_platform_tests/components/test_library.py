@@ -28,7 +28,7 @@ def test_scaffolded_project_is_in_order(shop_template: Shop) -> None:
         f"{MODEL}/drift",
     }
     validated = shop_template.ml("validate")
-    assert (validated.returncode, said(validated)) == (0, "3 declarations and 19 gates are in order")
+    assert (validated.returncode, said(validated)) == (0, "3 declarations and 20 gates are in order")
 
 
 def test_its_dataset_and_features_materialize(shop_template: Shop, tmp_path: Path) -> None:

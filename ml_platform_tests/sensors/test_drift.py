@@ -125,7 +125,7 @@ def test_training_is_asked_for_until_it_came_to_its_end(registered: Project) -> 
         assert found.only.job_name == f"{MODEL}_train"
         assert found.only.run_key is not None
         assert found.only.run_key.endswith(f":{attempt}")
-        assert f"{MODEL}: drift: trained on {JANUARY} to {APRIL}, held out {MAY} to {MAY}" in found.why
+        assert f"{MODEL}: drift: trained on {JANUARY} to {APRIL}, held out {MAY}" in found.why
         assert json.loads(cursor or "{}")[MODEL]["drifted"] is True
         pretend(project, f"{MODEL}_train", FAILURE, attempt_tags(found.only))
     last = tick(project, "drift", cursor)

@@ -97,7 +97,7 @@ def test_each_model_is_trained_once_after_ingestion(ingested: Project) -> None:
     assert (
         found.requests[0]
         .tags["ml_platform/why"]
-        .endswith(f"new data: trained on {JANUARY} to {MARCH}, held out {APRIL} to {APRIL}")
+        .endswith(f"new data: trained on {JANUARY} to {MARCH}, held out {APRIL}")
     )
     # One is launched and runs: only the other one is still asked for.
     run = pretend(ingested, f"{MODEL}_train", STARTED)
