@@ -41,18 +41,8 @@ def test_alarms_on_clean_data_are_counted_per_gate(shop: Shop, invoke: Callable[
     assert "blocking alarms from 2024-03-01 to 2024-04-01: 0;" in out
     written = json.loads(result.read_text())
     assert written["partitions"] == list(MONTHS) and written["breaks"] == []
-    gates = {"schema", "rules", "missing", "duplicates", "window", "volume", "correction"} | {"ranges", "leakage", "parity"}
-        "schema",
-        "rules",
-        "missing",
-        "duplicates",
-        "window",
-        "volume",
-        "correction",
-        "ranges",
-        "leakage",
-        "parity",
-    }
+    on_batches = {"schema", "rules", "missing", "duplicates", "window", "volume", "correction"}
+    gates = on_batches | {"ranges", "leakage", "parity"}
     on_models = {"disjoint", "time_order", "performance_auc", "baseline_brier", "champion_auc", "leak_alarm_auc"}
     assert {rate["gate"] for rate in written["alarms"]} == gates | on_models
     assert all(rate["second"] == 2 and rate["second_alarms"] == 0 for rate in written["alarms"])
