@@ -138,7 +138,7 @@ def test_a_break_that_no_gate_notices_ends_with_1(shop: Shop, tmp_path: Path) ->
     assert "NOT CAUGHT: rows come twice" in done.stdout
     breaks = {(one["break"], one["case"]): one for one in json.loads(result.read_text())["breaks"]}
     twice = breaks["rows come twice", ""]
-    assert twice["caught_by"] == "" and twice["asked"]["batch"] == 5
+    assert twice["caught_by"] == "" and twice["asked"]["batch"] == 6
     assert breaks["a column is missing", "amount"]["caught_by"] == "schema"
     assert breaks["the batch breaks off in the middle", ""]["asked"]["batch"] == 5
     assert breaks["two columns change places at serving", breaks_case(breaks)]["caught_by"] == "skew"
