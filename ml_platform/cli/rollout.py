@@ -1,10 +1,13 @@
 """``ml-platform rollout``: begin, follow and end the rollout of a version; ``withdraw``, ``serve``."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ml_platform.cli.output import By, Json, Reason, declared_model, written
+
+if TYPE_CHECKING:
+    from ml_platform.pipeline.rollout import Decision
 
 rollout = typer.Typer(no_args_is_help=True, help="Which version of a model answers, and which is to.")
 
@@ -38,36 +41,28 @@ def status(model: Model, json: Json = None) -> None:
 @rollout.command()
 def promote(model: Model, by: By, reason: Reason, json: Json = None) -> None:
     """Give a candidate that answers all requests now, whatever its steps still ask for."""
-    from ml_platform.pipeline.rollout import decide
-
-    decide(_workspace(), declared_model(model), "promote", by=by, reason=reason)
+    _decide(model, "promote", by, reason)
     _say(model, json)
 
 
 @rollout.command()
 def pause(model: Model, by: By, reason: Reason, json: Json = None) -> None:
     """Hold a rollout where it is; what breaks a rule is rolled back all the same."""
-    from ml_platform.pipeline.rollout import decide
-
-    decide(_workspace(), declared_model(model), "pause", by=by, reason=reason)
+    _decide(model, "pause", by, reason)
     _say(model, json)
 
 
 @rollout.command()
 def resume(model: Model, by: By, reason: Reason, json: Json = None) -> None:
     """Let a rollout that was paused go on."""
-    from ml_platform.pipeline.rollout import decide
-
-    decide(_workspace(), declared_model(model), "resume", by=by, reason=reason)
+    _decide(model, "resume", by, reason)
     _say(model, json)
 
 
 @rollout.command()
 def abort(model: Model, by: By, reason: Reason, json: Json = None) -> None:
     """Give a candidate up: the version that answers goes on."""
-    from ml_platform.pipeline.rollout import decide
-
-    decide(_workspace(), declared_model(model), "abort", by=by, reason=reason)
+    _decide(model, "abort", by, reason)
     _say(model, json)
 
 
@@ -119,9 +114,7 @@ def history(model: Model, json: Json = None) -> None:
 
 def withdraw(model: Model, by: By, reason: Reason) -> None:
     """Take the service of a model down, without another in its place; its address stays its own."""
-    from ml_platform.pipeline.rollout import decide
-
-    decide(_workspace(), declared_model(model), "withdraw", by=by, reason=reason)
+    _decide(model, "withdraw", by, reason)
     print(f"{model} is withdrawn by {by}: {reason}; ml-platform rollout start {model} lets it answer again")
 
 
@@ -147,6 +140,12 @@ def serve(
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     supervise(settings)
+
+
+def _decide(model: str, what: "Decision", by: str, reason: str) -> None:
+    from ml_platform.pipeline.rollout import decide
+
+    decide(_workspace(), declared_model(model), what, by=by, reason=reason)
 
 
 def _workspace() -> Any:

@@ -97,8 +97,11 @@ def _replaced(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef) -> "tupl
     before = published_before(workspace.store, spec.name, ref.partition, ref.sha256)
     if not before:
         return None
-    let_pass = [one for one in before if _held_back(workspace, spec, one)]
-    sha256 = before[-1] if not spec.partitions.timed else let_pass[-1] if let_pass else before[0]
+    if spec.partitions.timed:
+        # From the newest on: no more verdicts are read than up to the last that was let pass.
+        sha256 = next((one for one in reversed(before) if _held_back(workspace, spec, one)), before[0])
+    else:
+        sha256 = before[-1]
     return sha256, batches.read_batch(workspace.store, spec.name, ref.partition, sha256)
 
 

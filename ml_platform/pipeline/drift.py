@@ -82,7 +82,7 @@ def observe(workspace: Workspace, context: ModelContext, known: str = "") -> Dri
     shares = {part: sum(value > rule.psi for value in values.values()) / len(values) for part, values in found.items()}
     over = [part for part, share in shares.items() if share > rule.share]
     latest = found[newest[-1]]
-    drifted = len(over) >= min(rule.partitions, rule.window if context.dataset.partitions.timed else 1)
+    drifted = len(over) >= (rule.partitions if context.dataset.partitions.timed else 1)
     text = _text(rule, version.version, shares, over, latest, drifted)
     return Drift(key, drifted, text, shares, latest)
 

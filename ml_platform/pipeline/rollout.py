@@ -15,6 +15,9 @@ from ml_platform.rollout.record import Action, Backend, Change, RolloutRecord
 #: What a change is in the ledger; the others say nothing about which version answers.
 ENTRIES: dict[Action, str] = {"promote": "promotion", "roll_back": "rollback", "withdraw": "withdrawal"}
 
+#: What a person may decide on a rollout.
+Decision = Literal["promote", "pause", "resume", "abort", "withdraw"]
+
 
 class Event(NamedTuple):
     """A change that the ledger tells of, with the one that began it."""
@@ -47,7 +50,7 @@ def events(history: tuple[Change, ...]) -> list[Event]:
 def decide(
     workspace: Workspace,
     model: str,
-    what: Literal["promote", "pause", "resume", "abort", "withdraw"],
+    what: Decision,
     *,
     by: str,
     reason: str,

@@ -140,8 +140,9 @@ def _require_sound(
     gates = tuple(gate for gate in model_gates(workspace, context, "service") if gate.gate in KINDS)
     subject = sha256_bytes(canonical_json([backend.sha256, sha256]))
     name = f"{context.model.name}/history"
-    if all(gate.judged(workspace.ledger.judged([subject], gates)[subject].get(gate.name)) for gate in gates):
-        verdicts = list(workspace.ledger.judged([subject], gates)[subject].values())
+    known = workspace.ledger.judged([subject], gates)[subject]
+    if all(gate.judged(known.get(gate.name)) for gate in gates):
+        verdicts = list(known.values())
     else:
         evidence = _evidence(workspace, context, backend, history, sha256, days, gates)
         verdicts = judged(workspace, gates, evidence, subject=subject, name=name, run=run)

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pytest
 
 from ml_platform.cli import app
-from ml_platform.declarations.loading import project_catalogue
+from ml_platform.declarations.loading import find_mistakes, project_catalogue
 from ml_platform.foundation import provenance
-from ml_platform.foundation.project import current_project
+from ml_platform.foundation.project import Project, current_project
 from ml_platform.foundation.settings import get_settings
 from ml_platform.orchestration import common
 from ml_platform_tests.components.conftest import shop_template
@@ -105,3 +105,18 @@ def forget() -> None:
     """Forget settings, project and code commit of this process."""
     for cached in (get_settings, current_project, project_catalogue, common._workspace, provenance.current):
         cached.cache_clear()
+
+
+@pytest.fixture
+def shop(shop_template: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    """A copy of its own, whose modules this process can import and forgets again."""
+    copy = shop_template.copy(tmp_path / "shop")
+    monkeypatch.syspath_prepend(str(copy.root / "src"))
+    yield copy
+    for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
+        del sys.modules[name]
+
+
+def mistakes_in(shop: Shop) -> list[str]:
+    """A line for each mistake in the declarations of a project."""
+    return find_mistakes(Project.find(shop.root))[0]

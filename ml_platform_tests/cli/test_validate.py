@@ -1,8 +1,6 @@
 """``ml-platform validate``: one line for each mistake, with file, line, key and reason."""
 
 import re
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,25 +9,12 @@ import pytest
 
 from ml_platform.declarations.loading import find_mistakes
 from ml_platform.foundation.project import Project
+from ml_platform_tests.cli.conftest import mistakes_in
 from ml_platform_tests.cli.mistakes import MISTAKES, Mistake
 from ml_platform_tests.components.shop import DATASET, MODEL, Shop
 from ml_platform_tests.conftest import ROOT
 
 LINE = re.compile(r"^(?P<file>src/shop/defs/[\w/.]+?):(?P<line>\d+): (?:(?P<key>[\w.]+): )?(?P<reason>.+)$")
-
-
-@pytest.fixture
-def shop(shop_template: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
-    """A copy of its own, whose modules this process can import and forgets again."""
-    copy = shop_template.copy(tmp_path / "shop")
-    monkeypatch.syspath_prepend(str(copy.root / "src"))
-    yield copy
-    for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
-        del sys.modules[name]
-
-
-def mistakes_in(shop: Shop) -> list[str]:
-    return find_mistakes(Project.find(shop.root))[0]
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=[mistake.name for mistake in MISTAKES])

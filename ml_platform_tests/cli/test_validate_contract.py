@@ -1,28 +1,11 @@
 """``validate`` tries the feature function on rows that the schema allows: what would fail later is a line now."""
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from ml_platform.declarations.loading import find_mistakes, find_weak
+from ml_platform.declarations.loading import find_weak
 from ml_platform.foundation.project import Project
+from ml_platform_tests.cli.conftest import mistakes_in
 from ml_platform_tests.components.shop import DATASET, MODEL, Shop
-
-
-@pytest.fixture
-def shop(shop_template: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
-    """A copy of its own, whose modules this process can import and forgets again."""
-    copy = shop_template.copy(tmp_path / "shop")
-    monkeypatch.syspath_prepend(str(copy.root / "src"))
-    yield copy
-    for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
-        del sys.modules[name]
-
-
-def mistakes_in(shop: Shop) -> list[str]:
-    return find_mistakes(Project.find(shop.root))[0]
 
 
 @pytest.mark.parametrize(
