@@ -155,8 +155,7 @@ def _value(default: Any) -> str:
 def _keys(kind: Kind) -> str:
     if kind.limit is not None:
         return f"none: at most {kind.limit:g}"
-    thresholds = " and ".join(f"`{name}`" for name in kind.needs) or "`min` or `max`"
-    return ", ".join([*(f"`{name}`" for name in kind.requires), thresholds])
+    return ", ".join(re.sub(r"\b(?!and\b|or\b)(\w+)", r"`\1`", key) for key in kind.keys)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from ml_platform.cli.data import data
+from ml_platform.cli.gates import gates
 from ml_platform.cli.ledger import ledger
 from ml_platform.cli.new import new
 from ml_platform.cli.output import HELPS, BadUsage, By, Json, Reason, Version, only_json, supervised
@@ -21,6 +22,7 @@ cli.add_typer(ledger, name="ledger")
 cli.add_typer(data, name="data")
 cli.add_typer(rollout, name="rollout")
 cli.command()(new)
+cli.command()(gates)
 
 
 def app() -> None:

@@ -16,9 +16,6 @@ from ml_platform.sources.partitions import Partitions
 from ml_platform.sources.rules import AnySource
 from ml_platform.sources.source import Source
 
-#: Gates on batches that read the partition's time.
-OF_TIME = ("window", "freshness", "coverage")
-
 
 class QuarantineRule(BaseModel):
     """Rows that break a rule are set aside, each with its reasons; beyond ``max`` the batch is refused."""
@@ -63,7 +60,7 @@ class DatasetSpec(Declaration):
                 )
             return self
         for gate in self.gates:
-            if gate.gate in OF_TIME or gate.every:
+            if gate.of_time:
                 raise ValueError(f"gate {gate.name!r} asks when, and a dataset with `partitions: none` has no when")
         return self
 

@@ -145,7 +145,7 @@ def _untimely(spec: ModelSpec, dataset: DatasetSpec) -> list[tuple[str, str]]:
     found += [
         (f"gates.{index}", f"{gate.name!r} asks when, and {without}; remove it")
         for index, gate in enumerate(spec.gates)
-        if gate.gate == "time_order" or (not dataset.time and gate.gate == "slices" and MONTH in (gate.columns or ()))
+        if gate.of_time or (not dataset.time and gate.gate == "slices" and MONTH in (gate.columns or ()))
     ]
     return found
 

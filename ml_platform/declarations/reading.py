@@ -13,7 +13,9 @@ from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.model import ModelSpec
 from ml_platform.declarations.positions import Positions
 from ml_platform.foundation.names import meant
+from ml_platform.foundation.objects import BrokenModule
 from ml_platform.foundation.project import Project
+from ml_platform.gates.gate import kind_of
 from ml_platform.training.trainer import FIRST_TRAINER, trainer_of
 
 TYPES: dict[str, type[Declaration]] = {"Dataset": DatasetSpec, "FeatureSet": FeatureSpec, "Model": ModelSpec}
@@ -53,6 +55,8 @@ class Reading:
     platforms: list[Document] = field(default_factory=list)
     #: Names of declarations that have mistakes: that nothing else finds them is no mistake of its own.
     broken: set[str] = field(default_factory=set)
+    #: Modules of users' own that raise: told where the first declaration names them, for there is one thing to mend.
+    raising: set[str] = field(default_factory=set)
 
     def of_type(self, kind: type[Declaration]) -> list[Any]:
         """The declarations of one type that have no mistake in themselves."""
@@ -129,6 +133,7 @@ def _document(document: Document, reading: Reading) -> None:
         reading.mistakes += [
             document.mistake(("attributes", *mistake["loc"]), _reason(mistake, kind, attributes))
             for mistake in error.errors()
+            if _is_new(mistake, reading)
         ]
         if isinstance(attributes, dict):
             name, dataset = str(attributes.get("name", "features")), attributes.get("dataset")
@@ -138,10 +143,23 @@ def _document(document: Document, reading: Reading) -> None:
         reading.declared.append((spec, document))
 
 
+def _is_new(mistake: Any, reading: Reading) -> bool:
+    """Whether a mistake is not that of a module which was told before."""
+    cause = getattr(mistake.get("ctx", {}).get("error"), "__cause__", None)
+    if not isinstance(cause, BrokenModule):
+        return True
+    known = cause.module in reading.raising
+    reading.raising.add(cause.module)
+    return not known
+
+
 def _keys_at(model: type[BaseModel], path: Sequence[str | int], attributes: Mapping[str, Any]) -> list[str]:
     """The keys that a declaration takes at a place in it; none where that cannot be told from its model."""
     if model is ModelSpec and path == ["parameters"]:
         return list(trainer_of(str(attributes.get("trainer", FIRST_TRAINER))).Parameters.model_fields)
+    if len(path) == 3 and (path[0], path[2]) == ("gates", "parameters"):
+        parameters = kind_of(attributes["gates"][path[1]]["gate"]).parameters
+        return list(parameters.model_fields) if parameters else []
     for part in path:
         field = next((one for name, one in model.model_fields.items() if (one.alias or name) == part), None)
         if field is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_platform.foundation.errors import DeclarationError
+from ml_platform.foundation.raised import raised
 
 #: Modules that users' code may import (scaffolds wrote the first two), by where they were in the release before.
 MOVED = {
@@ -17,6 +18,14 @@ MOVED = {
     "ml_platform.workspace": "ml_platform.pipeline.workspace",
     "ml_platform.catalogue": "ml_platform.declarations.catalogue",
 }
+
+
+class BrokenModule(DeclarationError):
+    """A module of a user's own raises while it is imported: mended there, wherever it is named."""
+
+    def __init__(self, module: str, message: str) -> None:
+        super().__init__(message)
+        self.module = module
 
 
 def load_object(path: str, key: str) -> Any:
@@ -31,9 +40,12 @@ def load_object(path: str, key: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name in MOVED:
             raise DeclarationError(f"{key}: {_moved(module, error.name)}; correct the import") from error
-        raise DeclarationError(f"{key}: cannot import {module}: {type(error).__name__}: {error}") from error
+        text = f"{key}: cannot import {module}: {type(error).__name__}: {error}"
+        if error.name and f"{module}.".startswith(f"{error.name}."):
+            raise DeclarationError(text) from error
+        raise BrokenModule(module, text) from error
     except Exception as error:
-        raise DeclarationError(f"{key}: cannot import {module}: {type(error).__name__}: {error}") from error
+        raise BrokenModule(module, f"{key}: cannot import {module}: {raised(error)}") from error
 
 
 def _moved(module: str, first: str) -> str:

@@ -54,7 +54,7 @@ class Change(NamedTuple):
 
 def written(gate: Gate) -> dict[str, Any]:
     """A gate as it is kept with a registered version."""
-    return {**gate.model_dump(mode="json", exclude_defaults=True), "name": gate.name}
+    return {**gate.model_dump(mode="json", exclude_defaults=True), "name": gate.name, **gate.own_keys}
 
 
 def changes(asset: str, before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> list[Change]:

@@ -174,7 +174,7 @@ def _window(evidence: BatchEvidence, gate: str) -> tuple[date, date]:
     return evidence.window
 
 
-@kind("window", "batch", "Rows of another time than the partition's, or of none", limit=0)
+@kind("window", "batch", "Rows of another time than the partition's, or of none", limit=0, of_time=True)
 def window(evidence: BatchEvidence, _: Gate) -> Measurement:
     """Rows whose day lies outside the partition: a page of last month, or a batch under the wrong name."""
     import polars as pl
@@ -199,6 +199,7 @@ def window(evidence: BatchEvidence, _: Gate) -> Measurement:
     "batch",
     "Days that end without an event before the window does (before now, while it is open)",
     needs=("max",),
+    of_time=True,
 )
 def freshness(evidence: BatchEvidence, gate: Gate) -> Measurement:
     """Age of the newest event in whole days, on the clock of the events.

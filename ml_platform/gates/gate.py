@@ -1,146 +1,38 @@
 """The one gate mechanism: a named threshold on evidence gives a verdict about a content hash."""
 
-import inspect
 import math
-import re
 import traceback
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from operator import index
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SerializeAsAny,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
-from ml_platform.foundation.names import meant
-from ml_platform.foundation.objects import load_object
 from ml_platform.foundation.raised import raised
 from ml_platform.foundation.user_code import user_code_version
-from ml_platform.gates.asked import OFFERED, Asked, taken
+from ml_platform.gates.asked import Asked, taken
+from ml_platform.gates.kinds import KINDS, NAME, Kind, kind, kind_of
 from ml_platform.gates.measurement import Measurement, require_plain
-from ml_platform.gates.stages import GATED, Stage
+from ml_platform.gates.stages import Stage
 from ml_platform.gates.verdict import Status, Verdict
 
-#: What a gate, and so an asset check, may be called.
-NAME = r"^[a-z][a-z0-9_]{0,60}$"
+__all__ = ["KINDS", "Gate", "Kind", "Measurement", "Status", "Verdict", "judge", "kind", "kind_of"]
 
-
-#: From evidence, the gate as declared, and by name what its kind asks for.
-Measure = Callable[..., Measurement]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of gate: which stage it belongs to, what it needs, and how it measures."""
-
-    name: str
-    stage: Stage
-    description: str
-    measure: Measure
-    #: Thresholds that a declaration has to give: ``min`` or ``max``; empty where ``limit`` is fixed.
-    needs: tuple[str, ...] = ()
-    #: Further keys that a declaration has to give: ``metric``, ``columns``.
-    requires: tuple[str, ...] = ()
-    #: Upper limit that cannot be declared, for gates where anything above it is an error.
-    limit: float | None = None
-    #: Keys of which a declaration has to give at least one.
-    any_of: tuple[str, ...] = ()
-    #: Keys that a declaration may give, among those that only some kinds take.
-    options: tuple[str, ...] = ()
-    #: Metrics that there are, where that does not depend on the model.
-    metrics: tuple[str, ...] = ()
-    #: Values of ``against`` that there are, where that does not depend on the model.
-    against: tuple[str, ...] = ()
-    #: Whether a clock measures it: another value each time, which alone is no news for the ledger.
-    timed: bool = False
-    #: Raised when the same evidence gives another result (``measure`` or what makes its evidence was changed): verdicts
-    #: of before then count no longer.
-    version: int = 1
-    #: Evidence that is made only for kinds that ask for it, see :mod:`ml_platform.gates.asked`.
-    asks: tuple[str, ...] = ()
-
-
-KINDS: dict[str, Kind] = {}
 #: Keys that came later: they count for the hash of a declaration only where given, so that older verdicts stay good.
-LATER = ("reference", "increasing", "decreasing", "rate", "every", "by", "above", "but_for", "against")
+LATER = ("reference", "increasing", "decreasing", "rate", "every", "by", "above", "but_for", "against", "parameters")
 #: Keys that only some kinds take. In others they would be read by nobody.
 SPECIAL = ("rate", "every", "by", "above", "but_for", "against")
-
-
-def kind(
-    name: str,
-    stage: Stage,
-    description: str,
-    *,
-    needs: tuple[str, ...] = (),
-    requires: tuple[str, ...] = (),
-    limit: float | None = None,
-    any_of: tuple[str, ...] = (),
-    options: tuple[str, ...] = (),
-    metrics: tuple[str, ...] = (),
-    against: tuple[str, ...] = (),
-    timed: bool = False,
-    version: int = 1,
-    asks: tuple[str, ...] = (),
-) -> Callable[[Measure], Measure]:
-    """Make a function the measure of a kind of gate; it is given the evidence of its stage and the gate as declared.
-
-    What ``asks`` names is given as well, each by its name as a keyword.
-
-    Raises DeclarationError for a name that no check can have, a stage without gates, keys that no gate has, or
-    evidence that the stage does not offer.
-    """
-    if not re.fullmatch(NAME, name):
-        raise DeclarationError(f"kind {name!r}: a name has small letters, digits and _, such as {_near(name)!r}")
-    if stage not in GATED:
-        raise DeclarationError(f"kind {name!r}: there is no stage {stage!r} with gates; take {', '.join(GATED)}")
-    known = {*Gate.model_fields, *needs} - {"gate", "name", "severity", "min_support"}
-    if unknown := sorted({*requires, *any_of, *options} - known) or sorted(set(needs) - {"min", "max"}):
-        raise DeclarationError(
-            f"kind {name!r}: no gate has the key {unknown[0]!r}; there are {', '.join(sorted(known))}"
-        )
-    offered = OFFERED.get(stage, {})
-    if foreign := sorted(set(asks) - set(offered)):
-        raise DeclarationError(
-            f"kind {name!r}: the stage {stage} offers no {foreign[0]!r} to ask for; {', '.join(offered) or 'nothing'}"
-        )
-
-    def register(measure: Measure) -> Measure:
-        given = inspect.signature(measure).parameters.values()
-        needed = {one.name for one in given if one.kind is one.KEYWORD_ONLY and one.default is one.empty}
-        if forgotten := sorted(needed - set(asks)):
-            raise DeclarationError(
-                f"kind {name!r}: its function wants {forgotten[0]!r} and the kind does not ask for it; "
-                f"add asks=({forgotten[0]!r},)"
-            )
-        limits = (needs, requires, limit, any_of, options, metrics, against)
-        made = Kind(name, stage, description, measure, *limits, timed, version, asks)
-        # A kind of a user's own is known by its module and never by a name that the platform may take one day.
-        if measure.__module__.startswith("ml_platform."):
-            KINDS[name] = made
-        measure.kind = made  # type: ignore[attr-defined]
-        return measure
-
-    return register
-
-
-def _near(name: str) -> str:
-    return re.sub(r"\W+", "_", name.strip()).strip("_").lower().lstrip("0123456789_")[:61] or "takings"
-
-
-def kind_of(name: str) -> Kind:
-    """A kind by name, or that of ``module:function`` which :func:`kind` decorates. Raises DeclarationError."""
-    if name in KINDS:
-        return KINDS[name]
-    if ":" not in name:
-        raise DeclarationError(
-            f"unknown gate {name!r}; known: {', '.join(sorted(KINDS))}, or module:function{meant(name, KINDS)}"
-        )
-    found = getattr(load_object(name, "gate"), "kind", None)
-    if not isinstance(found, Kind):
-        raise DeclarationError(f"gate: {name!r} is no kind of gate; decorate it with ml_platform.gates.gate.kind")
-    return found
 
 
 class Gate(BaseModel):
@@ -179,12 +71,35 @@ class Gate(BaseModel):
     against: str | None = None
     #: How a champion is compared.
     mode: Literal["non_inferior", "superior"] | None = None
+    #: What a kind of one's own reads beside these keys, as that kind declares it.
+    parameters: SerializeAsAny[BaseModel] | None = Field(default=None, validate_default=True)
     #: A failed gate of severity ``warn`` is shown and recorded, and holds nothing back.
     severity: Literal["block", "warn"] = "block"
     #: Below this support the verdict is ``not_enough_support``.
     min_support: int = 0
 
     _context: str = PrivateAttr("")
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _parameters_of_the_kind(cls, value: Any, info: ValidationInfo) -> Any:
+        """The kind says which parameters there are, so that a mistake in one is found where it stands."""
+        try:
+            known = kind_of(info.data["gate"]).parameters
+        except (KeyError, DeclarationError):
+            return None  # a mistake that is told of the gate
+        if known is None:
+            if value is not None:
+                raise ValueError(f"gate {info.data['gate']!r} has no parameters; remove them")
+            return None
+        try:
+            return known.model_validate({} if value is None else value)
+        except ValueError:
+            raise
+        except Exception as error:
+            raise ValueError(
+                f"{known.__qualname__} of gate {info.data['gate']!r} cannot read them: {raised(error)}"
+            ) from error
 
     @model_validator(mode="after")
     def _complete(self) -> "Gate":
@@ -229,6 +144,11 @@ class Gate(BaseModel):
         return kind_of(self.gate).stage
 
     @property
+    def of_time(self) -> bool:
+        """Whether it asks when rows are from."""
+        return kind_of(self.gate).of_time or self.every is not None
+
+    @property
     def blocking(self) -> bool:
         """Whether anything but a pass holds back what follows."""
         return self.severity == "block"
@@ -253,7 +173,12 @@ class Gate(BaseModel):
         """Hash of the declaration; a verdict given under another threshold does not count."""
         later = {name for name in LATER if getattr(self, name) is None}
         later |= {"name"} if self.name == self._usual_name else set()
-        return sha256_bytes(canonical_json(self.model_dump(exclude=later)))[:16]
+        return sha256_bytes(canonical_json({**self.model_dump(exclude=later), **self.own_keys}))[:16]
+
+    @property
+    def own_keys(self) -> dict[str, Any]:
+        """Every parameter of a kind of one's own, defaults too, under ``parameters``; empty where there are none."""
+        return {} if self.parameters is None else {"parameters": self.parameters.model_dump(mode="json")}
 
     @property
     def context(self) -> str:

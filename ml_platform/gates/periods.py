@@ -22,6 +22,7 @@ SHOWN = 20
     "(and hour) in accepted earlier batches, or in one slice (`by`), against its median share of them",
     needs=("max",),
     any_of=("every", "by"),
+    of_time=True,
 )
 def coverage(evidence: BatchEvidence, gate: Gate) -> Measurement:
     """Days or slices that are missing, or came twice: 1 is one without rows, or with twice as many.

@@ -18,7 +18,7 @@ def disjoint(split: SplitRef, _: Gate) -> Measurement:
     )
 
 
-@kind("time_order", "split", "Whether training reaches into the time of the holdout", limit=0)
+@kind("time_order", "split", "Whether training reaches into the time of the holdout", limit=0, of_time=True)
 def time_order(split: SplitRef, _: Gate) -> Measurement:
     """1 where training does not end before the holdout begins."""
     from ml_platform.training.split import check_time_order

@@ -4,7 +4,8 @@ import pytest
 
 from ml_platform.declarations.loading import find_weak
 from ml_platform.foundation.project import Project
-from ml_platform_tests.cli.conftest import mistakes_in
+from ml_platform.gates.catalogue import KINDS
+from ml_platform_tests.cli.conftest import calling, mistakes_in
 from ml_platform_tests.components.shop import DATASET, MODEL, Shop
 
 
@@ -101,3 +102,98 @@ def test_a_paused_name_that_is_not_declared_is_a_mistake(shop: Shop) -> None:
     assert done.stdout.splitlines()[0] == (
         "ML_PLATFORM_PAUSED: there is no dataset or model 'order'; declared: orders, returns; did you mean 'orders'?"
     )
+
+
+GATES = """
+from pydantic import BaseModel, Field
+
+from ml_platform.gates.gate import Measurement, kind
+
+
+class Quantile(BaseModel, extra="forbid", frozen=True):
+    q: float = Field(gt=0, lt=1, description="share of the rows below it")
+
+
+@kind("quantile", "batch", "Quantile of a column", needs=("max",), requires=("columns",), parameters=Quantile)
+def quantile(evidence, gate):
+    return Measurement(evidence.frame[gate.columns[0]].quantile(gate.parameters.q), "")
+
+
+@kind("late", "batch", "Days since the last row", needs=("max",), of_time=True)
+def late(evidence, gate):
+    return Measurement(0, "")
+"""
+OWN = "    - gate: schema\n    - {gate: 'shop.gates:quantile', columns: [amount], max: 9, name: %s%s}\n"
+
+
+def own_gates(shop: Shop, code: str, *parameters: str) -> None:
+    (shop.defs.parent / "gates.py").write_text(code)
+    for number, text in enumerate(parameters):
+        shop.edit(DATASET, "    - gate: schema\n", OWN % (f"own{number}", text and f", parameters: {text}"))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "key", "reason"),
+    [
+        ("", "parameters.q", "is missing"),
+        ("{q: 2}", "parameters.q", "Input should be less than 1 (found '2')"),
+        ("{q: 0.5, quantle: 1}", "parameters.quantle", "unknown key; known: q"),
+    ],
+)
+def test_parameters_of_a_gate_of_ones_own_are_checked_where_they_stand(
+    shop: Shop, parameters: str, key: str, reason: str
+) -> None:
+    own_gates(shop, GATES, parameters)
+    (line,) = [line for line in mistakes_in(shop) if "defs/orders/" in line]
+    assert line.endswith(f"attributes.gates.1.{key}: {reason}")
+    shop.edit(DATASET, f", parameters: {parameters}" if parameters else ", name: own0", ", parameters: {q: 0.5}")
+    assert not mistakes_in(shop)
+
+
+def test_a_gate_of_ones_own_without_parameters_takes_none(shop: Shop) -> None:
+    own_gates(shop, GATES.replace(", parameters=Quantile", ""), "{q: 0.5}")
+    (line,) = [line for line in mistakes_in(shop) if "defs/orders/" in line]
+    assert "gates.1.parameters: gate 'shop.gates:quantile' has no parameters; remove them" in line
+
+
+def test_a_gate_of_ones_own_says_that_it_asks_when(shop: Shop) -> None:
+    own_gates(shop, GATES, "{q: 0.5}")
+    shop.edit(DATASET, "    - gate: schema\n", "    - gate: schema\n    - {gate: 'shop.gates:late', max: 1}\n")
+    assert not mistakes_in(shop)
+    text = (shop.defs / DATASET / "defs.yaml").read_text()
+    before = text[text.index("  partitions:") :].partition("\n  key:")[0]
+    shop.edit(DATASET, before, "  partitions: none")
+    assert any(
+        "gate 'late' asks when, and a dataset with `partitions: none` has no when" in one for one in mistakes_in(shop)
+    )
+
+
+@pytest.mark.parametrize("code", ["import no_such_library\n", "1 / 0\n", "def (\n"])
+def test_a_module_of_gates_that_cannot_be_imported_is_told_once(shop: Shop, code: str) -> None:
+    own_gates(shop, code + GATES, "{q: 0.5}", "{q: 0.6}", "{q: 0.7}")
+    told = [line for line in mistakes_in(shop) if "shop.gates" in line]
+    assert len(told) == 1 and "attributes.gates.1: gate: cannot import shop.gates: " in told[0]
+
+
+def test_a_module_of_gates_that_is_not_there_is_told_at_every_line(shop: Shop) -> None:
+    own_gates(shop, GATES, "{q: 0.5}", "{q: 0.6}")
+    shop.edit(DATASET, "shop.gates:", "shop.gtes:")
+    assert len([line for line in mistakes_in(shop) if "cannot import shop.gtes" in line]) == 2
+
+
+def test_kinds_are_listed_with_their_keys(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own_gates(shop, GATES, "{q: 0.5}")
+    with calling(shop, {}, monkeypatch, capfd) as call:
+        told = {line.split()[1]: line for line in call("gates").out.splitlines() if line.startswith("│")}
+        assert set(told) == {*KINDS, "shop.gates:quantile"}
+        assert "columns, max, parameters.q: float" in told["shop.gates:quantile"]
+        assert "q: share of the rows below it" in told["shop.gates:quantile"]
+        assert "shop.gates:late" in call("gates", "shop.gates:late").out
+        ended = call("gates", "volum")
+        assert ended.code == 1 and ended.err.startswith("ml-platform: unknown gate 'volum'; known: ")
+        assert ended.err.endswith(", or module:function; did you mean 'volume'?\n")
+        shop.edit(DATASET, "{q: 0.5}", "{q: 5}")
+        ended = call("gates")
+        assert ended.code == 0 and "kinds of one's own are left out: ml-platform validate says why" in ended.err

@@ -44,7 +44,7 @@ DECLARATION = re.compile(r"<!-- declaration -->\n```yaml\n(.*?)```", re.DOTALL)
 
 def test_the_examples_train_and_predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files, runs = FILE.findall(PAGE), RUN.findall(PAGE)
-    assert len(files) == 8 and len(runs) == 3
+    assert len(files) == 9 and len(runs) == 3
     for name, text in files:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)

@@ -4,9 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from ml_platform.gates.catalogue import Gate
 from ml_platform.gates.changes import Change, changes, written
+from ml_platform.gates.gate import Measurement, judge, kind
 
 AUC = {"gate": "performance", "metric": "auc", "min": 0.7}
 MISSING = {"gate": "missing", "columns": ["a", "b"], "max": 0.1}
@@ -79,12 +81,33 @@ def test_no_field_of_a_gate_changes_unseen() -> None:
         "gate": "leak_alarm", "min": 0.1, "max": 0.99, "metric": "f1", "columns": ["z"], "reference": ["z"],
         "increasing": ["z"], "decreasing": ["z"], "rate": 7.0, "every": "hour", "by": ["z"], "above": 3.0,
         "but_for": ["z"], "against": "base_rate", "mode": "superior", "severity": "warn", "min_support": 3,
+        "parameters": {"q": 0.5},
     }  # fmt: skip
     assert set(other) == set(Gate.model_fields) - {"name"}
     base = kept({**AUC, "name": "good"})
     for field, value in other.items():
         (found,) = changes("a/b", base, [{**base[0], field: value}])
         assert found.key == field
+
+
+class Quantile(BaseModel, extra="forbid", frozen=True):
+    q: float = 0.5
+
+
+@kind("quantile", "batch", "Quantile of a column", needs=("max",), parameters=Quantile)
+def quantile(evidence: Any, gate: Gate) -> Measurement:
+    assert isinstance(gate.parameters, Quantile)
+    return Measurement(gate.parameters.q, "")
+
+
+def test_parameters_of_ones_own_are_declared_defaults_too() -> None:
+    own = {"gate": f"{__name__}:quantile", "max": 1}
+    half, most = Gate.model_validate(own), Gate.model_validate({**own, "parameters": {"q": 0.9}})
+    assert half.declaration == Gate.model_validate({**own, "parameters": {"q": 0.5}}).declaration != most.declaration
+    (verdict,) = judge([most], None, subject="0" * 64, subject_name="it")
+    assert verdict.observed == 0.9
+    (changed,) = between(own, parameters={"q": 0.9})
+    assert changed.looser and changed.text == 'changed: parameters {"q":0.5} → {"q":0.9}'
 
 
 def test_removed_added_and_renamed() -> None:

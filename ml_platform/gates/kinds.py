@@ -1,0 +1,151 @@
+"""Kinds of gates: what each measures, at which stage, and with which keys it is declared."""
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from ml_platform.foundation.errors import DeclarationError
+from ml_platform.foundation.names import meant
+from ml_platform.foundation.objects import load_object
+from ml_platform.gates.asked import OFFERED
+from ml_platform.gates.measurement import Measurement
+from ml_platform.gates.stages import GATED, Stage
+
+#: What a gate, and so an asset check, may be called.
+NAME = r"^[a-z][a-z0-9_]{0,60}$"
+
+
+#: Keys that a kind can ask a declaration for, beside its thresholds.
+KEYS = (
+    *("metric", "columns", "reference", "increasing", "decreasing", "rate", "every", "by", "above", "but_for"),
+    *("against", "mode"),
+)
+
+#: From evidence, the gate as declared, and by name what its kind asks for.
+Measure = Callable[..., Measurement]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of gate: which stage it belongs to, what it needs, and how it measures."""
+
+    name: str
+    stage: Stage
+    description: str
+    measure: Measure
+    #: Thresholds that a declaration has to give: ``min`` or ``max``; empty where ``limit`` is fixed.
+    needs: tuple[str, ...] = ()
+    #: Further keys that a declaration has to give: ``metric``, ``columns``.
+    requires: tuple[str, ...] = ()
+    #: Upper limit that cannot be declared, for gates where anything above it is an error.
+    limit: float | None = None
+    #: Keys of which a declaration has to give at least one.
+    any_of: tuple[str, ...] = ()
+    #: Keys that a declaration may give, among those that only some kinds take.
+    options: tuple[str, ...] = ()
+    #: Metrics that there are, where that does not depend on the model.
+    metrics: tuple[str, ...] = ()
+    #: Values of ``against`` that there are, where that does not depend on the model.
+    against: tuple[str, ...] = ()
+    #: Whether a clock measures it: another value each time, which alone is no news for the ledger.
+    timed: bool = False
+    #: Raised when the same evidence gives another result (``measure`` or what makes its evidence was changed): verdicts
+    #: of before then count no longer.
+    version: int = 1
+    #: Evidence that is made only for kinds that ask for it, see :mod:`ml_platform.gates.asked`.
+    asks: tuple[str, ...] = ()
+    #: Whether it asks when rows are from: data without partitions has no such gate.
+    of_time: bool = False
+    #: Model of the keys under ``parameters``, for a kind that has some of its own; its function reads them as
+    #: ``gate.parameters``.
+    parameters: type[BaseModel] | None = None
+
+    @property
+    def keys(self) -> list[str]:
+        """What a declaration has to give, each key or choice of keys in words."""
+        if self.limit is not None:
+            return [*self.requires]
+        return [*self.requires, " and ".join(self.needs) or "min or max"]
+
+
+KINDS: dict[str, Kind] = {}
+
+
+def kind(
+    name: str,
+    stage: Stage,
+    description: str,
+    *,
+    needs: tuple[str, ...] = (),
+    requires: tuple[str, ...] = (),
+    limit: float | None = None,
+    any_of: tuple[str, ...] = (),
+    options: tuple[str, ...] = (),
+    metrics: tuple[str, ...] = (),
+    against: tuple[str, ...] = (),
+    timed: bool = False,
+    version: int = 1,
+    asks: tuple[str, ...] = (),
+    of_time: bool = False,
+    parameters: type[BaseModel] | None = None,
+) -> Callable[[Measure], Measure]:
+    """Make a function the measure of a kind of gate; it is given the evidence of its stage and the gate as declared.
+
+    What ``asks`` names is given as well, each by its name as a keyword.
+
+    Raises DeclarationError for a name that no check can have, a stage without gates, keys that no gate has, or
+    evidence that the stage does not offer.
+    """
+    if not re.fullmatch(NAME, name):
+        raise DeclarationError(f"kind {name!r}: a name has small letters, digits and _, such as {_near(name)!r}")
+    if stage not in GATED:
+        raise DeclarationError(f"kind {name!r}: there is no stage {stage!r} with gates; take {', '.join(GATED)}")
+    known = {"min", "max", *KEYS}
+    if unknown := sorted({*requires, *any_of, *options} - known) or sorted(set(needs) - {"min", "max"}):
+        raise DeclarationError(
+            f"kind {name!r}: no gate has the key {unknown[0]!r}; there are {', '.join(sorted(known))}"
+        )
+    offered = OFFERED.get(stage, {})
+    if foreign := sorted(set(asks) - set(offered)):
+        raise DeclarationError(
+            f"kind {name!r}: the stage {stage} offers no {foreign[0]!r} to ask for; {', '.join(offered) or 'nothing'}"
+        )
+
+    def register(measure: Measure) -> Measure:
+        given = inspect.signature(measure).parameters.values()
+        needed = {one.name for one in given if one.kind is one.KEYWORD_ONLY and one.default is one.empty}
+        if forgotten := sorted(needed - set(asks)):
+            raise DeclarationError(
+                f"kind {name!r}: its function wants {forgotten[0]!r} and the kind does not ask for it; "
+                f"add asks=({forgotten[0]!r},)"
+            )
+        limits = (needs, requires, limit, any_of, options, metrics, against)
+        made = Kind(name, stage, description, measure, *limits, timed, version, asks, of_time, parameters)
+        # A kind of a user's own is known by its module and never by a name that the platform may take one day.
+        if measure.__module__.startswith("ml_platform."):
+            KINDS[name] = made
+        measure.kind = made  # type: ignore[attr-defined]
+        return measure
+
+    return register
+
+
+def _near(name: str) -> str:
+    return re.sub(r"\W+", "_", name.strip()).strip("_").lower().lstrip("0123456789_")[:61] or "takings"
+
+
+def kind_of(name: str) -> Kind:
+    """A kind by name, or that of ``module:function`` which :func:`kind` decorates. Raises DeclarationError."""
+    if name in KINDS:
+        return KINDS[name]
+    if ":" not in name:
+        raise DeclarationError(
+            f"unknown gate {name!r}; known: {', '.join(sorted(KINDS))}, or module:function{meant(name, KINDS)}"
+        )
+    found = getattr(load_object(name, "gate"), "kind", None)
+    if not isinstance(found, Kind):
+        raise DeclarationError(f"gate: {name!r} is no kind of gate; decorate it with ml_platform.gates.gate.kind")
+    return found
