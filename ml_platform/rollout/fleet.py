@@ -91,6 +91,11 @@ class Fleet:
         elif service.phase == "waiting":
             self._forget(service)
 
+    def end(self, service: ServiceState) -> None:
+        """End a service at once: what waits for it waits for nothing."""
+        process.signal_group(service.pid, service.start_time, signal.SIGKILL)
+        self._enter(service, "stopping")
+
     def adopt(self, left: Iterable[ServiceState], wanted: Mapping[Key, Backend]) -> None:
         """Take over what an earlier supervisor left running; stop what is not what it should be."""
         self.services = list(left)

@@ -186,11 +186,16 @@ def owner(settings: Settings) -> str:
     return sha256_bytes(str(folder(settings).resolve()))[:16]
 
 
-def _place(settings: Settings, key: Key, backend: Backend) -> tuple[Path, Path]:
+def metrics_of(settings: Settings, service: ServiceState) -> Path:
+    """Folder of the files in which a process counts."""
+    return _place(settings, service.key, service.version)[0] / str(service.port) / process.METRICS
+
+
+def _place(settings: Settings, key: Key, version: int) -> tuple[Path, Path]:
     """Folder of a process, and its log."""
     model, (sha256, snapshot), replica = key
     further = f"{f'-{snapshot[:12]}' if snapshot else ''}{f'-{replica + 1}' if replica else ''}"
-    name = f"{model}-{backend.version}-{sha256[:12]}{further}"
+    name = f"{model}-{version}-{sha256[:12]}{further}"
     return folder(settings) / "processes" / name, folder(settings) / "logs" / f"{name}.log"
 
 
@@ -206,7 +211,7 @@ def spawn(settings: Settings, key: Key, backend: Backend, port: int, avoid: set[
         raise PlatformError(
             f"{model} version {backend.version}: {backend.path} does not hold the package of the record; package it"
         )
-    home, log = _place(settings, key, backend)
+    home, log = _place(settings, key, backend.version)
     environment = {**_environment(settings, backend), OWNER: owner(settings)}
     refused = set(avoid)
     while True:
@@ -260,7 +265,7 @@ def describe(
         start_time=start_time,
         port=port,
         url=url,
-        log=str(_place(settings, key, backend)[1]),
+        log=str(_place(settings, key, backend.version)[1]),
         since=now(),
     )
 

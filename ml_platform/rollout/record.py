@@ -76,6 +76,10 @@ class Rules(_Strict):
     latency: float | None = Field(default=3.0, gt=1)
     #: Share of refused requests (4xx) above the stable version's.
     refused: float | None = Field(default=0.05, ge=0, le=1)
+    #: Largest difference between the shares of predictions up to any bound (Kolmogorov-Smirnov), beyond chance.
+    predictions: float | None = Field(default=0.2, ge=0, lt=1)
+    #: Share of rows whose history is older than declared, above the stable version's.
+    stale: float | None = Field(default=0.05, ge=0, le=1)
 
 
 class Plan(_Strict):

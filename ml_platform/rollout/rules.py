@@ -1,18 +1,25 @@
 """What becomes of a rollout: pure decisions on what the supervisor saw in one poll."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
+from math import sqrt
 from typing import Literal
 
+from ml_platform.rollout.counts import Counted, Traffic
 from ml_platform.rollout.record import RolloutRecord, Rules
-from ml_platform.rollout.routers.router import Traffic
 
 #: Seconds within which the router must carry a step out.
 ROUTED = 10.0
+#: Seconds for which requests may wait while none of them is answered.
+SILENT = 3.0
+#: Two equal distributions differ by more than this, in units of the standard error, in one look of a thousand
+#: (Kolmogorov-Smirnov): there is a look each second.
+CHANCE = 1.95
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of a rollout. Traffic is that of the present step; None where nothing counts it."""
+    """What is known of a rollout. Counts of the candidate are those of the present step; None where nothing counts."""
 
     #: Whether every process of the candidate answers, as the package and history that it should be.
     ready: bool
@@ -24,8 +31,11 @@ class Seen:
     unrouted: float = 0.0
     #: Seconds since the step began.
     seconds: float = 0.0
-    stable: Traffic | None = None
-    candidate: Traffic | None = None
+    #: What the candidate is compared with; too few requests compare with a version without fault.
+    base: Counted = field(default_factory=Counted)
+    candidate: Counted | None = None
+    #: Seconds for which requests to the candidate have waited and none was answered.
+    silent: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,8 @@ class Decision:
 
     do: Literal["wait", "step", "promote", "roll_back"]
     why: str
+    #: Whether requests wait for a candidate that will not answer them.
+    silent: bool = False
 
 
 def decide(record: RolloutRecord, seen: Seen) -> Decision:
@@ -42,8 +54,8 @@ def decide(record: RolloutRecord, seen: Seen) -> Decision:
     It goes back for what is wrong with it also while it is paused; it goes on only for what was really seen: no data is
     no pass.
     """
-    if wrong := seen.broken or breach(record.rules, seen.stable, seen.candidate):
-        return Decision("roll_back", wrong)
+    if back := bad(record.rules, seen):
+        return back
     if not seen.ready:
         return Decision("wait", "it does not answer yet")
     if not seen.routed and seen.unrouted > ROUTED:
@@ -55,7 +67,7 @@ def decide(record: RolloutRecord, seen: Seen) -> Decision:
     if record.step == 0:
         return Decision("step", "every process answers")
     step = record.steps[record.step - 1]
-    requests = seen.candidate.requests if seen.candidate else 0
+    requests = seen.candidate.traffic.requests if seen.candidate else 0
     if requests < step.requests:
         return Decision("wait", f"{requests} of {step.requests} requests")
     if seen.seconds < step.seconds:
@@ -64,28 +76,67 @@ def decide(record: RolloutRecord, seen: Seen) -> Decision:
     return Decision("promote" if record.step == len(record.steps) else "step", met)
 
 
-def breach(rules: Rules, stable: Traffic | None, candidate: Traffic | None) -> str:
+def bad(rules: Rules, seen: Seen) -> Decision | None:
+    """The decision to go back, where what was seen asks for it."""
+    if seen.broken:
+        return Decision("roll_back", seen.broken)
+    if seen.candidate is None:
+        return None
+    if wrong := breach(rules, seen.base, seen.candidate):
+        return Decision("roll_back", wrong)
+    # An answer that always takes long is none that does not come.
+    patience = max(SILENT, (rules.latency or 1.0) * seen.base.traffic.latency)
+    if seen.silent > patience:
+        why = f"silent: {seen.candidate.traffic.waiting} requests wait, none answered for {patience:.0f} s"
+        return Decision("roll_back", why, silent=True)
+    return None
+
+
+def breach(rules: Rules, stable: Counted, candidate: Counted) -> str:
     """The rule that a candidate breaks, with its figures; empty where it keeps them all or has got too few requests."""
-    if candidate is None or candidate.requests < rules.requests:
+    asked = candidate.traffic
+    if asked.requests < rules.requests:
         return ""
     # Without requests of its own the stable version is taken to be without fault.
-    base = stable if stable is not None and stable.requests >= rules.requests else Traffic()
+    base = stable.traffic if stable.traffic.requests >= rules.requests else Traffic()
 
-    def share(part: int, of: Traffic) -> float:
-        return part / max(1, of.requests)
+    def share(part: int, of: int) -> float:
+        return part / max(1, of)
 
-    got = f"of {candidate.requests} requests"
+    got = f"of {asked.requests} requests"
     if rules.errors is not None:
-        wrong, usual = share(candidate.failed, candidate), share(base.failed, base)
+        wrong, usual = share(asked.failed, asked.requests), share(base.failed, base.requests)
         if wrong > usual + rules.errors:
             return f"errors: {wrong:.1%} {got} failed, stable {usual:.1%}"
     if rules.refused is not None:
-        wrong, usual = share(candidate.refused, candidate), share(base.refused, base)
+        wrong, usual = share(asked.refused, asked.requests), share(base.refused, base.requests)
         if wrong > usual + rules.refused:
             return f"refused: {wrong:.1%} {got} were refused, stable {usual:.1%}"
     if rules.latency is not None and base.requests and base.latency > 0:
         # Under a millisecond more nobody notices, and the clock's grain would decide.
-        slow = candidate.latency > base.latency * rules.latency and candidate.latency > base.latency + 0.001
+        slow = asked.latency > base.latency * rules.latency and asked.latency > base.latency + 0.001
         if slow:
-            return f"latency: {candidate.latency * 1000:.1f} ms {got}, stable {base.latency * 1000:.1f} ms"
-    return ""
+            return f"latency: {asked.latency * 1000:.1f} ms {got}, stable {base.latency * 1000:.1f} ms"
+    if rules.stale is not None:
+        old, usual = (share(side.answers.stale, side.answers.rows) for side in (candidate, stable))
+        if old > usual + rules.stale:
+            rows = f"of {candidate.answers.rows} rows"
+            return f"stale: the history is older than declared for {old:.1%} {rows}, stable {usual:.1%}"
+    return _other_predictions(rules, stable, candidate)
+
+
+def _other_predictions(rules: Rules, stable: Counted, candidate: Counted) -> str:
+    """Rows of one request are alike: a request counts once, however many rows it has."""
+    ones, others = candidate.answers.predictions, stable.answers.predictions
+    requests = [min(sum(counts), side.traffic.requests) for counts, side in ((ones, candidate), (others, stable))]
+    if rules.predictions is None or min(requests) < rules.requests:
+        return ""
+    upto = [[part / sum(counts) for part in accumulate(counts)] for counts in (ones, others)]
+    difference = max(abs(one - other) for one, other in zip(*upto, strict=False))
+    chance = CHANCE * sqrt(sum(1 / count for count in requests))
+    if difference <= rules.predictions + chance:
+        return ""
+    return (
+        f"predictions: distributed otherwise by {difference:.2f} (Kolmogorov-Smirnov) in {requests[0]} requests, "
+        f"chance explains {chance:.2f}"
+    )

@@ -19,6 +19,7 @@ from ml_platform.foundation.locks import Locked, locked
 from ml_platform.foundation.settings import Settings, get_settings
 from ml_platform.rollout import changes, rules
 from ml_platform.rollout.control import ensure_running, stop_all, wait_live
+from ml_platform.rollout.counts import Counted
 from ml_platform.rollout.factory import open_records
 from ml_platform.rollout.fleet import Fleet
 from ml_platform.rollout.processes import Key, RouteState, SupervisorState, now, read_state, write_state
@@ -26,7 +27,8 @@ from ml_platform.rollout.record import Backend, RolloutRecord
 from ml_platform.rollout.record_files import folder
 from ml_platform.rollout.routers.factory import open_router
 from ml_platform.rollout.routers.keeper import Keeper
-from ml_platform.rollout.routers.router import Route, Side, Traffic
+from ml_platform.rollout.routers.router import Route, Side
+from ml_platform.rollout.watch import Watch
 from ml_platform.serving import process
 
 __all__ = ["AlreadyRunning", "Supervisor", "ensure_running", "stop_all", "supervise", "wait_live"]
@@ -53,8 +55,7 @@ class Supervisor:
         #: The last readable record of each model: a damaged one changes nothing.
         self._known: dict[str, RolloutRecord] = {}
         self._unreadable: set[str] = set()
-        #: Model → its step, and the requests before it began.
-        self._before: dict[str, tuple[int, tuple[Traffic, Traffic] | None]] = {}
+        self._watches: dict[str, Watch] = {}
         self._pending: dict[str, float] = {}
         self._written = ""
         self._complaints: dict[str, str] = {}
@@ -210,21 +211,19 @@ class Supervisor:
 
     def _go_on(self, model: str, record: RolloutRecord, candidate: Backend, route: Route, routed: bool) -> None:
         services = self.fleet.of(model, candidate)
-        counted = self.keeper.router.traffic(route) if record.step else None
-        step, before = self._before.get(model, (-1, None))
-        if step != record.step:
-            before = counted
-            self._before[model] = record.step, before
-        none = Traffic()
-        then = before or (none, none)
+        stable = self.fleet.of(model, record.stable) if record.stable else []
+        watch = self._watches.setdefault(model, Watch(self.settings, self.keeper.router))
+        mark = candidate.identity, record.step
+        counted = watch.look(mark, route, stable, services, record.rules.requests) if record.step else None
         seen = rules.Seen(
             ready=len(services) >= record.replicas and all(service.phase == "live" for service in services),
             broken=next((service.error for service in services if service.phase == "waiting"), ""),
             routed=routed,
             unrouted=time.monotonic() - self._pending.get(model, time.monotonic()),
             seconds=_since(record.started),
-            stable=counted[0].since(then[0]) if counted else None,
-            candidate=counted[1].since(then[1]) if counted else None,
+            base=counted[0] if counted else Counted(),
+            candidate=counted[1] if counted else None,
+            silent=watch.silent if counted else 0.0,
         )
         if not self.keeper.router.shares and any(step.weight < 100 for step in record.strategy):
             seen = rules.Seen(False, "the router here shares no requests between versions; declare no steps")
@@ -244,6 +243,10 @@ class Supervisor:
             ),
         )
         logger.info("%s: %s %s: %s", model, candidate.said, decision.do, decision.why)
+        if decision.silent:
+            # What waits for an answer gets one from the stable version as soon as its process has ended.
+            for service in services:
+                self.fleet.end(service)
 
     def _change(self, model: str, change: Callable[[RolloutRecord], RolloutRecord]) -> RolloutRecord:
         try:

@@ -1,4 +1,4 @@
-"""The undocumented parts of BentoML that the platform uses; no other module uses any."""
+"""The undocumented parts of BentoML, and of uvicorn below it, that the platform uses; no other module uses any."""
 
 import sys
 from collections.abc import Awaitable, Callable
@@ -39,3 +39,39 @@ def worker(bento: Path, socket: int, *, keep_alive: int, grace: int) -> list[str
             *(sys.executable, "-m", "_bentoml_impl.worker.service", str(bento), "--fd", str(socket)),
             *("--timeout-keep-alive", str(keep_alive), "--timeout-graceful-shutdown", str(grace)),
         ]
+
+
+class _Joined:
+    """A transport that keeps the head of an answer until the first piece of its body."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._head: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        """Write the data, with what was kept; the first are kept."""
+        if self._head is None:
+            self._head = data
+        else:
+            self._transport.write(self._head + data)
+            self._head = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+def answer_in_one_piece() -> None:
+    """Let head and body of an answer leave this process in one write, where uvicorn makes two.
+
+    Of a process that is killed in between, a router has handed on the head already, and can ask no other process.
+    """
+    from uvicorn.protocols.http import httptools_impl
+
+    class Cycle(httptools_impl.RequestResponseCycle):
+        async def send(self, message: Any) -> None:
+            # The answer to HEAD has no second part.
+            if message["type"] == "http.response.start" and self.scope["method"] != "HEAD":
+                self.transport: Any = _Joined(self.transport)
+            await super().send(message)
+
+    httptools_impl.RequestResponseCycle = Cycle  # type: ignore[misc]

@@ -35,6 +35,8 @@ REQUEST_TIMEOUT = 10
 GRACE = REQUEST_TIMEOUT + 2
 #: Seconds that an idle connection stays open.
 KEEP_ALIVE = 60
+#: Folder, in the home of a process, of the files in which it counts.
+METRICS = "metrics"
 #: Never passed on: code from outside the package. Nor any setting of the platform, keys among them, but those that the
 #: caller names.
 WITHHELD = ("PYTHONPATH", "BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS")
@@ -139,7 +141,7 @@ def start(
 ) -> Started:
     """Start the service of a packaged folder in its own session; returns before it is ready.
 
-    ``home`` becomes its own BENTOML_HOME (metrics live there), ``env`` is added to this process's
+    ``home`` becomes its own BENTOML_HOME (:data:`METRICS` is in it), ``env`` is added to this process's
     environment without ``ML_PLATFORM_…``. ``parent`` is the reading end of a pipe: the service ends when the pipe does.
     Raises :class:`PortTaken`, and :class:`PlatformError` when ``bento`` is no package.
     """
@@ -148,7 +150,7 @@ def start(
         raise PlatformError(f"{bento} is not a packaged service (no bento.yaml); package the version first")
     bound = bind(host, port)
     try:
-        metrics = home / "metrics"
+        metrics = home / METRICS
         shutil.rmtree(metrics, ignore_errors=True)
         metrics.mkdir(parents=True)
         rotate(log)

@@ -30,7 +30,7 @@ from ml_platform.serving.answer import (
     answer_model,
     contents,
 )
-from ml_platform.serving.bentoml_internals import body_of
+from ml_platform.serving.bentoml_internals import answer_in_one_piece, body_of
 from ml_platform.serving.guard import Guard
 from ml_platform.serving.parent import end_with_parent
 from ml_platform.serving.prediction_log import Asked
@@ -81,6 +81,7 @@ def service(
     except SettingsMistake as mistake:
         sys.exit(f"ml-platform: {mistake}")
     end_with_parent()
+    answer_in_one_piece()
     package = contents()
     config, metrics = package.config, Metrics(package)
     rows = rows_model(package.request)

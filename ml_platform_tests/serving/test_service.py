@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import polars as pl
@@ -38,6 +39,20 @@ def test_predictions_are_those_of_training_bit_for_bit(service: checks.Running, 
     raw = make_raw(2_300, date(2024, 1, 1), 92, seed=7)
     found = checks.skew(service, raw, inputs.predict(raw))
     assert found == checks.Skew(2_300, 0.0, 0)
+
+
+def test_an_answer_leaves_the_process_in_one_piece(service: checks.Running, inputs: Inputs) -> None:
+    """A process that is killed between two pieces would leave half an answer, which nobody can ask for again."""
+    body = json.dumps({"rows": inputs.rows(1)}).encode()
+    head = f"host: a\r\nx-api-key: {service.key}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+    address = urlsplit(service.url)
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        for _ in range(30):
+            connection.sendall(f"POST /predict HTTP/1.1\r\n{head}\r\n\r\n".encode() + body)
+            piece = connection.recv(1 << 16)
+            assert piece.startswith(b"HTTP/1.1 200") and json.loads(piece.partition(b"\r\n\r\n")[2])["version"] == 1
+        connection.sendall(b"HEAD /livez HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 ")
 
 
 def test_skew_is_seen(service: checks.Running, inputs: Inputs) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ml_platform.foundation.files import write_atomic
-from ml_platform.rollout.routers.router import Route, Side, Traffic
+from ml_platform.rollout.counts import Traffic
+from ml_platform.rollout.routers.router import Route, Side
 from ml_platform.serving.process import LOOPBACK
 
 #: What is wanted, and what is carried out.

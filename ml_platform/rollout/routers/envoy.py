@@ -19,8 +19,9 @@ from urllib.parse import quote
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_bytes, write_atomic
+from ml_platform.rollout.counts import Traffic
 from ml_platform.rollout.routers.envoy_resources import cluster, clusters, counted, listener, route_configuration
-from ml_platform.rollout.routers.router import Route, Traffic
+from ml_platform.rollout.routers.router import Route
 from ml_platform.serving.process import REQUEST_TIMEOUT
 
 #: Socket of the admin interface: a file of this user's, not a port that every user of the machine reaches. Named
@@ -175,6 +176,7 @@ def _traffic(text: str, cluster: str) -> Traffic:
         int(answers(5) + value("upstream_rq_retry_success")),
         int(answers(4)),
         value("upstream_rq_time_sum") / 1000,
+        int(value("upstream_rq_active")),
     )
 
 

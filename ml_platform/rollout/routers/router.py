@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Protocol
 
 from ml_platform.foundation.files import sha256_bytes
+from ml_platform.rollout.counts import Traffic
 
 
 @dataclass(frozen=True)
@@ -39,38 +40,6 @@ class Route:
     def sides(self) -> tuple[Side, ...]:
         """Stable, then candidate."""
         return tuple(side for side in (self.stable, self.candidate) if side is not None)
-
-
-@dataclass(frozen=True)
-class Traffic:
-    """Requests to one side since its router started."""
-
-    requests: int = 0
-    #: Those with 5xx, a broken connection or no answer in time; also where a second attempt was answered well.
-    failed: int = 0
-    #: 4xx.
-    refused: int = 0
-    #: Sum of the time to each answer, seconds.
-    seconds: float = 0.0
-
-    def __add__(self, other: "Traffic") -> "Traffic":
-        return Traffic(
-            self.requests + other.requests,
-            self.failed + other.failed,
-            self.refused + other.refused,
-            self.seconds + other.seconds,
-        )
-
-    def since(self, before: "Traffic") -> "Traffic":
-        """What came after ``before``; all of it where the counters began anew."""
-        if self.requests < before.requests:
-            return self
-        return self + Traffic(-before.requests, -before.failed, -before.refused, -before.seconds)
-
-    @property
-    def latency(self) -> float:
-        """Mean time to an answer, seconds."""
-        return self.seconds / max(1, self.requests)
 
 
 class Router(Protocol):
