@@ -1,8 +1,10 @@
 """What every test shares: an environment of its own, so that none reads or writes the user's ``.local``."""
 
+import contextlib
 import gc
 import os
 import shutil
+import sqlite3
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -12,8 +14,11 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import settings as hypothesis_settings
 
+from ml_platform.foundation.files import replacing
 from ml_platform.foundation.settings import Settings, get_settings
+from ml_platform.registry.tracking import SQLITE, Tracking
 from ml_platform_tests import postgres
+from ml_platform_tests.prepared import once
 
 ROOT = Path(__file__).resolve().parent.parent
 _QUIET = {
@@ -72,6 +77,34 @@ def _own_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     get_settings.cache_clear()
     yield
     get_settings.cache_clear()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tables_of_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow makes its tables by fifty migrations, more than a second of work: made once, and copied from there.
+
+    Processes that tests start make their own.
+    """
+    create, base = Tracking._create, tmp_path_factory.getbasetemp()
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        create(Tracking(f"{SQLITE}{folder / 'mlflow.db'}", folder), folder / "mlflow.db")
+
+    def copied(self: Tracking, database: Path) -> None:
+        made = once(base, "mlflow-tables", make)
+        with replacing(database) as temporary:
+            shutil.copy(made / "mlflow.db", temporary)
+            with contextlib.closing(sqlite3.connect(temporary)) as connection, connection:
+                # The experiment that every store begins with has its artifacts below the root of that store.
+                connection.execute(
+                    "UPDATE experiments SET artifact_location = replace(artifact_location, ?, ?)",
+                    (made.resolve().as_uri(), self.artifact_root.as_uri()),
+                )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tracking, "_create", copied)
+        yield
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What is made once for all processes of a session."""
 
+import contextlib
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_platform.registry.tracking import Tracking
 from ml_platform_tests.moving import left_behind
 from ml_platform_tests.prepared import once
 
@@ -62,3 +64,10 @@ def test_what_failed_half_way_is_made_again(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="killed"):
         once(tmp_path / "own", "state", fail)
     assert os.listdir(once(tmp_path / "own", "state", make)) == []
+
+
+def test_the_copied_tables_of_mlflow_lead_to_the_artifacts_of_their_own_store(tmp_path: Path) -> None:
+    tracking = Tracking(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts")
+    assert tracking.client.get_experiment("0").artifact_location == (tmp_path / "artifacts" / "0").as_uri()
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
