@@ -51,7 +51,8 @@ DATASET = {
 #: Gates of the example that see nearly every break, so that no other gate would be seen to act alone. They are proven
 #: where they are declared.
 BROAD = (
-    *("distribution", "constancy", "coverage", "labels", "near_duplicates", "dependency", "correction"),
+    *("distribution", "constancy", "coverage", "labels", "near_duplicates", "dependency", "correction", "counts"),
+    "association",
     "single_feature",
 )
 PARAMETERS = {"rounds": 40, "max_depth": 4, "eta": 0.1, "min_child_weight": 20, "colsample_bytree": 0.3, "seed": 7}

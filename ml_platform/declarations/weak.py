@@ -32,6 +32,7 @@ _SHARES = {
     "missing",
     "rules",
     "duplicates",
+    "counts",
     "near_duplicates",
     "referential",
     "single_feature",

@@ -17,8 +17,8 @@ LOOSER: tuple[Direction, ...] = ("removed", "loosened", "changed")
 #: Lists of names of which fewer look at less, for kinds that take them; in these kinds it is the other way round.
 _NAMES = ("columns", "increasing", "decreasing", "by", "but_for")
 _FEWER_IS_MORE = {("constancy", "columns"), ("dependency", "by")}
-#: Here ``columns`` are two different things in an order, and without any every one is meant.
-_ORDERED = {("observation_age", "columns")}
+#: Here ``columns`` are two different things in an order, or other groups are counted; what differs is another gate.
+_ORDERED = {("observation_age", "columns"), ("counts", "by")}
 _ABSENT_IS_ALL = {("slices", "columns")}
 #: Kinds in which a larger ``min_support`` leaves groups out; in others it asks for more evidence.
 _LEAVES_OUT = ("slices",)

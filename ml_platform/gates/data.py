@@ -61,12 +61,15 @@ def reference_rows(evidence: BatchEvidence, gate: Gate, columns: Sequence[str]) 
     requires=("metric", "columns"),
     options=("by",),
     metrics=("psi", "jensen_shannon", "kolmogorov_smirnov", "share", "profile", "correlation", "tails"),
+    version=2,
 )
 def distribution(evidence: BatchEvidence, gate: Gate) -> Measurement:
     """How far each column moved; ``reference`` names partitions instead of all accepted ones.
 
     Within slices a column may move that as a whole does not: another unit for one airline. Slices of fewer than 500
     rows, here or before, are not judged. A ``profile`` by hour turns where times are shifted, whatever the season.
+    A column of ``by`` with more than 50 numbers is cut into twenty slices: an outcome where another one is about the
+    same keeps no season, and moves where it means something else.
     """
     from ml_platform.validation import drift
     from ml_platform.validation.schema import MASK
@@ -84,14 +87,14 @@ def distribution(evidence: BatchEvidence, gate: Gate) -> Measurement:
     if reference is None:
         return Measurement(None, NOTHING_EARLIER)
     name = "psi" if gate.metric == "share" else str(gate.metric)
+    reference, current = drift.in_slices(reference, evidence.frame.select(*columns, *by), by)
     if name == "profile":
-        found = {(column, ""): drift.profile(reference, evidence.frame, column, by) for column in columns}
+        found = {(column, ""): drift.profile(reference, current, column, by) for column in columns}
     elif by:
-        found = drift.drifted_slices(reference, evidence.frame, columns, by, name)
+        found = drift.drifted_slices(reference, current, columns, by, name)
     else:
         found = {
-            (column, ""): value
-            for column, value in drift.drifted_columns(reference, evidence.frame, columns, name).items()
+            (column, ""): value for column, value in drift.drifted_columns(reference, current, columns, name).items()
         }
     if not found:
         return Measurement(float("nan"), f"no slice has {drift.SLICE_ROWS} rows here and before", support=-1)
@@ -165,6 +168,47 @@ def _correlation(evidence: BatchEvidence, gate: Gate, columns: list[str]) -> Mea
         f"the correlation of {worst['columns']} is {worst['now']:.3f}, {worst['before']:.3f} before",
         support=evidence.frame.height,
         details={"correlations": table},
+    )
+
+
+@kind(
+    "association",
+    "batch",
+    "Largest rise of the information value that one of `columns` has for an outcome (`against`, counted as 1 `above` a "
+    "number), over that in any accepted earlier batch: an outcome inside an input gives itself away",
+    needs=("max",),
+    requires=("columns", "against"),
+    options=("above",),
+)
+def association(evidence: BatchEvidence, gate: Gate) -> Measurement:
+    """What a delivered column says of an outcome, before any feature is made of it.
+
+    How much an input says of the outcome moves with the season, and seldom by much beyond what it was in some batch
+    before. One that was computed from what happened afterwards says more at once.
+    """
+    from ml_platform.validation import drift, groups
+
+    columns, outcome = list(gate.columns or ()), str(gate.against)
+    earlier = reference_batches(evidence, gate, list(dict.fromkeys([*columns, outcome])))
+    if not earlier:
+        return Measurement(None, NOTHING_EARLIER)
+
+    def values(frame: "pl.DataFrame") -> dict[str, float]:
+        label = groups.outcome_values(frame, outcome, gate.above)
+        return {name: drift.information_value(frame, name, label) for name in columns}
+
+    before, now = [values(frame) for frame in earlier.values()], values(evidence.frame)
+    table: list[dict[str, Any]] = [
+        {"column": name, "now": now[name], "before": max(one[name] for one in before)} for name in columns
+    ]
+    table.sort(key=lambda row: row["before"] - row["now"])
+    worst = table[0]
+    return Measurement(
+        worst["now"] - worst["before"],
+        f"{worst['column']} has an information value of {worst['now']:.3f} for {outcome}, at most "
+        f"{worst['before']:.3f} in {len(before)} earlier batches",
+        support=evidence.frame.height,
+        details={"columns": table},
     )
 
 

@@ -1,5 +1,6 @@
 """Gates on a staged batch that hold rows against each other: the same flight twice, a route of two lengths."""
 
+from datetime import date, timedelta
 from typing import Any
 
 from ml_platform.foundation.errors import PlatformError
@@ -9,21 +10,30 @@ from ml_platform.gates.gate import Gate, Measurement, kind
 
 #: Rows of a table that are kept with a verdict.
 SHOWN = 20
+#: Earlier batches that began so many days before are searched for what comes again.
+AGAIN = timedelta(days=31)
 
 
 @kind(
     "near_duplicates",
     "batch",
-    "Share of rows that are equal to another one in every column but those of `but_for`, or in `columns`",
+    "Share of rows that are equal to another one in every column but those of `but_for`, or in `columns`; with "
+    "`every: day` the largest share of a day's rows that are equal to one of an earlier day, in the batch or in "
+    "those of the month before",
     needs=("max",),
     any_of=("but_for", "columns"),
+    options=("every",),
 )
 def near_duplicates(evidence: BatchEvidence, gate: Gate) -> Measurement:
     """Rows that came twice under new keys. Rows beyond the first of each such group count.
 
     ``columns`` say what cannot be twice, whatever else is different: one aeroplane at one instant. Rows that lack one
-    of them do not count.
+    of them do not count. By day they say what two days cannot share, without the day: of a flight how it went, of a
+    place its weather. A delivery with the values of the day before, or of a week before, gives itself away on its
+    first days. Days of fewer than 20 rows are not judged.
     """
+    if gate.every:
+        return _days_again(evidence, gate)
     from ml_platform.validation import groups
     from ml_platform.validation.evidence import json_rows
 
@@ -44,6 +54,77 @@ def near_duplicates(evidence: BatchEvidence, gate: Gate) -> Measurement:
         f"{count} rows are equal to another one {alike}" if count else "no two rows are alike",
         support=evidence.frame.height,
         details={"samples": shown},
+    )
+
+
+def _days_again(evidence: BatchEvidence, gate: Gate) -> Measurement:
+    import polars as pl
+
+    from ml_platform.validation import groups
+
+    if gate.every != "day":
+        raise PlatformError(f"gate {gate.name}: rows are held against those of earlier days: every: day")
+    if not evidence.time or evidence.window is None:
+        raise PlatformError(f"gate {gate.name}: nothing says of which day a row is; declare partitions and time")
+    left = {evidence.time, *(gate.but_for or ())}
+    alike = [name for name in gate.columns or evidence.frame.columns if name not in left]
+    if missing := [name for name in (*alike, *(gate.but_for or ())) if name not in evidence.frame.columns]:
+        raise PlatformError(f"gate {gate.name}: the batch has no column {', '.join(missing)}")
+    since = evidence.window[0] - AGAIN
+    wanted = gate.reference or tuple(name for name in evidence.earlier_rows if date.fromisoformat(name) >= since)
+    columns = (evidence.time, *alike)
+    before = evidence.earlier(wanted, columns) if wanted else evidence.frame.select(columns).clear()
+    table = groups.days_again(before, evidence.frame.select(columns), evidence.time)
+    judged = table.filter(pl.col("rows") >= groups.PERIOD_ROWS)
+    if judged.is_empty():
+        return Measurement(float("nan"), f"no day has {groups.PERIOD_ROWS} rows to compare", support=-1)
+    worst = judged.row(0, named=True)
+    return Measurement(
+        worst["share"],
+        f"{worst['again']} of {worst['rows']} rows of {worst['day']} are equal to one of an earlier day in "
+        f"{', '.join(alike)}",
+        support=judged.height,
+        details={"days": [{**row, "day": str(row["day"])} for row in judged.head(SHOWN).iter_rows(named=True)]},
+    )
+
+
+@kind(
+    "counts",
+    "batch",
+    "Share of rows in which one of `columns` is not the number of rows that agree with it in `by`",
+    needs=("max",),
+    requires=("columns", "by"),
+)
+def counts(evidence: BatchEvidence, gate: Gate) -> Measurement:
+    """What a delivery says of its own number of rows: flights of an hour, lines of an order.
+
+    A row that is lost or comes again makes the count wrong in all the others, as long as it was counted before that
+    happened. Rows that were set aside count as there; a count that is missing is wrong.
+    """
+    import polars as pl
+
+    from ml_platform.validation.evidence import json_rows
+
+    columns, by, frame = list(gate.columns or ()), list(gate.by or ()), evidence.frame
+    if missing := [name for name in (*columns, *by) if name not in frame.columns]:
+        raise PlatformError(f"gate {gate.name}: the batch has no column {', '.join(missing)}")
+    aside = evidence.set_aside
+    there = frame.select(by) if aside is None else pl.concat([frame.select(by), aside.select(by)])
+    found = there.group_by(by).agg(pl.len().cast(pl.Int64).alias("(rows)"))
+    table = frame.select(*by, *columns).join(found, on=by, how="left", nulls_equal=True)
+    table = table.with_columns(wrong=~pl.all_horizontal(pl.col(columns).eq_missing(pl.col("(rows)"))))
+    wrong = table.filter("wrong").drop("wrong").rename({"(rows)": "rows"}).unique(maintain_order=True)
+    rows = int(table["wrong"].sum())
+    shown = [evidence.shown({name: row[name] for name in (*by, *columns)}) for row in json_rows(wrong.head(SHOWN))]
+    return Measurement(
+        rows / max(frame.height, 1),
+        f"{rows} rows count otherwise: {', '.join(columns)} by {', '.join(by)}"
+        if rows
+        else f"{', '.join(columns)} is the number of rows by {', '.join(by)}",
+        support=frame.height,
+        details={
+            "groups": [{**row, "rows": there_} for row, there_ in zip(shown, wrong["rows"].head(SHOWN), strict=True)]
+        },
     )
 
 

@@ -104,7 +104,8 @@ class Arrivals:
         # Those of a correction are compared row by row, by the key.
         if gate.gate not in KINDS or not gate.columns or gate.gate == "correction":
             return ()
-        found = dict.fromkeys((*gate.columns, *(gate.by or ()), self.context.dataset.time))
+        outcome = (gate.against,) if gate.gate == "association" and gate.against else ()
+        found = dict.fromkeys((*gate.columns, *(gate.by or ()), *outcome, self.context.dataset.time))
         return tuple(found) if all(name in frame.columns for name in found) else ()
 
     def _good(self, frame: "pl.DataFrame") -> "tuple[pl.DataFrame, pl.DataFrame | None]":

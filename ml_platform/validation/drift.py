@@ -11,7 +11,7 @@ Numbers are binned by the reference's deciles, other columns by value; missing v
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_platform.foundation.errors import PlatformError
 
@@ -23,6 +23,8 @@ BINS = 10
 FLOOR = 1e-4
 #: Most frequent values of the reference that get a bin each; the rest share one.
 VALUES = 50
+#: Slices that a column of numbers with more than :data:`VALUES` values is cut into.
+SLICES = 20
 #: Fewest rows of a slice, on either side: the PSI of equal distributions is then about 0.04 by chance.
 SLICE_ROWS = 500
 #: Fewest rows for a mean in a profile, and fewest means.
@@ -87,6 +89,37 @@ def drifted_columns(
     return dict(sorted(values.items(), key=lambda item: -item[1]))
 
 
+def in_slices(
+    reference: "pl.DataFrame", current: "pl.DataFrame", by: Sequence[str]
+) -> "tuple[pl.DataFrame, pl.DataFrame]":
+    """Both tables with columns of numbers cut into slices where ``by`` names one that has more than :data:`VALUES`.
+
+    The cuts are quantiles of the reference, so that each slice has a twentieth of its rows; other columns stay.
+    """
+    from itertools import pairwise
+
+    import numpy as np
+    import polars as pl
+
+    for name in by:
+        if not reference.schema[name].is_numeric() or reference[name].n_unique() <= VALUES:
+            continue
+        edges = np.unique(np.quantile(_finite(reference[name]), np.linspace(0, 1, SLICES + 1)[1:-1]))
+        between = [f"{low:g} to {high:g}" for low, high in pairwise(edges)]
+        labels = pl.Series([f"below {edges[0]:g}", *between, f"from {edges[-1]:g} on"])
+
+        def cut(
+            frame: "pl.DataFrame", name: str = name, edges: "np.ndarray" = edges, labels: "pl.Series" = labels
+        ) -> Any:
+            values = frame[name].cast(pl.Float64).fill_nan(None)
+            places = np.searchsorted(edges, values.fill_null(0.0).to_numpy(), side="right")
+            slices = pl.when(values.is_not_null()).then(labels[places])
+            return frame.with_columns(slices.alias(name))
+
+        reference, current = cut(reference), cut(current)
+    return reference, current
+
+
 def drifted_slices(
     reference: "pl.DataFrame", current: "pl.DataFrame", columns: list[str], by: list[str], measure: str = "psi"
 ) -> dict[tuple[str, str], float]:
@@ -128,6 +161,21 @@ def profile(reference: "pl.DataFrame", current: "pl.DataFrame", column: str, by:
     if not np.isfinite(correlation):
         raise PlatformError(f"profile of {column!r} by {', '.join(by)}: its means are all equal; take another column")
     return 1 - correlation
+
+
+def information_value(frame: "pl.DataFrame", column: str, label: "pl.Series") -> float:
+    """How much a column says of a label of 0 and 1: the PSI of its values between both.
+
+    Known as information value; above 0.5 it is taken for too good to be true (Siddiqi, Credit Risk Scorecards, 2006).
+    Rows without a label do not count. Raises PlatformError for fewer than :data:`MEAN_ROWS` rows of either.
+    """
+    negative, positive = (frame[column].filter((label == value).fill_null(False)) for value in (0.0, 1.0))
+    if min(len(negative), len(positive)) < MEAN_ROWS:
+        raise PlatformError(
+            f"information value of {column!r}: {len(positive)} rows with the label and {len(negative)} without, "
+            f"{MEAN_ROWS} of each are needed"
+        )
+    return psi(negative, positive)
 
 
 def correlation(frame: "pl.DataFrame", one: str, other: str) -> float:

@@ -188,6 +188,30 @@ def repeated(frame: "pl.DataFrame", columns: Sequence[str]) -> "tuple[int, pl.Da
     return int(found["rows"].sum()) - found.height, found
 
 
+def days_again(before: "pl.DataFrame", current: "pl.DataFrame", time: str) -> "pl.DataFrame":
+    """Per day of ``current``: ``rows`` that lack no value, and how many of them some earlier day has ``again``.
+
+    Rows are equal in all columns but ``time``; earlier days are those of ``before`` and of ``current``. Columns
+    ``day``, ``rows``, ``again`` and ``share``, largest share first.
+    """
+    import polars as pl
+
+    rest, day = [name for name in current.columns if name != time], "(day)"
+
+    def known(frame: "pl.DataFrame") -> "pl.DataFrame":
+        return frame.with_columns(pl.col(time).cast(pl.Date).alias(day)).select(day, *rest).drop_nulls()
+
+    ours = known(current)
+    first = pl.concat([known(before), ours], how="vertical_relaxed").group_by(rest).agg(first=pl.col(day).min())
+    return (
+        ours.join(first, on=rest, how="left")
+        .group_by(pl.col(day).alias("day"))
+        .agg(rows=pl.len().cast(pl.Int64), again=(pl.col("first") < pl.col(day)).sum().cast(pl.Int64))
+        .with_columns(share=pl.col("again") / pl.col("rows"))
+        .sort("share", "day", descending=[True, False])
+    )
+
+
 def ages(event: "pl.Series", observed: "pl.Series") -> "pl.Series":
     """Hours from an observation to its event; null where either is. Raises PlatformError for columns without times."""
     import polars as pl

@@ -55,6 +55,7 @@ def between(before: dict[str, Any], **changed: Any) -> list[Change]:
         ({"gate": "dependency", "columns": ["a"], "by": ["b"], "max": 0.1}, {"by": ["b", "c"]}, "loosened"),
         ({"gate": "near_duplicates", "but_for": ["a", "b"], "max": 0.1}, {"but_for": ["a"]}, "loosened"),
         ({"gate": "observation_age", "columns": ["a", "b"], "max": 5}, {"columns": ["a", "c"]}, "changed"),
+        ({"gate": "counts", "by": ["a"], "columns": ["n"], "max": 0}, {"by": ["a", "b"]}, "changed"),
         (DISTRIBUTION, {"by": None}, "changed"),
         (DISTRIBUTION, {"reference": ["2024-01-01"]}, "changed"),
         (SLICES, {"against": "others"}, "changed"),

@@ -87,6 +87,30 @@ def without_arrivals(chosen: pl.Expr) -> Change:
     return lambda month: month.with_columns(pl.when(~chosen).then(pl.col(name)).alias(name) for name in OUTCOMES)
 
 
+def with_delay(chosen: pl.Expr) -> Change:
+    """The aeroplane's gap is counted to when it left, and not to when it should have."""
+    late = pl.when(chosen).then(pl.col("dep_delay")).fill_null(0)
+    return lambda month: month.with_columns((pl.col("tail_gap_minutes") + late).clip(0, flights.MAX_GAP_HOURS * 60))
+
+
+def outcomes_of(days: int, before: pl.DataFrame) -> Change:
+    """Flights went as the same one so many days earlier; ``before`` is the month before."""
+    same = ("carrier", "flight", "origin", "sched_dep_time")
+
+    def changed(month: pl.DataFrame) -> pl.DataFrame:
+        earlier = pl.concat([before.select(month.columns), month]).with_columns(
+            pl.col("date") + pl.duration(days=days), there=pl.lit(True)
+        )
+        there = earlier.select(*same, "date", *OUTCOMES, "there").unique((*same, "date"), keep="first")
+        found = month.drop(OUTCOMES).join(there, on=[*same, "date"], how="left", maintain_order="left")
+        return month.with_columns(
+            pl.select(pl.when(found["there"]).then(found[name]).otherwise(month[name])).to_series().alias(name)
+            for name in OUTCOMES
+        )
+
+    return changed
+
+
 def weather_of(hours: int) -> Change:
     """The weather is of so many hours earlier than it should be."""
 

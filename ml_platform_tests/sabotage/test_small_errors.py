@@ -34,6 +34,7 @@ from ml_platform_tests.sabotage.flight_errors import (
     turned_round,
     warmer,
     weather_of,
+    with_delay,
     without_arrivals,
 )
 from ml_platform_tests.sabotage.ingestion import BATCH, DATASET, GATES
@@ -52,6 +53,11 @@ PROOFS = {
     "labels": Proof(
         flying(turned_round(LAGUARDIA)), flying(turned_round(LAGUARDIA & (pl.int_range(pl.len()) % 20 == 0)))
     ),
+    # One flight in fifty; and a whole hour at an airport, which nobody is there to miss.
+    "counts": Proof(
+        lost(pl.int_range(pl.len()) % 50 == 0, 1.0), lost(days(10, 10) & LAGUARDIA & (pl.col("hour") == 8), 1.0)
+    ),
+    "association": Proof(with_delay(pl.lit(True)), with_delay(pl.int_range(pl.len()) % 50 == 0)),
     "observation_age": Proof(observed(7, days(20, 21)), observed(4, days(20, 21))),
 }
 DECLARED: dict[str, dict[str, Any]] = {
