@@ -87,10 +87,9 @@ def _lines(made: "Created") -> list[str]:
     lines += [f"{name} is there already, as it would be written" for name in made.unchanged]
     if made.noise:
         lines.append(
-            f"no model: what is known before it says nothing of {plan.roles.target!r} (predictions agree with it by "
-            f"{fit.agreement:.1f} standard errors). Bring columns that do, and run this again"
+            f"no model, and nothing is written: what is known before it says nothing of {plan.roles.target!r} "
+            f"(predictions agree with it by {fit.agreement:.1f} standard errors). Bring columns that do, and try again"
         )
-        lines.append("next: ml-platform validate")
     else:
         lines.append("next: ml-platform run")
     return lines

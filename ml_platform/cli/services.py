@@ -38,7 +38,7 @@ def rows_of(workspace: Workspace, context: ModelContext, partition: str, limit: 
             f"{context.dataset.name}: {chosen or 'no partition'} is not published; "
             f"published: {', '.join(known) or 'none'}"
         )
-    request = request_schema(context.function, context.dataset.load_schema())
+    request = request_schema(context.function, context.dataset.load_schema(), context.dataset.added)
     return to_rows(request, materializer.raw(chosen).select(context.function.inputs).head(limit))
 
 

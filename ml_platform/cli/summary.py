@@ -152,7 +152,7 @@ def _served(workspace: Workspace, context: ModelContext, table: Table) -> dict[s
     table.add_row("live service", url)
     value = answer["predictions"][0]
     said = value if isinstance(value, str) else f"{value:.4f}"
-    table.add_row("prediction", f"{said} by version {answer['version']} for {key}")
+    table.add_row("prediction", f"{said} by version {answer['version']}{f' for {key}' if key else ''}")
     return {"url": url, "prediction": answer}
 
 

@@ -76,8 +76,8 @@ class Column:
 
     @property
     def prose(self) -> bool:
-        """Text that says something of its own in nearly every row."""
-        return self.kind == "text" and not self.identity and (self.length > 60 or self.distinct > 0.5 * self.rows)
+        """Text of whole sentences."""
+        return self.kind == "text" and not self.identity and self.length > 60
 
 
 def look(frame: "pl.DataFrame") -> dict[str, Column]:

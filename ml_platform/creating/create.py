@@ -39,7 +39,7 @@ class Created:
     #: Files that were written, those that were there as they would be written, and those that a project needs once.
     written: list[str]
     unchanged: list[str]
-    #: Whether the target is noise, so that there is no model.
+    #: Whether the target is noise, so that nothing was written.
     noise: bool
     notes: list[str] = field(default_factory=list)
 
@@ -80,7 +80,9 @@ def create(
     _free(project, plan)
     package = ".".join(folder.relative_to(project.code).parts)
     with tempfile.TemporaryDirectory(prefix="ml-platform-new-") as work:
-        texts, tried, noise = _tried(plan, table, package, workspace, Path(work), told)
+        texts, tried = _tried(plan, table, package, workspace, Path(work), told)
+    if tried.fit.noise:
+        return Created(plan, tried, [], [], True, plan.roles.notes)
     target = {project.defs_folder / path: text for path, text in texts.items()}
     written, unchanged = _write(project, target, force)
     made = home(project)
@@ -88,13 +90,13 @@ def create(
     ours = [line for line in mistakes if f"/{called}/" in line or f"/{plan.model}/" in line]
     if ours:
         raise PlatformError(f"what was written does not hold: {ours[0]}")
-    return Created(plan, tried, [*written, *made], unchanged, noise, plan.roles.notes)
+    return Created(plan, tried, [*written, *made], unchanged, False, plan.roles.notes)
 
 
 def _tried(
     plan: Plan, table: Table, package: str, workspace: Workspace, work: Path, told: Callable[[str], None]
-) -> tuple[dict[str, str], Tried, bool]:
-    """The texts by path below ``defs``, after a dry run; whether the target is noise."""
+) -> tuple[dict[str, str], Tried]:
+    """The texts by path below ``defs``, after a dry run; without a model where the target is noise."""
     code = {
         "__init__.py": f'"""Dataset {plan.name}: what a row must be like, and what is made of it."""\n',
         "schema.py": schema_text(plan),
@@ -112,13 +114,13 @@ def _tried(
         texts = {f"{plan.name}/{file}": text for file, text in code.items()}
         texts[f"{plan.name}/defs.yaml"] = dataset_text(plan, table, package, features)
         if tried.fit.noise:
-            return texts, tried, True
+            return texts, tried
         lines, seen = [gate_line(*one) for one in gates_of(tried.fit, timed=plan.timed)], HALFWAY
         if plan.timed:
             draft = context_of(dataset_text(plan, table, aside, features), model_text(plan, lines, seen, threshold))
             lines, seen = _from_windows(draft, workspace, work, tried.fit, lines, told)
         texts[f"{plan.model}/defs.yaml"] = model_text(plan, lines, seen, threshold)
-    return texts, tried, False
+    return texts, tried
 
 
 def _from_windows(

@@ -1,15 +1,19 @@
 """The two ``defs.yaml``: of dataset and features, and of the model; thresholds with what was seen beside them."""
 
+import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_platform.creating.plan import HOLDOUT, Plan
 from ml_platform.creating.roles import Roles
 from ml_platform.creating.schema_text import class_name
 from ml_platform.creating.tables import Table
 from ml_platform.proving.suggest import limit
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: From here on a column is often missing, and has a gate with others like it.
 _OFTEN = 0.1
@@ -18,6 +22,8 @@ QUARANTINE = 0.02
 
 #: Share of a partition that a later delivery may change, as in the scaffold.
 CORRECTED = 0.05
+#: A column that no table has.
+_FLAG = "\x00flag"
 
 
 def dataset_text(plan: Plan, table: Table, package: str, features: Sequence[str]) -> str:
@@ -135,7 +141,7 @@ def _where(table: Table) -> str:
 def _batch_gates(plan: Plan) -> list[str]:
     lines = [gate_line({"gate": "schema"}), gate_line({"gate": "rules", "max": 0})]
     lines += [gate_line(*one) for one in _missing_gates(plan)]
-    lines.append(gate_line({"gate": "duplicates", "max": 0}))
+    lines.append(gate_line(*_duplicates(plan)))
     if plan.timed:
         lines.append(gate_line({"gate": "window"}))
         low, high, seen = _volume(list(plan.partitions.values()))
@@ -144,14 +150,26 @@ def _batch_gates(plan: Plan) -> list[str]:
     return lines
 
 
+def _duplicates(plan: Plan) -> tuple[dict[str, Any], str]:
+    """No row twice; where there are stray copies already, as many as in the worst partition."""
+    import polars as pl
+
+    worst = _worst(plan, pl.struct(*plan.roles.key).is_first_distinct().not_())
+    if not worst:
+        return {"gate": "duplicates", "max": 0}, ""
+    return {"gate": "duplicates", "max": math.ceil(worst * 1_000) / 1_000}, f"{worst:.2g} seen; 0 once they are out"
+
+
 def _missing_gates(plan: Plan) -> list[tuple[dict[str, Any], str]]:
     """One gate for columns that are seldom missing, one for those that often are."""
+    import polars as pl
+
     roles = plan.roles
     names = [
         name for name in (*plan.inputs, roles.target)
         if roles.columns[name].nulls and name not in (*roles.key, roles.time)
     ]  # fmt: skip
-    worst = {name: _worst_missing(plan, name) for name in names}
+    worst = {name: _worst(plan, pl.col(name).is_null()) for name in names}
     found: list[tuple[dict[str, Any], str]] = []
     for title, chosen in (
         ("missing", {name: share for name, share in worst.items() if share < _OFTEN}),
@@ -166,17 +184,15 @@ def _missing_gates(plan: Plan) -> list[tuple[dict[str, Any], str]]:
     return found
 
 
-def _worst_missing(plan: Plan, name: str) -> float:
-    """Largest share of missing values in a partition that has ended, or in the whole."""
+def _worst(plan: Plan, flag: "pl.Expr") -> float:
+    """Largest share of rows with a flag in a partition, or in the whole."""
     import polars as pl
 
-    roles = plan.roles
+    frame, time = plan.roles.frame.with_columns(flag.alias(_FLAG)), plan.roles.time
     if not plan.timed:
-        return roles.columns[name].missing
+        return float(frame[_FLAG].mean() or 0.0)  # type: ignore[arg-type]
     size = {"month": "1mo", "week": "1w", "day": "1d"}[str(plan.every)]
-    shares = (
-        roles.frame.group_by(pl.col(roles.time).dt.truncate(size).alias("partition")).agg(pl.col(name).is_null().mean())[name]
-    )  # fmt: skip
+    shares = frame.group_by(pl.col(time).dt.truncate(size).alias("partition")).agg(pl.col(_FLAG).mean())[_FLAG]
     return max(shares.to_list(), default=0.0)
 
 

@@ -224,12 +224,20 @@ def _unfit(column: Column, roles: Roles) -> str:
         return f"personal, by {column.personal}"
     if column.constant:
         return "one value only"
+    if column.name in roles.odd and column.distinct > ONE_HOT:
+        return roles.odd[column.name]
     if column.name == roles.row_id or (column.name in roles.key and column.unique):
         return "it names the row"
-    if column.identity and column.unique:
-        return "every row has another value"
+    if (column.identity or column.kind == "text") and column.distinct > 0.5 * column.rows and column.length <= 60:
+        return "nearly every row has another value"
+    if (
+        column.kind == "int"
+        and column.nulls == 0
+        and column.high - column.low + 1 == column.distinct > 0.95 * column.rows
+    ):
+        return "it counts the rows"
     if column.prose:
-        return "prose" if column.length > 60 else "nearly every row has another text"
+        return "prose"
     return ""
 
 

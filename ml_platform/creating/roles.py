@@ -1,11 +1,11 @@
 """Which column of a table is what: time, key, target, what is known only later, what names a person."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Literal
 
 from ml_platform.creating.columns import Column, look, plain
+from ml_platform.creating.identity import key_of
 from ml_platform.creating.near_copies import COPY, STRONG, alone, filled_in
 from ml_platform.creating.questions import Questions
 from ml_platform.creating.tables import Table
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 TaskName = Literal["binary", "multiclass", "regression"]
 
+#: Fewest rows with a value of the target: of fewer, every threshold would be chance.
+ROWS = 50
 #: Most values of a target that are classes; a number with more is predicted as a number.
 CLASSES = 20
 #: What people call the class that they look for, in small letters.
@@ -36,8 +38,8 @@ _POSITIVE = (
     "failed",
     "sick",
 )
-#: Name of the columns that are added, the first that the table does not have.
-_DAY, _ROW = ("day", "event_day", "day_of_event"), ("row", "row_id", "table_row")
+#: Name of the column that is added, the first that the table does not have.
+_DAY = ("day", "event_day", "day_of_event")
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class Roles:
     #: Columns that are known no sooner than the target.
     later: tuple[str, ...]
     notes: list[str] = field(default_factory=list)
+    #: Columns of text that hold numbers in a form that is not read, with what to do about it.
+    odd: dict[str, str] = field(default_factory=dict)
 
 
 def roles_of(table: Table, wishes: Wishes, questions: Questions) -> Roles:
@@ -91,6 +95,13 @@ def roles_of(table: Table, wishes: Wishes, questions: Questions) -> Roles:
     target = columns[wishes.target]
     if target.nulls == target.rows or target.constant:
         raise PlatformError(f"target {target.name!r} has one value only: there is nothing to learn")
+    if target.rows - target.nulls < ROWS:
+        raise PlatformError(
+            f"{target.rows - target.nulls} rows with a value of {target.name!r} are too few to learn from and to judge "
+            f"by: bring {ROWS}, better some hundreds"
+        )
+    if target.name in table.odd and target.distinct > 2:
+        raise PlatformError(f"target {target.name!r} is {table.odd[target.name]}")
     task, positive, classes = _task(target, notes)
     time = _time(table, columns, wishes, questions, notes)
     later = _later(frame, columns, wishes, time, task, questions, notes)
@@ -99,7 +110,7 @@ def roles_of(table: Table, wishes: Wishes, questions: Questions) -> Roles:
         timestamp, time = time, next(name for name in _DAY if name not in columns)
         frame = frame.with_columns(frame[timestamp].dt.date().alias(time))
         notes.append(f"the source adds {time!r}, the day of {timestamp!r}")
-    key, row_id = _key(frame, columns, wishes, later, time or timestamp, questions, notes)
+    key, row_id = key_of(frame, columns, wishes.key, (wishes.target, *later), time or timestamp, notes)
     if row_id:
         frame = frame.with_columns(_rows(table, frame.height).alias(row_id))
     known = look(frame)
@@ -119,13 +130,7 @@ def roles_of(table: Table, wishes: Wishes, questions: Questions) -> Roles:
         group=wishes.group,
         later=later,
         notes=notes,
-    )
-
-
-def _numbered(column: Column) -> bool:
-    """Whether it only counts the rows."""
-    return column.kind == "int" and (
-        column.field in ("id", "row", "index") or column.high - column.low + 1 == column.rows
+        odd=table.odd,
     )
 
 
@@ -281,50 +286,3 @@ def _later(
             found.append(one.name)
             notes.append(f"{one.name!r} lies after {time!r}: taken for known only later, and for no feature")
     return tuple(name for name in columns if name in found)
-
-
-def _key(
-    frame: "pl.DataFrame",
-    columns: dict[str, Column],
-    wishes: Wishes,
-    later: Sequence[str],
-    time: str,
-    questions: Questions,
-    notes: list[str],
-) -> tuple[tuple[str, ...], str]:
-    """The columns that identify a row; or the name of one that the source adds."""
-    if wishes.key:
-        lacking = [name for name in wishes.key if columns[name].nulls]
-        if lacking:
-            raise PlatformError(f"--key: rows have no {lacking[0]!r}; a key has a value in every row")
-        if wishes.target in wishes.key or set(wishes.key) & set(later):
-            raise PlatformError("--key: it is part of a request, and so can be neither the target nor known later")
-        twice = frame.height - frame.select(wishes.key).n_unique()
-        if twice:
-            raise PlatformError(
-                f"--key: {twice} rows have a {' and '.join(map(repr, wishes.key))} that another one has too"
-            )
-        return wishes.key, ""
-    able = [
-        one for one in columns.values()
-        if one.nulls == 0 and one.kind not in ("float", "bool") and one.name not in (wishes.target, *later)
-        and not unservable(one.name)
-    ]  # fmt: skip
-    single = [one for one in able if one.unique and not one.personal and (one.identity or _numbered(one))]
-    if single:
-        chosen = min(
-            single, key=lambda one: (not one.field.startswith("id"), not one.identity, [*columns].index(one.name))
-        )
-        notes.append(f"the key is {chosen.name!r}: every row has another")
-        return (chosen.name,), ""
-    for one in (one for one in able if one.identity):
-        for other in able:
-            able_too = other.name != one.name and (other.identity or other.name == time)
-            if able_too and frame.select(one.name, other.name).n_unique() == frame.height:
-                notes.append(f"the key is {one.name!r} and {other.name!r}: together they are unique")
-                return (one.name, other.name), ""
-    added = next(name for name in _ROW if name not in columns)
-    notes.append(
-        f"no column identifies a row: the source adds {added!r}, file and position in it; a key of your own: --key"
-    )
-    return (added,), added

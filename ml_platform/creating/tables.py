@@ -1,20 +1,22 @@
 """Reads a stranger's table, and finds out of which types its columns are: numbers, dates and truths in text too."""
 
 import glob
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ml_platform.creating.number_texts import decimal_comma, odd_numbers
+from ml_platform.creating.text_files import check_names, check_text, separator_of
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.sources.columns import COMMA_NUMBER, with_point
 from ml_platform.sources.files import Files, folder_files, fsspec_files
 from ml_platform.sources.rules import FolderSource, FsspecSource
 
 if TYPE_CHECKING:
     import polars as pl
 
-#: Separators of CSV files, the usual one first.
-SEPARATORS = (",", ";", "\t", "|")
 #: Texts that stand for a missing value, where a column without them is one of numbers, dates or truths.
 MISSING = ("NA", "N/A", "n/a", "na", "NaN", "nan", "NULL", "null", "None", "none", "?", "-", "--", ".")
 #: Forms of dates that are not ISO. Day and month are told apart by a day beyond the 12th only.
@@ -41,6 +43,8 @@ class Table:
     notes: list[str] = field(default_factory=list)
     #: Columns of text whose dates may be read in two ways, with both forms.
     unclear: dict[str, tuple[str, str]] = field(default_factory=dict)
+    #: Columns of text that hold numbers in a form that is not read, with what to do about it.
+    odd: dict[str, str] = field(default_factory=dict)
 
 
 def read_table(where: str, root: Path) -> Table:
@@ -72,19 +76,28 @@ def read_table(where: str, root: Path) -> Table:
             pl.when(~pl.col(column).is_in(missing)).then(pl.col(column)).alias(column) for column in text
         )
         more["missing"] = ["", *missing]
+    comma, told = decimal_comma(
+        {column: raw[column] for column in raw.columns if raw[column].dtype == pl.String}, more.get("separator", ",")
+    )
+    notes += told
+    if comma:
+        more["decimal"] = ","
+        notes.append("numbers have decimal commas: points in them are taken for thousands")
     for column in raw.columns:
-        found[column], form = _typed(raw[column])
+        found[column], form = _typed(raw[column], comma)
         if isinstance(form, tuple):
             unclear[column] = form
         elif form:
             formats[column] = form
     if formats:
         more["formats"] = formats
-    return Table(name, pl.DataFrame(found), {**declared, **more}, len(names), notes, unclear)
+    odd = {column: why for column, one in found.items() if one.dtype == pl.String and (why := odd_numbers(one))}
+    return Table(name, pl.DataFrame(found), {**declared, **more}, len(names), notes, unclear, odd)
 
 
 def _rule(where: str, root: Path) -> tuple[FolderSource | FsspecSource, str, dict[str, Any]]:
     """What delivers the files, what the table is called, and the keys that declare it as a source."""
+    where = where.removeprefix("file://") if "*" not in where else where
     if "://" in where:
         is_file = re.search(r"\.(csv|csv\.gz|parquet)$", where)
         url = where if is_file or "*" in where else f"{where.rstrip('/')}/*"
@@ -94,11 +107,12 @@ def _rule(where: str, root: Path) -> tuple[FolderSource | FsspecSource, str, dic
             _plain_name(named),
             {"kind": "fsspec", "url": url},
         )
-    path = Path(where).expanduser().resolve()
+    # Not resolved: a link that lies in the project is named as it is there.
+    path = Path(os.path.abspath(Path(where).expanduser()))
     if not path.exists():
         raise PlatformError(f"{where}: there is no such file or folder")
     folder, pattern = (path, "") if path.is_dir() else (path.parent, glob.escape(path.name))
-    shown = str(folder.relative_to(root)) if folder.is_relative_to(root) else str(folder)
+    shown = _below(folder, root)
     if not pattern:
         tables = [one.name for one in path.iterdir() if not one.name.startswith((".", "_"))]
         endings = sorted(
@@ -111,6 +125,16 @@ def _rule(where: str, root: Path) -> tuple[FolderSource | FsspecSource, str, dic
         pattern = f"*{endings[0]}" if endings else "*"
     rule = FolderSource.model_validate({"kind": "folder", "path": str(folder), "pattern": pattern, "by": "time"})
     return rule, _plain_name(path.name), {"kind": "folder", "path": shown, "pattern": pattern}
+
+
+def _below(folder: Path, root: Path) -> str:
+    """A folder as it is declared: below the project where it is there, by whatever links one gets to it."""
+    known = root.resolve()
+    for start in (folder, folder.resolve()):
+        for above in (start, *start.parents):
+            if above.resolve() == known:
+                return str(start.relative_to(above))
+    return str(folder)
 
 
 def _plain_name(name: str) -> str:
@@ -130,28 +154,19 @@ def _read(files: Files, names: list[str]) -> "tuple[pl.DataFrame, dict[str, Any]
                     frames.append(pl.read_parquet(stream))
                     continue
                 content = stream.read()
-                separator = more.get("separator") or _separator(content, name)
+                first = check_text(content, name)
+                separator = more.get("separator") or separator_of(first)
+                check_names(first, separator, name)
                 frames.append(pl.read_csv(content, infer_schema=False, separator=separator, null_values=[""]))
                 if separator != ",":
                     more["separator"] = separator
         except (pl.exceptions.PolarsError, OSError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise PlatformError(f"{name}: cannot be read as a table in UTF-8 ({reason})") from error
+            raise PlatformError(f"{name}: cannot be read as a table ({reason})") from error
         if frames[-1].columns != frames[0].columns:
             odd = sorted({*frames[-1].columns} ^ {*frames[0].columns}) or ["another order"]
             raise PlatformError(f"{name}: its columns differ from those of {names[0]}: {', '.join(odd[:5])}")
     return pl.concat(frames, how="vertical_relaxed"), more
-
-
-def _separator(content: bytes, name: str) -> str:
-    """The separator that stands most often in the first line."""
-    head = content
-    if name.endswith(".gz"):
-        import gzip
-
-        head = gzip.decompress(content)
-    first = head[: head.find(b"\n")].decode(errors="replace") if b"\n" in head else head.decode(errors="replace")
-    return max(SEPARATORS, key=lambda one: (first.count(one), -SEPARATORS.index(one)))
 
 
 def _missing(raw: "pl.DataFrame") -> list[str]:
@@ -165,13 +180,17 @@ def _missing(raw: "pl.DataFrame") -> list[str]:
             continue
         there = set(values.filter(values.is_in(MISSING)).unique().to_list())
         rest = values.filter(~values.is_in(MISSING)).drop_nulls()
-        if there and rest.len() and _typed(rest)[0].dtype != pl.String:
+        numbers = there and rest.len() and rest.str.contains(COMMA_NUMBER).all()
+        if numbers or (there and rest.len() and _typed(rest)[0].dtype != pl.String):
             found |= there
     return [text for text in MISSING if text in found]
 
 
-def _typed(values: "pl.Series") -> "tuple[pl.Series, str | tuple[str, str]]":
-    """A column as what it is, and the form of its dates where that is not ISO; both forms where there are two."""
+def _typed(values: "pl.Series", comma: bool = False) -> "tuple[pl.Series, str | tuple[str, str]]":
+    """A column as what it is, and the form of its dates where that is not ISO; both forms where there are two.
+
+    ``comma``: numbers have decimal commas.
+    """
     import polars as pl
 
     kind = values.dtype
@@ -190,6 +209,11 @@ def _typed(values: "pl.Series") -> "tuple[pl.Series, str | tuple[str, str]]":
     there = values.drop_nulls()
     if not there.len():
         return values, ""
+    if comma and there.str.contains(COMMA_NUMBER).all() and not there.str.contains(r"^[+-]?0\d").any():
+        pointed = with_point(values)
+        whole = not there.str.contains(",", literal=True).any()
+        fits = whole and int(there.str.len_chars().max() or 0) <= 18  # type: ignore[arg-type]
+        return pointed.cast(pl.Int64 if fits else pl.Float64), ""
     if there.str.contains(r"^[+-]?\d{1,18}$").all() and not there.str.contains(r"^[+-]?0\d").any():
         return values.cast(pl.Int64), ""
     if there.str.contains(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$").all() and not there.str.contains(r"^0\d").any():

@@ -102,8 +102,9 @@ def try_out(plan: Plan, context: ModelContext) -> Tried:
         parts = folds(features, plan.roles.group)
     held = features.filter(pl.Series(parts == 1))[label].count() if plan.timed else features[label].count()
     if held < _FEWEST:
+        what = f"the newest {plan.holdout} {plan.every}s have {held}" if plan.timed else f"there are {held}"
         raise PlatformError(
-            f"{held} rows with a value of {plan.roles.target!r} to judge a model by are too few; bring {_FEWEST}"
+            f"{what} rows with a value of {plan.roles.target!r} to judge a model by, which are too few; bring {_FEWEST}"
         )
     fit = quick_fit(features, context.names, context.model, parts, timed=plan.timed)
     return Tried(found.rows, frame.height, len(context.names), alone, fit)

@@ -20,7 +20,7 @@ def broken_contract(dataset: DatasetSpec, function: FeatureFunction) -> Iterator
 
     yield from broken(function, _rows(dataset))
     try:
-        request_schema(function, dataset.load_schema())
+        request_schema(function, dataset.load_schema(), dataset.added)
     except PlatformError as error:
         yield str(error)
 

@@ -13,7 +13,7 @@ from ml_platform.gates.stages import OF_DATASET, Stage
 from ml_platform.sources.context import SourceContext
 from ml_platform.sources.opening import open_source
 from ml_platform.sources.partitions import Partitions
-from ml_platform.sources.rules import AnySource
+from ml_platform.sources.rules import AnySource, FolderSource, FsspecSource
 from ml_platform.sources.source import Source
 
 
@@ -104,6 +104,13 @@ class DatasetSpec(Declaration):
         from ml_platform.validation.schema import columns
 
         return {column.name for column in columns(self.load_schema()) if column.pii}
+
+    @property
+    def added(self) -> dict[str, str]:
+        """Columns that the source adds: the day of a timestamp with its column, the identity of a row with nothing."""
+        if not isinstance(self.source, FolderSource | FsspecSource):
+            return {}
+        return {**self.source.days, **({self.source.row_id: ""} if self.source.row_id else {})}
 
     @property
     def prefix(self) -> str:

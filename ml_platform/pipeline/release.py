@@ -48,7 +48,7 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
     reference = version.model_ref
     require_code(reference)
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
-    request = request_schema(context.function, context.dataset.load_schema())
+    request = request_schema(context.function, context.dataset.load_schema(), context.dataset.added)
     raw = materializer.raw(reference.split.holdout[-1].partition)
     history = materializer.history(materializer.published_partitions())
     made = {**snapshot.about(workspace, context), "run": run.id}
@@ -98,9 +98,9 @@ def without_private(request: "RequestSchema", row: dict[str, Any]) -> dict[str, 
     """A valid row whose personal values are replaced by plain ones: it is kept in the package."""
     from ml_platform.serving.schema import example_row
 
-    day = date.fromisoformat(row[request.time][:10]) if request.time else date(2000, 1, 1)
-    plain = example_row(request, day)
-    return {field.name: plain[field.name] if field.pii else row[field.name] for field in request.fields}
+    of = next((field.made_from or field.name for field in request.fields if field.name == request.time), "")
+    plain = example_row(request, date.fromisoformat(row[of][:10]) if of else date(2000, 1, 1))
+    return {field.name: plain[field.name] if field.pii else row[field.name] for field in request.asked}
 
 
 def inspect_service(workspace: Workspace, context: ModelContext, ref: ServiceRef, run: Run) -> list[Verdict]:

@@ -175,7 +175,7 @@ class Answering:
                     package.history.until if self.function.histories else None,
                     package.request.time,
                 ),
-                columns=[field.name for field in package.request.fields if not field.pii],
+                columns=[field.name for field in package.request.fields if not field.pii and field.made_from != ""],
                 classes=config.classes,
                 keep_days=options.prediction_log_days,
                 flush_seconds=options.prediction_log_seconds,
@@ -198,7 +198,7 @@ class Answering:
     def _frame(self, body: Any) -> pl.DataFrame:
         request = self.package.request
         if hasattr(body, "columns"):
-            return to_frame(request, {name: getattr(body.columns, name) for name in request.names})
+            return to_frame(request, {field.name: getattr(body.columns, field.name) for field in request.asked})
         return rows_to_frame(request, body.rows)
 
     def _behind(self, raw: pl.DataFrame) -> tuple[int, bool]:
@@ -269,7 +269,7 @@ class Answering:
             "history_behind_days": self.history.behind(asked) if asked else None,
             "stale": config.stale,
             "features": config.features,
-            "inputs": [field.model_dump() for field in package.request.fields],
+            "inputs": [field.model_dump(exclude={"made_from"}) for field in package.request.asked],
             "decision_threshold": config.decision_threshold,
             "classes": config.classes,
             "provenance": config.provenance,

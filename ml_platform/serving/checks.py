@@ -151,7 +151,7 @@ def skew(service: Running, raw: "pl.DataFrame", expected: "np.ndarray") -> Skew:
 
 def bad_inputs(service: Running, good_row: Mapping[str, Any]) -> list[BadInput]:
     """Send requests that must be refused, each made from a good row by one defect; then a good one (200)."""
-    fields = service.request.fields
+    fields = service.request.asked
     first = fields[0].name
     wrong = {"int": "1", "float": "1", "str": 1, "date": "not a day", "datetime": "not a time", "bool": 1}
 

@@ -58,6 +58,9 @@ class RequestField(BaseModel):
     allowed: tuple[str, ...] | tuple[int, ...] | None = None
     #: Personal data: never written to the prediction log.
     pii: bool = False
+    #: Column with the timestamp whose day this is, or nothing where nobody who asks can know it: then it is missing.
+    #: Neither is asked for. None: it is part of a request.
+    made_from: str | None = None
 
 
 class RequestSchema(BaseModel):
@@ -77,6 +80,11 @@ class RequestSchema(BaseModel):
         return tuple(field.name for field in self.fields)
 
     @cached_property
+    def asked(self) -> tuple[RequestField, ...]:
+        """The columns that a request has: those that are not made here."""
+        return tuple(field for field in self.fields if field.made_from is None)
+
+    @cached_property
     def types(self) -> "dict[str, Any]":
         """The polars type of each column."""
         import polars as pl
@@ -93,8 +101,11 @@ def _dtype_name(dtype: object) -> str:
     return "String" if name in {"Categorical", "Enum", "Utf8"} else name
 
 
-def request_schema(function: "FeatureFunction", schema: Any) -> RequestSchema:
+def request_schema(function: "FeatureFunction", schema: Any, added: Mapping[str, str] | None = None) -> RequestSchema:
     """The request of a feature function, typed by the pandera schema of its raw columns.
+
+    ``added`` are columns that the source adds: the day of a timestamp (its column), or the identity of a row ("").
+    A service makes the first where the timestamp is an input too, and does without the second.
 
     ``schema`` is a pandera ``DataFrameSchema`` or ``DataFrameModel``, or a mapping of column name to
     an object with ``dtype``, ``nullable`` and optionally ``checks`` and ``metadata`` (``{"pii": True}``).
@@ -123,6 +134,7 @@ def request_schema(function: "FeatureFunction", schema: Any) -> RequestSchema:
                 nullable=bool(column.nullable),
                 allowed=_allowed(getattr(column, "checks", None) or (), KINDS[dtype]),
                 pii=bool(metadata.get("pii")),
+                made_from=_made_from(name, function.inputs, added or {}),
             )
         )
     taken = sorted({*LEADING, PREDICTION, PROBABILITIES} & set(function.inputs))
@@ -135,6 +147,11 @@ def request_schema(function: "FeatureFunction", schema: Any) -> RequestSchema:
     if missing:
         raise PlatformError(f"feature function: time and key columns {missing} are not among its inputs; add them")
     return RequestSchema(fields=tuple(fields), time=function.time, key=tuple(function.key))
+
+
+def _made_from(name: str, inputs: Sequence[str], added: Mapping[str, str]) -> str | None:
+    of = added.get(name)
+    return of if of is not None and (not of or of in inputs) else None
 
 
 def unservable(name: str) -> bool:
@@ -171,7 +188,7 @@ def _annotation(field: RequestField) -> Any:
 
 def row_model(schema: RequestSchema, config: ConfigDict = STRICT) -> type[BaseModel]:
     """Pydantic model of one row: every field required, the rest as ``config`` says."""
-    fields: dict[str, Any] = {field.name: (_annotation(field), ...) for field in schema.fields}
+    fields: dict[str, Any] = {field.name: (_annotation(field), ...) for field in schema.asked}
     return create_model("Row", __config__=config, **fields)
 
 
@@ -185,7 +202,7 @@ def columns_model(schema: RequestSchema, config: ConfigDict = STRICT) -> type[Ba
     """Model of the body ``{"columns": {name: […], …}}`` with equally long columns, for batches."""
     fields: dict[str, Any] = {
         field.name: (Annotated[list[_annotation(field)], Len(1, MAX_COLUMN_ROWS), FailFast()], ...)  # type: ignore[misc]
-        for field in schema.fields
+        for field in schema.asked
     }
     columns: Any = create_model("Columns", __config__=config, **fields)
     return create_model("ColumnsBody", __config__=config, columns=(columns, ...))
@@ -200,14 +217,34 @@ def to_frame(schema: RequestSchema, columns: Mapping[str, list[Any]]) -> "pl.Dat
 
     if len({len(values) for values in columns.values()}) > 1:
         raise PlatformError("columns: the lists are not equally long; send one value per row in each")
-    return pl.DataFrame([pl.Series(name, columns[name], dtype=dtype) for name, dtype in schema.types.items()])
+    types = schema.types
+    return _complete(schema, pl.DataFrame([pl.Series(name, columns[name], dtype=types[name]) for name in columns]))
 
 
 def rows_to_frame(schema: RequestSchema, rows: Sequence[BaseModel]) -> "pl.DataFrame":
     """Raw frame of validated rows, as :func:`to_frame`; for one row in a quarter of its time."""
     import polars as pl
 
-    return pl.from_dicts([row.__dict__ for row in rows], schema=schema.types)
+    types = schema.types
+    if len(schema.asked) < len(types):
+        types = {field.name: types[field.name] for field in schema.asked}
+    return _complete(schema, pl.from_dicts([row.__dict__ for row in rows], schema=types))
+
+
+def _complete(schema: RequestSchema, asked: "pl.DataFrame") -> "pl.DataFrame":
+    """With the columns that no request has, in the order of the inputs."""
+    if len(schema.asked) == len(schema.fields):
+        return asked
+    import polars as pl
+
+    made = [
+        (pl.col(field.made_from).dt.date() if field.made_from else pl.lit(None, schema.types[field.name])).alias(
+            field.name
+        )
+        for field in schema.fields
+        if field.made_from is not None
+    ]
+    return asked.with_columns(made).select(schema.names)
 
 
 def to_rows(schema: RequestSchema, frame: "pl.DataFrame") -> list[dict[str, Any]]:
@@ -215,7 +252,7 @@ def to_rows(schema: RequestSchema, frame: "pl.DataFrame") -> list[dict[str, Any]
     dates = {field.name for field in schema.fields if field.type in {"date", "datetime"}}
     return [
         {name: value.isoformat() if name in dates and value is not None else value for name, value in row.items()}
-        for row in frame.select(schema.names).iter_rows(named=True)
+        for row in frame.select(field.name for field in schema.asked).iter_rows(named=True)
     ]
 
 
@@ -242,5 +279,5 @@ def example_row(schema: RequestSchema, day: date) -> dict[str, Any]:
         field.name: None
         if field.nullable and field.name != schema.time
         else (field.allowed[0] if field.allowed else plain[field.type])
-        for field in schema.fields
+        for field in schema.asked
     }

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+#: A number with a decimal comma, or without fraction: points stand between thousands.
+COMMA_NUMBER = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?$"
+
+
 def environment(name: str, what: str) -> str:
     """The value of an environment variable. Raises PlatformError naming it where it is not set."""
     value = os.environ.get(name, "")
@@ -25,11 +29,15 @@ def expanded(text: str, what: str) -> str:
 
 
 def conform(
-    frame: "pl.DataFrame", types: Mapping[str, Any], formats: Mapping[str, str] | None = None
+    frame: "pl.DataFrame",
+    types: Mapping[str, Any],
+    formats: Mapping[str, str] | None = None,
+    decimal: str = ".",
 ) -> "pl.DataFrame":
     """``frame`` with the declared types, for sources that know none (CSV) or few (SQL).
 
     ``formats`` says of columns how their dates stand in the text, as for ``strptime``, where that is not ISO.
+    With the ``decimal`` ``,`` numbers in text are written as ``1.234,5``.
 
     A column with a value that its type cannot hold stays as it came, so that the gates refuse it by name; no value
     is ever changed into a missing one.
@@ -38,10 +46,15 @@ def conform(
     known = [name for name in frame.columns if name in types]
     if not frame.height:
         return frame.cast({name: types[name] for name in known})
-    return frame.with_columns(_converted(frame[name], types[name], formats.get(name, "")) for name in known)
+    return frame.with_columns(_converted(frame[name], types[name], formats.get(name, ""), decimal) for name in known)
 
 
-def _converted(column: "pl.Series", wanted: Any, form: str) -> "pl.Series":
+def with_point(column: "pl.Series") -> "pl.Series":
+    """Numbers with decimal commas as text with decimal points."""
+    return column.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+
+
+def _converted(column: "pl.Series", wanted: Any, form: str, decimal: str) -> "pl.Series":
     import polars as pl
 
     try:
@@ -49,6 +62,10 @@ def _converted(column: "pl.Series", wanted: Any, form: str) -> "pl.Series":
             return column
         if column.dtype == pl.String and wanted == pl.Boolean:
             return column.str.to_lowercase().replace_strict({"true": True, "false": False, "1": True, "0": False})
+        if column.dtype == pl.String and wanted.is_numeric() and decimal == ",":
+            if not column.str.contains(COMMA_NUMBER).all():
+                return column
+            return with_point(column).cast(wanted, strict=True)
         if column.dtype == pl.String and form and wanted.is_temporal():
             return column.str.strptime(wanted, form, strict=True)
         # Only ISO: of 01/02/2024 nobody can tell which is the month.

@@ -249,7 +249,7 @@ class FileSource:
         taken = [column for column in (*added, *filter(None, [self.rule.row_id])) if column in frame.columns]
         if taken:
             raise PlatformError(f"source: {name} has a column {taken[0]!r} already; give the added one another name")
-        frame = conform(frame, self.context.types(), self.rule.formats)
+        frame = conform(frame, self.context.types(), self.rule.formats, self.rule.decimal)
         if self.rule.row_id is not None and columns is None:
             # By name and position: the same row keeps it whatever is corrected in it or appended behind it.
             position = pl.int_range(1, frame.height + 1).cast(pl.String)

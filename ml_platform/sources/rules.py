@@ -32,6 +32,8 @@ class _Files(SourceRule):
     missing: tuple[str, ...] = ("",)
     #: Separator of CSV files.
     separator: str = Field(",", min_length=1, max_length=1)
+    #: Sign before the fraction of numbers in CSV files; with ``,`` points stand between thousands: ``1.234,5``.
+    decimal: Literal[".", ","] = "."
     #: How dates and times stand in a text column that is not in ISO form, as for ``strptime``: ``{sold: "%d/%m/%Y"}``.
     formats: dict[str, str] = {}
     #: Columns to add with the day of a timestamp: ``{day: picked_up_at}``.

@@ -93,11 +93,21 @@ def test_the_next_honest_month_keeps_the_schema(mine: Mine) -> None:
     assert [rule.column for rule in validate(schema, wrong).broken] == ["Trip Distance (km)"]
 
 
-def test_noise_gets_no_model_and_is_told(mine: Mine) -> None:
+def test_of_noise_nothing_is_written(mine: Mine) -> None:
+    before = mine.files()
     made = mine.new(mine.table(noise(), "noise.csv"), "won")
-    assert made.noise
-    assert sorted(path.parent.name for path in mine.defs.glob("*/defs.yaml")) == ["noise", "platform"]
-    assert find_mistakes(Project.find())[0] == []
+    assert made.noise and made.written == []
+    assert mine.files() == before
+
+
+def test_what_stray_copies_and_units_become(mine: Mine) -> None:
+    frame = hourly(600).filter(pl.col("day") < date(2024, 1, 22))
+    frame = frame.with_columns(pl.format("{} C", "temperature"), order_id=pl.col("number").cast(pl.String) + "/7")
+    made = mine.new(mine.table(pl.concat([frame, frame.tail(1)]), "sales.csv"), "sold", every="week")
+    assert "numbers with a unit such as" in made.plan.left_out["temperature"]
+    assert "order_id" in made.plan.left_out and made.plan.pasts == []
+    gates = {gate["gate"]: gate for gate in mine.declared("sales")[0]["gates"]}
+    assert 0 < gates["duplicates"]["max"] < 0.05
 
 
 def test_files_of_people_are_never_overwritten_without_force(mine: Mine) -> None:

@@ -75,7 +75,7 @@ def test_noise_ends_with_1(mine: Mine) -> None:
     write(noise(), mine.root / "noise.csv")
     done = typed(mine, "ml-platform new noise.csv --target won")
     assert done.returncode == 1
-    assert "no model: what is known before it says nothing of 'won'" in done.stdout
+    assert "no model, and nothing is written: what is known before it says nothing of 'won'" in done.stdout
 
 
 @pytest.mark.slow

@@ -37,6 +37,25 @@ def test_a_table_without_key_gets_an_identity_and_is_told_so(tmp_path: Path) -> 
     assert any("no column identifies a row: the source adds 'row'" in note for note in found.notes)
 
 
+def test_rows_that_came_twice_keep_their_identity(tmp_path: Path) -> None:
+    frame = hourly(500)
+    stray = pl.concat([frame, frame.tail(3)])
+    found = roles(tmp_path, stray, "sold")
+    assert (found.key, found.row_id) == (("number",), "")
+    assert any("the key is 'number'; 3 rows are copies of others" in note for note in found.notes)
+    codes = stray.with_columns(number=pl.format("ORD-{}", "number")).rename({"number": "Order"})
+    assert roles(tmp_path, codes, "sold").key == ("Order",)
+    with pytest.raises(PlatformError, match=r"50 rows are copies of others, in every column \(number 450 is one\)"):
+        roles(tmp_path, pl.concat([frame, frame.tail(50)]), "sold")
+
+
+def test_an_identity_that_some_rows_share_is_told(tmp_path: Path) -> None:
+    frame = hourly(500).rename({"number": "order_id"})
+    found = roles(tmp_path, pl.concat([frame, frame.tail(3).with_columns(pl.col("sold") + 1)]), "sold")
+    assert found.row_id == "row"
+    assert any("'order_id' nearly identifies a row, but 3 rows repeat one" in note for note in found.notes)
+
+
 def test_without_time(tmp_path: Path) -> None:
     found = roles(tmp_path, visits(60), "plan")
     assert (found.time, found.task, found.classes) == ("", "multiclass", ("basic", "gold", "silver"))
@@ -106,3 +125,8 @@ def test_wishes_that_cannot_be_fulfilled(tmp_path: Path, wishes: dict[str, Any],
         roles(tmp_path, trips(800).with_columns(same=pl.lit(1), _id=pl.int_range(800)), target, **wishes)
     assert reason in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_too_few_rows_are_told_plainly(tmp_path: Path) -> None:
+    with pytest.raises(PlatformError, match="30 rows with a value of 'sold' are too few to learn from"):
+        roles(tmp_path, hourly(30), "sold")

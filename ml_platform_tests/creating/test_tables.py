@@ -9,6 +9,7 @@ import pytest
 
 from ml_platform.creating.tables import read_table
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.sources.columns import conform
 
 MIXED = """id;when;amount;code;open;note
 1;31/01/2024;1.5;007;true;a
@@ -108,7 +109,65 @@ def test_what_is_no_table_is_told_in_one_line(tmp_path: Path, files: dict[str, s
     assert "\n" not in str(told.value)
 
 
-def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_bytes("name,n\nMüller,1\nMeyer,2\n".encode("latin1"))
-    with pytest.raises(PlatformError, match="cannot be read as a table in UTF-8"):
+ROWS = "größe;preis\n1,5;1.234,5\n12;7\n;0,25\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (ROWS.encode("cp1252"), "t.csv: line 1 is not UTF-8 ('größe;prei' if it is Windows-1252 or Latin-1); save"),
+        (b"name,n\n" + "Müller,1\nMeyer,2\n".encode("latin1"), "t.csv: line 2 is not UTF-8"),
+        (ROWS.encode("utf-16"), "t.csv: is UTF-16, as Excel writes 'Unicode text', and not UTF-8"),
+        (b"a,b,a\n1,2,3\n1,2,3\n", "t.csv: 2 columns are called 'a'; give each its own name"),
+    ],
+)
+def test_a_text_that_would_be_misread_is_told_in_one_line(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(PlatformError) as told:
         read_table(str(tmp_path / "t.csv"), tmp_path)
+    assert reason in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_decimal_commas_are_read_by_the_source_too(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(ROWS, encoding="utf-8-sig")
+    table = read_table(str(tmp_path / "t.csv"), tmp_path)
+    assert table.frame.to_dict(as_series=False) == {"größe": [1.5, 12.0, None], "preis": [1234.5, 7.0, 0.25]}
+    assert (table.source["decimal"], table.source["separator"]) == (",", ";")
+    wrong = pl.DataFrame({"preis": ["1,5", "1.5"]})
+    assert conform(wrong, {"preis": pl.Float64()}, decimal=",").equals(wrong), "a point is no comma: for the gates"
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (["1,234", "2,500", "999"], "nobody can tell whether '1,234' has a decimal comma or thousands"),
+        (["1,5", "2,25", "3"], "'x' have decimal commas and 'y' decimal points"),
+        (["1,234.50", "999", "12,000"], "numbers with separated thousands such as '1,234.50'; deliver plain numbers"),
+        (["12 kg", "7.5 kg", "100 kg"], "numbers with a unit such as '12 kg'; deliver plain numbers and put the unit"),
+        (["12 kg", "7 lb", "3 kg"], "deliver plain numbers, all in one unit, and put"),
+        (["$12", "$7.50", "$0.99"], "numbers with a unit such as '$12'"),
+        (["15%", "7%", "99%"], "numbers with a unit such as '15%'"),
+        (["A12", "B7", "C003"], ""),
+        (["007", "012", "100"], ""),
+        (["one", "two", "three"], ""),
+    ],
+)
+def test_numbers_that_are_not_read_are_told(tmp_path: Path, values: list[str], told: str) -> None:
+    pl.DataFrame({"x": values, "y": [1.5, 2.5, 3.5]}).write_csv(tmp_path / "t.csv")
+    table = read_table(str(tmp_path / "t.csv"), tmp_path)
+    assert table.frame["x"].to_list() == values
+    said = " ".join([*table.notes, *table.odd.values()])
+    assert told in said if told else not said
+
+
+def test_files_of_the_project_are_declared_below_it_by_whatever_way_one_gets_there(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "data").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "t.csv").write_text("a,b\n1,2\n3,4\n")
+    (tmp_path / "link").symlink_to(root)
+    for where in (root / "data" / "t.csv", tmp_path / "link" / "data" / "t.csv", f"file://{root}/data/t.csv"):
+        source = read_table(str(where), root).source
+        assert (source["kind"], source["path"], source["pattern"]) == ("folder", "data", "t.csv"), where

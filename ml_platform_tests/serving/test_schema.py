@@ -2,6 +2,7 @@
 
 import json
 from datetime import date, datetime
+from typing import Any
 
 import polars as pl
 import pytest
@@ -64,6 +65,36 @@ def test_a_pandera_schema_gives_the_same_request() -> None:
         }
     )
     assert request_schema(Tiny(), schema) == REQUEST
+
+
+def test_what_the_source_adds_is_made_by_the_service_and_not_asked_for() -> None:
+    class Stamped(Tiny):
+        inputs = ("day", "row", "at", "items")
+        key = ("row",)
+
+    columns = {
+        "day": Column(pl.Date),
+        "row": Column(pl.String),
+        "at": Column(pl.Datetime("us")),
+        "items": Column(pl.Int16),
+    }
+    added = {"day": "at", "row": ""}
+    request = request_schema(Stamped(), columns, added)
+    body: Any = rows_model(request).model_validate_json('{"rows": [{"at": "2024-04-01T23:30:00", "items": 3}]}')
+    raw = rows_to_frame(request, body.rows)
+    assert raw.to_dicts() == [{"day": date(2024, 4, 1), "row": None, "at": datetime(2024, 4, 1, 23, 30), "items": 3}]
+    assert raw.schema == {name: request.types[name] for name in Stamped.inputs}
+    assert to_frame(request, {"at": [datetime(2024, 4, 1, 23, 30)], "items": [3]}).equals(raw)
+    assert to_rows(request, raw) == [{"at": "2024-04-01T23:30:00", "items": 3}]
+    rows_model(request).model_validate({"rows": [example_row(request, date(2024, 4, 1))]}, strict=False)
+    with pytest.raises(ValidationError):
+        row_model(request).model_validate_json('{"at": "2024-04-01T23:30:00", "items": 3, "row": "t.csv:1"}')
+
+    class Daily(Stamped):
+        inputs = ("day", "row", "items")
+
+    asked = [field.name for field in request_schema(Daily(), columns, added).asked]
+    assert asked == ["day", "items"], "a day that cannot be made is asked for"
 
 
 @pytest.mark.parametrize(
