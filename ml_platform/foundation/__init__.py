@@ -11,6 +11,7 @@ __all__ = [
     "database",
     "errors",
     "files",
+    "inherited",
     "internals",
     "locks",
     "names",

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_file
+from ml_platform.foundation.inherited import GIT, inherited
 from ml_platform.foundation.project import code_root
 from ml_platform.foundation.settings import get_settings
 
@@ -30,9 +31,8 @@ class Provenance(BaseModel):
 
 def _git(root: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=20, check=True
-        )
+        command = ["git", "-C", str(root), *arguments]
+        done = subprocess.run(command, env=inherited(*GIT), capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

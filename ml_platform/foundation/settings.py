@@ -8,11 +8,12 @@ import os
 import re
 from datetime import datetime
 from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ml_platform.foundation.variables import PREFIX, ServiceOptions, SettingsMistake, told, unknown
@@ -21,6 +22,14 @@ from ml_platform.foundation.variables import PREFIX, ServiceOptions, SettingsMis
 def default_home() -> Path:
     """The project root: DAGSTER_HOME where it is set, else the working folder."""
     return Path(os.environ.get("DAGSTER_HOME") or Path.cwd()).resolve()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only processes of this machine reach an address; a name other than ``localhost`` may be anything."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Settings(ServiceOptions, BaseSettings):
@@ -65,20 +74,34 @@ class Settings(ServiceOptions, BaseSettings):
     lakefs_s3_endpoint: str = Field(
         default="", description="Address of lakeFS's S3 gateway, to look into Parquet files without a download."
     )
+    lakefs_hook_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="What lakeFS must send along when it asks for verdicts; the server has it as "
+        "`LAKEFSACTION_ML_PLATFORM_SECRET`.",
+    )
     dagster_url: str = Field(
         default="", description="Address of Dagster's UI, for links from commits in lakeFS to their runs; empty: none."
     )
+    ui_proxy: bool = Field(
+        default=False,
+        description="A proxy that asks for a login stands before the UI; only then may it listen beyond this machine.",
+    )
+    ui_host: str = Field(default="127.0.0.1", min_length=1, description="Address at which Dagster's UI listens.")
     reports_url: str = Field(
         default="http://127.0.0.1:3001",
         description="Where a browser finds reports; where it is this machine, `ml-platform ui` serves them there.",
     )
-    mlflow_tracking_uri: str = Field(default="", description="MLflow server; empty: SQLite below `local`.")
+    mlflow_tracking_uri: SecretStr = Field(
+        default=SecretStr(""), description="MLflow server; empty: SQLite below `local`."
+    )
     mlflow_timeout_seconds: int = Field(default=10, gt=0, description="Timeout of one MLflow request.")
     mlflow_max_retries: int = Field(default=2, ge=0, description="Retries of one MLflow request.")
     dagster_postgres_url: SecretStr = Field(
         default=SecretStr(""), description="PostgreSQL URL of Dagster's own storage; empty: SQLite below `local`."
     )
-    ledger_url: str = Field(default="", description="SQLAlchemy URL of the ledger; empty: SQLite below `local`.")
+    ledger_url: SecretStr = Field(
+        default=SecretStr(""), description="SQLAlchemy URL of the ledger; empty: SQLite below `local`."
+    )
     ledger_key: SecretStr = Field(
         default=SecretStr(""),
         description="Private Ed25519 key that signs ledger entries, PEM or 32 bytes in base64; empty: none are signed.",
@@ -127,6 +150,23 @@ class Settings(ServiceOptions, BaseSettings):
             raise ValueError("no ISO time; write e.g. 2013-07-01T00:00:00") from None
         return value
 
+    @field_validator("reports_url", "dagster_url", "lakefs_endpoint", "lakefs_s3_endpoint")
+    @classmethod
+    def _without_credentials(cls, value: str) -> str:
+        if "@" in value:
+            raise ValueError("an address that is shown holds no user name and no password")
+        return value
+
+    @field_validator("ui_host")
+    @classmethod
+    def _behind_a_login(cls, value: str, info: ValidationInfo) -> str:
+        if not info.data.get("ui_proxy") and not is_loopback(value):
+            raise ValueError(
+                "others reach this address, and Dagster's UI asks nobody who they are: put a proxy with a login before "
+                "it and set ML_PLATFORM_UI_PROXY=true, or leave it at 127.0.0.1"
+            )
+        return value
+
     @field_validator("reports_url", "dagster_url")
     @classmethod
     def _address(cls, value: str) -> str:
@@ -144,12 +184,12 @@ class Settings(ServiceOptions, BaseSettings):
     @property
     def ledger(self) -> str:
         """SQLAlchemy URL of the ledger."""
-        return self.ledger_url or f"sqlite:///{self.local / 'ledger.db'}"
+        return self.ledger_url.get_secret_value() or f"sqlite:///{self.local / 'ledger.db'}"
 
     @property
     def mlflow_uri(self) -> str:
         """Tracking and registry URI of MLflow."""
-        return self.mlflow_tracking_uri or f"sqlite:///{self.local / 'mlflow' / 'mlflow.db'}"
+        return self.mlflow_tracking_uri.get_secret_value() or f"sqlite:///{self.local / 'mlflow' / 'mlflow.db'}"
 
     @property
     def port_range(self) -> range:

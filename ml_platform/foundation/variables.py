@@ -121,5 +121,7 @@ def _line(model: type[BaseModel], mistake: Any) -> str:
     name = str(mistake["loc"][0]).lower() if mistake["loc"] else ""
     field = model.model_fields.get(name)
     secret = field is not None and field.annotation is SecretStr
-    shown = "" if secret or name == "api_key_sha256" else f" (found {mistake['input']!r})"
+    # An address with an @ may hold a password, whatever else is wrong with it.
+    hidden = secret or name == "api_key_sha256" or "@" in str(mistake["input"])
+    shown = "" if hidden else f" (found {mistake['input']!r})"
     return f"{PREFIX}{name.upper()}: {mistake['msg'].removeprefix('Value error, ')}{shown}"

@@ -22,7 +22,7 @@ def sentences(about: str, text: str) -> str:
 
 def mlflow_link(workspace: Workspace, model: str, run_id: str) -> dg.MetadataValue:
     """A run of MLflow: a link where a server keeps it, else its id (``mlflow ui`` shows local ones)."""
-    server = workspace.settings.mlflow_uri
+    server = workspace.tracking.address
     if not server.startswith(("http://", "https://")):
         return dg.MetadataValue.text(run_id)
     experiment = workspace.tracking.experiment(model)

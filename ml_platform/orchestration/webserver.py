@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ml_platform.documents import server as reports
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import write_atomic
+from ml_platform.foundation.inherited import inherited
 from ml_platform.foundation.locks import locked
 from ml_platform.foundation.settings import Settings, default_home
 
@@ -46,24 +47,24 @@ class UiRecord(BaseModel):
 def start(settings: Settings, port: int = DEFAULT_PORT) -> str:
     """Start the UI and wait until it answers; returns its URL, also when it is running already.
 
-    Listens on ``settings.host``. Raises PlatformError when the port is taken, when another UI of this
+    Listens on ``settings.ui_host``. Raises PlatformError when the port is taken, when another UI of this
     project listens elsewhere, or when it does not come up; its output is in ``<local>/ui/ui.log``.
     """
     folder = settings.local / "ui"
-    url = f"http://{settings.host}:{port}"
+    url = f"http://{settings.ui_host}:{port}"
     with locked(folder / "ui.lock"):
         running = status(settings)
         if running:
             if running.url == url:
                 return url
             raise PlatformError(f"the UI of this project runs already at {running.url}; `make stop` ends it")
-        _require_free(settings.host, port)
+        _require_free(settings.ui_host, port)
         home = default_home()
         own = {"DAGSTER_HOME": str(home), "ML_PLATFORM_LOCAL": str(settings.local.resolve())}
         log = folder / "ui.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, *_COMMAND, "--host", settings.host, "--port", str(port)],
+                [sys.executable, *_COMMAND, "--host", settings.ui_host, "--port", str(port)],
                 cwd=home,
                 env=os.environ | own,
                 stdin=subprocess.DEVNULL,
@@ -92,7 +93,7 @@ def _start_reports(settings: Settings, own: dict[str, str]) -> None:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "ml_platform.documents.server"],
-            env=os.environ | own | {"ML_PLATFORM_REPORTS_URL": settings.reports_url},
+            env=inherited() | own | {"ML_PLATFORM_REPORTS_URL": settings.reports_url},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -66,10 +66,10 @@ class Trial:
             update={
                 "local": self._folder,
                 # Of this trial alone: it does not go on from that of the one before.
-                "ledger_url": f"sqlite:///{self._folder / f'ledger-{self.run.id}.db'}",
+                "ledger_url": SecretStr(f"sqlite:///{self._folder / f'ledger-{self.run.id}.db'}"),
                 "ledger_key": SecretStr(""),
                 "adapters": "",
-                "mlflow_tracking_uri": "",
+                "mlflow_tracking_uri": SecretStr(""),
                 "approval": "automatic",
             }
         )

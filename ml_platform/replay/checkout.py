@@ -7,16 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.inherited import GIT, inherited
 from ml_platform.foundation.project import code_root
 
 
 def variables(code: Path, local: Path) -> dict[str, str]:
     """Environment variables of a process that runs on checked-out code and writes below ``local``."""
     paths = [str(path) for path in (code, code / "src") if path.is_dir()]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ML_PLATFORM_")}
-    for name in ("PYTHONHOME", "VIRTUAL_ENV"):
-        environment.pop(name, None)
-    return environment | {
+    return inherited() | {
         "PYTHONPATH": os.pathsep.join(paths),
         "ML_PLATFORM_LOCAL": str(local),
         "DAGSTER_HOME": str(code),
@@ -30,7 +28,8 @@ def checked_out(commit: str, folder: Path, model: str) -> Generator[Path]:
     root = code_root()
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
+        command = ["git", "-C", str(root), *arguments]
+        done = subprocess.run(command, env=inherited(*GIT), capture_output=True, text=True)
         if done.returncode:
             raise PlatformError(
                 f"replay of {model}: commit {commit[:12]} cannot be checked out in {root} "

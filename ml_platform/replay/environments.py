@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_file, sync_folder
+from ml_platform.foundation.inherited import inherited
 from ml_platform.foundation.locks import locked
 from ml_platform.foundation.project import code_root
 from ml_platform.foundation.provenance import Provenance
@@ -25,6 +26,11 @@ LOCK = "requirements.lock"
 TIMEOUT = 3600.0
 #: What a refusal says last.
 PRESENT = "--environment present takes what is installed here"
+#: Where packages come from, and by which way: indexes and proxies, with their keys.
+INSTALLERS = (
+    *("UV_", "PIP_", "KEYRING_", "NETRC"),
+    *(name for proxy in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for name in (proxy, proxy.upper())),
+)
 _PROBE = "import platform, venv; print(platform.python_version())"
 
 
@@ -119,7 +125,9 @@ def interpreter(version: str) -> Interpreter:
 def _version(python: Path) -> str | None:
     """Version of an interpreter; ``None`` where it does not start (a name that stands for none) or lacks venv."""
     try:
-        done = subprocess.run([str(python), "-I", "-c", _PROBE], capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            [str(python), "-I", "-c", _PROBE], env=inherited(), capture_output=True, text=True, timeout=30
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
@@ -174,8 +182,7 @@ def _fill(environment: Path, lock: Path, python: Interpreter) -> None:
 
 def _call(command: list[str], lock: Path) -> str:
     """Run a command beside the lock file; returns why it failed, or nothing."""
-    dropped = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
-    environment = {name: value for name, value in os.environ.items() if name not in dropped}
+    environment = inherited(*INSTALLERS)
     try:
         done = subprocess.run(
             command, cwd=lock.parent, env=environment, capture_output=True, text=True, timeout=TIMEOUT

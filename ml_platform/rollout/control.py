@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.inherited import inherited
 from ml_platform.foundation.settings import Settings
+from ml_platform.foundation.variables import PREFIX, ServiceOptions
 from ml_platform.rollout.factory import open_records
 from ml_platform.rollout.processes import SupervisorState, orphans, read_state, stray_routers, write_state
 from ml_platform.rollout.record import Change
@@ -17,16 +19,24 @@ from ml_platform.rollout.record_files import folder
 from ml_platform.rollout.rules import ROUTED
 from ml_platform.serving import process
 
+#: Settings that the supervisor reads, beside those that it hands on to services.
+READ = ("local", "host", "ports", "router", "service_ready_seconds")
+
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The settings as environment variables, for a process that must have the same ones."""
-    values = {}
-    for name in type(settings).model_fields:
+    """The environment of the supervisor: what every child is given, and the settings that it reads.
+
+    A project's own adapter of rollout records may read any setting and variable, so with one it is given all.
+    """
+    code = str(Path(__file__).resolve().parents[2])
+    names = type(settings).model_fields if settings.adapters else (*READ, *ServiceOptions.model_fields)
+    given = dict(os.environ) if settings.adapters else inherited("DAGSTER_HOME")
+    for name in names:
         value = getattr(settings, name)
-        values[f"ML_PLATFORM_{name.upper()}"] = str(
+        given[f"{PREFIX}{name.upper()}"] = str(
             value.get_secret_value() if hasattr(value, "get_secret_value") else value
         )
-    return values
+    return given | {"PYTHONPATH": os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH", "")]))}
 
 
 def ensure_running(settings: Settings, timeout: float = 20.0) -> SupervisorState:
@@ -40,16 +50,10 @@ def ensure_running(settings: Settings, timeout: float = 20.0) -> SupervisorState
     # What it writes before it has its own log: a defect while it is imported.
     log = folder(settings) / "logs" / "supervisor.out"
     process.rotate(log)
-    code = str(Path(__file__).resolve().parents[2])
-    inherited = {
-        **os.environ,
-        **environment(settings),
-        "PYTHONPATH": os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH", "")])),
-    }
     with log.open("ab") as output:
         child = subprocess.Popen(
             [sys.executable, "-m", "ml_platform.rollout.supervisor"],
-            env=inherited,
+            env=environment(settings),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

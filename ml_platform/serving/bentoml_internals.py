@@ -1,7 +1,7 @@
 """The undocumented parts of BentoML, and of uvicorn below it, that the platform uses; no other module uses any."""
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,10 @@ from starlette.requests import Request
 from ml_platform.foundation.internals import internals_of
 
 VERSIONS = "~=1.4.39"
+#: What BentoML itself answers, beside the files of its page.
+PATHS = ("/", "/livez", "/readyz", "/healthz", "/metrics", "/schema.json", "/docs.json")
+#: What the metrics call every path that a service does not have.
+OTHER = "/other"
 
 
 def body_of(model: type[BaseModel], parse: Callable[[type[BaseModel], Request, object], Awaitable[Any]]) -> Any:
@@ -26,6 +30,33 @@ def body_of(model: type[BaseModel], parse: Callable[[type[BaseModel], Request, o
     described.media_type = "application/json"
     described.from_http_request = classmethod(parse)
     return described
+
+
+def bound_metrics(paths: Collection[str]) -> None:
+    """Let the metrics of this process's service name each path that it has, ``paths`` among them, and no other.
+
+    BentoML makes some twenty series for each path that anybody asks for, and keeps them. Raises PlatformError where
+    BentoML is a version that was not tested.
+    """
+    with internals_of("bentoml", VERSIONS):
+        from bentoml._internal import server
+        from bentoml._internal.server.http import instruments
+
+        page = Path(server.__file__).parent / "static_content"
+        known = {*PATHS, *paths, *(f"{path}/" for path in paths)}
+        known |= {f"/{page.name}/{file.relative_to(page).as_posix()}" for file in page.rglob("*")}
+        counting: Any = instruments.RunnerTrafficMetricsMiddleware
+
+        class Bounded(counting):
+            """Counts, and passes on, a path that the service does not have as one and the same."""
+
+            async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+                if "path" in scope and scope["path"] not in known:
+                    scope = {**scope, "path": OTHER, "raw_path": OTHER.encode()}
+                await super().__call__(scope, receive, send)
+
+        # The one that the service is made with is looked up there.
+        instruments.RunnerTrafficMetricsMiddleware = Bounded
 
 
 def worker(bento: Path, socket: int, *, keep_alive: int, grace: int) -> list[str]:

@@ -20,6 +20,7 @@ from typing import Any
 from ml_platform.features.contract import Stale, feature_names, load_function
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, made, sha256_file, sync_folder
+from ml_platform.foundation.inherited import inherited
 from ml_platform.foundation.locks import locked
 from ml_platform.foundation.provenance import Provenance
 from ml_platform.models.predictor import FIRST_FORMAT, file_name, predictor_path, predictor_type
@@ -245,9 +246,7 @@ def _build(stage: Path, temporary: Path, folder: Path, entry: str, name: str, ve
     uv.parent.mkdir()
     uv.write_text("#!/bin/sh\necho 'ml-platform: nothing is locked with uv' >&2\nexit 1\n")
     uv.chmod(0o755)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("ML_PLATFORM_", "BENTOML_"))}
-    environment.pop("PYTHONPATH", None)
-    environment |= {
+    environment = inherited() | {
         "BENTOML_HOME": str(home),
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         "BENTOML_DO_NOT_TRACK": "true",

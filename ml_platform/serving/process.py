@@ -19,7 +19,8 @@ from pathlib import Path
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import made
-from ml_platform.foundation.variables import PARENT, PREFIX
+from ml_platform.foundation.inherited import inherited
+from ml_platform.foundation.variables import PARENT
 from ml_platform.serving import bundle
 from ml_platform.serving.bentoml_internals import worker
 
@@ -37,9 +38,8 @@ GRACE = REQUEST_TIMEOUT + 2
 KEEP_ALIVE = 60
 #: Folder, in the home of a process, of the files in which it counts.
 METRICS = "metrics"
-#: Never passed on: code from outside the package. Nor any setting of the platform, keys among them, but those that the
-#: caller names.
-WITHHELD = ("PYTHONPATH", "BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS")
+#: Where a service sends traces is set for it by the standard names.
+TRACES = "OTEL_"
 
 
 class PortTaken(PlatformError):
@@ -141,8 +141,8 @@ def start(
 ) -> Started:
     """Start the service of a packaged folder in its own session; returns before it is ready.
 
-    ``home`` becomes its own BENTOML_HOME (:data:`METRICS` is in it), ``env`` is added to this process's
-    environment without ``ML_PLATFORM_…``. ``parent`` is the reading end of a pipe: the service ends when the pipe does.
+    ``home`` becomes its own BENTOML_HOME (:data:`METRICS` is in it), ``env`` is added to what every child is given (see
+    ``foundation.inherited``). ``parent`` is the reading end of a pipe: the service ends when the pipe does.
     Raises :class:`PortTaken`, and :class:`PlatformError` when ``bento`` is no package.
     """
     bento, home, log = bento.resolve(), home.resolve(), log.resolve()
@@ -154,12 +154,7 @@ def start(
         shutil.rmtree(metrics, ignore_errors=True)
         metrics.mkdir(parents=True)
         rotate(log)
-        environment = {
-            key: value
-            for key, value in os.environ.items()
-            if key not in WITHHELD and not key.upper().startswith(PREFIX)
-        }
-        environment |= {
+        environment = inherited(TRACES) | {
             "BENTOML_HOME": str(home),
             "PROMETHEUS_MULTIPROC_DIR": str(metrics),
             "BENTOML_DO_NOT_TRACK": "true",

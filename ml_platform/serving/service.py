@@ -30,7 +30,7 @@ from ml_platform.serving.answer import (
     answer_model,
     contents,
 )
-from ml_platform.serving.bentoml_internals import answer_in_one_piece, body_of
+from ml_platform.serving.bentoml_internals import answer_in_one_piece, body_of, bound_metrics
 from ml_platform.serving.guard import Guard
 from ml_platform.serving.parent import end_with_parent
 from ml_platform.serving.prediction_log import Asked
@@ -38,6 +38,8 @@ from ml_platform.serving.schema import RequestSchema, columns_model, describe, r
 
 #: Headers that say which request it is, in the order of Asked: ours, the caller's, and the router's route and role.
 OURS = (REQUEST_ID.encode(), b"x-request-id", b"x-ml-route", b"x-ml-role")
+#: Path of what :meth:`Answering.info` tells.
+INFO = "/info"
 #: What is taken over of each, characters.
 MAX_HEADER = 100
 #: The request's columns → pydantic model of a body.
@@ -126,6 +128,7 @@ def service(
             """Write the rest of the prediction log."""
             self.answering.close()
 
+    bound_metrics([INFO, *(method.route for method in Service.apis.values())])
     Service.add_asgi_middleware(
         Guard,  # type: ignore[arg-type]
         key_sha256=options.keys,
@@ -139,5 +142,5 @@ def service(
             "x-history-until": package.history.until.isoformat() if package.history.until else "",
         },
     )
-    Service.mount_asgi_app(Starlette(routes=[Route("/info", info)]), path="/", name="info")
+    Service.mount_asgi_app(Starlette(routes=[Route(INFO, info)]), path="/", name="info")
     return Service

@@ -22,6 +22,8 @@ from ml_platform_tests.datasets.lakefs_standin import StandIn
 ENDPOINT = os.environ.get("LAKEFS_ENDPOINT", "")
 #: Where the server reaches this process, without a port.
 CALLBACK = os.environ.get("LAKEFS_CALLBACK", "http://127.0.0.1")
+#: What the server sends along, see ``datasets.lakefs.hook.VARIABLE``.
+SECRET = os.environ.get("LAKEFSACTION_ML_PLATFORM_SECRET", "")
 NAMESPACE = os.environ.get("LAKEFS_STORAGE_NAMESPACE", "local://")
 
 

@@ -42,6 +42,9 @@ def test_anything_else_is_refused(text):
         ("SERVICE_RATE", "-1", "greater than or equal to 0"),
         ("PREDICTION_LOG_SECONDS", "0", "greater than 0"),
         ("HOST", "", "at least 1 character"),
+        ("UI_HOST", "0.0.0.0", "Dagster's UI asks nobody who they are"),
+        ("UI_HOST", "ml.example.org", "set ML_PLATFORM_UI_PROXY=true"),
+        ("UI_HOST", "::", "leave it at 127.0.0.1"),
     ],
 )
 def test_a_value_that_cannot_be_is_a_mistake(name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,6 +61,10 @@ def test_a_value_that_cannot_be_is_a_mistake(name: str, value: str, said: str, m
     [
         ("API_KEY_SHA256", "the-very-key", "write the sha256 of each key"),  # pragma: allowlist secret
         ("DAGSTER_POSTGRES_URL", "mysql://me:the-very-key@host/db", "no URL"),  # pragma: allowlist secret
+        ("DAGSTER_URL", "https://me:the-very-key@host", "no user name and no password"),  # pragma: allowlist secret
+        ("REPORTS_URL", "http://me:the-very-key@127.0.0.1:3001", "no password"),  # pragma: allowlist secret
+        ("LAKEFS_ENDPOINT", "https://me:the-very-key@host", "no user name"),  # pragma: allowlist secret
+        ("PORTS", "me:the-very-key@host", "write a port or a range"),
     ],
 )
 def test_what_may_be_a_secret_is_not_shown(name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,6 +73,26 @@ def test_what_may_be_a_secret_is_not_shown(name: str, value: str, said: str, mon
         read_settings()
     assert said in str(error.value)
     assert "the-very-key" not in str(error.value)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1"])
+def test_the_ui_listens_on_this_machine(host: str) -> None:
+    assert Settings(ui_host=host).ui_host == host
+
+
+def test_the_ui_may_be_reached_where_a_proxy_asks_for_a_login() -> None:
+    # Addresses at which models are asked have nothing to do with it.
+    assert Settings(host="0.0.0.0").ui_host == "127.0.0.1"
+    assert Settings(ui_host="0.0.0.0", ui_proxy=True).ui_host == "0.0.0.0"
+
+
+def test_no_secret_is_shown_with_the_settings() -> None:
+    url = "postgresql://me:the-very-key@host/db"  # pragma: allowlist secret
+    names = ("ledger_url", "mlflow_tracking_uri", "dagster_postgres_url")
+    keys = ("lakefs_secret_key", "lakefs_hook_secret", "ledger_key", "secret_key")
+    settings = Settings.model_validate(dict.fromkeys(names, url) | dict.fromkeys(keys, "the-very-key"))
+    assert "the-very-key" not in f"{settings!r} {settings} {settings.model_dump_json()} {settings.model_dump()}"
+    assert settings.ledger == settings.mlflow_uri == url
 
 
 @pytest.mark.parametrize(

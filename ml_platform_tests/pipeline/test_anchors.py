@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from pydantic import SecretStr
 
 from ml_platform.foundation.settings import Settings
 from ml_platform.ledger import verified
@@ -69,7 +70,7 @@ def test_a_registered_version_notes_it(workspace: Workspace, monkeypatch: pytest
 def test_a_place_that_cannot_be_reached_is_named(
     workspace: Workspace, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    away = Workspace(workspace.settings.model_copy(update={"mlflow_tracking_uri": "http://127.0.0.1:1"}))
+    away = Workspace(workspace.settings.model_copy(update={"mlflow_tracking_uri": SecretStr("http://127.0.0.1:1")}))
     assert away.tracking
     assert away.ledger.verify(["m"]) == 3
     assert "ledger: not compared with a place that notes its head" in caplog.text

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.settings import Settings
@@ -90,8 +91,8 @@ def test_they_stand_beside_a_ledger_that_several_machines_share(
 ) -> None:
     local = open_references(Settings(local=tmp_path))
     assert isinstance(local, FileReferences) and local.load("m/deployment") == deployment("one")
-    shared = open_references(Settings(local=tmp_path, ledger_url=postgres_url))
+    shared = open_references(Settings(local=tmp_path, ledger_url=SecretStr(postgres_url)))
     assert shared.load("m/deployment") == deployment("one")
     shared.forget("m/deployment", "")
     with pytest.raises(MissingReference):
-        open_references(Settings(local=tmp_path, ledger_url=postgres_url)).load("m/deployment")
+        open_references(Settings(local=tmp_path, ledger_url=SecretStr(postgres_url))).load("m/deployment")

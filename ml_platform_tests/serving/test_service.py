@@ -303,20 +303,42 @@ def test_a_service_does_not_start_with_settings_that_cannot_be_meant(
     assert "Traceback" not in text
 
 
+def test_a_path_that_nobody_has_makes_no_series(service: checks.Running) -> None:
+    def series() -> set[str]:
+        with Client(service.url, service.key) as client:
+            return {line.rpartition(" ")[0] for line in client.metrics().splitlines() if not line.startswith("#")}
+
+    def asked(path: str) -> int:
+        with Client(service.url, service.key) as client:
+            return client.send("GET", path)[0]
+
+    assert asked("/nothing") == asked("/predict/nothing") == asked("/static_content/nothing") == 404
+    assert asked("/info") == asked("/docs.json") == asked("/static_content/index.css") == 200
+    before = series()
+    assert {404} == {asked(f"/{number}") for number in range(20)}
+    assert series() == before
+    assert any('endpoint="/other"' in line and 'http_response_code="404"' in line for line in before)
+    assert any('endpoint="/info"' in line for line in before)
+    with Client(service.url) as stranger:
+        assert stranger.send("GET", "/nothing")[0] == 401
+
+
 def test_a_service_is_given_no_setting_but_its_own(
     packaged: Packaged, service_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import psutil
 
-    secrets = {f"ML_PLATFORM_{name}": "not-for-services" for name in ("SECRET_KEY", "LEDGER_KEY", "LAKEFS_SECRET_KEY")}
-    for name, value in secrets.items():
-        monkeypatch.setenv(name, value)
+    secrets = [f"ML_PLATFORM_{name}" for name in ("SECRET_KEY", "LEDGER_KEY", "LAKEFS_SECRET_KEY")]
+    for name in (*secrets, "PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD", "SHOP_DATABASE_URL"):
+        monkeypatch.setenv(name, "not-for-services")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "set for it")
     before = {one.pid for one in psutil.process_iter()}
     with checks.running(packaged.path, service_settings):
         new = [one for one in psutil.process_iter() if one.pid not in before and "worker.service" in str(one.cmdline())]
         assert new
         for one in new:
             assert "not-for-services" not in one.environ().values()
+            assert one.environ()["OTEL_SERVICE_NAME"] == "set for it" and one.environ()["PATH"] == os.environ["PATH"]
 
 
 def test_a_checked_service_ends_with_a_killed_checker(packaged: Packaged, service_settings: Settings) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.inherited import inherited
 from ml_platform.foundation.settings import Settings
-from ml_platform.foundation.variables import IDENTITY, OWNER, PREFIX
+from ml_platform.foundation.variables import IDENTITY, OWNER
 from ml_platform.rollout.processes import ROUTER, RouterState, owner, stray_routers
 from ml_platform.rollout.record_files import folder
 from ml_platform.rollout.routers.router import Route, Router
@@ -78,14 +79,13 @@ class Keeper:
         for name in ("admin.sock", "applied.json"):
             (place / name).unlink(missing_ok=True)
         process.rotate(self.log)
-        kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
         code = str(Path(__file__).resolve().parents[3])
         searched = os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH", "")]))
         with self.log.open("ab") as output:
             child = subprocess.Popen(
                 command,
                 cwd=place,
-                env={**kept, "PYTHONPATH": searched, OWNER: owner(self.settings), IDENTITY: ROUTER},
+                env={**inherited(), "PYTHONPATH": searched, OWNER: owner(self.settings), IDENTITY: ROUTER},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -1,0 +1,177 @@
+"""Nothing that is secret is found anywhere but where it was set: everything runs, with canaries in place of secrets."""
+
+import base64
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from ml_platform.foundation.files import sha256_bytes
+from ml_platform_tests.components.shop import BIN, MODEL, MONTHS, Shop, free_ports
+from ml_platform_tests.conftest import ROOT
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+#: What the UI's own pages ask for: every run with its tags and logs, every asset with its metadata, every tick.
+QUERY = """{
+  runsOrError(limit: 50) { ... on Runs { results { runId runConfigYaml tags { key value }
+    eventConnection { events { ... on MessageEvent { message }
+      ... on MaterializationEvent { metadataEntries { label ...Entry } }
+      ... on ObservationEvent { metadataEntries { label ...Entry } } } } } } }
+  assetsOrError { ... on AssetConnection { nodes { key { path }
+    assetMaterializations(limit: 5) { metadataEntries { label ...Entry } } } } }
+  repositoriesOrError { ... on RepositoryConnection { nodes { displayMetadata { key value }
+    assetNodes { description metadataEntries { label ...Entry } configField { key } }
+    sensors { name description metadata { assetKeys { path } } } } } }
+  instance { info daemonHealth { allDaemonStatuses { daemonType } } }
+}
+fragment Entry on MetadataEntry {
+  ... on TextMetadataEntry { text } ... on UrlMetadataEntry { url } ... on PathMetadataEntry { path }
+  ... on JsonMetadataEntry { jsonString } ... on MarkdownMetadataEntry { mdStr }
+  ... on TableMetadataEntry { table { records } } }"""
+
+
+def canary(what: str) -> str:
+    """A value that nothing else contains."""
+    return f"canary{what}{secrets.token_hex(12)}"
+
+
+@contextmanager
+def mlflow_server(folder: Path) -> Iterator[int]:
+    """MLflow's own server, which lets everybody in; yields its port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder.mkdir()
+    place = ["--backend-store-uri", f"sqlite:///{folder / 'db'}", "--artifacts-destination", str(folder / "artifacts")]
+    command = [sys.executable, "-m", "mlflow", "server", *place, "--workers", "1", "--port", str(port)]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not answers(f"http://127.0.0.1:{port}/health"):
+            assert time.monotonic() < deadline and server.poll() is None, (folder / "log").read_text()
+            time.sleep(0.3)
+        yield port
+    finally:
+        os.killpg(server.pid, 9)
+        server.wait()
+
+
+def answers(url: str) -> bool:
+    """Whether a server is there."""
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_no_canary_gets_out(shop_template: Shop, postgres_url: str, tmp_path: Path) -> None:
+    shop = shop_template.copy(tmp_path / "shop")
+    for month in MONTHS:
+        shop.deliver(month, 400)
+    with mlflow_server(tmp_path / "mlflow") as port:
+        key, password, private = canary("key"), canary("password"), secrets.token_bytes(32)
+        address = postgres_url.replace("tests@", f"tests:{password}@")
+        settings = {
+            "ML_PLATFORM_SECRET_KEY": key,
+            "ML_PLATFORM_API_KEY_SHA256": sha256_bytes(key),
+            "ML_PLATFORM_LEDGER_URL": address.replace("postgresql:", "postgresql+psycopg:"),
+            "ML_PLATFORM_LEDGER_KEY": base64.b64encode(private).decode(),
+            "ML_PLATFORM_MLFLOW_TRACKING_URI": f"http://me:{password}@127.0.0.1:{port}",
+            **{f"ML_PLATFORM_LAKEFS_{name}": canary(name) for name in ("SECRET_KEY", "HOOK_SECRET")},
+            **{name: canary(name) for name in ("PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "SHOP_DATABASE_URL")},
+            "ML_PLATFORM_PORTS": free_ports(),
+            "ML_PLATFORM_REPORTS_URL": f"http://127.0.0.1:{free_ports(1).partition('-')[0]}",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(shop.root / "src")]),
+        }
+        hidden = [value for value in settings.values() if value.startswith("canary")]
+        hidden += [password, settings["ML_PLATFORM_LEDGER_KEY"], private.hex()]
+        assert len(hidden) == 9
+        found: dict[str, str] = {}
+
+        def look(where: str, content: str | bytes) -> None:
+            text = content if isinstance(content, bytes) else content.encode()
+            found.update({f"{where}: {value[:20]}": value for value in hidden if value.encode() in text})
+
+        def ml(*arguments: str, ends: int = 0, **environment: str) -> None:
+            done = shop.ml(*arguments, **settings | environment)
+            assert done.returncode == ends, (arguments, done.stdout, done.stderr)
+            look(f"output of {' '.join(arguments)}", done.stdout + done.stderr)
+
+        began = time.time()
+        try:
+            ml("run")
+            for command in (
+                ["status"],
+                ["trace", MODEL],
+                ["ledger", "verify"],
+                ["predict", MODEL],
+                ["rollout", "status"],
+            ):
+                ml(*command)
+            # What cannot be reached is named without its password.
+            away = {"ML_PLATFORM_LEDGER_URL": f"postgresql+psycopg://me:{password}@127.0.0.1:1/x"}
+            ml("ledger", "verify", ends=1, **away)
+            ml("trace", MODEL, ends=1, ML_PLATFORM_MLFLOW_TRACKING_URI=f"http://me:{password}@127.0.0.1:1")
+            ui = free_ports(1).partition("-")[0]
+            ml("ui", "--port", ui)
+            page = f"http://127.0.0.1:{ui}"
+            answer = httpx.post(f"{page}/graphql", json={"query": QUERY}, timeout=120)
+            assert "errors" not in answer.json(), answer.text[:2000]
+            assert f"{MODEL}/model" in answer.text.replace('", "', "/").replace('","', "/")
+            look("GraphQL", answer.text)
+            assert f"http://127.0.0.1:{port}/#/experiments" in answer.text
+            for path in ("/", "/runs", "/server_info"):
+                look(f"page {path}", httpx.get(f"{page}{path}", timeout=60).text)
+            for report in (shop.root / ".local" / "reports").glob("*.html"):
+                shown = httpx.get(f"{settings['ML_PLATFORM_REPORTS_URL']}/{report.name}", timeout=60)
+                assert shown.status_code == 200
+                look(f"report {report.name}", shown.text)
+            first = settings["ML_PLATFORM_PORTS"].partition("-")[0]
+            for path in ("/", "/info", "/metrics", "/docs.json", "/schema.json"):
+                shown = httpx.get(f"http://127.0.0.1:{first}{path}", headers={"x-api-key": key}, timeout=60)
+                assert shown.status_code == 200, (path, shown.text)
+                look(f"service {path}", shown.text)
+            looked_at = [look_at(process, began, look) for process in psutil.process_iter()]
+            assert {"worker.service", "rollout.supervisor", "documents.server"} <= set(looked_at)
+        finally:
+            shop.ml("ui", "--stop", **settings)
+            shop.ml("stop", **settings)
+        dump = subprocess.run(
+            [str(next(Path("/usr/lib/postgresql").glob("*/bin/pg_dump"), "pg_dump")), postgres_url], capture_output=True
+        )
+        look("ledger", dump.stdout)
+        files = [file for folder in (shop.root, tmp_path / "mlflow") for file in folder.rglob("*") if file.is_file()]
+        assert len(files) > 100 and BIN.exists() and dump.stdout.count(b"verdict") > 10
+        for file in files:
+            look(str(file.relative_to(tmp_path)), file.read_bytes())
+        assert found == {}
+
+
+def look_at(process: psutil.Process, began: float, look) -> str:  # type: ignore[no-untyped-def]
+    """Search command and environment of a process that the platform started; returns which it is.
+
+    Dagster's processes run the steps, which need the settings: of those the command only.
+    """
+    try:
+        if process.create_time() < began - 1 or process.pid == os.getpid():
+            return ""
+        command = " ".join(process.cmdline())
+        look(f"command {command[:80]}", command)
+        ours = ("worker.service", "rollout.supervisor", "documents.server", "envoy", "direct")
+        name = next((one for one in ours if one in command), "")
+        if name:
+            look(f"environment of {name}", "\n".join(process.environ().values()))
+    except (psutil.Error, OSError):
+        return ""
+    return name
