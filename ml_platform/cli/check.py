@@ -10,6 +10,7 @@ from ml_platform.cli.outcomes import Changed, Line, junit, markdown, plain
 from ml_platform.cli.output import BadUsage, saved, written
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import InvalidName
+from ml_platform.datasets.unasked import require_asked
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
@@ -134,6 +135,7 @@ def _tried(trial: Trial, catalogue: Catalogue) -> Iterable[Line]:
 
 def _batches(workspace: Workspace, spec: DatasetSpec, run: Run) -> Iterable[Line]:
     asset = f"{spec.name}/batch"
+    require_asked(workspace.store, spec.name)
     gates = spec.gates_of("batch")
     found = batches.newest(workspace.store, spec.name)
     if not found:

@@ -31,6 +31,7 @@ def log(
     from itertools import islice
 
     from ml_platform.datasets.history import publications
+    from ml_platform.datasets.unasked import unasked
 
     workspace, _, spec = _opened(dataset)
     found = list(islice(publications(workspace.store, spec.name, partition or None), limit))
@@ -51,6 +52,9 @@ def log(
     ]
     titles = ("when", "partition", "what", "content", "rows", "quarantined", "commit", "run", "reason")
     _table(titles, rows, f"{spec.name}: nothing was ever published")
+    for one in unasked(workspace.store, spec.name):
+        if partition in ("", one.partition):
+            print(f"{one.what}; {one.way_out}")
     written(json, [item._asdict() for item in found])
 
 
@@ -171,11 +175,16 @@ def rollback(
 
 @data.command()
 def fsck(json: Json = None) -> None:
-    """Read all that a branch or tag names and compare it with its recorded sha256; ends with 1 where one is damaged."""
+    """Read all that a branch or tag names and compare it with its recorded sha256, and main with what was published.
+
+    Ends with 1 where something is damaged, or got in or out without the platform.
+    """
     from ml_platform.datasets.maintenance import check
+    from ml_platform.datasets.unasked import unasked
     from ml_platform.pipeline.workspace import Workspace
 
-    problems = check(Workspace().store)
+    store = Workspace().store
+    problems = [*check(store), *(f"{one.what}; {one.way_out}" for one in unasked(store))]
     for problem in problems:
         print(problem)
     print(f"{len(problems)} problems" if problems else "everything is as it was written")

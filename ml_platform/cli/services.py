@@ -64,6 +64,7 @@ def predict_rows(model: str, file: Path | None, partition: str, limit: int) -> N
 def show_status(json: Path | None) -> None:
     """Print what is published, registered and live."""
     from ml_platform.datasets import batches
+    from ml_platform.datasets.unasked import unasked
     from ml_platform.declarations.loading import project_catalogue
     from ml_platform.pipeline import approval, candidate, rollout
     from ml_platform.pipeline.answering import answering, objections, promoted, under_way
@@ -118,6 +119,10 @@ def show_status(json: Path | None) -> None:
             went_live = found["models"][name]["promoted"] = promoted(workspace, name, service.sha256)
             notes += objections(workspace, service, went_live)
     console.print(data)
+    strange = unasked(workspace.store)
+    found["unasked"] = [one._asdict() for one in strange]
+    for one in strange:
+        console.print(f"{one.what}; {one.way_out}", soft_wrap=True, markup=False, highlight=False)
     for name, spec in catalogue.datasets.items():
         now = standing(workspace, spec)
         found["standing"][name] = now._asdict()

@@ -16,5 +16,6 @@ __all__ = [
     "quarantine",
     "rollback",
     "store",
+    "unasked",
     "view",
 ]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _PLAIN_DATASET = re.compile(r"[A-Za-z0-9_]{1,60}")
 _PLAIN_PARTITION = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _ENDING = ".parquet"
+_OF_BATCH = re.compile(rf"datasets/([^/]+)/(?:{quarantine.FOLDER})?(.+){re.escape(_ENDING)}")
 
 
 class Content(Protocol):
@@ -57,6 +58,12 @@ def batch_path(dataset: str, partition: str) -> str:
     return f"{_folder(dataset)}{partition}{_ENDING}"
 
 
+def partition_of(path: str) -> tuple[str, str] | None:
+    """Dataset and partition of a batch, or of what was set aside from it; None for any other path."""
+    found = _OF_BATCH.fullmatch(path)
+    return (found[1], found[2]) if found else None
+
+
 def _name(dataset: str, partition: str) -> str:
     """A name for branches and tags; different partitions never share one."""
     if _PLAIN_DATASET.fullmatch(dataset) and _PLAIN_PARTITION.fullmatch(partition):
@@ -89,12 +96,15 @@ def published(store: VersionedStore, dataset: str) -> dict[str, ObjectInfo]:
 
 
 def batches_at(store: VersionedStore, ref: str, dataset: str) -> dict[str, ObjectInfo]:
-    """Partition to object, for every batch of a dataset at a commit, tag or branch."""
+    """Partition to object, for every batch of a dataset at a commit, tag or branch.
+
+    An object that the platform did not put is no batch, wherever it lies; see :mod:`ml_platform.datasets.unasked`.
+    """
     folder = _folder(dataset)
     return {
         info.path.removeprefix(folder).removesuffix(_ENDING): info
         for info in store.list(ref, folder)
-        if info.path.endswith(_ENDING) and not info.path.startswith(folder + quarantine.FOLDER)
+        if info.sha256 and info.path.endswith(_ENDING) and not info.path.startswith(folder + quarantine.FOLDER)
     }
 
 

@@ -1,12 +1,12 @@
 """What happened to a dataset: its publications, and the difference between two of its states, row by row."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_platform.datasets.batches import batch_path, batches_at, read_at
 from ml_platform.datasets.quarantine import count_of
-from ml_platform.datasets.store import MAIN, NotFound, VersionedStore
+from ml_platform.datasets.store import MAIN, Commit, NotFound, VersionedStore
 from ml_platform.foundation.errors import PlatformError
 
 if TYPE_CHECKING:
@@ -31,11 +31,21 @@ class Publication(NamedTuple):
     code_commit: str
 
 
+#: What a server adds to the metadata of a commit that was copied from elsewhere, its other metadata included.
+_COPIED = "cherry-pick-origin"
+
+
+def facts_of(commit: Commit) -> Mapping[str, str] | None:
+    """What a commit of the platform on ``main`` published or took back; None for any other commit."""
+    facts = commit.metadata
+    return facts if "ledger_head" in facts and "dataset" in facts and _COPIED not in facts else None
+
+
 def publications(store: VersionedStore, dataset: str, partition: str | None = None) -> Iterator[Publication]:
     """Publications and rollbacks of a dataset, or of one partition, newest first."""
     for commit in store.log(MAIN):
-        facts = commit.metadata
-        if "ledger_head" not in facts or facts.get("dataset") != dataset:
+        facts = facts_of(commit)
+        if facts is None or facts["dataset"] != dataset:
             continue
         name = facts["partition"]
         if partition is not None and name != partition:

@@ -7,22 +7,27 @@ from ml_platform.datasets.batches import batch_path, batch_tag, published
 from ml_platform.datasets.derived import private_commit, sha256_at
 from ml_platform.datasets.history import earlier_contents, publications
 from ml_platform.datasets.quarantine import quarantine_path
-from ml_platform.datasets.store import MAIN, Conflict, NotFound, ObjectInfo, VersionedStore
+from ml_platform.datasets.store import MAIN, Conflict, NotFound, VersionedStore
+from ml_platform.datasets.unasked import unasked
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Provenance
 
 
-def current(store: VersionedStore, dataset: str, partition: str) -> ObjectInfo:
-    """What ``main`` holds for a partition. Raises NotFound where it is not published."""
-    held = published(store, dataset).get(partition)
-    if held is None:
+def require_present(store: VersionedStore, dataset: str, partition: str) -> None:
+    """Raise NotFound where ``main`` holds nothing of a partition, whoever put it there."""
+    main = store.resolve(MAIN)
+    if all(sha256_at(store, main, path) is None for path in _paths(dataset, partition)):
         raise NotFound(f"{dataset}/{partition} is not published; see ml-platform data log {dataset}")
-    return held
+
+
+def _paths(dataset: str, partition: str) -> tuple[str, str]:
+    return batch_path(dataset, partition), quarantine_path(dataset, partition)
 
 
 def target(store: VersionedStore, dataset: str, partition: str, content: str = "") -> str:
     """sha256 of the content to return to: the one before the present, or the one that starts with ``content``.
 
+    Where ``main`` holds what was never published (see :mod:`ml_platform.datasets.unasked`), that is what was last.
     Raises PlatformError where there is none or several.
     """
     name = f"{dataset}/{partition}"
@@ -38,7 +43,10 @@ def target(store: VersionedStore, dataset: str, partition: str, content: str = "
         if held is not None and fitting[0] == held.sha256:
             raise PlatformError(f"{name} holds {content} already; nothing was changed")
         return fitting[0]
-    current(store, dataset, partition)
+    last = next(iter(publications(store, dataset, partition)), None)
+    if last is not None and last.sha256 and any(one.partition == partition for one in unasked(store, dataset)):
+        return last.sha256
+    require_present(store, dataset, partition)
     stack = earlier_contents(store, dataset, partition)
     if len(stack) < 2 or not stack[-2]:
         raise PlatformError(
@@ -62,16 +70,17 @@ def roll_back(
 ) -> str:
     """Make ``main`` hold content ``to`` of a partition (empty: nothing) with its quarantine; returns the commit.
 
-    Where the present content came by a merge on top of ``to``, that merge is reverted; otherwise the bytes are
-    taken from where they were published. Where ``main`` holds ``to`` already nothing is done. Raises Conflict
-    where another run publishes the partition at the same time.
+    The bytes are taken from where they were published, and come by a merge: of a revert a server could not tell what
+    it changes. Where ``main`` holds all of it already nothing is done. Raises Conflict where another run publishes
+    the partition at the same time.
     """
-    path, beside = batch_path(dataset, partition), quarantine_path(dataset, partition)
+    paths = path, _ = _paths(dataset, partition)
     main = store.resolve(MAIN)
-    held = sha256_at(store, main, path)
-    if (held or "") == to:
-        return main
     origin = _published_at(store, dataset, partition, to) if to else None
+    held = {name: sha256_at(store, main, name) for name in paths}
+    wanted = {name: sha256_at(store, origin, name) if origin else None for name in paths}
+    if held == wanted:
+        return main
     facts = {
         **(metadata or {}),
         "run_id": run_id,
@@ -79,17 +88,11 @@ def roll_back(
         "partition": partition,
         "sha256": to,
         "rows": store.stat(origin, path).metadata["rows"] if origin else "0",
-        "rolled_back": held or "",
+        "rolled_back": held[path] or "",
         "reason": reason,
         "ledger_head": ledger_head,
         "code_commit": provenance.code_commit,
     }
-    wanted = {name: sha256_at(store, origin, name) if origin else None for name in (path, beside)}
-    merge = next(iter(publications(store, dataset, partition)), None)
-    if merge is not None and merge.sha256 == held and not merge.rolled_back:
-        parents = next(iter(store.log(merge.commit, limit=1))).parents
-        if len(parents) == 2 and wanted == {name: sha256_at(store, parents[0], name) for name in wanted}:
-            return store.revert(MAIN, merge.commit, parent_number=1, metadata=facts)
     return _restore(store, main, origin, wanted, f"Roll back {dataset}/{partition}", facts)
 
 

@@ -15,7 +15,7 @@ _PREFIX, _DECIDED = (tag.removesuffix("ledger_head") for tag in (LEDGER_TAG, DEC
 
 
 def of_store(store: Callable[[], VersionedStore]) -> AnchorSource:
-    """Anchors of what was merged into ``main`` or reverted there, newest first."""
+    """Anchors of what was merged into ``main``, newest first."""
 
     def anchors(owners: Collection[str]) -> Iterator[Anchor]:
         for commit in store().log(MAIN):

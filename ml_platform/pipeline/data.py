@@ -6,6 +6,7 @@ from ml_platform.datasets import batches, publishing
 from ml_platform.datasets.history import published_before
 from ml_platform.datasets.quarantine import labels, new_columns_of, quarantined, separate
 from ml_platform.datasets.store import MAIN, NotFound
+from ml_platform.datasets.unasked import require_asked
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.foundation.errors import MissingReference, Refused
@@ -33,6 +34,7 @@ def ingest(workspace: Workspace, spec: DatasetSpec, partition: str, run: Run) ->
     may be is for the gate to say.
     """
     spec.partitions.window(partition)
+    require_asked(workspace.store, spec.name)
     # Named before any code is loaded: what is edited from here on is another context.
     batch_gates(workspace, spec)
     source = workspace.source(spec)
@@ -215,6 +217,7 @@ def featurize(
     """Build the features of published partitions, each from its own rows and the history before them."""
     from ml_platform.pipeline.features import materializer_of
 
+    require_asked(workspace.store, dataset.name)
     return materializer_of(workspace, spec, dataset).materialize(refs, run)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from ml_platform.datasets.quarantine import FOLDER as QUARANTINE
 from ml_platform.datasets.store import MAIN, Change
+from ml_platform.datasets.unasked import unasked
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.errors import Refused
 from ml_platform.pipeline.judging import batch_gates
@@ -20,8 +21,13 @@ def require_verdicts(workspace: Workspace, datasets: Mapping[str, DatasetSpec], 
     current again; a batch may vanish only where a rollback took it back; nothing else may change. Where
     neither the name nor the ledger tells, the answer is no.
     """
-    for change in workspace.store.diff(MAIN, source):
-        _require(workspace, datasets, source, change)
+    changes = workspace.store.diff(MAIN, source)
+    # What got in unasked may always be taken out.
+    removed = {change.path for change in changes if change.type == "removed"}
+    strange = {one.path for one in unasked(workspace.store)} if removed else set()
+    for change in changes:
+        if change.path not in removed & strange:
+            _require(workspace, datasets, source, change)
 
 
 def _require(workspace: Workspace, datasets: Mapping[str, DatasetSpec], source: str, change: Change) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
+from ml_platform.datasets.unasked import require_asked
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
@@ -26,6 +27,7 @@ def split(
     Raises Refused, MissingReference or Stale where a partition of the window is not there as declared:
     the training set is never made smaller in silence.
     """
+    require_asked(workspace.store, context.dataset.name)
     prefix = f"{context.feature_set.key}/"
     gates = feature_gates(workspace, context.feature_set, context.dataset)
     held = {name.removeprefix(prefix): verdicts for name, verdicts in workspace.ledger.refused(prefix, gates).items()}

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ml_platform.datasets import batches, rollback
+from ml_platform.datasets.history import publications
 from ml_platform.datasets.quarantine import quarantined
 from ml_platform.datasets.store import MAIN
 from ml_platform.declarations.dataset import DatasetSpec
@@ -16,6 +17,9 @@ from ml_platform.references.refs import DatasetRef
 
 #: Name of the verdict that keeps withdrawn content from being published again.
 ROLLBACK = "rollback"
+
+#: Subject of the decision to take out an object whose content the platform does not know.
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -66,14 +70,16 @@ def roll_back(
         raise PlatformError(f"rollback of {name}: withdraw it, or name the content to return to, not both")
     begun = _begun(workspace, name, request)
     held = batches.published(store, spec.name).get(partition)
+    last = next(publications(store, spec.name, partition), None)
     if begun is not None:
         taken, wanted = begun
         if (held.sha256 if held is not None else "") not in begun:
             raise PlatformError(f"rollback of {name}: it was published anew since this was asked for; ask again")
     else:
         if withdraw:
-            rollback.current(store, spec.name, partition)
-        taken = held.sha256 if held is not None else ""
+            rollback.require_present(store, spec.name, partition)
+        # What got in unasked was judged bad by nobody: taken out, it may still be published.
+        taken = held.sha256 if held is not None and last is not None and last.sha256 == held.sha256 else ""
         wanted = "" if withdraw else rollback.target(store, spec.name, partition, to)
         _record(workspace, spec, partition, run, taken, wanted, by, reason, request)
     anchor = workspace.ledger.anchor()
@@ -133,7 +139,8 @@ def _record(
     workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
     workspace.ledger.decide(
         ROLLBACK,
-        subject=taken or wanted,
+        # What another tool put has no hash of ours; it can be published by no run, so no verdict has to hold it back.
+        subject=taken or wanted or UNKNOWN,
         subject_name=f"{spec.name}/dataset/{partition}",
         body={"taken_back": taken, "current": wanted, "by": by, "because": reason, "request": request},
         run_id=run.id,

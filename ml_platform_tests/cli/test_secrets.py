@@ -116,7 +116,7 @@ def test_no_canary_gets_out(shop_template: Shop, postgres_url: str, tmp_path: Pa
                 ["trace", MODEL],
                 ["ledger", "verify"],
                 ["predict", MODEL],
-                ["rollout", "status"],
+                ["rollout", "status", MODEL],
             ):
                 ml(*command)
             # What cannot be reached is named without its password.

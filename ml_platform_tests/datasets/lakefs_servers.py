@@ -66,3 +66,11 @@ def put_by_another_tool(store: LakeFSStore, branch: str, path: str, text: str) -
     headers = {"Content-Type": "application/octet-stream", **store.api.authorization()}
     with store.api.exchange("POST", url, headers=headers, timeout=(3, 10), body=text.encode()):
         return
+
+
+def commit_by_another_tool(store: LakeFSStore, branch: str) -> str:
+    """Commit what is staged on a branch, without a look at it."""
+    from lakefs_sdk.models.commit_creation import CommitCreation
+
+    made = CommitCreation(message="by another tool")
+    return str(store.api.call(branch, store.api.sdk.commits_api.commit, store.repository, branch, made).id)
