@@ -57,7 +57,7 @@ def mlflow_server(folder: Path) -> Iterator[int]:
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 400
         while not answers(f"http://127.0.0.1:{port}/health"):
             assert time.monotonic() < deadline and server.poll() is None, (folder / "log").read_text()
             time.sleep(0.3)

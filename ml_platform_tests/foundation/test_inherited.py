@@ -52,7 +52,9 @@ def test_the_supervisor_is_given_the_settings_that_it_reads(monkeypatch: pytest.
     assert ours == {"local", "host", "ports", "router", "service_ready_seconds", *ServiceOptions.model_fields}
     assert "PGPASSWORD" not in given
     own = environment(Settings(adapters="mine:adapters", ledger_url=SecretStr("postgresql://x")))
-    assert own["PGPASSWORD"] == "for the ledger" and own["ML_PLATFORM_LEDGER_URL"] == "postgresql://x"
+    assert (
+        own["PGPASSWORD"] == "for the ledger" and own["ML_PLATFORM_LEDGER_URL"] == "postgresql://x"
+    )  # pragma: allowlist secret
 
 
 def test_no_other_process_is_started_with_everything() -> None:
