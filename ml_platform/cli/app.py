@@ -66,12 +66,14 @@ def main(
 def run(
     first: Annotated[str, typer.Option("--from", help="First partition; default: the first at the source.")] = "",
     last: Annotated[str, typer.Option("--to", help="Last partition; default: the newest at the source.")] = "",
+    dataset: Annotated[list[str] | None, typer.Option("--dataset", help="Only this one, and models on it.")] = None,
+    model: Annotated[list[str] | None, typer.Option("--model", help="Only this one, and its dataset.")] = None,
     json: Json = None,
 ) -> None:
     """Take everything from the source to a served prediction, in one run, and show what came out."""
     from ml_platform.cli.run import run_loop
 
-    raise typer.Exit(run_loop(first, last, json))
+    raise typer.Exit(run_loop(first, last, json, datasets=dataset or (), models=model or ()))
 
 
 @cli.command()

@@ -83,6 +83,7 @@ def _lines(made: "Created") -> list[str]:
     lines += [f"  - {name!r} is no feature: {why}" for name, why in plan.left_out.items() if why != "the target"]
     shown = ", ".join(f"{name} {fit.metrics[name]:.3g}" for name in fit.task.compared if name in fit.metrics)
     lines.append(f"a quick fit on rows it has not seen: {shown}")
+    lines += [made.tried.linear] if made.tried.linear else []
     lines += [f"wrote {name}" for name in made.written]
     lines += [f"{name} is there already, as it would be written" for name in made.unchanged]
     if made.noise:

@@ -3,7 +3,7 @@
 import importlib
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,8 +46,11 @@ class Counts:
         return cls(len(commits), versions, len(workspace.ledger.entries()))
 
 
-def run_loop(first: str, last: str, json: Path | None) -> int:
-    """Run everything from ``first`` to ``last``; 0 where every blocking gate passed."""
+def run_loop(
+    first: str, last: str, json: Path | None, *, datasets: Collection[str] = (), models: Collection[str] = ()
+) -> int:
+    """Run everything from ``first`` to ``last``, or what belongs to these datasets and models; 0 where every blocking
+    gate passed."""
     from ml_platform.cli.histories import refresh_each
     from ml_platform.cli.summary import show_summary
 
@@ -55,13 +58,14 @@ def run_loop(first: str, last: str, json: Path | None) -> int:
     console, workspace = screen.console(), Workspace()
     with only_one(workspace):
         started = time.monotonic()
-        catalogue = project_catalogue()
-        ranges = _ranges(workspace, catalogue, first, last)
+        everything = project_catalogue()
+        catalogue = everything.limited(datasets, models)
+        ranges = _ranges(workspace, everything, catalogue, first, last)
         with dg.DagsterInstance.get() as instance:
             for run_id in end_dead_runs(instance):
                 console.print(f"run {run_id[:8]} was killed; its work is taken up again")
             before = Counts.of(workspace, catalogue)
-            ended = [_execute(instance, job, tags, console, started) for job, tags in ranges.items()]
+            ended = [_execute(instance, job, tags, catalogue, console, started) for job, tags in ranges.items()]
             success = all(good for _, good in ended)
             # Where no newer version answers, the one that does still learns what has happened.
             refresh_each(workspace, catalogue, list(catalogue.models), console.print)
@@ -78,21 +82,24 @@ def only_one(workspace: Workspace) -> Generator[None]:
         yield
 
 
-def _ranges(workspace: Workspace, catalogue: Catalogue, first: str, last: str) -> dict[str, dict[str, str]]:
-    """The tags of each run: one run for all datasets that have the same partitions."""
+def _ranges(
+    workspace: Workspace, everything: Catalogue, chosen: Catalogue, first: str, last: str
+) -> dict[str, dict[str, str]]:
+    """The tags of each run: one run for all chosen datasets that have the same partitions."""
     ranges: dict[str, dict[str, str]] = {}
     offered: dict[str, set[str]] = {}
-    for job, part in whole_loops(catalogue).items():
+    for job, part in whole_loops(everything).items():
         offered[job] = {
             name
             for spec in part.datasets.values()
+            if spec.name in chosen.datasets
             for name in spec.load_source().partitions()
             # Days of a partition under way are for histories only.
             if name != spec.partitions.under_way(workspace.now().date())
         }
-        chosen = sorted(name for name in offered[job] if (not first or name >= first) and (not last or name <= last))
-        if chosen:
-            ranges[job] = {RANGE_START: chosen[0], RANGE_END: chosen[-1], PROCESS: process_identity()}
+        names = sorted(name for name in offered[job] if (not first or name >= first) and (not last or name <= last))
+        if names:
+            ranges[job] = {RANGE_START: names[0], RANGE_END: names[-1], PROCESS: process_identity()}
     known = sorted(set().union(*offered.values()))
     span = f"{known[0]} to {known[-1]}" if known else "none"
     for wanted in filter(None, (first, last)):
@@ -122,11 +129,17 @@ def _attribute(project: Project) -> str:
 
 
 def _execute(
-    instance: dg.DagsterInstance, name: str, tags: dict[str, str], console: Console, started: float
+    instance: dg.DagsterInstance,
+    name: str,
+    tags: dict[str, str],
+    chosen: Catalogue,
+    console: Console,
+    started: float,
 ) -> tuple[str, bool]:
     project = current_project()
     steps: dict[str, float] = {}
-    run_id, events = execute(instance, project.definitions, _attribute(project), str(project.code), name, tags)
+    owners = {*chosen.datasets, *chosen.models}
+    run_id, events = execute(instance, project.definitions, _attribute(project), str(project.code), name, tags, owners)
     success = False
     try:
         for event in events:

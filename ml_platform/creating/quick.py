@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -125,22 +126,26 @@ def _agreement(y: "np.ndarray", p: "np.ndarray") -> float:
 
 
 def quick_fit(
-    features: "pl.DataFrame", names: tuple[str, ...], spec: "ModelSpec", parts: "np.ndarray", *, timed: bool
+    features: "pl.DataFrame",
+    names: tuple[str, ...],
+    spec: "ModelSpec",
+    parts: "np.ndarray",
+    *,
+    timed: bool,
+    rounds: int = ROUNDS,
 ) -> QuickFit:
-    """Fit and predict. ``parts``: with time 1 for rows that are held out; else the fold of each row.
+    """Fit and predict. ``parts``: with time 1 for rows that are held out; else the fold of each row. At most
+    ``rounds`` of those that are declared.
 
     Raises PlatformError as the trainer does.
     """
     import numpy as np
-    import polars as pl
 
     task = spec.kind()
-    folds = [1] if timed else sorted(set(parts.tolist()))
     labels, predictions = [], []
     trivial: dict[str, list[Any]] = {}
-    for fold in folds:
-        train, held = features.filter(pl.Series(parts != fold)), features.filter(pl.Series(parts == fold))
-        y, p, base = _fit(train, held, names, spec, task)
+    for train, held in divided(features, parts, timed=timed):
+        y, p, base = _fit(train, held, names, spec, task, rounds)
         labels.append(y)
         predictions.append(p)
         for name, values in base.items():
@@ -150,8 +155,18 @@ def quick_fit(
     return QuickFit(task, y, np.concatenate(predictions), joined, len(y) if timed else max(1, len(y) // 5))
 
 
+def divided(
+    features: "pl.DataFrame", parts: "np.ndarray", *, timed: bool
+) -> "Iterator[tuple[pl.DataFrame, pl.DataFrame]]":
+    """Rows to fit on and rows to predict: once with time, else fold by fold."""
+    import polars as pl
+
+    for fold in [1] if timed else sorted(set(parts.tolist())):
+        yield features.filter(pl.Series(parts != fold)), features.filter(pl.Series(parts == fold))
+
+
 def _fit(
-    train: "pl.DataFrame", held: "pl.DataFrame", names: tuple[str, ...], spec: "ModelSpec", task: Task
+    train: "pl.DataFrame", held: "pl.DataFrame", names: tuple[str, ...], spec: "ModelSpec", task: Task, rounds: int
 ) -> "tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]":
     from ml_platform.features.build import matrix
     from ml_platform.training.trainer import train as trained
@@ -159,7 +174,7 @@ def _fit(
 
     trainer = trainer_of(spec.trainer)
     with tempfile.TemporaryDirectory(prefix="ml-platform-new-") as work:
-        few = trainer.limited(spec.parameters, ROUNDS)
+        few = trainer.limited(spec.parameters, rounds)
         made = trained(trainer, lambda: iter([train]), names, spec.target, task, few, Path(work), 0)
         model = load_predictor(made.format, made.file)
         known, y = task.labels(held, spec.target)

@@ -10,6 +10,7 @@ from ml_platform.creating.near_copies import COPY, STRONG, alone, filled_in
 from ml_platform.creating.questions import Questions
 from ml_platform.creating.tables import Table
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.names import meant
 from ml_platform.serving.schema import unservable
 
 if TYPE_CHECKING:
@@ -88,7 +89,9 @@ def roles_of(table: Table, wishes: Wishes, questions: Questions) -> Roles:
     columns = look(frame)
     for name in (wishes.target, *filter(None, [wishes.time]), *wishes.key, *wishes.known_later, *wishes.group):
         if name not in columns:
-            raise PlatformError(f"there is no column {name!r}; the table has {', '.join(columns)}")
+            raise PlatformError(
+                f"there is no column {name!r}; the table has {', '.join(columns)}{meant(name, columns)}"
+            )
     for name in (*filter(None, [wishes.time]), *wishes.key, *wishes.group):
         if unservable(name):
             raise PlatformError(f"{name!r} is a name that a request cannot carry; rename the column")

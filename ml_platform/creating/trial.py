@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ml_platform.creating.linear import linear_instead
 from ml_platform.creating.plan import Plan
 from ml_platform.creating.quick import QuickFit, folds, quick_fit
 from ml_platform.declarations.catalogue import Catalogue
@@ -75,6 +76,8 @@ class Tried:
     #: AUC of the best single feature; 0 where there is none.
     alone: float
     fit: QuickFit
+    #: What a linear model came to, where it is better.
+    linear: str
 
 
 def try_out(plan: Plan, context: ModelContext) -> Tried:
@@ -107,7 +110,8 @@ def try_out(plan: Plan, context: ModelContext) -> Tried:
             f"{what} rows with a value of {plan.roles.target!r} to judge a model by, which are too few; bring {_FEWEST}"
         )
     fit = quick_fit(features, context.names, context.model, parts, timed=plan.timed)
-    return Tried(found.rows, frame.height, len(context.names), alone, fit)
+    linear = "" if fit.noise else linear_instead(features, context.names, context.model, parts, fit, timed=plan.timed)
+    return Tried(found.rows, frame.height, len(context.names), alone, fit, linear)
 
 
 def featured(context: ModelContext, frame: "pl.DataFrame") -> "pl.DataFrame":

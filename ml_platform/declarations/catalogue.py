@@ -1,6 +1,6 @@
 """All declarations of a project together: by name, and each model with what it depends on."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,25 @@ class Catalogue:
     def feature_set(self, key: str) -> FeatureSpec:
         """A feature set by ``dataset/name``; raises DeclarationError with the names there are."""
         return _named(self.features, key, "features")
+
+    def limited(self, datasets: Collection[str] = (), models: Collection[str] = ()) -> "Catalogue":
+        """What belongs to datasets, with all models on them, and to models, with the dataset of each; of none, all.
+
+        Raises DeclarationError with the names there are.
+        """
+        if not datasets and not models:
+            return self
+        owners = {self.dataset(name).name for name in datasets}
+        chosen = {self.model(name).name: self.model(name) for name in models}
+        chosen |= {
+            name: spec for name, spec in self.models.items() if self.feature_set(spec.features).dataset in owners
+        }
+        owners |= {self.feature_set(spec.features).dataset for spec in chosen.values()}
+        return Catalogue(
+            {name: spec for name, spec in self.datasets.items() if name in owners},
+            {key: spec for key, spec in self.features.items() if spec.dataset in owners},
+            {name: spec for name, spec in self.models.items() if name in chosen},
+        )
 
     def paused(self, setting: str) -> frozenset[str]:
         """Datasets and models that ``ML_PLATFORM_PAUSED`` names. Raises SettingsMistake for one that is not declared.

@@ -116,7 +116,11 @@ def _document(document: Document, reading: Reading) -> None:
         return
     for key in value:
         if key not in DOCUMENT_KEYS:
-            reading.mistakes.append(document.mistake((key,), f"unknown key; known: {', '.join(DOCUMENT_KEYS)}"))
+            reading.mistakes.append(
+                document.mistake(
+                    (key,), f"unknown key; known: {', '.join(DOCUMENT_KEYS)}{meant(str(key), DOCUMENT_KEYS)}"
+                )
+            )
     if name == PLATFORM:
         reading.platforms.append(document)
     elif name not in TYPES:

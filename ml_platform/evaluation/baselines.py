@@ -25,11 +25,12 @@ def baselines(
     predictions = task.baselines(y_train, len(y_holdout))
     if linear:
         name = "linear_regression" if task.output == "value" else "logistic_regression"
-        predictions[name] = _linear(task, x_train, y_train, x_holdout)
+        predictions[name] = linear_model(task, x_train, y_train, x_holdout)
     return {name: measured(task, y_holdout, p) for name, p in predictions.items()}
 
 
-def _linear(task: Task, x: "np.ndarray", y: "np.ndarray", x_holdout: "np.ndarray") -> "np.ndarray":
+def linear_model(task: Task, x: "np.ndarray", y: "np.ndarray", x_holdout: "np.ndarray") -> "np.ndarray":
+    """Predictions of a linear model, as :func:`baselines` measures them."""
     import numpy as np
     import polars as pl
     from sklearn.linear_model import LogisticRegression, Ridge

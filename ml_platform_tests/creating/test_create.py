@@ -5,11 +5,13 @@ import subprocess
 import sys
 from datetime import date
 
+import numpy as np
 import polars as pl
 import pytest
 import yaml
 
 from ml_platform.declarations.loading import find_mistakes
+from ml_platform.declarations.model import ModelSpec
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.project import Project
 from ml_platform_tests.conftest import ROOT
@@ -98,6 +100,21 @@ def test_of_noise_nothing_is_written(mine: Mine) -> None:
     made = mine.new(mine.table(noise(), "noise.csv"), "won")
     assert made.noise and made.written == []
     assert mine.files() == before
+
+
+def test_a_linear_model_that_is_better_is_told_as_it_is_declared(mine: Mine) -> None:
+    random = np.random.default_rng(8)
+    a, b = random.normal(size=(2, 300))
+    frame = pl.DataFrame({"id": range(300), "a": a, "b": b, "c": 3 * a - 2 * b + random.normal(0, 0.2, 300)})
+    made = mine.new(mine.table(frame, "lines.csv"), "c")
+    assert "a linear model does better on these rows (mae 0." in made.tried.linear
+    (model,) = mine.declared("lines_c")
+    written = made.tried.linear.partition("write: ")[2]
+    ModelSpec.model_validate({**model, **yaml.safe_load("{" + written + "}")})
+    steps = frame.with_columns(
+        c=(pl.col("a") > 0).cast(pl.Float64) * 7.5 + (pl.col("b").abs() < 0.3) + pl.col("id") / 1e4
+    )
+    assert mine.new(mine.table(steps, "steps.csv"), "c").tried.linear == ""
 
 
 def test_what_stray_copies_and_units_become(mine: Mine) -> None:

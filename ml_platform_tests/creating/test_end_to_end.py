@@ -110,6 +110,9 @@ def test_tables_without_time_are_served(mine: Mine) -> None:
         made = typed(mine, f"ml-platform new {name}.csv --target {target}")
         assert made.returncode == 0, made.stderr
     try:
+        done = typed(mine, "ml-platform run --model wine_target")
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        assert "model wine_target" in done.stdout and "visits" not in done.stdout and "diabetes" not in done.stdout
         done = typed(mine, "ml-platform run")
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         for name, (_, target) in tables.items():
