@@ -25,6 +25,17 @@ def broken_contract(dataset: DatasetSpec, function: FeatureFunction) -> Iterator
         yield str(error)
 
 
+def broken_on_rows(dataset: DatasetSpec, function: FeatureFunction) -> Iterator[str]:
+    """As :func:`broken_contract` on rows of the source, where there are some on this machine."""
+    from ml_platform.declarations.rows import rows_as_declared
+    from ml_platform.features.dry_run import broken
+
+    if (frame := rows_as_declared(dataset)) is not None:
+        yield from (
+            reason.replace("rows as the schema allows them", "rows of the source") for reason in broken(function, frame)
+        )
+
+
 def foreign_classes(model: ModelSpec, dataset: DatasetSpec, function: FeatureFunction) -> Iterator[str]:
     """Classes that no row of a dataset can have, and labels that are no class, where the schema lists the values."""
     import polars as pl

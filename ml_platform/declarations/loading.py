@@ -4,12 +4,15 @@
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 
 from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.mistakes import problems
 from ml_platform.declarations.reading import Document, Reading, read_declarations
+from ml_platform.declarations.rows import unlike
 from ml_platform.declarations.weak import untouched_texts, weak_gates
 from ml_platform.foundation.errors import DeclarationError
 from ml_platform.foundation.project import Project, current_project
@@ -30,7 +33,8 @@ def find_mistakes(project: Project, *, deep: bool = True) -> tuple[list[str], li
 
 
 def find_weak(project: Project) -> list[str]:
-    """One line for each gate that can hardly fail and each text of a scaffold: warnings, no mistakes.
+    """One line for each gate that can hardly fail, each text of a scaffold, each source that is not as declared:
+    warnings, no mistakes.
 
     See :mod:`ml_platform.declarations.weak`.
     """
@@ -38,8 +42,15 @@ def find_weak(project: Project) -> list[str]:
     return [
         documents[id(spec)].mistake(_path(key), reason)
         for spec in accepted
-        for key, reason in (*weak_gates(spec), *untouched_texts(spec))
+        for key, reason in (*weak_gates(spec), *untouched_texts(spec), *_unlike(spec))
     ]
+
+
+def _unlike(spec: Declaration) -> Iterator[tuple[str, str]]:
+    if isinstance(spec, DatasetSpec):
+        # What cannot be loaded is a mistake, and told as one.
+        with suppress(DeclarationError):
+            yield from (("source", reason) for reason in unlike(spec))
 
 
 def load_catalogue(project: Project, *, working: bool) -> Catalogue:

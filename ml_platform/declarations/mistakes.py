@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_platform.declarations.catalogue import Catalogue
-from ml_platform.declarations.contract import broken_contract, foreign_classes
+from ml_platform.declarations.contract import broken_contract, broken_on_rows, foreign_classes
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.features import FeatureSpec
@@ -81,6 +81,8 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
                     unknown("function", [name], there, dataset.schema_)
                 if deep and len(found) == before:
                     found += [(spec, "function", reason) for reason in broken_contract(dataset, function)]
+                if deep and len(found) == before:
+                    found += [(spec, "function", reason) for reason in broken_on_rows(dataset, function)]
                 if deep:
                     found += [
                         (

@@ -1,7 +1,7 @@
 """Reads the ``defs.yaml`` files of a project without Dagster, and says what is wrong with them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -38,9 +38,13 @@ class Document:
     file: str
     value: Any
     positions: Positions
+    #: Where the gates of the declaration stand, of which those with mistakes are left out; None: none is.
+    gates: tuple[int, ...] | None = None
 
     def mistake(self, path: Sequence[str | int], reason: str) -> str:
         """One line: file, line, key, reason. ``path`` may lead deeper than the document goes."""
+        if self.gates is not None and len(path) > 2 and path[1] == "gates" and isinstance(path[2], int):
+            path = (*path[:2], self.gates[path[2]], *path[3:])
         line = self.positions.closest(path)
         key = ".".join(str(part) for part in path)
         return f"{self.file}:{line}: {key + ': ' if key else ''}{one_line(reason)}"
@@ -142,6 +146,7 @@ def _document(document: Document, reading: Reading) -> None:
         if isinstance(attributes, dict):
             name, dataset = str(attributes.get("name", "features")), attributes.get("dataset")
             reading.broken.add(f"{dataset}/{name}" if kind is FeatureSpec else name)
+            _rest(document, kind, attributes, error, reading)
         return
     if isinstance(spec, Declaration):
         reading.declared.append((spec, document))
@@ -155,6 +160,35 @@ def _is_new(mistake: Any, reading: Reading) -> bool:
     known = cause.module in reading.raising
     reading.raising.add(cause.module)
     return not known
+
+
+def _rest(
+    document: Document, kind: type[BaseModel], attributes: dict[str, Any], error: ValidationError, reading: Reading
+) -> None:
+    """Declare what is left without unknown keys and wrong gates, so that its other mistakes are told in the same round.
+
+    Nothing else is left out: what would stand in its place was never meant.
+    """
+    unknown, wrong = set[str](), set[int]()
+    for mistake in error.errors():
+        match mistake["loc"]:
+            case ("gates", int(index), *_):
+                wrong.add(index)
+            case (str(key),) if mistake["type"] == "extra_forbidden":
+                unknown.add(key)
+            case _:
+                return
+    gates, given = attributes.get("gates"), dict(attributes)
+    kept = None
+    if isinstance(gates, list) and wrong:
+        kept = tuple(index for index in range(len(gates)) if index not in wrong)
+        given["gates"] = [gates[index] for index in kept]
+    try:
+        spec = kind.model_validate({key: value for key, value in given.items() if key not in unknown})
+    except ValidationError:
+        return
+    if isinstance(spec, Declaration):
+        reading.declared.append((spec, replace(document, gates=kept)))
 
 
 def _keys_at(model: type[BaseModel], path: Sequence[str | int], attributes: Mapping[str, Any]) -> list[str]:

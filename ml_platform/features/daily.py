@@ -93,7 +93,10 @@ def wrong_days(column: str, dtype: "pl.DataType | None") -> str | None:
 
     if dtype is None or dtype == pl.Date:
         return None
-    return f"the time column {column!r} is {dtype}; history works on days: make it a Date"
+    return (
+        f"the time column {column!r} is {dtype}; history works on days: make it a Date, or let a source of files add "
+        f"one, days: {{day: {column}}}"
+    )
 
 
 def check_days(days: "pl.Series") -> None:

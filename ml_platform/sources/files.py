@@ -159,6 +159,14 @@ class FileSource:
                 raise PlatformError(f"{self.context.name}/{partition}: {name} does not fit {first} ({about})")
         return pl.concat(frames.values())
 
+    def sample(self, rows: int) -> "pl.DataFrame | None":
+        """The first rows of the last file by name, as :meth:`read` has them; None where there is no file yet.
+
+        Raises PlatformError where there is no folder, or the file cannot be read.
+        """
+        names = [name for name in self.files.names() if name.endswith((*_CSV, *_PARQUET))]
+        return self._table(names[-1], None, rows) if names else None
+
     def _members(self) -> dict[str, dict[str, str]]:
         """Partition to its files, by name with the fingerprint of each."""
         keys = self.context.partitions.keys(self.context.now())
@@ -225,7 +233,7 @@ class FileSource:
         times = self._times(frame, name)
         return frame.filter((times >= first) & (times < after))
 
-    def _table(self, name: str, columns: list[str] | None) -> "pl.DataFrame":
+    def _table(self, name: str, columns: list[str] | None, rows: int | None = None) -> "pl.DataFrame":
         import polars as pl
 
         added = self.rule.days
@@ -233,11 +241,11 @@ class FileSource:
         try:
             with self.files.open(name) as stream:
                 if name.endswith(_PARQUET):
-                    frame = pl.read_parquet(stream, columns=wanted)
+                    frame = pl.read_parquet(stream, columns=wanted, n_rows=rows)
                 else:
                     # As text: types guessed from the first rows differ from month to month.
                     frame = pl.read_csv(
-                        stream.read(),
+                        stream.read() if rows is None else _head(stream, name, rows),
                         columns=wanted,
                         infer_schema=False,
                         null_values=list(self.rule.missing),
@@ -255,6 +263,14 @@ class FileSource:
             position = pl.int_range(1, frame.height + 1).cast(pl.String)
             frame = frame.with_columns(pl.concat_str([pl.lit(f"{name}:"), position]).alias(self.rule.row_id))
         return frame.with_columns(_day(frame, of).alias(column) for column, of in added.items() if of in frame.columns)
+
+
+def _head(stream: IO[bytes], name: str, rows: int) -> bytes:
+    """The first lines of a CSV file, and not all of a large one."""
+    import gzip
+
+    lines = gzip.GzipFile(fileobj=stream) if name.endswith(".gz") else stream
+    return b"".join(line for line, _ in zip(lines, range(rows + 1), strict=False))
 
 
 def _day(frame: "pl.DataFrame", column: str) -> "pl.Series":

@@ -68,6 +68,19 @@ def test_all_are_shown_in_one_go(shop: Shop) -> None:
         assert reason in told
 
 
+def test_a_wrong_key_or_gate_hides_no_other_mistake_of_its_declaration(shop: Shop) -> None:
+    shop.edit(MODEL, "task: binary", "task: binary\n  colour: red")
+    shop.edit(MODEL, "metric: auc, min: 0.55", "metric: auc, mim: 0.55, min: 0.5")
+    path = shop.edit(MODEL, "target: outcome", "target: outcom")
+    shop.edit(MODEL, "gate: leak_alarm, metric: auc", "gate: leak_alarm, metric: uac")
+    told = [line for line in mistakes_in(shop) if f"defs/{MODEL}/" in line]
+    for key in ("colour: unknown key", "gates.2.mim: unknown key", "target: unknown column 'outcom'"):
+        assert [line for line in told if f"attributes.{key}" in line], told
+    (metric,) = [line for line in told if "unknown metric 'uac'" in line]
+    number = next(i for i, text in enumerate(path.read_text().splitlines(), 1) if "uac" in text)
+    assert f"defs.yaml:{number}: " in metric, "the line is that of the file, whatever was left out before it"
+
+
 def test_classes_that_the_schema_does_not_have(shop: Shop) -> None:
     shop.edit(DATASET, "isin=[0, 1]", "isin=[0, 1, 2]", "schema.py")
     shop.edit(
