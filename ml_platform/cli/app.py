@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ml_platform.cli.backup import backup, restore
 from ml_platform.cli.data import data
 from ml_platform.cli.gates import gates
 from ml_platform.cli.ledger import ledger
@@ -320,6 +321,8 @@ def status(json: Json = None) -> None:
     show_status(json)
 
 
+cli.command()(backup)
+cli.command()(restore)
 cli.command()(serve)
 
 

@@ -76,7 +76,7 @@ def declared_model(name: str, catalogue: "Catalogue | None" = None) -> str:
 
 
 #: Commands that leave the supervisor as it is.
-UNSUPERVISED = {"stop", "serve", "serve-hooks", "validate", "ui", "new"}
+UNSUPERVISED = {"stop", "serve", "serve-hooks", "validate", "ui", "new", "restore"}
 
 
 def supervised(settings: Settings, command: str) -> None:

@@ -118,9 +118,9 @@ def _model(console: Console, workspace: Workspace, context: ModelContext) -> tup
                 "metrics": evaluation.metrics,
                 "baselines": evaluation.baselines,
                 "model_sha256": ref.sha256,
-                "report": ref.html,
+                "report": (report := str(workspace.settings.local / ref.html)),
             }
-            table.add_row("report", ref.html)
+            table.add_row("report", report)
         verdicts = workspace.ledger.verdicts(ref.sha256)
         text, failed = _verdicts(context.model.gates_of(stage), verdicts)
         held += failed

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ml_platform.foundation.errors import PlatformError
@@ -87,6 +87,15 @@ def sha256_file(path: Path) -> str:
         while chunk := stream.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def below_local(stored: str) -> str:
+    """A stored path as one relative to the folder of everything that runs write, which may be moved or copied.
+
+    Earlier releases stored absolute paths, of a folder or file two levels deep there (``bentos/…``, ``reports/…``).
+    """
+    path = PurePosixPath(stored)
+    return str(PurePosixPath(*path.parts[-2:])) if path.is_absolute() else stored
 
 
 def sha256_folder(folder: Path) -> str:

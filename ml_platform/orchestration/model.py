@@ -141,12 +141,14 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
     )
     @plainly
     def service(context_: dg.AssetExecutionContext, version: VersionRef) -> dg.MaterializeResult[Any]:
-        ref = release.package(workspace_of(context_), context, version, step_run(context_))
+        workspace = workspace_of(context_)
+        ref = release.package(workspace, context, version, step_run(context_))
+        folder = dg.MetadataValue.path(str(workspace.settings.local / ref.path))
         return result(
             context_,
             "registered_model",
             ref,
-            {"bento": ref.tag, "folder": dg.MetadataValue.path(ref.path), "version": ref.version},
+            {"bento": ref.tag, "folder": folder, "version": ref.version},
         )
 
     @dg.asset(
@@ -241,7 +243,7 @@ def _report_metadata(settings: Settings, ref: ReportRef) -> dict[str, Any]:
     return {
         # Browsers do not open local files from a page of a server: `ml-platform ui` serves them.
         "report": dg.MetadataValue.url(report_url(settings, ref.html)),
-        "report_file": dg.MetadataValue.path(ref.html),
+        "report_file": dg.MetadataValue.path(str(settings.local / ref.html)),
         "report_in_mlflow": ref.uri,
         **{name: float(value) for name, value in ref.metrics.items()},
     }

@@ -39,12 +39,12 @@ def attempts(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> int:
     return instance.get_runs_count(dg.RunsFilter(tags=tags))
 
 
-def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark runs failed whose process is gone; returns their ids."""
+def end_dead_runs(instance: dg.DagsterInstance, *, every: bool = False) -> list[str]:
+    """Mark runs failed whose process is gone; returns their ids. ``every``: all, for this history was restored."""
     ended = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=BUSY)):
         run = record.dagster_run
-        if PROCESS in run.tags and is_dead(run.tags[PROCESS]):
+        if every or (PROCESS in run.tags and is_dead(run.tags[PROCESS])):
             instance.report_run_failed(run, "The process that executed the run was killed.")
             ended.append(run.run_id)
     return ended

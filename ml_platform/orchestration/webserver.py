@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import psutil
 
 DEFAULT_PORT = 3000
+LOCAL = "ML_PLATFORM_LOCAL"
 #: Record of the process that serves the reports, beside that of the UI.
 REPORTS = "reports.json"
 #: Seconds until the first page must be there; the code server imports the definitions once.
@@ -42,6 +43,8 @@ class UiRecord(BaseModel):
     #: Start time of that process: a recycled process id is never mistaken for it.
     created: float
     url: str
+    #: The folder of what runs write that it works on; empty: an earlier release did not say.
+    local: str = ""
 
 
 def start(settings: Settings, port: int = DEFAULT_PORT) -> str:
@@ -60,7 +63,7 @@ def start(settings: Settings, port: int = DEFAULT_PORT) -> str:
             raise PlatformError(f"the UI of this project runs already at {running.url}; `make stop` ends it")
         _require_free(settings.ui_host, port)
         home = default_home()
-        own = {"DAGSTER_HOME": str(home), "ML_PLATFORM_LOCAL": str(settings.local.resolve())}
+        own = {"DAGSTER_HOME": str(home), LOCAL: str(settings.local.resolve())}
         log = folder / "ui.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -72,7 +75,7 @@ def start(settings: Settings, port: int = DEFAULT_PORT) -> str:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        record = UiRecord(pid=process.pid, created=_created(process.pid), url=url)
+        record = UiRecord(pid=process.pid, created=_created(process.pid), url=url, local=own[LOCAL])
         write_atomic(folder / "ui.json", record.model_dump_json())
         try:
             _wait_ready(process, url, log)
@@ -99,7 +102,7 @@ def _start_reports(settings: Settings, own: dict[str, str]) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    record = UiRecord(pid=process.pid, created=_created(process.pid), url=settings.reports_url)
+    record = UiRecord(pid=process.pid, created=_created(process.pid), url=settings.reports_url, local=own[LOCAL])
     write_atomic(settings.local / "ui" / REPORTS, record.model_dump_json())
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
@@ -132,14 +135,15 @@ def status(settings: Settings) -> UiRecord | None:
 
 
 def _read(path: Path) -> UiRecord | None:
-    """The record in a file, where any of its processes lives; else the file is removed."""
+    """The record in a file, where any of its processes lives and works on this folder; else the file is removed."""
     try:
         record = UiRecord.model_validate_json(path.read_text())
     except FileNotFoundError:
         return None
     except ValidationError as error:
         raise PlatformError(f"{path} is unreadable: end the UI by hand, then remove the file") from error
-    if _session(record):
+    # A copy of the folder holds the record of the original's UI.
+    if record.local in ("", str(path.parent.parent.resolve())) and _session(record):
         return record
     path.unlink(missing_ok=True)
     return None

@@ -10,6 +10,7 @@ __all__ = [
     "anchors",
     "answering",
     "approval",
+    "backup",
     "candidate",
     "data",
     "drift",

@@ -123,7 +123,7 @@ def way_back(workspace: Workspace, model: str, leaving: int, to: int = 0) -> tup
             continue
         if (found := kept(workspace.settings.local / BENTOS, model, number, sha256)) is not None:
             tag, place = found
-            return version, Backend(version=number, tag=tag, sha256=sha256, path=str(place))
+            return version, Backend(version=number, tag=tag, sha256=sha256, path=f"{BENTOS}/{place.name}")
         reasons[number] = f"the package {sha256[:12]} of version {number} is not here"
     why = "; ".join(reasons.values()) or (f"version {to} never answered" if to else "no other ever answered")
     raise PlatformError(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
-from ml_platform.documents.server import folder
+from ml_platform.documents.server import FOLDER, folder
 from ml_platform.foundation.errors import MissingReference, Refused
 from ml_platform.foundation.files import write_atomic
 from ml_platform.foundation.provenance import Run
@@ -63,7 +63,8 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
     )
     evaluation = evaluation.model_copy(update={"context": about})
     html = report.render(evaluation, reference)
-    path = write_atomic(folder(workspace.settings) / f"{reference.model}-{reference.sha256[:16]}.html", html)
+    name = f"{reference.model}-{reference.sha256[:16]}.html"
+    write_atomic(folder(workspace.settings) / name, html)
     return ReportRef(
         run_id=run.id,
         provenance=run.provenance,
@@ -71,7 +72,7 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
         sha256=reference.sha256,
         manifest_sha256=reference.manifest_sha256,
         mlflow_run_id=reference.mlflow_run_id,
-        html=str(path),
+        html=f"{FOLDER}/{name}",
         uri=evaluations.save(workspace.tracking, evaluation, reference, html),
         metrics=evaluation.metrics,
         model_ref=reference,

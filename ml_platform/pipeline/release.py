@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import date
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.declarations.context import ModelContext
@@ -88,7 +87,7 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
         version=version.version,
         tag=packaged.tag,
         sha256=packaged.sha256,
-        path=str(packaged.path),
+        path=f"{BENTOS}/{packaged.path.name}",
         model_sha256=reference.sha256,
         context=about,
     )
@@ -153,7 +152,7 @@ def service_evidence(
 
     version = workspace.registry.get(ref.model, ref.version)
     raw, expected = holdout_sample(workspace, context, version)
-    bento = Path(ref.path)
+    bento = workspace.settings.local / ref.path
     try:
         service = until.enter_context(checks.running(bento, workspace.settings))
         every = to_rows(service.request, raw)
@@ -229,7 +228,7 @@ def deploy(
     tag, place = there
     gates, name = model_gates(workspace, context, "service"), f"{ref.model}/service"
     require(workspace, ref.sha256, gates, name=name, again=lambda: inspect_service(workspace, context, ref, run))
-    backend = Backend(version=ref.version, tag=tag, sha256=ref.sha256, path=str(place))
+    backend = Backend(version=ref.version, tag=tag, sha256=ref.sha256, path=f"{BENTOS}/{place.name}")
     plan = context.model.rollout
     begun = partial(
         started,

@@ -1,6 +1,5 @@
 """A newer history for a version that answers: made, judged together with its package, and put behind its route."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_platform.datasets import batches
@@ -77,7 +76,7 @@ def refresh(workspace: Workspace, context: ModelContext, run: Run, *, wait: bool
 
     model = context.model.name
     backend = answering(workspace, model)
-    config, _ = bundle.read(Path(backend.path) / bundle.SOURCE / bundle.FOLDER)
+    config, _ = bundle.read(workspace.settings.local / backend.path / bundle.SOURCE / bundle.FOLDER)
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
     _require_code(config, materializer)
     taken = None
@@ -176,10 +175,11 @@ def _evidence(
     expected = predictor(workspace, reference, threads=1).predict(features)
     file = snapshots.path(workspace.settings.local, sha256)
     environment = workspace.settings.for_service(snapshot=str(file), prediction_log="", service_rate=0)
+    package = workspace.settings.local / backend.path
     try:
-        with checks.running(Path(backend.path), workspace.settings, environment) as service:
+        with checks.running(package, workspace.settings, environment) as service:
             asked = chosen.select(context.function.inputs)
-            alive = checks.servability(service, Path(backend.path), to_rows(service.request, asked.head(20)))
+            alive = checks.servability(service, package, to_rows(service.request, asked.head(20)))
             compared = checks.skew(service, asked, expected)
     except PlatformError as error:
         return ServiceEvidence(str(error), 0.0, 0, 0, 0, float("nan"), (), 0)

@@ -76,7 +76,10 @@ def _route(proof: Proof, service: ServiceRef) -> Finding:
             record="",
         )
 
-    with proof.watched(finding), checks.running(Path(service.path), workspace.settings) as live:
+    with (
+        proof.watched(finding),
+        checks.running(proof.workspace.settings.local / service.path, workspace.settings) as live,
+    ):
         right = deployed(live.url, service.version, service.sha256)
         verdicts = release.inspect_deployment(proof.workspace, proof.context, right, proof.run)
         proof.keep("deployment", "", verdicts)

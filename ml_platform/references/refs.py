@@ -6,11 +6,14 @@ model or a pickle. ``sha256`` is always the identity of the content (the *subjec
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, JsonValue, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, JsonValue, TypeAdapter, ValidationError
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.foundation.files import below_local, canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Provenance
+
+#: A path below the folder of everything that runs write, so that a copy of that folder names its own files.
+BelowLocal = Annotated[str, AfterValidator(below_local)]
 
 
 class Ref(BaseModel):
@@ -164,8 +167,8 @@ class ReportRef(Ref):
     sha256: str
     manifest_sha256: str
     mlflow_run_id: str
-    #: Local path of the HTML report and the URI of the same file in MLflow.
-    html: str
+    #: The HTML report below ``.local`` and the URI of the same file in MLflow.
+    html: BelowLocal
     uri: str
     metrics: dict[str, float]
     model_ref: ModelRef
@@ -197,8 +200,8 @@ class ServiceRef(Ref):
     #: ``name:version`` of the Bento and the sha256 of its folder: the subject of its verdicts.
     tag: str
     sha256: str
-    #: Folder of the exported Bento.
-    path: str
+    #: Folder of the exported Bento, below ``.local``.
+    path: BelowLocal
     model_sha256: str
     #: Hash of what was declared and written when it was packaged; empty in earlier releases.
     context: str = ""
@@ -213,6 +216,7 @@ class DeploymentRef(Ref):
     #: sha256 of the Bento that answers.
     sha256: str
     url: str
+    #: Where the record is kept, for people.
     record: str
 
 

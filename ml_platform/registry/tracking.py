@@ -17,6 +17,7 @@ from ml_platform.foundation.files import made, replacing, sha256_file, write_ato
 from ml_platform.foundation.locks import locked
 from ml_platform.foundation.processes import is_dead, process_identity
 from ml_platform.references.refs import ModelRef
+from ml_platform.registry.place import follow
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -86,6 +87,8 @@ class Tracking:
         with self.lock("initialise"), self.calls("initialise the store"):
             if not database.exists():
                 self._create(database)
+            elif database.resolve().parent == self.artifact_root.parent:
+                follow(database, self.artifact_root)
             # Seconds a writer waits for another one (SQLite's own default is 5).
             uri = f"{self.uri}?timeout=60"
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)

@@ -1,13 +1,14 @@
 """The processes that the supervisor keeps: their recorded state, and finding again what already runs."""
 
+import json
 import logging
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_bytes, write_atomic
@@ -120,7 +121,9 @@ class SupervisorState(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
+    #: Whose processes these are (:func:`owner`): a copy of the folder is none of theirs.
+    owner: str = ""
     pid: int = 0
     start_time: float = 0.0
     since: str = ""
@@ -166,14 +169,27 @@ def state_path(settings: Settings) -> Path:
 
 
 def read_state(settings: Settings) -> SupervisorState:
-    """The recorded state; an empty one where no supervisor ever ran. Raises PlatformError for a damaged file."""
-    path = state_path(settings)
+    """The recorded state; an empty one where no supervisor ever ran, or where the folder came from elsewhere.
+
+    Raises PlatformError for a damaged file.
+    """
+    path, mine = state_path(settings), owner(settings)
     try:
-        return SupervisorState.model_validate_json(path.read_bytes())
+        state = SupervisorState.model_validate(upgraded(json.loads(path.read_bytes())))
     except FileNotFoundError:
-        return SupervisorState()
-    except ValidationError as error:
+        return SupervisorState(owner=mine)
+    except ValueError as error:
         raise PlatformError(f"{path} is damaged: stop the services by hand, then delete it ({error})") from error
+    # Of a copy, the processes serve the original; whether anything shall run is kept.
+    return state if state.owner in ("", mine) else SupervisorState(owner=mine, stopped=state.stopped)
+
+
+def upgraded(value: Any) -> Any:
+    """A state of format 1, which did not say whose it is: the logs of its services lie in its folder."""
+    if not isinstance(value, dict) or value.get("format") != 1:
+        return value
+    log = next((service.get("log") for service in value.get("services") or []), "")
+    return {**value, "format": 2, "owner": _owner(Path(log).parent.parent) if log else ""}
 
 
 def write_state(settings: Settings, state: SupervisorState) -> None:
@@ -183,7 +199,11 @@ def write_state(settings: Settings, state: SupervisorState) -> None:
 
 def owner(settings: Settings) -> str:
     """Name of this installation's supervisor in the environment of its services."""
-    return sha256_bytes(str(folder(settings).resolve()))[:16]
+    return _owner(folder(settings))
+
+
+def _owner(place: Path) -> str:
+    return sha256_bytes(str(place.resolve()))[:16]
 
 
 def metrics_of(settings: Settings, service: ServiceState) -> Path:
@@ -206,10 +226,11 @@ def spawn(settings: Settings, key: Key, backend: Backend, port: int, avoid: set[
     is not the one of the record, or no port is free.
     """
     model, (_, snapshot), replica = key
-    content = Path(backend.path) / bundle.SOURCE
+    package = settings.local / backend.path
+    content = package / bundle.SOURCE
     if not content.is_dir() or bundle.content_sha256(content) != backend.sha256:
         raise PlatformError(
-            f"{model} version {backend.version}: {backend.path} does not hold the package of the record; package it"
+            f"{model} version {backend.version}: {package} does not hold the package of the record; package it"
         )
     home, log = _place(settings, key, backend.version)
     environment = {**_environment(settings, backend), OWNER: owner(settings)}
@@ -220,7 +241,7 @@ def spawn(settings: Settings, key: Key, backend: Backend, port: int, avoid: set[
         identity = f"{model} {backend.sha256} {wanted} {snapshot or '-'} {replica}"
         try:
             started = process.start(
-                Path(backend.path),
+                package,
                 wanted,
                 home / str(wanted),
                 {**environment, IDENTITY: identity},

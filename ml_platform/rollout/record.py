@@ -1,13 +1,16 @@
 """The rollout record: which version of a model answers. The only truth that the supervisor follows.
 
-Format 2. What an earlier release wrote (format 1) is read by :func:`upgraded`. Changes are pure functions in
-:mod:`ml_platform.rollout.changes`; :mod:`ml_platform.rollout.records` keeps records and, beside them, their history.
+Format 3, whose paths are relative. What earlier releases wrote (formats 1 and 2) is read by :func:`upgraded`. Changes
+are pure functions in :mod:`ml_platform.rollout.changes`; :mod:`ml_platform.rollout.records` keeps records and, beside
+them, their history.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from ml_platform.foundation.files import below_local
 
 #: Header with which a request chooses a version of those that run.
 CHOOSE = "x-ml-version"
@@ -28,8 +31,8 @@ class Backend(_Strict):
     #: ``name:version`` of the Bento, and the identity of its content.
     tag: str
     sha256: str
-    #: Folder of the package.
-    path: str
+    #: Folder of the package, below ``.local``; what earlier releases wrote is turned into that, in histories too.
+    path: Annotated[str, AfterValidator(below_local)]
     #: Port of its process; None lets the supervisor take a free one of the settings' range.
     port: int | None = None
     #: sha256 of the history that it answers from; None: the one in the package.
@@ -121,7 +124,7 @@ class Change(_Strict):
 class RolloutRecord(_Strict):
     """Versions of one model and their shares of traffic. ``weight`` and ``shadow`` are percent of the candidate."""
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     model: str
     #: Counts saved changes; saving compares it, so that none is overwritten unseen.
     revision: int = 0
@@ -164,11 +167,14 @@ class RolloutRecord(_Strict):
         return (*self.strategy, LAST)
 
 
-def upgraded(value: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any]]:
-    """A record of format 1 as one of format 2, and its history, which it held itself.
+def upgraded(value: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any] | None]:
+    """A record of format 1 or 2 as one of format 3, and the history that one of format 1 held itself.
 
-    Nobody wrote rules, shares or candidates then; what is new has its default.
+    Nobody wrote rules, shares or candidates in format 1; what is new has its default. Format 2 named packages by
+    absolute paths.
     """
+    if value.get("format") == 2:
+        return {**value, "format": 3}, None
     record = {name: item for name, item in value.items() if name not in {"history", "rules"}}
     history = list(value.get("history") or [])
-    return {**record, "format": 2, "change": history[-1] if history else None}, history
+    return {**record, "format": 3, "change": history[-1] if history else None}, history

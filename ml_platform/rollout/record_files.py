@@ -7,8 +7,8 @@ first and holds its last change: where a crash came in between, that line is add
 import json
 import os
 import re
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,8 @@ class RecordFiles:
             return present if changed == present else self._save(changed)
 
     def location(self, model: str) -> str:
-        """Its file."""
-        return str(self.path(model))
+        """Its file, below ``.local``."""
+        return str(self.path(model).relative_to(self.root.parent.parent))
 
     def path(self, model: str) -> Path:
         """File of a model's record. Raises PlatformError for a name that cannot be a file."""
@@ -95,7 +95,7 @@ class RecordFiles:
         try:
             value: Any = json.loads(path.read_bytes())
             held: list[Any] | None = None
-            if isinstance(value, dict) and value.get("format") == 1:
+            if isinstance(value, dict) and value.get("format") in (1, 2):
                 value, held = upgraded(value)
             record = RolloutRecord.model_validate(value)
             changes = held and [Change.model_validate(change) for change in held]
@@ -171,6 +171,14 @@ class RecordFiles:
             os.fsync(file.fileno())
         if new:
             sync_folder(path.parent)
+
+    @contextmanager
+    def held(self) -> Generator[None]:
+        """Nobody changes a record until the block ends."""
+        with ExitStack() as stack:
+            for model in self.models():
+                stack.enter_context(self._locked(model))
+            yield
 
     def _locked(self, model: str) -> AbstractContextManager[None]:
         path = self.path(model)

@@ -22,7 +22,7 @@ from ml_platform.rollout.control import ensure_running, stop_all, wait_live
 from ml_platform.rollout.counts import Counted
 from ml_platform.rollout.factory import open_records
 from ml_platform.rollout.fleet import Fleet
-from ml_platform.rollout.processes import Key, RouteState, SupervisorState, now, read_state, write_state
+from ml_platform.rollout.processes import Key, RouteState, SupervisorState, now, owner, read_state, write_state
 from ml_platform.rollout.record import Backend, RolloutRecord
 from ml_platform.rollout.record_files import folder
 from ml_platform.rollout.routers.factory import open_router
@@ -51,7 +51,9 @@ class Supervisor:
         self.records = open_records(settings)
         self.fleet = Fleet(settings)
         self.keeper = Keeper(settings, open_router(settings))
-        self.state = SupervisorState(pid=os.getpid(), start_time=process.start_time(os.getpid()) or 0.0, since=now())
+        self.state = SupervisorState(
+            owner=owner(settings), pid=os.getpid(), start_time=process.start_time(os.getpid()) or 0.0, since=now()
+        )
         #: The last readable record of each model: a damaged one changes nothing.
         self._known: dict[str, RolloutRecord] = {}
         self._unreadable: set[str] = set()

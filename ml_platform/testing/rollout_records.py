@@ -13,7 +13,7 @@ from ml_platform.rollout.records import RolloutRecords, StaleRecord
 
 def backend(version: int) -> Backend:
     """A packaged version."""
-    return Backend(version=version, tag=f"m:v{version}", sha256=f"{version:064x}", path=f"/bentos/m-{version}")
+    return Backend(version=version, tag=f"m:v{version}", sha256=f"{version:064x}", path=f"bentos/m-{version}")
 
 
 def change(records: RolloutRecords, version: int) -> RolloutRecord:

@@ -120,7 +120,8 @@ def test_links_of_a_model(project: Project) -> None:
     model, report = project.reference(f"{MODEL}/model"), project.reference(f"{MODEL}/evaluation")
     assert shown(project, f"{MODEL}/model")["mlflow_run"].value == model.mlflow_run_id
     metadata = shown(project, f"{MODEL}/evaluation")
-    assert report.html in str(metadata["report_file"].value) and Path(report.html).is_file()
+    file = Path(str(metadata["report_file"].value))
+    assert file.is_file() and file.is_relative_to(project.folder) and str(file).endswith(f"/{report.html}")
     assert metadata["report"] == dg.MetadataValue.url(f"http://127.0.0.1:3001/{Path(report.html).name}")
     assert metadata["auc"].value == pytest.approx(report.metrics["auc"])
     manifest = shown(project, f"{MODEL}/split")["partitions"]

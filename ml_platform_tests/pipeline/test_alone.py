@@ -82,7 +82,8 @@ def test_a_reference_that_was_edited_deploys_nothing_else(shop: Project, tmp_pat
             with pytest.raises(ValidationError):
                 release.deploy(workspace, context, elsewhere, run)
             assert [(one.path, one.tag, one.sha256) for one in gone] == [(ref.path, ref.tag, ref.sha256)]
-        file = next(Path(ref.path).rglob("package.json"), None) or next(Path(ref.path).rglob("history.parquet"))
+        package = workspace.settings.local / ref.path
+        file = next(package.rglob("package.json"), None) or next(package.rglob("history.parquet"))
         content = file.read_bytes()
         file.chmod(0o644)
         file.write_bytes(content + b" ")

@@ -32,7 +32,9 @@ def package(settings: Settings, version: int) -> Backend:
     sha256 = bundle.content_sha256(made / bundle.SOURCE)
     (made / "bento.yaml").write_text(f"name: {NAME}\nversion: v{version}-{sha256[:12]}\n")
     place = made.rename(made.with_name(f"{NAME}-{version}-{sha256[:12]}"))
-    return Backend(version=version, tag=f"{NAME}:v{version}-{sha256[:12]}", sha256=sha256, path=str(place))
+    return Backend(
+        version=version, tag=f"{NAME}:v{version}-{sha256[:12]}", sha256=sha256, path=f"{BENTOS}/{place.name}"
+    )
 
 
 def supervised(workspace: Workspace) -> None:
@@ -152,7 +154,7 @@ def test_what_was_rejected_or_is_gone_is_passed_over(live: Workspace) -> None:
     version, backend = answering.way_back(live, NAME, 3)
     assert (version.version, backend.version) == (1, 1)
     # Content that is not what the ledger says is no package of that version.
-    (Path(backend.path) / bundle.SOURCE / "code.py").write_text("VERSION = 7")
+    (live.settings.local / backend.path / bundle.SOURCE / "code.py").write_text("VERSION = 7")
     with pytest.raises(PlatformError, match=r"version 2 is rejected by ann; the package .* of version 1 is not here"):
         answering.way_back(live, NAME, 3)
 

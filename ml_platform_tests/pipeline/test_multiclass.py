@@ -1,7 +1,6 @@
 """A model of three classes on real flights: from the batch to a service that answers."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,13 +49,15 @@ def test_a_model_of_three_classes_is_trained_judged_registered_and_served(projec
         evaluation = evaluations.load(workspace.tracking, version.model_ref)
         assert evaluation.metrics["auc_macro"] > evaluation.baselines["base_rate"]["auc_macro"] == 0.5
         assert sum(row["rows"] for row in evaluation.confusion) == evaluation.rows
-        html = Path(project.reference("arrival/evaluation").html).read_text()
+        html = (workspace.settings.local / project.reference("arrival/evaluation").html).read_text()
         assert "Rows of each class by decision" in html and "on time" in html
 
         context = project.context("arrival")
         raw, expected = holdout_sample(workspace, context, version)
         with (
-            checks.running(Path(project.reference("arrival/service").path), workspace.settings) as service,
+            checks.running(
+                workspace.settings.local / project.reference("arrival/service").path, workspace.settings
+            ) as service,
             Client(service.url, service.key) as client,
         ):
             answer = client.predict(to_rows(service.request, raw))

@@ -1,6 +1,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -230,3 +231,20 @@ def _tables_in_the_making(folder: Path) -> int:
         except sqlite3.OperationalError:
             continue
     return found
+
+
+def test_a_copy_reads_its_own_artifacts_and_leaves_the_original_alone(tmp_path: Path) -> None:
+    original = tracking_below(tmp_path / "original place" / "mlflow")
+    with original.attempt("m", run_name="r", tags={}) as run:
+        original.log_artifact(run, "folder/note.txt", "the original's")
+    shutil.copytree(tmp_path / "original place" / "mlflow", tmp_path / "copy" / "mlflow")
+    (changed,) = (tmp_path / "copy" / "mlflow").rglob("note.txt")
+    changed.write_text("the copy's")
+    copy = tracking_below(tmp_path / "copy" / "mlflow")
+    assert copy.read_artifact(run, "folder/note.txt") == b"the copy's"
+    with copy.attempt("m", run_name="r", tags={}) as later:
+        copy.log_artifact(later, "note.txt", "newer")
+    assert original.read_artifact(run, "folder/note.txt") == b"the original's"
+    assert [path.read_text() for path in (tmp_path / "original place" / "mlflow").rglob("note.txt")] == [
+        "the original's"
+    ]

@@ -72,7 +72,7 @@ def test_what_an_earlier_release_wrote_is_taken_over_with_its_history(settings: 
     path.write_text(json.dumps(old))
     records = RecordFiles(settings)
     record = records.load("m")
-    assert (record.format, record.revision, record.stable, record.port) == (2, 2, backend(2), None)
+    assert (record.format, record.revision, record.stable, record.port) == (3, 2, backend(2), None)
     assert [made.after for made in records.history("m")] == [1, 2]
     # Read only, the file stays what an earlier release can read.
     assert json.loads(path.read_text()) == old
@@ -84,7 +84,8 @@ def test_what_an_earlier_release_wrote_is_taken_over_with_its_history(settings: 
         (3, 2),
         (4, 3),
     ]
-    assert json.loads(path.read_text())["format"] == 2
+    changed = json.loads(path.read_text())
+    assert (changed["format"], changed["stable"]["path"]) == (3, "bentos/m-3")
 
 
 def test_reading_a_record_costs_the_same_however_long_its_history(settings: Settings) -> None:

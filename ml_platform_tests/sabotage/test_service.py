@@ -48,7 +48,7 @@ def as_another(project: Project, url: str, name: str, folder: Path) -> process.S
     assert packaged.success, packaged.error
     with project.active() as workspace:
         control.stop_all(workspace.settings)
-    bento = Path(project.reference(f"{name}/service").path)
+        bento = workspace.settings.local / project.reference(f"{name}/service").path
     return process.start(bento, int(url.rpartition(":")[2]), folder / "home", {}, folder / "log", "127.0.0.1")
 
 

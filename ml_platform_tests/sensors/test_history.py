@@ -15,7 +15,7 @@ JOB = f"{MODEL}_refresh"
 
 def answers(project: Project, sha256: str) -> None:
     """Let the record say that a package answers; none is started."""
-    backend = Backend(version=1, tag="t:1", sha256=sha256, path="/nowhere")
+    backend = Backend(version=1, tag="t:1", sha256=sha256, path="nowhere")
     with project.active() as workspace:
         workspace.rollouts.update(MODEL, lambda record: changes.started(record, backend, by="test", why="test"))
         workspace.rollouts.update(MODEL, lambda record: changes.promoted(record, why="test"))

@@ -106,10 +106,8 @@ def pack(installation: Installation, archive: Path) -> None:
 
 
 def unpack(archive: Path, root: Path, ports: str) -> Installation:
-    """An installation at ``root`` that was packed by :func:`pack`. Raises RuntimeError where a path was not moved."""
+    """An installation that was packed by :func:`pack`, at ``root``, as if it were restored from a backup there."""
     with tarfile.open(archive) as tar:
         # Files of the store are read-only, and stay so.
         tar.extractall(root, filter="tar")
-    moved(root, PLACE, str(root))
-    _nowhere(root, PLACE)
     return Installation(root, ports)

@@ -7,6 +7,7 @@ temporary files, which :meth:`EmbeddedStore.gc` removes.
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -243,6 +244,10 @@ class EmbeddedStore:
         return f"{address}#{check_path(path)}" if path else address
 
     # -- maintenance ---------------------------------------------------------------------------------
+
+    def held(self) -> AbstractContextManager[None]:
+        """Every process that would change the repository waits until the block ends."""
+        return self._repo.lock()
 
     def gc(self, grace_seconds: float = 86400) -> int:
         """Remove bytes that no reference reaches; returns the number of files removed.

@@ -1,0 +1,61 @@
+"""The state of a supervisor is that of one folder: a copy beside the original has none of its processes."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ml_platform.foundation.settings import Settings
+from ml_platform.rollout import control
+from ml_platform.rollout.processes import (
+    RouterState,
+    RouteState,
+    ServiceState,
+    SupervisorState,
+    now,
+    owner,
+    read_state,
+    state_path,
+    write_state,
+)
+from ml_platform.serving import process
+
+
+def answering(settings: Settings) -> SupervisorState:
+    """A supervisor whose processes all are this one."""
+    me = {"pid": os.getpid(), "start_time": process.start_time(os.getpid())}
+    service = ServiceState(
+        **{"model": "m", "version": 1, "tag": "m:1", "sha256": "a", "path": "bentos/m-1", "phase": "live", "port": 1},
+        **{"url": "http://127.0.0.1:1", "since": now(), "log": f"{settings.local}/rollout/logs/m.log", **me},
+    )
+    route = RouteState(url="http://127.0.0.1:1", port=1, revision=1, version=1, sha256="a")
+    return SupervisorState(
+        owner=owner(settings), services=[service], router=RouterState(kind="direct", **me), routes={"m": route}, **me
+    )
+
+
+@pytest.fixture
+def copied(settings: Settings, tmp_path: Path) -> Settings:
+    """A copy of the folder of an installation whose services answer."""
+    write_state(settings, answering(settings))
+    shutil.copytree(settings.local, tmp_path / "copy")
+    return settings.model_copy(update={"local": tmp_path / "copy"})
+
+
+def test_a_copy_knows_none_of_the_processes_of_the_original(settings: Settings, copied: Settings) -> None:
+    assert read_state(settings).running and read_state(settings).url("m")
+    found = read_state(copied)
+    assert not found.running and found.services == [] and found.url("m") is None
+    assert not control.keep_running(copied), "nothing starts because the original runs"
+    control.stop_all(copied)  # this process goes on
+    assert read_state(settings).running
+
+
+def test_a_state_of_format_1_belongs_to_the_folder_of_its_logs(settings: Settings, copied: Settings) -> None:
+    for one in (settings, copied):
+        value = json.loads(state_path(one).read_text()) | {"format": 1}
+        del value["owner"]
+        state_path(one).write_text(json.dumps(value))
+    assert read_state(settings).live("m") and not read_state(copied).running
