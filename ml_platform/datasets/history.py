@@ -27,6 +27,8 @@ class Publication(NamedTuple):
     rolled_back: str
     #: Why, for a rollback.
     reason: str
+    #: Who wanted the rollback; empty for a publication, and in commits of earlier releases.
+    by: str
     run_id: str
     code_commit: str
 
@@ -59,6 +61,7 @@ def publications(store: VersionedStore, dataset: str, partition: str | None = No
             quarantined=count_of(store.stat(commit.id, batch_path(dataset, name))) if facts["sha256"] else 0,
             rolled_back=facts.get("rolled_back", ""),
             reason=facts.get("reason", ""),
+            by=facts.get("by", ""),
             run_id=facts.get("run_id", ""),
             code_commit=facts.get("code_commit", ""),
         )

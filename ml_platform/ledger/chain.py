@@ -211,7 +211,10 @@ class Chain:
                 if anchor.length is not None and anchor.length > len(self)
                 else f"{anchor.place} names another entry{f' {anchor.length}' if anchor.length is not None else ''}"
             )
-            raise Broken(f"ledger: entries were cut or replaced: {reason} ({anchor.head[:12]}); {_WAY_OUT}")
+            raise Broken(
+                f"ledger: entries were cut or replaced: {reason} ({anchor.head[:12]}); {_WAY_OUT}. Where another "
+                "installation works on the same store or registry, share its ledger: set ML_PLATFORM_LEDGER_URL to it"
+            )
 
     def require_known(self, earlier: "Chain") -> None:
         """Raise Broken unless this goes on from what the process saw before, or an entry since accepts that it does

@@ -314,12 +314,19 @@ class Ledger:
         asked = list(gates)
         if loose := [gate.name for gate in asked if not gate.context]:
             raise ValueError(f"{', '.join(loose)}: a verdict without a context allows nothing; ask with gates in one")
+        self.require_whole({name.partition("/")[0] for name in subjects})
+        judged = self.judged(subjects.values(), asked)
+        return {name: allowed(name, subject, judged[subject], asked) for name, subject in subjects.items()}
+
+    def require_whole(self, owners: Collection[str]) -> None:
+        """Raise Broken where this is not the ledger that the newest anchors speak of, or it lacks entries of theirs.
+
+        ``owners``: datasets and models whose anchors are looked at.
+        """
         chain = self._verified.follow(self._reader)
         if self._signer is not None:
             chain.require_key(self._signer.public)
-        chain.require(noted(self._anchors, {name.partition("/")[0] for name in subjects}, NEWEST))
-        judged = self.judged(subjects.values(), asked)
-        return {name: allowed(name, subject, judged[subject], asked) for name, subject in subjects.items()}
+        chain.require(noted(self._anchors, owners, NEWEST))
 
     def refused(self, prefix: str, gates: Iterable[Gate] = ()) -> dict[str, list[Verdict]]:
         """Names below ``prefix`` whose newest content is held back, with the verdicts (:meth:`judged`) that do so."""

@@ -166,7 +166,7 @@ def publish(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) 
     name = f"{spec.prefix}{ref.partition}"
     gates = batch_gates(workspace, spec)
     require(workspace, ref.sha256, gates, name=name, again=lambda: audit(workspace, spec, ref, run))
-    if why := withdrawal(workspace, ref.sha256):
+    if why := withdrawal(workspace, spec.name, ref.partition, ref.sha256):
         raise Refused(
             f"{name} ({ref.sha256[:12]}) was {why}. Deliver a corrected batch, or publish this one again with "
             f"ml-platform data rollback {spec.name} {ref.partition} --to {ref.sha256[:12]}"

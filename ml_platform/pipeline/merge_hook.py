@@ -40,7 +40,7 @@ def _require(workspace: Workspace, datasets: Mapping[str, DatasetSpec], source: 
         return
     name = f"{spec.prefix}{file.removesuffix(_ENDING)}"
     held = workspace.store.stat(MAIN if change.type == "removed" else source, change.path).sha256
-    why = withdrawal(workspace, held)
+    why = withdrawal(workspace, dataset, file.removesuffix(_ENDING), held)
     if change.type == "removed":
         if not why:
             raise Refused(f"{name} ({held[:12]}) is published and was not withdrawn; use ml-platform data rollback")

@@ -68,6 +68,8 @@ def roll_back(
         raise PlatformError(f"rollback of {name}: give a reason; it is kept in the ledger")
     if withdraw and to:
         raise PlatformError(f"rollback of {name}: withdraw it, or name the content to return to, not both")
+    # A ledger that does not know what others decided would undo it.
+    workspace.ledger.require_whole({spec.name})
     begun = _begun(workspace, name, request)
     held = batches.published(store, spec.name).get(partition)
     last = next(publications(store, spec.name, partition), None)
@@ -92,7 +94,7 @@ def roll_back(
         ledger_head=anchor.head,
         provenance=run.provenance,
         reason=reason,
-        metadata=anchor.facts,
+        metadata={**anchor.facts, "by": by},
     )
     ref = _reference(workspace, spec, partition, wanted, commit, run) if wanted else None
     used = tuple(uses(workspace, models, [taken])) if taken else ()
@@ -148,10 +150,18 @@ def _record(
     )
 
 
-def withdrawal(workspace: Workspace, sha256: str) -> str:
-    """Why a content must not be published: it was withdrawn; empty where it was not."""
+def withdrawal(workspace: Workspace, dataset: str, partition: str, sha256: str) -> str:
+    """Why a content of a partition must not be published: it was withdrawn, as the ledger or the commits say; else
+    empty."""
     found = workspace.ledger.verdicts(sha256).get(ROLLBACK)
-    return found.reason if found is not None and found.holds_back else ""
+    if found is not None:
+        return found.reason if found.holds_back else ""
+    # A ledger that was restored or begun anew knows less than the store.
+    for item in publications(workspace.store, dataset, partition):
+        if sha256 in (item.sha256, item.rolled_back):
+            by = f" by {item.by}" if item.by else ""
+            return f"withdrawn{by}: {item.reason}" if item.rolled_back == sha256 else ""
+    return ""
 
 
 def _reference(
