@@ -30,7 +30,8 @@ def new(
     ] = None,
     name: Annotated[str, typer.Option("--name", help="Name of the dataset; default: that of the file.")] = "",
     every: Annotated[
-        Literal["day", "week", "month"] | None, typer.Option("--every", help="Size of a partition; default: found.")
+        Literal["day", "week", "month", "year"] | None,
+        typer.Option("--every", help="Size of a partition; default: found."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write files anew that say something else.")] = False,
     json: Json = None,

@@ -191,7 +191,7 @@ def _worst(plan: Plan, flag: "pl.Expr") -> float:
     frame, time = plan.roles.frame.with_columns(flag.alias(_FLAG)), plan.roles.time
     if not plan.timed:
         return float(frame[_FLAG].mean() or 0.0)  # type: ignore[arg-type]
-    size = {"month": "1mo", "week": "1w", "day": "1d"}[str(plan.every)]
+    size = {"year": "1y", "month": "1mo", "week": "1w", "day": "1d"}[str(plan.every)]
     shares = frame.group_by(pl.col(time).dt.truncate(size).alias("partition")).agg(pl.col(_FLAG).mean())[_FLAG]
     return max(shares.to_list(), default=0.0)
 

@@ -14,7 +14,7 @@ from ml_platform.sources.partitions import Partitions
 if TYPE_CHECKING:
     import polars as pl
 
-Every = Literal["day", "week", "month"]
+Every = Literal["day", "week", "month", "year"]
 #: Partitions from which on a size of them will do, fewest at all, and rows that most of them have to have.
 ENOUGH, FEWEST, ROWS = 6, 3, 20
 #: Share of the partitions, or of the groups, that is held out.
@@ -104,7 +104,7 @@ def _partitions(roles: Roles, wanted: Every | None, now: datetime) -> "tuple[Eve
     """The largest partitions of which there are enough, their start, and the rows of each that has ended."""
     days = roles.frame[roles.time]
     seen: list[tuple[Every, date, dict[str, int]]] = []
-    sizes: tuple[Every, ...] = (wanted,) if wanted else ("month", "week", "day")
+    sizes: tuple[Every, ...] = (wanted,) if wanted else ("month", "week", "day", "year")
     for every in sizes:
         start, rows = divided(days, every, now)
         seen.append((every, start, rows))
@@ -144,9 +144,8 @@ def divided(days: "pl.Series", every: Every, now: datetime) -> tuple[date, dict[
     """First day of the partitions that hold these days, and the rows of each that has ended by now, in order."""
     first = days.min()
     assert isinstance(first, date)
-    start = (
-        first.replace(day=1) if every == "month" else first - timedelta(days=first.weekday() if every == "week" else 0)
-    )
+    day = Partitions(every=every, start=date(first.year, 1, 1)).first_day(first)
+    start = first - timedelta(days=first.weekday()) if every == "week" else day
     last = days.max()
     assert isinstance(last, date)
     partitions = Partitions(every=every, start=start)
@@ -154,17 +153,10 @@ def divided(days: "pl.Series", every: Every, now: datetime) -> tuple[date, dict[
     keys = [key for key in begun if partitions.next(date.fromisoformat(key)) <= now.date()]
     counts = dict.fromkeys(keys, 0)
     for day, count in days.value_counts().iter_rows():
-        key = _key_of(day, every, start)
+        key = partitions.first_day(day).isoformat()
         if key in counts:
             counts[key] += count
     return start, counts
-
-
-def _key_of(day: date, every: Every, start: date) -> str:
-    if every == "month":
-        return day.replace(day=1).isoformat()
-    size = 7 if every == "week" else 1
-    return (start + timedelta(days=(day - start).days // size * size)).isoformat()
 
 
 def _features(plan: Plan) -> None:
@@ -194,7 +186,7 @@ def _features(plan: Plan) -> None:
             plan.features.append(Feature(name, f"(pl.col({quoted(roles.time)}) - {day}).dt.total_days()"))
         elif column.distinct <= ONE_HOT:
             hot.append(column)
-        elif plan.timed and plan.every != "day":
+        elif plan.timed:
             averaged.append(column)
         elif column.identity or column.distinct > 0.2 * column.rows:
             plan.left_out[column.name] = f"{column.distinct} values, too many for a feature each"

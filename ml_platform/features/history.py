@@ -161,6 +161,11 @@ class History:
         last = day - timedelta(days=self.lag_days)
         return last if self.refreshed is None else min(last, self.refreshed.first_day(day) - timedelta(days=1))
 
+    def blind(self, day: date) -> bool:
+        """Whether a row of ``day`` sees no outcome at all: those of the first partitions have no past yet."""
+        first: date | None = self._days.min()  # type: ignore[assignment]
+        return first is None or first > self.newest(day)
+
     def behind(self, day: date) -> int | None:
         """Days of outcomes that a row of ``day`` may see and that are not known; None where none are known at all."""
         return None if self.until is None else max(0, (self.newest(day) - self.until).days)

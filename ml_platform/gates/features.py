@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_platform.features.contract import feature_names
 from ml_platform.foundation.errors import PlatformError
@@ -58,15 +58,27 @@ class FeatureEvidence:
         """The history that the features were built with."""
         return self.materializer.history(self.partitions)
 
+    @property
+    def without_past(self) -> bool:
+        """Whether no row of the partition sees an outcome: there are none of days before it yet."""
+        newest: Any = self.frame[self.function.time].max() if self.function.time else None
+        return newest is not None and self.history.blind(newest)
 
-@kind("ranges", "features", "Features with infinite values or without any value", limit=0)
+
+@kind("ranges", "features", "Features with infinite values or without any value", limit=0, version=2)
 def ranges(evidence: FeatureEvidence, _: Gate) -> Measurement:
     """Infinite and empty features.
 
-    Missing and constant ones are shown: a month may be without a holiday.
+    Missing and constant ones are shown: a month may be without a holiday. Past averages of the first partitions, of
+    which no row has a past, have to be empty and count for nothing.
     """
     found = evidence.ranges
     bad = [name for name, row in found.items() if row.infinite or row.missing >= 1.0]
+    past = {history.name for history in evidence.function.histories}
+    early = [name for name in bad if name in past]
+    if early and not evidence.without_past:
+        early = []
+    bad = [name for name in bad if name not in early]
     table = [
         {
             "feature": name,
@@ -80,7 +92,10 @@ def ranges(evidence: FeatureEvidence, _: Gate) -> Measurement:
     ]
     return Measurement(
         len(bad),
-        f"infinite or empty: {', '.join(bad[:8])}" if bad else f"{len(found)} features have finite values",
+        f"infinite or empty: {', '.join(bad[:8])}"
+        if bad
+        else f"{len(found) - len(early)} features have finite values"
+        + (f"; {', '.join(early[:8])} have no past yet" if early else ""),
         support=evidence.frame.height,
         details={"features": table},
     )

@@ -85,6 +85,8 @@ def partitions_of(spec: DatasetSpec) -> dg.PartitionsDefinition:
         # Weeks begin on the weekday of the first one; Dagster's begin on Sunday where nothing is said.
         offset = declared.start.isoweekday() % 7
         return dg.WeeklyPartitionsDefinition(start_date=start, end_date=end, day_offset=offset)
+    if declared.every == "year":
+        return dg.TimeWindowPartitionsDefinition(start=start, end=end, fmt="%Y-%m-%d", cron_schedule="0 0 1 1 *")
     kinds = {"day": dg.DailyPartitionsDefinition, "month": dg.MonthlyPartitionsDefinition}
     return kinds[declared.every](start_date=start, end_date=end)
 

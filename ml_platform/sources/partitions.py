@@ -19,7 +19,7 @@ class Partitions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    every: Literal["day", "week", "month", "none"]
+    every: Literal["day", "week", "month", "year", "none"]
     #: Needed but for ``none``.
     start: date = date.min
     #: Exclusive; ``None``: open.
@@ -35,6 +35,8 @@ class Partitions(BaseModel):
         given = self.model_fields_set & {"start", "end"}
         if self.timed and "start" not in given:
             raise ValueError(f'every {self.every} needs a start: {{every: {self.every}, start: "2024-01-01"}}')
+        if self.every == "year" and self.start != self.start.replace(month=1, day=1):
+            raise ValueError(f'years begin on January 1; take start: "{self.start.year}-01-01"')
         if not self.timed and given:
             raise ValueError("a dataset without partitions has no start and no end; write `partitions: none`")
         return self
@@ -51,6 +53,8 @@ class Partitions(BaseModel):
 
     def next(self, key: date) -> date:
         """First day of the partition after the one that starts on ``key``."""
+        if self.every == "year":
+            return date(key.year + 1, 1, 1)
         if self.every == "month":
             return (key.replace(day=1) + timedelta(days=32)).replace(day=1)
         return key + timedelta(days=7 if self.every == "week" else 1)
@@ -59,6 +63,8 @@ class Partitions(BaseModel):
         """First day of the partition that ``day`` belongs to; before the first partition the day itself."""
         if day < self.start:
             return day
+        if self.every == "year":
+            return day.replace(month=1, day=1)
         if self.every == "month":
             return max(day.replace(day=1), self.start)
         return day - timedelta(days=(day - self.start).days % (7 if self.every == "week" else 1))

@@ -171,6 +171,22 @@ def test_too_little_time_is_told(mine: Mine, days: int, every: str | None, reaso
     }
 
 
+def test_few_rows_of_many_years_are_yearly_partitions(mine: Mine) -> None:
+    frame = hourly(400).with_columns(
+        day=pl.date(2015 + pl.col("number") // 50, 3, 1) + pl.duration(days=pl.col("store_id"))
+    )
+    made = mine.new(mine.table(frame), "sold")
+    assert (made.plan.every, made.plan.start, made.plan.holdout) == ("year", date(2015, 1, 1), 2)
+    dataset, _ = mine.declared("sales")
+    assert dataset["partitions"] == {"every": "year", "start": "2015-01-01"}
+    assert mine.new(mine.table(frame), "sold", every="year").written == []
+    assert find_mistakes(Project.find())[0] == []
+    declared = mine.defs / "sales" / "defs.yaml"
+    declared.write_text(declared.read_text().replace("2015-01-01", "2015-02-01"))
+    (mistake, *_) = find_mistakes(Project.find())[0]
+    assert 'years begin on January 1; take start: "2015-01-01"' in mistake
+
+
 def test_rows_of_one_customer_stay_together_without_time(mine: Mine) -> None:
     made = mine.new(mine.table(visits(), "visits.csv"), "plan")
     assert find_mistakes(Project.find())[0] == []

@@ -13,10 +13,10 @@ NOW = datetime(2024, 6, 15)
 
 @pytest.mark.parametrize(
     ("every", "start"),
-    [("day", date(2024, 5, 30)), ("month", date(2024, 1, 1))]
+    [("day", date(2024, 5, 30)), ("month", date(2024, 1, 1)), ("year", date(2016, 1, 1))]
     + [("week", date(2024, 1, 1) + timedelta(days=weekday)) for weekday in range(7)],
 )
-def test_keys_are_the_same_in_dagster(every: Literal["day", "week", "month"], start: date) -> None:
+def test_keys_are_the_same_in_dagster(every: Literal["day", "week", "month", "year"], start: date) -> None:
     declared = shop.declared(dataset={"partitions": {"every": every, "start": start.isoformat()}})
     spec = declared.dataset(shop.DATASET)
     keys = partitions_of(spec).get_partition_keys(current_time=NOW)
