@@ -9,6 +9,7 @@ from pathlib import Path
 from ml_platform.creating.columns import plain
 from ml_platform.creating.declarations_text import dataset_text, gate_line, model_text
 from ml_platform.creating.features_text import features_text
+from ml_platform.creating.history_gates import history_gates
 from ml_platform.creating.home import home
 from ml_platform.creating.plan import Every, Plan, TooSparse, plan_of
 from ml_platform.creating.questions import Ask, Questions
@@ -111,13 +112,16 @@ def _tried(
         tried = try_out(plan, context)
         told(f"tried on the real rows: {tried.rows:,} keep the schema, {tried.features} features, a quick fit")
         features = feature_gates(tried.alone, plan.label)
+        history = history_gates(plan, context, workspace.now())
+        told(f"gates on batches from the table's own past: {len(history)}")
         texts = {f"{plan.name}/{file}": text for file, text in code.items()}
-        texts[f"{plan.name}/defs.yaml"] = dataset_text(plan, table, package, features)
+        texts[f"{plan.name}/defs.yaml"] = dataset_text(plan, table, package, features, history)
         if tried.fit.noise:
             return texts, tried
         lines, seen = [gate_line(*one) for one in gates_of(tried.fit, timed=plan.timed)], HALFWAY
         if plan.timed:
-            draft = context_of(dataset_text(plan, table, aside, features), model_text(plan, lines, seen, threshold))
+            data = dataset_text(plan, table, aside, features, history)
+            draft = context_of(data, model_text(plan, lines, seen, threshold))
             lines, seen = _from_windows(draft, workspace, work, tried.fit, lines, told)
         texts[f"{plan.model}/defs.yaml"] = model_text(plan, lines, seen, threshold)
     return texts, tried

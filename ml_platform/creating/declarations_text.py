@@ -26,8 +26,11 @@ CORRECTED = 0.05
 _FLAG = "\x00flag"
 
 
-def dataset_text(plan: Plan, table: Table, package: str, features: Sequence[str]) -> str:
-    """``defs.yaml`` of the dataset and its features; ``package`` holds schema and features, ``features`` are gates."""
+def dataset_text(plan: Plan, table: Table, package: str, features: Sequence[str], history: Sequence[str] = ()) -> str:
+    """``defs.yaml`` of the dataset and its features; ``package`` holds schema and features.
+
+    ``features`` are the gates of those, ``history`` the gates on batches that the table's past proposes.
+    """
     roles = plan.roles
     source = dict(table.source)
     if plan.timed:
@@ -50,7 +53,7 @@ def dataset_text(plan: Plan, table: Table, package: str, features: Sequence[str]
         *([f"  time: {flow(roles.time)}"] if plan.timed else []),
         f"  quarantine: {{max: {QUARANTINE}}}   # rows beyond a range are set aside, up to this share",
         "  gates:",
-        *(f"    {line}" for line in _batch_gates(plan)),
+        *(f"    {line}" for line in (*_batch_gates(plan), *history)),
         "---",
         "type: ml_platform.FeatureSet",
         "attributes:",

@@ -63,8 +63,8 @@ class Gate(BaseModel):
     every: Literal["day", "hour"] | None = None
     #: Columns whose values divide the rows into slices that are looked at one by one.
     by: tuple[str, ...] | None = None
-    #: Outcomes above this count as 1, others as 0.
-    above: float | None = None
+    #: Outcomes above this count as 1, others as 0; texts in the order of the alphabet.
+    above: float | str | None = None
     #: Columns in which rows may differ and are still the same.
     but_for: tuple[str, ...] | None = None
     #: What is compared with, where the kind leaves a choice.

@@ -6,6 +6,7 @@ Breaks go through ports and steps of a workspace of their own; nothing of the pr
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
 __all__ = [
+    "arrivals",
     "doses",
     "findings",
     "first",

@@ -96,16 +96,24 @@ def slice_coverage(earlier: "Sequence[pl.DataFrame]", current: "pl.DataFrame", b
     )
 
 
-def outcome_values(frame: "pl.DataFrame", column: str, above: float | None) -> "pl.Series":
-    """An outcome as 0 and 1 (``above`` a number), null where it is unknown. Raises PlatformError for other values."""
+def outcome_values(frame: "pl.DataFrame", column: str, above: float | str | None) -> "pl.Series":
+    """An outcome as 0 and 1 (``above`` a number, or a text in the order of the alphabet), null where it is unknown.
+
+    Raises PlatformError for other values.
+    """
     import polars as pl
 
     values = frame[column]
-    if above is not None:
-        return (values.cast(pl.Float64).fill_nan(None) > above).cast(pl.Float64)
-    if not (values.dtype.is_numeric() or values.dtype == pl.Boolean):
+    number = values.dtype.is_numeric() or values.dtype == pl.Boolean
+    if isinstance(above, str):
+        if number or values.dtype.is_temporal():
+            raise PlatformError(f"labels: {column} is {values.dtype}, and above is the text {above!r}; say a number")
+        return (values.cast(pl.String) > above).cast(pl.Float64)
+    if not number:
         raise PlatformError(f"labels: {column} is {values.dtype}, not a number; say above which value it counts")
     values = values.cast(pl.Float64).fill_nan(None)
+    if above is not None:
+        return (values > above).cast(pl.Float64)
     if not values.drop_nulls().is_in([0.0, 1.0]).all():
         raise PlatformError(f"labels: {column} is not 0 or 1; say with `above` which values count as 1")
     return values

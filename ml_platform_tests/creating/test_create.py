@@ -46,6 +46,11 @@ def test_trips_become_a_gated_model(mine: Mine) -> None:
         "window",
         "volume",
         "correction",
+        "near_duplicates",
+        "coverage",
+        "distribution",
+        "labels",
+        "association",
     }
     assert [gate["gate"] for gate in features["gates"]] == ["ranges", "leakage", "parity", "single_feature"]
     (model,) = mine.declared("trips_tipped")
@@ -193,7 +198,9 @@ def test_rows_of_one_customer_stay_together_without_time(mine: Mine) -> None:
     dataset, features = mine.declared("visits")
     assert (dataset["partitions"], dataset["key"], dataset["source"]["row_id"]) == ("none", ["row"], "row")
     assert "time" not in dataset and "by" not in dataset["source"]
-    assert {gate["gate"] for gate in dataset["gates"]} == {"schema", "rules", "duplicates"}
+    assert {gate["gate"] for gate in dataset["gates"]} == {
+        *("schema", "rules", "duplicates", "near_duplicates", "volume", "distribution"),
+    }
     assert "history_lag" not in features
     (model,) = mine.declared("visits_plan")
     assert model["split"] == {"holdout": 0.2, "group": ["customer_id"]}

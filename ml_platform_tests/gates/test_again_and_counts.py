@@ -137,3 +137,19 @@ def test_an_outcome_where_another_one_is_the_same_moves_with_its_meaning() -> No
     other = now.with_columns(outcome=pl.when(pl.col("outcome").is_between(5, 10)).then(5.0).otherwise("outcome"))
     found = judged(among, other, **past)
     assert found.status == "failed" and found.observed is not None and found.observed > 1, found
+
+
+def test_an_outcome_of_text_counts_above_another_text() -> None:
+    said = {"outcome": pl.when(pl.col("outcome") > 0).then(pl.lit("yes")).otherwise(pl.lit("no"))}
+    past = {
+        "earlier_rows": {"2013-02-01": BEFORE.height},
+        "earlier": lambda _, columns: BEFORE.with_columns(**said).select(columns),
+    }
+    inside = NOW.with_columns(pl.col("input") + pl.col("outcome") / 10)
+    gate = {**ASSOCIATION, "above": "no"}
+    now, number = judged(gate, inside.with_columns(**said), **past), judged(ASSOCIATION, inside)
+    assert now.status == number.status == "failed"
+    assert judged(gate, NOW.with_columns(**said), **past).passed
+    assert (
+        "say a number" in judged(gate).reason and "not a number" in judged(ASSOCIATION, NOW.with_columns(**said)).reason
+    )
