@@ -88,12 +88,17 @@ def served(project: Checkout, home: Path, local: Path) -> Iterator[str]:
         # Sensors must not start runs of their own meanwhile.
         ML_PLATFORM_PAUSED="flights,flight_delay,arrival_delay_minutes",
     )
-    command = [project.python.with_name("ml-platform"), "ui"]
+
+    def ui(*arguments: str) -> None:
+        # Modules that it starts (`python -m`) are looked for in the current folder first: they have to be its own.
+        command = [project.python.with_name("ml-platform"), "ui", *arguments]
+        subprocess.run(command, cwd=project.root, env=environment, stdout=sys.stderr, check=True)
+
     try:
-        subprocess.run([*command, "--port", str(port)], env=environment, stdout=sys.stderr, check=True)
+        ui("--port", str(port))
         yield f"http://127.0.0.1:{port}"
     finally:
-        subprocess.run([*command, "--stop"], env=environment, stdout=sys.stderr, check=True)
+        ui("--stop")
 
 
 def measure(

@@ -1,5 +1,6 @@
 """The private parts of Dagster that the platform uses; no other module imports any."""
 
+import warnings
 from collections.abc import Collection, Iterator, Mapping
 from types import ModuleType
 
@@ -76,6 +77,8 @@ def execute(
         from dagster._core.definitions.reconstruct import ReconstructableRepository
         from dagster._core.execution.api import execute_run_iterator
 
+    # Dagster hands `owners` on itself where it copies a sensor: who reads the warning can do nothing about it.
+    warnings.filterwarnings("ignore", "Parameter `owners` of initializer `SensorDefinition", dg.BetaWarning)
     code = ReconstructableRepository.for_module(module, attribute, folder).get_reconstructable_job(job)
     everything = code.get_definition().asset_layer.selected_asset_keys
     chosen = {key for key in everything if key.path[0] in owners}

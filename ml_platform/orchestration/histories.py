@@ -10,8 +10,7 @@ from ml_platform.declarations.reading import one_line
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.orchestration.common import WORKSPACE, plainly, workspace_of
 from ml_platform.orchestration.events import step_run
-from ml_platform.orchestration.runs import attempts
-from ml_platform.orchestration.sensors import ATTEMPTS, WHY, Tick
+from ml_platform.orchestration.sensors import Tick
 
 #: Tag of a refresh with what it was requested for: model, package and what history would be made from.
 REASON = "ml_platform/refreshed_for"
@@ -91,17 +90,14 @@ def _look(tick: Tick, context: ModelContext) -> None:
         tick.notes.append(f"{name}: {type(error).__name__}: {one_line(str(error))}")
         return
     reason = f"{name}/{backend.sha256[:16]}/{wanted[:16]}"
-    tried = attempts(tick.instance, {REASON: reason})
-    if tried and not _failed(tick.instance, reason):
+    if _refreshed(tick.instance, reason):
         tick.notes.append(f"{name}: its history is as new as can be")
-    elif tried >= ATTEMPTS:
-        tick.notes.append(f"{name}: given up after {ATTEMPTS} attempts to refresh its history; see its runs")
-    else:
-        tags = {REASON: reason, WHY: f"{name}: what history is made from changed"}
-        tick.requests.append(dg.RunRequest(run_key=f"{reason}:{tried + 1}", job_name=f"{name}_refresh", tags=tags))
+        return
+    why = "what history is made from changed"
+    tick.ask(name, f"{name}_refresh", (REASON, reason), why, "attempts to refresh its history")
 
 
-def _failed(instance: dg.DagsterInstance, reason: str) -> bool:
-    """Whether the last of the runs for a reason failed."""
+def _refreshed(instance: dg.DagsterInstance, reason: str) -> bool:
+    """Whether there were runs for a reason, and the last one did not fail."""
     runs = instance.get_runs(dg.RunsFilter(tags={REASON: reason}), limit=1)
-    return bool(runs) and runs[0].status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+    return bool(runs) and runs[0].status not in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)

@@ -69,6 +69,24 @@ class Tick:
             self.notes.append(f"{owner}: {what} {run[:8]} is under way")
         return bool(run)
 
+    def ask(self, name: str, job: str, reason: tuple[str, str], why: str, what: str) -> None:
+        """Request a run for a reason, which is a tag and its value, unless runs for the same one came to nothing.
+
+        ``why`` is for people, ``what`` the word for such runs.
+        """
+        tried = attempts(self.instance, dict([reason]))
+        if tried >= ATTEMPTS:
+            self.give_up(name, what)
+            return
+        tags = dict([reason]) | {WHY: f"{name}: {why}{nth(tried)}"}
+        self.requests.append(dg.RunRequest(run_key=f"{reason[1]}:{tried + 1}", job_name=job, tags=tags))
+
+    def give_up(self, name: str, what: str) -> None:
+        """Say that nothing more is requested for the same content, and the way out."""
+        self.notes.append(
+            f"{name}: given up after {ATTEMPTS} {what}; see its runs, then launch one or change the content"
+        )
+
     def result(self, cursor: str | None = None) -> dg.SensorResult:
         """Requests, or the reason why there are none."""
         for note in [*self.notes, *(f"requested: {request.tags[WHY]}" for request in self.requests)]:
@@ -76,6 +94,11 @@ class Tick:
         if self.requests:
             return dg.SensorResult(run_requests=self.requests, cursor=cursor)
         return dg.SensorResult(skip_reason=dg.SkipReason("; ".join(self.notes) or "nothing is declared"), cursor=cursor)
+
+
+def nth(tried: int) -> str:
+    """Which attempt comes next, where it is not the first."""
+    return f" (attempt {tried + 1} of {ATTEMPTS})" if tried else ""
 
 
 def new_data_sensor(catalogue: Catalogue, jobs: Sequence[Any]) -> dg.SensorDefinition:
@@ -157,10 +180,7 @@ def _request_ingestion(tick: Tick, catalogue: Catalogue, spec: DatasetSpec) -> b
     tried = {item.partition: attempts(tick.instance, {f"{WANTED}{item.partition}": item.wanted}) for item in pending}
     given_up = [item for item in pending if tried[item.partition] >= ATTEMPTS]
     for item in given_up:
-        tick.notes.append(
-            f"{spec.name}/{item.partition}: given up after {ATTEMPTS} attempts ({item.reason}); see its runs, "
-            "then launch one or change the content"
-        )
+        tick.give_up(f"{spec.name}/{item.partition}", f"attempts ({item.reason})")
     if given_up and features:
         # Features need the history of every earlier partition: later ones would fail for the same reason.
         pending = [item for item in pending if item.partition < given_up[0].partition]
@@ -191,13 +211,13 @@ def _first_range(keys: list[str], pending: list[Pending], tried: dict[str, int])
 
 
 def _ingestion(spec: DatasetSpec, job: str, chosen: list[Pending], tried: dict[str, int]) -> dg.RunRequest:
-    first, last, attempt = chosen[0].partition, chosen[-1].partition, tried[chosen[0].partition] + 1
+    first, last, before = chosen[0].partition, chosen[-1].partition, tried[chosen[0].partition]
     reasons = ", ".join(sorted({item.reason for item in chosen}))
     span = first if first == last else f"{first} to {last}"
-    why = f"{spec.name}: {span} {reasons}" + (f" (attempt {attempt} of {ATTEMPTS})" if attempt > 1 else "")
+    why = f"{spec.name}: {span} {reasons}{nth(before)}"
     tags = {WHY: why, **{f"{WANTED}{item.partition}": item.wanted for item in chosen}}
     wanted = "-".join(item.wanted for item in chosen)
-    run_key = f"{spec.name}/{first}/{last}/{wanted[:200]}:{attempt}"
+    run_key = f"{spec.name}/{first}/{last}/{wanted[:200]}:{before + 1}"
     if first == last:
         return dg.RunRequest(run_key=run_key, job_name=job, partition_key=first, tags=tags)
     return dg.RunRequest(run_key=run_key, job_name=job, tags={**tags, RANGE_START: first, RANGE_END: last})
@@ -218,19 +238,13 @@ def _request_training(tick: Tick, context: ModelContext, why: str) -> None:
     if outcome:
         tick.notes.append(f"{name}: nothing to train: {outcome}")
         return
-    reason = f"{name}/{split.sha256}"
-    tried = attempts(tick.instance, {REASON: reason})
-    if tried >= ATTEMPTS:
-        tick.notes.append(
-            f"{name}: given up after {ATTEMPTS} trainings on {split.sha256[:8]} that did not come to their end; "
-            "see their runs, then launch one"
-        )
-        return
-    text = (f"{name}: {why}: trained on {_span(split.train)}, held out {_span(split.holdout)}") + (
-        f" (attempt {tried + 1} of {ATTEMPTS})" if tried else ""
+    tick.ask(
+        name,
+        f"{name}_train",
+        (REASON, f"{name}/{split.sha256}"),
+        f"{why}: trained on {_span(split.train)}, held out {_span(split.holdout)}",
+        f"trainings on {split.sha256[:8]} that did not come to their end",
     )
-    tags = {REASON: reason, WHY: text}
-    tick.requests.append(dg.RunRequest(run_key=f"{reason}:{tried + 1}", job_name=f"{name}_train", tags=tags))
 
 
 def _span(entries: tuple[ManifestEntry, ...]) -> str:

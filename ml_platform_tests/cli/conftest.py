@@ -43,6 +43,7 @@ class RanShop(NamedTuple):
     shop: Shop
     settings: dict[str, str]
     out: str
+    err: str
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +56,7 @@ def ran(shop_template: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     try:
         done = shop.ml("run", **settings)
         assert done.returncode == 0, done.stdout + done.stderr
-        yield RanShop(shop, settings, done.stdout)
+        yield RanShop(shop, settings, done.stdout, done.stderr)
     finally:
         stopped = shop.ml("stop", **settings)
         assert stopped.returncode == 0, stopped.stderr

@@ -55,6 +55,7 @@ def test_run_ends_with_everything_that_counts(ran: RanShop) -> None:
     ):
         assert text in ran.out, text
     assert "new: " in ran.out
+    assert "BetaWarning" not in ran.err
 
 
 def test_a_second_run_with_nothing_new_says_so(invoke: Invoke, tmp_path: Path) -> None:

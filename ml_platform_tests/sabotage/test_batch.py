@@ -5,7 +5,7 @@ import pytest
 
 from ml_platform.proving.batches import sent_twice
 from ml_platform_tests.project import APRIL, MAY, Project, declared
-from ml_platform_tests.sabotage.ingestion import BATCH, DATASET, GATES, Change, cut_off
+from ml_platform_tests.sabotage.ingestion import BATCH, DATASET, GATES, Change, cut_off, up_to_publication
 from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_refuses, assert_stopped
 
 #: The example with a quarantine: rows that break a rule are set aside, up to this share.
@@ -74,7 +74,7 @@ def of(kind: str, project: Project) -> tuple[Project, int]:
 def test_a_broken_batch_is_refused_by_its_gate_alone(kind: str, project: Project) -> None:
     project, _ = of(kind, project)
     project.batches.deliver(MAY, change=PROOFS[kind].broken)
-    outcome = project.ingest(MAY)
+    outcome = up_to_publication(project, MAY)
     assert_stopped(outcome, kind, BATCH, MAY)
     assert_refuses(project, DATASET, kind, MAY)
     assert MAY not in project.published()
@@ -86,9 +86,9 @@ def test_its_clean_twin_is_published(kind: str, project: Project) -> None:
     project, count = of(kind, project)
     project.batches.deliver(MAY, change=PROOFS[kind].clean)
     assert not project.batches.original(MAY).equals(pl.read_parquet(project.batches.folder / f"{MAY}.parquet"))
-    outcome = project.ingest(MAY)
+    outcome = up_to_publication(project, MAY)
     assert_passed(outcome, BATCH, MAY, count)
-    assert outcome.assets(MAY) == {BATCH, DATASET, "flights/features"}
+    assert outcome.assets(MAY) == {BATCH, DATASET}
     assert MAY in project.published()
 
 

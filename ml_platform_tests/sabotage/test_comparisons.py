@@ -19,6 +19,7 @@ from ml_platform_tests.sabotage.ingestion import (
     Change,
     cut_off,
     function,
+    up_to_publication,
 )
 from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_refuses, assert_stopped
 
@@ -80,7 +81,7 @@ def comparing(project: Project) -> Project:
 def test_a_broken_batch_is_refused_by_its_gate_alone(kind: str, comparing: Project) -> None:
     comparing.batches.deliver(MAY, change=BATCHES[kind].broken)
     gate = {"distribution": "distribution_psi"}.get(kind, kind)
-    outcome = comparing.ingest(MAY)
+    outcome = up_to_publication(comparing, MAY)
     assert_stopped(outcome, gate, BATCH, MAY)
     assert_refuses(comparing, DATASET, gate, MAY)
     assert MAY not in comparing.published()
@@ -89,7 +90,7 @@ def test_a_broken_batch_is_refused_by_its_gate_alone(kind: str, comparing: Proje
 @pytest.mark.parametrize("kind", BATCHES)
 def test_its_clean_twin_is_published(kind: str, comparing: Project) -> None:
     comparing.batches.deliver(MAY, change=BATCHES[kind].clean)
-    outcome = comparing.ingest(MAY)
+    outcome = up_to_publication(comparing, MAY)
     assert_passed(outcome, BATCH, MAY, GATES + len(BATCHES))
     assert MAY in comparing.published()
 

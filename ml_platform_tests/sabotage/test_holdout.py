@@ -1,15 +1,13 @@
 """Models that were trained on their holdout, with a manifest that says otherwise."""
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ml_platform.pipeline import model as model_steps
-from ml_platform_tests.project import MAY, Project, copy_of, declared, gates
+from ml_platform_tests.project import Project, declared, gates
 from ml_platform_tests.sabotage.models import (
     EVALUATION,
     EVALUATION_GATES,
@@ -45,17 +43,6 @@ TREES = {"max_depth": 6, "min_child_weight": 5}
 LENIENT = gates(leak_alarm={"max": 0.97})
 #: All of them at once, for the walk over every kind.
 JUDGED = declared(models={"judged": {"gates": [*LENIENT, *DECLARED.values()]}})
-
-
-@pytest.fixture(scope="module")
-def shop(four_months: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project with five months, in which each test trains models of its own names."""
-    folder = tmp_path_factory.mktemp("holdout")
-    project = copy_of(four_months, folder / "project")
-    project.batches.deliver(MAY)
-    assert project.ingest(MAY).success
-    yield project
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")

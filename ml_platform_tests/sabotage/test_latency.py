@@ -9,7 +9,7 @@ from ml_platform.gates.gate import Verdict
 from ml_platform.rollout import control
 from ml_platform.serving import load
 from ml_platform_tests.conftest import ports
-from ml_platform_tests.project import MAY, MODEL, Outcome, Project, copy_of, declared, gates
+from ml_platform_tests.project import MODEL, Outcome, Project, copy_of, declared, gates
 from ml_platform_tests.sabotage.packages import SERVICE_GATES, Package, entered
 from ml_platform_tests.sabotage.proof import Proof
 from ml_platform_tests.sabotage.steps import exchange
@@ -28,12 +28,10 @@ STALLING = entered("waiting", seconds=3, every=100)
 
 
 @pytest.fixture(scope="module")
-def shop(four_months: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def shop(five_months: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project with a registered model whose service is timed."""
     folder = tmp_path_factory.mktemp("latency") / "project"
-    project = copy_of(four_months, folder, TIMED, ML_PLATFORM_PORTS=ports(3440, 20))
-    project.batches.deliver(MAY)
-    assert project.ingest(MAY).success
+    project = copy_of(five_months, folder, TIMED, ML_PLATFORM_PORTS=ports(3440, 20))
     steps = [f"{MODEL}/{step}" for step in ("split", "model", "evaluation", "registered_model")]
     assert project.materialize(*steps, checks=None).success
     yield project

@@ -1,8 +1,6 @@
 """Broken splits and broken models: what is trained must not be registered, what is divided wrongly not trained."""
 
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +8,7 @@ import pytest
 from ml_platform.pipeline import model as model_steps
 from ml_platform.references.refs import DatasetRef, ManifestEntry
 from ml_platform.training import split as splitting
-from ml_platform_tests.project import JANUARY, MAY, MONTHS, Project, copy_of, declared, gates
+from ml_platform_tests.project import JANUARY, MAY, MONTHS, Project, declared, gates
 from ml_platform_tests.sabotage import variants
 from ml_platform_tests.sabotage.models import (
     EVALUATION,
@@ -26,17 +24,6 @@ from ml_platform_tests.sabotage.models import (
 )
 from ml_platform_tests.sabotage.proof import Proof, assert_passed, assert_refuses, assert_stopped
 from ml_platform_tests.sabotage.steps import exchange
-
-
-@pytest.fixture(scope="module")
-def shop(four_months: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project with five months, in which each test trains models of its own names."""
-    folder = tmp_path_factory.mktemp("shop")
-    project = copy_of(four_months, folder / "project")
-    project.batches.deliver(MAY)
-    assert project.ingest(MAY).success
-    yield project
-    shutil.rmtree(folder)
 
 
 def of_the_month_before(entry: Callable[..., ManifestEntry]) -> Callable[..., ManifestEntry]:

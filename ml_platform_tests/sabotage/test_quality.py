@@ -1,9 +1,7 @@
 """Models whose metrics are in order and which are broken all the same."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,7 @@ import xgboost
 
 from ml_platform.datasets import batches
 from ml_platform.gates.gate import Gate
-from ml_platform_tests.project import MAY, Project, copy_of, declared, gates
+from ml_platform_tests.project import Project, declared, gates
 from ml_platform_tests.sabotage.models import (
     EVALUATION,
     MODEL,
@@ -156,17 +154,6 @@ def gates_with(kind: str) -> list[dict[str, Any]]:
 
 #: All of them at once, for the walk over every kind.
 JUDGED = declared(models={"judged": {"gates": [*LENIENT, *DECLARED.values()]}})
-
-
-@pytest.fixture(scope="module")
-def shop(four_months: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project with five months, in which each test trains models of its own names."""
-    folder = tmp_path_factory.mktemp("quality")
-    project = copy_of(four_months, folder / "project")
-    project.batches.deliver(MAY)
-    assert project.ingest(MAY).success
-    yield project
-    shutil.rmtree(folder)
 
 
 def candidate(shop: Project, kind: str, name: str, which: Candidate, monkeypatch: pytest.MonkeyPatch) -> Project:

@@ -13,7 +13,7 @@ from ml_platform.rollout import control
 from ml_platform.rollout.record import RolloutRecord
 from ml_platform.serving import bundle, packaging, process
 from ml_platform_tests.conftest import ports
-from ml_platform_tests.project import MAY, MODEL, Outcome, Project, copy_of, declared
+from ml_platform_tests.project import MODEL, Outcome, Project, copy_of, declared
 from ml_platform_tests.sabotage.packages import SERVICE_GATES, Package, entered
 from ml_platform_tests.sabotage.proof import Proof
 from ml_platform_tests.sabotage.steps import exchange
@@ -64,14 +64,12 @@ PROOFS = {
 
 
 @pytest.fixture(scope="module")
-def shop(four_months: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def shop(five_months: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project with two registered models, and nothing packaged yet."""
     catalogue = declared(models={MODEL: {}, FRAGILE: {"parameters": {"rounds": 40, "max_depth": 4, "seed": 7}}})
     project = copy_of(
-        four_months, tmp_path_factory.mktemp("services") / "project", catalogue, ML_PLATFORM_PORTS=ports(3420, 20)
+        five_months, tmp_path_factory.mktemp("services") / "project", catalogue, ML_PLATFORM_PORTS=ports(3420, 20)
     )
-    project.batches.deliver(MAY)
-    assert project.ingest(MAY).success
     for name in (MODEL, FRAGILE):
         steps = [f"{name}/{step}" for step in ("split", "model", "evaluation", "registered_model")]
         outcome = project.materialize(*steps, checks=None)
