@@ -151,7 +151,7 @@ def _scaffold(root: Path) -> None:
         for scaffolder, name, params in (
             (PlatformScaffolder, "platform", None),
             (DatasetScaffolder, DATASET, None),
-            (ModelScaffolder, MODEL, ModelParams()),
+            (ModelScaffolder, MODEL, ModelParams.model_validate({})),
         ):
             (folder := shop.defs / name).mkdir()
             component = f"ml_platform.{scaffolder.__name__.removesuffix('Scaffolder')}"
