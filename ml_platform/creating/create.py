@@ -11,7 +11,8 @@ from ml_platform.creating.declarations_text import dataset_text, gate_line, mode
 from ml_platform.creating.features_text import features_text
 from ml_platform.creating.history_gates import history_gates
 from ml_platform.creating.home import home
-from ml_platform.creating.plan import Every, Plan, TooSparse, plan_of
+from ml_platform.creating.periods import Every, TooSparse
+from ml_platform.creating.plan import Plan, plan_of
 from ml_platform.creating.questions import Ask, Questions
 from ml_platform.creating.quick import QuickFit
 from ml_platform.creating.roles import Roles, Wishes, roles_of

@@ -40,6 +40,7 @@ def dataset_text(plan: Plan, table: Table, package: str, features: Sequence[str]
     if roles.row_id:
         source["row_id"] = roles.row_id
     partitions = f'{{every: {plan.every}, start: "{plan.start}"}}' if plan.timed else "none"
+    lag = plan.label_delay + 1
     rows = f"{roles.frame.height:,} rows of {len(table.frame.columns)} columns"
     lines = [
         "type: ml_platform.Dataset",
@@ -60,7 +61,7 @@ def dataset_text(plan: Plan, table: Table, package: str, features: Sequence[str]
         f"  dataset: {plan.name}",
         f"  description: {flow(f'What is known of a row of {plan.name} when a prediction is asked for')}",
         f"  function: {package}.features:features",
-        *(["  history_lag: 1   # days until an outcome may enter the past means"] if plan.timed else []),
+        *([f"  history_lag: {lag}   # days until an outcome may enter the past means"] if plan.timed else []),
         "  gates:",
         *(f"    {line}" for line in features),
         "",
@@ -86,6 +87,11 @@ def model_text(plan: Plan, gates: Sequence[str], seen: str, threshold: float | N
     split = (
         [
             f"    holdout: {plan.holdout}       # newest of {len(plan.partitions)} {plan.every}s, never trained on",
+            *(
+                [f"    label_delay: {plan.label_delay}   # days; the newest are none of both"]
+                if plan.label_delay
+                else []
+            ),
             "    refused: list   # a refused one is left out, and named",
         ]
         if plan.timed

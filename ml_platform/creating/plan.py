@@ -2,31 +2,22 @@
 
 import re
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from datetime import date, datetime
 
 from ml_platform.creating.columns import ONE_HOT, Column, plain
+from ml_platform.creating.periods import Every, late_of, partitions_for
 from ml_platform.creating.roles import Roles
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.serving.schema import unservable
 from ml_platform.sources.partitions import Partitions
+from ml_platform.training.split import SplitRule
 
-if TYPE_CHECKING:
-    import polars as pl
-
-Every = Literal["day", "week", "month", "year"]
-#: Partitions from which on a size of them will do, fewest at all, and rows that most of them have to have.
-ENOUGH, FEWEST, ROWS = 6, 3, 20
 #: Share of the partitions, or of the groups, that is held out.
 HOLDOUT = 0.2
 #: Days from which on a month of the year has been seen more than once.
 _SEASONS = 730
 #: Features from categories together, at most.
 _WIDEST = 200
-
-
-class TooSparse(PlatformError):
-    """The time of a table makes no partitions that a model can be trained on."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +51,8 @@ class Plan:
     partitions: dict[str, int]
     #: Number of newest partitions that are held out; without time 0.
     holdout: int
+    #: Days until outcomes are known.
+    label_delay: int = 0
     inputs: tuple[str, ...] = ()
     features: list[Feature] = field(default_factory=list)
     pasts: list[Past] = field(default_factory=list)
@@ -75,6 +68,14 @@ class Plan:
         return self.every is not None
 
     @property
+    def held_out(self) -> str:
+        """The first partition that is held out."""
+        assert self.every and self.start
+        windows, keys = Partitions(every=self.every, start=self.start), sorted(self.partitions)
+        rule = SplitRule(label_delay=self.label_delay)
+        return rule.labelled(windows, keys, windows.window(keys[-1])[1])[-self.holdout]
+
+    @property
     def label(self) -> str:
         """Name of the label."""
         return self.roles.label
@@ -82,81 +83,28 @@ class Plan:
 
 def plan_of(name: str, roles: Roles, every: Every | None, now: datetime) -> Plan:
     """Plan the files for a table with these roles. Raises TooSparse where its time makes too few partitions."""
-    chosen, start, partitions = (None, None, {}) if not roles.time else _partitions(roles, every, now)
+    chosen, start, partitions = (None, None, {}) if not roles.time else partitions_for(roles, every, now)
     if every and not roles.time:
         raise PlatformError(f"--every {every}: the table has no time; name its column with --time")
     model = roles.label if roles.label.startswith(f"{name}_") else f"{name}_{roles.label}"
     model = model if model != name else f"{name}_model"
-    late = _late(roles, chosen, partitions, now) if chosen else 0
-    holdout = late + max(1, round(HOLDOUT * (len(partitions) - late))) if chosen else 0
-    if late:
-        roles.notes.append(f"{roles.target!r} is not known yet in the newest {late} of {len(partitions)} {chosen}s")
+    late = late_of(roles, chosen, partitions, now) if chosen else 0
+    holdout = max(1, round(HOLDOUT * (len(partitions) - late))) if chosen else 0
     plan = Plan(name, model[:61], roles, chosen, start, partitions, holdout)
+    if late and chosen and start:
+        windows = Partitions(every=chosen, start=start)
+        newest, known = (windows.window(key)[1] for key in ([*partitions][-1], [*partitions][-1 - late]))
+        plan.label_delay = (newest - known).days
+        roles.notes.append(
+            f"{roles.target!r} is not known yet in the newest {late} of {len(partitions)} {chosen}s: outcomes are "
+            f"taken to come {plan.label_delay} days late"
+        )
     _features(plan)
     if not plan.features and not plan.pasts:
         raise PlatformError(
             f"nothing is left to learn from: {'; '.join(f'{key}: {why}' for key, why in plan.left_out.items())}"
         )
     return plan
-
-
-def _partitions(roles: Roles, wanted: Every | None, now: datetime) -> "tuple[Every, date, dict[str, int]]":
-    """The largest partitions of which there are enough, their start, and the rows of each that has ended."""
-    days = roles.frame[roles.time]
-    seen: list[tuple[Every, date, dict[str, int]]] = []
-    sizes: tuple[Every, ...] = (wanted,) if wanted else ("month", "week", "day", "year")
-    for every in sizes:
-        start, rows = divided(days, every, now)
-        seen.append((every, start, rows))
-        gaps = 0 in rows.values()
-        few = sorted(rows.values())[len(rows) // 2] < ROWS if rows else True
-        if wanted or (len(rows) >= ENOUGH and not gaps and not few):
-            break
-    else:
-        whole = [one for one in seen if len(one[2]) >= FEWEST and 0 not in one[2].values()]
-        seen.append(max(whole or seen, key=lambda one: min(len(one[2]), ENOUGH)))
-    every, start, rows = seen[-1]
-    first, last = days.min(), days.max()
-    if len(rows) < FEWEST:
-        raise TooSparse(
-            f"{roles.time!r} goes from {first} to {last}: that is {len(rows)} whole by the {every}, and "
-            f"a model needs {FEWEST}; take smaller ones with --every, or bring more time"
-        )
-    if empty := [name for name, count in rows.items() if not count]:
-        raise TooSparse(
-            f"{roles.time!r}: there is no row in {', '.join(empty[:3])}; take larger partitions with --every"
-        )
-    return every, start, rows
-
-
-def _late(roles: Roles, every: Every, partitions: dict[str, int], now: datetime) -> int:
-    """How many of the newest partitions have hardly a target yet: outcomes come late."""
-    _, known = divided(roles.frame.filter(roles.frame[roles.target].is_not_null())[roles.time], every, now)
-    shares = [known.get(name, 0) / max(rows, 1) for name, rows in partitions.items()]
-    usual = sorted(shares)[len(shares) // 2]
-    late = 0
-    while late < len(shares) and shares[-1 - late] < 0.1 * usual:
-        late += 1
-    return late
-
-
-def divided(days: "pl.Series", every: Every, now: datetime) -> tuple[date, dict[str, int]]:
-    """First day of the partitions that hold these days, and the rows of each that has ended by now, in order."""
-    first = days.min()
-    assert isinstance(first, date)
-    day = Partitions(every=every, start=date(first.year, 1, 1)).first_day(first)
-    start = first - timedelta(days=first.weekday()) if every == "week" else day
-    last = days.max()
-    assert isinstance(last, date)
-    partitions = Partitions(every=every, start=start)
-    begun = partitions.keys(last + timedelta(days=1), complete=False)
-    keys = [key for key in begun if partitions.next(date.fromisoformat(key)) <= now.date()]
-    counts = dict.fromkeys(keys, 0)
-    for day, count in days.value_counts().iter_rows():
-        key = partitions.first_day(day).isoformat()
-        if key in counts:
-            counts[key] += count
-    return start, counts
 
 
 def _features(plan: Plan) -> None:

@@ -99,8 +99,7 @@ def try_out(plan: Plan, context: ModelContext) -> Tried:
     label = context.model.target
     alone = max(single_feature_auc(features, context.names, label).values(), default=0.0)
     if plan.timed:
-        first = sorted(plan.partitions)[-plan.holdout]
-        parts = (features[plan.roles.time].cast(pl.String) >= first).cast(pl.Int64).to_numpy()
+        parts = (features[plan.roles.time].cast(pl.String) >= plan.held_out).cast(pl.Int64).to_numpy()
     else:
         parts = folds(features, plan.roles.group)
     held = features.filter(pl.Series(parts == 1))[label].count() if plan.timed else features[label].count()

@@ -143,7 +143,9 @@ def _untimely(spec: ModelSpec, dataset: DatasetSpec) -> list[tuple[str, str]]:
             found.append(("split.group", "rows of partitions are held out by their time; remove it"))
         return found
     without = f"{dataset.name} has `partitions: none`"
-    found += [(f"split.{key}", f"{without}; remove it") for key in ("train", "gap") if getattr(rule, key)]
+    found += [
+        (f"split.{key}", f"{without}; remove it") for key in ("train", "gap", "label_delay") if getattr(rule, key)
+    ]
     found += [
         (f"gates.{index}", f"{gate.name!r} asks when, and {without}; remove it")
         for index, gate in enumerate(spec.gates)

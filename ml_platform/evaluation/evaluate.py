@@ -77,7 +77,10 @@ def evaluate(
         )
     known, y = task.labels(holdout, target)
     if not known.height:
-        raise PlatformError(f"evaluation of {reference.model}: no row of the holdout has a value of {target}")
+        raise PlatformError(
+            f"evaluation of {reference.model}: no row of the holdout has a value of {target}; where outcomes come "
+            "late, say when: split: {label_delay: DAYS}"
+        )
     x = matrix(known, reference.features)
     p = predictor.predict(x)
     x_train, y_train = _training_rows(reference, task, train)

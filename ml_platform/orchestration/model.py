@@ -18,6 +18,7 @@ from ml_platform.orchestration.refusals import tag_refusal
 from ml_platform.pipeline import drift, evaluation, model, release
 from ml_platform.pipeline.inspections import INSPECTIONS
 from ml_platform.references.refs import DatasetRef, ModelRef, ReportRef, ServiceRef, SplitRef, VersionRef
+from ml_platform.training.split import SplitRule
 from ml_platform.training.trainer import FIRST_TRAINER
 
 ASSETS = ("split", "model", "evaluation", "registered_model", "service", "deployment")
@@ -61,7 +62,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
             "which partitions it is trained on and which are held out, by content.",
             "json",
             # Other code of the features is another split, once they are built anew.
-            code=(spec.split.model_dump(), context.feature_set.function, *context.feature_set.age),
+            code=(_as_before(spec.split), context.feature_set.function, *context.feature_set.age),
         ),
     )
     @plainly
@@ -219,6 +220,11 @@ def _checks(
         yield from results(gates, verdicts)
 
     return gate_check(gates, key, judge)
+
+
+def _as_before(rule: SplitRule) -> dict[str, Any]:
+    """A rule as it was before outcomes could come late, where they do not: no asset is shown as changed."""
+    return rule.model_dump(exclude=None if rule.label_delay else {"label_delay"})
 
 
 def _split_metadata(ref: SplitRef) -> dict[str, Any]:

@@ -57,7 +57,9 @@ def split(
         return _by_group(workspace, context, available, held, run)
     last = context.dataset.partitions.window(known[-1])[1]
     expected = [partition for partition in context.dataset.partitions.keys(last) if partition >= first]
-    plan = workspace.steps.plan(context.model.split, expected, available, refused, _reasons(held))
+    rule = context.model.split
+    expected = rule.labelled(context.dataset.partitions, expected, last)
+    plan = workspace.steps.plan(rule, expected, available, refused, _reasons(held))
     return _ref(context, plan, run)
 
 

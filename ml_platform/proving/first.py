@@ -29,7 +29,7 @@ def first_thresholds(
     """
     require_time(context, "suggest")
     rule = context.model.split
-    most = max(2 * FEWEST - 1, rule.newest + rule.gap + FEWEST)
+    most = max(2 * FEWEST - 1, rule.back(context.dataset.partitions) + FEWEST)
     there = usable(context.dataset, workspace)[-most:]
     if len(there) - first_window(context, there) + 1 < FEWEST:
         raise PlatformError(

@@ -117,7 +117,7 @@ def clean_data(context: ModelContext, workspace: Workspace, most: int) -> Clean:
         if not chosen:
             raise PlatformError(f"prove: the source of {dataset.name} has nothing; deliver its table first")
         return Clean(chosen, context, {WHOLE: source.read(WHOLE)})
-    needed = rule.newest + rule.gap + 1
+    needed = rule.back(dataset.partitions) + 1
     if len(chosen) < max(needed, 3):
         raise PlatformError(
             f"prove: the source of {dataset.name} has {len(chosen)} usable partitions, the proof of "

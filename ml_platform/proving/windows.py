@@ -43,7 +43,7 @@ def first_window(context: ModelContext, partitions: list[str]) -> int:
     """Partitions of the first window: half of all, and no fewer than a split needs."""
     require_time(context, "a window of the past")
     rule = context.model.split
-    return min(len(partitions), max((len(partitions) + 1) // 2, rule.newest + rule.gap + 1))
+    return min(len(partitions), max((len(partitions) + 1) // 2, rule.back(context.dataset.partitions) + 1))
 
 
 def run_windows(proof: Proof, kept: Path, told: Callable[[str], None] = lambda _: None) -> list[Window]:

@@ -51,6 +51,11 @@ class Partitions(BaseModel):
         """In a few words, for messages."""
         return f"every {self.every} from {self.start}" if self.timed else f"there is only {WHOLE!r}"
 
+    @property
+    def shortest(self) -> int:
+        """Days of the shortest partition."""
+        return {"day": 1, "week": 7, "month": 28, "year": 365}.get(self.every, 1)
+
     def next(self, key: date) -> date:
         """First day of the partition after the one that starts on ``key``."""
         if self.every == "year":

@@ -1,7 +1,9 @@
 """Which partitions a model is trained on and which are held out, by content hash."""
 
+import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from datetime import date, timedelta
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -10,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ml_platform.features.parts import divided
 from ml_platform.foundation.errors import MissingReference, PlatformError, Refused
 from ml_platform.references.refs import ManifestEntry, SplitRef
+from ml_platform.sources.partitions import Partitions
 
 
 class SplitRule(BaseModel):
@@ -27,6 +30,11 @@ class SplitRule(BaseModel):
     )
     train: int | None = Field(default=None, ge=1, description="At most this many before them; None: all.")
     gap: int = Field(default=0, ge=0, description="Partitions left unused between training and holdout.")
+    label_delay: int = Field(
+        default=0,
+        ge=0,
+        description="Days until outcomes are known: partitions that ended later before the newest are left out.",
+    )
     refused: Literal["refuse", "list"] = Field(
         default="refuse", description="A partition refused by its gates: stop, or leave it out and list it."
     )
@@ -46,6 +54,25 @@ class SplitRule(BaseModel):
                 "of them, or declare `partitions: none`"
             )
         return self.holdout
+
+    def back(self, partitions: Partitions) -> int:
+        """How many of the newest partitions can be none of training, at most. Raises PlatformError for a share."""
+        return self.newest + self.gap + math.ceil(self.label_delay / partitions.shortest)
+
+    def labelled(self, partitions: Partitions, keys: Sequence[str], last: date) -> list[str]:
+        """Those of the partitions whose outcomes are known when all up to the day before ``last`` have arrived.
+
+        Raises PlatformError where that is none.
+        """
+        if not self.label_delay:
+            return [*keys]
+        until = last - timedelta(days=self.label_delay)
+        found = [key for key in keys if partitions.window(key)[1] <= until]
+        if not found:
+            raise PlatformError(
+                f"split.label_delay: no partition ended by {until}, {self.label_delay} days before {last}; ingest more"
+            )
+        return found
 
     @property
     def share(self) -> float:

@@ -233,10 +233,12 @@ def test_a_time_with_gaps_is_left_where_it_was_only_guessed(mine: Mine) -> None:
         mine.new(table, "sold", time="day", force=True)
 
 
-def test_outcomes_that_come_late_are_held_out_with_those_that_are_known(mine: Mine) -> None:
-    frame = hourly().filter(pl.col("day") < date(2024, 1, 29))
+def test_outcomes_that_come_late_are_neither_trained_on_nor_held_out(mine: Mine) -> None:
+    frame = hourly().filter(pl.col("day") < date(2024, 2, 5))
     late = frame.with_columns(sold=pl.when(pl.col("day") < date(2024, 1, 22)).then(pl.col("sold")))
     made = mine.new(mine.table(late, "sales.csv"), "sold", every="week")
-    assert mine.declared("sales_sold")[0]["split"]["holdout"] == 2
-    assert "'sold' is not known yet in the newest 1 of 4 weeks" in made.notes
+    assert mine.declared("sales_sold")[0]["split"] == {"holdout": 1, "label_delay": 14, "refused": "list"}
+    assert mine.declared("sales")[1]["history_lag"] == 15
+    assert made.plan.held_out == "2024-01-15"
+    assert "'sold' is not known yet in the newest 2 of 5 weeks: outcomes are taken to come 14 days late" in made.notes
     assert find_mistakes(Project.find())[0] == []

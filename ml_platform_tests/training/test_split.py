@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from datetime import date
 
 import pytest
 from hypothesis import given
@@ -6,6 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ml_platform.foundation.errors import MissingReference, PlatformError, Refused
+from ml_platform.sources.partitions import Partitions
 from ml_platform.training.split import SplitRule, check_disjoint, check_time_order, plan
 from ml_platform_tests.training.synthetic import entry, key, split_ref
 
@@ -54,6 +56,18 @@ def test_newest_partitions_are_held_out_and_the_gap_is_unused() -> None:
     assert [item.partition for item in found.holdout] == MONTHS[-2:]
     assert [item.partition for item in found.train] == MONTHS[6:9]
     assert found.refused == ()
+
+
+def test_partitions_whose_outcomes_are_not_known_yet_are_left_out() -> None:
+    months = Partitions(every="month", start=date(2013, 1, 1))
+    after = date(2014, 1, 1)
+    assert SplitRule().labelled(months, MONTHS, after) == MONTHS
+    assert SplitRule(label_delay=1).labelled(months, MONTHS, after) == MONTHS[:-1]
+    assert SplitRule(label_delay=31).labelled(months, MONTHS, after) == MONTHS[:-1]
+    assert SplitRule(label_delay=32).labelled(months, MONTHS, after) == MONTHS[:-2]
+    assert SplitRule(holdout=2, gap=1, label_delay=32).back(months) == 5
+    with pytest.raises(PlatformError, match=r"split.label_delay: no partition ended by 2012-12-31, 366 days before"):
+        SplitRule(label_delay=366).labelled(months, MONTHS, after)
 
 
 def test_a_missing_partition_is_named_even_when_others_would_do() -> None:
