@@ -1,5 +1,5 @@
-"""Writes the tables of the pages beside it: gates, settings and protocols from the code, dependencies from
-``pyproject.toml``.
+"""Writes the tables of the pages beside it: gates, settings, protocols and keys from the code, dependencies
+from ``pyproject.toml``.
 
 ``python docs/reference/generate.py`` writes them (``make docs``), ``--check`` ends with 1 where a page is not what
 the code gives. A table stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` on the page ``NAME.md``; the rest of a
@@ -22,6 +22,7 @@ from ml_platform.gates.catalogue import KINDS
 from ml_platform.gates.gate import Kind
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from keys import Untold, tables
 from protocols import PROTOCOLS, members
 
 HERE = Path(__file__).resolve().parent
@@ -74,6 +75,14 @@ def dependencies() -> str:
         named = ", ".join(f"`{requirement}`" for requirement in group.requirements)
         lines.append(f"| {named} | {f'`{group.extra}`' if group.extra else ''} | {group.why} |")
     return "\n".join(lines)
+
+
+def keys() -> str:
+    """A table per part of a ``defs.yaml``: its keys. Raises OutOfDate for a key of which nothing is said."""
+    try:
+        return "\n".join(tables()).rstrip()
+    except Untold as error:
+        raise OutOfDate(str(error)) from error
 
 
 def protocols() -> str:
@@ -129,6 +138,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "settings": settings,
     "dependencies": dependencies,
     "protocols": protocols,
+    "keys": keys,
 }
 
 

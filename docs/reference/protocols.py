@@ -30,11 +30,11 @@ def members(path: str) -> Iterator[tuple[str, str]]:
     for node in protocol.body:
         if isinstance(node, ast.AnnAssign):
             # What stands above an attribute is about those below it, up to the next comment.
-            comment = _above(text.splitlines(), node.lineno) or comment
+            comment = above(text.splitlines(), node.lineno) or comment
             yield ast.unparse(node), comment
         elif isinstance(node, ast.FunctionDef) and node.name != "__init__":
             attribute = any(ast.unparse(one) == "property" for one in node.decorator_list)
-            told = _first_sentence(ast.get_docstring(node) or "")
+            told = first_sentence(ast.get_docstring(node) or "")
             yield (f"{node.name}: {ast.unparse(node.returns)}" if attribute and node.returns else _call(node)), told
 
 
@@ -44,15 +44,15 @@ def _call(node: ast.FunctionDef) -> str:
     return f"{node.name}({', '.join([*names, *(['*'] if more else []), *more])})"
 
 
-def _above(lines: list[str], number: int) -> str:
+def above(lines: list[str], number: int) -> str:
     said: list[str] = []
     for line in reversed(lines[: number - 1]):
         if not (text := line.strip()).startswith("#:"):
             break
         said.insert(0, text.removeprefix("#:").strip())
-    return _first_sentence(" ".join(said))
+    return first_sentence(" ".join(said))
 
 
-def _first_sentence(text: str) -> str:
+def first_sentence(text: str) -> str:
     text = re.sub(r":[a-z]+:(?=`)", "", text.partition("\n\n")[0])
     return " ".join(text.split()).replace("``", "`").replace("|", "\\|")

@@ -29,11 +29,13 @@ class QuarantineRule(BaseModel):
 class DatasetSpec(Declaration):
     """A versioned dataset: where batches come from and what they must be like."""
 
+    #: Begins the keys of its assets.
     name: str = Field(pattern=NAME)
     #: ``module:object`` with ``partitions()`` and ``read(partition)``, or a mapping with a ``kind``.
     source: AnySource
     #: ``module:object``: a pandera DataFrameModel for polars.
     schema_: str = Field(alias="schema")
+    #: Stretches of time into which rows are divided, or ``none``.
     partitions: Partitions
     #: Columns that identify a row.
     key: tuple[str, ...] = Field(min_length=1)

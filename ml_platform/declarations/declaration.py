@@ -29,9 +29,13 @@ class Declaration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, protected_namespaces=())
 
+    #: What it is, in a sentence for people.
     description: str = ""
+    #: Who answers for it: ``team:sales`` or an address of e-mail, as Dagster takes them.
     owners: tuple[str, ...] = ()
+    #: Tags of its assets in Dagster.
     tags: dict[str, str] = {}
+    #: What its content must keep; every kind and its keys are in the list of gates.
     gates: tuple[Gate, ...] = ()
 
     #: Stages whose gates may be listed here.

@@ -12,7 +12,9 @@ from ml_platform.gates.stages import OF_FEATURES, Stage
 class FeatureSpec(Declaration):
     """Features of a dataset: one feature function, one age of history."""
 
+    #: Dataset that the features are made of.
     dataset: str = Field(pattern=NAME)
+    #: Ends the key of its asset; models name ``dataset/name``.
     name: str = Field("features", pattern=NAME)
     #: ``module:object``, a :class:`~ml_platform.features.contract.FeatureFunction`.
     function: str

@@ -28,6 +28,7 @@ NONE = _Nothing()
 class ModelSpec(Declaration):
     """A model: features, target, split, parameters and the gates from split to deployment."""
 
+    #: Begins the keys of its assets; name of the registered model and of the service.
     name: str = Field(pattern=NAME)
     #: Feature set, ``dataset/name``.
     features: str
@@ -37,6 +38,7 @@ class ModelSpec(Declaration):
     task: str
     #: Values of a multiclass target, in the order in which their probabilities are given.
     classes: tuple[str, ...] = ()
+    #: What is trained on and what is held out.
     split: SplitRule
     #: ``xgboost``, ``sklearn``, or ``module:Class`` of a trainer of one's own.
     trainer: str = FIRST_TRAINER
@@ -46,8 +48,9 @@ class ModelSpec(Declaration):
     check_partitions: int | None = Field(default=None, ge=2)
     #: Probability from which on a row counts as positive.
     decision_threshold: float | None = Field(None, gt=0, lt=1)
-    #: What the model is for and where it must not be used, for the model card.
+    #: What the model is for, for the model card.
     purpose: str = ""
+    #: Where it must not be used, for the model card.
     limits: str = ""
     #: Whether new partitions lead to a training by themselves.
     retrain_on_new_data: bool = True

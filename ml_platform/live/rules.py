@@ -16,7 +16,9 @@ class DriftRule(BaseModel):
     share: float = Field(ge=0, lt=1)
     #: How many of the newest ``window`` partitions have to be drifted.
     partitions: int = Field(ge=1)
+    #: Number of newest partitions that are looked at.
     window: int = Field(ge=1)
+    #: Whether a model is trained anew, or only said to be due.
     action: Literal["advise", "train"]
 
     @field_validator("window")

@@ -52,15 +52,15 @@ class Backend(_Strict):
 
 
 class Step(_Strict):
-    """A part of a rollout, and what it takes to leave it. ``weight`` and ``shadow`` are percent of the requests.
+    """A part of a rollout, and what it takes to leave it."""
 
-    The candidate answers ``weight`` of them; ``shadow`` are answered by the stable version and copied to the candidate.
-    """
-
+    #: Percent of the requests that the candidate answers.
     weight: int = Field(default=0, ge=0, le=100)
+    #: Percent of the requests that the stable version answers and the candidate gets a copy of.
     shadow: int = Field(default=0, ge=0, le=100)
-    #: Requests that the candidate must have got, and seconds that must have passed.
+    #: Requests that the candidate must have got.
     requests: int = Field(default=0, ge=0)
+    #: Seconds that must have passed.
     seconds: float = Field(default=0, ge=0, allow_inf_nan=False)
 
 
@@ -92,6 +92,7 @@ class Plan(_Strict):
     replicas: int = Field(default=1, ge=1, le=16)
     #: Steps before a version gets all requests; empty: it does once it answers.
     steps: tuple[Step, ...] = ()
+    #: What sends a candidate back by itself.
     rules: Rules = Rules()
 
     @property

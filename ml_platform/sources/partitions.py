@@ -19,6 +19,7 @@ class Partitions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    #: Size: ``day``, ``week``, ``month``, ``year``.
     every: Literal["day", "week", "month", "year", "none"]
     #: Needed but for ``none``.
     start: date = date.min

@@ -102,6 +102,7 @@ class SqlSource(SourceRule):
     kind: Literal["sql"]
     #: Environment variable that holds the SQLAlchemy URL.
     url_env: str = Field(pattern=_ENV)
+    #: One statement; ``:start`` and ``:end`` (exclusive) are the days of the partition.
     query: str = Field(min_length=1)
     #: What says that a partition changed: ``content`` reads all of it; anything else is a SQL expression over
     #: the query's rows (quick, and as good as the expression is).

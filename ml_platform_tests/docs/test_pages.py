@@ -78,6 +78,7 @@ def test_the_reference_is_what_the_code_gives() -> None:
         ("gates", lambda text: text.replace("| `max` |", "| `min` |", 1), "gates.md is not what the code gives"),
         ("settings", lambda text: text.replace("`embedded`", "`lakefs`"), "settings.md is not what the code gives"),
         ("protocols", lambda text: text.replace("| `width: int` |", "| `size: int` |"), "protocols.md is not what"),
+        ("keys", lambda text: text.replace("| `label_delay` | `0` |", "| `delay` | `0` |"), "keys.md is not what"),
         ("dependencies", lambda text: text.replace("<!-- /dep", "<!-- dep"), "dependencies.md has 0 places"),
     ],
 )
