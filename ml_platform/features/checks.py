@@ -95,6 +95,8 @@ def single_feature_auc(frame: "pl.DataFrame", names: Sequence[str], label: str) 
         return largest
     y = frame[label].cast(pl.Float64)
     y = y.fill_nan(None)
+    if y.null_count() == len(y):
+        return {}
     if y.n_unique() - (y.null_count() > 0) > 2:
         middle = y.median()
         assert isinstance(middle, float)

@@ -190,6 +190,7 @@ def constancy(evidence: FeatureEvidence, gate: Gate) -> Measurement:
     "Largest AUC of a single feature for a label (`columns`): an outcome among the features gives itself away",
     needs=("max",),
     requires=("columns",),
+    version=2,
 )
 def single_feature(evidence: FeatureEvidence, gate: Gate) -> Measurement:
     """Leak suspicion: each feature alone, in whichever direction, against each label.
@@ -205,6 +206,10 @@ def single_feature(evidence: FeatureEvidence, gate: Gate) -> Measurement:
         if label not in evidence.function.labels:
             known = ", ".join(evidence.function.labels)
             raise PlatformError(f"gate {gate.name}: {label!r} is no label; the feature function has {known}")
+    late = [label for label in gate.columns or () if evidence.frame[label].null_count() == evidence.frame.height]
+    if late and len(late) == len(gate.columns or ()):
+        return Measurement(None, f"no outcome is known yet ({', '.join(late)}), so nothing can be told")
+    for label in gate.columns or ():
         table += [
             {"label": label, "feature": name, "auc": value}
             for name, value in single_feature_auc(evidence.frame, names, label).items()

@@ -10,9 +10,11 @@ from ml_platform.features.build import build
 from ml_platform.features.contract import HistoricalMean
 from ml_platform.features.history import History, daily
 from ml_platform.gates.catalogue import Gate
-from ml_platform.gates.features import FeatureEvidence, ranges
+from ml_platform.gates.features import FeatureEvidence
+from ml_platform.gates.kinds import kind_of
 
 FIRST = date(2024, 1, 1)
+RANGES, SINGLE = Gate(gate="ranges"), Gate(gate="single_feature", columns=("y",), max=0.9)
 
 
 class Past:
@@ -41,8 +43,8 @@ def rows(days: list[int], y: int | None = 1, amount: float | None = 2.0) -> pl.D
     return pl.DataFrame(made, schema={"day": pl.Date, "shop": pl.String, "amount": pl.Float64, "y": pl.Int64})
 
 
-def judged(partition: pl.DataFrame, earlier: list[pl.DataFrame]) -> Any:
-    """What the gate measures for a partition after earlier ones."""
+def judged(partition: pl.DataFrame, earlier: list[pl.DataFrame], gate: Gate = RANGES) -> Any:
+    """What a gate measures for a partition after earlier ones."""
     function: Any = Past()
 
     class Evidence(FeatureEvidence):
@@ -51,7 +53,7 @@ def judged(partition: pl.DataFrame, earlier: list[pl.DataFrame]) -> Any:
             self.history = History.from_tables(function, [daily(function, one) for one in [*earlier, partition]], 1)
             self.frame = build(function, partition, self.history)
 
-    return ranges(Evidence(), Gate(gate="ranges"))
+    return kind_of(gate.gate).measure(Evidence(), gate)
 
 
 def test_past_averages_of_the_first_day_count_for_nothing() -> None:
@@ -76,3 +78,10 @@ def test_an_empty_past_average_is_refused_where_there_is_a_past(monkeypatch: pyt
     monkeypatch.setattr(History, "features", lambda self, frame, days: frame.select(past_y=pl.lit(None, pl.Float32)))
     assert judged(rows([1]), [rows([0])]).observed == 1
     assert judged(rows([0]), []).observed == 0
+
+
+def test_outcomes_that_are_not_known_yet_tell_nothing_of_single_features() -> None:
+    found = judged(rows([0, 1], y=None), [], SINGLE)
+    assert (found.observed, found.reason) == (None, "no outcome is known yet (y), so nothing can be told")
+    parted = pl.concat([rows([0], y=0, amount=1.0), rows([1], y=1, amount=5.0)])
+    assert judged(parted, [], SINGLE).observed == 1.0

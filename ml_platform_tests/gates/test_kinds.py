@@ -118,6 +118,8 @@ def test_a_single_feature_is_turned_and_ties_count_half() -> None:
     assert single_feature_auc(frame, names, "y") == pytest.approx(expected)
     assert single_feature_auc(frame, names, "minutes") == pytest.approx(expected)
     assert single_feature_auc(frame, names, "always") == {}
+    unknown = frame.with_columns(always=pl.lit(None, pl.Float32))
+    assert single_feature_auc(unknown, names, "always") == {}
     # Of a label of texts, one class against the others: `b` alone is told by its own number.
     told = pl.DataFrame({"kind": ["a", "b", "c", None] * 5, "of_b": [0.0, 1.0, 0.0, 2.0] * 5, "flat": [1.0] * 20})
     assert single_feature_auc(told, ["of_b", "flat"], "kind") == {"of_b": 1.0, "flat": 0.5}
