@@ -2,11 +2,11 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ml_platform.cli.output import Json, written
+from ml_platform.cli.output import BadUsage, Json, written
 
 if TYPE_CHECKING:
     from ml_platform.declarations.catalogue import Catalogue
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from ml_platform.pipeline.lineage import Use
     from ml_platform.pipeline.workspace import Workspace
 
-data = typer.Typer(no_args_is_help=True, help="Versioned datasets: log, diff, show, rollback, fsck, gc.")
+data = typer.Typer(no_args_is_help=True, help="Versioned datasets: log, diff, show, rollback, copy, fsck, gc.")
 
 Dataset = Annotated[str, typer.Argument(help="Name of a declared dataset.")]
+Store = Literal["embedded", "lakefs"]
 Reference = Annotated[str, typer.Argument(help="Commit, tag or branch, with ~N for ancestors.")]
 
 
@@ -171,6 +172,38 @@ def rollback(
     for key, partitions in stale.items():
         print(f"stale: {key} of {', '.join(partitions)}; materialize them again")
     written(json, {**asdict(done), "ref": done.ref.model_dump() if done.ref else None, "stale": stale})
+
+
+@data.command("copy")
+def copy_store(
+    origin: Annotated[Store, typer.Option("--from", help="The store that has it all.")],
+    to: Annotated[Store, typer.Option("--to", help="The store that gets it.")],
+    json: Json = None,
+) -> None:
+    """Copy contents, history, tags and metadata into the other kind of store; repeated, it copies what is new.
+
+    Both are those of the settings. Set ML_PLATFORM_STORE to the new one afterwards, everything else stays as it is.
+    """
+    from ml_platform.datasets.copying import copy
+    from ml_platform.declarations.loading import project_catalogue
+    from ml_platform.foundation.settings import get_settings
+    from ml_platform.pipeline.workspace import Workspace
+
+    settings, owners = get_settings(), {*project_catalogue().datasets}
+    if origin == to:
+        raise BadUsage(f"--from {origin} --to {to}: name two kinds of stores")
+    if settings.adapters:
+        raise BadUsage("--from, --to: a store by ML_PLATFORM_ADAPTERS is neither; unset it for this command")
+    old, new = (Workspace(settings.model_copy(update={"store": kind})) for kind in (origin, to))
+    # With another ledger than that of its commits the copy could be read, and nothing be published in it.
+    old.ledger.require_whole(owners)
+    done = copy(old.store, new.store, lambda line: print(line, flush=True))
+    new.ledger.require_whole(owners)
+    print(
+        f"{done.commits} commits copied, {done.known} were there; {done.branches} branches and {done.tags} tags hold "
+        f"the same on both sides. Use it with ML_PLATFORM_STORE={to}"
+    )
+    written(json, done._asdict())
 
 
 @data.command()

@@ -7,6 +7,7 @@ What a batch must hold is said in ``validation``, and whether it may be publishe
 # pyright: reportUnsupportedDunderAll=false
 __all__ = [
     "batches",
+    "copying",
     "derived",
     "factory",
     "history",

@@ -15,7 +15,7 @@ ATTEMPTS = 10
 #: Age after which a temporary branch is one of a killed process.
 ABANDONED_SECONDS = 86400
 #: Start of the names of private branches, followed by the second they were made in.
-_PRIVATE = "tmp-"
+PRIVATE = "tmp-"
 
 
 def sha256_at(store: VersionedStore, commit: str, path: str) -> str | None:
@@ -78,7 +78,7 @@ def _holds(store: VersionedStore, commit: str, path: str, sha256: str, labels: M
 
 def private_name(branch: str) -> str:
     """A new name for a private branch on which something for ``branch`` is prepared."""
-    return f"{_PRIVATE}{int(time.time())}-{os.urandom(8).hex()}-{branch}"[:200]
+    return f"{PRIVATE}{int(time.time())}-{os.urandom(8).hex()}-{branch}"[:200]
 
 
 @contextmanager
@@ -97,8 +97,8 @@ def private_commit(
     Branches that killed processes left behind are removed once they are a day old.
     """
     now = int(time.time())
-    for name in store.branches(_PRIVATE):
-        created = name.removeprefix(_PRIVATE).partition("-")[0]
+    for name in store.branches(PRIVATE):
+        created = name.removeprefix(PRIVATE).partition("-")[0]
         if created.isdecimal() and now - int(created) > ABANDONED_SECONDS:
             store.delete_branch(name)
     private = private_name(branch)

@@ -16,6 +16,8 @@ from ml_platform.foundation.errors import StoreError
 
 BRANCH_NAME = re.compile(r"^\w[-\w]*$")
 REPOSITORY_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{2,62}$")
+#: How stores write the ids of commits.
+COMMIT_ID = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 MAIN = "main"
 
 

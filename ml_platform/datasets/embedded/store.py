@@ -18,6 +18,7 @@ from ml_platform.datasets.embedded.pointers import SUFFIX, ContentFiles, Pointer
 from ml_platform.datasets.embedded.repository import HEADS, STAGING, TAGS, GitRepository, parse_message
 from ml_platform.datasets.store import (
     BRANCH_NAME,
+    COMMIT_ID,
     MAIN,
     REPOSITORY_NAME,
     AlreadyExists,
@@ -125,6 +126,22 @@ class EmbeddedStore:
                 raise AlreadyExists(f"tag {name!r} exists already and names commit {held}")
 
     def tags(self, prefix: str = "") -> dict[str, str]:
+        return {name: commit for name, commit in self._tags(prefix).items() if not COMMIT_ID.fullmatch(name)}
+
+    def name_copy(self, commit_id: str, ref: str) -> None:
+        """See :class:`~ml_platform.datasets.copying.CopyTarget`: a tag."""
+        if not COMMIT_ID.fullmatch(commit_id):
+            raise InvalidName(f"{commit_id!r} is no id of a commit")
+        with self._repo.lock():
+            # A commit of this store keeps its name.
+            if self._by_id(commit_id) is None and self._repo.target(TAGS + commit_id) is None:
+                self._repo.point(TAGS + commit_id, self._commit(ref).id)
+
+    def copies(self) -> dict[str, str]:
+        """See :class:`~ml_platform.datasets.copying.CopyTarget`."""
+        return {name: commit for name, commit in self._tags().items() if COMMIT_ID.fullmatch(name)}
+
+    def _tags(self, prefix: str = "") -> dict[str, str]:
         named = {name: self._repo.target(name) for name in self._repo.names(TAGS + prefix)}
         return {name.removeprefix(TAGS): str(commit) for name, commit in named.items() if commit is not None}
 

@@ -15,7 +15,15 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from pydantic import SecretStr
 
-from ml_platform.datasets.store import REPOSITORY_NAME, DirtyBranch, InvalidName, NoChanges, NotFound, Protected
+from ml_platform.datasets.store import (
+    COMMIT_ID,
+    REPOSITORY_NAME,
+    DirtyBranch,
+    InvalidName,
+    NoChanges,
+    NotFound,
+    Protected,
+)
 from ml_platform.foundation.errors import Refused, StoreError
 
 if TYPE_CHECKING:
@@ -30,7 +38,6 @@ T = TypeVar("T")
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 #: Longest pause that a server's ``Retry-After`` can ask for, seconds.
 LONGEST_PAUSE = 30.0
-COMMIT_ID = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 # What lakeFS accepts; its \\w knows no letters beyond ASCII.
 _NAME = re.compile(r"\w[-\w]*", re.ASCII)
 _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _HOOK_FAILED = 400, 401, 403, 404, 412

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ml_platform.datasets.embedded.pointers import check_path
 from ml_platform.datasets.lakefs.api import Connection, Declined, check_name, check_repository
 from ml_platform.datasets.lakefs.transfer import object_info
-from ml_platform.datasets.store import MAIN, AlreadyExists, InvalidName, NotFound, ObjectInfo, Protected
+from ml_platform.datasets.store import COMMIT_ID, MAIN, AlreadyExists, InvalidName, NotFound, ObjectInfo, Protected
 from ml_platform.foundation.errors import Corrupt
 
 if TYPE_CHECKING:
@@ -86,13 +86,14 @@ class References:
         return sorted(item.id for item in self.api.pages("branches", listing, self.repository, prefix=prefix))
 
     def tag(self, name: str, ref: str, *, exist_ok: bool = False) -> None:
+        check_name("tag", name)
+        self._tag(name, self.resolve(ref), exist_ok)
+
+    def _tag(self, name: str, commit: str, exist_ok: bool) -> None:
         from lakefs_sdk.models.tag_creation import TagCreation
 
-        check_name("tag", name)
-        commit = self.resolve(ref)
-
         def held() -> str | None:
-            return self.tags(name).get(name)
+            return self._tags(name).get(name)
 
         request = TagCreation(id=name, ref=commit)
         try:
@@ -110,6 +111,19 @@ class References:
                 raise AlreadyExists(f"tag {name!r} exists already and names commit {named}") from error
 
     def tags(self, prefix: str = "") -> dict[str, str]:
+        return {name: commit for name, commit in self._tags(prefix).items() if not COMMIT_ID.fullmatch(name)}
+
+    def name_copy(self, commit_id: str, ref: str) -> None:
+        """See :class:`~ml_platform.datasets.copying.CopyTarget`: a tag; the server looks for a commit first."""
+        if not COMMIT_ID.fullmatch(commit_id):
+            raise InvalidName(f"{commit_id!r} is no id of a commit")
+        self._tag(commit_id, self.resolve(ref), exist_ok=True)
+
+    def copies(self) -> dict[str, str]:
+        """See :class:`~ml_platform.datasets.copying.CopyTarget`."""
+        return {name: commit for name, commit in self._tags().items() if COMMIT_ID.fullmatch(name)}
+
+    def _tags(self, prefix: str = "") -> dict[str, str]:
         listing = self.api.sdk.tags_api.list_tags
         found = self.api.pages("tags", listing, self.repository, prefix=prefix)
         return {item.id: item.commit_id for item in found}
