@@ -28,6 +28,10 @@ def new(
         list[str] | None,
         typer.Option("--group", help="Without time: column whose rows stay together, e.g. the customer."),
     ] = None,
+    url_env: Annotated[
+        str,
+        typer.Option("--url-env", help="Variable with a database's URL; TABLE is then a table of it, or a query."),
+    ] = "",
     name: Annotated[str, typer.Option("--name", help="Name of the dataset; default: that of the file.")] = "",
     every: Annotated[
         Literal["day", "week", "month", "year"] | None,
@@ -52,7 +56,8 @@ def new(
         print(line, file=out, flush=True)
 
     wishes = Wishes(target, time, tuple(key or ()), tuple(known_later or ()), tuple(group or ()))
-    made = create(table, wishes, name=name, every=every, force=force, ask=_ask if _terminal() else None, told=told)
+    asked = _ask if _terminal() else None
+    made = create(table, wishes, name=name, url_env=url_env, every=every, force=force, ask=asked, told=told)
     for line in _lines(made):
         told(line)
     written(json, _plain(made))

@@ -17,6 +17,7 @@ from ml_platform.creating.questions import Ask, Questions
 from ml_platform.creating.quick import QuickFit
 from ml_platform.creating.roles import Roles, Wishes, roles_of
 from ml_platform.creating.schema_text import schema_text
+from ml_platform.creating.sql_tables import read_sql
 from ml_platform.creating.tables import Table, read_table
 from ml_platform.creating.thresholds import feature_gates, gates_of, not_nearer
 from ml_platform.creating.trial import Tried, context_of, try_out, written_aside
@@ -51,6 +52,7 @@ def create(
     wishes: Wishes,
     *,
     name: str = "",
+    url_env: str = "",
     every: Every | None = None,
     force: bool = False,
     ask: Ask | None = None,
@@ -58,18 +60,23 @@ def create(
 ) -> Created:
     """Make dataset, features and model of a table; nothing is written before it was tried on the real rows.
 
-    ``told`` gets a line for each step that takes a while. Raises PlatformError for what cannot be read, guessed or
-    fulfilled, and where a file is there that says something else (``force`` writes it anew).
+    ``where`` is a table or a query of a database where ``url_env`` names the variable with its URL. ``told`` gets a
+    line for each step that takes a while. Raises PlatformError for what cannot be read, guessed or fulfilled, and where
+    a file is there that says something else (``force`` writes it anew).
     """
     project = Project.find()
     project.make_importable()
     workspace = Workspace()
-    table = read_table(where, project.root)
+    table = read_sql(where, url_env, workspace.now()) if url_env else read_table(where, project.root)
     called = plain(name or table.name)
     if not re.fullmatch(NAME, called):
         raise PlatformError(f"--name: {called!r} is no name for assets: take lower-case letters, digits and _")
     told(f"read {table.frame.height:,} rows of {len(table.frame.columns)} columns")
     roles = roles_of(table, wishes, Questions(ask))
+    if table.bounded and roles.row_id:
+        raise PlatformError(
+            f"{where}: no column identifies a row; name those that do with --key, or add one in a query"
+        )
     try:
         plan = plan_of(called, roles, every, workspace.now())
     except TooSparse as error:

@@ -33,7 +33,9 @@ def dataset_text(plan: Plan, table: Table, package: str, features: Sequence[str]
     """
     roles = plan.roles
     source = dict(table.source)
-    if plan.timed:
+    if plan.timed and table.bounded:
+        source["query"] = table.bounded(roles.timestamp or roles.time)
+    elif plan.timed:
         source["by"] = "time"
     if roles.timestamp:
         source["days"] = {roles.time: roles.timestamp}
@@ -142,6 +144,8 @@ def flow(value: Any) -> str:
 
 def _where(table: Table) -> str:
     source = table.source
+    if table.bounded:
+        return f"{table.name} in the database of {source['url_env']}"
     if "url" in source:
         return str(source["url"])
     return str(source["pattern"]) if "*" not in source["pattern"] else f"{source['path']}/{source['pattern']}"

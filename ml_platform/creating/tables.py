@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,8 @@ class Table:
     unclear: dict[str, tuple[str, str]] = field(default_factory=dict)
     #: Columns of text that hold numbers in a form that is not read, with what to do about it.
     odd: dict[str, str] = field(default_factory=dict)
+    #: Of a table in a database: the query for one partition, by the column with its time.
+    bounded: Callable[[str], str] | None = None
 
 
 def read_table(where: str, root: Path) -> Table:
@@ -84,7 +87,7 @@ def read_table(where: str, root: Path) -> Table:
         more["decimal"] = ","
         notes.append("numbers have decimal commas: points in them are taken for thousands")
     for column in raw.columns:
-        found[column], form = _typed(raw[column], comma)
+        found[column], form = typed(raw[column], comma)
         if isinstance(form, tuple):
             unclear[column] = form
         elif form:
@@ -181,12 +184,12 @@ def _missing(raw: "pl.DataFrame") -> list[str]:
         there = set(values.filter(values.is_in(MISSING)).unique().to_list())
         rest = values.filter(~values.is_in(MISSING)).drop_nulls()
         numbers = there and rest.len() and rest.str.contains(COMMA_NUMBER).all()
-        if numbers or (there and rest.len() and _typed(rest)[0].dtype != pl.String):
+        if numbers or (there and rest.len() and typed(rest)[0].dtype != pl.String):
             found |= there
     return [text for text in MISSING if text in found]
 
 
-def _typed(values: "pl.Series", comma: bool = False) -> "tuple[pl.Series, str | tuple[str, str]]":
+def typed(values: "pl.Series", comma: bool = False) -> "tuple[pl.Series, str | tuple[str, str]]":
     """A column as what it is, and the form of its dates where that is not ISO; both forms where there are two.
 
     ``comma``: numbers have decimal commas.

@@ -13,7 +13,7 @@ from ml_platform.gates.stages import OF_DATASET, Stage
 from ml_platform.sources.context import SourceContext
 from ml_platform.sources.opening import open_source
 from ml_platform.sources.partitions import Partitions
-from ml_platform.sources.rules import AnySource, FolderSource, FsspecSource
+from ml_platform.sources.rules import AnySource, FolderSource, FsspecSource, SqlSource
 from ml_platform.sources.source import Source
 
 
@@ -110,6 +110,8 @@ class DatasetSpec(Declaration):
     @property
     def added(self) -> dict[str, str]:
         """Columns that the source adds: the day of a timestamp with its column, the identity of a row with nothing."""
+        if isinstance(self.source, SqlSource):
+            return self.source.days
         if not isinstance(self.source, FolderSource | FsspecSource):
             return {}
         return {**self.source.days, **({self.source.row_id: ""} if self.source.row_id else {})}

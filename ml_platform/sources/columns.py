@@ -49,6 +49,18 @@ def conform(
     return frame.with_columns(_converted(frame[name], types[name], formats.get(name, ""), decimal) for name in known)
 
 
+def with_days(frame: "pl.DataFrame", days: Mapping[str, str]) -> "pl.DataFrame":
+    """``frame`` with columns of the days of timestamps; of what holds no times the column itself, so that the gates
+    refuse it by name."""
+    import polars as pl
+
+    return frame.with_columns(
+        (frame[of].cast(pl.Date) if frame[of].dtype.is_temporal() else frame[of]).alias(column)
+        for column, of in days.items()
+        if of in frame.columns
+    )
+
+
 def with_point(column: "pl.Series") -> "pl.Series":
     """Numbers with decimal commas as text with decimal points."""
     return column.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)

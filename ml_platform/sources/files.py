@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_file
 from ml_platform.foundation.settings import default_home
-from ml_platform.sources.columns import conform, environment, expanded
+from ml_platform.sources.columns import conform, environment, expanded, with_days
 from ml_platform.sources.context import SourceContext
 from ml_platform.sources.partitions import WHOLE, Partitions
 from ml_platform.sources.rules import FolderSource, FsspecSource
@@ -262,7 +262,7 @@ class FileSource:
             # By name and position: the same row keeps it whatever is corrected in it or appended behind it.
             position = pl.int_range(1, frame.height + 1).cast(pl.String)
             frame = frame.with_columns(pl.concat_str([pl.lit(f"{name}:"), position]).alias(self.rule.row_id))
-        return frame.with_columns(_day(frame, of).alias(column) for column, of in added.items() if of in frame.columns)
+        return with_days(frame, added)
 
 
 def _head(stream: IO[bytes], name: str, rows: int) -> bytes:
@@ -271,13 +271,6 @@ def _head(stream: IO[bytes], name: str, rows: int) -> bytes:
 
     lines = gzip.GzipFile(fileobj=stream) if name.endswith(".gz") else stream
     return b"".join(line for line, _ in zip(lines, range(rows + 1), strict=False))
-
-
-def _day(frame: "pl.DataFrame", column: str) -> "pl.Series":
-    """The day of a column; the column itself where it holds no times, so that the gates refuse it by name."""
-    import polars as pl
-
-    return frame[column].cast(pl.Date) if frame[column].dtype.is_temporal() else frame[column]
 
 
 def _partition_of(partitions: Partitions, keys: list[str], day: date) -> str:

@@ -107,6 +107,8 @@ class SqlSource(SourceRule):
     #: What says that a partition changed: ``content`` reads all of it; anything else is a SQL expression over
     #: the query's rows (quick, and as good as the expression is).
     fingerprint: str = Field(min_length=1)
+    #: Columns to add with the day of a timestamp: ``{day: picked_up_at}``.
+    days: dict[str, str] = {}
     #: Rows that are fetched at once.
     chunk_rows: int = Field(50_000, ge=1)
 

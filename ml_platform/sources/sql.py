@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
-from ml_platform.sources.columns import conform, environment
+from ml_platform.sources.columns import conform, environment, with_days
 from ml_platform.sources.context import SourceContext
 from ml_platform.sources.rules import SqlSource
 
@@ -70,7 +70,8 @@ class QuerySource:
         frame = pl.concat(chunks, how="vertical_relaxed")
         # A database returns rows in any order; the same rows have to be the same content.
         first = [name for name in self.context.key if name in names]
-        return frame.sort([*first, *(name for name in names if name not in first)], nulls_last=True)
+        ordered = frame.sort([*first, *(name for name in names if name not in first)], nulls_last=True)
+        return with_days(ordered, self.rule.days)
 
     def _bounds(self, partition: str) -> dict[str, Any]:
         if not self.context.partitions.timed:

@@ -30,7 +30,7 @@ class Mine:
 
     def new(self, where: str, target: str, *, name: str = "", **more: Any) -> Created:
         """``ml-platform new`` without a terminal; wishes and options by their names."""
-        options = {key: more.pop(key) for key in ("every", "force", "ask", "told") if key in more}
+        options = {key: more.pop(key) for key in ("every", "force", "ask", "told", "url_env") if key in more}
         return create(where, Wishes(target, **more), name=name, **options)
 
     def declared(self, folder: str) -> list[dict[str, Any]]:
