@@ -228,9 +228,7 @@ class Ledger:
 
     def head(self) -> str:
         """Hash of the newest entry; the genesis hash for an empty ledger."""
-        with self._reader.connect() as connection:
-            newest = connection.execute(sa.select(table.c.hash).order_by(table.c.sequence.desc()).limit(1)).scalar()
-        return newest or GENESIS
+        return self.anchor().head
 
     def entries(
         self,
@@ -319,10 +317,7 @@ class Ledger:
         return {name: allowed(name, subject, judged[subject], asked) for name, subject in subjects.items()}
 
     def require_whole(self, owners: Collection[str]) -> None:
-        """Raise Broken where this is not the ledger that the newest anchors speak of, or it lacks entries of theirs.
-
-        ``owners``: datasets and models whose anchors are looked at.
-        """
+        """Raise Broken where the newest anchors of these datasets and models speak of another ledger, or of more."""
         chain = self._verified.follow(self._reader)
         if self._signer is not None:
             chain.require_key(self._signer.public)
