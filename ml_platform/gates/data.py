@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 DRIFTED = 0.25
 #: Rows of a table that are kept with a verdict.
 SHOWN = 100
+#: Days from which on the first batch is held against itself.
+HALVED = 14
 #: Quantiles that are compared with the range of those that each earlier batch had: what a season did before is none.
 TAILS = (0.01, 0.99)
 
@@ -48,6 +50,24 @@ def reference_rows(evidence: BatchEvidence, gate: Gate, columns: Sequence[str]) 
     """
     wanted = _wanted(evidence, gate, columns)
     return evidence.earlier(wanted, tuple(columns)) if wanted else None
+
+
+def halves(evidence: BatchEvidence) -> "tuple[pl.DataFrame, pl.DataFrame] | None":
+    """The first batch by its days: the earlier half, and the later one; ``None`` for fewer than :data:`HALVED` days.
+
+    Slices are held against each other within it, since a season does not turn them round or take them away. The level
+    of a column does move from one half of a month to the other: of that the first batch says nothing.
+    """
+    import polars as pl
+
+    if not evidence.time or evidence.time not in evidence.frame.columns:
+        return None
+    days = evidence.frame[evidence.time].cast(pl.Date)
+    there = days.drop_nulls().unique().sort()
+    if len(there) < HALVED:
+        return None
+    later = (days >= there[len(there) // 2]).fill_null(False)
+    return evidence.frame.filter(~later), evidence.frame.filter(later)
 
 
 @kind(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.batch import BatchEvidence
-from ml_platform.gates.data import NOTHING_EARLIER, reference_batches, reference_rows
+from ml_platform.gates.data import NOTHING_EARLIER, halves, reference_batches, reference_rows
 from ml_platform.gates.gate import Gate, Measurement, kind
 
 if TYPE_CHECKING:
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: Rows of a table that are kept with a verdict.
 SHOWN = 20
+#: What the first batch was compared with.
+WITHIN = ", by the first half of this first batch"
 
 
 @kind(
@@ -23,13 +25,14 @@ SHOWN = 20
     needs=("max",),
     any_of=("every", "by"),
     of_time=True,
+    version=2,
 )
 def coverage(evidence: BatchEvidence, gate: Gate) -> Measurement:
     """Days or slices that are missing, or came twice: 1 is one without rows, or with twice as many.
 
     ``columns`` names another column than the dataset's time, such as one with hours. The first batch is compared with
-    itself, its slices with nothing. A day that has not come yet, by the clock, is no gap. Periods and slices that
-    usually have fewer than 20 rows are judged by their surplus alone.
+    itself: slices of its later half with those of its first, from 14 days on. A day that has not come yet, by the
+    clock, is no gap. Periods and slices that usually have fewer than 20 rows are judged by their surplus alone.
     """
     if gate.every and gate.by:
         raise PlatformError(f"gate {gate.name}: rows are counted per period or per slice: give every or by, not both")
@@ -63,17 +66,19 @@ def _slices(evidence: BatchEvidence, gate: Gate) -> Measurement:
     from ml_platform.validation.evidence import json_rows
 
     by = list(gate.by or ())
-    earlier = reference_batches(evidence, gate, by)
-    if not earlier:
-        return Measurement(None, NOTHING_EARLIER)
-    table = groups.slice_coverage(list(earlier.values()), evidence.frame.select(by), by)
+    earlier, current = list(reference_batches(evidence, gate, by).values()), evidence.frame
+    if alone := not earlier:
+        if (parts := halves(evidence)) is None:
+            return Measurement(None, NOTHING_EARLIER)
+        earlier, current = [parts[0].select(by)], parts[1]
+    table = groups.slice_coverage(earlier, current.select(by), by)
     if table.is_empty():
         return Measurement(float("nan"), "there is no slice, here or before", support=-1)
     shown = [evidence.shown(row) for row in json_rows(table.head(SHOWN))]
     worst = shown[0]
     return Measurement(
         worst["deviation"],
-        f"{_named(by, worst)} has {worst['rows']} rows, {worst['usual']:.4g} are usual",
+        f"{_named(by, worst)} has {worst['rows']} rows, {worst['usual']:.4g} are usual{WITHIN if alone else ''}",
         support=table.height,
         details={"slices": shown},
     )
@@ -88,13 +93,14 @@ def _slices(evidence: BatchEvidence, gate: Gate) -> Measurement:
     any_of=("every", "by"),
     options=("above",),
     metrics=("known", "lowest_rate", "highest_rate", "change"),
+    version=2,
 )
 def labels(evidence: BatchEvidence, gate: Gate) -> Measurement:
     """Outcomes that are missing, all alike or turned round in a few days or in one slice.
 
     ``change`` compares a slice's distance from all other rows with that in accepted earlier batches, so that a bad
     month for everybody is none (a difference of log odds: 0.7 is twice the odds). Groups of fewer than 100 rows are
-    not judged.
+    not judged. In the first batch the later half of its days is compared with the first, from 14 days on.
     """
     if (gate.metric in ("known", "lowest_rate")) != (gate.min is not None) or (gate.min is None) == (gate.max is None):
         raise PlatformError(f"gate {gate.name}: known and lowest_rate have a min, highest_rate and change a max")
@@ -104,6 +110,7 @@ def labels(evidence: BatchEvidence, gate: Gate) -> Measurement:
     table = [row for column in gate.columns or () for row in measure(evidence, gate, column)]
     if not table:
         if gate.metric == "change" and not evidence.earlier_rows:
+            # Within one batch, too: half of it may be too few.
             return Measurement(None, NOTHING_EARLIER)
         return Measurement(float("nan"), "no group has 100 rows", support=-1)
     table.sort(key=lambda row: row["value"] if gate.min is not None else -abs(row["value"]))
@@ -112,7 +119,7 @@ def labels(evidence: BatchEvidence, gate: Gate) -> Measurement:
     return Measurement(
         value,
         f"{worst['outcome']}: {str(gate.metric).replace('_', ' ')} is {worst['value']:.3g} for {worst['group']} "
-        f"({worst['rows']} rows)",
+        f"({worst['rows']} rows){WITHIN if gate.metric == 'change' and not evidence.earlier_rows else ''}",
         support=len(table),
         details={"groups": table[:SHOWN]},
     )
@@ -147,12 +154,14 @@ def _change(evidence: BatchEvidence, gate: Gate, column: str) -> list[dict[str, 
     from ml_platform.validation import groups
 
     by = list(gate.by or ())
-    reference = reference_rows(evidence, gate, [*by, column])
+    reference, current = reference_rows(evidence, gate, [*by, column]), evidence.frame
     if reference is None:
-        return []
+        if (parts := halves(evidence)) is None:
+            return []
+        reference, current = parts
     tables = [
         groups.grouped(groups.outcome_values(frame, column, gate.above), frame.select(by))
-        for frame in (reference, evidence.frame)
+        for frame in (reference, current)
     ]
     before, now = (groups.contrasts(table, by) for table in tables)
     rows = {tuple(row[name] for name in by): row["labelled"] for row in tables[1].iter_rows(named=True)}

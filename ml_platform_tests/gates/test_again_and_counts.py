@@ -153,3 +153,26 @@ def test_an_outcome_of_text_counts_above_another_text() -> None:
     assert (
         "say a number" in judged(gate).reason and "not a number" in judged(ASSOCIATION, NOW.with_columns(**said)).reason
     )
+
+
+OF_PLACES = {"gate": "coverage", "by": ["place"], "max": 0.5}
+
+
+def test_slices_of_the_first_batch_are_held_against_its_first_half() -> None:
+    many = pl.concat([NOW.with_columns(number=pl.lit(number)) for number in range(4)])
+    late = pl.col("day") >= date(2013, 3, 12)
+    place = pl.col("place") == "p07"
+    gone = judged(OF_PLACES, many.filter(~late | ~place), earlier_rows={})
+    assert gone.status == "failed" and gone.reason.endswith("by the first half of this first batch"), gone
+    assert judged(OF_PLACES, many, earlier_rows={}).observed == 0
+    # A half that has other days only is no slice.
+    assert judged(OF_PLACES, many.filter(pl.col("day") < date(2013, 3, 14)), earlier_rows={}).uncompared
+
+    change = {"gate": "labels", "metric": "change", "by": ["half"], "columns": ["late"], "max": 1}
+    labelled = many.with_columns(half=pl.col("place") < "p15", late=(pl.col("number") == 0).cast(pl.Int64))
+    turned = pl.when(late & pl.col("half")).then(1 - pl.col("late")).otherwise("late")
+    assert judged(change, labelled, earlier_rows={}).passed
+    found = judged(change, labelled.with_columns(late=turned), earlier_rows={})
+    assert found.status == "failed" and "first half of this first batch" in found.reason, found
+    all_turned = pl.when(pl.col("half")).then(1 - pl.col("late")).otherwise("late")
+    assert judged(change, labelled.with_columns(late=all_turned), earlier_rows={}).passed, "nobody can tell"
