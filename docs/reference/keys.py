@@ -22,6 +22,8 @@ MODELS = (
     ("`partitions`", "ml_platform.sources.partitions:Partitions"),
     ("`quarantine`", "ml_platform.declarations.dataset:QuarantineRule"),
     ("`ml_platform.FeatureSet`", "ml_platform.declarations.features:FeatureSpec"),
+    ("`expressions`", "ml_platform.features.expressions:Expressions"),
+    ("`expressions.past`", "ml_platform.features.expressions:PastMean"),
     ("`ml_platform.Model`", "ml_platform.declarations.model:ModelSpec"),
     ("`split`", "ml_platform.training.split:SplitRule"),
     ("`parameters` of `xgboost`", "ml_platform.training.xgboost:XGBoostParameters"),

@@ -1,9 +1,10 @@
 """Feature sets as they are declared."""
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ml_platform.declarations.declaration import NAME, Declaration
 from ml_platform.features.contract import FeatureFunction, Refresh, Stale
+from ml_platform.features.expressions import Expressions
 from ml_platform.foundation.errors import DeclarationError
 from ml_platform.foundation.objects import load_object
 from ml_platform.gates.stages import OF_FEATURES, Stage
@@ -16,8 +17,10 @@ class FeatureSpec(Declaration):
     dataset: str = Field(pattern=NAME)
     #: Ends the key of its asset; models name ``dataset/name``.
     name: str = Field("features", pattern=NAME)
-    #: ``module:object``, a :class:`~ml_platform.features.contract.FeatureFunction`.
-    function: str
+    #: ``module:object``, a :class:`~ml_platform.features.contract.FeatureFunction`; or ``expressions`` in its place.
+    function: str = ""
+    #: Features as expressions of SQL, in place of a function.
+    expressions: Expressions | None = None
     #: Days between an outcome's day and the first day whose features may know it.
     history_lag: int = 1
     #: When the history of services is refreshed, each day or once a partition has closed. With ``partition`` training
@@ -26,6 +29,17 @@ class FeatureSpec(Declaration):
     #: What a service does with a row whose history is older than declared: mark the answer, or refuse it.
     stale: Stale = "mark"
     _stages: tuple[Stage, ...] = OF_FEATURES
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "FeatureSpec":
+        if self.expressions is not None:
+            if self.function not in ("", self.expressions.path):
+                raise ValueError("function: there are expressions too; declare one of them")
+            # One path for whoever loads the function; the model is frozen for everybody else.
+            object.__setattr__(self, "function", self.expressions.path)
+        if not self.function:
+            raise ValueError("function: name a module:object, or declare expressions")
+        return self
 
     @field_validator("history_lag")
     @classmethod

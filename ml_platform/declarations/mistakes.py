@@ -71,23 +71,24 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
         gate_columns(known, spec.schema_)
     elif isinstance(spec, FeatureSpec):
         dataset = attempt("dataset", lambda: catalogue.dataset(spec.dataset))
-        function = attempt("function", spec.load_function)
+        where = "function" if spec.expressions is None else "expressions"
+        function = attempt(where, spec.load_function)
         if dataset is not None and function is not None:
             # What is wrong with the dataset's schema or the feature function is said once, where it is declared.
             with suppress(DeclarationError):
                 before = len(found)
                 there = schema_columns(dataset, deep)
                 for name in dict.fromkeys((*function.inputs, *function.key, *filter(None, [function.time]))):
-                    unknown("function", [name], there, dataset.schema_)
+                    unknown(where, [name], there, dataset.schema_)
                 if deep and len(found) == before:
-                    found += [(spec, "function", reason) for reason in broken_contract(dataset, function)]
+                    found += [(spec, where, reason) for reason in broken_contract(dataset, function)]
                 if deep and len(found) == before:
-                    found += [(spec, "function", reason) for reason in broken_on_rows(dataset, function)]
+                    found += [(spec, where, reason) for reason in broken_on_rows(dataset, function)]
                 if deep:
                     found += [
                         (
                             spec,
-                            "function",
+                            where,
                             f"input {name!r} is an outcome: {dataset.schema_} says it is known only after",
                         )
                         for name in outcomes_among(dataset, function.inputs)

@@ -12,6 +12,7 @@ __all__ = [
     "contract",
     "daily",
     "dry_run",
+    "expressions",
     "history",
     "leakage",
     "lineage",

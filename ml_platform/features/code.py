@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from ml_platform.features.contract import FeatureFunction
+from ml_platform.features.expressions import ExpressionFeatures
 from ml_platform.foundation.files import sha256_bytes
 from ml_platform.foundation.user_code import module_file, user_code_version
 
@@ -30,7 +31,7 @@ def equal_versions(function: FeatureFunction) -> tuple[str, ...]:
     """
     module = sys.modules[type(function).__module__]
     path = module_file(module.__name__)
-    if path.suffix != ".py" or VERSION != 1:
+    if path.suffix != ".py" or VERSION != 1 or isinstance(function, ExpressionFeatures):
         return ()
     own = lzma.decompress(_BEFORE_NUMBERS.read_bytes()).decode()
     return (sha256_bytes("\x00".join([path.read_text(), own]))[:12],)

@@ -11,6 +11,9 @@ from ml_platform.foundation.raised import raised
 if TYPE_CHECKING:
     import polars as pl
 
+#: Rows that are tried one by one.
+_ALONE = 20
+
 
 def broken(function: FeatureFunction, raw: "pl.DataFrame") -> Iterator[str]:
     """A line for each thing that would fail with rows such as ``raw``: names, types, and what the function raises."""
@@ -24,6 +27,7 @@ def broken(function: FeatureFunction, raw: "pl.DataFrame") -> Iterator[str]:
     rows = tried.frame("rows", function.rows, raw.select(function.inputs))
     if rows is not None:
         yield from lacking_columns(function, rows)
+        yield from _beyond_their_row(function, raw, rows)
         for name in function.columns:
             if name in rows.columns and (text := _no_number(rows.schema[name])):
                 yield f"feature {name!r} is {text}, no number; encode it in rows(), or leave it to histories and slices"
@@ -56,6 +60,23 @@ def _names(function: FeatureFunction) -> Iterator[str]:
         if name in roles:
             yield f"{name!r} is {roles[name]} and {role}; give one of them another name (of columns in rows())"
         roles.setdefault(name, role)
+
+
+def _beyond_their_row(function: FeatureFunction, raw: "pl.DataFrame", rows: "pl.DataFrame") -> Iterator[str]:
+    """Features that a row has in a batch and not alone: a service would give others than training saw."""
+    import polars as pl
+
+    names = [name for name in function.columns if name in rows.columns]
+    inputs = raw.select(function.inputs).head(_ALONE)
+    try:
+        alone = pl.concat([function.rows(inputs[place : place + 1]).select(names) for place in range(inputs.height)])
+        batch = function.rows(inputs).select(names)
+    except Exception as error:
+        yield f"rows() fails on a single row: {raised(error)}"
+        return
+    for name in names:
+        if not batch[name].equals(alone[name], null_equal=True):
+            yield f"feature {name!r} of a row depends on the rows beside it: in a service it would be another"
 
 
 def _no_number(dtype: "pl.DataType") -> str:

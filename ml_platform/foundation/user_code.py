@@ -57,15 +57,17 @@ def module_file(module: str) -> Path:
 
 
 def user_code_version(path: str) -> str:
-    """Version of ``module`` or ``module:object``: 12 hexadecimal digits over the module and what it imports.
+    """Version of ``module`` or ``module:object``: 12 hexadecimal digits over the module and what it imports, and the
+    text that an object is made from (``module:{…}``).
 
     Raises UnknownModule where there is no such module, PlatformError where its source is not Python.
     """
-    start = path.partition(":")[0]
+    start, _, name = path.partition(":")
     seen = _followed(start)
+    text = [name] if name.startswith("{") else []
     # The starting module first and the others by content, so that a module which only moves changes nothing.
     others = sorted(essence for name, (essence, _) in seen.items() if name != start)
-    return sha256_bytes(canonical_json([seen[start][0], *others]))[:12]
+    return sha256_bytes(canonical_json([seen[start][0], *others, *text]))[:12]
 
 
 def files_beside(path: str) -> dict[str, str]:
