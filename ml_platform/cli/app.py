@@ -9,6 +9,7 @@ import typer
 from ml_platform.cli.backup import backup, restore
 from ml_platform.cli.data import data
 from ml_platform.cli.gates import gates
+from ml_platform.cli.hand import pause, resume, skip, train
 from ml_platform.cli.ledger import ledger
 from ml_platform.cli.new import new
 from ml_platform.cli.output import HELPS, BadUsage, By, Json, Reason, Version, only_json, supervised
@@ -245,7 +246,8 @@ def reject(
     decide(target, "rejected", by, reason, json, rollback=rollback)
 
 
-cli.command()(withdraw)
+for hand in (withdraw, pause, resume, train, skip):
+    cli.command()(hand)
 
 
 @cli.command()

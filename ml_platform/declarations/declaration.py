@@ -19,6 +19,8 @@ UNJUDGED = {
     "purpose": "a text of the model card",
     "limits": "a text of the model card",
     "rollout": "how a version takes over, which no verdict is about",
+    "retrain": "when it is trained, which no verdict is about",
+    "drift": "what sensors say of new partitions, which no verdict is about",
     "gates": "each has a hash of its own, so that a change of one revokes no verdict of another",
 }
 NAME = r"^[a-z][a-z0-9_]{0,60}$"

@@ -11,6 +11,7 @@ from ml_platform.evaluation.options import WorstCase
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.raised import raised
 from ml_platform.gates.stages import OF_MODEL, Stage
+from ml_platform.live.retraining import RetrainPolicy
 from ml_platform.live.rules import DriftRule
 from ml_platform.models.task import Task, task_of
 from ml_platform.rollout.record import Plan
@@ -52,15 +53,28 @@ class ModelSpec(Declaration):
     purpose: str = ""
     #: Where it must not be used, for the model card.
     limits: str = ""
-    #: Whether new partitions lead to a training by themselves.
-    retrain_on_new_data: bool = True
+    #: What leads to a training by itself, and how often.
+    retrain: RetrainPolicy = RetrainPolicy()
     #: How far features may move in the search for the worst case.
     worst_case: WorstCase | None = None
-    #: What drift of the newest partitions' inputs leads to.
+    #: When inputs of the newest partitions count as drifted.
     drift: DriftRule | None = None
     #: How a new version takes over: processes, steps, rules that send it back.
     rollout: Plan = Plan()
     _stages: tuple[Stage, ...] = OF_MODEL
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_keys(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "retrain_on_new_data" in value:
+            raise ValueError("`retrain_on_new_data` is gone: write `retrain: {new_data: false}`, or nothing for true")
+        return value
+
+    @model_validator(mode="after")
+    def _drift_is_declared(self) -> "ModelSpec":
+        if self.retrain.drift and self.drift is None:
+            raise ValueError("retrain.drift: say when something counts as drifted, with `drift`")
+        return self
 
     @field_validator("task")
     @classmethod

@@ -1,12 +1,12 @@
 """Rules on what is seen in production."""
 
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class DriftRule(BaseModel):
-    """k of n raw inputs drifted beyond a PSI, over k of n ticks: train anew, or only say so."""
+    """When inputs count as drifted: k of the n newest partitions, each with a share of columns beyond a PSI."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -18,8 +18,16 @@ class DriftRule(BaseModel):
     partitions: int = Field(ge=1)
     #: Number of newest partitions that are looked at.
     window: int = Field(ge=1)
-    #: Whether a model is trained anew, or only said to be due.
-    action: Literal["advise", "train"]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follows_elsewhere(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "action" in value:
+            raise ValueError(
+                "`action` is gone: drift is advice by itself, and leads to a training with "
+                "`retrain: {drift: [inputs]}` of the model"
+            )
+        return value
 
     @field_validator("window")
     @classmethod

@@ -138,14 +138,19 @@ def feature_definitions(spec: FeatureSpec, dataset: DatasetSpec) -> dg.Definitio
         for name in context.partition_keys:
             if name not in refs and name not in refused:
                 raise data.not_published(dataset, name)
-        if not refs:
+        # A withdrawal tells whatever follows by itself, which then has nothing to make of it.
+        withdrawn = data.withdrawn_partitions(workspace_of(context), dataset)
+        if not refs and not withdrawn.issuperset(context.partition_keys):
             raise Refused(f"{spec.key}: every partition of this run was refused ({', '.join(sorted(refused))})")
         return refs
 
     def judge_features(context: Any, subject: dict[str, DatasetRef]) -> Iterator[Any]:
         workspace, run = workspace_of(context), step_run(context)
+        withdrawn = data.withdrawn_partitions(workspace, dataset)
         verdicts = {
-            name: data.inspect_features(workspace, spec, dataset, ref, run) for name, ref in sorted(subject.items())
+            name: data.inspect_features(workspace, spec, dataset, ref, run)
+            for name, ref in sorted(subject.items())
+            if name not in withdrawn
         }
         yield from evaluated(context, key, spec.gates_of("features"), verdicts)
 

@@ -10,6 +10,7 @@ from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.orchestration.common import REFERENCES, WORKSPACE, WorkspaceResource, partitions_of
 from ml_platform.orchestration.data_jobs import data_jobs
+from ml_platform.orchestration.hand import hand_jobs
 from ml_platform.orchestration.histories import history_sensor, refresh_jobs
 from ml_platform.orchestration.mlflow_run import MLFLOW, mlflow_run
 from ml_platform.orchestration.model import DRIFT, drift_job, train_job
@@ -77,10 +78,18 @@ def platform_definitions(catalogue: Catalogue) -> dg.Definitions:
         resources={WORKSPACE: WorkspaceResource(), REFERENCES: ReferenceIOManager(), MLFLOW: mlflow_run},
         # Steps of a run share one process: imports of the ML libraries cost more than most steps do.
         executor=dg.in_process_executor,
-        jobs=[*ingest, *train, *whole, *map(drift_job, catalogue.models), *refresh, *data_jobs(catalogue)],
+        jobs=[
+            *ingest,
+            *train,
+            *whole,
+            *map(drift_job, catalogue.models),
+            *refresh,
+            *data_jobs(catalogue),
+            *hand_jobs(catalogue),
+        ],
         sensors=[
             new_data_sensor(catalogue, [*ingest, *train]),
-            drift_sensor(catalogue, train),
+            drift_sensor(catalogue),
             *([history_sensor(catalogue, refresh)] if refresh else []),
             automation,
         ]

@@ -1,12 +1,12 @@
 """Sensors: one per kind, over all datasets and models, on by default. They decide from persisted state.
 
-A model or dataset is paused by name with ``ML_PLATFORM_PAUSED``. What a tick found is its skip reason or, where it
-requests runs, in its log and in the tag ``ml_platform/why`` of each run.
+What a tick found is its skip reason or, where it requests runs, in its log and in the tag ``ml_platform/why`` of each
+run.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
@@ -16,22 +16,19 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.reading import one_line
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.provenance import Run
-from ml_platform.foundation.settings import get_settings
+from ml_platform.live.retraining import ATTEMPTS
 from ml_platform.orchestration.lineage import FINGERPRINT
 from ml_platform.orchestration.runs import BUSY, RANGE_END, RANGE_START, attempts, end_dead_runs, under_way
-from ml_platform.pipeline import model as model_steps
-from ml_platform.pipeline import rollout
-from ml_platform.pipeline.pending import Pending, pending_partitions, training_outcome
+from ml_platform.pipeline import hand, retraining, rollout
+from ml_platform.pipeline.pending import Pending, pending_partitions
 from ml_platform.pipeline.workspace import Workspace
-from ml_platform.references.refs import ManifestEntry
 
 __all__ = ["ATTEMPTS", "BUSY", "RANGE_END", "RANGE_START", "drift_sensor", "new_data_sensor"]
 
-#: How often the same content is tried before a sensor gives up on it and says so.
-ATTEMPTS = 3
 #: Tag of a training with what it was requested for: model and hash of the split.
 REASON = "ml_platform/requested_for"
+#: Tag of a training that a person wanted: model and number of the order in the ledger.
+ORDER = "ml_platform/ordered"
 #: Tags of an ingestion, one for each partition: what was wanted of it.
 WANTED = "ml_platform/wanted."
 #: Tag that explains a requested run to people.
@@ -55,19 +52,27 @@ class Tick:
         """The Dagster instance."""
         return self.context.instance
 
+    @cached_property
+    def held(self) -> dict[str, str]:
+        """Datasets and models that people paused, with who. Raises SettingsMistake for a name that is not declared."""
+        return hand.paused(self.workspace, self.catalogue)
+
     def paused(self, name: str) -> bool:
-        """Whether the settings pause this dataset or model. Raises SettingsMistake where they name one there is not."""
-        paused = name in self.catalogue.paused(get_settings().paused)
-        if paused:
-            self.notes.append(f"{name}: paused by ML_PLATFORM_PAUSED")
-        return paused
+        """Whether this dataset or model is to be left alone."""
+        if name in self.held:
+            self.notes.append(f"{name}: {self.held[name]}")
+        return name in self.held
+
+    def working(self, owner: str, job: str, what: str) -> str:
+        """Which run works on the dataset or model; empty where none does."""
+        run = under_way(self.instance, owner, job)
+        return f"{what} {run[:8]} is under way" if run else ""
 
     def busy(self, owner: str, job: str, what: str) -> bool:
         """Whether a run works on the dataset or model."""
-        run = under_way(self.instance, owner, job)
-        if run:
-            self.notes.append(f"{owner}: {what} {run[:8]} is under way")
-        return bool(run)
+        if said := self.working(owner, job, what):
+            self.notes.append(f"{owner}: {said}")
+        return bool(said)
 
     def ask(self, name: str, job: str, reason: tuple[str, str], why: str, what: str) -> None:
         """Request a run for a reason, which is a tag and its value, unless runs for the same one came to nothing.
@@ -87,13 +92,13 @@ class Tick:
             f"{name}: given up after {ATTEMPTS} {what}; see its runs, then launch one or change the content"
         )
 
-    def result(self, cursor: str | None = None) -> dg.SensorResult:
+    def result(self) -> dg.SensorResult:
         """Requests, or the reason why there are none."""
         for note in [*self.notes, *(f"requested: {request.tags[WHY]}" for request in self.requests)]:
             self.context.log.info(note)
         if self.requests:
-            return dg.SensorResult(run_requests=self.requests, cursor=cursor)
-        return dg.SensorResult(skip_reason=dg.SkipReason("; ".join(self.notes) or "nothing is declared"), cursor=cursor)
+            return dg.SensorResult(run_requests=self.requests)
+        return dg.SensorResult(skip_reason=dg.SkipReason("; ".join(self.notes) or "nothing is declared"))
 
 
 def nth(tried: int) -> str:
@@ -102,14 +107,14 @@ def nth(tried: int) -> str:
 
 
 def new_data_sensor(catalogue: Catalogue, jobs: Sequence[Any]) -> dg.SensorDefinition:
-    """New or changed partitions at a source are ingested; then each model on them is trained once."""
+    """New or changed partitions at a source are ingested; then each model on them is trained as it declares."""
 
     @dg.sensor(
         name="new_data",
         jobs=jobs,
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Ingests what is new at the sources, then trains each model on it once.",
+        description="Ingests what is new at the sources, then trains each model as its `retrain` says.",
     )
     def new_data(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         tick = Tick(context, catalogue)
@@ -120,37 +125,30 @@ def new_data_sensor(catalogue: Catalogue, jobs: Sequence[Any]) -> dg.SensorDefin
             if tick.paused(dataset.name) or _request_ingestion(tick, catalogue, dataset):
                 continue
             for name, model in catalogue.models.items():
-                if model.features.partition("/")[0] != dataset.name or tick.paused(name):
-                    continue
-                if not model.retrain_on_new_data:
-                    tick.notes.append(f"{name}: not trained on new data (retrain_on_new_data: false)")
-                    continue
-                _request_training(tick, ModelContext.of(catalogue, name), "new data")
+                if model.features.partition("/")[0] == dataset.name:
+                    _request_training(tick, ModelContext.of(catalogue, name))
         return tick.result()
 
     return new_data
 
 
-def drift_sensor(catalogue: Catalogue, jobs: Sequence[Any]) -> dg.SensorDefinition:
-    """Raw inputs of the newest partitions against those the live version was trained on."""
+def drift_sensor(catalogue: Catalogue) -> dg.SensorDefinition:
+    """The newest partitions against those the live version was trained on; the sensor new_data decides what follows."""
 
     @dg.sensor(
         name="drift",
-        jobs=jobs,
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Compares the newest partitions with the training data of the champion.",
     )
     def drift(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         tick = Tick(context, catalogue)
-        # What was seen is kept, so that the rows are read once; whether it led to a training is asked each time.
-        seen: dict[str, dict[str, Any]] = json.loads(context.cursor) if context.cursor else {}
         for name, spec in catalogue.models.items():
             if spec.drift is None:
                 tick.notes.append(f"{name}: no drift rule is declared")
             elif not tick.paused(name):
-                _look_for_drift(tick, ModelContext.of(catalogue, name), seen)
-        return tick.result(json.dumps(seen, sort_keys=True))
+                _look_for_drift(tick, ModelContext.of(catalogue, name))
+        return tick.result()
 
     return drift
 
@@ -223,56 +221,38 @@ def _ingestion(spec: DatasetSpec, job: str, chosen: list[Pending], tried: dict[s
     return dg.RunRequest(run_key=run_key, job_name=job, tags={**tags, RANGE_START: first, RANGE_END: last})
 
 
-def _request_training(tick: Tick, context: ModelContext, why: str) -> None:
-    """Ask for a training on what is published now, unless one came to its end."""
+def _request_training(tick: Tick, context: ModelContext) -> None:
+    """Ask for a training where the model's declaration and what is known ask for one."""
     name = context.model.name
-    if tick.busy(name, f"{name}_train", "training"):
-        return
-    try:
-        features = tick.workspace.references.all(context.feature_set.key)
-        split = model_steps.split(tick.workspace, context, features, Run(id="sensor"))
-        outcome = training_outcome(tick.workspace, context, split)
-    except PlatformError as error:
-        tick.notes.append(f"{name}: cannot be trained: {error}")
-        return
-    if outcome:
-        tick.notes.append(f"{name}: nothing to train: {outcome}")
-        return
-    tick.ask(
-        name,
-        f"{name}_train",
-        (REASON, f"{name}/{split.sha256}"),
-        f"{why}: trained on {_span(split.train)}, held out {_span(split.holdout)}",
-        f"trainings on {split.sha256[:8]} that did not come to their end",
+    found = retraining.propose(
+        tick.workspace,
+        context,
+        busy=tick.working(name, f"{name}_train", "training"),
+        paused=tick.held.get(name, ""),
+        attempts=lambda reason: attempts(tick.instance, {REASON: reason}),
+        obeyed=lambda order: attempts(tick.instance, {ORDER: order}),
     )
+    if found.decision.action != "train":
+        tick.notes.append(found.decision.said)
+        return
+    retraining.record(tick.workspace, found)
+    tags = {REASON: found.reason, WHY: found.decision.said}
+    if found.order:
+        tags[ORDER] = f"{name}/{found.order}"
+    key = f"{found.reason}:{found.attempts + 1}"
+    tick.requests.append(dg.RunRequest(run_key=key, job_name=f"{name}_train", tags=tags))
 
 
-def _span(entries: tuple[ManifestEntry, ...]) -> str:
-    return " to ".join(dict.fromkeys((entries[0].label, entries[-1].label)))
+def _look_for_drift(tick: Tick, context: ModelContext) -> None:
+    from ml_platform.pipeline.drift import look
 
-
-def _look_for_drift(tick: Tick, context: ModelContext, seen: dict[str, dict[str, Any]]) -> None:
-    from ml_platform.pipeline.drift import observe
-
-    name, dataset, rule = context.model.name, context.dataset.name, context.model.drift
-    assert rule is not None
+    name, dataset = context.model.name, context.dataset.name
     if tick.busy(dataset, f"{dataset}_ingest", "ingestion") or tick.busy(name, f"{name}_train", "training"):
         return
-    before = seen.get(name, {})
     try:
-        found = observe(tick.workspace, context, known=before.get("key", ""))
+        tick.notes.append(f"{name}: {look(tick.workspace, context)}")
     except PlatformError as error:
         tick.notes.append(f"{name}: {error}")
-        return
-    if found is not None:
-        before = seen[name] = {"key": found.key, "drifted": found.drifted, "text": found.text}
-    tick.notes.append(f"{name}: {before['text']}" + ("" if found else " (as seen before)"))
-    if not before["drifted"] or rule.action == "advise":
-        return
-    if context.model.retrain_on_new_data:
-        tick.notes.append(f"{name}: new_data trains it on these partitions")
-        return
-    _request_training(tick, context, "drift")
 
 
 def _ingested(instance: dg.DagsterInstance, spec: DatasetSpec, offered: dict[str, str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline.earlier import EarlierColumns
 from ml_platform.pipeline.judging import batch_gates, feature_gates, judged, require
-from ml_platform.pipeline.rollback import withdrawal
+from ml_platform.pipeline.rollback import ROLLBACK, withdrawal
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
 
@@ -201,6 +201,15 @@ def refused_partitions(workspace: Workspace, spec: DatasetSpec) -> dict[str, lis
     published = batches.published(workspace.store, spec.name)
     held = refused(workspace, spec)
     return {partition: verdicts for partition, verdicts in held.items() if partition not in published}
+
+
+def withdrawn_partitions(workspace: Workspace, spec: DatasetSpec) -> set[str]:
+    """Partitions whose newest content a person took out: it is left alone until another arrives."""
+    return {
+        partition
+        for partition, verdicts in refused(workspace, spec).items()
+        if any(verdict.gate == ROLLBACK for verdict in verdicts)
+    }
 
 
 def not_published(spec: DatasetSpec, partition: str) -> MissingReference:

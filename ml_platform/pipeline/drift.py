@@ -1,7 +1,7 @@
 """Drift of raw inputs: the newest partitions against those that the registered version was trained on."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_platform.datasets import batches
 from ml_platform.declarations.context import ModelContext
@@ -9,6 +9,7 @@ from ml_platform.documents.server import folder
 from ml_platform.features.contract import FeatureFunction
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.foundation.provenance import Run
 from ml_platform.live.rules import DriftRule
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.workspace import Workspace
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from ml_platform.documents.drift_report import DriftSummary
 
+#: Kind of the entries in the ledger with what was seen.
+KIND = "drift"
 #: Rows drawn of each partition of the reference: PSI of deciles needs no more.
 REFERENCE_ROWS = 20_000
 #: Share of distinct values above which a column of the key is an identifier.
@@ -34,6 +37,7 @@ class Drift:
 
     #: Names what was compared: version and content. The same key need not be looked at twice.
     key: str
+    version: int
     drifted: bool
     text: str
     #: Partition to share of drifted columns.
@@ -84,7 +88,38 @@ def observe(workspace: Workspace, context: ModelContext, known: str = "") -> Dri
     latest = found[newest[-1]]
     drifted = len(over) >= (rule.partitions if context.dataset.partitions.timed else 1)
     text = _text(rule, version.version, shares, over, latest, drifted)
-    return Drift(key, drifted, text, shares, latest)
+    return Drift(key, version.version, drifted, text, shares, latest)
+
+
+def look(workspace: Workspace, context: ModelContext) -> str:
+    """:func:`observe` where there is something new to see, noted in the ledger; what is to be said of it.
+
+    Raises as that does.
+    """
+    name = context.model.name
+    before = seen(workspace, name)
+    found = observe(workspace, context, known=before["key"] if before else "")
+    if found is None:
+        assert before is not None
+        return f"{before['text']} (as seen before)"
+    run = Run(id="sensor")
+    body: dict[str, Any] = {
+        "key": found.key,
+        "version": found.version,
+        "drifted": {"inputs": found.text} if found.drifted else {},
+        "text": found.text,
+        "shares": found.shares,
+    }
+    workspace.ledger.decide(
+        KIND, subject=found.key, subject_name=f"{name}/{KIND}", body=body, run_id=run.id, provenance=run.provenance
+    )
+    return found.text
+
+
+def seen(workspace: Workspace, model: str) -> dict[str, Any] | None:
+    """What was seen last of a model: ``key``, ``version``, ``drifted`` (kind to a sentence), ``text``."""
+    entries = workspace.ledger.entries(subject_name=f"{model}/{KIND}", kind=KIND, newest=1)
+    return entries[0].body if entries else None
 
 
 def write_report(workspace: Workspace, context: ModelContext, version: VersionRef) -> "tuple[Path, DriftSummary]":
@@ -138,10 +173,9 @@ def _text(
 ) -> str:
     newest = max(shares)
     worst = ", ".join(f"{column} {value:.2f}" for column, value in list(latest.items())[:4])
-    consequence = {"train": "training is due", "advise": "training is advised"}[rule.action] if drifted else "no action"
     return (
-        f"{consequence}: {len(over)} of the {len(shares)} newest partitions ({', '.join(over) or 'none'}) drifted from "
-        f"what version {version} learned from, {rule.partitions} of {rule.window} count; in {newest} "
-        f"{shares[newest]:.0%} of {len(latest)} inputs are beyond PSI {rule.psi:g} ({rule.share:.0%} allowed), "
-        f"largest: {worst}"
+        f"{'drift' if drifted else 'no drift'}: {len(over)} of the {len(shares)} newest partitions "
+        f"({', '.join(over) or 'none'}) drifted from what version {version} learned from, {rule.partitions} of "
+        f"{rule.window} count; in {newest} {shares[newest]:.0%} of {len(latest)} inputs are beyond PSI {rule.psi:g} "
+        f"({rule.share:.0%} allowed), largest: {worst}"
     )

@@ -1,6 +1,7 @@
 """What is left to do, decided from what is stored: batches to ingest, models to train."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.gates.gate import Verdict
 from ml_platform.gates.stages import Stage
 from ml_platform.pipeline.approval import standing
+from ml_platform.pipeline.data import withdrawn_partitions
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import batch_gates, feature_gates, held_by, model_gates, unjudged
 from ml_platform.pipeline.workspace import Workspace
@@ -53,6 +55,7 @@ def pending_partitions(
     main = workspace.store.resolve(MAIN)
     states = {item.key: materializer_of(workspace, item, spec).partition_state() for item in features}
     judged = workspace.ledger.judged((info.sha256 for info in candidates.values()), expected)
+    withdrawn = withdrawn_partitions(workspace, spec)
     found = []
     for partition, fingerprint in sorted(offered.items()):
         if partition not in ingested:
@@ -60,7 +63,7 @@ def pending_partitions(
         elif ingested[partition] != fingerprint:
             reason = "changed"
         else:
-            reason = _unfinished(workspace, spec, features, partition, candidates, published, states, judged)
+            reason = _unfinished(workspace, spec, features, partition, candidates, published, states, judged, withdrawn)
         if reason:
             # What is published already is news only for what depends on it.
             state = [] if reason in ("new", "changed") else [reason, main]
@@ -78,8 +81,11 @@ def _unfinished(
     published: Mapping[str, ObjectInfo],
     states: Mapping[str, PartitionState],
     judged: Mapping[str, Mapping[str, Verdict]],
+    withdrawn: AbstractSet[str],
 ) -> str:
-    """What a batch with the content of the source still lacks; empty where it is done or refused."""
+    """What a batch with the content of the source still lacks; empty where it is done, refused or withdrawn."""
+    if partition in withdrawn:
+        return ""
     if partition not in candidates:
         return "not staged"
     sha256 = candidates[partition].sha256

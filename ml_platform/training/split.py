@@ -1,7 +1,7 @@
 """Which partitions a model is trained on and which are held out, by content hash."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date, timedelta
 from itertools import pairwise
@@ -36,7 +36,7 @@ class SplitRule(BaseModel):
         description="Days until outcomes are known: partitions that ended later before the newest are left out.",
     )
     refused: Literal["refuse", "list"] = Field(
-        default="refuse", description="A partition refused by its gates: stop, or leave it out and list it."
+        default="list", description="A partition refused by its gates: leave it out and list it, or stop."
     )
 
     @model_validator(mode="after")
@@ -132,13 +132,15 @@ def plan(
     available: dict[str, ManifestEntry],
     refused: AbstractSet[str],
     why: Mapping[str, str] | None = None,
+    withdrawn: AbstractSet[str] = frozenset(),
 ) -> Plan:
     """Divide the newest of the ``expected`` partitions (in time order) by ``rule``.
 
     Only the window that the rule reaches back to has to be complete; with ``train=None`` that is every
     expected partition. With ``rule.refused == "list"`` refused partitions are passed over, so that the
-    parts keep their sizes where older partitions exist; the gap counts every partition. ``why`` says for a refused
-    partition which gates did that, for the error.
+    parts keep their sizes where older partitions exist; the gap counts every partition. ``withdrawn`` ones are refused
+    and passed over always: a person decided that. ``why`` says for a refused partition which gates did that, for the
+    error.
 
     Raises:
         MissingReference: a partition in the window is neither available nor refused. The training set
@@ -146,7 +148,7 @@ def plan(
         Refused: a partition in the window was refused and the rule does not allow to leave it out.
         PlatformError: too few partitions, or partitions that are not in time order.
     """
-    passing = rule.refused == "list"
+    passed = refused if rule.refused == "list" else withdrawn
     order = list(dict.fromkeys(expected))
     position = len(order)
     left_out: list[str] = []
@@ -156,7 +158,7 @@ def plan(
         taken: list[str] = []
         while position > 0 and (count is None or len(taken) < count):
             position -= 1
-            if passing and order[position] in refused:
+            if order[position] in passed:
                 left_out.append(order[position])
             else:
                 taken.append(order[position])
@@ -171,7 +173,7 @@ def plan(
         reasons = "; ".join(f"{name}: {why[name]}" for name in stopped if why and name in why)
         raise Refused(
             f"split: {_names(stopped)} refused by the gates{f' ({reasons})' if reasons else ''}; publish a corrected "
-            "batch, or set `refused: list` to train without it"
+            "batch, or set `split.refused: list` to train without it"
         )
     if missing := [name for name in window if name not in available]:
         raise MissingReference(
@@ -187,6 +189,40 @@ def plan(
     _in_time_order(window, entries)
     cut = len(train)
     return Plan(tuple(entries[:cut]), tuple(entries[cut:]), tuple(n for n in order if n in set(left_out)))
+
+
+class Differences(NamedTuple):
+    """Partitions that are otherwise in one split than in an earlier one of the same model."""
+
+    #: In neither part before.
+    new: tuple[str, ...] = ()
+    #: Rows that are learned from, or that features remember, are others.
+    corrected: tuple[str, ...] = ()
+    #: They are gone, since they were refused or withdrawn; that a window moved on is none of these.
+    withdrawn: tuple[str, ...] = ()
+    #: Other features of the same rows with the same past.
+    rebuilt: tuple[str, ...] = ()
+
+
+def differences(before: SplitRef, now: SplitRef) -> Differences:
+    """What a training on ``now`` would learn that one on ``before`` did not."""
+    known = {entry.partition: entry for entry in (*before.train, *before.holdout)}
+    found = {entry.partition: entry for entry in (*now.train, *now.holdout)}
+    both = [(name, known[name], entry) for name, entry in found.items() if name in known]
+    corrected, gone = set[str](), {f"/{name}" for name in known if name in now.refused}
+    for _, old, new in both:
+        corrected |= {name for name, sha256 in old.inputs.items() if new.inputs.get(name, sha256) != sha256}
+        gone |= old.inputs.keys() - new.inputs.keys()
+    return Differences(
+        new=tuple(name for name in found if name not in known),
+        corrected=_partitions(corrected),
+        withdrawn=_partitions(gone),
+        rebuilt=tuple(name for name, old, new in both if old.inputs == new.inputs and old.sha256 != new.sha256),
+    )
+
+
+def _partitions(inputs: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({name.rpartition("/")[2] for name in inputs}))
 
 
 def by_group(rule: SplitRule, whole: ManifestEntry, key: Sequence[str], salt: str) -> Plan:
@@ -213,16 +249,13 @@ def check_disjoint(split: SplitRef) -> Disjointness:
     if complementary(split):
         return Disjointness(partitions=(), hashes=(), raw=())
 
-    def own(entry: ManifestEntry) -> set[str]:
-        return {sha for name, sha in entry.inputs.items() if name.rpartition("/")[2] == entry.partition}
-
     def common(left: set[str], right: set[str]) -> tuple[str, ...]:
         return tuple(sorted(left & right))
 
     return Disjointness(
         partitions=common({e.partition for e in split.train}, {e.partition for e in split.holdout}),
         hashes=common({e.sha256 for e in split.train}, {e.sha256 for e in split.holdout}),
-        raw=common(set().union(*map(own, split.train)), set().union(*map(own, split.holdout))),
+        raw=common(set().union(*map(_own, split.train)), set().union(*map(_own, split.holdout))),
     )
 
 
@@ -239,6 +272,11 @@ def check_time_order(split: SplitRef) -> TimeOrder:
         train_last=max(entry.last for entry in split.train),
         holdout_first=min(entry.first for entry in split.holdout),
     )
+
+
+def _own(entry: ManifestEntry) -> set[str]:
+    """Hashes of the batch that the rows of an entry are from; the history of their features does not count."""
+    return {sha for name, sha in entry.inputs.items() if name.rpartition("/")[2] == entry.partition}
 
 
 def _names(partitions: Sequence[str]) -> str:

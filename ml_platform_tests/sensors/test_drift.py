@@ -1,6 +1,5 @@
-"""The sensor drift: k of n partitions, advice or training, and no second look at what was seen."""
+"""Drift: k of n partitions, no second look at what was seen, and a training where the model's `retrain` says so."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from ml_platform_tests.project import Project
 from ml_platform_tests.sensors.ticks import attempt_tags, copied, pretend, tick
 from ml_platform_tests.shop_project import APRIL, JANUARY, MAY, MODEL, declared
 
-RULE: dict[str, Any] = {"psi": 0.25, "share": 0.3, "partitions": 2, "window": 2, "action": "advise"}
+RULE: dict[str, Any] = {"psi": 0.25, "share": 0.3, "partitions": 2, "window": 2}
 #: The gates of the evaluation are not what is tested here.
 MODEL_WITH_RULE: dict[str, Any] = {"drift": RULE, "gates": [{"gate": "disjoint"}, {"gate": "time_order"}]}
 FAILURE, STARTED = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED
@@ -44,8 +43,10 @@ def registered(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-def with_rule(project: Project, retrain: bool = False, **changes: Any) -> Project:
-    model = {**MODEL_WITH_RULE, "drift": {**RULE, **changes}, "retrain_on_new_data": retrain}
+def with_rule(project: Project, retrain: dict[str, Any] | None = None, **changes: Any) -> Project:
+    """The rule changed, and a model that neither new data nor the corrected April trains."""
+    policy = {"new_data": False, "correction": "advise", **(retrain or {})}
+    model = {**MODEL_WITH_RULE, "drift": {**RULE, **changes}, "retrain": policy}
     return project.variant(declared(models={MODEL: model}))
 
 
@@ -86,21 +87,30 @@ def test_k_of_n(registered: Project, shares: dict[str, float], partitions: int, 
     assert f"1 of the 2 newest partitions ({max(shares, key=lambda name: shares[name])})" in found.text
 
 
-def test_advice_requests_nothing_and_says_what_it_saw(registered: Project) -> None:
-    found = tick(with_rule(registered, psi=0.001, share=0.0), "drift")
+def test_the_sensor_says_what_it_saw_and_requests_nothing(registered: Project) -> None:
+    found = tick(with_rule(registered, {"drift": ["inputs"]}, psi=0.001, share=0.0), "drift")
     assert found.requests == []
-    assert f"{MODEL}: training is advised: 2 of the 2 newest partitions ({APRIL}, {MAY}) drifted" in found.skipped
+    assert f"{MODEL}: drift: 2 of the 2 newest partitions ({APRIL}, {MAY}) drifted" in found.skipped
     assert "beyond PSI 0.001 (0% allowed), largest: " in found.skipped
 
 
-def test_below_the_thresholds_nothing_happens(registered: Project) -> None:
-    found = tick(with_rule(registered, psi=50.0, action="train"), "drift")
+def test_drift_that_is_not_declared_to_train_is_advice(registered: Project) -> None:
+    project = with_rule(registered, psi=0.001, share=0.0)
+    tick(project, "drift")
+    found = tick(project)
     assert found.requests == []
-    assert f"{MODEL}: no action: 0 of the 2 newest partitions (none) drifted" in found.skipped
+    said = f"training is advised: {APRIL} corrected, drift of inputs; ml-platform train {MODEL}"
+    assert f"{MODEL}: {said}" in found.skipped
+
+
+def test_below_the_thresholds_nothing_happens(registered: Project) -> None:
+    project = with_rule(registered, {"drift": ["inputs"]}, psi=50.0)
+    assert f"{MODEL}: no drift: 0 of the 2 newest partitions (none) drifted" in tick(project, "drift").skipped
+    assert tick(project).requests == []
 
 
 def test_rows_are_read_once_for_the_same_content(registered: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    project = with_rule(registered, psi=0.001, share=0.0)
+    project = with_rule(registered, psi=0.003, share=0.0)
     first = tick(project, "drift")
     from ml_platform.validation import drift
 
@@ -108,45 +118,49 @@ def test_rows_are_read_once_for_the_same_content(registered: Project, monkeypatc
         raise AssertionError("compared again")
 
     monkeypatch.setattr(drift, "drifted_columns", read_again)
-    second = tick(project, "drift", first.cursor)
-    assert second.skipped == f"{first.skipped} (as seen before)"
-    assert second.cursor == first.cursor
-    other = with_rule(registered, psi=0.002, share=0.0)
+    before = len(registered.entries(kind="drift"))
+    assert tick(project, "drift").skipped == f"{first.skipped} (as seen before)"
+    assert len(registered.entries(kind="drift")) == before
     with pytest.raises(Exception, match="compared again"):
-        tick(other, "drift", first.cursor)
+        tick(with_rule(registered, psi=0.002, share=0.0), "drift")
+
+
+def test_drift_and_new_data_are_one_training(registered: Project) -> None:
+    project = with_rule(registered, {"drift": ["inputs"], "new_data": True}, psi=0.001, share=0.0)
+    tick(project, "drift")
+    found = tick(project)
+    assert found.only.job_name == f"{MODEL}_train"
+    assert found.why.startswith(f"{MODEL}: new data ({MAY}), drift of inputs: trained on {JANUARY} to {APRIL}")
+    causes = [f"new data ({MAY})", "drift of inputs"]
+    (entry,) = [one for one in project.entries(kind="retrain") if one.body["causes"] == causes]
+    assert entry.subject_name == f"{MODEL}/retrain" and entry.body["because"] == found.why
 
 
 def test_training_is_asked_for_until_it_came_to_its_end(registered: Project) -> None:
-    project = with_rule(registered, psi=0.001, share=0.0, action="train")
-    cursor = None
+    project = with_rule(registered, {"drift": ["inputs"]}, psi=0.001, share=0.0)
+    tick(project, "drift")
     for attempt in range(1, ATTEMPTS + 1):
-        found = tick(project, "drift", cursor)
-        cursor = found.cursor
+        found = tick(project)
         assert found.only.job_name == f"{MODEL}_train"
         assert found.only.run_key is not None
         assert found.only.run_key.endswith(f":{attempt}")
-        assert f"{MODEL}: drift: trained on {JANUARY} to {APRIL}, held out {MAY}" in found.why
-        assert json.loads(cursor or "{}")[MODEL]["drifted"] is True
+        assert "drift of inputs: " in found.why
+        assert f"trained on {JANUARY} to {APRIL}, held out {MAY}" in found.why
         pretend(project, f"{MODEL}_train", FAILURE, attempt_tags(found.only))
-    last = tick(project, "drift", cursor)
+    last = tick(project)
     assert last.requests == []
     assert f"{MODEL}: given up after {ATTEMPTS} trainings" in last.skipped
 
 
-def test_a_model_that_new_data_trains_is_not_trained_twice(registered: Project) -> None:
-    found = tick(with_rule(registered, retrain=True, psi=0.001, share=0.0, action="train"), "drift")
-    assert found.requests == []
-    assert f"{MODEL}: new_data trains it on these partitions" in found.skipped
-
-
 def test_nothing_while_a_training_is_under_way(registered: Project) -> None:
-    project = with_rule(registered, psi=0.001, share=0.0, action="train")
+    project = with_rule(registered, {"drift": ["inputs"]}, psi=0.004, share=0.0)
     run = pretend(project, f"{MODEL}_train", STARTED)
+    before = len(project.entries(kind="drift"))
     found = tick(project, "drift")
     project.instance.report_run_failed(run)
     assert found.requests == []
     assert found.skipped == f"{MODEL}: training {run.run_id[:8]} is under way"
-    assert found.cursor == "{}"
+    assert len(project.entries(kind="drift")) == before
 
 
 def test_without_a_version_there_is_nothing_to_compare_with(base: Path, tmp_path: Path) -> None:

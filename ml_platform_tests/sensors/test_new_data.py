@@ -97,7 +97,7 @@ def test_each_model_is_trained_once_after_ingestion(ingested: Project) -> None:
     assert (
         found.requests[0]
         .tags["ml_platform/why"]
-        .endswith(f"new data: trained on {JANUARY} to {MARCH}, held out {APRIL}")
+        .endswith(f"first training: trained on {JANUARY} to {MARCH}, held out {APRIL}")
     )
     # One is launched and runs: only the other one is still asked for.
     run = pretend(ingested, f"{MODEL}_train", STARTED)
@@ -110,7 +110,7 @@ def test_each_model_is_trained_once_after_ingestion(ingested: Project) -> None:
 
 
 def test_a_model_that_trains_on_request_only(ingested: Project) -> None:
-    models = {**TWO_MODELS, MODEL: {"retrain_on_new_data": False}}
+    models = {**TWO_MODELS, MODEL: {"retrain": {"new_data": False}}}
     found = tick(ingested.variant(declared(models=models)))
     assert found.jobs == [f"{OTHER}_train"]
 
@@ -166,7 +166,10 @@ def test_after_a_failed_range_each_partition_is_tried_alone(empty: Callable[...,
 def test_a_refused_partition_is_left_alone_until_it_is_corrected(ingested: Project) -> None:
     ingested.batches.deliver(MAY, change=twice)
     assert not execute(ingested, tick(ingested).only).success
-    found = tick(ingested)
+    # What is published is trained on all the same.
+    assert tick(ingested).jobs == TRAININGS
+    strict = ingested.variant(declared(models={MODEL: {"split": {"holdout": 1, "refused": "refuse"}}}))
+    found = tick(strict)
     assert found.requests == []
     assert f"{MODEL}: cannot be trained: split: partition {MAY} refused by the gates" in found.skipped
     ingested.batches.deliver(MAY)
@@ -174,14 +177,6 @@ def test_a_refused_partition_is_left_alone_until_it_is_corrected(ingested: Proje
     assert corrected.why == f"{DATASET}: {MAY} changed"
     assert execute(ingested, corrected.only).success
     assert tick(ingested).jobs == TRAININGS
-
-
-def test_a_refused_partition_may_be_left_out_of_training(base: Path, tmp_path: Path) -> None:
-    models = {MODEL: {"split": {"holdout": 1, "refused": "list"}}}
-    project = copied(base, tmp_path / "listing", declared(models=models))
-    project.batches.deliver(MAY, change=twice)
-    assert not execute(project, tick(project).only).success
-    assert tick(project).jobs == [f"{MODEL}_train"]
 
 
 def test_a_changed_threshold_has_everything_judged_again(ingested: Project) -> None:

@@ -28,7 +28,6 @@ class Found:
 
     requests: list[dg.RunRequest]
     skipped: str
-    cursor: str | None
 
     @property
     def jobs(self) -> list[str]:
@@ -47,14 +46,14 @@ class Found:
         return self.only.tags[WHY]
 
 
-def tick(project: Project, sensor: str = "new_data", cursor: str | None = None) -> Found:
+def tick(project: Project, sensor: str = "new_data") -> Found:
     """Evaluate a sensor as the daemon does."""
     with project.active():
         context = dg.build_sensor_context(
-            instance=project.instance, cursor=cursor, definitions=project.definitions, sensor_name=sensor
+            instance=project.instance, definitions=project.definitions, sensor_name=sensor
         )
         data = project.definitions.resolve_sensor_def(sensor).evaluate_tick(context)
-    return Found(list(data.run_requests or ()), data.skip_message or "", data.cursor)
+    return Found(list(data.run_requests or ()), data.skip_message or "")
 
 
 def span(request: dg.RunRequest) -> tuple[str, str]:

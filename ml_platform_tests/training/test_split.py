@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ml_platform.foundation.errors import MissingReference, PlatformError, Refused
+from ml_platform.references.refs import ManifestEntry, SplitRef
 from ml_platform.sources.partitions import Partitions
-from ml_platform.training.split import SplitRule, check_disjoint, check_time_order, plan
+from ml_platform.training.split import Differences, SplitRule, check_disjoint, check_time_order, differences, plan
 from ml_platform_tests.training.synthetic import entry, key, split_ref
 
 MONTHS = [key(month) for month in range(1, 13)]
@@ -81,10 +82,36 @@ def test_a_missing_partition_outside_the_window_does_not_matter() -> None:
 
 def test_a_refused_partition_stops_or_is_listed() -> None:
     with pytest.raises(Refused, match="2013-05-01 refused by the gates"):
-        plan(SplitRule(), MONTHS, available("2013-05-01"), {"2013-05-01"})
-    found = plan(SplitRule(refused="list", train=10), MONTHS, available("2013-05-01"), {"2013-05-01"})
+        plan(SplitRule(refused="refuse"), MONTHS, available("2013-05-01"), {"2013-05-01"})
+    found = plan(SplitRule(train=10), MONTHS, available("2013-05-01"), {"2013-05-01"})
     assert found.refused == ("2013-05-01",)
     assert len(found.train) == 10
+
+
+def test_a_withdrawn_partition_stops_nothing() -> None:
+    """A person took it out, and no other batch of it may ever come."""
+    march, may = "2013-03-01", "2013-05-01"
+    found = plan(SplitRule(refused="refuse"), MONTHS, available(march), {march}, None, {march})
+    assert found.refused == (march,)
+    with pytest.raises(Refused, match=f"{may} refused by the gates"):
+        plan(SplitRule(refused="refuse"), MONTHS, available(march, may), {march, may}, None, {march})
+
+
+def test_what_differs_between_two_splits() -> None:
+    def made(*chosen: ManifestEntry, refused: tuple[str, ...] = ()) -> SplitRef:
+        return split_ref(range(1, 3)).model_copy(
+            update={"train": chosen[:-1], "holdout": chosen[-1:], "refused": refused}
+        )
+
+    def one(month: int, past: dict[int, str], features: str = "f") -> ManifestEntry:
+        inputs = {f"flights/{key(earlier)}": rows for earlier, rows in past.items()}
+        return entry(month).model_copy(update={"inputs": inputs, "sha256": features})
+
+    before = made(one(2, {2: "a"}), one(3, {3: "a"}), one(4, {4: "a"}), one(5, {1: "a", 4: "a", 5: "a"}))
+    # February left the window, which is no news; January is remembered only; April is gone, from memory as well.
+    now = made(one(3, {3: "a"}, "g"), one(5, {1: "b", 5: "a"}, "g"), one(6, {6: "a"}), refused=(key(4),))
+    assert differences(before, now) == Differences((key(6),), (key(1),), (key(4),), (key(3),))
+    assert differences(now, now) == Differences()
 
 
 def test_too_few_partitions() -> None:

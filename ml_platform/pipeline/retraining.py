@@ -1,0 +1,148 @@
+"""Whether a model is to be trained: the facts, from store, ledger and references, for the decision of ``live``."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from ml_platform.declarations.context import ModelContext
+from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.provenance import Run
+from ml_platform.live.retraining import Decision, Facts, decide
+from ml_platform.pipeline import hand
+from ml_platform.pipeline import model as model_steps
+from ml_platform.pipeline.approval import decisions
+from ml_platform.pipeline.drift import seen
+from ml_platform.pipeline.pending import training_outcome
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import ManifestEntry, ModelRef, SplitRef
+from ml_platform.training.split import Differences, differences
+
+#: Kind of the entries in the ledger that say why a training was asked for.
+KIND = "retrain"
+
+
+class Proposal(NamedTuple):
+    """What was decided on a model, and for which training."""
+
+    decision: Decision
+    #: What it would be trained on; None where it cannot be.
+    split: SplitRef | None
+    #: Trainings on exactly this that were begun before.
+    attempts: int
+    #: The order of a person that is carried out; 0: none.
+    order: int = 0
+
+    @property
+    def reason(self) -> str:
+        """Names what a training is for: model and content."""
+        assert self.split is not None
+        return f"{self.split.model}/{self.split.sha256}"
+
+
+def propose(
+    workspace: Workspace,
+    context: ModelContext,
+    *,
+    busy: str = "",
+    paused: str = "",
+    attempts: Callable[[str], int],
+    obeyed: Callable[[str], int],
+) -> Proposal:
+    """Decide on a model. ``busy``: what is under way; ``attempts``: how many trainings were begun for a reason
+    (:attr:`Proposal.reason`), ``obeyed``: and for an order, ``model/number``."""
+    name, now = context.model.name, workspace.now()
+    if busy or paused:
+        return Proposal(decide(context.model.retrain, Facts(name, now, busy=busy, paused=paused)), None, 0)
+    try:
+        features = workspace.references.all(context.feature_set.key)
+        split = model_steps.split(workspace, context, features, Run(id="sensor"))
+        outcome = training_outcome(workspace, context, split)
+    except PlatformError as error:
+        return Proposal(decide(context.model.retrain, Facts(name, now, problem=str(error))), None, 0)
+    begun = attempts(f"{name}/{split.sha256}")
+    order = hand.ordered(workspace, name)
+    open_order = order if order is not None and not obeyed(f"{name}/{order.sequence}") else None
+    before = last_split(workspace, name)
+    changed = differences(before, split) if before is not None else Differences()
+    last, recent = _requests(workspace, name, split.sha256, now)
+    facts = Facts(
+        name,
+        now,
+        span=f"trained on {_span(split.train)}, held out {_span(split.holdout)}",
+        outcome=outcome,
+        trained=before is not None,
+        unfinished=before is not None and before.sha256 == split.sha256,
+        **changed._asdict(),
+        drifted=_drifted(workspace, name) if context.model.drift is not None else {},
+        last=last,
+        recent=recent,
+        refused=refused_in_a_row(workspace, name),
+        attempts=begun,
+        asked=open_order.said if open_order else "",
+        skipped=hand.skipped(workspace, name, split.sha256),
+    )
+    decided = decide(context.model.retrain, facts)
+    return Proposal(decided, split, begun, open_order.sequence if open_order else 0)
+
+
+def record(workspace: Workspace, proposal: Proposal) -> None:
+    """Write to the ledger why a training is asked for; once, however often the same is asked."""
+    split, run = proposal.split, Run(id="sensor")
+    assert split is not None
+    body: dict[str, Any] = {
+        "because": proposal.decision.said,
+        "causes": list(proposal.decision.causes),
+        "attempt": proposal.attempts + 1,
+    }
+    workspace.ledger.decide(
+        KIND,
+        subject=split.sha256,
+        subject_name=f"{split.model}/{KIND}",
+        body=body,
+        run_id=run.id,
+        provenance=run.provenance,
+    )
+
+
+def last_split(workspace: Workspace, model: str) -> SplitRef | None:
+    """What a model was trained on last; None where it never was."""
+    try:
+        found = workspace.references.load(f"{model}/model")
+    except MissingReference:
+        return None
+    assert isinstance(found, ModelRef)
+    return found.split
+
+
+def refused_in_a_row(workspace: Workspace, model: str) -> int:
+    """Candidates that the gates refused since one was accepted; 0 where none ever was."""
+    newest: dict[str, str] = {}
+    for one in decisions(workspace, model):
+        newest.pop(one.sha256, None)
+        newest[one.sha256] = one.status
+    statuses = [*newest.values()]
+    if "approved" not in statuses:
+        return 0
+    return next((count for count, status in enumerate(reversed(statuses)) if status != "rejected"), 0)
+
+
+def _requests(workspace: Workspace, model: str, split: str, now: datetime) -> tuple[datetime | None, int]:
+    """When a training on something else was asked for last, and on how many contents in the last 24 hours."""
+    entries = [
+        entry
+        for entry in workspace.ledger.entries(subject_name=f"{model}/{KIND}", kind=KIND, newest=100)
+        if entry.subject != split
+    ]
+    recent = {entry.subject for entry in entries if now - entry.at < timedelta(days=1)}
+    return (entries[-1].at if entries else None), len(recent)
+
+
+def _drifted(workspace: Workspace, model: str) -> dict[str, str]:
+    """What drifted from what the champion learned, as it was seen last."""
+    found = seen(workspace, model)
+    champion = workspace.registry.champion(model) or workspace.registry.latest(model)
+    return found["drifted"] if found and champion is not None and found["version"] == champion.version else {}
+
+
+def _span(entries: tuple[ManifestEntry, ...]) -> str:
+    return " to ".join(dict.fromkeys((entries[0].label, entries[-1].label)))
