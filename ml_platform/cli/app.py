@@ -246,10 +246,6 @@ def reject(
     decide(target, "rejected", by, reason, json, rollback=rollback)
 
 
-for hand in (withdraw, pause, resume, train, skip):
-    cli.command()(hand)
-
-
 @cli.command()
 def loosen(model: str, by: By, reason: Reason, json: Json = None) -> None:
     """Accept gates that are looser than those of the champion at its registration; asked for where a person approves.
@@ -323,9 +319,8 @@ def status(json: Json = None) -> None:
     show_status(json)
 
 
-cli.command()(backup)
-cli.command()(restore)
-cli.command()(serve)
+for added in (withdraw, pause, resume, train, skip, backup, restore, serve):
+    cli.command()(added)
 
 
 @cli.command("serve-hooks")

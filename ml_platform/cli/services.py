@@ -66,7 +66,7 @@ def show_status(json: Path | None) -> None:
     from ml_platform.datasets import batches
     from ml_platform.datasets.unasked import unasked
     from ml_platform.declarations.loading import project_catalogue
-    from ml_platform.pipeline import approval, candidate, rollout
+    from ml_platform.pipeline import alerts, approval, candidate, hand, rollout
     from ml_platform.pipeline.answering import answering, objections, promoted, under_way
     from ml_platform.pipeline.data import refused_partitions
     from ml_platform.pipeline.published import standing
@@ -131,6 +131,11 @@ def show_status(json: Path | None) -> None:
     console.print(models)
     for note in notes:
         console.print(note, markup=False, soft_wrap=True)
+    needed = alerts.standing(workspace, catalogue)
+    found["alerts"] = [alert._asdict() for alert in needed]
+    found["paused"] = hand.paused(workspace, catalogue)
+    for line in [*(alert.said for alert in needed), *(f"{name}: {said}" for name, said in found["paused"].items())]:
+        console.print(line, markup=False, soft_wrap=True, highlight=False)
     console.print(f"supervisor: {'running' if state.running else 'not running'}")
     written(json, found)
 

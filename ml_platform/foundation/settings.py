@@ -11,7 +11,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -123,6 +123,15 @@ class Settings(ServiceOptions, BaseSettings):
         default=90, gt=0, allow_inf_nan=False, description="Time within which a service must become ready."
     )
     paused: str = Field(default="", description="Comma-separated datasets and models that sensors leave alone.")
+    alert_webhook: SecretStr = Field(
+        default=SecretStr(""),
+        description='Address that takes alerts as {"text": …}, e.g. an incoming webhook of Slack; empty: none.',
+    )
+    alert_email: SecretStr = Field(
+        default=SecretStr(""),
+        description="Mail server and people for alerts, smtp://user:password@host:587/?from=a@b.org&to=c@d.org (smtps: "
+        "TLS from the beginning); empty: none.",
+    )
     now: str = Field(default="", description="ISO time to use as the clock; empty: wall time.")
     threads: int = Field(default=0, ge=0, le=1024, description="Threads for training; 0: all cores.")
     actor: str = Field(
@@ -172,6 +181,23 @@ class Settings(ServiceOptions, BaseSettings):
     def _address(cls, value: str) -> str:
         if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
             raise ValueError("no address; write e.g. http://127.0.0.1:3001")
+        return value
+
+    @field_validator("alert_webhook")
+    @classmethod
+    def _webhook(cls, value: SecretStr) -> SecretStr:
+        cls._address(value.get_secret_value())
+        return value
+
+    @field_validator("alert_email")
+    @classmethod
+    def _mail_server(cls, value: SecretStr) -> SecretStr:
+        address = value.get_secret_value()
+        parts = urlsplit(address)
+        if address and not (
+            parts.scheme in ("smtp", "smtps") and parts.hostname and {"from", "to"} <= parse_qs(parts.query).keys()
+        ):
+            raise ValueError("write smtp://host:25/?from=a@b.org&to=c@d.org")
         return value
 
     @field_validator("dagster_postgres_url")

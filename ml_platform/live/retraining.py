@@ -85,7 +85,8 @@ class Facts:
 class Decision(NamedTuple):
     """Whether to train."""
 
-    action: Literal["train", "advise", "wait"]
+    #: ``stuck``: a person has to look before it goes on.
+    action: Literal["train", "advise", "wait", "stuck"]
     #: What was seen, what is done, and what would have to change: one sentence that begins with the model's name.
     said: str
     #: What led to it, a few words each.
@@ -116,16 +117,18 @@ def decide(policy: RetrainPolicy, facts: Facts) -> Decision:
     if facts.skipped:
         return wait(f"{facts.skipped}; other data or {command} ends that")
     if facts.attempts >= ATTEMPTS:
-        return wait(f"given up after {ATTEMPTS} trainings that did not come to their end; see its runs, then {command}")
+        said = f"given up after {ATTEMPTS} trainings that did not come to their end; see its runs, then {command}"
+        return Decision("stuck", f"{name}: {said}")
     for partitions, said, consequence in _touched(policy, facts):
         if consequence == "stop":
-            return wait(f"stopped, since {_some(partitions)} {said} after it was trained; {command} ends that")
+            stopped = f"stopped, since {_some(partitions)} {said} after it was trained; {command} ends that"
+            return Decision("stuck", f"{name}: {stopped}")
     due = [*_due(policy, facts)]
     advised = [*_advised(policy, facts)]
     if not due and advised:
         return Decision("advise", f"{name}: training is advised: {', '.join(advised)}; {command}", tuple(advised))
     if not due:
-        return wait(f"{_idle(policy, facts)}")
+        return wait(_idle(policy, facts))
     if facts.refused >= policy.refusals:
         said = f"training is advised ({', '.join(due)}), not begun: {facts.refused} candidates in a row were refused"
         return Decision("advise", f"{name}: {said}; see ml-platform status, then {command}", tuple(due))

@@ -8,6 +8,7 @@ import dagster as dg
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
+from ml_platform.orchestration.alerts import alert_sensor
 from ml_platform.orchestration.common import REFERENCES, WORKSPACE, WorkspaceResource, partitions_of
 from ml_platform.orchestration.data_jobs import data_jobs
 from ml_platform.orchestration.hand import hand_jobs
@@ -90,6 +91,7 @@ def platform_definitions(catalogue: Catalogue) -> dg.Definitions:
         sensors=[
             new_data_sensor(catalogue, [*ingest, *train]),
             drift_sensor(catalogue),
+            alert_sensor(catalogue),
             *([history_sensor(catalogue, refresh)] if refresh else []),
             automation,
         ]

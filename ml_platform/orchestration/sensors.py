@@ -19,7 +19,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.live.retraining import ATTEMPTS
 from ml_platform.orchestration.lineage import FINGERPRINT
 from ml_platform.orchestration.runs import BUSY, RANGE_END, RANGE_START, attempts, end_dead_runs, under_way
-from ml_platform.pipeline import hand, retraining, rollout
+from ml_platform.pipeline import alerts, hand, retraining, rollout
 from ml_platform.pipeline.pending import Pending, pending_partitions
 from ml_platform.pipeline.workspace import Workspace
 
@@ -224,16 +224,21 @@ def _ingestion(spec: DatasetSpec, job: str, chosen: list[Pending], tried: dict[s
 def _request_training(tick: Tick, context: ModelContext) -> None:
     """Ask for a training where the model's declaration and what is known ask for one."""
     name = context.model.name
+    busy, paused = tick.working(name, f"{name}_train", "training"), tick.held.get(name, "")
     found = retraining.propose(
         tick.workspace,
         context,
-        busy=tick.working(name, f"{name}_train", "training"),
-        paused=tick.held.get(name, ""),
+        busy=busy,
+        paused=paused,
         attempts=lambda reason: attempts(tick.instance, {REASON: reason}),
         obeyed=lambda order: attempts(tick.instance, {ORDER: order}),
     )
-    if found.decision.action != "train":
-        tick.notes.append(found.decision.said)
+    action, said, causes = found.decision
+    if not (busy or paused):
+        needs = [alerts.Alert(name, "training", said, ", ".join(causes) or said)] * (action in ("advise", "stuck"))
+        tick.notes += alerts.tell(tick.workspace, needs, kinds=["training"], names=[name])
+    if action != "train":
+        tick.notes.append(said)
         return
     retraining.record(tick.workspace, found)
     tags = {REASON: found.reason, WHY: found.decision.said}

@@ -7,6 +7,7 @@ Dagster, the command line, trials, replays and proofs drive the same steps; none
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
 __all__ = [
+    "alerts",
     "anchors",
     "answering",
     "approval",

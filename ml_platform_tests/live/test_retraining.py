@@ -62,7 +62,7 @@ def decided(facts: Facts = NEWS, policy: dict[str, Any] | None = None, **changed
 def test_nothing_is_trained_that_may_not_be(policy: RetrainPolicy, facts: Facts) -> None:
     found = decide(policy, facts)
     assert found.said.startswith("m: ") and "\n" not in found.said
-    assert bool(found.causes) == (found.action != "wait")
+    assert bool(found.causes) == (found.action in ("train", "advise"))
     if found.action != "train":
         return
     assert not (facts.busy or facts.paused or facts.problem)
@@ -112,13 +112,13 @@ def test_a_cause_more_never_ends_a_training_that_was_due(policy: RetrainPolicy, 
         ({"cooldown": 7}, {"last": NOW - timedelta(days=7)}, "train", "new data"),
         ({"per_day": 2}, {"recent": 2}, "wait", "2 trainings in 24 hours, per_day allows 2"),
         ({"per_day": 2}, {"recent": 2, "attempts": 1}, "train", "(attempt 2 of 3)"),
-        ({}, {"attempts": 3}, "wait", "given up after 3 trainings"),
+        ({}, {"attempts": 3}, "stuck", "given up after 3 trainings"),
         ({}, {"refused": 2}, "train", "new data"),
         ({}, {"refused": 3}, "advise", "not begun: 3 candidates in a row were refused"),
         ({}, {"corrected": MONTHS[:1], "new": ()}, "train", "2024-04-01 corrected"),
         ({"correction": "advise"}, {"corrected": MONTHS[:1], "new": ()}, "advise", "2024-04-01 corrected"),
-        ({"correction": "stop"}, {"corrected": MONTHS[:1]}, "wait", "stopped, since 2024-04-01 corrected"),
-        ({"withdrawal": "stop"}, {"withdrawn": MONTHS[:1]}, "wait", "stopped, since 2024-04-01 withdrawn"),
+        ({"correction": "stop"}, {"corrected": MONTHS[:1]}, "stuck", "stopped, since 2024-04-01 corrected"),
+        ({"withdrawal": "stop"}, {"withdrawn": MONTHS[:1]}, "stuck", "stopped, since 2024-04-01 withdrawn"),
         ({"withdrawal": "advise"}, {"withdrawn": MONTHS[:1], "new": ()}, "advise", "2024-04-01 withdrawn"),
         ({"new_data": False}, {}, "wait", "not trained on new data (retrain.new_data: false); trained on a correction"),
     ],

@@ -1,0 +1,42 @@
+"""The sensor that tells people what they have to know."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.reading import one_line
+from ml_platform.orchestration.sensors import Tick
+from ml_platform.pipeline.alerts import KINDS, Alert, standing, tell
+
+#: What is about a sensor of Dagster.
+SENSOR = "sensor"
+
+
+def alert_sensor(catalogue: Catalogue) -> dg.SensorDefinition:
+    """Once until it changes: by the channels of the settings, and on this page."""
+
+    @dg.sensor(
+        name="alerts",
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Tells people what needs them, by ML_PLATFORM_ALERT_WEBHOOK and ML_PLATFORM_ALERT_EMAIL, or here.",
+    )
+    def alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        tick = Tick(context, catalogue)
+        found = [*standing(tick.workspace, catalogue), *failing(context.instance)]
+        tick.notes += tell(tick.workspace, found, kinds=[*KINDS, SENSOR])
+        tick.notes += [alert.said for alert in found] or ["nothing needs a person"]
+        return tick.result()
+
+    return alerts
+
+
+def failing(instance: dg.DagsterInstance) -> Iterator[Alert]:
+    """Sensors whose last tick failed."""
+    for state in instance.all_instigator_state():
+        ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+        if ticks and ticks[0].status.value == "FAILURE":
+            error, name = ticks[0].error, state.instigator_name
+            reason = one_line((error.cause or error).message) if error else "its tick failed"
+            yield Alert(name, SENSOR, f"sensor {name} fails: {reason}; see its page below Automation", reason)

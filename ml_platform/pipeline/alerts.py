@@ -1,0 +1,199 @@
+"""What a person has to know and to decide, found in store, ledger and registry; each told once until it changes."""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple
+
+from ml_platform.datasets import batches
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.context import ModelContext
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import sha256_bytes
+from ml_platform.foundation.provenance import Run
+from ml_platform.live.messages import send
+from ml_platform.pipeline.approval import decisions
+from ml_platform.pipeline.judging import batch_gates, held_by
+from ml_platform.pipeline.retraining import refused_in_a_row
+from ml_platform.pipeline.rollback import ROLLBACK
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import VersionRef
+
+#: Kind of the entries in the ledger.
+KIND = "alert"
+#: Partitions that may arrive after the newest that the champion knows, and lengths of one without any arriving.
+LATE = 2
+
+
+class Alert(NamedTuple):
+    """Something that a person has to know."""
+
+    #: Dataset, model or sensor.
+    name: str
+    #: What it is about; one of these at a time.
+    kind: str
+    #: What happened, and the next command.
+    said: str
+    #: What it is about more closely: another one is told anew, other words for the same are not.
+    key: str = ""
+
+
+#: Kinds that :func:`standing` looks for.
+KINDS = ("late", "refused", "stale", "data", "rollback")
+
+
+def standing(workspace: Workspace, catalogue: Catalogue) -> list[Alert]:
+    """What holds now, of datasets first."""
+    found = [alert for spec in catalogue.datasets.values() for alert in _of_dataset(workspace, spec)]
+    for name in catalogue.models:
+        found += _of_model(workspace, ModelContext.of(catalogue, name))
+    return found
+
+
+def tell(
+    workspace: Workspace, alerts: Iterable[Alert], *, kinds: Collection[str], names: Collection[str] | None = None
+) -> list[str]:
+    """Send what was not told before; note in the ledger what was told, and what is over. Returns sentences about that.
+
+    ``kinds`` and ``names`` (default: all) are what was looked at: other alerts stay as they are. Where a channel does
+    not take a message it is tried again the next time.
+    """
+    now = {(alert.name, alert.kind): alert for alert in alerts}
+    told = {
+        (entry.subject_name.partition("/")[0], entry.body["kind"]): entry.body
+        for entry in workspace.ledger.entries(kind=KIND)
+    }
+    said = []
+    for alert in now.values():
+        before = told.get((alert.name, alert.kind))
+        if before is not None and before["open"] and before["key"] == alert.key:
+            continue
+        try:
+            channels = send(alert.said, webhook=workspace.settings.alert_webhook, email=workspace.settings.alert_email)
+        except PlatformError as error:
+            said.append(f"{error}; tried again at the next tick: {alert.said}")
+            continue
+        _note(workspace, alert, True)
+        said.append(f"told{'' if channels else ' here'}: {alert.said}")
+    for (name, kind), body in told.items():
+        looked = kind in kinds and (names is None or name in names)
+        if looked and body["open"] and (name, kind) not in now:
+            _note(workspace, Alert(name, kind, body["said"], body["key"]), False)
+            said.append(f"over: {body['said']}")
+    return said
+
+
+def _note(workspace: Workspace, alert: Alert, opened: bool) -> None:
+    run = Run(id="sensor")
+    workspace.ledger.decide(
+        KIND,
+        subject=sha256_bytes(f"{alert.name} {alert.kind} {alert.key}"),
+        subject_name=f"{alert.name}/{KIND}/{alert.kind}",
+        body={"kind": alert.kind, "said": alert.said, "key": alert.key, "open": opened},
+        run_id=run.id,
+        provenance=run.provenance,
+    )
+
+
+def _of_dataset(workspace: Workspace, spec: DatasetSpec) -> Iterator[Alert]:
+    published = batches.published(workspace.store, spec.name)
+    if not published or not spec.partitions.timed:
+        return
+    first, after = spec.partitions.window(max(published))
+    today = workspace.now().date()
+    over = spec.partitions.end is not None and after >= spec.partitions.end
+    if not over and today - after > LATE * (after - first):
+        yield Alert(
+            spec.name,
+            "late",
+            f"{spec.name}: nothing is published after {max(published)}, {(today - after).days} days ago: features and "
+            "history of what answers grow old; look at its source, and at ml-platform status for refused batches",
+            max(published),
+        )
+
+
+def _of_model(workspace: Workspace, context: ModelContext) -> Iterator[Alert]:
+    name = context.model.name
+    if count := _refused(workspace, name, context.model.retrain.refusals):
+        again = f"then ml-platform train {name}" if refused_in_a_row(workspace, name) else "new data trains the next"
+        yield Alert(
+            name,
+            "refused",
+            f"{name}: the last {count} candidates were refused by their gates; see ml-platform status and "
+            f"ml-platform check --model {name}, {again}",
+        )
+    champion = workspace.registry.champion(name)
+    if champion is None:
+        return
+    yield from _outdated(workspace, context, champion)
+    yield from learned_from(workspace, context, champion)
+    entries = [
+        entry
+        for kind in ("promotion", "rollback")
+        for entry in workspace.ledger.entries(subject_name=f"{name}/champion", kind=kind, newest=1)
+    ]
+    newest = max(entries, key=lambda entry: entry.sequence, default=None)
+    if newest is not None and newest.kind == "rollback":
+        yield Alert(
+            name,
+            "rollback",
+            f"{name}: version {newest.body['version']} was rolled back by {newest.body['by']}: "
+            f"{newest.body['because']}; see ml-platform rollout history {name}",
+            str(newest.sequence),
+        )
+
+
+def _refused(workspace: Workspace, model: str, enough: int) -> int:
+    """How many candidates the gates refused in a row at last; 0 where that are fewer than ``enough``."""
+    statuses: dict[str, str] = {}
+    for one in decisions(workspace, model):
+        statuses.pop(one.sha256, None)
+        statuses[one.sha256] = one.status
+    count = 0
+    for status in reversed(statuses.values()):
+        if status != "rejected":
+            break
+        count += 1
+    return count if count >= enough else 0
+
+
+def _outdated(workspace: Workspace, context: ModelContext, champion: VersionRef) -> Iterator[Alert]:
+    split = champion.model_ref.split
+    newest = max(entry.partition for entry in (*split.train, *split.holdout))
+    published = batches.published(workspace.store, context.dataset.name)
+    since = [partition for partition in published if partition > newest]
+    if context.dataset.partitions.timed and len(since) >= LATE:
+        yield Alert(
+            context.model.name,
+            "stale",
+            f"{context.model.name}: version {champion.version} answers and knows nothing after {newest}; "
+            f"{len(since)} partitions arrived since and no candidate was approved; see ml-platform status",
+            str(champion.version),
+        )
+
+
+def learned_from(workspace: Workspace, context: ModelContext, champion: VersionRef) -> Iterator[Alert]:
+    """Whether the champion learned from data that was withdrawn, or that its gates refuse now."""
+    name, split = context.model.name, champion.model_ref.split
+    contents = {
+        sha256: input_.rpartition("/")[2]
+        for entry in (*split.train, *split.holdout)
+        for input_, sha256 in entry.inputs.items()
+    }
+    gates = batch_gates(workspace, context.dataset)
+    withdrawn, refused = dict[str, str](), dict[str, str]()
+    for sha256, verdicts in workspace.ledger.judged(contents, gates).items():
+        if (taken := verdicts.get(ROLLBACK)) is not None and taken.holds_back:
+            withdrawn[contents[sha256]] = taken.reason
+        elif held := held_by(verdicts, gates):
+            refused[contents[sha256]] = ", ".join(held)
+    for partitions, what in ((withdrawn, "was"), (refused, "is refused by")):
+        if partitions:
+            told = "; ".join(f"{partition}, which {what} {why}" for partition, why in sorted(partitions.items()))
+            yield Alert(
+                name,
+                "data",
+                f"{name}: version {champion.version} answers and learned from {told}; ml-platform train {name} makes "
+                f"one without, ml-platform rollout rollback {name} goes back",
+                f"{champion.version} {sorted(partitions)}",
+            )
+            return
