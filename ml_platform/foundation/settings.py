@@ -132,7 +132,11 @@ class Settings(ServiceOptions, BaseSettings):
         description="Mail server and people for alerts, smtp://user:password@host:587/?from=a@b.org&to=c@d.org (smtps: "
         "TLS from the beginning); empty: none.",
     )
-    now: str = Field(default="", description="ISO time to use as the clock; empty: wall time.")
+    now: str = Field(
+        default="",
+        description="ISO time to use as the clock, or @FILE that holds it and may be changed while things run; empty: "
+        "wall time.",
+    )
     threads: int = Field(default=0, ge=0, le=1024, description="Threads for training; 0: all cores.")
     actor: str = Field(
         default_factory=lambda: os.environ.get("USER") or os.environ.get("LOGNAME") or "unknown",
@@ -153,6 +157,8 @@ class Settings(ServiceOptions, BaseSettings):
     @field_validator("now")
     @classmethod
     def _iso_time(cls, value: str) -> str:
+        if value.startswith("@"):
+            return value
         try:
             datetime.fromisoformat(value or "2013-07-01")
         except ValueError:
@@ -216,6 +222,11 @@ class Settings(ServiceOptions, BaseSettings):
     def mlflow_uri(self) -> str:
         """Tracking and registry URI of MLflow."""
         return self.mlflow_tracking_uri.get_secret_value() or f"sqlite:///{self.local / 'mlflow' / 'mlflow.db'}"
+
+    @property
+    def clock_file(self) -> Path | None:
+        """The file that holds the time; a relative name is below the project root."""
+        return default_home() / self.now[1:] if self.now.startswith("@") else None
 
     @property
     def port_range(self) -> range:
