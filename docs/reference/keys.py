@@ -29,6 +29,7 @@ MODELS = (
     ("`parameters` of `xgboost`", "ml_platform.training.xgboost:XGBoostParameters"),
     ("`parameters` of `sklearn`", "ml_platform.training.sklearn:SklearnParameters"),
     ("`worst_case`", "ml_platform.evaluation.options:WorstCase"),
+    ("`retrain`", "ml_platform.live.retraining:RetrainPolicy"),
     ("`drift`", "ml_platform.live.rules:DriftRule"),
     ("`rollout`", "ml_platform.rollout.record:Plan"),
     ("`rollout.steps`", "ml_platform.rollout.record:Step"),
