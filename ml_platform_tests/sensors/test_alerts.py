@@ -20,6 +20,7 @@ from ml_platform_tests.shop_project import APRIL, DATASET, MARCH, MODEL, copy_of
 @pytest.fixture
 def live(base: Path, tmp_path: Path) -> Project:
     """Version 1 of a model, trained on January to March, is the champion."""
+    (tmp_path / "dagster").mkdir()
     project = replace(
         copy_of(registered(base), tmp_path / "project", declared(), ML_PLATFORM_NOW="2024-05-10T00:00:00"),
         instance=dg.DagsterInstance.local_temp(str(tmp_path / "dagster")),
