@@ -30,7 +30,7 @@ QUERY = """{
   assetsOrError { ... on AssetConnection { nodes { key { path }
     assetMaterializations(limit: 5) { metadataEntries { label ...Entry } } } } }
   repositoriesOrError { ... on RepositoryConnection { nodes { displayMetadata { key value }
-    assetNodes { description metadataEntries { label ...Entry } configField { key } }
+    assetNodes { description metadataEntries { label ...Entry } }
     sensors { name description metadata { assetKeys { path } } } } } }
   instance { info daemonHealth { allDaemonStatuses { daemonType } } }
 }
@@ -124,7 +124,6 @@ def test_no_canary_gets_out(shop_template: Shop, postgres_url: str, tmp_path: Pa
                 ["trace", MODEL],
                 ["ledger", "verify"],
                 ["predict", MODEL],
-                ["rollout", "status", MODEL],
             ):
                 ml(*command)
             # What cannot be reached is named without its password.
@@ -176,7 +175,7 @@ def look_at(process: psutil.Process, began: float, look) -> str:  # type: ignore
             return ""
         command = " ".join(process.cmdline())
         look(f"command {command[:80]}", command)
-        ours = ("worker.service", "rollout.supervisor", "documents.server", "envoy", "direct")
+        ours = ("worker.service", "rollout.supervisor", "documents.server", "routers.direct", "/envoy")
         name = next((one for one in ours if one in command), "")
         if name:
             look(f"environment of {name}", "\n".join(process.environ().values()))
