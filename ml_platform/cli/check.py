@@ -46,7 +46,7 @@ def check_project(
     the branch is removed afterwards unless ``keep`` is set.
     """
     os.environ.setdefault("DAGSTER_HOME", str(default_home()))
-    workspace, catalogue, run = Workspace(), project_catalogue(), Run.new()
+    workspace, catalogue, run = Workspace.reading(), project_catalogue(), Run.new()
     selected = _selected(catalogue, name)
     lines = list(_trials(workspace, selected, branch, keep, run) if branch else _lines(workspace, selected, run))
     changed = list(_changed(workspace, selected)) if branch else []

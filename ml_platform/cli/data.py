@@ -216,7 +216,7 @@ def fsck(json: Json = None) -> None:
     from ml_platform.datasets.unasked import unasked
     from ml_platform.pipeline.workspace import Workspace
 
-    store = Workspace().store
+    store = Workspace.reading().store
     problems = [*check(store), *(f"{one.what}; {one.way_out}" for one in unasked(store))]
     for problem in problems:
         print(problem)
@@ -233,7 +233,7 @@ def gc(
     from ml_platform.datasets.maintenance import collect
     from ml_platform.pipeline.workspace import Workspace
 
-    removed = collect(Workspace().store, grace_hours * 3600)
+    removed = collect(Workspace.reading().store, grace_hours * 3600)
     print(f"{removed} files removed")
     written(json, {"removed": removed})
 
@@ -244,7 +244,7 @@ def trace_from_dataset(target: str, json: Path | None) -> None:
     from ml_platform.pipeline.lineage import contents, uses
     from ml_platform.pipeline.workspace import Workspace
 
-    workspace = Workspace()
+    workspace = Workspace.reading()
     named = contents(workspace.store, target)
     for sha256, path in named.items():
         print(f"content {sha256[:16]}{f' ({path})' if path else ''}")
@@ -279,7 +279,7 @@ def _opened(dataset: str) -> "tuple[Workspace, Catalogue, DatasetSpec]":
 
     os.environ.setdefault("DAGSTER_HOME", str(default_home()))
     catalogue = project_catalogue()
-    return Workspace(), catalogue, catalogue.dataset(dataset)
+    return Workspace.reading(), catalogue, catalogue.dataset(dataset)
 
 
 def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]], empty: str) -> None:

@@ -13,7 +13,7 @@ from ml_platform.replay.replay import Environment
 def replay_version(target: str, environment: Environment, json: Path | None) -> int:
     """Rebuild ``MODEL@VERSION`` (or ``@ALIAS``); 0 where bytes and metrics are equal."""
     model, _, which = target.partition("@")
-    catalogue, workspace = project_catalogue(), Workspace()
+    catalogue, workspace = project_catalogue(), Workspace.reading()
     if model not in catalogue.models or not which:
         raise BadUsage(f"{target!r}: give MODEL@VERSION or MODEL@ALIAS; models: {', '.join(sorted(catalogue.models))}")
     number = which.removeprefix("v")

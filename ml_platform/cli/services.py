@@ -72,7 +72,7 @@ def show_status(json: Path | None) -> None:
     from ml_platform.pipeline.published import standing
     from ml_platform.rollout.processes import read_state
 
-    workspace, catalogue = Workspace(), project_catalogue()
+    workspace, catalogue = Workspace.reading(), project_catalogue()
     console = screen.console()
     for line in rollout.attend(workspace, catalogue.models):
         console.print(line, markup=False, soft_wrap=True)

@@ -18,7 +18,7 @@ from ml_platform.references.refs import ManifestEntry, VersionRef
 
 def trace_model(target: str, json: Path | None) -> None:
     """Print the origin of a version: the live one, one of an alias, or one by number."""
-    workspace = Workspace()
+    workspace = Workspace.reading()
     model, _, which = target.partition("@")
     version = _version(workspace, declared_model(model), which)
     found = _origin(workspace, version)
@@ -30,7 +30,7 @@ def trace_request(request: str, model: str, json: Path | None) -> None:
     """Print what was answered to a request, and the origin of the version and of the history that answered."""
     from ml_platform.pipeline.requests import find, history_of
 
-    workspace = Workspace()
+    workspace = Workspace.reading()
     models = [declared_model(model)] if model else sorted(project_catalogue().models)
     found = []
     for answered in find(workspace, models, request):
@@ -51,7 +51,7 @@ def trace_at(target: str, when: str, json: Path | None) -> None:
     """Print the origin of the version that answered at a time."""
     from ml_platform.pipeline.requests import at
 
-    workspace, model = Workspace(), declared_model(target)
+    workspace, model = Workspace.reading(), declared_model(target)
     try:
         moment = datetime.fromisoformat(when)
     except ValueError:

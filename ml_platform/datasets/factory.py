@@ -7,21 +7,22 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.settings import Settings
 
 
-def open_store(settings: Settings) -> VersionedStore:
+def open_store(settings: Settings, *, create: bool = True) -> VersionedStore:
     """The store of these settings, created where it is missing. Raises PlatformError for an unknown one.
 
-    A lakeFS server is asked at once, so that a wrong address, key or name is told here and not in a run.
+    A lakeFS server is asked at once, so that a wrong address, key or name is told here and not in a run. Without
+    ``create`` nothing is changed there: a repository that is missing raises NotFound.
     """
     if (own := opened(settings, "store", VersionedStore)) is not None:
         return own
     if settings.store == "embedded":
         return EmbeddedStore(settings.local / "store", settings.repository)
     if settings.store == "lakefs":
-        return _open_lakefs(settings)
+        return _open_lakefs(settings, create)
     raise PlatformError(f"ML_PLATFORM_STORE={settings.store!r} is no dataset store; use 'embedded' or 'lakefs'")
 
 
-def _open_lakefs(settings: Settings) -> VersionedStore:
+def _open_lakefs(settings: Settings, create: bool) -> VersionedStore:
     from ml_platform.datasets.lakefs.api import Connection, Server
     from ml_platform.datasets.lakefs.server import open_repository
     from ml_platform.datasets.lakefs.store import LakeFSStore
@@ -34,7 +35,7 @@ def _open_lakefs(settings: Settings) -> VersionedStore:
         attempts=settings.lakefs_attempts,
     )
     api = Connection(server)
-    open_repository(api, settings.repository, settings.lakefs_storage_namespace)
+    open_repository(api, settings.repository, settings.lakefs_storage_namespace, create=create)
     return LakeFSStore(
         api,
         settings.repository,

@@ -134,6 +134,13 @@ class Workspace:
         self.ports = ports or Ports()
         self._shared: dict[str, Any] = {}
 
+    @classmethod
+    def reading(cls) -> "Workspace":
+        """One for commands that look: a repository that is missing on a server is named and not made."""
+        from ml_platform.datasets.factory import open_store
+
+        return cls(ports=Ports(store=lambda workspace: open_store(workspace.settings, create=False)))
+
     def with_(self, **given: Any) -> "Workspace":
         """A workspace with other things at these ports (the things themselves); what is not named is this one's.
 

@@ -9,11 +9,13 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from ml_platform.datasets.factory import open_store
+from ml_platform.datasets.lakefs.api import Connection, Server
 from ml_platform.datasets.lakefs.server import RETENTION_DAYS
 from ml_platform.datasets.lakefs.store import LakeFSStore
-from ml_platform.datasets.store import MAIN, VersionedStore
+from ml_platform.datasets.store import MAIN, NotFound, VersionedStore
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.settings import Settings
+from ml_platform.pipeline import workspace
 from ml_platform_tests.datasets.lakefs_standin import StandIn
 
 pytestmark = pytest.mark.timeout(10)
@@ -161,3 +163,21 @@ def test_rules_that_would_collect_commits_are_put_right(right: Settings, standin
     open_store(right)
     assert made.gc_rules == {"default_retention_days": RETENTION_DAYS, "branches": []}
     assert made.protected == [MAIN, "release-*"]
+
+
+def test_who_only_looks_makes_no_repository(right: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Connection(Server(right.lakefs_endpoint, right.lakefs_access_key, right.lakefs_secret_key))
+
+    def exists() -> bool:
+        try:
+            return bool(api.call("it", api.sdk.repositories_api.get_repository, "ml-platfrom"))
+        except NotFound:
+            return False
+
+    mistyped = right.model_copy(update={"repository": "ml-platfrom"})
+    monkeypatch.setattr(workspace, "get_settings", lambda: mistyped)
+    with pytest.raises(NotFound, match=r"'ml-platfrom' does not exist .*check ML_PLATFORM_REPOSITORY; ml-platform run"):
+        _ = workspace.Workspace.reading().store
+    assert not exists()
+    assert workspace.Workspace().store.branches() == ["main"] and exists()
+    assert workspace.Workspace.reading().store.branches() == ["main"]

@@ -16,11 +16,12 @@ FIRST_ATTEMPTS, FIRST_SECONDS = 2, 3.0
 _CONFLICT = 409
 
 
-def open_repository(api: Connection, repository: str, storage_namespace: str = "") -> None:
+def open_repository(api: Connection, repository: str, storage_namespace: str = "", *, create: bool = True) -> None:
     """See that the server answers, the key is accepted and the repository exists.
 
     Where ``storage_namespace`` is given, the platform owns the repository: it is created there where it is
-    missing, and :func:`protect` is brought about. Raises NotFound, Declined, Unavailable and InvalidName.
+    missing, and :func:`protect` is brought about; neither without ``create``. Raises NotFound, Declined, Unavailable
+    and InvalidName.
     """
     check_repository(repository)
     repositories = api.sdk.repositories_api
@@ -43,8 +44,13 @@ def open_repository(api: Connection, repository: str, storage_namespace: str = "
                 f"repository {repository!r} does not exist on {api.address}: create it there, or set "
                 "ML_PLATFORM_LAKEFS_STORAGE_NAMESPACE to a location in the object store and it is created"
             ) from None
+        if not create:
+            raise NotFound(
+                f"repository {repository!r} does not exist on {api.address}: check ML_PLATFORM_REPOSITORY; "
+                "ml-platform run creates it"
+            ) from None
         _create(api, repository, storage_namespace)
-    if storage_namespace:
+    if storage_namespace and create:
         protect(api, repository)
 
 
