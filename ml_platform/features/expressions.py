@@ -71,7 +71,8 @@ class ExpressionFeatures:
         self.histories = tuple(
             HistoricalMean(name, of=past.of, by=past.by, prior=past.prior) for name, past in declared.past.items()
         )
-        read = [name for one in self._features for name in one.meta.root_names()]
+        # Sorted: in which order a plan names its columns is for polars to choose.
+        read = sorted({name for one in self._features for name in one.meta.root_names()})
         beside = [*(name for past in declared.past.values() for name in past.by), *declared.slices]
         given = [name for name in beside if name not in declared.features]
         first = [*declared.key, *filter(None, [declared.time])]
