@@ -83,7 +83,8 @@ def test_what_the_source_adds_is_made_by_the_service_and_not_asked_for() -> None
     body: Any = rows_model(request).model_validate_json('{"rows": [{"at": "2024-04-01T23:30:00", "items": 3}]}')
     raw = rows_to_frame(request, body.rows)
     assert raw.to_dicts() == [{"day": date(2024, 4, 1), "row": None, "at": datetime(2024, 4, 1, 23, 30), "items": 3}]
-    assert raw.schema == {name: request.types[name] for name in Stamped.inputs}
+    assert raw.columns == [*Stamped.inputs]
+    assert all(raw.schema[name] == request.types[name] for name in raw.columns)
     assert to_frame(request, {"at": [datetime(2024, 4, 1, 23, 30)], "items": [3]}).equals(raw)
     assert to_rows(request, raw) == [{"at": "2024-04-01T23:30:00", "items": 3}]
     rows_model(request).model_validate({"rows": [example_row(request, date(2024, 4, 1))]}, strict=False)
