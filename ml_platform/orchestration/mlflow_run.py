@@ -40,7 +40,7 @@ def mlflow_run(context: dg.InitResourceContext) -> Iterator[Any]:
 
     tracking, experiment = WorkspaceResource().open().tracking, context.resource_config["experiment_name"]
     _end_what_was_left(context, tracking, experiment)
-    config = {"experiment_name": experiment, "mlflow_tracking_uri": tracking.uri}
+    config = {"experiment_name": experiment, "mlflow_tracking_uri": tracking.address}
     about = SimpleNamespace(
         log=context.log, dagster_run=context.dagster_run, run_id=context.run_id, resource_config=config
     )

@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import made, replacing, sha256_file, write_atomic
@@ -82,7 +83,12 @@ class Tracking:
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
         database = self.database
         if database is None:
-            return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            # It prints the address of each run that ends.
+            parts = urlsplit(self.uri)
+            if parts.username is not None:
+                os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+                os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
+            return MlflowClient(tracking_uri=self.address, registry_uri=self.address)
         made(database.parent)
         with self.lock("initialise"), self.calls("initialise the store"):
             if not database.exists():

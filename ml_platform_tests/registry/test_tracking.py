@@ -1,3 +1,4 @@
+import base64
 import contextlib
 import json
 import os
@@ -9,7 +10,9 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -248,3 +251,32 @@ def test_a_copy_reads_its_own_artifacts_and_leaves_the_original_alone(tmp_path: 
     assert [path.read_text() for path in (tmp_path / "original place" / "mlflow").rglob("note.txt")] == [
         "the original's"
     ]
+
+
+def test_a_server_is_named_without_its_password_and_asked_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(name, "")
+    asked: list[str] = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers.get("Authorization", ""))
+            self.send_response(404)
+            self.end_headers()
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Server) as server:
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        place = f"127.0.0.1:{server.server_address[1]}"
+        tracking = Tracking(
+            f"http://me:p%40ss@{place}", Path("unused"), timeout=5, retries=0
+        )  # pragma: allowlist secret
+        with pytest.raises(PlatformError) as error:
+            tracking.experiment("any")
+        server.shutdown()
+    assert asked and set(asked) == {f"Basic {base64.b64encode(b'me:p@ss').decode()}"}
+    assert "p%40ss" not in str(error.value) and "p@ss" not in str(error.value)
+    # What MLflow prints when a run ends.
+    assert tracking.client.tracking_uri == f"http://{place}"
