@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ml_platform.cli.backup import backup, restore
+from ml_platform.cli.backup import backup, prune, restore
 from ml_platform.cli.data import data
 from ml_platform.cli.gates import gates
 from ml_platform.cli.hand import pause, resume, skip, train
@@ -319,7 +319,7 @@ def status(json: Json = None) -> None:
     show_status(json)
 
 
-for added in (withdraw, pause, resume, train, skip, backup, restore, serve):
+for added in (withdraw, pause, resume, train, skip, backup, restore, prune, serve):
     cli.command()(added)
 
 

@@ -1,4 +1,4 @@
-"""``ml-platform backup`` and ``restore``: everything that runs write, as it is at one moment, and back at any path."""
+"""``ml-platform backup``, ``restore`` and ``prune``: what runs wrote, kept, put back, and thrown away."""
 
 import os
 from pathlib import Path
@@ -51,6 +51,34 @@ def restore(
         print(f"{len(ended)} runs were under way then and are marked as failed; ml-platform run takes up what is left")
     _told(done, json)
     print("next: ml-platform ledger verify, then ml-platform serve --detach")
+
+
+def prune(
+    days: Annotated[float, typer.Option("--days", min=1, help="Only what is older than this.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show it; remove nothing.")] = False,
+    json: Json = None,
+) -> None:
+    """Remove packages, references, reports and refused corrections that are old and that nobody names any more.
+
+    What a version, the ledger or a rollout record names stays, whatever its age.
+    """
+    from ml_platform.declarations.loading import project_catalogue
+    from ml_platform.pipeline.prune import old, remove
+    from ml_platform.pipeline.workspace import Workspace
+
+    workspace = Workspace()
+    found = old(workspace, project_catalogue(), days)
+    if not dry_run:
+        remove(workspace, found)
+    for kind in sorted({one.kind for one in found}):
+        of_kind = [one for one in found if one.kind == kind]
+        print(f"{kind}: {len(of_kind)}, {sum(one.bytes for one in of_kind) / 1e6:,.1f} MB")
+        if dry_run:
+            for one in of_kind:
+                print(f"  {one.name}, {one.age_days:.0f} days old")
+    freed = sum(one.bytes for one in found)
+    print(f"{freed / 1e6:,.1f} MB {'would be' if dry_run else 'were'} removed" if found else "nothing is that old")
+    written(json, [one._asdict() for one in found])
 
 
 def _told(done: "Backup", json: Path | None) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "merge_hook",
     "model",
     "pending",
+    "prune",
     "published",
     "release",
     "replaying",

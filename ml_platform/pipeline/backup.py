@@ -94,13 +94,14 @@ def back_up(settings: Settings, folder: Path) -> Backup:
             if name not in databases or local / name in _locked_databases(settings):
                 databases[name] = _copied(local / name, target / name)
         seconds = time.monotonic() - began
-    files = {name: {"size": size, "sha256": sha256} for name, size, sha256 in _hashed(target)}
+    hashed = list(_hashed(target))
+    files = {name: {"size": size, "sha256": sha256} for name, size, sha256 in hashed}
     _sync(partial)
     told = {"format": FORMAT, "at": at, "held_seconds": round(seconds, 3), "elsewhere": elsewhere(settings)}
     write_atomic(partial / MANIFEST, canonical_json({**told, "files": files}))
     partial.rename(folder)
     sync_folder(folder.parent)
-    return Backup(folder, at, len(files), sum(one["size"] for one in files.values()), seconds, elsewhere(settings))
+    return Backup(folder, at, len(files), sum(size for _, size, _ in hashed), seconds, elsewhere(settings))
 
 
 def restore(settings: Settings, folder: Path) -> Backup:
