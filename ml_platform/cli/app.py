@@ -15,6 +15,7 @@ from ml_platform.cli.new import new
 from ml_platform.cli.output import HELPS, BadUsage, By, Json, Reason, Version, only_json, supervised
 from ml_platform.cli.rollout import rollout, serve, withdraw
 from ml_platform.cli.ui import ui
+from ml_platform.cli.why import why
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.raised import explained
 from ml_platform.foundation.settings import get_settings
@@ -319,7 +320,7 @@ def status(json: Json = None) -> None:
     show_status(json)
 
 
-for added in (withdraw, pause, resume, train, skip, backup, restore, prune, serve):
+for added in (withdraw, pause, resume, train, skip, backup, restore, prune, why, serve):
     cli.command()(added)
 
 

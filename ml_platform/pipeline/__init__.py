@@ -35,5 +35,6 @@ __all__ = [
     "snapshot",
     "steps",
     "trial",
+    "why",
     "workspace",
 ]

@@ -1,0 +1,21 @@
+"""``ml-platform why``: one answer about what is refused, stale, not live or not trained again."""
+
+from typing import Annotated
+
+import typer
+
+from ml_platform.cli.output import Json, written
+
+
+def why(
+    name: Annotated[str, typer.Argument(help="DATASET, DATASET/PARTITION, MODEL, MODEL@VERSION or MODEL/deployment.")],
+    json: Json = None,
+) -> None:
+    """Why something is refused, stale, not live or not trained again, and the command that comes next."""
+    from ml_platform.declarations.loading import project_catalogue
+    from ml_platform.pipeline.why import why as explained
+    from ml_platform.pipeline.workspace import Workspace
+
+    answer = explained(Workspace(), project_catalogue(), name)
+    print(answer.text)
+    written(json, answer._asdict())
