@@ -68,7 +68,7 @@ def show_status(json: Path | None) -> None:
     from ml_platform.declarations.loading import project_catalogue
     from ml_platform.pipeline import alerts, approval, candidate, hand, rollout
     from ml_platform.pipeline.answering import answering, objections, promoted, under_way
-    from ml_platform.pipeline.data import refused_partitions
+    from ml_platform.pipeline.data import refused_corrections, refused_partitions
     from ml_platform.pipeline.published import standing
     from ml_platform.rollout.processes import read_state
 
@@ -78,7 +78,13 @@ def show_status(json: Path | None) -> None:
         console.print(line, markup=False, soft_wrap=True)
     state = read_state(workspace.settings)
     data = screen.table("dataset", "published", "newest", "refused", "main at")
-    found: dict[str, Any] = {"datasets": {}, "models": {}, "supervisor": state.running, "standing": {}}
+    found: dict[str, Any] = {
+        "datasets": {},
+        "models": {},
+        "supervisor": state.running,
+        "standing": {},
+        "corrections": {},
+    }
     for name, spec in catalogue.datasets.items():
         published = sorted(batches.published(workspace.store, name))
         refused = sorted(refused_partitions(workspace, spec))
@@ -126,6 +132,10 @@ def show_status(json: Path | None) -> None:
     for name, spec in catalogue.datasets.items():
         now = standing(workspace, spec)
         found["standing"][name] = now._asdict()
+        for partition, verdicts in refused_corrections(workspace, spec).items():
+            gates = found["corrections"].setdefault(name, {})[partition] = [verdict.gate for verdict in verdicts]
+            said = f"{name} {partition} is published, a correction of it is refused by {', '.join(gates)}"
+            console.print(f"{said}; ml-platform why {name}/{partition}", soft_wrap=True, markup=False, highlight=False)
         for line in _standing(name, now):
             console.print(line, soft_wrap=True, markup=False, highlight=False)
     console.print(models)

@@ -1,5 +1,6 @@
-"""What code of a user's own raised, in one line: which function, where, and what."""
+"""What code of a user's own or the system raised, in one line: which function or file, where, and what."""
 
+import errno
 import traceback
 from pathlib import Path
 
@@ -7,6 +8,10 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.user_code import installed
 
 _PLATFORM = Path(__file__).resolve().parents[1]
+_ROOM = "make room and start it again: what was written is whole, and nothing else was"
+_RIGHT = "see that this user may write there (ML_PLATFORM_LOCAL names the folder of everything that runs write)"
+#: What the system refused, whoever asked, and what to do.
+_SYSTEM = {errno.ENOSPC: _ROOM, errno.EDQUOT: _ROOM, errno.EROFS: _RIGHT, errno.EACCES: _RIGHT, errno.EPERM: _RIGHT}
 
 
 def raised(error: Exception) -> str:
@@ -18,9 +23,12 @@ def raised(error: Exception) -> str:
 
 
 def explained(error: Exception) -> PlatformError | None:
-    """The error for what code of a user's own raised; ``None`` for what is no user's mistake."""
+    """The error for what code of a user's own raised, or a disk that is full or read-only; ``None`` for any defect."""
     if isinstance(error, PlatformError):
         return error
+    if isinstance(error, OSError) and error.errno in _SYSTEM:
+        file = error.filename or "a file"
+        return PlatformError(f"{file}: {(error.strerror or str(error)).lower()}; {_SYSTEM[error.errno]}")
     return PlatformError(f"{raised(error)}; correct that code") if _place(error) else None
 
 

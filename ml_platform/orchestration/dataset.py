@@ -22,6 +22,7 @@ from ml_platform.orchestration.events import evaluated, materialized, step_run
 from ml_platform.orchestration.lineage import batch_metadata, dataset_metadata, feature_metadata
 from ml_platform.orchestration.metadata import sentences
 from ml_platform.orchestration.publications import history_key, history_tags, observed, publication_definitions
+from ml_platform.orchestration.refusals import tag_refused_partitions
 from ml_platform.pipeline import data
 from ml_platform.references.refs import DatasetRef
 
@@ -66,6 +67,7 @@ def dataset_definitions(spec: DatasetSpec) -> dg.Definitions:
     def judge_batches(context: Any, subject: dict[str, DatasetRef]) -> Iterator[Any]:
         workspace, run = workspace_of(context), step_run(context)
         verdicts = {name: data.audit(workspace, spec, ref, run) for name, ref in sorted(subject.items())}
+        tag_refused_partitions(context, batch_key, verdicts)
         yield from evaluated(context, batch_key, spec.gates_of("batch"), verdicts)
 
     @dg.asset(
@@ -152,6 +154,7 @@ def feature_definitions(spec: FeatureSpec, dataset: DatasetSpec) -> dg.Definitio
             for name, ref in sorted(subject.items())
             if name not in withdrawn
         }
+        tag_refused_partitions(context, key, verdicts)
         yield from evaluated(context, key, spec.gates_of("features"), verdicts)
 
     checks = gate_check(spec.gates_of("features"), key, judge_features, partitions=partitions)

@@ -4,7 +4,7 @@ A gate that holds back what follows ends its run as failed, which is how Dagster
 not retry it (``retry_on_asset_or_op_failure: false`` in ``dagster.yaml``), nor do the sensors of the platform.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -25,6 +25,16 @@ def tag_refusal(context: Any, asset: dg.AssetKey, verdicts: Sequence[Verdict]) -
     """Say in the tags of a step's run which gates hold an asset back, if any do."""
     if held := [f"{verdict.gate} {verdict.shown}" for verdict in verdicts if verdict.holds_back]:
         context.instance.add_run_tags(context.run.run_id, {REFUSED + ".".join(asset.path): ", ".join(held)})
+
+
+def tag_refused_partitions(context: Any, asset: dg.AssetKey, verdicts: Mapping[str, Sequence[Verdict]]) -> None:
+    """The same for an asset with partitions, each named with its gates."""
+    held = {
+        partition: ", ".join(f"{verdict.gate} {verdict.shown}" for verdict in given if verdict.holds_back)
+        for partition, given in verdicts.items()
+    }
+    if said := "; ".join(f"{partition} {gates}" for partition, gates in held.items() if gates):
+        context.instance.add_run_tags(context.run.run_id, {REFUSED + ".".join(asset.path): said})
 
 
 def crashes(instance: dg.DagsterInstance, run_id: str) -> list[str]:

@@ -19,6 +19,7 @@ from ml_platform.foundation.files import write_atomic
 from ml_platform.foundation.inherited import inherited
 from ml_platform.foundation.locks import locked
 from ml_platform.foundation.settings import Settings, default_home
+from ml_platform.serving.process import rotate
 
 if TYPE_CHECKING:
     import psutil
@@ -51,12 +52,16 @@ def start(settings: Settings, port: int = DEFAULT_PORT) -> str:
     """Start the UI and wait until it answers; returns its URL, also when it is running already.
 
     Listens on ``settings.ui_host``. Raises PlatformError when the port is taken, when another UI of this
-    project listens elsewhere, or when it does not come up; its output is in ``<local>/ui/ui.log``.
+    project listens elsewhere, or when it does not come up; its output is in ``<local>/ui/ui.log``, which is moved aside
+    once it is large.
     """
     folder = settings.local / "ui"
     url = f"http://{settings.ui_host}:{port}"
     with locked(folder / "ui.lock"):
         running = status(settings)
+        if running and not _answers(running):
+            _end(settings, running)  # a process of it was killed: what is left serves nobody
+            running = None
         if running:
             if running.url == url:
                 return url
@@ -65,7 +70,8 @@ def start(settings: Settings, port: int = DEFAULT_PORT) -> str:
         home = default_home()
         own = {"DAGSTER_HOME": str(home), LOCAL: str(settings.local.resolve())}
         log = folder / "ui.log"
-        with log.open("wb") as output:
+        rotate(log)
+        with log.open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, *_COMMAND, "--host", settings.ui_host, "--port", str(port)],
                 cwd=home,
@@ -93,7 +99,8 @@ def _start_reports(settings: Settings, own: dict[str, str]) -> None:
     address = reports.address(settings)
     _require_free(*address, "ML_PLATFORM_REPORTS_URL")
     log = settings.local / "ui" / "reports.log"
-    with log.open("wb") as output:
+    rotate(log)
+    with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "ml_platform.documents.server"],
             env=inherited() | own | {"ML_PLATFORM_REPORTS_URL": settings.reports_url},
@@ -149,6 +156,20 @@ def _read(path: Path) -> UiRecord | None:
     return None
 
 
+def _answers(record: UiRecord) -> bool:
+    """Whether the first process lives, which ends with any of its own, and its page answers."""
+    return any(process.pid == record.pid for process in _session(record)) and _is_dagster(record.url)
+
+
+def _is_dagster(url: str) -> bool:
+    import httpx
+
+    with contextlib.suppress(httpx.TransportError, json.JSONDecodeError):
+        answer = httpx.get(f"{url}/server_info", timeout=5)
+        return answer.status_code == 200 and "dagster_webserver_version" in answer.json()
+    return False
+
+
 def _record_file(settings: Settings) -> Path:
     return settings.local / "ui" / "ui.json"
 
@@ -185,17 +206,13 @@ def _require_free(host: str, port: int, setting: str = "UI_PORT") -> None:
 
 
 def _wait_ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
-    import httpx
-
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
             raise PlatformError(f"the UI ended with code {process.returncode}; the end of {log}:\n{tail}")
-        with contextlib.suppress(httpx.TransportError, json.JSONDecodeError):
-            answer = httpx.get(f"{url}/server_info", timeout=5)
-            if answer.status_code == 200 and "dagster_webserver_version" in answer.json():
-                return
+        if _is_dagster(url):
+            return
         time.sleep(0.2)
     raise PlatformError(f"the UI did not answer at {url} within {READY_SECONDS:.0f} s: see {log}")
 

@@ -212,6 +212,17 @@ def withdrawn_partitions(workspace: Workspace, spec: DatasetSpec) -> set[str]:
     }
 
 
+def refused_corrections(workspace: Workspace, spec: DatasetSpec) -> dict[str, list[Verdict]]:
+    """Published partitions whose newest batch is another one and is held back."""
+    published = batches.published(workspace.store, spec.name)
+    held = refused(workspace, spec)
+    return {
+        partition: verdicts
+        for partition, verdicts in held.items()
+        if partition in published and verdicts[0].subject != published[partition].sha256
+    }
+
+
 def not_published(spec: DatasetSpec, partition: str) -> MissingReference:
     """The error for a partition that is neither published nor refused."""
     return MissingReference(

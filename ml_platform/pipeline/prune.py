@@ -21,7 +21,6 @@ from ml_platform.documents.server import folder as reports
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.pipeline.release import BENTOS
 from ml_platform.pipeline.workspace import Workspace
-from ml_platform.references.files import FileReferences
 
 Kind = Literal["package", "reference", "report", "branch"]
 DAY = 86400.0
@@ -105,9 +104,7 @@ def _packages(workspace: Workspace, catalogue: Catalogue) -> Iterator[Old]:
 
 
 def _references(workspace: Workspace) -> Iterator[Old]:
-    if not isinstance(workspace.references, FileReferences):
-        return
-    root = workspace.references.root
+    root = workspace.settings.local / "refs"  # none are there where a database keeps them
     for file in root.rglob("*.json"):
         if not file.name.startswith(".") and file.name != "latest.json" and not _is_latest(file):
             yield Old("reference", str(file.relative_to(root)), _age(file), file.stat().st_size, file)

@@ -45,6 +45,8 @@ def ranged(project: Project) -> None:
     assert outcome.success, outcome.error
     # Told apart by their partition, although they come from one step.
     assert {key for key, event in outcome.checks.items() if not event.passed} == {(BATCH, MARCH, "schema")}
+    (run,) = project.instance.get_runs(limit=1)
+    assert run.tags[f"ml_platform/refused.{NAME}.batch"] == f"{MARCH} schema failed"
 
 
 def automated(project: Project) -> None:

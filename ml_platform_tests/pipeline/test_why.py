@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.pipeline.data import refused_corrections
 from ml_platform.pipeline.why import Answer, why
 from ml_platform.rollout.changes import promoted, started, withdrawn
 from ml_platform.rollout.record import Backend
@@ -30,8 +31,9 @@ def test_a_batch_is_refused_until_it_is_corrected(project: Project) -> None:
     project.batches.deliver(MAY, change=lambda frame: frame.head(20))
     project.ingest(MAY)
     refused = asked(project, f"{DATASET}/{MAY}")
-    assert refused.state == "refused" and refused.because[0].startswith("gate volume failed: 20 rows against a median")
-    assert "threshold" in refused.because[0]
+    assert refused.state == "refused"
+    (reason,) = [one for one in refused.because if one.startswith("gate volume failed: 20 rows against a median")]
+    assert "threshold: " in reason
     assert f"ml-platform override volume {DATASET}/batch/{MAY} --by NAME --reason TEXT --days 7" in refused.next
     assert asked(project, f"{DATASET}/batch/{MAY}") == refused, "as verdicts name it"
     whole = asked(project, DATASET)
@@ -50,6 +52,9 @@ def test_a_refused_correction_is_told_beside_what_is_published(project: Project)
     project.ingest(MARCH)
     found = asked(project, f"{DATASET}/{MARCH}")
     assert found.state.startswith("published (") and found.state.endswith("a correction is refused")
+    with project.active() as workspace:
+        refused = refused_corrections(workspace, project.catalogue.datasets[DATASET])
+    assert refused.keys() == {MARCH} and "volume" in [one.gate for one in refused[MARCH]]
 
 
 def test_features_that_are_gone_are_named(project: Project) -> None:

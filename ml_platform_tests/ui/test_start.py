@@ -1,6 +1,7 @@
 """Starting and stopping the UI: what can go wrong is said in one line."""
 
 import os
+import signal
 import socket
 import time
 
@@ -24,6 +25,43 @@ def test_a_taken_port_is_named(settings: Settings) -> None:
 
 def test_stopping_what_does_not_run_does_nothing(settings: Settings) -> None:
     assert ui.stop(settings) is False
+
+
+#: Answers as Dagster's web server does, with a process of its own that outlives it.
+PAGE = """
+import http.server, subprocess, sys
+subprocess.Popen(["sleep", "300"])
+print("started", flush=True)
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200), self.end_headers(), self.wfile.write(b'{"dagster_webserver_version": "1"}')
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[-1])), Page).serve_forever()
+"""
+
+
+def test_what_was_killed_is_started_again_and_the_log_goes_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ui, "_COMMAND", ("-c", PAGE))
+    monkeypatch.setenv("DAGSTER_HOME", str(settings.local.parent))
+    settings = settings.model_copy(update={"reports_url": "https://reports.example"})
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    try:
+        url = ui.start(settings, port)
+        first = ui.status(settings)
+        assert first is not None and ui.start(settings, port) == url and ui.status(settings) == first
+        os.kill(first.pid, signal.SIGKILL)
+        left = ui.status(settings)
+        assert left == first, "a process of it goes on, and the page does not"
+        assert ui.start(settings, port) == url
+        second = ui.status(settings)
+        assert second is not None and second.pid != first.pid
+        assert ui._session(first) == []
+        assert (settings.local / "ui" / "ui.log").read_text().count("started") == 2
+    finally:
+        assert ui.stop(settings)
 
 
 def test_a_recycled_process_id_is_left_alone(settings: Settings) -> None:
