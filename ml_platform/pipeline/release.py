@@ -239,6 +239,7 @@ def deploy(
         strategy=plan.steps,
         rules=plan.rules,
         replicas=plan.replicas,
+        watch=plan.watch,
     )
     url = go_live(workspace, ref.model, backend, run, begun, whole=not plan.waits)
     return DeploymentRef(

@@ -15,8 +15,10 @@ __all__ = [
     "power",
     "proof",
     "prove",
+    "rollouts",
     "scratch",
     "serving",
     "suggest",
+    "users",
     "windows",
 ]

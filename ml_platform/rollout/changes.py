@@ -2,11 +2,12 @@
 by default now."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.rollout.record import Action, Backend, Change, RolloutRecord, Rules, Step
+from ml_platform.rollout.counts import Counted
+from ml_platform.rollout.record import LAST, Action, Backend, Change, RolloutRecord, Rules, Step
 
 #: Who changes a record by itself.
 SUPERVISOR = "supervisor"
@@ -18,6 +19,7 @@ _NO_CANDIDATE: dict[str, Any] = {
     "started": None,
     "paused": False,
 }
+_NOT_WATCHED: dict[str, Any] = {"watched": None, "baseline": None}
 
 
 def started(
@@ -31,17 +33,18 @@ def started(
     strategy: Sequence[Step] = (),
     rules: Rules | None = None,
     replicas: int = 1,
+    watch: float = 0,
 ) -> RolloutRecord:
     """The record with ``backend`` as its candidate, which takes the place of one that waits.
 
-    Unchanged where it is the candidate, or is stable and nothing else is under way. A package without a history of
-    its own keeps the one that it answers from now.
+    It ends the watch of the version before. Unchanged where it is the candidate, or is stable and nothing else is under
+    way. A package without a history of its own keeps the one that it answers from now.
     """
     if backend.snapshot is None and record.stable is not None and record.stable.sha256 == backend.sha256:
         backend = backend.model_copy(update={"snapshot": record.stable.snapshot})
     # Nothing to compare with: no step is any safer than the last one.
     strategy = strategy if record.stable is not None else ()
-    kept = {"strategy": tuple(strategy), "rules": rules or Rules(), "replicas": replicas}
+    kept = {"strategy": tuple(strategy), "rules": rules or Rules(), "replicas": replicas, "watch": watch}
     if record.candidate is not None:
         if record.candidate.identity == backend.identity:
             return record
@@ -49,7 +52,9 @@ def started(
         if record.replicas == replicas:
             return record
         return _changed(record, "start", by, why, run_id, at, replicas=replicas)
-    return _changed(record, "start", by, why, run_id, at, **{**_NO_CANDIDATE, **kept, "candidate": backend})
+    return _changed(
+        record, "start", by, why, run_id, at, **{**_NO_CANDIDATE, **_NOT_WATCHED, **kept, "candidate": backend}
+    )
 
 
 def stepped(record: RolloutRecord, *, by: str = SUPERVISOR, why: str, at: str | None = None) -> RolloutRecord:
@@ -62,14 +67,22 @@ def stepped(record: RolloutRecord, *, by: str = SUPERVISOR, why: str, at: str | 
     return _changed(record, "step", by, why, "", at, **shares)
 
 
-def promoted(record: RolloutRecord, *, by: str = SUPERVISOR, why: str, at: str | None = None) -> RolloutRecord:
-    """The record with its candidate as the stable version, alone.
+def promoted(
+    record: RolloutRecord, *, by: str = SUPERVISOR, why: str, at: str | None = None, baseline: Counted | None = None
+) -> RolloutRecord:
+    """The record with its candidate as the stable version, which is watched for as long as is declared.
 
-    What was stable is ``previous``, unless only the history of the same package was refreshed.
+    What was stable is ``previous``, unless only the history of the same package was refreshed; ``baseline`` is what it
+    had done.
     """
-    candidate = _require_candidate(record)
-    replaced = record.stable if record.stable and record.stable.sha256 != candidate.sha256 else record.previous
-    update = {**_NO_CANDIDATE, "stable": candidate, "previous": replaced, "started": at or _now()}
+    candidate, at = _require_candidate(record), at or _now()
+    other = record.stable is not None and record.stable.sha256 != candidate.sha256
+    update = {**_NO_CANDIDATE, "stable": candidate, "started": at}
+    if other:
+        update |= {**_NOT_WATCHED, "previous": record.stable}
+    if other and record.watch:
+        until = datetime.fromisoformat(at) + timedelta(seconds=record.watch)
+        update |= {"watched": until.isoformat(timespec="milliseconds"), "baseline": baseline}
     return _changed(record, "promote", by, why, "", at, **update)
 
 
@@ -80,17 +93,29 @@ def rolled_back(record: RolloutRecord, *, by: str = SUPERVISOR, why: str, at: st
 
 
 def returned(
-    record: RolloutRecord, backend: Backend, *, by: str, why: str, run_id: str = "", at: str | None = None
+    record: RolloutRecord,
+    backend: Backend,
+    *,
+    by: str,
+    why: str,
+    run_id: str = "",
+    at: str | None = None,
+    running: bool = False,
 ) -> RolloutRecord:
-    """The record with a package that was stable before as its candidate, which gets all requests once it answers.
+    """The record with a package that was stable before as its candidate, which gets all requests once it answers and
+    is not watched: what it replaces is no version to go back to.
 
-    Where that is the stable one still, its candidate is rolled back.
+    ``running``: its processes were kept, so it gets them now. Where that is the stable one still, its candidate is
+    rolled back.
     """
     if record.stable is not None and record.stable.sha256 == backend.sha256:
         return record if record.candidate is None else rolled_back(record, by=by, why=why, at=at)
     if record.candidate is not None and record.candidate.identity == backend.identity and not record.strategy:
         return record
-    update = {**_NO_CANDIDATE, "candidate": backend, "strategy": ()}
+    update = {**_NO_CANDIDATE, **_NOT_WATCHED, "candidate": backend, "strategy": (), "watch": 0.0}
+    if running:
+        at = at or _now()
+        update |= {"weight": LAST.weight, "step": 1, "started": at}
     return _changed(record, "return", by, why, run_id, at, **update)
 
 
@@ -126,7 +151,7 @@ def withdrawn(record: RolloutRecord, *, by: str, why: str, run_id: str = "", at:
     """The record with nothing that answers; its services are stopped."""
     if not record.backends:
         return record
-    update = {**_NO_CANDIDATE, "stable": None, "previous": record.stable or record.previous}
+    update = {**_NO_CANDIDATE, **_NOT_WATCHED, "stable": None, "previous": record.stable or record.previous}
     return _changed(record, "withdraw", by, why, run_id, at, **update)
 
 

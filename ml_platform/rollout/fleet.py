@@ -14,6 +14,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.settings import Settings
 from ml_platform.rollout.processes import Key, Phase, ServiceState, describe, orphans, spawn
 from ml_platform.rollout.record import Backend
+from ml_platform.rollout.routers.router import Side
 from ml_platform.serving import process
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,20 @@ class Fleet:
             for service in self.services
             if service.key[:2] == (model, backend.identity) and service.phase not in {"draining", "stopping"}
         ]
+
+    def side(self, model: str, backend: Backend | None) -> Side | None:
+        """The processes of a backend that may be asked. One that starts again on its port need not be forgotten."""
+        if backend is None:
+            return None
+        found = self.of(model, backend)
+        ports = sorted(
+            service.port
+            for service in found
+            if service.port and (service.phase in {"live", "waiting"} or service.restarts)
+        )
+        live = sorted(service.port for service in found if service.phase == "live")
+        name = f"{backend.version}_{backend.sha256[:8]}{f'_{backend.snapshot[:8]}' if backend.snapshot else ''}"
+        return Side(name, backend.version, tuple(ports), tuple(live))
 
     def want(self, wanted: Mapping[Key, Backend]) -> None:
         """Start what is wanted and does not run."""

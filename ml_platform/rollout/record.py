@@ -6,11 +6,13 @@ them, their history.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ml_platform.foundation.files import below_local
+from ml_platform.rollout.counts import Counted
 
 #: Header with which a request chooses a version of those that run.
 CHOOSE = "x-ml-version"
@@ -94,6 +96,8 @@ class Plan(_Strict):
     steps: tuple[Step, ...] = ()
     #: What sends a candidate back by itself.
     rules: Rules = Rules()
+    #: Seconds after it was promoted for which the rules go on, and the version before is kept running.
+    watch: float = Field(default=300, ge=0, allow_inf_nan=False)
 
     @property
     def waits(self) -> bool:
@@ -148,6 +152,12 @@ class RolloutRecord(_Strict):
     #: Steps before the last one; empty: the candidate gets all requests once it answers (blue-green).
     strategy: tuple[Step, ...] = ()
     rules: Rules = Rules()
+    #: Seconds for which a promoted version is watched.
+    watch: float = Field(default=0, ge=0, allow_inf_nan=False)
+    #: ISO time until which the stable version is watched and the one before is kept running, and what that one had
+    #: done when it was replaced; None where it is not.
+    watched: str | None = None
+    baseline: Counted | None = None
     #: The change that made this revision.
     change: Change | None = None
 
@@ -161,6 +171,10 @@ class RolloutRecord(_Strict):
     def backends(self) -> tuple[Backend, ...]:
         """The packages that must run: stable, then candidate."""
         return tuple(backend for backend in (self.stable, self.candidate) if backend is not None)
+
+    def kept(self, now: datetime) -> Backend | None:
+        """The version before, while it is kept running behind the stable one, which is watched."""
+        return self.previous if self.watched is not None and now < datetime.fromisoformat(self.watched) else None
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -12,6 +12,9 @@ from ml_platform.rollout.record import RolloutRecord, Rules
 ROUTED = 10.0
 #: Seconds for which requests may wait while none of them is answered.
 SILENT = 3.0
+#: How many times the declared multiple of latency a promoted version may take: nothing answers beside it under the same
+#: load.
+ALONE = 2.0
 #: Two equal distributions differ by more than this, in units of the standard error, in one look of a thousand
 #: (Kolmogorov-Smirnov): there is a look each second.
 CHANCE = 1.95
@@ -90,6 +93,12 @@ def bad(rules: Rules, seen: Seen) -> Decision | None:
         why = f"silent: {seen.candidate.traffic.waiting} requests wait, none answered for {patience:.0f} s"
         return Decision("roll_back", why, silent=True)
     return None
+
+
+def promoted_bad(rules: Rules, seen: Seen) -> Decision | None:
+    """The decision to take a promoted version back, which is compared with what the version before it did."""
+    wider = rules.latency and rules.latency * ALONE
+    return bad(rules.model_copy(update={"latency": wider}), seen)
 
 
 def breach(rules: Rules, stable: Counted, candidate: Counted) -> str:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.locks import Locked, locked
@@ -27,7 +28,7 @@ from ml_platform.rollout.record import Backend, RolloutRecord
 from ml_platform.rollout.record_files import folder
 from ml_platform.rollout.routers.factory import open_router
 from ml_platform.rollout.routers.keeper import Keeper
-from ml_platform.rollout.routers.router import Route, Side
+from ml_platform.rollout.routers.router import Route
 from ml_platform.rollout.watch import Watch
 from ml_platform.serving import process
 
@@ -130,7 +131,7 @@ class Supervisor:
         return {
             (model, backend.identity, replica): backend
             for model, record in self._known.items()
-            for backend in record.backends
+            for backend in (*record.backends, *filter(None, [record.kept(datetime.now(UTC))]))
             for replica in range(record.replicas)
         }
 
@@ -142,8 +143,9 @@ class Supervisor:
             record = self._addressed(model)
         if record.port is None:
             return None
-        stable, candidate = (self._side(model, backend) for backend in (record.stable, record.candidate))
-        return Route(model, record.port, stable, candidate, record.weight, record.shadow)
+        named = record.stable, record.candidate, record.kept(datetime.now(UTC))
+        stable, candidate, behind = (self.fleet.side(model, backend) for backend in named)
+        return Route(model, record.port, stable, candidate, record.weight, record.shadow, behind)
 
     def _routed(self, routes: list[Route]) -> Mapping[str, str]:
         """Let the router carry out the routes; what it has, by model. Where its files cannot be written it keeps what
@@ -160,7 +162,7 @@ class Supervisor:
         """The route of a model whose record was damaged when this supervisor came."""
         was = self.state.routes[model]
         backend = Backend(version=was.version, tag="", sha256=was.sha256, path="", snapshot=was.snapshot or None)
-        return Route(model, was.port, self._side(model, backend))
+        return Route(model, was.port, self.fleet.side(model, backend))
 
     def _addressed(self, model: str) -> RolloutRecord:
         """The record with an address, which it keeps."""
@@ -172,20 +174,6 @@ class Supervisor:
             return self._known[model]
         self.fleet.public.add(port)
         return self._change(model, lambda record: record if record.port else changes.addressed(record, port))
-
-    def _side(self, model: str, backend: Backend | None) -> Side | None:
-        """The processes of a backend that may be asked. One that starts again on its port need not be forgotten."""
-        if backend is None:
-            return None
-        found = self.fleet.of(model, backend)
-        ports = sorted(
-            service.port
-            for service in found
-            if service.port and (service.phase in {"live", "waiting"} or service.restarts)
-        )
-        live = sorted(service.port for service in found if service.phase == "live")
-        name = f"{backend.version}_{backend.sha256[:8]}{f'_{backend.snapshot[:8]}' if backend.snapshot else ''}"
-        return Side(name, backend.version, tuple(ports), tuple(live))
 
     def _told(self, model: str, route: Route, routed: bool) -> None:
         """Note what an address leads to, and let the model's rollout go on or back."""
@@ -210,6 +198,8 @@ class Supervisor:
                 ].error = f"{self.keeper.router.kind} does not carry out revision {record.revision}"
         if record.candidate is not None:
             self._go_on(model, record, record.candidate, route, routed)
+        elif record.stable is not None and route.behind is not None and record.previous is not None:
+            self._look_after(model, record, record.stable, record.previous, route)
 
     def _go_on(self, model: str, record: RolloutRecord, candidate: Backend, route: Route, routed: bool) -> None:
         services = self.fleet.of(model, candidate)
@@ -234,20 +224,39 @@ class Supervisor:
             return
         do: dict[str, Callable[..., RolloutRecord]] = {
             "step": changes.stepped,
-            "promote": changes.promoted,
+            "promote": partial(changes.promoted, baseline=watch.stable),
             "roll_back": changes.rolled_back,
         }
-        # Decided on this record, not on what somebody has made of it meanwhile.
-        self._change(
-            model,
-            lambda present: (
-                do[decision.do](present, why=decision.why) if present.revision == record.revision else present
-            ),
+        self._carry_out(record, candidate, decision, partial(do[decision.do], why=decision.why))
+
+    def _look_after(self, model: str, record: RolloutRecord, stable: Backend, previous: Backend, route: Route) -> None:
+        """Send a promoted version back where it breaks a rule while it is watched."""
+        services, before = self.fleet.of(model, stable), self.fleet.of(model, previous)
+        watch = self._watches.setdefault(model, Watch(self.settings, self.keeper.router))
+        roles = Route(model, route.port, route.behind, route.stable)
+        counted = watch.look((stable.identity, "promoted"), roles, before, services, 0)
+        seen = rules.Seen(
+            ready=True,
+            broken=next((service.error for service in services if service.phase == "waiting"), ""),
+            base=record.baseline or Counted(),
+            candidate=counted[1] if counted else None,
+            silent=watch.silent if counted else 0.0,
         )
-        logger.info("%s: %s %s: %s", model, candidate.said, decision.do, decision.why)
+        if (bad := rules.promoted_bad(record.rules, seen)) is None:
+            return
+        back = partial(changes.returned, backend=previous, by=changes.SUPERVISOR, why=bad.why, running=True)
+        self._carry_out(record, stable, bad, back)
+
+    def _carry_out(
+        self, record: RolloutRecord, backend: Backend, decision: rules.Decision, change: Callable[..., RolloutRecord]
+    ) -> None:
+        """Change the record as was decided on it, not on what somebody has made of it meanwhile."""
+        model = record.model
+        self._change(model, lambda present: change(present) if present.revision == record.revision else present)
+        logger.info("%s: %s %s: %s", model, backend.said, decision.do, decision.why)
         if decision.silent:
-            # What waits for an answer gets one from the stable version as soon as its process has ended.
-            for service in services:
+            # What waits for an answer gets one from the other version as soon as the process has ended.
+            for service in self.fleet.of(model, backend):
                 self.fleet.end(service)
 
     def _change(self, model: str, change: Callable[[RolloutRecord], RolloutRecord]) -> RolloutRecord:

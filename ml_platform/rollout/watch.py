@@ -49,6 +49,11 @@ class Watch:
         return (ours if ours.traffic.requests >= enough else self._now[0]), theirs
 
     @property
+    def stable(self) -> Counted:
+        """All that the stable side has done, as far as it was looked at."""
+        return self._now[0]
+
+    @property
     def silent(self) -> float:
         """Seconds for which requests to the candidate have waited and none was answered."""
         return time.monotonic() - self._since

@@ -22,7 +22,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_file
 from ml_platform.foundation.variables import ServiceOptions
 from ml_platform.models.checked import Misbehaved, answered, optional
-from ml_platform.models.predictor import load_predictor, predictor_type
+from ml_platform.models.predictor import Predictor, load_predictor, predictor_type
 from ml_platform.models.task import Task, task_of
 from ml_platform.serving import bundle
 from ml_platform.serving.prediction_log import Answerer, Asked, PredictionLog
@@ -38,6 +38,8 @@ REQUEST_ID = "x-ml-request-id"
 
 #: Feature function, raw rows of a request, history → float32 matrix (rows x features).
 Featurize = Callable[[FeatureFunction, pl.DataFrame, History], np.ndarray]
+#: Format, model file, threads, further types → predictor.
+Load = Callable[[str, Path, int, tuple[str, ...]], Predictor]
 
 
 class Contents(NamedTuple):
@@ -148,6 +150,7 @@ class Answering:
         rows: type[BaseModel],
         answer: type[BaseModel],
         options: ServiceOptions,
+        load: Load = load_predictor,
     ) -> None:
         config, files = package.config, package.files
         if sha256_file(files / config.file) != config.model_sha256:
@@ -161,7 +164,7 @@ class Answering:
         self.asked: date | None = None
         # The container image has none of what is hidden; elsewhere a service starts as fast.
         with hidden(predictor_type(config.format).unused):
-            self.predictor = load_predictor(config.format, files / config.file, 1, config.types)
+            self.predictor = load(config.format, files / config.file, 1, config.types)
         self.log: PredictionLog | None = None
         self._warm_up(rows)
         if folder := options.prediction_log:

@@ -20,10 +20,12 @@ from starlette.routing import Route
 
 from ml_platform.features.build import featurize
 from ml_platform.foundation.variables import SettingsMistake, service_options
+from ml_platform.models.predictor import load_predictor
 from ml_platform.serving.answer import (
     REQUEST_ID,
     Answering,
     Featurize,
+    Load,
     Metrics,
     Parsed,
     Refusal,
@@ -69,14 +71,18 @@ def tracing() -> Any:
 
 
 def service(
-    *, featurize: Featurize = featurize, rows_model: Parser = rows_model, columns_model: Parser = columns_model
+    *,
+    featurize: Featurize = featurize,
+    rows_model: Parser = rows_model,
+    columns_model: Parser = columns_model,
+    load: Load = load_predictor,
 ) -> Any:
     """The BentoML service of the package that this code is part of: ``Service = service()`` in its entry module.
 
     Once per process, since the process has one set of metrics. ``featurize`` makes the matrix of a request,
-    ``rows_model`` and ``columns_model`` the models that check its body; the defaults are those of a sound package.
-    Raises PlatformError outside a packaged folder: the request's fields come from the package. Ends the process with
-    one line where its settings cannot be meant: without its key a service would answer to everybody.
+    ``rows_model`` and ``columns_model`` the models that check its body, ``load`` the predictor; the defaults are those
+    of a sound package. Raises PlatformError outside a packaged folder: the request's fields come from the package. Ends
+    the process with one line where its settings cannot be meant: without its key a service would answer to everybody.
     """
     try:
         options = service_options()
@@ -110,7 +116,7 @@ def service(
         """Predictions of one registered model version."""
 
         def __init__(self) -> None:
-            self.answering = Answering(package, metrics, featurize, rows, answer, options)
+            self.answering = Answering(package, metrics, featurize, rows, answer, options, load)
             loaded.append(self.answering)
 
         @bentoml.api(input_spec=body_of(rows, _parse), output_spec=answer)

@@ -1,12 +1,14 @@
 """What may happen to a record, and what each change leaves of it."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.rollout import changes
+from ml_platform.rollout.counts import Answers, Counted, Traffic
 from ml_platform.rollout.record import Backend, RolloutRecord, Rules, Step
 from ml_platform.testing.rollout_records import backend
 
@@ -49,6 +51,24 @@ def test_a_candidate_goes_through_its_steps_and_what_was_stable_is_kept_as_the_o
     record = saved(changes.promoted(record, why="it did well"))
     assert (record.stable, record.previous, record.candidate, record.weight) == (backend(2), backend(1), None, 0)
     assert record.rules.errors == 0.5
+
+
+def test_a_promoted_version_is_watched_and_what_takes_it_back_is_not() -> None:
+    begun = saved(changes.started(live(1), backend(2), watch=60, **FACTS))
+    at, did = "2024-05-01T12:00:00.000+00:00", Counted(Traffic(100, failed=3), Answers(100, 0, (60, 40)))
+    record = saved(changes.promoted(saved(changes.stepped(begun, why="it answers")), why="so", at=at, baseline=did))
+    assert RolloutRecord.model_validate_json(record.model_dump_json()) == record
+    within, after = (datetime(2024, 5, 1, 12, minute, tzinfo=UTC) for minute in (0, 2))
+    assert (record.kept(within), record.kept(after), record.baseline) == (backend(1), None, did)
+    # Its process runs still: it gets every request in the same moment.
+    back = saved(changes.returned(record, backend(1), why="errors", by="supervisor", running=True))
+    assert (back.candidate, back.weight, back.step, back.kept(within)) == (backend(1), 100, 1, None)
+    back = saved(changes.promoted(back, why="it answers", baseline=did))
+    assert (back.stable, back.previous, back.kept(within), back.baseline) == (backend(1), backend(2), None, None)
+    # Whoever begins another rollout ends the watch; another history of the same package does not.
+    assert changes.started(record, backend(3), **FACTS).kept(within) is None
+    fresh = saved(changes.refreshed(record, "a" * 64, **FACTS))
+    assert saved(changes.promoted(fresh, why="it answers")).kept(within) == backend(1)
 
 
 def test_a_candidate_that_is_rolled_back_leaves_the_stable_one_alone() -> None:

@@ -7,7 +7,7 @@ import pytest
 from ml_platform.rollout import changes
 from ml_platform.rollout.counts import Answers, Counted, Traffic
 from ml_platform.rollout.record import RolloutRecord, Rules, Step
-from ml_platform.rollout.rules import ROUTED, SILENT, Seen, breach, decide
+from ml_platform.rollout.rules import ROUTED, SILENT, Seen, breach, decide, promoted_bad
 from ml_platform.testing.rollout_records import backend
 
 STEPS = (Step(weight=10, requests=100, seconds=30),)
@@ -83,6 +83,13 @@ def test_a_breach_is_told_with_its_figures_once_there_are_enough(candidate: Coun
     assert breach(RULES.model_copy(update={rule.partition(":")[0]: None}), FINE, candidate) == ""
     few = Counted(Traffic(49, failed=49, refused=49, seconds=49.0), Answers(49, 49, (49,)))
     assert breach(RULES, FINE, few) == ""
+
+
+def test_a_promoted_version_is_compared_with_the_one_before_and_given_twice_the_time() -> None:
+    assert promoted_bad(RULES, seen(base=FINE, candidate=counted(seconds=2.9))) is None
+    assert promoted_bad(RULES, seen(base=FINE, candidate=counted(seconds=3.1))) is not None
+    assert promoted_bad(RULES, seen(base=FINE, candidate=counted(failed=3))) is not None
+    assert promoted_bad(RULES, seen(base=FINE, candidate=None)) is None
 
 
 def test_what_is_as_good_as_the_stable_one_breaks_nothing() -> None:

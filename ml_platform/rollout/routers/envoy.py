@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ from ml_platform.serving.process import REQUEST_TIMEOUT
 ADMIN = "admin.sock"
 #: Seconds for which a cluster stays that no route names any more: longer than a request to it may take.
 LEAVES = REQUEST_TIMEOUT + 5
+#: What says which clusters Envoy knows, and whether it has looked at all of them.
+CLUSTERS = r"^cluster_manager\.(cds\.version_text|warming_clusters)$"
 #: Seconds for one answer of the admin interface.
 PATIENCE = 1.0
 
@@ -62,13 +64,16 @@ class Envoy:
         ]
 
     def write(self, routes: Sequence[Route]) -> None:
-        """Clusters come before the routes that name them and go after them: else requests would get 503."""
+        """Clusters come before the routes that name them and go after them: else requests would get 503.
+
+        A running Envoy gets no route before it has taken the clusters; until then this is to be called again.
+        """
         (self.folder / "routes").mkdir(parents=True, exist_ok=True)
         self._file("bootstrap.json", _bootstrap())
         self._resources("clusters.json", self._with_leaving([item for route in routes for item in clusters(route)]))
         self._routes = {}
         for route in routes:
-            found = self._resources(f"routes/{route.model}.json", [route_configuration(route)])
+            found = self._resources(f"routes/{route.model}.json", [route_configuration(route)], self._has_clusters)
             candidate = route.candidate if route.candidate and route.candidate.ports else None
             self._routes[route.model] = route.version, found, cluster(route, candidate) if candidate else ""
         self._resources("listeners.json", [listener(route, self.host, self.body_limit) for route in routes])
@@ -123,15 +128,21 @@ class Envoy:
         except (OSError, ValueError, LookupError):
             return []
 
-    def _resources(self, name: str, resources: list[Any]) -> str:
+    def _has_clusters(self) -> bool:
+        """Whether Envoy has taken the clusters that are wanted; one that does not answer reads everything anew."""
+        told = self._stats(CLUSTERS)
+        known = told.get("cluster_manager.cds.version_text") == self._files.get("clusters.json")
+        return not told or (known and not told.get("cluster_manager.warming_clusters", 1))
+
+    def _resources(self, name: str, resources: list[Any], ripe: Callable[[], bool] = lambda: True) -> str:
         version = sha256_bytes(json.dumps(resources, sort_keys=True))[:16]
-        self._file(name, {"version_info": version, "resources": resources})
+        self._file(name, {"version_info": version, "resources": resources}, ripe)
         self._files[name] = version
         return version
 
-    def _file(self, name: str, value: Any) -> None:
+    def _file(self, name: str, value: Any, ripe: Callable[[], bool] = lambda: True) -> None:
         path, content = self.folder / name, json.dumps(value, indent=1)
-        if not path.exists() or path.read_text() != content:
+        if not path.exists() or (path.read_text() != content and ripe()):
             write_atomic(path, content)
 
     def _stats(self, pattern: str) -> dict[str, Any]:

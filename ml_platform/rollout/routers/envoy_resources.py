@@ -102,7 +102,9 @@ def _shared(route: Route) -> dict[str, Any]:
             "clusters": [
                 {
                     "name": _aggregate(route, side)
-                    if len(shares) > 1 or _falls_back(route, side)
+                    if _behind(route, side)
+                    else _alone(route, side)
+                    if len(shares) > 1
                     else cluster(route, side),
                     "weight": share,
                     "request_headers_to_add": [_header(ROLE, _role(route, side))],
@@ -131,8 +133,10 @@ def _shares(route: Route) -> list[tuple[Side, int]]:
     return [(stable, 100 - route.weight), (candidate, route.weight)]
 
 
-def _falls_back(route: Route, side: Side) -> bool:
-    return side is route.candidate and route.stable is not None and bool(route.stable.ports)
+def _behind(route: Route, side: Side) -> Side | None:
+    """Who answers what a side cannot; None where nobody does."""
+    other = route.stable if side is route.candidate else route.behind if route.candidate is None else None
+    return other if other is not None and other.ports else None
 
 
 def _role(route: Route, side: Side) -> str:
@@ -177,12 +181,21 @@ def clusters(route: Route) -> list[dict[str, Any]]:
     """The processes of each side; the candidate's with the stable ones behind it; and once more for copies."""
     # The same for both sides: a candidate that becomes the stable version is the same cluster still.
     found = [_static(cluster(route, side), side) for side in route.sides if side.ports]
-    candidate = route.candidate
+    candidate, stable = route.candidate, route.stable
+    if stable is not None and stable.ports and (behind := _behind(route, stable)):
+        # Named as while it was the candidate: nothing changes where it is promoted.
+        found += [
+            _static(cluster(route, behind), behind),
+            _falling_back(_aggregate(route, stable), [cluster(route, stable), cluster(route, behind)]),
+            # Named before it is needed, too: what takes over does so in one moment.
+            _falling_back(_aggregate(route, behind), [cluster(route, behind), cluster(route, stable)]),
+        ]
     if candidate is not None and candidate.ports and route.stable is not None and route.stable.ports:
         # Named while the candidate waits, too: a route is only switched to clusters that are there.
         found += [
             _falling_back(_aggregate(route, candidate), [cluster(route, candidate), cluster(route, route.stable)]),
-            _falling_back(_aggregate(route, route.stable), [cluster(route, route.stable)]),
+            # Of another name: requests that still go by the route before keep what was behind the stable version there.
+            _falling_back(_alone(route, route.stable), [cluster(route, route.stable)]),
             # Of its own, or its counts would mix with those of real answers.
             _static(mirror(route, candidate), candidate),
         ]
@@ -193,9 +206,13 @@ def _aggregate(route: Route, side: Side) -> str:
     return f"{cluster(route, side)}_or_stable"
 
 
+def _alone(route: Route, side: Side) -> str:
+    return f"{cluster(route, side)}_alone"
+
+
 def counted(route: Route, side: Side) -> list[str]:
     """The clusters whose answers are those of a side; what fell back to the stable version is counted as asked."""
-    return [cluster(route, side), _aggregate(route, side), mirror(route, side)]
+    return [cluster(route, side), _aggregate(route, side), _alone(route, side), mirror(route, side)]
 
 
 def mirror(route: Route, side: Side) -> str:

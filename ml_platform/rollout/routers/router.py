@@ -30,6 +30,8 @@ class Route:
     candidate: Side | None = None
     weight: int = 0
     shadow: int = 0
+    #: What stands behind the stable version while that one is watched: it answers what that one cannot.
+    behind: Side | None = None
 
     @property
     def version(self) -> str:
