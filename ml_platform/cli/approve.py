@@ -94,9 +94,12 @@ def override_gate(gate: str, subject: str, by: str, reason: str, days: int, json
     workspace, run = Workspace(), Run.new()
     ledger = workspace.ledger
     hashed = re.fullmatch(r"[0-9a-f]{64}", subject)
-    # A name is no pattern here: an override is about one content.
-    entries = [] if "%" in subject else ledger.entries(subject_name=subject, kind="verdict", newest=1)
-    known = ledger.verdicts(subject if hashed else entries[-1].subject if entries else "")
+    entries = ledger.entries(subject_name=subject, kind="verdict")
+    known = ledger.verdicts(subject) if hashed else {}
+    if entries:
+        known = ledger.judged({subject: entries[-1].subject})[subject]
+    if len(names := sorted({verdict.subject_name for verdict in known.values()})) > 1:
+        raise PlatformError(f"{subject[:12]} was judged under several names; give one: {', '.join(names)}")
     if gate not in known:
         about = f"its gates are {', '.join(sorted(known))}" if known else "nothing of this name or hash was judged"
         raise MissingReference(f"there is no verdict of {gate} on {subject}; {about}")

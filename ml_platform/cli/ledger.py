@@ -24,7 +24,7 @@ def verify() -> None:
     anchor = workspace.ledger.anchor()
     signed = f"; signed with {anchor.key}" if anchor.key else ""
     print(f"{count} entries, unbroken; head {anchor.head[:16]}{signed}")
-    for entry in workspace.ledger.entries(kind=CONTINUATION):
+    for entry in workspace.ledger.log(kind=CONTINUATION):
         print(f"entry {entry.sequence}: {_gap(entry.body)}")
     # Told and no failure of the chain: an alias can be moved by whoever has MLflow.
     if silent := list(unheard(workspace.ledger, workspace.registry, _models())):
@@ -70,11 +70,11 @@ def log(
 
     chain = Workspace().ledger
     if re.fullmatch(r"[0-9a-f]{64}", subject):
-        entries = chain.entries(subject=subject, newest=limit)
+        entries = chain.log(subject=subject, newest=limit)
     else:
         begins = subject.endswith("%")
         chosen = {"prefix": subject[:-1]} if begins else {"subject_name": subject or None}
-        entries = chain.entries(**chosen, newest=limit)
+        entries = chain.log(**chosen, newest=limit)
     from ml_platform.cli import screen
 
     table = screen.table("#", "when", "what", "about", "outcome", "reason", "by")

@@ -43,7 +43,7 @@ class Counts:
         store = workspace.store
         commits = {commit.id for branch in store.branches() for commit in store.log(branch)}
         versions = sum(len(workspace.registry.versions(name)) for name in catalogue.models)
-        return cls(len(commits), versions, len(workspace.ledger.entries()))
+        return cls(len(commits), versions, workspace.ledger.anchor().length or 0)
 
 
 def run_loop(

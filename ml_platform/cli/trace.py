@@ -139,7 +139,8 @@ def _entry(workspace: Workspace, entry: ManifestEntry) -> dict[str, Any]:
         commit = workspace.store.resolve(batch_tag(raw.partition("/")[0], entry.partition, sha256))
     except NotFound as error:
         commit = f"gone ({error})"
-    verdicts = {**workspace.ledger.verdicts(sha256), **workspace.ledger.verdicts(entry.sha256)}
+    batch = f"{raw.partition('/')[0]}/batch/{entry.partition}"
+    verdicts = {**workspace.ledger.judged({batch: sha256})[batch], **workspace.ledger.verdicts(entry.sha256)}
     return {
         "partition": entry.label,
         "rows": entry.rows,

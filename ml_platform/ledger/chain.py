@@ -88,7 +88,12 @@ Row = tuple[Any, ...]
 
 
 def digest(row: Any) -> str:
-    """Hash of an entry: of the canonical JSON of all columns but the hash and its signature."""
+    """Hash of an entry: of the canonical JSON of all columns but the hash and its signature.
+
+    Empty, so that of no row, where a column holds something else than text.
+    """
+    if not all(isinstance(row[name], str) for name in COLUMNS[1:-2]):
+        return ""
     quoted = {name: _quoted(row[name]) for name in COLUMNS[1:-2]}
     return sha256(_canonical(row["sequence"], **quoted).encode()).hexdigest()
 
@@ -134,6 +139,8 @@ class Chain:
         self.key = ""
         #: Content to the sequences of entries about it.
         self._about: dict[str, list[int]] = {}
+        #: Name of a content to the sequences of entries about it.
+        self._named: dict[str, list[int]] = {}
         #: Name to the content that was judged last under it.
         self.newest: dict[str, str] = {}
         self.excuses: list[Excuse] = []
@@ -152,7 +159,11 @@ class Chain:
 
     def about(self, subject: str) -> Sequence[int]:
         """Sequences of the entries about a content."""
-        return self._about.get(subject, ())
+        return tuple(self._about.get(subject, ()))
+
+    def named(self, name: str) -> Sequence[int]:
+        """Sequences of the entries about what has this name."""
+        return tuple(self._named.get(name, ()))
 
     def extend(self, rows: Sequence[Row], every_signature: bool = False) -> None:
         """Add rows that follow, all or none. Raises Broken at the first that is wrong.
@@ -173,9 +184,12 @@ class Chain:
             count += 1
             if number != count:
                 raise Broken(f"ledger: entry {count} is missing (found {number}); {_WAY_OUT}")
-            if (provenance, run_id, actor) != shared:
-                shared, run = (provenance, run_id, actor), (_quoted(provenance), _quoted(run_id), _quoted(actor))
-            texts = (_quoted(at), _quoted(kind), _quoted(subject), _quoted(name), _quoted(gate), _quoted(body))
+            try:
+                if (provenance, run_id, actor) != shared:
+                    shared, run = (provenance, run_id, actor), (_quoted(provenance), _quoted(run_id), _quoted(actor))
+                texts = (_quoted(at), _quoted(kind), _quoted(subject), _quoted(name), _quoted(gate), _quoted(body))
+            except TypeError as error:
+                raise Broken(f"ledger: entry {count} was changed after it was written; {_WAY_OUT}") from error
             found = sha256(_canonical(number, *texts, *run, before).encode()).hexdigest()
             if preceding != previous or own != found:
                 raise Broken(f"ledger: entry {count} was changed after it was written; {_WAY_OUT}")
@@ -192,6 +206,7 @@ class Chain:
         self.excuses += excuses
         for number, _, kind, subject, name, *_ in rows:
             self._about.setdefault(subject, []).append(number)
+            self._named.setdefault(name, []).append(number)
             if kind == "verdict":
                 self.newest[name] = subject
 

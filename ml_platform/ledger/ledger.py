@@ -27,9 +27,9 @@ from ml_platform.ledger.chain import (
     Broken,
     Chain,
     Entry,
-    digest,
     lost_range,
 )
+from ml_platform.ledger.reading import held, stored
 from ml_platform.ledger.reliance import allowed, latest, not_before, same
 from ml_platform.ledger.signing import Signer, is_public, signed_by
 from ml_platform.ledger.table import LOCK, entry_of, last, prepare, table
@@ -37,8 +37,6 @@ from ml_platform.ledger.verified import NEWEST, AnchorSource, noted, verified_at
 from ml_platform.ledger.writing import extendable, insert
 
 __all__ = ["GENESIS", "Broken", "Ledger"]
-
-_AT_ONCE = 1000  # contents in one query: every database takes that many parameters
 
 
 class Ledger:
@@ -87,7 +85,8 @@ class Ledger:
     ) -> datetime:
         """Let one content pass one gate for some days, by name and with a reason; returns when that ends.
 
-        It holds for exactly this gate, this hash, and the declaration and context that the verdict was given under.
+        It holds for exactly this gate, this hash and its name, and the declaration and context that the verdict was
+        given under.
         Raises PlatformError without a name or a reason, for less than a day, and for a verdict that holds nothing back.
         """
         about = f"override of {verdict.gate} on {verdict.subject_name}"
@@ -132,11 +131,11 @@ class Ledger:
         return self._marked(given, self._about(held))
 
     def _marked(self, verdicts: Iterable[Verdict], rows: Iterable[Any]) -> list[Verdict]:
-        found: dict[tuple[str, str, str, str], dict[str, Any]] = {}
+        found: dict[tuple[str, ...], dict[str, Any]] = {}
         for row in rows:
             if row["kind"] == "override":
-                body = json.loads(row["body"])
-                found[row["subject"], row["gate"], body["declaration"], body.get("context", "")] = body
+                body, about = json.loads(row["body"]), (row["subject_name"], row["subject"], row["gate"])
+                found[*about, body["declaration"], body.get("context", "")] = body
 
         now = self._clock()
         if found:
@@ -144,7 +143,8 @@ class Ledger:
                 now = not_before(now, last(connection))
 
         def marked(verdict: Verdict) -> Verdict:
-            body = found.get((verdict.subject, verdict.gate, verdict.declaration, verdict.context))
+            about = (verdict.subject_name, verdict.subject, verdict.gate)
+            body = found.get((*about, verdict.declaration, verdict.context))
             if verdict.passed or body is None or datetime.fromisoformat(body["expires"]) <= now:
                 return verdict
             text = f"overridden by {body['by']} until {body['expires'][:16]}Z: {body['because']}"
@@ -189,7 +189,7 @@ class Ledger:
             )
         body = {"by": by, "because": reason, **lost_range(chain, anchors)}
         self._append([(CONTINUATION, chain.head, ITSELF, "", body)], run_id=run_id, provenance=provenance)
-        return self.entries(kind=CONTINUATION, newest=1)[0]
+        return self.log(kind=CONTINUATION, newest=1)[0]
 
     def _append(
         self, entries: list[tuple[str, str, str, str, dict[str, Any]]], *, run_id: str, provenance: Provenance
@@ -235,75 +235,69 @@ class Ledger:
         *,
         subject: str | None = None,
         subject_name: str | None = None,
-        prefix: str | None = None,
         kind: str | None = None,
         newest: int | None = None,
     ) -> list[Entry]:
-        """Entries in order, as stored; ``newest`` keeps the last N, ``prefix`` those whose subject's name begins so."""
-        query = sa.select(table)
-        if subject is not None:
-            query = query.where(table.c.subject == subject)
-        if subject_name is not None:
-            query = query.where(table.c.subject_name == subject_name)
-        if prefix is not None:
-            # Not LIKE: it takes _ and % for other characters, and on SQLite a letter for its capital.
-            query = query.where(sa.func.substr(table.c.subject_name, 1, len(prefix)) == prefix)
-        if kind is not None:
-            query = query.where(table.c.kind == kind)
-        if newest is not None:
-            query = query.order_by(table.c.sequence.desc()).limit(newest)
-        else:
-            query = query.order_by(table.c.sequence)
-        with self._reader.connect() as connection:
-            rows = connection.execute(query).mappings().all()
-        found = [entry_of(row) for row in rows]
-        return found[::-1] if newest is not None else found
-
-    def verdicts(self, subject: str, gates: Iterable[Gate] = ()) -> dict[str, Verdict]:
-        """The latest verdict of each gate on a content hash, overridden ones marked; ``gates`` as in :meth:`judged`."""
-        return self.judged([subject], gates)[subject]
-
-    def judged(self, subjects: Iterable[str], gates: Iterable[Gate] = ()) -> dict[str, dict[str, Verdict]]:
-        """:meth:`verdicts` of many contents. The number of queries does not grow with theirs (but for very many).
-
-        Of ``gates``, the latest that was given under their declaration and in their context, where there is one.
-        """
-        wanted = list(dict.fromkeys(subjects))
-        rows = self._about(wanted)
-        found: dict[str, list[Verdict]] = {subject: [] for subject in wanted}
-        given = (Verdict.model_validate_json(row["body"]) for row in rows if row["kind"] == "verdict")
-        for verdict in self._marked(given, rows):
-            found[verdict.subject].append(verdict)
-        asked = {gate.name: gate for gate in gates}
-        return {subject: latest(verdicts, asked) for subject, verdicts in found.items()}
-
-    def _about(self, subjects: Collection[str]) -> list[Any]:
-        """Rows about these contents, in order: exactly those that the chain holds. Raises Broken."""
-        wanted, rows = list(subjects), []
-        if not wanted:
-            return rows
+        """Entries in order, exactly those that the verified chain holds; ``newest`` keeps the last N. Raises Broken."""
         chain = self._verified.follow(self._reader)
-        length = len(chain)
-        with self._reader.connect() as connection:
-            for start in range(0, len(wanted), _AT_ONCE):
-                query = (
-                    sa.select(table)
-                    .where(table.c.subject.in_(wanted[start : start + _AT_ONCE]), table.c.sequence <= length)
-                    .order_by(table.c.sequence)
-                )
-                rows.extend(connection.execute(query).mappings())
-        expected = {number for subject in wanted for number in chain.about(subject) if number <= length}
-        found = {row["sequence"] for row in rows if digest(row) == row["hash"] == chain.at(row["sequence"])}
-        if wrong := expected ^ found or {row["sequence"] for row in rows} - found:
-            raise Broken(f"ledger: entry {min(wrong)} was changed or removed; see ml-platform ledger verify")
-        return rows
+        numbers = set(range(1, len(chain) + 1)) if subject is subject_name is None else None
+        for asked, known in ((subject, chain.about), (subject_name, chain.named)):
+            if asked is not None:
+                numbers = set(known(asked)) if numbers is None else numbers & set(known(asked))
+        rows = held(self._reader, chain, numbers or ())
+        chosen = [row for row in rows if kind in (None, row["kind"])]
+        return [entry_of(row) for row in (chosen if newest is None else chosen[-newest:])]
+
+    def log(self, **chosen: Any) -> list[Entry]:
+        """Entries in order as they are stored, also of a broken ledger: to be shown, and nothing to rely on.
+
+        ``subject``, ``subject_name`` and ``kind`` choose them, ``prefix`` those whose subject's name begins so;
+        ``newest`` keeps the last N.
+        """
+        return stored(self._reader, **chosen)
+
+    def verdicts(self, subject: str) -> dict[str, Verdict]:
+        """The latest verdict of each gate on a content hash under whatever name, overridden ones marked: to be shown.
+
+        What acts on a content asks by its name (:meth:`judged`).
+        """
+        return latest(self._verdicts([subject]), {})
+
+    def judged(self, subjects: Mapping[str, str], gates: Iterable[Gate] = ()) -> dict[str, dict[str, Verdict]]:
+        """The latest verdict of each gate on many contents, each under its name, overridden ones marked; by name.
+
+        The same bytes under another name were not judged: the rows of May are none of June. Of ``gates``, the latest
+        that was given under their declaration and in their context, where there is one. The number of queries does not
+        grow with that of the contents (but for very many).
+        """
+        found: dict[tuple[str, str], list[Verdict]] = {about: [] for about in subjects.items()}
+        for verdict in self._verdicts(dict.fromkeys(subjects.values())):
+            if (about := (verdict.subject_name, verdict.subject)) in found:
+                found[about].append(verdict)
+        asked = {gate.name: gate for gate in gates}
+        return {name: latest(verdicts, asked) for (name, _), verdicts in found.items()}
+
+    def _verdicts(self, subjects: Iterable[str]) -> list[Verdict]:
+        rows = self._about(subjects)
+        return self._marked(
+            [Verdict.model_validate_json(row["body"]) for row in rows if row["kind"] == "verdict"], rows
+        )
+
+    def _about(self, subjects: Iterable[str]) -> list[Any]:
+        """Rows about these contents, in order: exactly those that the chain holds. Raises Broken."""
+        wanted = list(subjects)
+        if not wanted:
+            return []
+        chain = self._verified.follow(self._reader)
+        return held(self._reader, chain, (number for subject in wanted for number in chain.about(subject)))
 
     def require(self, subject: str, gates: Iterable[Gate], *, subject_name: str) -> list[Verdict]:
         """The verdicts that allow acting on ``subject``; raises Refused naming each gate that does not.
 
-        A verdict counts only for exactly this hash, under the declaration that stands now and in the context that the
-        gates are in (:meth:`~ml_platform.gates.gate.Gate.within`); gates in none are a ValueError. An unexpired
-        override lets a verdict pass; a missing one, or one under another declaration or context, cannot be overridden.
+        A verdict counts only for exactly this hash under this name, under the declaration that stands now and in the
+        context that the gates are in (:meth:`~ml_platform.gates.gate.Gate.within`); gates in none are a ValueError. An
+        unexpired override lets a verdict pass; a missing one, or one under another declaration or context, cannot be
+        overridden.
         """
         return self.require_each({subject_name: subject}, gates)[subject_name]
 
@@ -313,8 +307,8 @@ class Ledger:
         if loose := [gate.name for gate in asked if not gate.context]:
             raise ValueError(f"{', '.join(loose)}: a verdict without a context allows nothing; ask with gates in one")
         self.require_whole({name.partition("/")[0] for name in subjects})
-        judged = self.judged(subjects.values(), asked)
-        return {name: allowed(name, subject, judged[subject], asked) for name, subject in subjects.items()}
+        judged = self.judged(subjects, asked)
+        return {name: allowed(name, subject, judged[name], asked) for name, subject in subjects.items()}
 
     def require_whole(self, owners: Collection[str]) -> None:
         """Raise Broken where the newest anchors of these datasets and models speak of another ledger, or of more."""
@@ -327,11 +321,8 @@ class Ledger:
         """Names below ``prefix`` whose newest content is held back, with the verdicts (:meth:`judged`) that do so."""
         chain = self._verified.follow(self._reader)
         newest = {name: subject for name, subject in list(chain.newest.items()) if name.startswith(prefix)}
-        judged = self.judged(newest.values(), gates)
-        held = {
-            name: [verdict for verdict in judged[subject].values() if verdict.holds_back]
-            for name, subject in newest.items()
-        }
+        judged = self.judged(newest, gates)
+        held = {name: [verdict for verdict in judged[name].values() if verdict.holds_back] for name in newest}
         return {name: verdicts for name, verdicts in held.items() if verdicts}
 
     def verify(self, owners: Collection[str] = ()) -> int:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from ml_platform.foundation.database import exclusive, stored_format
 from ml_platform.foundation.provenance import Provenance
-from ml_platform.ledger.chain import COLUMNS, Entry, Row
+from ml_platform.ledger.chain import COLUMNS, Broken, Entry, Row
 
 #: One writer at a time extends the chain.
 LOCK = "mlpl"
@@ -51,6 +51,54 @@ def prepare(connection: sa.Connection) -> None:
             _tables.create_all(connection)
 
 
+def require_as_declared(connection: sa.Connection) -> None:
+    """Raise Broken where columns, keys, indexes or triggers of the table are not those that it was made with.
+
+    Without them a number could be given twice, and an index that leaves rows out hides them.
+    """
+    inspector = sa.inspect(connection)
+    # One that is not there only costs time.
+    own = {str(index.name): (tuple(index.columns.keys()), index.unique) for index in table.indexes}
+    foreign = [
+        index["name"]
+        for index in inspector.get_indexes(table.name)
+        if "duplicates_constraint" not in index
+        and own.get(str(index["name"])) != (tuple(index["column_names"]), bool(index["unique"]))
+    ]
+    found: dict[str, Any] = {
+        "columns": {column["name"] for column in inspector.get_columns(table.name)},
+        "primary key": tuple(inspector.get_pk_constraint(table.name)["constrained_columns"]),
+        "unique columns": [tuple(one["column_names"]) for one in inspector.get_unique_constraints(table.name)],
+        "indexes": foreign,
+    }
+    declared: dict[str, Any] = {
+        "columns": {column.name for column in table.columns},
+        "primary key": (table.c.sequence.name,),
+        "unique columns": [(table.c.hash.name,)],
+        "indexes": [],
+    }
+    if connection.dialect.name == "sqlite":
+        query = sa.text("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table")
+        found["triggers"] = list(connection.execute(query, {"table": table.name}).scalars())
+        declared["triggers"] = []
+    for what, wanted in declared.items():
+        if found[what] != wanted:
+            raise Broken(
+                f"ledger: the {what} of its table {table.name} changed in the database; restore it from a backup"
+            )
+
+
+def damaged(connection: sa.Connection) -> str:
+    """What the database itself finds wrong with its file, so also with its indexes; empty where nothing or not SQLite.
+
+    Looks at every row.
+    """
+    if connection.dialect.name != "sqlite":
+        return ""
+    found = str(connection.execute(sa.text("PRAGMA integrity_check(1)")).scalar())
+    return "" if found == "ok" else " ".join(found.split())
+
+
 def last(connection: sa.Connection) -> Any:
     """The newest row; None where there is none."""
     return connection.execute(sa.select(table).order_by(table.c.sequence.desc()).limit(1)).mappings().first()
@@ -73,11 +121,16 @@ def pages(connection: sa.Connection, first: int) -> Iterator[Sequence[Row]]:
 
 
 def entry_of(row: Any) -> Entry:
-    """A row as an entry."""
-    fields: dict[str, Any] = {
-        **row,
-        "at": datetime.fromisoformat(row["at"]).astimezone(UTC),
-        "body": json.loads(row["body"]),
-        "provenance": Provenance.model_validate_json(row["provenance"]),
-    }
+    """A row as an entry. Raises Broken for one that is none."""
+    try:
+        fields: dict[str, Any] = {
+            **row,
+            "at": datetime.fromisoformat(row["at"]).astimezone(UTC),
+            "body": json.loads(row["body"]),
+            "provenance": Provenance.model_validate_json(row["provenance"]),
+        }
+    except (TypeError, ValueError) as error:
+        raise Broken(
+            f"ledger: entry {row['sequence']} was changed after it was written; see ml-platform ledger verify"
+        ) from error
     return Entry(**fields)

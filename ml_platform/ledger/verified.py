@@ -8,8 +8,8 @@ from threading import Lock
 import sqlalchemy as sa
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.ledger.chain import COLUMNS, Anchor, Chain
-from ml_platform.ledger.table import pages
+from ml_platform.ledger.chain import COLUMNS, Anchor, Broken, Chain
+from ml_platform.ledger.table import damaged, pages, require_as_declared
 
 #: A place outside the ledger that notes how far it was: owners (datasets, models) to its anchors, newest first.
 AnchorSource = Callable[[Collection[str]], Iterable[Anchor]]
@@ -31,9 +31,11 @@ class Verified:
         """Verify what is new since the last time; returns the chain. Raises Broken."""
         with self._guard, reader.connect() as connection:
             chain = self._chain
+            if not len(chain):
+                return self._anew(connection)
             # The newest entry that is known is read again: without it, or with another in its place, this is
             # another chain than before.
-            expected = chain.head if len(chain) else None
+            expected: str | None = chain.head
             for rows in pages(connection, len(chain)):
                 if expected is not None and rows[0][_HASH] != expected:
                     break
@@ -44,9 +46,13 @@ class Verified:
     def anew(self, reader: sa.Engine, every_signature: bool = False) -> Chain:
         """Verify the whole chain, whatever is known of it; returns it. Raises Broken."""
         with self._guard, reader.connect() as connection:
-            return self._anew(connection, every_signature)
+            found = self._anew(connection, every_signature)
+            if why := damaged(connection):
+                raise Broken(f"ledger: its database is damaged: {why}; restore the ledger from a backup")
+            return found
 
     def _anew(self, connection: sa.Connection, every_signature: bool = False) -> Chain:
+        require_as_declared(connection)
         found = whole(connection, every_signature)
         found.require_known(self._chain)
         self._chain = found

@@ -60,7 +60,7 @@ def tell(
     now = {(alert.name, alert.kind): alert for alert in alerts}
     told = {
         (entry.subject_name.partition("/")[0], entry.body["kind"]): entry.body
-        for entry in workspace.ledger.entries(kind=KIND)
+        for entry in workspace.ledger.log(kind=KIND)
     }
     said = []
     for alert in now.values():
@@ -175,17 +175,18 @@ def learned_from(workspace: Workspace, context: ModelContext, champion: VersionR
     """Whether the champion learned from data that was withdrawn, or that its gates refuse now."""
     name, split = context.model.name, champion.model_ref.split
     contents = {
-        sha256: input_.rpartition("/")[2]
+        f"{context.dataset.prefix}{input_.rpartition('/')[2]}": sha256
         for entry in (*split.train, *split.holdout)
         for input_, sha256 in entry.inputs.items()
     }
     gates = batch_gates(workspace, context.dataset)
     withdrawn, refused = dict[str, str](), dict[str, str]()
-    for sha256, verdicts in workspace.ledger.judged(contents, gates).items():
+    for about, verdicts in workspace.ledger.judged(contents, gates).items():
+        partition = about.removeprefix(context.dataset.prefix)
         if (taken := verdicts.get(ROLLBACK)) is not None and taken.holds_back:
-            withdrawn[contents[sha256]] = taken.reason
+            withdrawn[partition] = taken.reason
         elif held := held_by(verdicts, gates):
-            refused[contents[sha256]] = ", ".join(held)
+            refused[partition] = ", ".join(held)
     for partitions, what in ((withdrawn, "was"), (refused, "is refused by")):
         if partitions:
             told = "; ".join(f"{partition}, which {what} {why}" for partition, why in sorted(partitions.items()))

@@ -114,7 +114,10 @@ def standing(workspace: Workspace, version: VersionRef) -> Decision:
 
 def require_approved(workspace: Workspace, context: ModelContext, version: VersionRef, run: Run) -> None:
     """Raise Refused unless the version is approved and its model file passed every gate, none looser than accepted."""
-    found = standing(workspace, workspace.registry.get(version.model, version.version))
+    version = workspace.registry.get(version.model, version.version)
+    # Of a ledger that lost the approval nobody should be told to approve again.
+    workspace.ledger.require_whole({version.model})
+    found = standing(workspace, version)
     if found.status != "approved":
         raise Refused(
             f"{version.model} version {version.version} is {found.status}, not approved ({found.by}: {found.reason}); "

@@ -44,8 +44,8 @@ def newest(workspace: Workspace, context: ModelContext) -> Candidate | None:
     decided = in_force(decisions(workspace, model, sha256))
     if decided is not None:
         return Candidate(sha256, decided.status, decided.reason, decided.by)
-    gates = model_gates(workspace, context, "evaluation")
-    known = workspace.ledger.verdicts(sha256, gates)
+    gates, name = model_gates(workspace, context, "evaluation"), f"{model}/model"
+    known = workspace.ledger.judged({name: sha256}, gates)[name]
     errored = [known[gate.name] for gate in gates if gate.name in known and known[gate.name].status == "errored"]
     if held := [verdict for verdict in errored if verdict.holds_back]:
         return Candidate(sha256, "errored", "; ".join(f"{verdict.gate}: {verdict.reason}" for verdict in held))

@@ -101,16 +101,16 @@ def _replaced(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef) -> "tupl
         return None
     if spec.partitions.timed:
         # From the newest on: no more verdicts are read than up to the last that was let pass.
-        sha256 = next((one for one in reversed(before) if _held_back(workspace, spec, one)), before[0])
+        sha256 = next((one for one in reversed(before) if _held_back(workspace, spec, ref.partition, one)), before[0])
     else:
         sha256 = before[-1]
     return sha256, batches.read_batch(workspace.store, spec.name, ref.partition, sha256)
 
 
-def _held_back(workspace: Workspace, spec: DatasetSpec, sha256: str) -> bool:
+def _held_back(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str) -> bool:
     """Whether a content was published although it changed more than a correction may."""
-    names = [gate.name for gate in spec.gates if gate.gate == "correction"]
-    known = workspace.ledger.verdicts(sha256)
+    names, about = [gate.name for gate in spec.gates if gate.gate == "correction"], f"{spec.prefix}{partition}"
+    known = workspace.ledger.judged({about: sha256})[about]
     return any(known[name].status == "failed" for name in names if name in known)
 
 

@@ -56,7 +56,8 @@ def register(workspace: Workspace, context: ModelContext, report: ReportRef, run
         require_split(workspace, context, reference.split, run)
         verdicts = require_model(workspace, context, reference, run, report.evaluation)
     except Refused as refusal:
-        judged = workspace.ledger.judged([reference.split.sha256, report.sha256]).values()
+        about = {f"{report.model}/split": reference.split.sha256, f"{report.model}/model": report.sha256}
+        judged = workspace.ledger.judged(about).values()
         verdicts = [verdict for found in judged for verdict in found.values()]
         approval.reject(workspace, report.model, report.sha256, refusal, verdicts, run)
         raise

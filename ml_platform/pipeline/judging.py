@@ -117,9 +117,9 @@ def require_each(
     Raises Refused as the ledger does; so for content that was never judged, which is for its own checks to do.
     """
     asked = tuple(gates)
-    judged = workspace.ledger.judged(subjects.values(), asked)
-    for name, subject in subjects.items():
-        if judged_otherwise(judged[subject], asked):
+    judged = workspace.ledger.judged(subjects, asked)
+    for name in subjects:
+        if judged_otherwise(judged[name], asked):
             again(name)
     return workspace.ledger.require_each(subjects, asked)
 

@@ -54,7 +54,9 @@ def pending_partitions(
     published = batches.published(workspace.store, spec.name)
     main = workspace.store.resolve(MAIN)
     states = {item.key: materializer_of(workspace, item, spec).partition_state() for item in features}
-    judged = workspace.ledger.judged((info.sha256 for info in candidates.values()), expected)
+    judged = workspace.ledger.judged(
+        {f"{spec.prefix}{partition}": info.sha256 for partition, info in candidates.items()}, expected
+    )
     withdrawn = withdrawn_partitions(workspace, spec)
     found = []
     for partition, fingerprint in sorted(offered.items()):
@@ -88,11 +90,11 @@ def _unfinished(
         return ""
     if partition not in candidates:
         return "not staged"
-    sha256 = candidates[partition].sha256
+    sha256, known = candidates[partition].sha256, judged[f"{spec.prefix}{partition}"]
     gates = batch_gates(workspace, spec)
-    if unjudged(judged[sha256], gates):
+    if unjudged(known, gates):
         return "not judged by the gates as declared"
-    if held_by(judged[sha256], gates):
+    if held_by(known, gates):
         return ""
     if partition not in published or published[partition].sha256 != sha256:
         return "not published"
@@ -104,8 +106,8 @@ def _unfinished(
             return f"without {item.name}"
         except Stale:
             return f"with stale {item.name}"
-        gates = feature_gates(workspace, item, spec)
-        if unjudged(workspace.ledger.verdicts(ref.sha256, gates), gates):
+        gates, name = feature_gates(workspace, item, spec), f"{item.key}/{partition}"
+        if unjudged(workspace.ledger.judged({name: ref.sha256}, gates)[name], gates):
             return f"with {item.name} that were not judged"
     return ""
 
@@ -117,16 +119,16 @@ def training_outcome(workspace: Workspace, context: ModelContext, split: SplitRe
     """
     name = context.model.name
 
-    def held_in(stage: Stage, sha256: str) -> list[str]:
+    def held_in(stage: Stage, about: str, sha256: str) -> list[str]:
         gates = model_gates(workspace, context, stage)
-        return held_by(workspace.ledger.verdicts(sha256, gates), gates)
+        return held_by(workspace.ledger.judged({about: sha256}, gates)[about], gates)
 
-    if held := held_in("split", split.sha256):
+    if held := held_in("split", f"{name}/split", split.sha256):
         return f"the split of {_last(split)} is refused by {', '.join(held)}"
     evaluation = _latest(workspace, f"{name}/evaluation")
     if evaluation is None or evaluation.manifest_sha256 != split.sha256:
         return ""
-    if held := held_in("evaluation", evaluation.sha256):
+    if held := held_in("evaluation", f"{name}/model", evaluation.sha256):
         return f"the candidate trained up to {_last(split)} is refused by {', '.join(held)}"
     version = _latest(workspace, f"{name}/registered_model")
     if version is None or version.sha256 != evaluation.sha256 or version.model_ref.manifest_sha256 != split.sha256:
@@ -137,7 +139,7 @@ def training_outcome(workspace: Workspace, context: ModelContext, split: SplitRe
     service = _latest(workspace, f"{name}/service")
     if service is None or service.version != version.version:
         return ""
-    if held := held_in("service", service.sha256):
+    if held := held_in("service", f"{name}/service", service.sha256):
         return f"the service of version {version.version} is refused by {', '.join(held)}"
     deployment = _latest(workspace, f"{name}/deployment")
     if deployment is None or deployment.sha256 != service.sha256:

@@ -97,7 +97,7 @@ def accepted(workspace: Workspace, spec: DatasetSpec, partition: str) -> Provisi
     branch, path = _branch(spec, partition), f"provisional/{spec.name}/{partition}.parquet"
     if branch not in workspace.store.branches(branch):
         return None
-    gates = row_gates(workspace, spec)
+    gates, name = row_gates(workspace, spec), _name(spec, partition)
     seen: set[str] = set()
     for commit in workspace.store.log(branch):
         if not any(info.path == path for info in workspace.store.list(commit.id, path)):
@@ -106,7 +106,7 @@ def accepted(workspace: Workspace, spec: DatasetSpec, partition: str) -> Provisi
         if sha256 in seen:
             continue
         seen.add(sha256)
-        known = workspace.ledger.judged([sha256], gates)[sha256]
+        known = workspace.ledger.judged({name: sha256}, gates)[name]
         if not held_by(known, gates) and not unjudged(known, gates):
             return Provisional(partition, commit.id, path, sha256)
     return None
@@ -115,6 +115,10 @@ def accepted(workspace: Workspace, spec: DatasetSpec, partition: str) -> Provisi
 def rows(workspace: Workspace, found: Provisional) -> "pl.DataFrame":
     """The rows of a provisional batch, verified."""
     return batches.read_at(workspace.store, found.commit, found.path, found.sha256)
+
+
+def _name(spec: DatasetSpec, partition: str) -> str:
+    return f"{spec.name}/provisional/{partition}"
 
 
 def _branch(spec: DatasetSpec, partition: str) -> str:
@@ -147,5 +151,5 @@ def _judge(
         window=spec.partitions.window(partition),
         now=workspace.now(),
     )
-    name = f"{spec.name}/provisional/{partition}"
+    name = _name(spec, partition)
     return judged(workspace, row_gates(workspace, spec), evidence, subject=sha256, name=name, run=run)

@@ -25,11 +25,11 @@ def require(workspace: Workspace, spec: DatasetSpec, features: Mapping[str, Data
     """
     gates = batch_gates(workspace, spec)
     contents = {name: ref.inputs[f"{spec.name}/{name}"] for name, ref in features.items()}
-    judged = workspace.ledger.judged(contents.values(), gates)
-    for name, sha256 in contents.items():
-        if judged_otherwise(judged[sha256], gates):
-            data.audit(workspace, spec, published_ref(workspace, spec, name, sha256, run), run)
     subjects = {f"{spec.prefix}{name}": sha256 for name, sha256 in contents.items()}
+    judged = workspace.ledger.judged(subjects, gates)
+    for name, sha256 in contents.items():
+        if judged_otherwise(judged[f"{spec.prefix}{name}"], gates):
+            data.audit(workspace, spec, published_ref(workspace, spec, name, sha256, run), run)
     try:
         workspace.ledger.require_each(subjects, gates)
     except Refused:
@@ -55,7 +55,7 @@ def let_in(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str)
     """Gates that held the content back and that a person had overridden when it was published last."""
     entries, name = workspace.ledger.entries(subject=sha256), f"{spec.name}/dataset/{partition}"
     last = max((one.sequence for one in entries if (one.kind, one.subject_name) == ("publication", name)), default=0)
-    before = [one for one in entries if one.sequence < last]
+    before = [one for one in entries if one.sequence < last and one.subject_name == f"{spec.prefix}{partition}"]
     status = {one.gate: one.body["status"] for one in before if one.kind == "verdict"}
     return {one.gate for one in before if one.kind == "override" and status.get(one.gate) != "passed"}
 
@@ -77,15 +77,16 @@ def standing(workspace: Workspace, spec: DatasetSpec) -> Standing:
     """How the published partitions of a dataset stand now, as far as the ledger says; nothing is judged."""
     gates = batch_gates(workspace, spec)
     contents = {name: info.sha256 for name, info in sorted(batches.published(workspace.store, spec.name).items())}
-    judged = workspace.ledger.judged(contents.values(), gates)
+    judged = workspace.ledger.judged({f"{spec.prefix}{name}": sha256 for name, sha256 in contents.items()}, gates)
     found = Standing({}, {}, [], {})
     for name, sha256 in contents.items():
-        if said := uncompared(judged[sha256][gate.name] for gate in gates if gate.name in judged[sha256]):
+        verdicts = judged[f"{spec.prefix}{name}"]
+        if said := uncompared(verdicts[gate.name] for gate in gates if gate.name in verdicts):
             found.uncompared[name] = said
-        if held := held_by(judged[sha256], gates):
+        if held := held_by(verdicts, gates):
             known = set(held) <= let_in(workspace, spec, name, sha256)
             (found.let_in if known else found.failing)[name] = held
-        elif unjudged(judged[sha256], gates):
+        elif unjudged(verdicts, gates):
             found.unjudged.append(name)
     return found
 

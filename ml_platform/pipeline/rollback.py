@@ -153,7 +153,8 @@ def _record(
 def withdrawal(workspace: Workspace, dataset: str, partition: str, sha256: str) -> str:
     """Why a content of a partition must not be published: it was withdrawn, as the ledger or the commits say; else
     empty."""
-    found = workspace.ledger.verdicts(sha256).get(ROLLBACK)
+    name = f"{dataset}/batch/{partition}"
+    found = workspace.ledger.judged({name: sha256})[name].get(ROLLBACK)
     if found is not None:
         return found.reason if found.holds_back else ""
     # A ledger that was restored or begun anew knows less than the store.

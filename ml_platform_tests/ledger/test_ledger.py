@@ -58,7 +58,9 @@ def test_content_that_comes_back_is_the_newest_again(ledger):
 
 def test_require_passes_on_verdicts_about_this_content(ledger):
     write(ledger, verdict(), verdict(ROWS))
-    assert len(ledger.require(ONE, [RULES, ROWS], subject_name="March")) == 2
+    assert len(ledger.require(ONE, [RULES, ROWS], subject_name=MARCH)) == 2
+    with pytest.raises(Refused, match="rules missing; duplicates missing"):
+        ledger.require(ONE, [RULES, ROWS], subject_name="flights/batch/2013-04-01")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,7 @@ def test_require_passes_on_verdicts_about_this_content(ledger):
 def test_require_refuses_by_name(ledger, verdicts, words):
     write(ledger, *verdicts)
     with pytest.raises(Refused) as error:
-        ledger.require(ONE, [RULES, ROWS], subject_name="March")
+        ledger.require(ONE, [RULES, ROWS], subject_name=MARCH)
     assert words in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -83,13 +85,13 @@ def test_a_verdict_under_a_softer_threshold_does_not_count(ledger):
     soft = Gate(gate="rules", max=0.5).within(CONTEXT)
     write(ledger, verdict(soft))
     with pytest.raises(Refused, match="judged under another declaration"):
-        ledger.require(ONE, [RULES], subject_name="March")
+        ledger.require(ONE, [RULES], subject_name=MARCH)
 
 
 def test_a_failed_warning_does_not_refuse(ledger):
     soft = Gate(gate="rules", max=0, severity="warn").within(CONTEXT)
     write(ledger, verdict(soft, status="failed"))
-    ledger.require(ONE, [soft], subject_name="March")
+    ledger.require(ONE, [soft], subject_name=MARCH)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ def test_a_killed_writer_leaves_a_whole_chain(url):
         worker = context.Process(target=_append, args=(url, moment, 10_000))
         worker.start()
         deadline = time.monotonic() + 30
-        while len(Ledger(url).entries(prefix=f"{moment}/")) < 3 and time.monotonic() < deadline:
+        while len(Ledger(url).log(prefix=f"{moment}/")) < 3 and time.monotonic() < deadline:
             time.sleep(0.02)
         assert worker.pid is not None
         os.kill(worker.pid, signal.SIGKILL)
@@ -151,14 +153,15 @@ def test_many_contents_are_asked_about_at_once(ledger):
         assert ledger.refused("flights/batch/") == {}
         return len(asked)
 
-    assert queries(2) == queries(1000) < 8
+    queries(1)  # the first looks at the table as well
+    assert queries(2) == queries(999) < 8
 
 
 def test_the_refused_one_among_many_is_named(ledger):
     write(ledger, verdict(), verdict(subject=TWO, name="flights/batch/2013-04-01", status="failed"))
     with pytest.raises(Refused, match=r"flights/batch/2013-04-01.*rules failed"):
         ledger.require_each({MARCH: ONE, "flights/batch/2013-04-01": TWO}, [RULES])
-    assert ledger.judged([ONE, "3" * 64])["3" * 64] == {}
+    assert ledger.judged({MARCH: ONE, "flights/batch/2013-04-01": ONE})["flights/batch/2013-04-01"] == {}
 
 
 def test_another_time_under_the_threshold_is_no_news_and_another_value_is(ledger):
@@ -182,7 +185,7 @@ def test_names_are_no_patterns(ledger):
     for name in names:
         owner = name.removesuffix("1")
         assert list(ledger.refused(owner)) == [name]
-        assert [entry.subject_name for entry in ledger.entries(prefix=owner)] == [name]
+        assert [entry.subject_name for entry in ledger.log(prefix=owner)] == [name]
         assert [entry.subject_name for entry in ledger.entries(subject_name=name)] == [name]
-    assert ledger.entries(subject_name="a%") == ledger.entries(prefix="a*") == []
-    assert len(ledger.entries(prefix="a")) == 4
+    assert ledger.entries(subject_name="a%") == ledger.log(prefix="a*") == []
+    assert len(ledger.log(prefix="a")) == 4

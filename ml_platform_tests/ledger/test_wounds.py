@@ -21,6 +21,8 @@ from ml_platform_tests.ledger.writing import (
     RULES,
     TWO,
     Notes,
+    hand,
+    hidden,
     private,
     public,
     rehashed,
@@ -28,6 +30,7 @@ from ml_platform_tests.ledger.writing import (
     rows_of,
     turned,
     verdict,
+    without_keys,
     write,
 )
 
@@ -125,7 +128,8 @@ def test_it_is_found_by_a_process_that_knew_the_ledger(
     with pytest.raises(Broken):
         filled.verify()
     with pytest.raises(Broken):
-        filled.judged(row["subject"] for row in rows)
+        for row in rows:
+            filled.verdicts(row["subject"])
 
 
 def test_an_older_copy_is_found(opened: Callable[..., Ledger], filled: Ledger, path: Path, notes: Notes) -> None:
@@ -331,3 +335,68 @@ def test_a_key_that_is_none_is_refused_and_not_shown(text: str) -> None:
     with pytest.raises(PlatformError, match="ML_PLATFORM_LEDGER_KEY is no private Ed25519 key") as error:
         Signer(text)
     assert text not in str(error.value)
+
+
+def test_a_number_that_is_given_twice_is_relied_on_by_nobody(
+    opened: Callable[..., Ledger], filled: Ledger, path: Path
+) -> None:
+    rows = rows_of(path)
+    failed = next(row for row in rows if json.loads(row["body"]).get("status") == "failed")
+    without_keys(path, {**turned(failed), "hash": "f" * 64})
+    # Hidden from what walks the chain, and found by its content.
+    for ledger in (filled, opened()):
+        with pytest.raises((Refused, Broken)):
+            ledger.require(ONE, [RULES], subject_name=MARCH)
+    with pytest.raises(Broken, match=r"^ledger: the primary key of its table ml_platform_ledger changed"):
+        opened().verify()
+    with pytest.raises(Broken, match="primary key"):
+        require(opened())
+
+
+def rejected(ledger: Ledger) -> None:
+    body = {"by": "ann", "because": "biased"}
+    ledger.decide("rejection", subject=ONE, subject_name="m/model", body=body, run_id="run", provenance=HERE)
+
+
+def test_an_index_hides_no_decision(opened: Callable[..., Ledger], filled: Ledger, path: Path) -> None:
+    rejected(filled)
+    filled.verify()
+    hidden(path, "kind = 'rejection'")
+    for found in (filled.entries(subject=ONE, subject_name="m/model"), filled.entries(subject_name="m/model")):
+        assert [entry.kind for entry in found] == ["rejection"]
+    for asked in (lambda: opened().verify(), lambda: opened().entries(subject_name="m/model")):
+        with pytest.raises(Broken, match="the indexes of its table ml_platform_ledger changed"):
+            asked()
+
+
+@pytest.mark.parametrize("column", ["subject", "subject_name"])
+def test_the_own_index_hides_no_decision(
+    opened: Callable[..., Ledger], filled: Ledger, path: Path, column: str
+) -> None:
+    rejected(filled)
+    hidden(path, "kind = 'rejection'", f"ix_ml_platform_ledger_{column}", column)
+    for ledger in (filled, opened()):
+        assert [entry.kind for entry in ledger.entries(subject=ONE, subject_name="m/model")] == ["rejection"]
+    with pytest.raises(Broken, match=r"its database is damaged: .*ix_ml_platform_ledger"):
+        opened().verify()
+
+
+def test_a_decision_that_was_changed_is_not_read(filled: Ledger, path: Path) -> None:
+    rejected(filled)
+    filled.verify()
+    with hand(path) as connection:
+        connection.execute("UPDATE ml_platform_ledger SET kind = 'approval' WHERE kind = 'rejection'")
+    with pytest.raises(Broken, match="was changed or removed"):
+        filled.entries(subject_name="m/model")
+
+
+@pytest.mark.parametrize("column", ["body", "provenance", "at"])
+def test_bytes_instead_of_text_are_told_in_a_line(
+    opened: Callable[..., Ledger], filled: Ledger, path: Path, column: str
+) -> None:
+    with hand(path) as connection:
+        connection.execute(f"UPDATE ml_platform_ledger SET {column} = CAST({column} AS BLOB) WHERE subject = ?", [TWO])
+    with pytest.raises(Broken, match=LINE):
+        opened().verify()
+    with pytest.raises(Broken, match="was changed after it was written"):
+        require(filled)

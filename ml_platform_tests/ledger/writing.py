@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -100,6 +101,42 @@ def replace_rows(path: Path, rows: list[dict[str, Any]]) -> None:
             connection.execute(
                 f"INSERT INTO ml_platform_ledger ({', '.join(row)}) VALUES ({marks})", list(row.values())
             )
+
+
+_TABLE = "ml_platform_ledger"
+
+
+def without_keys(path: Path, row: dict[str, Any]) -> None:
+    """The table made anew without its keys, with one row more, and an index that leaves this row out."""
+    with hand(path) as connection:
+        (sql,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", [_TABLE]).fetchone()
+        kept = re.sub(r",\s*(PRIMARY KEY|UNIQUE) \(\w+\)", "", sql)
+        connection.execute(kept.replace(_TABLE, "other"))
+        connection.execute(f"INSERT INTO other SELECT * FROM {_TABLE}")
+        marks = ", ".join("?" * len(row))
+        connection.execute(f"INSERT INTO other ({', '.join(row)}) VALUES ({marks})", list(row.values()))
+        connection.execute(f"DROP TABLE {_TABLE}")
+        connection.execute(f"ALTER TABLE other RENAME TO {_TABLE}")
+        for column in ("subject", "subject_name"):
+            connection.execute(f"CREATE INDEX ix_{_TABLE}_{column} ON {_TABLE} ({column})")
+        connection.execute(f"CREATE UNIQUE INDEX sequences ON {_TABLE} (sequence) WHERE hash <> '{row['hash']}'")
+    _said(path, "sequences", f"CREATE UNIQUE INDEX sequences ON {_TABLE} (sequence)")
+
+
+def hidden(path: Path, where: str, name: str = "lookup", columns: str = "subject_name, kind, subject") -> None:
+    """Leave rows out of an index, a new one or one of the table's own, that says it holds all."""
+    with hand(path) as connection:
+        connection.execute(f"DROP INDEX IF EXISTS {name}")
+        connection.execute(f"CREATE INDEX {name} ON {_TABLE} ({columns}) WHERE NOT ({where})")
+    _said(path, name, f"CREATE INDEX {name} ON {_TABLE} ({columns})")
+
+
+def _said(path: Path, index: str, sql: str) -> None:
+    with hand(path) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", [sql, index])
+        (version,) = connection.execute("PRAGMA schema_version").fetchone()
+        connection.execute(f"PRAGMA schema_version = {version + 1}")
 
 
 def rehashed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -64,7 +64,7 @@ def test_a_registered_version_notes_it(workspace: Workspace, monkeypatch: pytest
     with pytest.raises(Broken, match="it ends at entry 2, m version 1 names entry 3"):
         after.ledger.verify(["m"])
     with pytest.raises(Broken, match="m version 1 names entry 3"):
-        after.ledger.require(ONE, [RULES, ROWS], subject_name="m/model")
+        after.ledger.require_whole({"m"})
 
 
 def test_a_place_that_cannot_be_reached_is_named(
@@ -92,7 +92,7 @@ def test_a_note_that_was_taken_away_is_missed(workspace: Workspace) -> None:
     with pytest.raises(Broken, match="the note of its head at m version 1 was taken away"):
         workspace.ledger.verify(["m"])
     with pytest.raises(Broken, match="was taken away"):
-        workspace.ledger.require(ONE, [RULES, ROWS], subject_name="m/model")
+        workspace.ledger.require_whole({"m"})
     workspace.ledger.accept_gap(by="ann", reason="cleared by mistake", owners=["m"], run_id="run", provenance=HERE)
     assert workspace.ledger.verify(["m"]) == 4
 
@@ -112,7 +112,7 @@ def test_a_decision_on_a_version_notes_how_far_the_ledger_is(
     after = Workspace(workspace.settings)
     assert after.registry
     with pytest.raises(Broken, match=r"it ends at entry 3, m version 1 \(its last decision\) names entry 4"):
-        after.ledger.require(ONE, [RULES, ROWS], subject_name="m/model")
+        after.ledger.require_whole({"m"})
 
 
 def test_a_champion_that_the_ledger_does_not_know_is_told(workspace: Workspace) -> None:

@@ -140,7 +140,7 @@ def test_a_schema_that_every_row_breaks(
     assert tills.materialize(SPLIT).success
     assert tills.materialize(f"{DATASET}/dataset", partition=MAY).success
     with tills.active() as workspace:
-        assert not [one for one in workspace.ledger.entries(newest=1) if one.kind == "verdict"]
+        assert not [one for one in workspace.ledger.log(newest=1) if one.kind == "verdict"]
     assert head(tills) != last, "the publication of May is news"
 
 
@@ -236,8 +236,9 @@ def test_a_model_of_another_target_is_refused_as_such(deciding: Project) -> None
 
 
 def verdicts_on(workspace: Workspace, project: Project, month: str) -> dict[str, Verdict]:
-    sha256 = project.published()[month]
-    return workspace.ledger.verdicts(sha256, judging.batch_gates(workspace, project.context().dataset))
+    spec = project.context().dataset
+    name = f"{spec.prefix}{month}"
+    return workspace.ledger.judged({name: project.published()[month]}, judging.batch_gates(workspace, spec))[name]
 
 
 def test_a_corrected_january_revokes_nothing_of_february(four_months: Path, tmp_path: Path) -> None:
@@ -250,9 +251,10 @@ def test_a_corrected_january_revokes_nothing_of_february(four_months: Path, tmp_
     project.batches.deliver(JANUARY, change=lambda frame: frame.head(frame.height - 30))
     assert project.ingest(JANUARY).success and project.published()[JANUARY] != first
     with project.active() as workspace:
-        gates = judging.batch_gates(workspace, project.context().dataset)
-        assert workspace.ledger.require(project.published()[FEBRUARY], gates, subject_name="February")
-        assert published.standing(workspace, project.context().dataset).unjudged == []
+        spec = project.context().dataset
+        gates, name = judging.batch_gates(workspace, spec), f"{spec.prefix}{FEBRUARY}"
+        assert workspace.ledger.require(project.published()[FEBRUARY], gates, subject_name=name)
+        assert published.standing(workspace, spec).unjudged == []
 
 
 def test_an_override_holds_in_the_context_of_its_verdict_only(four_months: Path, tmp_path: Path) -> None:

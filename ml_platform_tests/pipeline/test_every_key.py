@@ -242,7 +242,7 @@ def test_what_decides_no_judgement_revokes_nothing(shop: Shop, key: str) -> None
     gates = judging.model_gates(shop.workspace, context, "service")
     assert release.outdated(shop.workspace, context, shop.service) == ""
     approval.require_approved(shop.workspace, context, shop.version, shop.run)
-    assert shop.workspace.ledger.require(shop.service.sha256, gates, subject_name="service")
+    assert shop.workspace.ledger.require(shop.service.sha256, gates, subject_name=f"{MODEL}/service")
 
 
 def test_unchanged_declarations_need_no_judgement(shop: Shop) -> None:

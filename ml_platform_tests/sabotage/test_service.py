@@ -160,6 +160,6 @@ def test_health_notices_that_another_package_answers(shop: Project, deployed: Ou
         process.stop(started.pid, started.start_time)
     with shop.active() as workspace, pytest.raises(Refused, match="health failed"):
         gates = model_gates(workspace, shop.context(MODEL), "deployment")
-        workspace.ledger.require(reference.sha256, gates, subject_name=MODEL)
+        workspace.ledger.require(reference.sha256, gates, subject_name=f"{MODEL}/deployment")
     nobody = shop.materialize(checks=[f"{MODEL}/deployment/health"])
     assert nobody.failed(f"{MODEL}/deployment") == {"health"}
