@@ -13,6 +13,7 @@ from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.features.materialize import Stale
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.names import meant
+from ml_platform.gates.gate import Gate
 from ml_platform.gates.verdict import Verdict
 from ml_platform.pipeline import approval, candidate, data, published
 from ml_platform.pipeline.answering import answering, promoted, promotions, under_way
@@ -100,7 +101,7 @@ def partition(workspace: Workspace, catalogue: Catalogue, spec: DatasetSpec, key
         return Answer(name, "unknown", (f"its source does not offer it; {newest}",))
     sha256 = there[key].sha256
     gates = batch_gates(workspace, spec)
-    known = workspace.ledger.verdicts(sha256, gates)
+    known = _known(workspace, f"{spec.prefix}{key}", sha256, gates)
     if wrong := [known[gate] for gate in held_by(known, gates)]:
         if {one.gate for one in wrong} <= published.let_in(workspace, spec, key, sha256):
             return Answer(name, "published, since a person let it pass", tuple(_said(wrong)))
@@ -127,7 +128,7 @@ def _features(workspace: Workspace, catalogue: Catalogue, spec: DatasetSpec, key
             yield str(stale)
             continue
         gates = feature_gates(workspace, item, spec)
-        known = workspace.ledger.verdicts(ref.sha256, gates)
+        known = _known(workspace, f"{item.key}/{key}", ref.sha256, gates)
         yield from _said(known[gate] for gate in held_by(known, gates))
 
 
@@ -151,7 +152,7 @@ def _model(workspace: Workspace, context: ModelContext) -> Answer:
     newer = _newer(workspace, context, split)
     newest = candidate.newest(workspace, context)
     gates = model_gates(workspace, context, "split")
-    refused = workspace.ledger.verdicts(split.sha256, gates)
+    refused = _known(workspace, f"{name}/split", split.sha256, gates)
     held = [refused[gate] for gate in held_by(refused, gates)]
     trained_to = split.train[-1].partition
     if held:
@@ -163,7 +164,7 @@ def _model(workspace: Workspace, context: ModelContext) -> Answer:
         return Answer(name, "not trained on the newest data", (because, *live.because), (RUN,))
     if newest is not None and newest.status in ("rejected", "errored", "unjudged"):
         gates = model_gates(workspace, context, "evaluation")
-        known = workspace.ledger.verdicts(newest.sha256, gates)
+        known = _known(workspace, f"{name}/model", newest.sha256, gates)
         said = tuple(_said(known[gate] for gate in held_by(known, gates))) or (newest.said,)
         state = f"the candidate trained up to {trained_to} is {newest.status}; {live.state}"
         return Answer(name, state, said, tuple(_override(known.values())) or (RUN,))
@@ -172,6 +173,10 @@ def _model(workspace: Workspace, context: ModelContext) -> Answer:
         return Answer(name, "trained, not registered", ("no run went on after the training",), (RUN,))
     of_version = _version(workspace, context, version.version)
     return Answer(name, f"version {version.version}: {of_version.state}", of_version.because, of_version.next)
+
+
+def _known(workspace: Workspace, about: str, sha256: str, gates: Iterable[Gate]) -> dict[str, Verdict]:
+    return workspace.ledger.judged({about: sha256}, gates)[about]
 
 
 def _latest_split(workspace: Workspace, model: str) -> SplitRef | None:
@@ -201,7 +206,7 @@ def _version(workspace: Workspace, context: ModelContext, number: int) -> Answer
     decision = approval.standing(workspace, version)
     if decision.status == "rejected":
         gates = model_gates(workspace, context, "evaluation")
-        known = workspace.ledger.verdicts(version.sha256, gates)
+        known = _known(workspace, f"{model}/model", version.sha256, gates)
         said = tuple(_said(known[gate] for gate in held_by(known, gates)))
         return Answer(name, decision.said, said or (f"{decision.by}: {decision.reason}",), (RUN,) if said else ())
     if decision.status == "pending":
@@ -218,7 +223,7 @@ def _version(workspace: Workspace, context: ModelContext, number: int) -> Answer
         service = None
     if service is not None and service.version == number:
         gates = model_gates(workspace, context, "service")
-        known = workspace.ledger.verdicts(service.sha256, gates)
+        known = _known(workspace, f"{model}/service", service.sha256, gates)
         if held := [known[gate] for gate in held_by(known, gates)]:
             return Answer(name, "approved, its service is refused", tuple(_said(held)), (RUN, *_override(held)))
     if record is not None and record.candidate is not None and record.candidate.version == number:
