@@ -66,6 +66,9 @@ class ModelSpec(Declaration):
     @model_validator(mode="before")
     @classmethod
     def _earlier_keys(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("retrain_on_new_data") is True:
+            # What declarations of earlier versions say, and what is so without it.
+            return {key: given for key, given in value.items() if key != "retrain_on_new_data"}
         if isinstance(value, dict) and "retrain_on_new_data" in value:
             raise ValueError("`retrain_on_new_data` is gone: write `retrain: {new_data: false}`, or nothing for true")
         return value

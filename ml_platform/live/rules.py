@@ -22,6 +22,9 @@ class DriftRule(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _follows_elsewhere(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("action") == "advise":
+            # What declarations of earlier versions say, and what drift does without it.
+            return {key: given for key, given in value.items() if key != "action"}
         if isinstance(value, dict) and "action" in value:
             raise ValueError(
                 "`action` is gone: drift is advice by itself, and leads to a training with "

@@ -181,8 +181,9 @@ def plan(
             "partition (or narrow the window with `train`) and run the split again"
         )
     if len(holdout) < rule.newest or not train:
+        reasons = "".join(f", {name}: {why[name]}" for name in left_out[::-1] if why and name in why)
         raise PlatformError(
-            f"split: {len(order)} partitions ({len(left_out)} refused) are too few for holdout={rule.holdout}"
+            f"split: {len(order)} partitions ({len(left_out)} refused{reasons}) are too few for holdout={rule.holdout}"
             f", gap={rule.gap} and at least 1 for training; ingest more or make the holdout smaller"
         )
     entries = [available[name] for name in window]

@@ -212,7 +212,7 @@ def test_a_rollback_does_not_take_back_what_was_published_meanwhile(
         publish(store, staged, run_id=str(number), **facts)
     contents = [commit.metadata["sha256"] for commit in store.log(MAIN) if "ledger_head" in commit.metadata]
     third = stage(store, "flights", "2013-01", polars.DataFrame({"row": [3]}), run_id="third", provenance=provenance)
-    between = moved_by(standin, store, REVERT, third.branch)
+    between = moved_by(standin, store, MERGE, third.branch)
     with pytest.raises(Conflict):
         roll_back(store, "flights", "2013-01", contents[-1], run_id="back", reason="wrong", **facts)
     assert between() == 1

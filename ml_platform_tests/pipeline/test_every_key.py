@@ -20,6 +20,7 @@ from ml_platform.declarations.declaration import UNJUDGED, Declaration
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.model import ModelSpec
 from ml_platform.evaluation.options import WorstCase
+from ml_platform.features.expressions import Expressions
 from ml_platform.foundation.errors import Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Gate, judge
@@ -36,6 +37,7 @@ SAMPLES: dict[type, object] = {
     WorstCase: WorstCase(within=0.2),
     DriftRule: DriftRule(psi=0.25, share=0.3, partitions=2, window=3),
     QuarantineRule: QuarantineRule(max=0.02),
+    Expressions: Expressions(key=("id",), features={"twice": "price * 2"}, labels={"late": "delay > 15"}),
     int: 2,
     float: 0.5,
     str: "other",

@@ -99,7 +99,7 @@ MODEL: dict[str, Any] = {
     "decision_threshold": 0.5,
     "split": {"holdout": 0.25, "group": ["family"]},
     "parameters": {"rounds": 20, "max_depth": 3, "eta": 0.2, "seed": 7},
-    "drift": {"psi": 0.25, "share": 0.3, "partitions": 2, "window": 3, "action": "advise"},
+    "drift": {"psi": 0.25, "share": 0.3, "partitions": 2, "window": 3},
     "gates": [
         {"gate": "disjoint"},
         {"gate": "performance", "metric": "auc", "min": 0.6},

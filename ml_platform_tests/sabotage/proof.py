@@ -35,6 +35,24 @@ def assert_refuses(project: Project, step: str, gate: str, partition: str = "") 
     assert not project.materializations(step, partition or None)
 
 
+def assert_leaves_out(project: Project, model: str, partition: str) -> None:
+    """The model's split, made alone, has nothing of the refused partition and says so."""
+    alone = project.materialize(f"{model}/split")
+    assert alone.success, alone.error
+    split = project.reference(f"{model}/split")
+    assert split.refused == (partition,)
+    assert partition not in {entry.partition for entry in (*split.train, *split.holdout)}
+
+
+def assert_none_left(project: Project, model: str, gate: str) -> None:
+    """Every partition is refused by the gate: the model's split, made alone, fails by its name and makes nothing."""
+    alone = project.materialize(f"{model}/split")
+    assert not alone.success
+    assert "are too few for" in alone.error and f"{gate} failed" in alone.error, alone.error
+    assert not alone.materialized
+    assert not project.materializations(f"{model}/split")
+
+
 def assert_passed(outcome: Outcome, asset: str, partition: str | None, count: int) -> None:
     """The run succeeded and all gates of the asset passed."""
     assert outcome.success, outcome.error or _reasons(outcome)
