@@ -270,9 +270,8 @@ def test_a_server_is_named_without_its_password_and_asked_with_it(monkeypatch: p
     with HTTPServer(("127.0.0.1", 0), Server) as server:
         Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         place = f"127.0.0.1:{server.server_address[1]}"
-        tracking = Tracking(
-            f"http://me:p%40ss@{place}", Path("unused"), timeout=5, retries=0
-        )  # pragma: allowlist secret
+        # pragma: allowlist nextline secret
+        tracking = Tracking(f"http://me:p%40ss@{place}", Path("unused"), timeout=5, retries=0)
         with pytest.raises(PlatformError) as error:
             tracking.experiment("any")
         server.shutdown()

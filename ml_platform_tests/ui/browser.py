@@ -53,6 +53,9 @@ def open_asset(page: Page, url: str, key: str, view: str = "overview", partition
 
 def read_checks(page: Page, url: str, key: str) -> dict[str, str]:
     """Name of each check on the asset's Checks tab and the state shown beside it (``Succeeded``, ...)."""
+    # The page draws only the rows that fit, and there are more than fit in a window.
+    window = page.viewport_size
+    page.set_viewport_size({"width": 1600, "height": 4000})
     open_asset(page, url, key, "checks")
     heading = page.get_by_text(re.compile(r"^Checks \(\d+\)$"))
     expect(heading).to_be_visible(timeout=PATIENCE)
@@ -63,6 +66,8 @@ def read_checks(page: Page, url: str, key: str) -> dict[str, str]:
         expect(page.get_by_text(name, exact=True).first).to_be_attached(timeout=PATIENCE)
     lines = page.locator("body").inner_text().split("\n")
     shown = {name: _state_beside(name, lines) for name in names}
+    if window is not None:
+        page.set_viewport_size(window)
     assert len(shown) == count, f"the tab counts {count} checks, the definitions name {sorted(shown)}"
     return shown
 
