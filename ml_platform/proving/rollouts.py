@@ -20,6 +20,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_file, write_atomic
 from ml_platform.foundation.provenance import Provenance
 from ml_platform.foundation.settings import Settings
+from ml_platform.pipeline.release import BENTOS
 from ml_platform.proving import faults
 from ml_platform.proving.scratch import ACTOR, scratch_settings
 from ml_platform.proving.users import load
@@ -129,7 +130,9 @@ class RolloutProof:
             kept = snapshots.path(self.settings.local, stable.snapshot)
             kept.parent.mkdir(parents=True)
             shutil.copyfile(snapshots.path(settings.local, stable.snapshot), kept)
-        self.config, _ = bundle.read(Path(stable.path) / bundle.SOURCE / bundle.FOLDER)
+        # Packages are named as they lie below the scratch folder, as those of a project below its own.
+        shutil.copytree(settings.local / stable.path, self.settings.local / stable.path)
+        self.config, _ = bundle.read(self.settings.local / stable.path / bundle.SOURCE / bundle.FOLDER)
         self.url = ""
 
     def run(self, only: Sequence[str] = (), told: Callable[[Proved], object] = lambda _: None) -> list[Proved]:
@@ -155,7 +158,7 @@ class RolloutProof:
         """The package of the live version's model and history, by the faulty entry module, with no fault yet."""
         from ml_platform.serving import packaging
 
-        config, files = self.config, Path(self.live.path) / bundle.SOURCE / bundle.FOLDER
+        config, files = self.config, self.settings.local / self.live.path / bundle.SOURCE / bundle.FOLDER
         _, request = bundle.read(files)
         return packaging.package(
             config.model,
@@ -167,7 +170,7 @@ class RolloutProof:
             request,
             task=config.task,
             provenance=Provenance.model_validate(config.provenance),
-            destination=self.folder / "packages",
+            destination=self.settings.local / BENTOS,
             decision_threshold=config.decision_threshold,
             classes=config.classes,
             format=config.format,
@@ -180,7 +183,7 @@ class RolloutProof:
 
     def _broken(self, one: Broken, sound: Path) -> Backend | None:
         """The package with its fault; None where a model without history cannot have it."""
-        place = self.folder / "packages" / re.sub(r"\W+", "_", one.name)
+        place = self.settings.local / BENTOS / re.sub(r"\W+", "_", one.name)
         shutil.copytree(sound, place, copy_function=os.link)
         files = place / bundle.SOURCE / bundle.FOLDER
         config, _ = bundle.read(files)
@@ -192,7 +195,7 @@ class RolloutProof:
         config = config.model_copy(update={"options": dict(one.options)})
         write_atomic(files / bundle.SERVICE, canonical_json(config.model_dump(mode="json")))
         sha256 = bundle.content_sha256(place / bundle.SOURCE)
-        return Backend(version=config.version, tag=one.name, sha256=sha256, path=str(place), snapshot=snapshot)
+        return Backend(version=config.version, tag=one.name, sha256=sha256, path=f"{BENTOS}/{place.name}", snapshot=snapshot)
 
     def _aged(self, file: Path) -> bool:
         """Leave the older half of a history's days; False where there are too few."""

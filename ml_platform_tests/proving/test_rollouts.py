@@ -6,6 +6,7 @@ import pytest
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.settings import Settings
+from ml_platform.pipeline.release import BENTOS
 from ml_platform.proving.rollouts import SOUND, RolloutProof, breaks_of, plan_of
 from ml_platform.rollout import changes
 from ml_platform.rollout.record import Backend, Plan, Rules, Step
@@ -39,9 +40,8 @@ def test_broken_candidates_go_back_by_their_rule_and_a_sound_one_is_promoted(
     tmp_path: Path,
 ) -> None:
     own = Settings(local=tmp_path / "project", ports=ports(3860, 40))
-    package = inputs.package(tmp_path / "services")
-    live = Backend(version=1, tag=package.tag, sha256=package.sha256, path=str(package.path))
-
+    package = inputs.package(own.local / BENTOS)
+    live = Backend(version=1, tag=package.tag, sha256=package.sha256, path=f"{BENTOS}/{package.path.name}")
     RecordFiles(own).update("tiny", lambda record: changes.started(record, live, by="ann", why="test"))
     before = RecordFiles(own).update("tiny", lambda record: changes.promoted(record, by="ann", why="test"))
     shared, watched = (
