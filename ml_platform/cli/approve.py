@@ -97,7 +97,7 @@ def override_gate(gate: str, subject: str, by: str, reason: str, days: int, json
     entries = ledger.entries(subject_name=subject, kind="verdict")
     known = ledger.verdicts(subject) if hashed else {}
     if entries:
-        known = ledger.judged({subject: entries[-1].subject})[subject]
+        known = ledger.judgement(subject, entries[-1].subject)
     if len(names := sorted({verdict.subject_name for verdict in known.values()})) > 1:
         raise PlatformError(f"{subject[:12]} was judged under several names; give one: {', '.join(names)}")
     if gate not in known:

@@ -57,7 +57,7 @@ def _dataset(console: Console, workspace: Workspace, catalogue: Catalogue, spec:
     )
     shown, held = [], 0
     for partition, (branch, info) in sorted(batches.newest(workspace.store, spec.name).items()):
-        verdicts = _of(workspace, f"{spec.prefix}{partition}", info.sha256)
+        verdicts = workspace.ledger.judgement(f"{spec.prefix}{partition}", info.sha256)
         text, failed = _verdicts(gates, verdicts)
         feature_text = []
         for item in features:
@@ -66,7 +66,9 @@ def _dataset(console: Console, workspace: Workspace, catalogue: Catalogue, spec:
             except MissingReference:
                 feature_text.append("-")
                 continue
-            line, more = _verdicts(item.gates_of("features"), _of(workspace, f"{item.key}/{partition}", ref.sha256))
+            line, more = _verdicts(
+                item.gates_of("features"), workspace.ledger.judgement(f"{item.key}/{partition}", ref.sha256)
+            )
             feature_text.append(line)
             failed += more
         held += failed
@@ -84,10 +86,6 @@ def _dataset(console: Console, workspace: Workspace, catalogue: Catalogue, spec:
         )
     console.print(table)
     return shown, held
-
-
-def _of(workspace: Workspace, name: str, sha256: str) -> dict[str, Verdict]:
-    return workspace.ledger.judged({name: sha256})[name]
 
 
 def _commit(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str) -> str:

@@ -140,7 +140,7 @@ def _entry(workspace: Workspace, entry: ManifestEntry) -> dict[str, Any]:
     except NotFound as error:
         commit = f"gone ({error})"
     batch = f"{raw.partition('/')[0]}/batch/{entry.partition}"
-    verdicts = {**workspace.ledger.judged({batch: sha256})[batch], **workspace.ledger.verdicts(entry.sha256)}
+    verdicts = {**workspace.ledger.judgement(batch, sha256), **workspace.ledger.verdicts(entry.sha256)}
     return {
         "partition": entry.label,
         "rows": entry.rows,

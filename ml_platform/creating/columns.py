@@ -11,6 +11,8 @@ Kind = Literal["int", "float", "bool", "text", "date", "timestamp"]
 
 #: Most values of a text that get a feature each.
 ONE_HOT = 12
+#: From here on a column of identities, or of numbers in a row, would identify rows but for some.
+NEARLY = 0.95
 #: Names that a class body or a frame needs for itself.
 _TAKEN = {
     *("int", "float", "str", "bool", "pl", "Annotated", "Field", "DataFrameModel", "Config", "validate", "example"),
@@ -63,6 +65,11 @@ class Column:
     def unique(self) -> bool:
         """Whether every row has a value of its own."""
         return self.nulls == 0 and self.distinct == self.rows
+
+    @property
+    def counting(self) -> bool:
+        """Whether it only counts the rows; those that came twice have one number."""
+        return self.kind == "int" and self.nulls == 0 and self.high - self.low + 1 == self.distinct > NEARLY * self.rows
 
     @property
     def constant(self) -> bool:

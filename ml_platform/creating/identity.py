@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ml_platform.creating.columns import Column
+from ml_platform.creating.columns import NEARLY, Column
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.serving.schema import unservable
 
 if TYPE_CHECKING:
     import polars as pl
 
-#: From here on a column of identities would identify rows but for some, and up to here copies of rows are stray.
-NEARLY, COPIES = 0.95, 0.01
+#: Up to here copies of rows are stray.
+COPIES = 0.01
 #: Name of the column that is added, the first that the table does not have.
 _ROW = ("row", "row_id", "table_row")
 
@@ -78,10 +78,7 @@ def key_of(
 
 
 def _numbered(column: Column) -> bool:
-    """Whether it only counts the rows; those that came twice have one number."""
-    return column.kind == "int" and (
-        column.field in ("id", "row", "index") or column.high - column.low + 1 == column.distinct > NEARLY * column.rows
-    )
+    return column.counting or (column.kind == "int" and column.field in ("id", "row", "index"))
 
 
 def _coded(frame: "pl.DataFrame", column: Column) -> bool:

@@ -170,11 +170,7 @@ def _unfit(column: Column, roles: Roles) -> str:
         return "it names the row"
     if (column.identity or column.kind == "text") and column.distinct > 0.5 * column.rows and column.length <= 60:
         return "nearly every row has another value"
-    if (
-        column.kind == "int"
-        and column.nulls == 0
-        and column.high - column.low + 1 == column.distinct > 0.95 * column.rows
-    ):
+    if column.counting:
         return "it counts the rows"
     if column.prose:
         return "prose"

@@ -30,6 +30,10 @@ def unlike(dataset: DatasetSpec) -> Iterator[str]:
     if frame is None:
         yield f"there is no file {dataset.source.pattern} in {dataset.source.path} yet"
         return
+    yield from _unlike(dataset, frame)
+
+
+def _unlike(dataset: DatasetSpec, frame: "pl.DataFrame") -> Iterator[str]:
     types = dataset.types()
     lacking = [name for name in types if name not in frame.columns]
     more = [name for name in frame.columns if name not in types]
@@ -48,10 +52,13 @@ def rows_as_declared(dataset: DatasetSpec) -> "pl.DataFrame | None":
     """Rows of the source, where there are some and they keep the schema; None for what else there may be."""
     from ml_platform.datasets.quarantine import separate
 
-    if not isinstance(dataset.source, FolderSource) or [*unlike(dataset)]:
+    if not isinstance(dataset.source, FolderSource):
         return None
-    frame = _sample(dataset)
-    if frame is None:
+    try:
+        frame = _sample(dataset)
+    except PlatformError:
+        return None
+    if frame is None or [*_unlike(dataset, frame)]:
         return None
     good = separate(dataset.load_schema(), frame, new_columns=dataset.new_columns).good
     return good if good.height else None

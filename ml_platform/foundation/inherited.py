@@ -5,6 +5,7 @@ has: what is not listed here, or named by the caller, stays away.
 """
 
 import os
+from pathlib import Path
 
 #: Where programs, libraries, temporary files and certificates are; language and time zone.
 NAMES = frozenset(
@@ -20,6 +21,12 @@ NAMES = frozenset(
 PREFIXES = ("LC_", "XDG_", "OMP_", "KMP_", "MKL_", "OPENBLAS_", "NUMEXPR_", "POLARS_", "CUDA_", "NVIDIA_")
 #: What Git may need besides, to fetch what a partial clone lacks.
 GIT = ("GIT_", "SSH_AUTH_SOCK")
+
+
+def search_path() -> str:
+    """``PYTHONPATH`` of a child that imports this very package, before what this process was told to search."""
+    code = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH", "")]))
 
 
 def inherited(*further: str) -> dict[str, str]:

@@ -277,6 +277,10 @@ class Ledger:
         asked = {gate.name: gate for gate in gates}
         return {name: latest(verdicts, asked) for (name, _), verdicts in found.items()}
 
+    def judgement(self, name: str, subject: str, gates: Iterable[Gate] = ()) -> dict[str, Verdict]:
+        """:meth:`judged` for one content under its name: the latest verdict of each gate."""
+        return self.judged({name: subject}, gates)[name]
+
     def _verdicts(self, subjects: Iterable[str]) -> list[Verdict]:
         rows = self._about(subjects)
         return self._marked(

@@ -11,7 +11,6 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_bytes
 from ml_platform.foundation.provenance import Run
 from ml_platform.live.messages import send
-from ml_platform.pipeline.approval import decisions
 from ml_platform.pipeline.judging import batch_gates, held_by
 from ml_platform.pipeline.retraining import refused_in_a_row
 from ml_platform.pipeline.rollback import ROLLBACK
@@ -113,8 +112,9 @@ def _of_dataset(workspace: Workspace, spec: DatasetSpec) -> Iterator[Alert]:
 
 def _of_model(workspace: Workspace, context: ModelContext) -> Iterator[Alert]:
     name = context.model.name
-    if count := _refused(workspace, name, context.model.retrain.refusals):
-        again = f"then ml-platform train {name}" if refused_in_a_row(workspace, name) else "new data trains the next"
+    count, accepted = refused_in_a_row(workspace, name)
+    if count >= context.model.retrain.refusals:
+        again = f"then ml-platform train {name}" if accepted else "new data trains the next"
         yield Alert(
             name,
             "refused",
@@ -140,20 +140,6 @@ def _of_model(workspace: Workspace, context: ModelContext) -> Iterator[Alert]:
             f"{newest.body['because']}; see ml-platform rollout history {name}",
             str(newest.sequence),
         )
-
-
-def _refused(workspace: Workspace, model: str, enough: int) -> int:
-    """How many candidates the gates refused in a row at last; 0 where that are fewer than ``enough``."""
-    statuses: dict[str, str] = {}
-    for one in decisions(workspace, model):
-        statuses.pop(one.sha256, None)
-        statuses[one.sha256] = one.status
-    count = 0
-    for status in reversed(statuses.values()):
-        if status != "rejected":
-            break
-        count += 1
-    return count if count >= enough else 0
 
 
 def _outdated(workspace: Workspace, context: ModelContext, champion: VersionRef) -> Iterator[Alert]:

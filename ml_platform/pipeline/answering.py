@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline.approval import standing
-from ml_platform.pipeline.release import BENTOS, go_live
+from ml_platform.pipeline.release import BENTOS, backend_in, go_live
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
 from ml_platform.rollout.changes import returned
@@ -123,7 +123,7 @@ def way_back(workspace: Workspace, model: str, leaving: int, to: int = 0) -> tup
             continue
         if (found := kept(workspace.settings.local / BENTOS, model, number, sha256)) is not None:
             tag, place = found
-            return version, Backend(version=number, tag=tag, sha256=sha256, path=f"{BENTOS}/{place.name}")
+            return version, backend_in(place, number, tag, sha256)
         reasons[number] = f"the package {sha256[:12]} of version {number} is not here"
     why = "; ".join(reasons.values()) or (f"version {to} never answered" if to else "no other ever answered")
     raise PlatformError(

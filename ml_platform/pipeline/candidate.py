@@ -45,7 +45,7 @@ def newest(workspace: Workspace, context: ModelContext) -> Candidate | None:
     if decided is not None:
         return Candidate(sha256, decided.status, decided.reason, decided.by)
     gates, name = model_gates(workspace, context, "evaluation"), f"{model}/model"
-    known = workspace.ledger.judged({name: sha256}, gates)[name]
+    known = workspace.ledger.judgement(name, sha256, gates)
     errored = [known[gate.name] for gate in gates if gate.name in known and known[gate.name].status == "errored"]
     if held := [verdict for verdict in errored if verdict.holds_back]:
         return Candidate(sha256, "errored", "; ".join(f"{verdict.gate}: {verdict.reason}" for verdict in held))

@@ -14,7 +14,7 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline.earlier import EarlierColumns
 from ml_platform.pipeline.judging import batch_gates, feature_gates, judged, require
-from ml_platform.pipeline.rollback import ROLLBACK, withdrawal
+from ml_platform.pipeline.rollback import withdrawal, withdrawn
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
 
@@ -110,7 +110,7 @@ def _replaced(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef) -> "tupl
 def _held_back(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str) -> bool:
     """Whether a content was published although it changed more than a correction may."""
     names, about = [gate.name for gate in spec.gates if gate.gate == "correction"], f"{spec.prefix}{partition}"
-    known = workspace.ledger.judged({about: sha256})[about]
+    known = workspace.ledger.judgement(about, sha256)
     return any(known[name].status == "failed" for name in names if name in known)
 
 
@@ -205,11 +205,7 @@ def refused_partitions(workspace: Workspace, spec: DatasetSpec) -> dict[str, lis
 
 def withdrawn_partitions(workspace: Workspace, spec: DatasetSpec) -> set[str]:
     """Partitions whose newest content a person took out: it is left alone until another arrives."""
-    return {
-        partition
-        for partition, verdicts in refused(workspace, spec).items()
-        if any(verdict.gate == ROLLBACK for verdict in verdicts)
-    }
+    return withdrawn(refused(workspace, spec))
 
 
 def refused_corrections(workspace: Workspace, spec: DatasetSpec) -> dict[str, list[Verdict]]:

@@ -47,5 +47,5 @@ def _require(workspace: Workspace, datasets: Mapping[str, DatasetSpec], source: 
         return
     if why:
         raise Refused(f"{name} ({held[:12]}) was {why}")
-    if ROLLBACK not in workspace.ledger.judged({name: held})[name]:
+    if ROLLBACK not in workspace.ledger.judgement(name, held):
         workspace.ledger.require(held, batch_gates(workspace, spec), subject_name=name)

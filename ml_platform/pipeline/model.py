@@ -12,7 +12,7 @@ from ml_platform.pipeline import published
 from ml_platform.pipeline.data import inspect_features, refused_partitions
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import feature_gates, judged, model_gates, require, require_each
-from ml_platform.pipeline.rollback import ROLLBACK
+from ml_platform.pipeline.rollback import withdrawn
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef, ManifestEntry, ModelRef, SplitRef
 from ml_platform.sources.partitions import WHOLE
@@ -60,8 +60,7 @@ def split(
     expected = [partition for partition in context.dataset.partitions.keys(last) if partition >= first]
     rule = context.model.split
     expected = rule.labelled(context.dataset.partitions, expected, last)
-    withdrawn = {name for name, verdicts in held.items() if any(verdict.gate == ROLLBACK for verdict in verdicts)}
-    plan = workspace.steps.plan(rule, expected, available, refused, _reasons(held), withdrawn)
+    plan = workspace.steps.plan(rule, expected, available, refused, _reasons(held), withdrawn(held))
     return _ref(context, plan, run)
 
 

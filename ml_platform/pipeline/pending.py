@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
 
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import MAIN, ObjectInfo
@@ -107,7 +106,7 @@ def _unfinished(
         except Stale:
             return f"with stale {item.name}"
         gates, name = feature_gates(workspace, item, spec), f"{item.key}/{partition}"
-        if unjudged(workspace.ledger.judged({name: ref.sha256}, gates)[name], gates):
+        if unjudged(workspace.ledger.judgement(name, ref.sha256, gates), gates):
             return f"with {item.name} that were not judged"
     return ""
 
@@ -121,27 +120,27 @@ def training_outcome(workspace: Workspace, context: ModelContext, split: SplitRe
 
     def held_in(stage: Stage, about: str, sha256: str) -> list[str]:
         gates = model_gates(workspace, context, stage)
-        return held_by(workspace.ledger.judged({about: sha256}, gates)[about], gates)
+        return held_by(workspace.ledger.judgement(about, sha256, gates), gates)
 
     if held := held_in("split", f"{name}/split", split.sha256):
         return f"the split of {_last(split)} is refused by {', '.join(held)}"
-    evaluation = _latest(workspace, f"{name}/evaluation")
+    evaluation = workspace.latest(f"{name}/evaluation")
     if evaluation is None or evaluation.manifest_sha256 != split.sha256:
         return ""
     if held := held_in("evaluation", f"{name}/model", evaluation.sha256):
         return f"the candidate trained up to {_last(split)} is refused by {', '.join(held)}"
-    version = _latest(workspace, f"{name}/registered_model")
+    version = workspace.latest(f"{name}/registered_model")
     if version is None or version.sha256 != evaluation.sha256 or version.model_ref.manifest_sha256 != split.sha256:
         return ""
     found = standing(workspace, workspace.registry.get(name, version.version))
     if found.status != "approved":
         return f"version {version.version} is {found.status}"
-    service = _latest(workspace, f"{name}/service")
+    service = workspace.latest(f"{name}/service")
     if service is None or service.version != version.version:
         return ""
     if held := held_in("service", f"{name}/service", service.sha256):
         return f"the service of version {version.version} is refused by {', '.join(held)}"
-    deployment = _latest(workspace, f"{name}/deployment")
+    deployment = workspace.latest(f"{name}/deployment")
     if deployment is None or deployment.sha256 != service.sha256:
         return ""
     return f"version {version.version} was trained on everything that is published"
@@ -149,10 +148,3 @@ def training_outcome(workspace: Workspace, context: ModelContext, split: SplitRe
 
 def _last(split: SplitRef) -> str:
     return split.train[-1].partition
-
-
-def _latest(workspace: Workspace, asset: str) -> Any:
-    try:
-        return workspace.references.load(asset)
-    except MissingReference:
-        return None

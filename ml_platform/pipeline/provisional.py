@@ -106,7 +106,7 @@ def accepted(workspace: Workspace, spec: DatasetSpec, partition: str) -> Provisi
         if sha256 in seen:
             continue
         seen.add(sha256)
-        known = workspace.ledger.judged({name: sha256}, gates)[name]
+        known = workspace.ledger.judgement(name, sha256, gates)
         if not held_by(known, gates) and not unjudged(known, gates):
             return Provisional(partition, commit.id, path, sha256)
     return None

@@ -9,7 +9,6 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -18,7 +17,6 @@ from ml_platform.datasets import batches
 from ml_platform.datasets.store import MAIN
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.documents.server import folder as reports
-from ml_platform.foundation.errors import MissingReference
 from ml_platform.pipeline.release import BENTOS
 from ml_platform.pipeline.workspace import Workspace
 
@@ -87,10 +85,8 @@ def _packages(workspace: Workspace, catalogue: Catalogue) -> Iterator[Old]:
         record = workspace.rollouts.load(model)
         named |= {one.sha256 for one in (record.stable, record.candidate, record.previous) if one is not None}
     for model in catalogue.models:
-        try:
-            named.add(workspace.references.load(f"{model}/service").sha256)
-        except MissingReference:
-            continue
+        if (service := workspace.latest(f"{model}/service")) is not None:
+            named.add(service.sha256)
     for entry in workspace.ledger.entries(kind="promotion"):
         if sha256 := str(entry.body.get("service", "")):
             named.add(sha256)
@@ -118,8 +114,8 @@ def _is_latest(file: Path) -> bool:
 def _reports(workspace: Workspace, catalogue: Catalogue) -> Iterator[Old]:
     for model in catalogue.models:
         kept = {version.sha256[:16] for version in workspace.registry.versions(model)}
-        with suppress(MissingReference):
-            kept.add(workspace.references.load(f"{model}/evaluation").sha256[:16])
+        if (evaluation := workspace.latest(f"{model}/evaluation")) is not None:
+            kept.add(evaluation.sha256[:16])
         ours = re.compile(rf"{re.escape(model)}-(?:drift-)?([0-9a-f]{{16}})\.html")
         for file in reports(workspace.settings).glob("*.html"):
             if (found := ours.fullmatch(file.name)) and found[1] not in kept:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import date
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.declarations.context import ModelContext
@@ -87,10 +88,22 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
         version=version.version,
         tag=packaged.tag,
         sha256=packaged.sha256,
-        path=f"{BENTOS}/{packaged.path.name}",
+        path=stored(packaged.path),
         model_sha256=reference.sha256,
         context=about,
     )
+
+
+def stored(package: Path) -> str:
+    """How references and rollout records name the folder of a package: as it lies below the project's own."""
+    return f"{BENTOS}/{package.name}"
+
+
+def backend_in(package: Path, version: int, tag: str, sha256: str, snapshot: str | None = None) -> "Backend":
+    """A package in its folder as a rollout record has it."""
+    from ml_platform.rollout.record import Backend
+
+    return Backend(version=version, tag=tag, sha256=sha256, path=stored(package), snapshot=snapshot)
 
 
 def without_private(request: "RequestSchema", row: dict[str, Any]) -> dict[str, Any]:
@@ -212,7 +225,6 @@ def deploy(
     Raises Refused by gate name unless this very package and its model passed every gate.
     """
     from ml_platform.rollout.changes import started
-    from ml_platform.rollout.record import Backend
     from ml_platform.serving.packaging import kept
 
     version = workspace.registry.get(ref.model, ref.version)
@@ -228,7 +240,7 @@ def deploy(
     tag, place = there
     gates, name = model_gates(workspace, context, "service"), f"{ref.model}/service"
     require(workspace, ref.sha256, gates, name=name, again=lambda: inspect_service(workspace, context, ref, run))
-    backend = Backend(version=ref.version, tag=tag, sha256=ref.sha256, path=f"{BENTOS}/{place.name}")
+    backend = backend_in(place, ref.version, tag, ref.sha256)
     plan = context.model.rollout
     begun = partial(
         started,

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from ml_platform.declarations.context import ModelContext
-from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.live.retraining import Decision, Facts, decide
 from ml_platform.pipeline import hand
@@ -65,6 +66,7 @@ def propose(
     before = last_split(workspace, name)
     changed = differences(before, split) if before is not None else Differences()
     last, recent = _requests(workspace, name, split.sha256, now)
+    refused, accepted = refused_in_a_row(workspace, name)
     facts = Facts(
         name,
         now,
@@ -76,7 +78,7 @@ def propose(
         drifted=_drifted(workspace, name) if context.model.drift is not None else {},
         last=last,
         recent=recent,
-        refused=refused_in_a_row(workspace, name),
+        refused=refused if accepted else 0,
         attempts=begun,
         asked=open_order.said if open_order else "",
         skipped=hand.skipped(workspace, name, split.sha256),
@@ -106,24 +108,18 @@ def record(workspace: Workspace, proposal: Proposal) -> None:
 
 def last_split(workspace: Workspace, model: str) -> SplitRef | None:
     """What a model was trained on last; None where it never was."""
-    try:
-        found = workspace.references.load(f"{model}/model")
-    except MissingReference:
-        return None
-    assert isinstance(found, ModelRef)
-    return found.split
+    found: ModelRef | None = workspace.latest(f"{model}/model")
+    return found.split if found else None
 
 
-def refused_in_a_row(workspace: Workspace, model: str) -> int:
-    """Candidates that the gates refused since one was accepted; 0 where none ever was."""
+def refused_in_a_row(workspace: Workspace, model: str) -> tuple[int, bool]:
+    """How many candidates were refused in a row at last, and whether one was ever accepted."""
     newest: dict[str, str] = {}
     for one in decisions(workspace, model):
         newest.pop(one.sha256, None)
         newest[one.sha256] = one.status
-    statuses = [*newest.values()]
-    if "approved" not in statuses:
-        return 0
-    return next((count for count, status in enumerate(reversed(statuses)) if status != "rejected"), 0)
+    refused = [*takewhile(lambda status: status == "rejected", reversed(newest.values()))]
+    return len(refused), "approved" in newest.values()
 
 
 def _requests(workspace: Workspace, model: str, split: str, now: datetime) -> tuple[datetime | None, int]:

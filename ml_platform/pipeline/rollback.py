@@ -1,6 +1,6 @@
 """Take a published batch back, and say what was built from it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ml_platform.datasets import batches, rollback
@@ -150,11 +150,16 @@ def _record(
     )
 
 
+def withdrawn(held: Mapping[str, Iterable[Verdict]]) -> set[str]:
+    """Those of these names that a person took out, of the verdicts that hold each back."""
+    return {name for name, verdicts in held.items() if any(verdict.gate == ROLLBACK for verdict in verdicts)}
+
+
 def withdrawal(workspace: Workspace, dataset: str, partition: str, sha256: str) -> str:
     """Why a content of a partition must not be published: it was withdrawn, as the ledger or the commits say; else
     empty."""
     name = f"{dataset}/batch/{partition}"
-    found = workspace.ledger.judged({name: sha256})[name].get(ROLLBACK)
+    found = workspace.ledger.judgement(name, sha256).get(ROLLBACK)
     if found is not None:
         return found.reason if found.holds_back else ""
     # A ledger that was restored or begun anew knows less than the store.

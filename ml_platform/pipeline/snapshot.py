@@ -139,7 +139,7 @@ def _require_sound(
     gates = tuple(gate for gate in model_gates(workspace, context, "service") if gate.gate in KINDS)
     subject = sha256_bytes(canonical_json([backend.sha256, sha256]))
     name = f"{context.model.name}/history"
-    known = workspace.ledger.judged({name: subject}, gates)[name]
+    known = workspace.ledger.judgement(name, subject, gates)
     if all(gate.judged(known.get(gate.name)) for gate in gates):
         verdicts = list(known.values())
     else:

@@ -13,7 +13,6 @@ from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.features.materialize import Stale
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.names import meant
-from ml_platform.gates.gate import Gate
 from ml_platform.gates.verdict import Verdict
 from ml_platform.pipeline import approval, candidate, data, published
 from ml_platform.pipeline.answering import answering, promoted, promotions, under_way
@@ -101,7 +100,7 @@ def partition(workspace: Workspace, catalogue: Catalogue, spec: DatasetSpec, key
         return Answer(name, "unknown", (f"its source does not offer it; {newest}",))
     sha256 = there[key].sha256
     gates = batch_gates(workspace, spec)
-    known = _known(workspace, f"{spec.prefix}{key}", sha256, gates)
+    known = workspace.ledger.judgement(f"{spec.prefix}{key}", sha256, gates)
     if wrong := [known[gate] for gate in held_by(known, gates)]:
         if {one.gate for one in wrong} <= published.let_in(workspace, spec, key, sha256):
             return Answer(name, "published, since a person let it pass", tuple(_said(wrong)))
@@ -128,7 +127,7 @@ def _features(workspace: Workspace, catalogue: Catalogue, spec: DatasetSpec, key
             yield str(stale)
             continue
         gates = feature_gates(workspace, item, spec)
-        known = _known(workspace, f"{item.key}/{key}", ref.sha256, gates)
+        known = workspace.ledger.judgement(f"{item.key}/{key}", ref.sha256, gates)
         yield from _said(known[gate] for gate in held_by(known, gates))
 
 
@@ -146,13 +145,13 @@ def _model(workspace: Workspace, context: ModelContext) -> Answer:
     """Why a model is not trained on what is published, or what was trained is not what answers."""
     name = context.model.name
     live = _deployment(workspace, name)
-    split = _latest_split(workspace, name)
+    split: SplitRef | None = workspace.latest(f"{name}/split")
     if split is None:
         return Answer(name, "never trained", ("nobody asked for it, or no features were there",), (RUN,))
     newer = _newer(workspace, context, split)
     newest = candidate.newest(workspace, context)
     gates = model_gates(workspace, context, "split")
-    refused = _known(workspace, f"{name}/split", split.sha256, gates)
+    refused = workspace.ledger.judgement(f"{name}/split", split.sha256, gates)
     held = [refused[gate] for gate in held_by(refused, gates)]
     trained_to = split.train[-1].partition
     if held:
@@ -164,7 +163,7 @@ def _model(workspace: Workspace, context: ModelContext) -> Answer:
         return Answer(name, "not trained on the newest data", (because, *live.because), (RUN,))
     if newest is not None and newest.status in ("rejected", "errored", "unjudged"):
         gates = model_gates(workspace, context, "evaluation")
-        known = _known(workspace, f"{name}/model", newest.sha256, gates)
+        known = workspace.ledger.judgement(f"{name}/model", newest.sha256, gates)
         said = tuple(_said(known[gate] for gate in held_by(known, gates))) or (newest.said,)
         state = f"the candidate trained up to {trained_to} is {newest.status}; {live.state}"
         return Answer(name, state, said, tuple(_override(known.values())) or (RUN,))
@@ -173,17 +172,6 @@ def _model(workspace: Workspace, context: ModelContext) -> Answer:
         return Answer(name, "trained, not registered", ("no run went on after the training",), (RUN,))
     of_version = _version(workspace, context, version.version)
     return Answer(name, f"version {version.version}: {of_version.state}", of_version.because, of_version.next)
-
-
-def _known(workspace: Workspace, about: str, sha256: str, gates: Iterable[Gate]) -> dict[str, Verdict]:
-    return workspace.ledger.judged({about: sha256}, gates)[about]
-
-
-def _latest_split(workspace: Workspace, model: str) -> SplitRef | None:
-    try:
-        return workspace.references.load(f"{model}/split")
-    except MissingReference:
-        return None
 
 
 def _newer(workspace: Workspace, context: ModelContext, split: SplitRef) -> list[str]:
@@ -206,7 +194,7 @@ def _version(workspace: Workspace, context: ModelContext, number: int) -> Answer
     decision = approval.standing(workspace, version)
     if decision.status == "rejected":
         gates = model_gates(workspace, context, "evaluation")
-        known = _known(workspace, f"{model}/model", version.sha256, gates)
+        known = workspace.ledger.judgement(f"{model}/model", version.sha256, gates)
         said = tuple(_said(known[gate] for gate in held_by(known, gates)))
         return Answer(name, decision.said, said or (f"{decision.by}: {decision.reason}",), (RUN,) if said else ())
     if decision.status == "pending":
@@ -217,13 +205,10 @@ def _version(workspace: Workspace, context: ModelContext, number: int) -> Answer
     if stable is not None and stable.version == number:
         live = _deployment(workspace, model)
         return Answer(name, f"approved; {live.state}", live.because, live.next)
-    try:
-        service = workspace.references.load(f"{model}/service")
-    except MissingReference:
-        service = None
+    service = workspace.latest(f"{model}/service")
     if service is not None and service.version == number:
         gates = model_gates(workspace, context, "service")
-        known = _known(workspace, f"{model}/service", service.sha256, gates)
+        known = workspace.ledger.judgement(f"{model}/service", service.sha256, gates)
         if held := [known[gate] for gate in held_by(known, gates)]:
             return Answer(name, "approved, its service is refused", tuple(_said(held)), (RUN, *_override(held)))
     if record is not None and record.candidate is not None and record.candidate.version == number:

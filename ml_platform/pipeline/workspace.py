@@ -10,6 +10,7 @@ from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.features.contract import FeatureFunction
 from ml_platform.foundation.clock import clock
+from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.settings import Settings, get_settings
 from ml_platform.pipeline.steps import Steps
 from ml_platform.sources.source import Source
@@ -175,6 +176,13 @@ class Workspace:
     def references(self) -> "References":
         """The latest reference of every asset."""
         return self.ports.references(self)
+
+    def latest(self, asset: str) -> Any:
+        """The latest reference of an unpartitioned asset; None where it was never materialized."""
+        try:
+            return self.references.load(asset)
+        except MissingReference:
+            return None
 
     @cached_property
     def tracking(self) -> "Tracking":

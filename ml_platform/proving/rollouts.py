@@ -20,7 +20,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_file, write_atomic
 from ml_platform.foundation.provenance import Provenance
 from ml_platform.foundation.settings import Settings
-from ml_platform.pipeline.release import BENTOS
+from ml_platform.pipeline.release import BENTOS, backend_in
 from ml_platform.proving import faults
 from ml_platform.proving.scratch import ACTOR, scratch_settings
 from ml_platform.proving.users import load
@@ -195,7 +195,7 @@ class RolloutProof:
         config = config.model_copy(update={"options": dict(one.options)})
         write_atomic(files / bundle.SERVICE, canonical_json(config.model_dump(mode="json")))
         sha256 = bundle.content_sha256(place / bundle.SOURCE)
-        return Backend(version=config.version, tag=one.name, sha256=sha256, path=f"{BENTOS}/{place.name}", snapshot=snapshot)
+        return backend_in(place, config.version, one.name, sha256, snapshot)
 
     def _aged(self, file: Path) -> bool:
         """Leave the older half of a history's days; False where there are too few."""

@@ -6,10 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.inherited import inherited
+from ml_platform.foundation.inherited import inherited, search_path
 from ml_platform.foundation.settings import Settings
 from ml_platform.foundation.variables import PREFIX, ServiceOptions
 from ml_platform.rollout.factory import open_records
@@ -28,7 +27,6 @@ def environment(settings: Settings) -> dict[str, str]:
 
     A project's own adapter of rollout records may read any setting and variable, so with one it is given all.
     """
-    code = str(Path(__file__).resolve().parents[2])
     names = type(settings).model_fields if settings.adapters else (*READ, *ServiceOptions.model_fields)
     given = dict(os.environ) if settings.adapters else inherited("DAGSTER_HOME")
     for name in names:
@@ -36,7 +34,7 @@ def environment(settings: Settings) -> dict[str, str]:
         given[f"{PREFIX}{name.upper()}"] = str(
             value.get_secret_value() if hasattr(value, "get_secret_value") else value
         )
-    return given | {"PYTHONPATH": os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH", "")]))}
+    return given | {"PYTHONPATH": search_path()}
 
 
 def ensure_running(settings: Settings, timeout: float = 20.0) -> SupervisorState:

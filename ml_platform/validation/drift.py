@@ -11,7 +11,7 @@ Numbers are binned by the reference's deciles, other columns by value; missing v
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ml_platform.foundation.errors import PlatformError
 
@@ -107,17 +107,18 @@ def in_slices(
         edges = np.unique(np.quantile(_finite(reference[name]), np.linspace(0, 1, SLICES + 1)[1:-1]))
         between = [f"{low:g} to {high:g}" for low, high in pairwise(edges)]
         labels = pl.Series([f"below {edges[0]:g}", *between, f"from {edges[-1]:g} on"])
-
-        def cut(
-            frame: "pl.DataFrame", name: str = name, edges: "np.ndarray" = edges, labels: "pl.Series" = labels
-        ) -> Any:
-            values = frame[name].cast(pl.Float64).fill_nan(None)
-            places = np.searchsorted(edges, values.fill_null(0.0).to_numpy(), side="right")
-            slices = pl.when(values.is_not_null()).then(labels[places])
-            return frame.with_columns(slices.alias(name))
-
-        reference, current = cut(reference), cut(current)
+        reference, current = (_cut(frame, name, edges, labels) for frame in (reference, current))
     return reference, current
+
+
+def _cut(frame: "pl.DataFrame", name: str, edges: "np.ndarray", labels: "pl.Series") -> "pl.DataFrame":
+    """The column's numbers replaced by the label of the slice that each is in; unknown ones stay unknown."""
+    import numpy as np
+    import polars as pl
+
+    values = frame[name].cast(pl.Float64).fill_nan(None)
+    places = np.searchsorted(edges, values.fill_null(0.0).to_numpy(), side="right")
+    return frame.with_columns(pl.when(values.is_not_null()).then(labels[places]).alias(name))
 
 
 def drifted_slices(

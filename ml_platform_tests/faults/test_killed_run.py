@@ -156,7 +156,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 def _of_the_whole(gate: dict[str, Any]) -> bool:
     """A sample's slices are too small to be judged, and columns that count rows counted those of the whole."""
-    return gate["gate"] == "counts" or gate["gate"] in ("distribution", "labels") and "by" in gate
+    return gate["gate"] == "counts" or (gate["gate"] in ("distribution", "labels") and "by" in gate)
 
 
 def _about_quality(gate: dict[str, Any]) -> bool:

@@ -1,14 +1,13 @@
 """The router's one process: started, taken over, and started again when it ends."""
 
 import logging
-import os
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.inherited import inherited
+from ml_platform.foundation.inherited import inherited, search_path
 from ml_platform.foundation.settings import Settings
 from ml_platform.foundation.variables import IDENTITY, OWNER
 from ml_platform.rollout.processes import ROUTER, RouterState, owner, stray_routers
@@ -79,13 +78,11 @@ class Keeper:
         for name in ("admin.sock", "applied.json"):
             (place / name).unlink(missing_ok=True)
         process.rotate(self.log)
-        code = str(Path(__file__).resolve().parents[3])
-        searched = os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH", "")]))
         with self.log.open("ab") as output:
             child = subprocess.Popen(
                 command,
                 cwd=place,
-                env={**inherited(), "PYTHONPATH": searched, OWNER: owner(self.settings), IDENTITY: ROUTER},
+                env={**inherited(), "PYTHONPATH": search_path(), OWNER: owner(self.settings), IDENTITY: ROUTER},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
