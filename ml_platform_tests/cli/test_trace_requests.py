@@ -10,6 +10,8 @@ import pytest
 from ml_platform_tests.cli.conftest import Ended, Invoke, only_line
 from ml_platform_tests.components.shop import APRIL, MODEL, MONTHS
 
+pytestmark = pytest.mark.slow
+
 
 def ask(invoke: Invoke, tmp_path: Path, request_id: str) -> dict[str, str]:
     """Send two rows of April to the live service; the headers of the answer."""

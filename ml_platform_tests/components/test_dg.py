@@ -31,6 +31,7 @@ def succeeded(*command: str, cwd: Path = ROOT, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_project_is_listed_and_in_order() -> None:
     listed = json.loads(succeeded("dg", "list", "defs", "--json"))
     assets = {item["asset_key"] for item in listed["assets"]}

@@ -18,6 +18,7 @@ def said(validated: "subprocess.CompletedProcess[str]") -> str:
     return last
 
 
+@pytest.mark.slow
 def test_scaffolded_project_is_in_order(shop_template: Shop) -> None:
     checked = shop_template.dg("check", "defs")
     assert checked.returncode == 0, checked.stdout + checked.stderr
@@ -31,6 +32,7 @@ def test_scaffolded_project_is_in_order(shop_template: Shop) -> None:
     assert (validated.returncode, said(validated)) == (0, "3 declarations and 20 gates are in order")
 
 
+@pytest.mark.slow
 def test_its_dataset_and_features_materialize(shop_template: Shop, tmp_path: Path) -> None:
     shop = shop_template.copy(tmp_path / "shop")
     rows = {"2024-01-01": 300, "2024-02-01": 310}

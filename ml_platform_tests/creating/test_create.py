@@ -176,6 +176,7 @@ def test_too_little_time_is_told(mine: Mine, days: int, every: str | None, reaso
     }
 
 
+@pytest.mark.slow
 def test_few_rows_of_many_years_are_yearly_partitions(mine: Mine) -> None:
     frame = hourly(400).with_columns(
         day=pl.date(2015 + pl.col("number") // 50, 3, 1) + pl.duration(days=pl.col("store_id"))

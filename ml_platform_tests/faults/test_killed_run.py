@@ -20,7 +20,7 @@ from ml_platform_tests import project as harness
 from ml_platform_tests.conftest import ROOT, ports
 
 #: How many moments; by hand 20 (each takes up to two whole runs).
-KILLS = int(os.environ.get("TEST_KILLS", "4"))
+KILLS = int(os.environ.get("TEST_KILLS", "2"))
 SEED = 20131
 MODEL = "flight_delay"
 SECONDS = 240

@@ -54,6 +54,7 @@ def taken_back(project: Project, partition: str, **wish: Any) -> Any:
         )
 
 
+@pytest.mark.slow
 def test_a_rollback_in_dagster_is_seen_downstream_and_holds(project: Project) -> None:
     assert project.ingest(JANUARY, APRIL).success, "the events of this Dagster instance"
     before = project.published()

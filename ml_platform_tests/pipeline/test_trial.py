@@ -94,6 +94,7 @@ def test_a_stricter_rule_is_judged_on_published_batches(project: Project) -> Non
     assert failing(judged(project.variant(stricter), "batch")) == {"batch": {"volume"}}
 
 
+@pytest.mark.slow
 def test_a_sample_has_the_whole_history(project: Project) -> None:
     with project.active() as workspace:
         trial = Trial(workspace, "pr-8", Run.new())

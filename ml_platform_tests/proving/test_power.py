@@ -107,6 +107,7 @@ def test_the_limit_is_noticed_and_the_dose_below_is_not(proof: Proof, small: tup
             assert limit.dose == limit.doses[0]
 
 
+@pytest.mark.slow
 def test_the_gates_that_are_meant_for_it_set_the_limits(small: tuple[list[Dosed], list[Limit]]) -> None:
     _, limits = small
     expected: dict[tuple[str, str], tuple[float | None, str]] = {
@@ -163,6 +164,7 @@ def test_verdicts_in_memory_are_those_of_the_audit(proof: Proof, tmp_path: Path)
         assert said == [(one.gate, one.status, one.observed, one.reason, one.support) for one in audited]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_comes_to_the_same(proof: Proof, tmp_path: Path) -> None:
     cases = list(errors.small_errors(power(proof, tmp_path / "no.jsonl").batch()))[:12]
     whole = power(proof, tmp_path / "whole.jsonl")
@@ -178,6 +180,7 @@ def test_a_killed_run_goes_on_and_comes_to_the_same(proof: Proof, tmp_path: Path
     assert (tmp_path / "killed.jsonl").read_bytes().splitlines()[:11] == [line.strip() for line in lines[:11]]
 
 
+@pytest.mark.slow
 def test_the_time_is_kept_to_and_what_it_left_is_named(proof: Proof, tmp_path: Path) -> None:
     cases = list(errors.small_errors(power(proof, tmp_path / "no.jsonl").batch()))[:12]
     short = power(proof, tmp_path / "journal.jsonl", seconds=20)

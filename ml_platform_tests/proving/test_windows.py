@@ -50,6 +50,7 @@ def on_models(proof: Proof) -> dict[tuple[str, str], Verdict]:
     }
 
 
+@pytest.mark.slow
 def test_each_window_is_all_up_to_a_partition_divided_as_declared(
     ran: tuple[Proof, list[Window], list[str], Path], project: Project
 ) -> None:
@@ -64,6 +65,7 @@ def test_each_window_is_all_up_to_a_partition_divided_as_declared(
     assert not (project.folder / "local").exists()
 
 
+@pytest.mark.slow
 def test_every_gate_judges_every_window_beside_the_model_before(
     ran: tuple[Proof, list[Window], list[str], Path],
 ) -> None:
@@ -76,6 +78,7 @@ def test_every_gate_judges_every_window_beside_the_model_before(
     assert verdicts["champion_auc", MARCH].observed is None and verdicts["champion_auc", MAY].observed is not None
 
 
+@pytest.mark.slow
 def test_alarms_of_windows_are_counted_with_those_of_batches(ran: tuple[Proof, list[Window], list[str], Path]) -> None:
     proof, _, _, _ = ran
     found = {rate.gate: rate for rate in rates(proof.clean.judged, proof.clean.partitions)}
@@ -86,6 +89,7 @@ def test_alarms_of_windows_are_counted_with_those_of_batches(ran: tuple[Proof, l
     assert found["performance_auc"].alarms == {}
 
 
+@pytest.mark.slow
 def test_a_second_run_trains_nothing_and_sees_the_same(
     ran: tuple[Proof, list[Window], list[str], Path], project: Project, tmp_path: Path
 ) -> None:

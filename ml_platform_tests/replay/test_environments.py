@@ -177,6 +177,7 @@ def test_a_killed_installation_is_never_used(earlier: Path, tmp_path: Path, monk
     assert len(said) == 1 and left_in(folder) == [python.parent.parent.name]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_installed_is_one_line_and_leaves_nothing(
     project: Path, earlier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +188,7 @@ def test_what_cannot_be_installed_is_one_line_and_leaves_nothing(
     assert "\n" not in str(error.value) and left_in(folder) == []
 
 
+@pytest.mark.slow
 def test_where_uv_fails_pip_installs(earlier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = tmp_path / "asked"
     failing = program(tmp_path / "bin", "uv", f"touch {asked}; exit 2")

@@ -39,6 +39,7 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[-1])), Page).serve_forever()
 """
 
 
+@pytest.mark.slow
 def test_what_was_killed_is_started_again_and_the_log_goes_on(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,7 @@ def test_it_names_another_place_that_is_gone(shop: Installation) -> None:
     assert shop.git("status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_status_and_ledger_are_as_they_were(shop: Installation, held: dict[str, Any], tmp_path: Path) -> None:
     now = told(shop, tmp_path / "status.json", held["at"], "status")
     assert (now["datasets"], now["models"]) == (held["datasets"], held["models"])
@@ -80,6 +81,7 @@ def assert_traced(shop: Installation, held: dict[str, Any], file: Path, model: s
     assert told(shop, file, held["at"], "trace", f"{model}@{number}") == held["traces"][model][number]
 
 
+@pytest.mark.slow
 def test_the_newest_version_is_traced(shop: Installation, held: dict[str, Any], tmp_path: Path) -> None:
     assert_traced(shop, held, tmp_path / "trace.json", "returned", max(held["traces"]["returned"]))
 
