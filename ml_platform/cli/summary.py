@@ -18,6 +18,7 @@ from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.gates.gate import Gate, Verdict
 from ml_platform.gates.stages import OF_MODEL
 from ml_platform.pipeline.approval import standing
+from ml_platform.pipeline.measured import kept
 from ml_platform.pipeline.workspace import Workspace
 
 #: Stages of a model that have gates, named as their assets are.
@@ -93,8 +94,6 @@ def _commit(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str
 
 
 def _model(console: Console, workspace: Workspace, context: ModelContext) -> tuple[Any, int]:
-    from ml_platform.registry import evaluations
-
     name = context.model.name
     shown: dict[str, Any] = {"gates": {}}
     table = screen.table("what", "value", title=f"model {name}")
@@ -106,7 +105,7 @@ def _model(console: Console, workspace: Workspace, context: ModelContext) -> tup
             table.add_row(stage, "not materialized")
             continue
         if stage == "evaluation":
-            evaluation = evaluations.load(workspace.tracking, ref.model_ref)
+            evaluation = kept(workspace, ref.model_ref)
             for metric in [name for name in evaluation.kind().compared if name in evaluation.metrics]:
                 best = {
                     model: f"{values[metric]:.4f}" for model, values in evaluation.baselines.items() if metric in values

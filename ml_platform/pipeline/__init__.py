@@ -21,6 +21,7 @@ __all__ = [
     "inspections",
     "lineage",
     "loosening",
+    "measured",
     "merge_hook",
     "model",
     "pending",

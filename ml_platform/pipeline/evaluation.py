@@ -20,7 +20,7 @@ def inspect_evaluation(workspace: Workspace, context: ModelContext, ref: ReportR
 
     A candidate that they hold back is thereby rejected: that is a result, and is kept as a decision.
     """
-    verdicts = judge_model(workspace, context, ref.model_ref, run, ref.evaluation)
+    verdicts = judge_model(workspace, context, ref.model_ref, run)
     gates, name = model_gates(workspace, context, "evaluation"), f"{ref.model}/model"
     try:
         workspace.ledger.require(ref.sha256, gates, subject_name=name)
@@ -34,7 +34,7 @@ def model_card(workspace: Workspace, context: ModelContext, ref: ReportRef, verd
     from ml_platform.documents.model_card import render
 
     return render(
-        evaluation_of(workspace, context, ref.model_ref, run, ref.evaluation),
+        evaluation_of(workspace, context, ref.model_ref, run),
         ref.model_ref,
         verdicts=verdicts,
         purpose=context.model.purpose or context.model.description,
@@ -54,7 +54,7 @@ def register(workspace: Workspace, context: ModelContext, report: ReportRef, run
     reference = report.model_ref
     try:
         require_split(workspace, context, reference.split, run)
-        verdicts = require_model(workspace, context, reference, run, report.evaluation)
+        verdicts = require_model(workspace, context, reference, run)
     except Refused as refusal:
         about = {f"{report.model}/split": reference.split.sha256, f"{report.model}/model": report.sha256}
         judged = workspace.ledger.judged(about).values()

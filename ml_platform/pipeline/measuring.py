@@ -14,6 +14,7 @@ from ml_platform.gates.asked import Asked
 from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import judged, model_context, model_gates, require
+from ml_platform.pipeline.measured import EVALUATION, kept, measured, note
 from ml_platform.pipeline.predicting import loaded, predictor
 from ml_platform.pipeline.replaying import replay
 from ml_platform.pipeline.steps import frames
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from ml_platform.evaluation.robustness import Unseen
     from ml_platform.training.first_trees import FirstTrees
 
-#: Name of the evaluation among the contents that a verdict on a model names.
-EVALUATION = "evaluation"
 #: Column of the holdout with what is resampled together, where no day does: some groups (see features.parts).
 BUNDLE = "(bundle)"
 #: Rows of the holdout in which a category is replaced, and what by.
@@ -62,6 +61,9 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
         unseen_categories(workspace, context, reference),
     )
     evaluation = evaluation.model_copy(update={"context": about})
+    content = evaluations.content(evaluation)
+    # What was measured is for the ledger to say: artifact and reference are files that anybody can edit.
+    note(workspace, reference, content, run)
     html = report.render(evaluation, reference)
     name = f"{reference.model}-{reference.sha256[:16]}.html"
     write_atomic(folder(workspace.settings) / name, html)
@@ -76,30 +78,24 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
         uri=evaluations.save(workspace.tracking, evaluation, reference, html),
         metrics=evaluation.metrics,
         model_ref=reference,
-        evaluation=evaluations.content(evaluation),
+        evaluation=content,
     )
 
 
-def evaluation_of(
-    workspace: Workspace, context: ModelContext, reference: ModelRef, run: Run, made: str = ""
-) -> "Evaluation":
-    """The kept evaluation of a model, measured anew unless it is the one that was made, in the context of now.
-
-    Known are the content that the step ``evaluate`` ``made``, and those that verdicts were given on.
-    """
+def evaluation_of(workspace: Workspace, context: ModelContext, reference: ModelRef, run: Run) -> "Evaluation":
+    """The kept evaluation of a model, measured anew unless the ledger names it, in the context of now."""
     from ml_platform.registry import evaluations
 
-    known = {verdict.compared.get(EVALUATION) for verdict in workspace.ledger.verdicts(reference.sha256).values()}
     try:
         found = evaluations.load(workspace.tracking, reference)
         about = (found.sha256, found.manifest_sha256, found.context, found.options)
         now = (reference.sha256, reference.manifest_sha256, model_context(workspace, context), options_of(context))
-        if about == now and evaluations.content(found) in {made, *known}:
+        if about == now and evaluations.content(found) in measured(workspace, reference):
             return found
     except MissingReference:
         pass
     evaluate(workspace, context, reference, run)
-    return evaluations.load(workspace.tracking, reference)
+    return kept(workspace, reference)
 
 
 def options_of(context: ModelContext) -> "EvaluationOptions":
@@ -201,13 +197,11 @@ def rival_of(workspace: Workspace, reference: ModelRef) -> ModelRef | None:
     return None
 
 
-def judge_model(
-    workspace: Workspace, context: ModelContext, reference: ModelRef, run: Run, made: str = ""
-) -> list[Verdict]:
+def judge_model(workspace: Workspace, context: ModelContext, reference: ModelRef, run: Run) -> list[Verdict]:
     """Judge a model by its evaluation (:func:`evaluation_of`) and write the verdicts on its file to the ledger."""
     from ml_platform.registry import evaluations
 
-    evaluation = evaluation_of(workspace, context, reference, run, made)
+    evaluation = evaluation_of(workspace, context, reference, run)
     compared = {EVALUATION: evaluations.content(evaluation)}
     if evaluation.champion is not None:
         compared["champion"] = evaluation.champion.sha256
@@ -226,9 +220,7 @@ def judge_model(
     )
 
 
-def require_model(
-    workspace: Workspace, context: ModelContext, reference: ModelRef, run: Run, made: str = ""
-) -> list[Verdict]:
+def require_model(workspace: Workspace, context: ModelContext, reference: ModelRef, run: Run) -> list[Verdict]:
     """The verdicts on a trained model, all of which let it pass. Raises Refused by name where one does not.
 
     What was judged otherwise than as declared now, in the context of now, is judged again before. A model that predicts
@@ -240,7 +232,7 @@ def require_model(
         reference.sha256,
         model_gates(workspace, context, "evaluation"),
         name=f"{reference.model}/model",
-        again=lambda: judge_model(workspace, context, reference, run, made),
+        again=lambda: judge_model(workspace, context, reference, run),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.gates.replay import Replay
+from ml_platform.pipeline.measured import kept
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef
 from ml_platform.replay import replay as replays
@@ -19,10 +20,8 @@ def replay(
     say: Callable[[str], None] = lambda _: None,
 ) -> Replay:
     """Rebuild a model and compare it with what was recorded; see :func:`ml_platform.replay.replay.replay`."""
-    from ml_platform.registry import evaluations
-
     try:
-        evaluation = evaluations.load(workspace.tracking, reference)
+        evaluation = kept(workspace, reference)
     except MissingReference:
         evaluation = None
     spec = catalogue.feature_set(reference.split.dataset)

@@ -1,0 +1,71 @@
+"""References and artifacts are files that anybody can edit: what the ledger does not name is measured again."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ml_platform.foundation.errors import PlatformError, Refused
+from ml_platform.foundation.provenance import Run
+from ml_platform.pipeline import evaluation, measured
+from ml_platform.registry import evaluations
+from ml_platform_tests.project import Project
+from ml_platform_tests.shop_project import MODEL, STEPS, copy_of, declared, gates
+
+
+@pytest.fixture
+def strict(with_models: Path, tmp_path: Path) -> Project:
+    """A project with a registered model, under a threshold that it misses."""
+    catalogue = declared(models={MODEL: {"gates": gates(performance={"min": 0.97})}})
+    return copy_of(with_models, tmp_path / "project", catalogue)
+
+
+def forged(project: Project) -> str:
+    """An evaluation with better metrics, in the context of now, where MLflow and the reference keep theirs; its hash.
+
+    It is made as the platform makes it, and the ledger does not hear of it.
+    """
+    with project.active() as workspace, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation.evaluate.__module__ + ".note", lambda *_: None)
+        context, run = project.context(), Run.new()
+        report = evaluation.evaluate(workspace, context, workspace.references.load(STEPS[1]), run)
+        made = evaluations.load(workspace.tracking, report.model_ref)
+        better = made.model_copy(update={"metrics": {**made.metrics, "auc": 0.99}})
+        workspace.tracking.log_artifact(report.mlflow_run_id, evaluations.JSON_ARTIFACT, evaluations.written(better))
+        content = evaluations.content(better)
+        workspace.references.save(STEPS[2], "", report.model_copy(update={"evaluation": content}))
+    return content
+
+
+def test_an_edited_evaluation_is_measured_again_and_not_signed(strict: Project) -> None:
+    content = forged(strict)
+    outcome = strict.materialize(STEPS[3], checks=None)
+    assert "performance_auc failed" in outcome.error
+    assert content not in json.dumps([entry.body for entry in strict.entries()])
+    verdict = strict.verdicts(f"{MODEL}/model")["performance_auc"]
+    assert verdict.status == "failed" and verdict.observed is not None and verdict.observed < 0.97
+
+
+def test_an_edited_evaluation_is_shown_by_nobody(strict: Project) -> None:
+    forged(strict)
+    with strict.active() as workspace:
+        reference = workspace.references.load(STEPS[1])
+        with pytest.raises(PlatformError, match="the ledger names no such evaluation as MLflow has of it") as error:
+            measured.kept(workspace, reference)
+        assert "\n" not in str(error.value)
+        # Whoever judges measures it again; then it is known.
+        with pytest.raises(Refused, match="performance_auc failed"):
+            evaluation.register(workspace, strict.context(), workspace.references.load(STEPS[2]), Run.new())
+        assert measured.kept(workspace, reference).metrics["auc"] < 0.97
+
+
+def test_an_evaluation_that_an_earlier_release_judged_is_known(with_models: Path, tmp_path: Path) -> None:
+    project = copy_of(with_models, tmp_path / "project", declared())
+    with project.active() as workspace:
+        reference = workspace.references.load(STEPS[1])
+        of_verdicts = {
+            entry.body["compared"][measured.EVALUATION]
+            for entry in workspace.ledger.entries(subject=reference.sha256, kind="verdict")
+        }
+        (entry,) = workspace.ledger.entries(subject=reference.sha256, kind=measured.MEASUREMENT)
+        assert of_verdicts == {entry.body[measured.EVALUATION]} == measured.measured(workspace, reference)
