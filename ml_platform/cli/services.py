@@ -67,7 +67,7 @@ def show_status(json: Path | None) -> None:
     from ml_platform.datasets.unasked import unasked
     from ml_platform.declarations.loading import project_catalogue
     from ml_platform.pipeline import alerts, approval, candidate, hand, rollout
-    from ml_platform.pipeline.answering import answering, objections, promoted, under_way
+    from ml_platform.pipeline.answering import answering, objections, under_way
     from ml_platform.pipeline.data import refused_corrections, refused_partitions
     from ml_platform.pipeline.published import standing
     from ml_platform.rollout.processes import read_state
@@ -122,7 +122,7 @@ def show_status(json: Path | None) -> None:
         if record is not None and (said := under_way(record)):
             notes.append(said)
         if service is not None:
-            went_live = found["models"][name]["promoted"] = promoted(workspace, name, service.sha256)
+            went_live = found["models"][name]["promoted"] = rollout.promoted(workspace, name, service.sha256)
             notes += objections(workspace, service, went_live)
     console.print(data)
     strange = unasked(workspace.store)

@@ -76,7 +76,7 @@ def _version(workspace: Workspace, model: str, which: str) -> VersionRef:
 
 def _origin(workspace: Workspace, version: VersionRef, package: str = "") -> dict[str, Any]:
     """Where a version came from. ``package``: the content of which verdicts are shown; default: of what answers."""
-    from ml_platform.pipeline.answering import promoted
+    from ml_platform.pipeline.rollout import promoted
     from ml_platform.rollout.processes import read_state
 
     reference = version.model_ref

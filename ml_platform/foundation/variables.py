@@ -18,6 +18,8 @@ PREFIX = "ML_PLATFORM_"
 #: ends with the process that started it, and the file of a history that is newer than that of its package.
 OWNER, IDENTITY, PARENT = f"{PREFIX}SUPERVISOR", f"{PREFIX}SUPERVISED", f"{PREFIX}PARENT_FD"
 SNAPSHOT = f"{PREFIX}SNAPSHOT"
+#: Set where a router in front says which request it is, and lets no caller say so.
+ROUTED = f"{PREFIX}ROUTED"
 #: What Kubernetes puts into every container for a Service whose name begins with ``ml-platform``.
 _LINK = re.compile(r"(.+?)_(SERVICE_(HOST|PORT\w*)|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)")
 
@@ -73,7 +75,7 @@ class ServiceOptions(BaseModel):
 def service_options() -> ServiceOptions:
     """The options of this process, which is a packaged service. Raises SettingsMistake, also for unknown variables."""
     given = {name.upper().removeprefix(PREFIX).lower(): value for name, value in of_platform(os.environ).items()}
-    wrong = unknown(os.environ, ServiceOptions.model_fields, (OWNER, IDENTITY, PARENT, SNAPSHOT))
+    wrong = unknown(os.environ, ServiceOptions.model_fields, (OWNER, IDENTITY, PARENT, SNAPSHOT, ROUTED))
     try:
         options = ServiceOptions.model_validate(given)
     except ValidationError as error:

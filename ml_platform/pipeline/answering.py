@@ -1,12 +1,15 @@
 """Which version of a model answers, and the way back to the one that answered before."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.release import BENTOS, backend_in, go_live
+from ml_platform.pipeline.rollout import promotions
+from ml_platform.pipeline.snapshot import judged_with
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
 from ml_platform.rollout.changes import returned
@@ -50,25 +53,6 @@ def answering(state: "SupervisorState", model: str) -> "tuple[ServiceState | Non
     return service, address, "live" if headers.get("x-service-sha256") == service.sha256 else "another answers"
 
 
-class Promotion(NamedTuple):
-    """A package that went live, as the ledger has it: a record and a folder can be edited by hand."""
-
-    version: int
-    #: Content hash of the package; empty where an early release did not write it.
-    sha256: str
-
-
-def promotions(workspace: Workspace, model: str) -> list[Promotion]:
-    """Every package of a model that went live, the newest last."""
-    entries = workspace.ledger.entries(subject_name=f"{model}/champion", kind="promotion")
-    return [Promotion(int(entry.body["version"]), str(entry.body.get("service", ""))) for entry in entries]
-
-
-def promoted(workspace: Workspace, model: str, sha256: str) -> bool:
-    """Whether this very package went live."""
-    return any(one.sha256 == sha256 for one in promotions(workspace, model))
-
-
 def objections(workspace: Workspace, service: "ServiceState", went_live: bool) -> Iterator[str]:
     """What speaks against a service that runs, a line each: its version is rejected, its package never went live.
 
@@ -81,12 +65,21 @@ def objections(workspace: Workspace, service: "ServiceState", went_live: bool) -
             f"{model}: version {version} answers although {decision.by} rejected it ({decision.reason}); "
             f"ml-platform rollout rollback {model} … lets the version before it answer again, withdraw none"
         )
+    if service.snapshot and not _judged(workspace, service):
+        yield (
+            f"{model}: version {version} answers from a history ({service.snapshot[:12]}) that no gate judged; "
+            f"ml-platform refresh {model} makes one that is"
+        )
     # One that starts is promoted once it answers.
     if service.phase == "live" and not went_live:
         yield (
             f"{model}: the package that answers ({service.sha256[:12]}) was never promoted, so no gate stands for it; "
             "ml-platform run deploys the one that was judged, ml-platform stop ends it"
         )
+
+
+def _judged(workspace: Workspace, service: "ServiceState") -> bool:
+    return bool(workspace.ledger.judgement(f"{service.model}/history", judged_with(service.sha256, service.snapshot)))
 
 
 def under_way(record: RolloutRecord) -> str:
@@ -140,7 +133,6 @@ def go_back(
     Raises PlatformError where there is none, or where it does not become live.
     """
     version, backend = way_back(workspace, model, leaving, to)
-    url = go_live(
-        workspace, model, backend, run, lambda record: returned(record, backend, by=by, why=reason, run_id=run.id)
-    )
+    change = partial(returned, backend=backend, run_id=run.id)
+    url = go_live(workspace, model, backend, run, change, by=by, why=reason)
     return version, url

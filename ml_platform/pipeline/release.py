@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.declarations.context import ModelContext
-from ml_platform.foundation.errors import PlatformError, Refused
+from ml_platform.foundation.errors import MissingReference, PlatformError, Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.asked import Asked
 from ml_platform.gates.deployment import DeploymentEvidence
@@ -51,8 +51,7 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
     request = request_schema(context.function, context.dataset.load_schema(), context.dataset.added)
     raw = materializer.raw(reference.split.holdout[-1].partition)
     history = materializer.history(materializer.published_partitions())
-    made = {**snapshot.about(workspace, context), "run": run.id}
-    kept = snapshots.keep(workspace.settings.local, history, materializer.code, made)
+    kept = snapshot.keep(workspace, context, history, materializer.code, run)
     packaged = workspace.steps.package(
         version.model,
         version.version,
@@ -245,15 +244,14 @@ def deploy(
     begun = partial(
         started,
         backend=backend,
-        by=by or workspace.settings.actor,
-        why=why or "every gate passed",
         run_id=run.id,
         strategy=plan.steps,
         rules=plan.rules,
         replicas=plan.replicas,
         watch=plan.watch,
     )
-    url = go_live(workspace, ref.model, backend, run, begun, whole=not plan.waits)
+    by, why = by or workspace.settings.actor, why or "every gate passed"
+    url = go_live(workspace, ref.model, backend, run, begun, by=by, why=why, whole=not plan.waits)
     return DeploymentRef(
         run_id=run.id,
         provenance=run.provenance,
@@ -270,20 +268,24 @@ def go_live(
     model: str,
     backend: "Backend",
     run: Run,
-    change: "Callable[[RolloutRecord], RolloutRecord]",
+    change: "Callable[..., RolloutRecord]",
     *,
+    by: str,
+    why: str,
     whole: bool = True,
 ) -> str:
-    """Begin a rollout by a ``change`` of the record, wait until its package answers, and tell ledger and registry.
+    """Begin a rollout by a ``change`` of the record, which is told ``by`` and ``why``; wait until its package answers,
+    and tell ledger and registry.
 
     ``whole``: wait until it is the stable version; else until it is in its first step. Returns the model's address.
     Raises PlatformError with the reason where the candidate was rolled back: the version that was stable goes on.
     """
-    from ml_platform.pipeline.rollout import project
+    from ml_platform.pipeline.rollout import begin, project
     from ml_platform.rollout import control
 
     control.ensure_running(workspace.settings)
-    workspace.rollouts.update(model, change)
+    begin(workspace, model, backend, run, by=by, why=why)
+    workspace.rollouts.update(model, partial(change, by=by, why=why))
     try:
         return control.wait_live(workspace.settings, model, backend.sha256, whole=whole)
     finally:
@@ -295,7 +297,10 @@ def inspect_deployment(workspace: Workspace, context: ModelContext, ref: Deploym
     from ml_platform.rollout.record import CHOOSE
     from ml_platform.serving.client import Client
 
-    candidate = workspace.rollouts.load(ref.model).candidate
+    try:
+        candidate = workspace.rollouts.load(ref.model).candidate
+    except MissingReference:
+        candidate = None
     chosen = {CHOOSE: str(ref.version)} if candidate is not None and candidate.sha256 == ref.sha256 else {}
     try:
         with Client(ref.url, workspace.settings.secret_key.get_secret_value()) as client:

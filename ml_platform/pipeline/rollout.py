@@ -1,12 +1,13 @@
 """What the supervisor did, told to ledger and registry: both follow the history of the rollout record, revision by
 revision, so that they may be away while a version goes live and catch up exactly once."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline.anchors import note_decision
+from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.loosening import require_person
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.rollout import changes
@@ -15,8 +16,30 @@ from ml_platform.rollout.record import Action, Backend, Change, RolloutRecord
 #: What a change is in the ledger; the others say nothing about which version answers.
 ENTRIES: dict[Action, str] = {"promote": "promotion", "roll_back": "rollback", "withdraw": "withdrawal"}
 
+#: Kind of the ledger's entry that a package may take over.
+BEGUN = "rollout"
+
 #: What a person may decide on a rollout.
 Decision = Literal["promote", "pause", "resume", "abort", "withdraw"]
+
+
+class Promotion(NamedTuple):
+    """A package that went live, as the ledger has it: a record and a folder can be edited by hand."""
+
+    version: int
+    #: Content hash of the package; empty where an early release did not write it.
+    sha256: str
+
+
+def promotions(workspace: Workspace, model: str) -> list[Promotion]:
+    """Every package of a model that went live, the newest last."""
+    entries = workspace.ledger.entries(subject_name=f"{model}/champion", kind="promotion")
+    return [Promotion(int(entry.body["version"]), str(entry.body.get("service", ""))) for entry in entries]
+
+
+def promoted(workspace: Workspace, model: str, sha256: str) -> bool:
+    """Whether this very package went live."""
+    return any(one.sha256 == sha256 for one in promotions(workspace, model))
 
 
 class Event(NamedTuple):
@@ -80,6 +103,54 @@ def decide(
     return record
 
 
+def begin(workspace: Workspace, model: str, backend: Backend, run: Run, *, by: str, why: str) -> None:
+    """Say in the ledger that a package may take over. Of one that it does not name, no promotion is believed.
+
+    The record is a file on the machine of the services, which anybody there can edit.
+    """
+    if _begun(workspace, model, backend):
+        return
+    workspace.ledger.decide(
+        BEGUN,
+        subject=backend.sha256,
+        subject_name=f"{model}/deployment",
+        body={"version": backend.version, "by": by, "because": why},
+        run_id=run.id,
+        provenance=run.provenance,
+    )
+
+
+def _begun(workspace: Workspace, model: str, backend: Backend) -> bool:
+    entries = workspace.ledger.entries(subject=backend.sha256, subject_name=f"{model}/deployment", kind=BEGUN)
+    return any(entry.body["version"] == backend.version for entry in entries)
+
+
+def unfounded(workspace: Workspace, model: str) -> list[str]:
+    """What the rollout record tells and the platform did not do, a line each: it is written nowhere as done."""
+    try:
+        told = events(workspace.rollouts.history(model))
+    except MissingReference:
+        return []
+    known = _revisions(workspace, model)
+    missing = [event for event in told if event.change.revision not in known]
+    return [
+        f"{model}: its rollout record says that {event.backend.said} was promoted at {event.change.at}, but {why}; "
+        f"ml-platform rollout rollback {model} … lets the version before it answer again, withdraw none"
+        for event in missing
+        if (why := _doubt(workspace, model, event))
+    ]
+
+
+def _doubt(workspace: Workspace, model: str, event: Event) -> str:
+    """Why a promotion was none of the platform's; empty where it may have been, and for what takes a version away."""
+    if event.kind != "promotion" or promoted(workspace, model, event.backend.sha256):
+        return ""
+    if not _begun(workspace, model, event.backend):
+        return "the ledger knows of no rollout of this package"
+    decision = standing(workspace, workspace.registry.get(model, event.backend.version))
+    return f"{decision.by} rejected it ({decision.reason})" if decision.status == "rejected" else ""
+
+
 def attend(workspace: Workspace, models: Iterable[str]) -> list[str]:
     """Let the supervisor run where it ended by itself, and ledger and registry catch up; a sentence for each that did
     or could not be done."""
@@ -92,6 +163,7 @@ def attend(workspace: Workspace, models: Iterable[str]) -> list[str]:
         for model in models:
             if told := project(workspace, model, Run.new()):
                 said.append(f"{model}: {told} changes of its rollout record were written to the ledger")
+            said += unfounded(workspace, model)
     except PlatformError as error:
         said.append(str(error))
     return said
@@ -100,8 +172,8 @@ def attend(workspace: Workspace, models: Iterable[str]) -> list[str]:
 def project(workspace: Workspace, model: str, run: Run) -> int:
     """Write to ledger and registry what they do not have yet of a model's history; how many entries that were.
 
-    The alias first: an entry says that its revision is done. Raises PlatformError where one of them is away; what is
-    missing is written by whoever comes next.
+    The alias follows the ledger. Raises PlatformError where one of them is away; what is missing is written by whoever
+    comes next. A promotion that is :func:`unfounded` is never written.
     """
     try:
         history = workspace.rollouts.history(model)
@@ -113,12 +185,13 @@ def project(workspace: Workspace, model: str, run: Run) -> int:
     written = 0
     with workspace.registry.tracking.lock(f"rollout-{model}"):
         known = _revisions(workspace, model)
-        missing = [event for event in told if event.change.revision not in known]
+        missing = [
+            event for event in told if event.change.revision not in known and not _doubt(workspace, model, event)
+        ]
         if not missing:
-            _alias(workspace, model, told)
+            _alias(workspace, model)
             return 0
         versions = {event.backend.version: workspace.registry.get(model, event.backend.version) for event in missing}
-        _alias(workspace, model, told)
         for event in missing:
             began = event.began
             asked = began if event.kind == "promotion" else event.change
@@ -139,17 +212,17 @@ def project(workspace: Workspace, model: str, run: Run) -> int:
                 provenance=run.provenance,
             )
             written += 1
+        _alias(workspace, model)
         # Last: how far the ledger is with all that, where the ledger is not.
         note_decision(workspace.ledger, workspace.registry, model, missing[-1].backend.version)
     return written
 
 
-def _alias(workspace: Workspace, model: str, told: Sequence[Event]) -> None:
+def _alias(workspace: Workspace, model: str) -> None:
     """Let ``champion`` name what was promoted last, also where somebody has moved or deleted it: without it the next
     candidate would be compared with nothing."""
-    promotions = [event for event in told if event.kind == "promotion"]
-    if promotions:
-        wanted, champion = promotions[-1].backend.version, workspace.registry.champion(model)
+    if made := promotions(workspace, model):
+        wanted, champion = made[-1].version, workspace.registry.champion(model)
         if champion is None or champion.version != wanted:
             workspace.registry.set_alias(model, "champion", wanted)
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Gates of a service that judge a package with another history.
 KINDS = ("servability", "skew")
+#: Kind of the ledger's entry on what a history was made from.
+HISTORY = "history"
 #: Rows that are asked and compared.
 ROWS = 300
 
@@ -51,6 +53,39 @@ def about(workspace: Workspace, context: ModelContext, taken: provisional.Provis
     }
 
 
+def judged_with(package: str, history: str) -> str:
+    """What verdicts on a package (its content hash) together with a history are about."""
+    return sha256_bytes(canonical_json([package, history]))
+
+
+def keep(
+    workspace: Workspace,
+    context: ModelContext,
+    history: "History",
+    code: str,
+    run: Run,
+    taken: provisional.Provisional | None = None,
+) -> str:
+    """Keep a history beside the packages, with what it is made from, and return its sha256.
+
+    The ledger has the hash of that note: it is a file that anybody can edit.
+    """
+    from ml_platform.serving import snapshots
+
+    made = {**about(workspace, context, taken), "run": run.id}
+    kept = snapshots.keep(workspace.settings.local, history, code, made)
+    if kept.about is not None:
+        workspace.ledger.decide(
+            HISTORY,
+            subject=kept.sha256,
+            subject_name=f"{context.model.name}/history",
+            body={"about": kept.about},
+            run_id=run.id,
+            provenance=run.provenance,
+        )
+    return kept.sha256
+
+
 def wanted(workspace: Workspace, context: ModelContext) -> str:
     """What tells whether a newer history may be made; cheap, for who asks again and again."""
     under_way = provisional.offered(workspace, context.dataset) if context.feature_set.refresh == "day" else None
@@ -72,7 +107,7 @@ def refresh(workspace: Workspace, context: ModelContext, run: Run, *, wait: bool
     MissingReference where no version answers.
     """
     from ml_platform.rollout import changes, control
-    from ml_platform.serving import bundle, snapshots
+    from ml_platform.serving import bundle
 
     model = context.model.name
     backend = answering(workspace, model)
@@ -84,9 +119,7 @@ def refresh(workspace: Workspace, context: ModelContext, run: Run, *, wait: bool
         taken = provisional.take(workspace, context.dataset, run).accepted
     days = provisional.rows(workspace, taken) if taken else None
     history = materializer.history(materializer.published_partitions(), days)
-    sha256 = snapshots.keep(
-        workspace.settings.local, history, materializer.code, {**about(workspace, context, taken), "run": run.id}
-    )
+    sha256 = keep(workspace, context, history, materializer.code, run, taken)
     until = history.until.isoformat() if history.until else ""
     if sha256 == (backend.snapshot or config.history_sha256):
         return Refreshed(model, backend.version, sha256, until, False)
@@ -137,7 +170,7 @@ def _require_sound(
 ) -> None:
     """Judge package and history together. Raises Refused by the names of the gates that hold them back."""
     gates = tuple(gate for gate in model_gates(workspace, context, "service") if gate.gate in KINDS)
-    subject = sha256_bytes(canonical_json([backend.sha256, sha256]))
+    subject = judged_with(backend.sha256, sha256)
     name = f"{context.model.name}/history"
     known = workspace.ledger.judgement(name, subject, gates)
     if all(gate.judged(known.get(gate.name)) for gate in gates):

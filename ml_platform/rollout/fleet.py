@@ -43,10 +43,10 @@ class _Timers:
 
 
 class Fleet:
-    """The services of one supervisor; ``services`` is what its state shows."""
+    """The services of one supervisor; ``services`` is what its state shows. ``routed``: as :func:`spawn` has it."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, routed: bool) -> None:
+        self.settings, self.routed = settings, routed
         self.services: list[ServiceState] = []
         #: Ports that no process may take: those at which models are asked.
         self.public: set[int] = set()
@@ -153,7 +153,7 @@ class Fleet:
                 self._enter(service, "live")
                 return
         try:
-            service = spawn(self.settings, key, backend, 0, self._ports())
+            service = spawn(self.settings, key, backend, 0, self._ports(), routed=self.routed)
         except PlatformError as error:
             service = describe(self.settings, key, backend, 0, 0.0, backend.port or 0, "")
             self.services.append(service)
@@ -164,7 +164,8 @@ class Fleet:
 
     def _restart(self, service: ServiceState, backend: Backend) -> None:
         try:
-            fresh = spawn(self.settings, service.key, backend, service.port, self._ports(service))
+            taken = self._ports(service)
+            fresh = spawn(self.settings, service.key, backend, service.port, taken, routed=self.routed)
         except PlatformError as error:
             self._wait(service, str(error))
             return

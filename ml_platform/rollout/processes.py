@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_bytes, write_atomic
 from ml_platform.foundation.settings import Settings
-from ml_platform.foundation.variables import IDENTITY, OWNER
+from ml_platform.foundation.variables import IDENTITY, OWNER, ROUTED
 from ml_platform.rollout.record import Backend
 from ml_platform.rollout.record_files import folder
 from ml_platform.serving import bundle, process
@@ -219,21 +219,22 @@ def _place(settings: Settings, key: Key, version: int) -> tuple[Path, Path]:
     return folder(settings) / "processes" / name, folder(settings) / "logs" / f"{name}.log"
 
 
-def spawn(settings: Settings, key: Key, backend: Backend, port: int, avoid: set[int]) -> ServiceState:
+def spawn(
+    settings: Settings, key: Key, backend: Backend, port: int, avoid: set[int], *, routed: bool = False
+) -> ServiceState:
     """Start a process of a backend, on ``port`` if it is free, else on another of the range (not one of ``avoid``).
 
-    A port that the record names is never replaced. Raises :class:`PlatformError` when the package is not there,
-    is not the one of the record, or no port is free.
+    ``routed``: the router in front says which request it is. A port that the record names is never replaced. Raises
+    :class:`PlatformError` when the package is not there, is not the one of the record, or no port is free.
     """
     model, (_, snapshot), replica = key
     package = settings.local / backend.path
-    content = package / bundle.SOURCE
-    if not content.is_dir() or bundle.content_sha256(content) != backend.sha256:
-        raise PlatformError(
-            f"{model} version {backend.version}: {package} does not hold the package of the record; package it"
-        )
+    try:
+        bundle.tag_of(package, backend.sha256)
+    except PlatformError as error:
+        raise PlatformError(f"{model} version {backend.version}: {error}") from error
     home, log = _place(settings, key, backend.version)
-    environment = {**_environment(settings, backend), OWNER: owner(settings)}
+    environment = _environment(settings, backend) | {OWNER: owner(settings), **({ROUTED: "1"} if routed else {})}
     refused = set(avoid)
     while True:
         # From the end of the range: its beginning is for the addresses of models.

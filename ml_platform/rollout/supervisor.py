@@ -50,8 +50,8 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.records = open_records(settings)
-        self.fleet = Fleet(settings)
         self.keeper = Keeper(settings, open_router(settings))
+        self.fleet = Fleet(settings, self.keeper.router.shares)
         self.state = SupervisorState(
             owner=owner(settings), pid=os.getpid(), start_time=process.start_time(os.getpid()) or 0.0, since=now()
         )

@@ -1,5 +1,7 @@
 """What lies in the ``model`` folder of a packaged service, and the identity of a package."""
 
+import json
+import shutil
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,8 @@ SERVICE = "service.json"
 REQUEST = "request.json"
 #: Folder of a Bento that holds code and model files.
 SOURCE = "src"
-#: Entry module of a sound package.
-ENTRY = "ml_platform.serving.entry"
+#: Entry module of a sound package, and that of packages made before it was named in them.
+ENTRY, FIRST_ENTRY = "ml_platform.serving.entry", "ml_platform.serving.service"
 
 
 class ServiceConfig(BaseModel):
@@ -56,8 +58,8 @@ class ServiceConfig(BaseModel):
     requirements: tuple[str, ...]
     python: str
     provenance: dict[str, Any]
-    #: Module whose ``Service`` answers (the default: that of packages made before it was named), and what it is told.
-    entry: str = "ml_platform.serving.service"
+    #: Module whose ``Service`` answers, and what it is told.
+    entry: str = FIRST_ENTRY
     options: dict[str, Any] = {}
 
 
@@ -74,6 +76,33 @@ def read(folder: Path) -> tuple[ServiceConfig, RequestSchema]:
         ServiceConfig.model_validate_json((folder / SERVICE).read_bytes()),
         RequestSchema.model_validate_json((folder / REQUEST).read_bytes()),
     )
+
+
+def tag_of(package: Path, sha256: str) -> str:
+    """``name:version`` of a package that holds this content, and starts the service that is in it.
+
+    What BentoML reads beside the content, its description, is no part of the hash: it may name the entry module that
+    the content does and nothing else. Raises PlatformError where the package is not there, is damaged or another one.
+    """
+    import yaml
+
+    source = package / SOURCE
+    try:
+        if not source.is_dir() or content_sha256(source) != sha256:
+            raise PlatformError(f"{package} does not hold the package {sha256[:12]}; package the version again")
+        described = yaml.safe_load((package / "bento.yaml").read_text())
+        entry = json.loads((source / FOLDER / SERVICE).read_bytes()).get("entry", FIRST_ENTRY)
+        if described["service"] != f"{entry}:Service" or described.get("envs"):
+            raise PlatformError(f"{package}/bento.yaml starts another service than {entry}; package the version again")
+        return f"{described['name']}:{described['version']}"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise PlatformError(f"package {package} is damaged ({error}); package the version again") from error
+
+
+def without_bytecode(source: Path) -> None:
+    """Remove compiled code from a package: it is not in its hash, and Python would run it instead of what is."""
+    for folder in [*source.rglob("__pycache__")]:
+        shutil.rmtree(folder)
 
 
 def content_sha256(source: Path) -> str:

@@ -225,14 +225,10 @@ def _adopt(folder: Path, sha256: str) -> str | None:
 
 def _tag(folder: Path, sha256: str) -> str | None:
     """Tag of the package at ``folder``; None where it is damaged or has another content."""
-    import yaml
-
     try:
-        if bundle.content_sha256(folder / bundle.SOURCE) == sha256:
-            described = yaml.safe_load((folder / "bento.yaml").read_text())
-            return f"{described['name']}:{described['version']}"
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        logger.warning("package %s is damaged (%s)", folder, error)
+        return bundle.tag_of(folder, sha256)
+    except PlatformError as error:
+        logger.warning("%s", error)
     return None
 
 
@@ -271,7 +267,6 @@ def _build(stage: Path, temporary: Path, folder: Path, entry: str, name: str, ve
     built = Path(result["path"])
     if bundle.content_sha256(built / bundle.SOURCE) != sha256:
         raise PlatformError(f"service of {name}: BentoML left files out of the package; is a .bentoignore in the way?")
-    _compile(built / bundle.SOURCE)
     for path in built.rglob("*"):
         if path.is_file():
             with path.open("rb") as stream:
@@ -279,13 +274,3 @@ def _build(stage: Path, temporary: Path, folder: Path, entry: str, name: str, ve
     os.rename(built, folder)
     sync_folder(folder.parent)
     return result["tag"]
-
-
-def _compile(source: Path) -> None:
-    """Bytecode beside the code, checked by content, so that the folder can be copied and need not be writable."""
-    import compileall
-    from py_compile import PycInvalidationMode
-
-    compileall.compile_dir(
-        str(source), quiet=2, stripdir=str(source), invalidation_mode=PycInvalidationMode.CHECKED_HASH
-    )

@@ -148,6 +148,7 @@ def start(
     bento, home, log = bento.resolve(), home.resolve(), log.resolve()
     if not (bento / "bento.yaml").is_file():
         raise PlatformError(f"{bento} is not a packaged service (no bento.yaml); package the version first")
+    bundle.without_bytecode(bento / bundle.SOURCE)
     bound = bind(host, port)
     try:
         metrics = home / METRICS
@@ -158,6 +159,7 @@ def start(
             "BENTOML_HOME": str(home),
             "PROMETHEUS_MULTIPROC_DIR": str(metrics),
             "BENTOML_DO_NOT_TRACK": "true",
+            "PYTHONDONTWRITEBYTECODE": "1",
             "OMP_WAIT_POLICY": "PASSIVE",
             "OMP_NUM_THREADS": "1",
             "POLARS_MAX_THREADS": "1",

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ml_platform.features.history import History, saved
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.files import canonical_json, replacing, sha256_file, sync_folder, write_atomic
+from ml_platform.foundation.files import canonical_json, replacing, sha256_bytes, sha256_file, sync_folder, write_atomic
 from ml_platform.foundation.variables import SNAPSHOT
 from ml_platform.serving.bundle import HISTORY, ServiceConfig
 
@@ -39,11 +39,20 @@ def path(local: Path, sha256: str) -> Path:
     return local / FOLDER / sha256 / HISTORY
 
 
-def keep(local: Path, history: History, code: str, about: Mapping[str, Any]) -> str:
-    """Keep a history that the feature code of a version made, and return its sha256; equal ones are kept once.
+class Kept(NamedTuple):
+    """A history that is kept."""
+
+    sha256: str
+    #: sha256 of what was written now of what it was made from; None where that stood there before.
+    about: str | None
+
+
+def keep(local: Path, history: History, code: str, about: Mapping[str, Any]) -> Kept:
+    """Keep a history that the feature code of a version made; equal ones are kept once.
 
     ``about`` is what it was made from (:func:`about` reads it). A killed process leaves all of it or nothing.
     """
+    written: str | None = None
     folder = local / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".keeping-", dir=folder) as temporary:
@@ -56,17 +65,33 @@ def keep(local: Path, history: History, code: str, about: Mapping[str, Any]) -> 
         os.utime(target)  # not to be forgotten before a record names it
         if not (beside := target.with_name(ABOUT)).is_file():
             known = {"until": history.until, "lag_days": history.lag_days, "code": code}
-            write_atomic(beside, canonical_json({"format": FORMAT, **known, **about}))
+            content = canonical_json({"format": FORMAT, **known, **about})
+            write_atomic(beside, content)
+            written = sha256_bytes(content)
         sync_folder(folder)
-    return sha256
+    return Kept(sha256, written)
 
 
-def about(local: Path, sha256: str) -> dict[str, Any] | None:
-    """What a history was made from, also once its file was forgotten; None where it was never kept here."""
+class About(NamedTuple):
+    """What a history was made from, as its file says, and that file's content hash."""
+
+    said: dict[str, Any]
+    sha256: str
+
+
+def about(local: Path, sha256: str) -> About | None:
+    """What a history was made from, also once its file was forgotten; None where it was never kept here.
+
+    Raises PlatformError for a damaged file.
+    """
+    file = path(local, sha256).with_name(ABOUT)
     try:
-        return json.loads(path(local, sha256).with_name(ABOUT).read_text())
+        content = file.read_bytes()
+        return About(json.loads(content), sha256_bytes(content))
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise PlatformError(f"{file} is damaged ({error}); what the history was made from is not known") from error
 
 
 def forget(local: Path, named: Collection[str], age_seconds: float = 86400) -> None:

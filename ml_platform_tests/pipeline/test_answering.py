@@ -1,5 +1,6 @@
 """A version that is rejected while it answers: what says so, and the way back to the one before."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,8 +30,12 @@ def package(settings: Settings, version: int) -> Backend:
     made = settings.local / BENTOS / "new"
     (made / bundle.SOURCE).mkdir(parents=True)
     (made / bundle.SOURCE / "code.py").write_text(f"VERSION = {version}")
+    (made / bundle.SOURCE / bundle.FOLDER).mkdir()
+    (made / bundle.SOURCE / bundle.FOLDER / bundle.SERVICE).write_text(json.dumps({"entry": bundle.ENTRY}))
     sha256 = bundle.content_sha256(made / bundle.SOURCE)
-    (made / "bento.yaml").write_text(f"name: {NAME}\nversion: v{version}-{sha256[:12]}\n")
+    (made / "bento.yaml").write_text(
+        f"name: {NAME}\nversion: v{version}-{sha256[:12]}\nservice: {bundle.ENTRY}:Service\n"
+    )
     place = made.rename(made.with_name(f"{NAME}-{version}-{sha256[:12]}"))
     return Backend(
         version=version, tag=f"{NAME}:v{version}-{sha256[:12]}", sha256=sha256, path=f"{BENTOS}/{place.name}"
@@ -56,6 +61,7 @@ def live(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worksp
     for number in (1, 2, 3):
         registered(workspace.registry, trained(workspace.registry, NAME, seed=number), "approved")
         backend = package(settings, number)
+        rollout.begin(workspace, NAME, backend, run, by="x", why="y")
         workspace.rollouts.update(NAME, lambda record, new=backend: started(record, new, by="x", why="y"))
         supervised(workspace)
     assert rollout.project(workspace, NAME, run) == 3
@@ -81,7 +87,7 @@ def test_a_package_that_was_never_promoted_is_named(live: Workspace) -> None:
         key = (NAME, backend.identity, 0)
         service = describe(live.settings, key, backend, 1, 0.0, 1, "http://127.0.0.1:1")
         service.enter(phase)
-        return list(answering.objections(live, service, answering.promoted(live, NAME, backend.sha256)))
+        return list(answering.objections(live, service, rollout.promoted(live, NAME, backend.sha256)))
 
     exchanged = stable.model_copy(update={"sha256": "e" * 64})
     assert said(stable) == []
@@ -90,6 +96,64 @@ def test_a_package_that_was_never_promoted_is_named(live: Workspace) -> None:
         f"{NAME}: the package that answers (eeeeeeeeeeee) was never promoted, so no gate stands for it; "
         "ml-platform run deploys the one that was judged, ml-platform stop ends it"
     ]
+
+
+def forged(workspace: Workspace, backend: Backend) -> None:
+    """A rollout of a package as an editor writes it into the record."""
+    workspace.rollouts.update(NAME, lambda record: started(record, backend, by="ann", why="reviewed and signed off"))
+    supervised(workspace)
+
+
+def newest(workspace: Workspace) -> tuple[int, int | None]:
+    """Version of the last promotion in the ledger, and the champion's."""
+    champion = workspace.registry.champion(NAME)
+    (entry,) = workspace.ledger.entries(subject_name=f"{NAME}/champion", kind="promotion", newest=1)
+    return entry.body["version"], champion and champion.version
+
+
+def test_a_promotion_that_an_editor_wrote_is_named_and_never_signed(live: Workspace) -> None:
+    registered(live.registry, trained(live.registry, NAME, seed=4), "approved")
+    crafted = package(live.settings, 4)
+    forged(live, crafted)
+    assert rollout.project(live, NAME, Run.new()) == 0
+    assert newest(live) == (3, 3)
+    (line,) = rollout.unfounded(live, NAME)
+    assert "says that version 4" in line and "the ledger knows of no rollout of this package" in line
+    assert rollout.attend(live, [NAME])[-1] == line
+    # A real one of the same package is told, and what the editor wrote before it stays unsigned no longer than that.
+    version, _ = answering.go_back(live, NAME, 4, Run.new(), by="bob", reason="taken back")
+    assert (version.version, *newest(live)) == (3, 3, 3)
+    assert rollout.unfounded(live, NAME) == [line]
+
+
+def test_a_rejected_version_is_not_promoted_by_an_edited_record(live: Workspace) -> None:
+    registered(live.registry, trained(live.registry, NAME, seed=4), "approved")
+    made = package(live.settings, 4)
+    rollout.begin(live, NAME, made, Run.new(), by="x", why="y")
+    rejected(live, 4)
+    forged(live, made)
+    assert rollout.project(live, NAME, Run.new()) == 0
+    (line,) = rollout.unfounded(live, NAME)
+    assert "ann rejected it (wrong)" in line
+    assert newest(live) == (3, 3)
+
+
+def test_what_is_edited_in_a_revision_that_was_told_moves_no_alias(live: Workspace) -> None:
+    history = live.rollouts.history(NAME)
+    assert [event.change.action for event in rollout.events(history)] == ["promote"] * 3
+    live.registry.set_alias(NAME, "champion", 1)
+    rollout.project(live, NAME, Run.new())
+    assert newest(live) == (3, 3)
+
+
+def test_a_history_that_no_gate_judged_is_named(live: Workspace) -> None:
+    stable = live.rollouts.load(NAME).stable
+    assert stable is not None
+    other = stable.model_copy(update={"snapshot": "a" * 64})
+    service = describe(live.settings, (NAME, other.identity, 0), other, 1, 0.0, 1, "http://127.0.0.1:1")
+    service.enter("live")
+    (line,) = answering.objections(live, service, True)
+    assert "answers from a history (aaaaaaaaaaaa) that no gate judged; ml-platform refresh tiny" in line
 
 
 def test_the_version_before_answers_again_and_is_champion(live: Workspace) -> None:

@@ -1,8 +1,11 @@
 """A package is complete, the same for the same inputs, and made once."""
 
+import importlib.util
 import json
+import marshal
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -50,12 +53,44 @@ def test_a_damaged_package_is_not_adopted(inputs: Inputs, packaged: Packaged, tm
     assert len(list(tmp_path.glob(".damaged-*"))) == 1
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [("serving.entry:Service", "proving.faults.answering:Service"), ("envs: []", "envs: [{name: A}]")]
+)
+def test_a_description_that_starts_something_else_is_refused(
+    packaged: Packaged, tmp_path: Path, old: str, new: str
+) -> None:
+    place = tmp_path / "copy"
+    shutil.copytree(packaged.path, place)
+    assert bundle.tag_of(place, packaged.sha256) == packaged.tag
+    file = place / "bento.yaml"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(PlatformError, match=r"starts another service than ml_platform\.serving\.entry"):
+        bundle.tag_of(place, packaged.sha256)
+    file.write_text("[")
+    with pytest.raises(PlatformError, match="is damaged"):
+        bundle.tag_of(place, packaged.sha256)
+    file.unlink()
+    with pytest.raises(PlatformError, match="is damaged"):
+        bundle.tag_of(place, packaged.sha256)
+    with pytest.raises(PlatformError, match="does not hold the package eeeeeeeeeeee"):
+        bundle.tag_of(place, "e" * 64)
+
+
 def test_a_package_runs_elsewhere_without_the_project(
     inputs: Inputs, packaged: Packaged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / "elsewhere"
     shutil.copytree(packaged.path, place)
     raw = inputs.rows(20)
+    # Bytecode that Python would run unseen: it is not in the hash of a package.
+    caught = tmp_path / "caught"
+    file = place / "src" / "ml_platform" / "serving" / "guard.py"
+    evil = compile(f"{file.read_text()}\nopen({str(caught)!r}, 'w').close()\n", str(file), "exec")
+    cached = Path(importlib.util.cache_from_source(str(file)))
+    cached.parent.mkdir(exist_ok=True)
+    cached.write_bytes(importlib.util.MAGIC_NUMBER + struct.pack("<L", 1) + bytes(8) + marshal.dumps(evil))
+    assert bundle.content_sha256(place / "src") == packaged.sha256
     # A PYTHONPATH is withheld from services: with it, the code of the project could answer instead.
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     started = process.start(place, process.free_port(range(3350, 3399)), tmp_path / "home", {}, tmp_path / "log")
@@ -66,6 +101,8 @@ def test_a_package_runs_elsewhere_without_the_project(
         assert len(predict(started.url, raw)["predictions"]) == 20
     finally:
         process.stop(started.pid, started.start_time)
+    assert not caught.exists()
+    assert not list((place / "src").rglob("__pycache__"))
     loaded = subprocess.run(
         [sys.executable, "-c", PROBE],
         cwd=place / "src",

@@ -124,6 +124,11 @@ def test_an_answer_names_our_id_and_the_history(service: checks.Running, inputs:
         info = client.info()
     assert {headers["x-request-id"] for headers in ids} == {"theirs"}
     assert len({headers["x-ml-request-id"] for headers in ids}) == 2
+    # No router in front: nobody else says what our id is.
+    body = json.dumps({"rows": inputs.rows(1)}).encode()
+    given = {"content-type": "application/json", "x-api-key": service.key, "x-ml-request-id": "forged"}
+    with urllib.request.urlopen(urllib.request.Request(f"{service.url}/predict", body, given), timeout=10) as answer:
+        assert answer.headers["x-ml-request-id"] not in ("", "forged")
     assert ids[0]["x-history-until"] == UNTIL.isoformat() == info["history_until"]
     assert ids[0]["x-history-sha256"] == info["history_sha256"] == sha256_file(inputs.history_file)
 
@@ -148,8 +153,10 @@ def test_a_process_reads_the_snapshot_that_it_is_given(
     newer = make_raw(300, UNTIL + timedelta(days=1), days, seed=9)
     tables = [*inputs.history.tables, daily(Tiny(), newer)]
     history = History.from_tables(Tiny(), tables, 1)
-    sha256 = snapshots.keep(service_settings.local, history, "", {})
-    assert snapshots.keep(service_settings.local, history, "", {}) == sha256
+    sha256, told = snapshots.keep(service_settings.local, history, "", {})
+    about = snapshots.about(service_settings.local, sha256)
+    assert about is not None and about.sha256 == told
+    assert snapshots.keep(service_settings.local, history, "", {"run": "another"}) == (sha256, None)
     file = snapshots.path(service_settings.local, sha256)
     environment = service_settings.for_service(snapshot=str(file))
     raw = make_raw(40, UNTIL + timedelta(days=1 + days), 1, seed=3)
@@ -174,7 +181,7 @@ def test_a_service_does_not_start_with_a_snapshot_that_is_none_of_its_own(
     inputs: Inputs, service_settings: Settings, tmp_path: Path, fault: str
 ) -> None:
     packaged = inputs.package(tmp_path / "packages", feature_code="1.abc-1")
-    sha256 = snapshots.keep(tmp_path, inputs.history, "1.xyz-1" if fault == "other code" else "1.abc-1", {})
+    sha256, _ = snapshots.keep(tmp_path, inputs.history, "1.xyz-1" if fault == "other code" else "1.abc-1", {})
     file = snapshots.path(tmp_path, sha256)
     if fault == "gone":
         file.unlink()

@@ -49,7 +49,8 @@ class Router(Protocol):
 
     #: What it is called in settings and state.
     kind: str
-    #: Whether it can share requests between two versions, copy and count them; else all of them go to one.
+    #: Whether it reads requests: it can share them between two versions, copy, count and name them; else all of them go
+    #: to one, as they came.
     shares: bool
 
     def command(self) -> list[str]:
