@@ -220,7 +220,8 @@ def fsck(json: Json = None) -> None:
     problems = [*check(store), *(f"{one.what}; {one.way_out}" for one in unasked(store))]
     for problem in problems:
         print(problem)
-    print(f"{len(problems)} problems" if problems else "everything is as it was written")
+    found = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+    print(found if problems else "all content is as it was written")
     written(json, problems)
     raise typer.Exit(1 if problems else 0)
 
@@ -241,16 +242,19 @@ def gc(
 def trace_from_dataset(target: str, json: Path | None) -> None:
     """Print the registered versions and services that depend on a commit or content."""
     from ml_platform.declarations.loading import project_catalogue
-    from ml_platform.pipeline.lineage import contents, uses
+    from ml_platform.foundation.errors import PlatformError
+    from ml_platform.pipeline.lineage import contents, known, uses
     from ml_platform.pipeline.workspace import Workspace
 
     workspace = Workspace.reading()
     named = contents(workspace.store, target)
+    found = uses(workspace, project_catalogue().models, named)
+    if named and not found and not known(workspace, named):
+        raise PlatformError(f"no content begins with {target!r}; see ml-platform data log DATASET")
     for sha256, path in named.items():
         print(f"content {sha256[:16]}{f' ({path})' if path else ''}")
     if not named:
         print("that commit brought no content")
-    found = uses(workspace, project_catalogue().models, named)
     _show_uses(found)
     written(json, {"contents": named, "uses": [use._asdict() for use in found]})
 

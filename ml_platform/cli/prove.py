@@ -192,7 +192,7 @@ def _print_findings(console: Console, findings: list[Finding], open_: list[Findi
         crash = f"a step crashed ({finding.crashed}); " if finding.crashed else ""
         _tell(console, f"NOT CAUGHT: {_name(finding)}: {crash}gates asked: {asked or 'none'}{warned}")
     kinds = len(groups)
-    console.print(f"{len(findings)} breaks of {kinds} kinds, {len(open_)} caught by nothing", highlight=False)
+    console.print(f"{len(findings)} breaks of {kinds} kinds, {len(open_)} that no gate caught", highlight=False)
 
 
 def _by(finding: Finding) -> str:

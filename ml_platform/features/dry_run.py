@@ -48,16 +48,20 @@ def broken(function: FeatureFunction, raw: "pl.DataFrame") -> Iterator[str]:
 def _names(function: FeatureFunction) -> Iterator[str]:
     """Columns of the built features that would have one name."""
     roles: dict[str, str] = {}
-    first = dict.fromkeys((*function.key, *((function.time,) if function.time else ())))
-    slices = [name for name in function.slices if name not in first and name not in feature_names(function)]
+    # The time, and slices, may be columns that are there for another reason too: such are kept once.
+    time = [name for name in (function.time,) if name and name not in function.key]
+    slices = [name for name in function.slices if name not in (*function.key, *time, *feature_names(function))]
     named = [
-        *((name, "a key" if name in function.key else "the time") for name in first),
+        *((name, "a key") for name in function.key),
+        *((name, "the time") for name in time),
         *((name, "a feature") for name in feature_names(function)),
         *((name, "a label") for name in function.labels),
         *((name, "a slice") for name in slices),
     ]
     for name, role in named:
-        if name in roles:
+        if roles.get(name) == role:
+            yield f"{name!r} is {role} twice; take one of them off, or give it another name"
+        elif name in roles:
             yield f"{name!r} is {roles[name]} and {role}; give one of them another name (of columns in rows())"
         roles.setdefault(name, role)
 

@@ -7,7 +7,7 @@ service, a replay) gets the same function, and needs no file of the project.
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ml_platform.features.contract import HistoricalMean
 from ml_platform.foundation.files import canonical_json
@@ -53,6 +53,14 @@ class Expressions(BaseModel):
         for name, text in value.items():
             _compiled(name, text)
         return value
+
+    @model_validator(mode="after")
+    def _past_of_a_label(self) -> "Expressions":
+        for name, past in self.past.items():
+            if past.of not in self.labels:
+                known = ", ".join(self.labels)
+                raise ValueError(f"past.{name}: {past.of!r} is no label; average one of {known}, or declare it")
+        return self
 
     @property
     def path(self) -> str:

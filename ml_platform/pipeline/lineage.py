@@ -1,7 +1,7 @@
 """From data forwards: which registered models and running services depend on a dataset commit or content."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ml_platform.datasets.store import NotFound, VersionedStore
@@ -44,6 +44,12 @@ def contents(store: VersionedStore, target: str) -> dict[str, str]:
         return {target: ""}
     before = {info.path: info.sha256 for info in store.list(commit.parents[0])} if commit.parents else {}
     return {info.sha256: info.path for info in store.list(commit.id) if before.get(info.path) != info.sha256}
+
+
+def known(workspace: Workspace, wanted: Mapping[str, str]) -> bool:
+    """Whether one of :func:`contents` is in a commit (it has a path) or is the beginning of what was ever judged."""
+    starts = tuple(wanted)
+    return any(wanted.values()) or any(entry.subject.startswith(starts) for entry in workspace.ledger.log())
 
 
 def uses(workspace: Workspace, models: Iterable[str], wanted: Iterable[str]) -> list[Use]:

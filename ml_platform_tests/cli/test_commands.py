@@ -84,6 +84,15 @@ def test_a_partition_that_is_not_there_is_one_line(invoke: Invoke, arguments: tu
     assert reason in only_line(err)
 
 
+def test_trace_of_content_that_nobody_knows_is_one_line(invoke: Invoke, ran: RanShop) -> None:
+    code, out, err = invoke("trace", "--from-dataset", "deadbeef")
+    assert (code, out) == (1, "")
+    assert only_line(err) == "ml-platform: no content begins with 'deadbeef'; see ml-platform data log DATASET"
+    entry = json.loads(invoke("trace", MODEL, "--json", "-")[1])["train"][0]
+    code, out, err = invoke("trace", "--from-dataset", entry["dataset_sha256"][:10])
+    assert (code, MODEL in out) == (0, True), err
+
+
 def test_a_second_run_at_the_same_time_is_refused(invoke: Invoke, ran: RanShop) -> None:
     with FileLock(ran.shop.root / ".local" / "run.lock"):
         code, _, err = invoke("run")

@@ -121,7 +121,7 @@ def test_the_loop_a_rollback_and_the_check_of_a_pull_request(ml: Invoke, shop: S
     assert [info.path for info in store.list("check-pr-2", f"features/{DATASET}")]
     assert done(ml, "ledger", "verify") == ledger
 
-    assert "everything is as it was written" in done(ml, "data", "fsck")
+    assert "all content is as it was written" in done(ml, "data", "fsck")
     assert answer("data", "gc") == {"removed": 0}
 
 

@@ -108,6 +108,7 @@ def test_the_function_is_loaded_by_its_path_and_its_version_is_what_it_says() ->
         ({"features": {"a": "select 1"}}, "a: 'select 1' is no expression of SQL"),
         ({"features": {"a": "1"}}, "a: '1' reads no column"),
         ({"past": {"p": {"of": "late", "by": []}}}, "at least 1 item"),
+        ({"past": {"p": {"of": "lat", "by": ["shop"]}}}, "past.p: 'lat' is no label; average one of late, minutes"),
         ({"feature": {}}, "Extra inputs are not permitted"),
     ],
 )
@@ -122,6 +123,28 @@ def test_one_way_has_to_be_declared() -> None:
         FeatureSpec.model_validate({"dataset": "sales"})
     with pytest.raises(ValidationError, match="there are expressions too; declare one of them"):
         FeatureSpec.model_validate({"dataset": "sales", "function": "a:b", "expressions": DECLARED})
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"key": ["id", "id"]}, "'id' is a key twice; take one of them off"),
+        ({"slices": ["payment", "payment"]}, "'payment' is a slice twice; take one of them off"),
+        ({"features": {"id": "amount"}}, "'id' is a key and a feature; give one of them another name"),
+        ({"features": {"day": "extract(isodow from day)"}}, "'day' is the time and a feature; give one"),
+        ({"features": {"late": "amount"}}, "'late' is a feature and a label; give one of them another name"),
+        ({"labels": {**DECLARED["labels"], "id": "minutes"}}, "'id' is a key and a label; give one"),
+        ({"labels": {**DECLARED["labels"], "day": "minutes"}}, "'day' is the time and a label; give one of them"),
+        ({"past": {"double": {"of": "late", "by": ["shop"]}}}, "'double' is a feature twice; take one of them off"),
+    ],
+)
+def test_a_name_that_stands_twice_is_told_in_one_line(changes: dict[str, Any], told: str) -> None:
+    (line,) = broken(spec(**changes).load_function(), raw())
+    assert line.startswith(told)
+
+
+def test_a_time_that_is_part_of_the_key_and_a_slice_is_one_column() -> None:
+    assert list(broken(spec(key=["id", "day"], slices=["day", "payment"]).load_function(), raw())) == []
 
 
 @pytest.mark.parametrize("beyond", ["amount - avg(amount)", "rank() over (order by amount)", "sum(amount)"])
