@@ -11,6 +11,7 @@ from ml_platform.cli import screen
 from ml_platform.cli.output import BadUsage, declared_model, written
 from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.pipeline import champions
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ManifestEntry, VersionRef
@@ -68,7 +69,7 @@ def _version(workspace: Workspace, model: str, which: str) -> VersionRef:
     if which:
         number = which.removeprefix("v")
         return workspace.registry.get(model, int(number) if number.isdigit() else which)
-    version = workspace.registry.champion(model) or workspace.registry.latest(model)
+    version = champions.champion(workspace, model) or workspace.registry.latest(model)
     if version is None:
         raise PlatformError(f"{model}: no version is registered; run the job {model}_train or ml-platform run first")
     return version

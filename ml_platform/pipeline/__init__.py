@@ -13,6 +13,7 @@ __all__ = [
     "approval",
     "backup",
     "candidate",
+    "champions",
     "data",
     "drift",
     "evaluation",

@@ -11,6 +11,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_bytes
 from ml_platform.foundation.provenance import Run
 from ml_platform.live.messages import send
+from ml_platform.pipeline import champions
 from ml_platform.pipeline.judging import batch_gates, held_by
 from ml_platform.pipeline.retraining import refused_in_a_row
 from ml_platform.pipeline.rollback import ROLLBACK
@@ -121,7 +122,7 @@ def _of_model(workspace: Workspace, context: ModelContext) -> Iterator[Alert]:
             f"{name}: the last {count} candidates were refused by their gates; see ml-platform status and "
             f"ml-platform check --model {name}, {again}",
         )
-    champion = workspace.registry.champion(name)
+    champion = champions.champion(workspace, name)
     if champion is None:
         return
     yield from _outdated(workspace, context, champion)

@@ -52,22 +52,26 @@ def note_decision(ledger: Ledger, registry: Registry, model: str, version: int) 
 
 
 def unheard(ledger: Ledger, registry: Registry, models: Iterable[str]) -> Iterator[str]:
-    """Champions that the ledger never promoted, a line each."""
+    """Models whose champion in the registry is not what the ledger promoted last, a line each."""
     for model in models:
         try:
             champion = registry.champion(model)
         except PlatformError as error:
             _log.warning("ledger: not compared with the champion of %s: %s", model, error)
             continue
-        if champion is None:
-            continue
-        promoted = {
-            int(one.body["version"]) for one in ledger.entries(subject_name=f"{model}/champion", kind="promotion")
-        }
-        if champion.version not in promoted:
+        entries = ledger.entries(subject_name=f"{model}/champion", kind="promotion")
+        last = int(entries[-1].body["version"]) if entries else None
+        named = champion.version if champion is not None else None
+        if last is not None and named != last:
+            has = f"version {named} is" if named is not None else "no version is"
             yield (
-                f"{model} version {champion.version} is {CHAMPION} in the registry, and the ledger has no promotion of "
-                "it: the alias was moved by hand, entries are gone, or it is still to be told (ml-platform run does)"
+                f"{model}: {has} {CHAMPION} in the registry, and the ledger promoted version {last} last: the alias "
+                "was moved or deleted by hand, or a promotion is still to be told (ml-platform run puts it right)"
+            )
+        elif last is None and named is not None:
+            yield (
+                f"{model} version {named} is {CHAMPION} in the registry, and the ledger has no promotion of it: the "
+                "alias was moved by hand, entries are gone, or it is still to be told (ml-platform run does)"
             )
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline.approval import standing
+from ml_platform.pipeline.champions import promotions
 from ml_platform.pipeline.release import BENTOS, backend_in, go_live
-from ml_platform.pipeline.rollout import promotions
 from ml_platform.pipeline.snapshot import judged_with
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
@@ -102,7 +102,7 @@ def way_back(workspace: Workspace, model: str, leaving: int, to: int = 0) -> tup
     from ml_platform.serving.packaging import kept
 
     reasons: dict[int, str] = {}
-    for number, sha256 in reversed(promotions(workspace, model)):
+    for number, sha256, _ in reversed(promotions(workspace, model)):
         if number == leaving or to not in (0, number):
             continue
         try:

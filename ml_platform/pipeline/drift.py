@@ -11,6 +11,7 @@ from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Run
 from ml_platform.live.rules import DriftRule
+from ml_platform.pipeline import champions
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ManifestEntry, VersionRef
@@ -58,7 +59,7 @@ def observe(workspace: Workspace, context: ModelContext, known: str = "") -> Dri
 
     rule, name = context.model.drift, context.model.name
     assert rule is not None
-    version = workspace.registry.champion(name) or workspace.registry.latest(name)
+    version = champions.champion(workspace, name) or workspace.registry.latest(name)
     if version is None:
         raise MissingReference(f"no version of {name} is registered; drift is compared with its training data")
     train = version.model_ref.split.train

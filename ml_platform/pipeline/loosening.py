@@ -8,6 +8,7 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.gates.changes import Change, Direction, changes, written
 from ml_platform.gates.gate import Gate
 from ml_platform.gates.stages import OF_MODEL
+from ml_platform.pipeline import champions
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
 
@@ -49,7 +50,7 @@ def declared(context: ModelContext) -> dict[str, Any]:
 def since_champion(workspace: Workspace, context: ModelContext) -> list[Seen]:
     """What became of the gates since the champion was registered; nothing where there is no champion."""
     model = context.model.name
-    champion = workspace.registry.champion(model)
+    champion = champions.champion(workspace, model)
     if champion is None:
         return []
     before, now = _registered_under(workspace, context, champion), declared(context)
@@ -89,7 +90,7 @@ def accept(workspace: Workspace, context: ModelContext, *, by: str, reason: str,
     model = context.model.name
     require_person(f"looser gates of {model}", by, reason)
     found = [one for one in since_champion(workspace, context) if one.change.looser and not one.accepted]
-    champion = workspace.registry.champion(model)
+    champion = champions.champion(workspace, model)
     if champion is None:
         raise PlatformError(f"{model} has no champion whose gates could be loosened; deploy a first version")
     if found:

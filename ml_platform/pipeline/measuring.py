@@ -12,6 +12,7 @@ from ml_platform.foundation.files import write_atomic
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.asked import Asked
 from ml_platform.gates.gate import Verdict
+from ml_platform.pipeline import champions
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import judged, model_context, model_gates, require
 from ml_platform.pipeline.measured import EVALUATION, kept, measured, note
@@ -191,7 +192,7 @@ def _feature_groups(context: ModelContext) -> dict[str, tuple[str, ...]]:
 
 def rival_of(workspace: Workspace, reference: ModelRef) -> ModelRef | None:
     """The champion; for the champion itself the one before it, so that judging it again gives the same."""
-    for version in (workspace.registry.champion(reference.model), workspace.registry.previous(reference.model)):
+    for version in (champions.champion(workspace, reference.model), champions.before(workspace, reference.model)):
         if version is not None and version.sha256 != reference.sha256:
             return version.model_ref
     return None

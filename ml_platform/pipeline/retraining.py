@@ -9,7 +9,7 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.live.retraining import Decision, Facts, decide
-from ml_platform.pipeline import hand
+from ml_platform.pipeline import champions, hand
 from ml_platform.pipeline import model as model_steps
 from ml_platform.pipeline.approval import decisions
 from ml_platform.pipeline.drift import seen
@@ -136,7 +136,7 @@ def _requests(workspace: Workspace, model: str, split: str, now: datetime) -> tu
 def _drifted(workspace: Workspace, model: str) -> dict[str, str]:
     """What drifted from what the champion learned, as it was seen last."""
     found = seen(workspace, model)
-    champion = workspace.registry.champion(model) or workspace.registry.latest(model)
+    champion = champions.champion(workspace, model) or workspace.registry.latest(model)
     return found["drifted"] if found and champion is not None and found["version"] == champion.version else {}
 
 

@@ -8,6 +8,7 @@ from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline.anchors import note_decision
 from ml_platform.pipeline.approval import standing
+from ml_platform.pipeline.champions import promotions
 from ml_platform.pipeline.loosening import require_person
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.rollout import changes
@@ -21,20 +22,6 @@ BEGUN = "rollout"
 
 #: What a person may decide on a rollout.
 Decision = Literal["promote", "pause", "resume", "abort", "withdraw"]
-
-
-class Promotion(NamedTuple):
-    """A package that went live, as the ledger has it: a record and a folder can be edited by hand."""
-
-    version: int
-    #: Content hash of the package; empty where an early release did not write it.
-    sha256: str
-
-
-def promotions(workspace: Workspace, model: str) -> list[Promotion]:
-    """Every package of a model that went live, the newest last."""
-    entries = workspace.ledger.entries(subject_name=f"{model}/champion", kind="promotion")
-    return [Promotion(int(entry.body["version"]), str(entry.body.get("service", ""))) for entry in entries]
 
 
 def promoted(workspace: Workspace, model: str, sha256: str) -> bool:

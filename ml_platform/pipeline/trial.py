@@ -21,7 +21,7 @@ from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
 from ml_platform.gates.stages import GATED, Stage
-from ml_platform.pipeline import data, evaluation, model, release
+from ml_platform.pipeline import champions, data, evaluation, model, release
 from ml_platform.pipeline.workspace import Ports, Workspace
 from ml_platform.references.refs import DatasetRef
 
@@ -154,12 +154,13 @@ class Trial:
         """Put the files of the champion, and of the one before it, where the trial's MLflow looks for models."""
         name, named, workspace = context.model.name, self.named, self.workspace
         asked = [gate.name for gate in context.model.gates_of("evaluation") if gate.gate in ("champion", "churn")]
-        if asked and named.registry.champion(name) is None:
+        if asked and champions.champion(named, name) is None:
             raise MissingReference(
                 f"{name}: the registry at {named.tracking.address} has no champion, which {', '.join(asked)} asks for; "
                 "name the MLflow that has (ML_PLATFORM_MLFLOW_TRACKING_URI), or deploy a first version"
             )
-        for version in (named.registry.champion(name), named.registry.previous(name)):
+        champions.adopt(workspace, named, name, self.run)
+        for version in (champions.champion(named, name), champions.before(named, name)):
             if version is not None:
                 source = named.tracking.model_path(version.model_ref)
                 target = workspace.tracking.cached(version.model_ref)

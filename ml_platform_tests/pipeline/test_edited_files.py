@@ -7,10 +7,10 @@ import pytest
 
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
-from ml_platform.pipeline import evaluation, measured
+from ml_platform.pipeline import anchors, champions, evaluation, loosening, measured
 from ml_platform.registry import evaluations
 from ml_platform_tests.project import Project
-from ml_platform_tests.shop_project import MODEL, STEPS, copy_of, declared, gates
+from ml_platform_tests.shop_project import MODEL, PARAMETERS, STEPS, copy_of, declared, gates
 
 
 @pytest.fixture
@@ -69,3 +69,48 @@ def test_an_evaluation_that_an_earlier_release_judged_is_known(with_models: Path
         }
         (entry,) = workspace.ledger.entries(subject=reference.sha256, kind=measured.MEASUREMENT)
         assert of_verdicts == {entry.body[measured.EVALUATION]} == measured.measured(workspace, reference)
+
+
+def promoted(project: Project) -> None:
+    """Version 1 went live, by the ledger, and the alias says so."""
+    with project.active() as workspace:
+        version, run = workspace.registry.get(MODEL, 1), Run.new()
+        workspace.registry.set_alias(MODEL, "champion", 1)
+        workspace.ledger.decide(
+            "promotion",
+            subject=version.sha256,
+            subject_name=f"{MODEL}/champion",
+            body={"version": 1, "service": "5" * 64, "revision": 1},
+            run_id=run.id,
+            provenance=run.provenance,
+        )
+
+
+def test_without_its_alias_a_champion_is_one_all_the_same(with_models: Path, tmp_path: Path) -> None:
+    worse = gates(performance={"min": 0.4}, baseline={"min": -0.5}, champion={"min": -0.002})
+    catalogue = declared(models={MODEL: {"gates": worse, "parameters": {**PARAMETERS, "rounds": 1}}})
+    project = copy_of(with_models, tmp_path / "project", catalogue)
+    promoted(project)
+    with project.active() as workspace:
+        workspace.tracking.client.delete_registered_model_alias(MODEL, "champion")
+        (told,) = anchors.unheard(workspace.ledger, workspace.registry, [MODEL])
+        assert "no version is champion in the registry, and the ledger promoted version 1 last" in told
+        assert "performance_auc" in [one.change.gate for one in loosening.since_champion(workspace, project.context())]
+    # Refused as if the alias were there.
+    outcome = project.materialize(*STEPS, checks=None)
+    assert not outcome.success and outcome.failed(STEPS[2]) == {"champion_auc"}
+    assert project.verdicts(f"{MODEL}/model")["champion_auc"].compared["champion"]
+
+
+def test_a_champion_that_is_another_model_now_is_refused(with_models: Path, tmp_path: Path) -> None:
+    project = copy_of(with_models, tmp_path / "project", declared())
+    promoted(project)
+    with project.active() as workspace:
+        version = workspace.registry.get(MODEL, 1)
+        other = version.model_copy(update={"sha256": "6" * 64})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(workspace.registry, "get", lambda *_: other)
+            with pytest.raises(PlatformError, match=r"the ledger promoted model .* the registry has 666666666666"):
+                champions.champion(workspace, MODEL)
+        assert champions.champion(workspace, MODEL) == version
+        assert champions.before(workspace, MODEL) is None

@@ -1,0 +1,83 @@
+"""Which version is the champion, by the ledger: the alias in the registry is a tag that anybody can move or delete."""
+
+from typing import NamedTuple
+
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.provenance import Run
+from ml_platform.ledger.chain import Entry
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import VersionRef
+
+#: Kind of the ledger's entry by which a version became the one that answers.
+PROMOTION = "promotion"
+
+
+class Promotion(NamedTuple):
+    """A package that went live, as the ledger has it: a record and a folder can be edited by hand."""
+
+    version: int
+    #: Content hash of the package; empty where an early release did not write it.
+    sha256: str
+    #: The model, as its reference names it.
+    model_sha256: str
+
+
+def promotions(workspace: Workspace, model: str) -> list[Promotion]:
+    """Every package of a model that went live, the newest last."""
+    return [
+        Promotion(int(entry.body["version"]), str(entry.body.get("service", "")), entry.subject)
+        for entry in _entries(workspace, model)
+    ]
+
+
+def champion(workspace: Workspace, model: str) -> VersionRef | None:
+    """The version that was promoted last; None where none ever was and no version has the alias.
+
+    Raises MissingReference where it is registered no more, PlatformError where its number names another model now.
+    """
+    standing = _standing(workspace, model)
+    return _registered(workspace, model, standing[-1]) if standing else workspace.registry.champion(model)
+
+
+def before(workspace: Workspace, model: str) -> VersionRef | None:
+    """The version that was champion before the one that is now. Raises as :func:`champion`."""
+    standing = _standing(workspace, model)
+    if not standing:
+        return workspace.registry.previous(model)
+    return _registered(workspace, model, standing[-2]) if len(standing) > 1 else None
+
+
+def adopt(workspace: Workspace, other: Workspace, model: str, run: Run) -> None:
+    """Let the ledger of a trial know the promotions of the one that it is a trial for."""
+    for entry in _entries(other, model):
+        workspace.ledger.decide(
+            PROMOTION,
+            subject=entry.subject,
+            subject_name=entry.subject_name,
+            body=entry.body,
+            run_id=run.id,
+            provenance=run.provenance,
+        )
+
+
+def _entries(workspace: Workspace, model: str) -> list[Entry]:
+    return workspace.ledger.entries(subject_name=f"{model}/champion", kind=PROMOTION)
+
+
+def _standing(workspace: Workspace, model: str) -> list[Promotion]:
+    """Promotions in force, like a stack: going back to an earlier version forgets what came after it."""
+    found: list[Promotion] = []
+    for one in promotions(workspace, model):
+        versions = [known.version for known in found]
+        found = [*(found[: versions.index(one.version)] if one.version in versions else found), one]
+    return found
+
+
+def _registered(workspace: Workspace, model: str, promoted: Promotion) -> VersionRef:
+    version = workspace.registry.get(model, promoted.version)
+    if version.sha256 != promoted.model_sha256:
+        raise PlatformError(
+            f"{model} version {version.version}: the ledger promoted model {promoted.model_sha256[:12]}, the registry "
+            f"has {version.sha256[:12]} under its number; restore the registry from a backup"
+        )
+    return version
