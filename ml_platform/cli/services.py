@@ -122,7 +122,9 @@ def show_status(json: Path | None) -> None:
         if record is not None and (said := under_way(record)):
             notes.append(said)
         if service is not None:
-            went_live = found["models"][name]["promoted"] = rollout.promoted(workspace, name, service.sha256)
+            went_live = found["models"][name]["promoted"] = rollout.promoted(
+                workspace, name, service.version, service.sha256
+            )
             notes += objections(workspace, service, went_live)
     console.print(data)
     strange = unasked(workspace.store)

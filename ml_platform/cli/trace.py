@@ -97,7 +97,7 @@ def _origin(workspace: Workspace, version: VersionRef, package: str = "") -> dic
             "phase": service.phase,
             "bento": service.tag,
             "sha256": service.sha256,
-            "promoted": promoted(workspace, service.model, service.sha256),
+            "promoted": promoted(workspace, service.model, service.version, service.sha256),
         }
         if service
         else None,

@@ -24,9 +24,9 @@ BEGUN = "rollout"
 Decision = Literal["promote", "pause", "resume", "abort", "withdraw"]
 
 
-def promoted(workspace: Workspace, model: str, sha256: str) -> bool:
-    """Whether this very package went live."""
-    return any(one.sha256 == sha256 for one in promotions(workspace, model))
+def promoted(workspace: Workspace, model: str, version: int, sha256: str) -> bool:
+    """Whether this very package went live, as this version."""
+    return any((one.version, one.sha256) == (version, sha256) for one in promotions(workspace, model))
 
 
 class Event(NamedTuple):
@@ -129,13 +129,23 @@ def unfounded(workspace: Workspace, model: str) -> list[str]:
 
 
 def _doubt(workspace: Workspace, model: str, event: Event) -> str:
-    """Why a promotion was none of the platform's; empty where it may have been, and for what takes a version away."""
-    if event.kind != "promotion" or promoted(workspace, model, event.backend.sha256):
+    """Why a promotion was none of the platform's; empty where it may have been, and for what takes a version away.
+
+    A package that went live needs no verdict of today, but only as the version that it went live as: the record says
+    both, and either may be edited.
+    """
+    if event.kind != "promotion":
         return ""
-    if not _begun(workspace, model, event.backend):
-        return "the ledger knows of no rollout of this package"
-    decision = standing(workspace, workspace.registry.get(model, event.backend.version))
-    return f"{decision.by} rejected it ({decision.reason})" if decision.status == "rejected" else ""
+    version, sha256 = event.backend.version, event.backend.sha256
+    try:
+        decision = standing(workspace, workspace.registry.get(model, version))
+    except MissingReference:
+        return f"version {version} is not registered"
+    if decision.status == "rejected":
+        return f"{decision.by} rejected it ({decision.reason})"
+    if promoted(workspace, model, version, sha256) or _begun(workspace, model, event.backend):
+        return ""
+    return "the ledger knows of no rollout of this package"
 
 
 def attend(workspace: Workspace, models: Iterable[str]) -> list[str]:

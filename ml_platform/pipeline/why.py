@@ -245,5 +245,9 @@ def _deployment(workspace: Workspace, model: str) -> Answer:
             return Answer(name, "not live", (f"the supervisor does not run here ({stopped})",), (start,))
         error = service.error if service is not None and service.error else f"its process is {phase}"
         return Answer(name, "not live", (f"version {record.stable.version}: {error}",), (start,))
-    because = () if promoted(workspace, model, record.stable.sha256) else ("its package was never promoted",)
+    because = (
+        ()
+        if promoted(workspace, model, record.stable.version, record.stable.sha256)
+        else ("its package was never promoted",)
+    )
     return Answer(name, f"version {record.stable.version} answers at {url}", (*because, *going))

@@ -87,7 +87,7 @@ def test_a_package_that_was_never_promoted_is_named(live: Workspace) -> None:
         key = (NAME, backend.identity, 0)
         service = describe(live.settings, key, backend, 1, 0.0, 1, "http://127.0.0.1:1")
         service.enter(phase)
-        return list(answering.objections(live, service, rollout.promoted(live, NAME, backend.sha256)))
+        return list(answering.objections(live, service, rollout.promoted(live, NAME, backend.version, backend.sha256)))
 
     exchanged = stable.model_copy(update={"sha256": "e" * 64})
     assert said(stable) == []
@@ -136,6 +136,17 @@ def test_a_rejected_version_is_not_promoted_by_an_edited_record(live: Workspace)
     (line,) = rollout.unfounded(live, NAME)
     assert "ann rejected it (wrong)" in line
     assert newest(live) == (3, 3)
+
+
+def test_a_rejected_version_that_answered_before_is_not_promoted_again_by_an_edited_record(live: Workspace) -> None:
+    before = live.rollouts.load(NAME).previous
+    assert before is not None and before.version == 2
+    rejected(live, 2)
+    forged(live, before)
+    assert rollout.project(live, NAME, Run.new()) == 0
+    assert newest(live) == (3, 3)
+    (line,) = rollout.unfounded(live, NAME)
+    assert "ann rejected it (wrong)" in line
 
 
 def test_what_is_edited_in_a_revision_that_was_told_moves_no_alias(live: Workspace) -> None:
