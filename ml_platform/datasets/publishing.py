@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_platform.datasets import quarantine
-from ml_platform.datasets.batches import batch_path, batch_tag, staging_branch
+from ml_platform.datasets.batches import batch_path, batch_tag, read_at, staging_branch
 from ml_platform.datasets.derived import ATTEMPTS, private_commit, sha256_at
 from ml_platform.datasets.store import (
     MAIN,
@@ -176,6 +176,21 @@ def publish(
     if branch in store.branches(branch) and sha256_at(store, branch, ref.path) == ref.sha256:
         store.delete_branch(branch)
     return ref.model_copy(update={"branch": MAIN, "commit": commit, "run_id": run_id, "provenance": provenance})
+
+
+def require_publishable(store: VersionedStore, ref: DatasetRef) -> None:
+    """Raise PlatformError unless the store holds what the reference names, as it names it; a reference is a file.
+
+    Asked before anything is said of a publication.
+    """
+    name, path = f"{ref.dataset}/{ref.partition}", batch_path(ref.dataset, ref.partition)
+    if ref.path != path:
+        raise PlatformError(f"{name}: its reference names {ref.path}, and its place is {path}; stage it again")
+    published = sha256_at(store, store.resolve(MAIN), path) == ref.sha256
+    commit = MAIN if published else _publishable(store, staging_branch(ref.dataset, ref.partition), ref)
+    rows = read_at(store, commit, path, ref.sha256).height
+    if rows != ref.rows:
+        raise PlatformError(f"{name}: its reference names {ref.rows} rows, the content has {rows}; stage it again")
 
 
 def _publishable(store: VersionedStore, branch: str, ref: DatasetRef) -> str:

@@ -1,6 +1,7 @@
 """Entries of the ledger, the chain of their hashes, and what a process has verified of it."""
 
 import json
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -70,9 +71,11 @@ class Anchor(NamedTuple):
 
     @classmethod
     def of(cls, facts: Any, place: str, prefix: str = "") -> "Anchor | None":
-        """From metadata or tags; None where they hold none."""
+        """From metadata or tags; None where they hold none, and taken away where it is no hash any more."""
         if prefix + HEAD not in facts:
             return None
+        if not re.fullmatch("[0-9a-f]{64}", facts[prefix + HEAD]):
+            return cls.taken_away(place)
         length = facts.get(prefix + LENGTH, "")
         number = int(length) if length.isdecimal() else None
         return cls(facts[prefix + HEAD], number, facts.get(prefix + PUBLIC_KEY, ""), place)

@@ -171,6 +171,7 @@ def publish(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) 
             f"{name} ({ref.sha256[:12]}) was {why}. Deliver a corrected batch, or publish this one again with "
             f"ml-platform data rollback {spec.name} {ref.partition} --to {ref.sha256[:12]}"
         )
+    publishing.require_publishable(workspace.store, ref)
     workspace.ledger.decide(
         "publication",
         subject=ref.sha256,

@@ -10,7 +10,7 @@ import pytest
 
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.ledger import verified
-from ml_platform.ledger.chain import Anchor, Broken
+from ml_platform.ledger.chain import Anchor, Broken, Chain
 from ml_platform.ledger.ledger import Ledger
 from ml_platform.ledger.signing import Signer
 from ml_platform_tests.ledger.writing import (
@@ -400,3 +400,11 @@ def test_bytes_instead_of_text_are_told_in_a_line(
         opened().verify()
     with pytest.raises(Broken, match="was changed after it was written"):
         require(filled)
+
+
+@pytest.mark.parametrize("head", ["", "00", "none"])
+def test_a_note_that_was_emptied_is_one_that_was_taken_away(head: str) -> None:
+    note = Anchor.of({"ledger_head": head, "ledger_length": ""}, "a merge")
+    assert note is not None
+    with pytest.raises(Broken, match="the note of its head at a merge was taken away"):
+        Chain().require([note])

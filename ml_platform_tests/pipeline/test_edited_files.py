@@ -7,10 +7,31 @@ import pytest
 
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
-from ml_platform.pipeline import anchors, champions, evaluation, loosening, measured
+from ml_platform.pipeline import anchors, champions, data, evaluation, loosening, measured
 from ml_platform.registry import evaluations
 from ml_platform_tests.project import Project
-from ml_platform_tests.shop_project import MODEL, PARAMETERS, STEPS, copy_of, declared, gates
+from ml_platform_tests.shop_project import JANUARY, MODEL, PARAMETERS, STEPS, copy_of, declared, gates
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        ({"rows": 7}, "its reference names 7 rows, the content has"),
+        ({"path": "datasets/purchases/batch/other.parquet"}, "its reference names datasets/purchases/batch/other"),
+    ],
+)
+def test_an_edited_reference_of_a_batch_is_not_signed_as_a_publication(
+    four_months: Path, tmp_path: Path, edit: dict[str, object], said: str
+) -> None:
+    project = copy_of(four_months, tmp_path / "project")
+    with project.active() as workspace:
+        spec = project.context().dataset
+        ref = workspace.references.load(f"{spec.name}/batch", JANUARY)
+        before = len(project.entries())
+        assert data.publish(workspace, spec, ref, Run.new()).sha256 == ref.sha256
+        with pytest.raises(PlatformError, match=said):
+            data.publish(workspace, spec, ref.model_copy(update=edit), Run.new())
+        assert len(project.entries()) == before
 
 
 @pytest.fixture
