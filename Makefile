@@ -59,7 +59,7 @@ stop: ## stop the services, the rollout supervisor and the UI
 	@if [ -x $(BIN)/ml-platform ]; then ml-platform stop; ml-platform ui --stop; fi
 
 .PHONY: clean
-clean: stop ## stop everything and delete all that was ever run (.local)
+clean: stop ## stop everything and delete all that runs wrote (.local)
 	@rm -rf .local
 
 ##@ Develop

@@ -67,14 +67,16 @@ def main() -> None:
     parser.add_argument("--only", default="", help="Only cases whose name holds this.")
     parser.add_argument("--json", action="store_true", help="Print JSON in place of the table.")
     chosen = parser.parse_args()
-    found = [measured(name, case) for name, case in CASES.items() if chosen.only in name]
+    cases = {name: case for name, case in CASES.items() if chosen.only in name}
     if chosen.json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps([measured(name, case) for name, case in cases.items()], indent=1))
         return
     print("| table | rows | new, s | run, s | gain over the trivial model | ended |")
-    print("|---|---|---|---|---|---|")
-    for one in found:
-        print(f"| {one['table']} | {one['rows']:,} | {one['new']} | {one['run']} | {one['gain']} | {one['ended']} |")
+    print("|---|---|---|---|---|---|", flush=True)
+    for name, case in cases.items():
+        one = measured(name, case)
+        line = f"| {one['table']} | {one['rows']:,} | {one['new']} | {one['run']} | {one['gain']} | {one['ended']} |"
+        print(line, flush=True)
 
 
 def measured(name: str, case: Case) -> dict[str, Any]:
