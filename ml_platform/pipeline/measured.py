@@ -9,6 +9,7 @@ from ml_platform.references.refs import ModelRef
 
 if TYPE_CHECKING:
     from ml_platform.evaluation.evaluation import Evaluation
+    from ml_platform.ledger.chain import Entry
 
 #: Name of the evaluation among the contents that an entry on a model names.
 EVALUATION = "evaluation"
@@ -32,28 +33,35 @@ def note(workspace: Workspace, reference: ModelRef, content: str, run: Run) -> N
 def measured(workspace: Workspace, reference: ModelRef) -> set[str]:
     """sha256 of every evaluation of a model that the platform made, as the ledger has them.
 
-    Earlier releases name them in the verdicts that were given on them, and nowhere else.
+    Earlier releases name them in the verdicts that were given on them, and nowhere else; the first ones not at all.
     """
-    entries = workspace.ledger.entries(subject=reference.sha256, subject_name=_name(reference))
+    entries = _entries(workspace, reference)
     noted = {one.body.get(EVALUATION) for one in entries if one.kind == MEASUREMENT}
     judged = {one.body.get("compared", {}).get(EVALUATION) for one in entries if one.kind == "verdict"}
     return {one for one in noted | judged if one}
 
 
 def kept(workspace: Workspace, reference: ModelRef) -> "Evaluation":
-    """The evaluation of a model as MLflow keeps it, in whatever context it was measured.
+    """The evaluation of a model as MLflow keeps it, in whatever context it was measured, to be shown or compared.
 
-    Raises MissingReference where there is none, PlatformError for one that the ledger does not name.
+    Of a model that was judged before the ledger named evaluations there is nothing to hold it against; no verdict of
+    that time allows anything now. Raises MissingReference where there is none, PlatformError for one that the ledger
+    does not name.
     """
     from ml_platform.registry import evaluations
 
-    found = evaluations.load(workspace.tracking, reference)
-    if evaluations.content(found) not in measured(workspace, reference):
+    found, known = evaluations.load(workspace.tracking, reference), measured(workspace, reference)
+    early = not known and any(one.kind == "verdict" for one in _entries(workspace, reference))
+    if evaluations.content(found) not in known and not early:
         raise PlatformError(
             f"{reference.model} ({reference.sha256[:12]}): the ledger names no such evaluation as MLflow has of it; "
             f"materialize {reference.model}/evaluation again"
         )
     return found
+
+
+def _entries(workspace: Workspace, reference: ModelRef) -> "list[Entry]":
+    return workspace.ledger.entries(subject=reference.sha256, subject_name=_name(reference))
 
 
 def _name(reference: ModelRef) -> str:
