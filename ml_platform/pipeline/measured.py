@@ -35,7 +35,10 @@ def measured(workspace: Workspace, reference: ModelRef) -> set[str]:
 
     Earlier releases name them in the verdicts that were given on them, and nowhere else; the first ones not at all.
     """
-    entries = _entries(workspace, reference)
+    return _named(_entries(workspace, reference))
+
+
+def _named(entries: "list[Entry]") -> set[str]:
     noted = {one.body.get(EVALUATION) for one in entries if one.kind == MEASUREMENT}
     judged = {one.body.get("compared", {}).get(EVALUATION) for one in entries if one.kind == "verdict"}
     return {one for one in noted | judged if one}
@@ -50,8 +53,9 @@ def kept(workspace: Workspace, reference: ModelRef) -> "Evaluation":
     """
     from ml_platform.registry import evaluations
 
-    found, known = evaluations.load(workspace.tracking, reference), measured(workspace, reference)
-    early = not known and any(one.kind == "verdict" for one in _entries(workspace, reference))
+    found, entries = evaluations.load(workspace.tracking, reference), _entries(workspace, reference)
+    known = _named(entries)
+    early = not known and any(one.kind == "verdict" for one in entries)
     if evaluations.content(found) not in known and not early:
         raise PlatformError(
             f"{reference.model} ({reference.sha256[:12]}): the ledger names no such evaluation as MLflow has of it; "

@@ -114,18 +114,26 @@ def _begun(workspace: Workspace, model: str, backend: Backend) -> bool:
 
 def unfounded(workspace: Workspace, model: str) -> list[str]:
     """What the rollout record tells and the platform did not do, a line each: it is written nowhere as done."""
-    try:
-        told = events(workspace.rollouts.history(model))
-    except MissingReference:
-        return []
-    known = _revisions(workspace, model)
-    missing = [event for event in told if event.change.revision not in known]
     return [
         f"{model}: its rollout record says that {event.backend.said} was promoted at {event.change.at}, but {why}; "
         f"ml-platform rollout rollback {model} … lets the version before it answer again, withdraw none"
-        for event in missing
+        for event in _untold(workspace, model, _told(workspace, model))
         if (why := _doubt(workspace, model, event))
     ]
+
+
+def _told(workspace: Workspace, model: str) -> list[Event]:
+    """What the rollout record tells; nothing of a model that was never deployed."""
+    try:
+        return events(workspace.rollouts.history(model))
+    except MissingReference:
+        return []
+
+
+def _untold(workspace: Workspace, model: str, told: list[Event]) -> list[Event]:
+    """Those of these events that the ledger does not have."""
+    known = _revisions(workspace, model) if told else set()
+    return [event for event in told if event.change.revision not in known]
 
 
 def _doubt(workspace: Workspace, model: str, event: Event) -> str:
@@ -172,22 +180,11 @@ def project(workspace: Workspace, model: str, run: Run) -> int:
     The alias follows the ledger. Raises PlatformError where one of them is away; what is missing is written by whoever
     comes next. A promotion that is :func:`unfounded` is never written.
     """
-    try:
-        history = workspace.rollouts.history(model)
-    except MissingReference:
-        return 0
-    told = events(history)
+    told = _told(workspace, model)
     if not told:
         return 0
-    written = 0
     with workspace.registry.tracking.lock(f"rollout-{model}"):
-        known = _revisions(workspace, model)
-        missing = [
-            event for event in told if event.change.revision not in known and not _doubt(workspace, model, event)
-        ]
-        if not missing:
-            _alias(workspace, model)
-            return 0
+        missing = [event for event in _untold(workspace, model, told) if not _doubt(workspace, model, event)]
         versions = {event.backend.version: workspace.registry.get(model, event.backend.version) for event in missing}
         for event in missing:
             began = event.began
@@ -208,11 +205,11 @@ def project(workspace: Workspace, model: str, run: Run) -> int:
                 run_id=began.run_id or run.id,
                 provenance=run.provenance,
             )
-            written += 1
         _alias(workspace, model)
         # Last: how far the ledger is with all that, where the ledger is not.
-        note_decision(workspace.ledger, workspace.registry, model, missing[-1].backend.version)
-    return written
+        if missing:
+            note_decision(workspace.ledger, workspace.registry, model, missing[-1].backend.version)
+    return len(missing)
 
 
 def _alias(workspace: Workspace, model: str) -> None:
