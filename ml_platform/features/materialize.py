@@ -46,8 +46,21 @@ class PartitionState(NamedTuple):
 Content = tuple[tuple[str, str], ...]
 
 
+def from_tables(
+    function: FeatureFunction, tables: "Iterable[pl.DataFrame]", lag: int, known: "History | None" = None
+) -> "History":
+    """See :meth:`ml_platform.features.history.History.from_tables`."""
+    from ml_platform.features.history import History
+
+    return History.from_tables(function, tables, lag, known)
+
+
+#: Histories that are held: that of the partitions before one, and that with it.
+HELD = 2
+
+
 class _Growing:
-    """Histories of more and more partitions: each continues the one before where it can."""
+    """Histories of more and more partitions: each continues one before where it can."""
 
     def __init__(
         self,
@@ -55,21 +68,20 @@ class _Growing:
         make: "Callable[[Sequence[pl.DataFrame], Content, History | None], History]",
     ) -> None:
         self._table, self._make = table, make
-        self._content: Content = ()
-        self._tables: list[pl.DataFrame] = []
-        self._newest: History | None = None
+        #: What was asked for last is at the end.
+        self._held: list[tuple[Content, list[pl.DataFrame], History]] = []
 
     def history(self, content: Content) -> "History":
         """The history of the daily tables of this content."""
-        held = len(self._content)
-        if self._newest is None or content != self._content:
-            continued = content[:held] == self._content
+        first = [one for one in self._held if content[: len(one[0])] == one[0]]
+        held = max(first, key=lambda one: len(one[0]), default=None)
+        if held is None or held[0] != content:
+            known, begun, history = held or ((), [], None)
             # The tables themselves, since a history is continued where its own are the first ones.
-            tables = [*self._tables, *(self._table(*one) for one in content[held:])] if continued else None
-            self._tables = tables if tables is not None else [self._table(*one) for one in content]
-            self._newest = self._make(self._tables, content, self._newest if continued else None)
-            self._content = content
-        return self._newest
+            tables = [*begun, *(self._table(*one) for one in content[len(known) :])]
+            held = (content, tables, self._make(tables, content, history))
+        self._held = [*(one for one in self._held if one[0] != content), held][-HELD:]
+        return held[2]
 
 
 class Materializer:
@@ -238,9 +250,7 @@ class Materializer:
 
     @cached_property
     def _declared(self) -> "_Growing":
-        from ml_platform.features.history import History
-
-        return self._growing(History.from_tables)
+        return self._given if self._make_history is from_tables else self._growing(from_tables)
 
     def _growing(self, make: "MakeHistory") -> "_Growing":
         def made(tables: "Sequence[pl.DataFrame]", content: Content, known: "History | None") -> "History":

@@ -61,23 +61,31 @@ class RunningSums:
         """
         import numpy as np
 
-        runs = table["key"].rle()
+        # Columns are taken out one by one: each selection of a table this small costs more than its numbers.
+        runs = table["key"].rle().struct.unnest()
         codes = dict(self.codes)
-        numbers = [codes.setdefault(key, len(codes)) for key in runs.struct.field("value").to_list()]
-        ids = np.repeat(np.array(numbers, np.int64), runs.struct.field("len").to_numpy())
-        added = (ids << DAY_BITS) + table["day"].to_physical().to_numpy()
+        numbers = [codes.setdefault(key, len(codes)) for key in runs["value"].to_list()]
+        ids = np.repeat(np.array(numbers, np.int64), runs["len"].to_numpy())
+        added = (ids << DAY_BITS) + table["day"].to_numpy().astype("datetime64[D]").astype(np.int64)
         order = np.argsort(added)
-        added, sums = added[order], table.drop("group", "key", "day").to_numpy()[order]
-        if len(self.places):
-            at = self.places.searchsorted(added)
-            added, sums = np.insert(self.places, at, added), np.insert(np.diff(self.totals, axis=0), at, sums, axis=0)
-        ids, days = added >> DAY_BITS, added & ((1 << DAY_BITS) - 1)
+        new = np.empty((table.height, self.totals.shape[1]), np.int64)
+        for place, name in enumerate(table.columns[-new.shape[1] :] if new.shape[1] else ()):
+            new[:, place] = table[name].to_numpy()
+        added, new = added[order], new[order]
+        at = self.places.searchsorted(added)
+        places, sums = np.insert(self.places, at, added), np.insert(np.diff(self.totals, axis=0), at, new, axis=0)
         zero = np.zeros((1, sums.shape[1]), dtype=np.int64)
+        changed = _from_first(places >> DAY_BITS, at + np.arange(len(at)))
         return RunningSums(
             codes,
-            added,
+            places,
             np.concatenate([zero, np.cumsum(sums, axis=0)]),
-            {half_life: np.concatenate([zero, _decay(ids, days, sums, half_life)]) for half_life in self.decayed},
+            {
+                half_life: np.concatenate(
+                    [zero, _decay(places, sums, np.insert(known[1:], at, new, axis=0), changed, half_life)]
+                )
+                for half_life, known in self.decayed.items()
+            },
         )
 
     def codes_of(self, keys: "pl.Series") -> "np.ndarray":
@@ -132,23 +140,40 @@ class RunningSums:
         return [value * weight for value in self.decayed[half_life][end].tolist()]
 
 
-def _decay(ids: "np.ndarray", days: "np.ndarray", sums: "np.ndarray", half_life: float) -> "np.ndarray":
+def _from_first(ids: "np.ndarray", new: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":
+    """Of each key with a ``new`` place the first of them, and how many places it has from there on; longest first."""
+    import numpy as np
+
+    keys, firsts = np.unique(ids[new], return_index=True)
+    starts = new[firsts]
+    lengths = ids.searchsorted(keys, side="right") - starts
+    longest_first = np.argsort(-lengths, kind="stable")
+    return starts[longest_first], lengths[longest_first]
+
+
+def _decay(
+    places: "np.ndarray",
+    sums: "np.ndarray",
+    known: "np.ndarray",
+    changed: "tuple[np.ndarray, np.ndarray]",
+    half_life: float,
+) -> "np.ndarray":
     """Decayed sums ``s[i] = sums[i] + s[i-1] * 2 ** (-(days[i] - days[i-1]) / half_life)`` along each key.
 
-    From the oldest day on, so that a later day never changes an earlier value, not even in its last bit.
+    From the oldest day on, so that a later day never changes an earlier value, not even in its last bit: what is
+    ``known`` stays, and only the ``changed`` stretches (:func:`_from_first`) are computed.
     """
     import numpy as np
 
-    result = sums.astype(np.float64)
-    if not len(ids):
-        return result
-    starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
-    weights = _weight(np.diff(days, prepend=days[0]), half_life)[:, None]
-    lengths = np.diff(np.r_[starts, len(ids)])
-    longest_first = np.argsort(-lengths, kind="stable")
-    starts, lengths = starts[longest_first], lengths[longest_first]
-    for step in range(1, int(lengths[0])):
+    result = known.astype(np.float64)
+    starts, lengths = changed
+    for step in range(int(lengths[0]) if len(lengths) else 0):
         # All keys advance together; those without a further day are at the end and drop out.
         here = starts[: np.searchsorted(-lengths, -step, side="left")] + step
-        result[here] += result[here - 1] * weights[here]
+        result[here] = sums[here]
+        # Before the first place, as before any key's first, there is nothing to decay.
+        before = np.maximum(here - 1, 0)
+        passed = places[here] - places[before]
+        same = (places[here] >> DAY_BITS == places[before] >> DAY_BITS) & (here > 0)
+        result[here[same]] += result[before[same]] * _weight(passed[same], half_life)[:, None]
     return result

@@ -1,9 +1,9 @@
 """Gates on a staged batch: is this month like what the schema and the earlier months promise?"""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.gate import Gate, Measurement, kind
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ml_platform.validation.evidence import BrokenRule, SchemaEvidence
+
+T = TypeVar("T")
 
 
 class BatchEvidence:
@@ -33,6 +35,7 @@ class BatchEvidence:
         now: datetime | None = None,
         contents: Mapping[str, str] | None = None,
         replaced: "Callable[[], tuple[str, pl.DataFrame] | None]" = lambda: None,
+        measured: "dict[Any, Any] | None" = None,
     ) -> None:
         self._frame, self._schema, self._set_aside, self._replaced = frame, schema, set_aside, replaced
         #: Whether columns that the schema does not know are accepted; ``None``: as the schema says.
@@ -40,6 +43,7 @@ class BatchEvidence:
         self.key = key
         self._earlier_columns, self._earlier_rows, self._earlier = earlier_columns, earlier_rows, earlier
         self._contents = contents or {}
+        self._measured: dict[Any, Any] = {} if measured is None else measured
         #: Contents of earlier batches that were looked at since this was cleared, by partition.
         self.looked_at: dict[str, str] = {}
         #: Column with the day of the event; first day of the partition and the day after its last one; the clock.
@@ -67,6 +71,16 @@ class BatchEvidence:
             raise PlatformError("the earlier batches cannot be read here")
         self._note(partitions)
         return self._earlier(partitions, columns)
+
+    def of_earlier(
+        self, partition: str, columns: tuple[str, ...], what: Hashable, measure: "Callable[[pl.DataFrame], T]"
+    ) -> T:
+        """A measure of columns of an earlier partition: of one content the same ``what`` is measured once."""
+        self._note((partition,))
+        about = (self._contents.get(partition), columns, what)
+        if about[0] is None or about not in self._measured:
+            self._measured[about] = measure(self.earlier((partition,), columns))
+        return self._measured[about]
 
     @property
     def replaced(self) -> "pl.DataFrame | None":

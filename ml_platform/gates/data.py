@@ -1,8 +1,8 @@
 """Gates on a staged batch that compare it with the accepted earlier ones, with its window or with the clock."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.batch import BatchEvidence
@@ -10,6 +10,8 @@ from ml_platform.gates.gate import Gate, Measurement, kind
 
 if TYPE_CHECKING:
     import polars as pl
+
+T = TypeVar("T")
 
 #: PSI above which a column counts as drifted: the usual "significant shift" (Siddiqi, Credit Risk Scorecards, 2006).
 DRIFTED = 0.25
@@ -41,6 +43,17 @@ def _wanted(evidence: BatchEvidence, gate: Gate, columns: Sequence[str]) -> tupl
 def reference_batches(evidence: BatchEvidence, gate: Gate, columns: Sequence[str]) -> "dict[str, pl.DataFrame]":
     """:func:`reference_rows`, each partition by itself; empty where there are none."""
     return {name: evidence.earlier((name,), tuple(columns)) for name in _wanted(evidence, gate, columns)}
+
+
+def measured_batches(
+    evidence: BatchEvidence, gate: Gate, columns: Sequence[str], what: Hashable, measure: "Callable[[pl.DataFrame], T]"
+) -> dict[str, T]:
+    """A measure of each of :func:`reference_batches`.
+
+    ``what`` names the measure: of one content it is taken once, however many later batches are compared with it.
+    """
+    wanted = _wanted(evidence, gate, columns)
+    return {name: evidence.of_earlier(name, tuple(columns), what, measure) for name in wanted}
 
 
 def reference_rows(evidence: BatchEvidence, gate: Gate, columns: Sequence[str]) -> "pl.DataFrame | None":
@@ -209,15 +222,16 @@ def association(evidence: BatchEvidence, gate: Gate) -> Measurement:
     from ml_platform.validation import drift, groups
 
     columns, outcome = list(gate.columns or ()), str(gate.against)
-    earlier = reference_batches(evidence, gate, list(dict.fromkeys([*columns, outcome])))
-    if not earlier:
-        return Measurement(None, NOTHING_EARLIER)
 
     def values(frame: "pl.DataFrame") -> dict[str, float]:
         label = groups.outcome_values(frame, outcome, gate.above)
         return {name: drift.information_value(frame, name, label) for name in columns}
 
-    before, now = [values(frame) for frame in earlier.values()], values(evidence.frame)
+    wanted, what = list(dict.fromkeys([*columns, outcome])), ("information value", outcome, gate.above)
+    before = list(measured_batches(evidence, gate, wanted, what, values).values())
+    if not before:
+        return Measurement(None, NOTHING_EARLIER)
+    now = values(evidence.frame)
     table: list[dict[str, Any]] = [
         {"column": name, "now": now[name], "before": max(one[name] for one in before)} for name in columns
     ]

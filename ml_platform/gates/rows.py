@@ -203,8 +203,7 @@ def dependency(evidence: BatchEvidence, gate: Gate) -> Measurement:
         # What only earlier batches have says nothing about this one.
         there = earlier.select(columns).join(now.select(by).unique(), on=by, how="semi", nulls_equal=True)
         rows = pl.concat([there, now], how="vertical_relaxed")
-    for column in gate.columns or ():
-        found = groups.spread(rows, by, column)
+    for column, found in groups.spreads(rows, by, list(gate.columns or ())).items():
         masked = dict.fromkeys(("lowest", "highest"), MASK) if column in evidence.private else {}
         table += [{"column": column, **evidence.shown(row), **masked} for row in json_rows(found.head(SHOWN))]
     if not table:

@@ -86,6 +86,7 @@ def audit(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) ->
         now=workspace.now(),
         contents={partition: info.sha256 for partition, info in earlier.items()},
         replaced=lambda: _replaced(workspace, spec, ref),
+        measured=workspace.shared("measures of earlier batches", dict),
     )
     name = f"{spec.prefix}{ref.partition}"
     return judged(workspace, batch_gates(workspace, spec), evidence, subject=ref.sha256, name=name, run=run)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ml_platform.features.materialize import from_tables
 from ml_platform.references.refs import ManifestEntry
 from ml_platform.training.split import Plan, by_group, plan
 from ml_platform.training.trainer import Trainer, trainer_of
@@ -29,15 +30,6 @@ def frames(store: "VersionedStore", entries: tuple[ManifestEntry, ...]) -> "Iter
         yield parts.of(batches.read_at(store, entry.commit, entry.path, entry.sha256), entry.part)
 
 
-def history(
-    function: "FeatureFunction", tables: "Iterable[pl.DataFrame]", lag: int, known: "History | None" = None
-) -> "History":
-    """See :meth:`ml_platform.features.history.History.from_tables`."""
-    from ml_platform.features.history import History
-
-    return History.from_tables(function, tables, lag, known)
-
-
 def package(*arguments: Any, **options: Any) -> "Packaged":
     """See :func:`ml_platform.serving.packaging.package`."""
     from ml_platform.serving.packaging import package
@@ -58,5 +50,5 @@ class Steps:
     trainer: Callable[[str], Trainer] = trainer_of
     #: What tells a changed training from the sound one, so that neither adopts the other's models.
     training_code: str = ""
-    history: "Callable[[FeatureFunction, Iterable[pl.DataFrame], int, History | None], History]" = history
+    history: "Callable[[FeatureFunction, Iterable[pl.DataFrame], int, History | None], History]" = from_tables
     package: "Callable[..., Packaged]" = package

@@ -157,29 +157,47 @@ def _log_odds(positives: float, rows: int) -> float:
     return math.log((positives + 0.5) / (rows - positives + 0.5))
 
 
-def spread(frame: "pl.DataFrame", by: Sequence[str], column: str) -> "pl.DataFrame":
-    """How far ``column`` is from one value in each group: ``by``, ``rows``, ``lowest``, ``highest``, ``spread``.
+def spreads(frame: "pl.DataFrame", by: Sequence[str], columns: Sequence[str]) -> "dict[str, pl.DataFrame]":
+    """How far each column is from one value in each group: ``by``, ``rows``, ``lowest``, ``highest``, ``spread``.
 
-    Of numbers the range over the absolute median (over the largest absolute value where that is 0; missing values do
-    not count); of anything else the share of rows whose value is not the group's most frequent one. Largest first.
+    Of numbers the range over the absolute median (over the largest absolute value where that is 0); of anything else
+    the share of rows whose value is not the group's most frequent one. Missing values do not count. Largest first.
     """
     import polars as pl
 
-    known = frame.select(*by, column).drop_nulls(column)
-    value = pl.col(column)
-    if known.schema[column].is_numeric():
-        middle = value.median().abs()
-        # Around zero the median says nothing of how large the values are.
-        scale = pl.when(middle > 0).then(middle).otherwise(pl.max_horizontal(value.min().abs(), value.max().abs()))
-        width = (value.max() - value.min()).cast(pl.Float64)
-        measured = pl.when(width == 0).then(0.0).otherwise(width / scale)
-    else:
-        measured = 1 - value.unique_counts().max() / pl.len()
-    return (
-        known.group_by(by)
-        .agg(rows=pl.len(), lowest=value.min(), highest=value.max(), spread=measured)
-        .sort("spread", *by, descending=[True, *(False for _ in by)])
+    every = {name: pl.col(name) for name in columns}
+    known = frame.group_by(by).agg(
+        pl.struct(rows=value.count(), lowest=value.min(), highest=value.max()).alias(f"({name})")
+        for name, value in every.items()
     )
+    found = {}
+    for name, value in every.items():
+        groups = known.select(*by, f"({name})").unnest(f"({name})").filter(pl.col("rows") > 0)
+        width = pl.col("highest") - pl.col("lowest")
+        number = frame.schema[name].is_numeric()
+        equal = width.cast(pl.Float64) == 0 if number else pl.col("lowest") == pl.col("highest")
+        one = groups.select(equal).to_series()
+        # Most groups have one value. What costs, a median and a count of values, is asked of the others alone.
+        apart = groups.filter(~one)
+        rows = frame.select(*by, name).drop_nulls(name).join(apart.select(by), on=by, how="semi", nulls_equal=True)
+        measured = rows.group_by(by).agg(spread=_spread(value, number))
+        table = groups.join(measured, on=by, how="left", nulls_equal=True)
+        found[name] = table.with_columns(spread=pl.when(one).then(0.0).otherwise("spread")).sort(
+            "spread", *by, descending=[True, *(False for _ in by)]
+        )
+    return found
+
+
+def _spread(value: "pl.Expr", number: bool) -> "pl.Expr":
+    """The spread of a group that has more than one value."""
+    import polars as pl
+
+    if not number:
+        return 1 - value.unique_counts().max() / pl.len()
+    middle = value.median().abs()
+    # Around zero the median says nothing of how large the values are.
+    scale = pl.when(middle > 0).then(middle).otherwise(pl.max_horizontal(value.min().abs(), value.max().abs()))
+    return (value.max() - value.min()).cast(pl.Float64) / scale
 
 
 def near_duplicates(frame: "pl.DataFrame", but_for: Sequence[str]) -> "tuple[int, pl.DataFrame]":

@@ -1,6 +1,7 @@
 """pandera schemas: what they declare, and the evidence of validating a table against one."""
 
 import copy
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from ml_platform.foundation.errors import PlatformError
@@ -133,14 +134,9 @@ def _judged(
 
     if not isinstance(frame, pl.DataFrame):
         raise PlatformError(f"validation needs a polars DataFrame, not {type(frame).__name__}; collect it first")
-    # A copy: pandera hands out one cached schema, and the cap is ours.
-    declared = copy.deepcopy(schema.to_schema())
-    if new_columns is not None:
-        declared.strict = new_columns == "refuse"
+    declared = _capped(schema, max_cases, new_columns)
     columns_declared = declared.columns.values()
-    checks = [*(declared.checks or []), *(check for column in columns_declared for check in column.checks or [])]
-    for check in checks:
-        check.n_failure_cases = max_cases
+    checks = _checks(declared)
     identity = [name for name in _declared_key(schema) if name in frame.columns]
 
     def sample(invalid: "pl.Series", column: str | None) -> tuple[dict[str, Any], ...]:
@@ -176,6 +172,24 @@ def _judged(
             )
     presence_type_and_null = sum(2 + (not column.nullable) for column in columns_declared)
     return broken, presence_type_and_null + len(checks) + len(floats)
+
+
+@lru_cache(maxsize=16)
+def _capped(
+    schema: "type[pa.DataFrameModel]", max_cases: int, new_columns: Literal["accept", "refuse"] | None
+) -> "pa.DataFrameSchema":
+    """The schema as this module applies it. A copy: pandera hands out one cached schema, and the cap is ours."""
+    declared = copy.deepcopy(schema.to_schema())
+    if new_columns is not None:
+        declared.strict = new_columns == "refuse"
+    for check in _checks(declared):
+        check.n_failure_cases = max_cases
+    return declared
+
+
+def _checks(schema: "pa.DataFrameSchema") -> list[Any]:
+    """The checks of the table, then those of each column."""
+    return [*(schema.checks or []), *(check for column in schema.columns.values() for check in column.checks or [])]
 
 
 def _broken(error: "SchemaError", frame: "pl.DataFrame", sample: Any) -> "tuple[BrokenRule, pl.Series | None]":
