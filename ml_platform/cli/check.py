@@ -16,6 +16,7 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.loading import project_catalogue
+from ml_platform.features.materialize import Stale
 from ml_platform.foundation.errors import DeclarationError, MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import default_home
@@ -153,10 +154,11 @@ def _features(workspace: Workspace, spec: FeatureSpec, dataset: DatasetSpec, run
     for partition in published:
         try:
             ref = workspace.references.load(spec.key, partition)
-        except MissingReference as error:
+            verdicts = data.inspect_features(workspace, spec, dataset, ref, run)
+        except (MissingReference, Stale) as error:
             yield from (Line(spec.key, partition, gate, None, str(error)) for gate in gates)
             continue
-        yield from _joined(spec.key, partition, gates, data.inspect_features(workspace, spec, dataset, ref, run))
+        yield from _joined(spec.key, partition, gates, verdicts)
 
 
 def _joined(asset: str, partition: str, gates: tuple[Gate, ...], verdicts: list[Verdict]) -> Iterable[Line]:

@@ -17,6 +17,7 @@ ledger = typer.Typer(no_args_is_help=True, help="The record of every verdict and
 def verify() -> None:
     """Recompute the chain with its signatures, and compare it with what store and registry noted of it."""
     from ml_platform.ledger.chain import CONTINUATION
+    from ml_platform.pipeline import cards
     from ml_platform.pipeline.anchors import unheard
 
     workspace = _compared()
@@ -26,8 +27,14 @@ def verify() -> None:
     print(f"{count} entries, unbroken; head {anchor.head[:16]}{signed}")
     for entry in workspace.ledger.log(kind=CONTINUATION):
         print(f"entry {entry.sequence}: {_gap(entry.body)}")
-    # Told and no failure of the chain: an alias can be moved by whoever has MLflow.
-    if silent := list(unheard(workspace.ledger, workspace.registry, _models())):
+    # Told and no failure of the chain: an alias, a tag or a card can be changed by whoever has MLflow.
+    edited = [
+        line
+        for model in _models()
+        for version in workspace.registry.versions(model)
+        for line in cards.edited(workspace, version)
+    ]
+    if silent := [*unheard(workspace.ledger, workspace.registry, _models()), *edited]:
         for line in silent:
             print(line)
         raise typer.Exit(1)

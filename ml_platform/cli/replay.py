@@ -5,6 +5,7 @@ from pathlib import Path
 from ml_platform.cli.output import BadUsage, written
 from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.provenance import Run
+from ml_platform.pipeline import champions, trained
 from ml_platform.pipeline.replaying import replay
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.replay.replay import Environment
@@ -16,9 +17,9 @@ def replay_version(target: str, environment: Environment, json: Path | None) -> 
     catalogue, workspace = project_catalogue(), Workspace.reading()
     if model not in catalogue.models or not which:
         raise BadUsage(f"{target!r}: give MODEL@VERSION or MODEL@ALIAS; models: {', '.join(sorted(catalogue.models))}")
-    number = which.removeprefix("v")
-    version = workspace.registry.get(model, int(number) if number.isdigit() else which)
+    version = champions.find(workspace, model, which)
     reference = version.model_ref
+    trained.require_known(workspace, reference)
     print(f"{model} version {version.version}: code {reference.provenance.code_commit[:12]}, seed {reference.seed}")
     done = replay(
         workspace, catalogue, reference, environment=environment, say=lambda text: print(f"note: {text}", flush=True)

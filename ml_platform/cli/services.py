@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ml_platform.cli import screen
 from ml_platform.cli.output import declared_model, written
 from ml_platform.declarations.context import ModelContext
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -66,13 +66,15 @@ def show_status(json: Path | None) -> None:
     from ml_platform.datasets import batches
     from ml_platform.datasets.unasked import unasked
     from ml_platform.declarations.loading import project_catalogue
-    from ml_platform.pipeline import alerts, approval, candidate, hand, rollout
+    from ml_platform.pipeline import alerts, approval, candidate, champions, hand, rollout
     from ml_platform.pipeline.answering import answering, objections, under_way
     from ml_platform.pipeline.data import refused_corrections, refused_partitions
     from ml_platform.pipeline.published import standing
+    from ml_platform.registry.registry import CHAMPION
     from ml_platform.rollout.processes import read_state
 
     workspace, catalogue = Workspace.reading(), project_catalogue()
+    workspace.require_whole({*catalogue.datasets, *catalogue.models})
     console = screen.console()
     for line in rollout.attend(workspace, catalogue.models):
         console.print(line, markup=False, soft_wrap=True)
@@ -84,6 +86,7 @@ def show_status(json: Path | None) -> None:
         "supervisor": state.running,
         "standing": {},
         "corrections": {},
+        "edited": [],
     }
     for name, spec in catalogue.datasets.items():
         published = sorted(batches.published(workspace.store, name))
@@ -96,7 +99,8 @@ def show_status(json: Path | None) -> None:
     models = screen.table("model", "newest candidate", "newest version", "approval", "champion", "service", "phase")
     notes: list[str] = []
     for name in catalogue.models:
-        newest, champion = workspace.registry.latest(name), workspace.registry.champion(name)
+        newest = workspace.registry.latest(name)
+        champion = champions.aliases(workspace, name).get(CHAMPION) if newest else None
         service, url, phase = answering(state, name)
         trained = candidate.newest(workspace, ModelContext.of(catalogue, name))
         decision = approval.standing(workspace, newest) if newest else None
@@ -105,7 +109,7 @@ def show_status(json: Path | None) -> None:
             f"{trained.sha256[:8]} {trained.said}" if trained else "-",
             str(newest.version) if newest else "-",
             decision.said if decision else "-",
-            str(champion.version) if champion else "-",
+            str(champion or "-"),
             url or "-",
             phase,
         )
@@ -114,15 +118,17 @@ def show_status(json: Path | None) -> None:
             "because": trained.reason if trained else None,
             "version": newest.version if newest else None,
             "approval": decision.status if decision else None,
-            "champion": champion.version if champion else None,
+            "champion": champion,
             "url": url,
             "phase": phase,
         }
+        shown = sorted({number for number in (champion, newest and newest.version) if number})
+        found["edited"] += [line for number in shown for line in _edited(workspace, name, number)]
         record = workspace.rollouts.load(name) if name in workspace.rollouts.models() else None
         if record is not None and (said := under_way(record)):
             notes.append(said)
         if service is not None:
-            went_live = found["models"][name]["promoted"] = rollout.promoted(
+            went_live = found["models"][name]["promoted"] = champions.promoted(
                 workspace, name, service.version, service.sha256
             )
             notes += objections(workspace, service, went_live)
@@ -141,7 +147,7 @@ def show_status(json: Path | None) -> None:
         for line in _standing(name, now):
             console.print(line, soft_wrap=True, markup=False, highlight=False)
     console.print(models)
-    for note in notes:
+    for note in [*notes, *found["edited"]]:
         console.print(note, markup=False, soft_wrap=True)
     needed = alerts.standing(workspace, catalogue)
     found["alerts"] = [alert._asdict() for alert in needed]
@@ -150,6 +156,18 @@ def show_status(json: Path | None) -> None:
         console.print(line, markup=False, soft_wrap=True, highlight=False)
     console.print(f"supervisor: {'running' if state.running else 'not running'}")
     written(json, found)
+
+
+def _edited(workspace: Workspace, model: str, number: int) -> Iterator[str]:
+    """What is to be said of a version in MLflow, a line each."""
+    from ml_platform.pipeline import cards
+
+    try:
+        version = workspace.registry.get(model, number)
+    except MissingReference as error:
+        yield f"{error}, which the ledger promoted last"
+    else:
+        yield from cards.edited(workspace, version)
 
 
 def _standing(name: str, now: "Standing") -> Iterator[str]:

@@ -11,17 +11,19 @@ from ml_platform.cli import screen
 from ml_platform.cli.output import BadUsage, declared_model, written
 from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.pipeline import champions
+from ml_platform.pipeline import cards, champions
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ManifestEntry, VersionRef
+from ml_platform.registry.registry import CHAMPION
 
 
 def trace_model(target: str, json: Path | None) -> None:
     """Print the origin of a version: the live one, one of an alias, or one by number."""
     workspace = Workspace.reading()
     model, _, which = target.partition("@")
-    version = _version(workspace, declared_model(model), which)
+    workspace.require_whole({declared_model(model)})
+    version = _version(workspace, model, which)
     found = _origin(workspace, version)
     screen.console().print(_tree(found))
     written(json, found)
@@ -33,6 +35,7 @@ def trace_request(request: str, model: str, json: Path | None) -> None:
 
     workspace = Workspace.reading()
     models = [declared_model(model)] if model else sorted(project_catalogue().models)
+    workspace.require_whole(models)
     found = []
     for answered in find(workspace, models, request):
         first = answered.rows[0]
@@ -57,6 +60,7 @@ def trace_at(target: str, when: str, json: Path | None) -> None:
         moment = datetime.fromisoformat(when)
     except ValueError:
         raise BadUsage(f"{when!r} is no ISO time; write e.g. 2013-12-05T08:00:00+00:00") from None
+    workspace.require_whole({model})
     then = at(workspace, model, moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     found = _origin(workspace, workspace.registry.get(model, then.version), then.package_sha256)
     found["promoted_at"] = then.since.isoformat()
@@ -67,17 +71,16 @@ def trace_at(target: str, when: str, json: Path | None) -> None:
 
 def _version(workspace: Workspace, model: str, which: str) -> VersionRef:
     if which:
-        number = which.removeprefix("v")
-        return workspace.registry.get(model, int(number) if number.isdigit() else which)
-    version = champions.champion(workspace, model) or workspace.registry.latest(model)
-    if version is None:
+        return champions.find(workspace, model, which)
+    newest = workspace.registry.latest(model)
+    if newest is None:
         raise PlatformError(f"{model}: no version is registered; run the job {model}_train or ml-platform run first")
-    return version
+    number = champions.aliases(workspace, model).get(CHAMPION)
+    return workspace.registry.get(model, number) if number else newest
 
 
 def _origin(workspace: Workspace, version: VersionRef, package: str = "") -> dict[str, Any]:
     """Where a version came from. ``package``: the content of which verdicts are shown; default: of what answers."""
-    from ml_platform.pipeline.rollout import promoted
     from ml_platform.rollout.processes import read_state
 
     reference = version.model_ref
@@ -92,12 +95,13 @@ def _origin(workspace: Workspace, version: VersionRef, package: str = "") -> dic
         "model": version.model,
         "version": version.version,
         "approval": standing(workspace, version).status,
+        **({"edited": lines} if (lines := list(cards.edited(workspace, version))) else {}),
         "service": {
             "url": route.url if route and route.version == version.version else service.url,
             "phase": service.phase,
             "bento": service.tag,
             "sha256": service.sha256,
-            "promoted": promoted(workspace, service.model, service.version, service.sha256),
+            "promoted": champions.promoted(workspace, service.model, service.version, service.sha256),
         }
         if service
         else None,
@@ -183,6 +187,8 @@ def _tree(found: dict[str, Any]) -> Tree:
     tree = Tree(f"{found['model']}: {head}")
     if service and service["phase"] == "live" and not service["promoted"]:
         tree.add(f"package {service['sha256'][:12]} was never promoted: no verdict below is about it")
+    for line in found.get("edited", ()):
+        tree.add(line)
     version = tree.add(f"version {found['version']} ({found['approval']}), model file {found['model_sha256'][:16]}")
     if "model_code" in found:
         version.add("code of its " + ", ".join(f"{part} {code}" for part, code in found["model_code"].items()))

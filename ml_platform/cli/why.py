@@ -16,6 +16,8 @@ def why(
     from ml_platform.pipeline.why import why as explained
     from ml_platform.pipeline.workspace import Workspace
 
-    answer = explained(Workspace(), project_catalogue(), name)
+    workspace, catalogue = Workspace(), project_catalogue()
+    workspace.require_whole({*catalogue.datasets, *catalogue.models})
+    answer = explained(workspace, catalogue, name)
     print(answer.text)
     written(json, answer._asdict())

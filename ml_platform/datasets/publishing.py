@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_platform.datasets import quarantine
-from ml_platform.datasets.batches import batch_path, batch_tag, read_at, staging_branch
+from ml_platform.datasets.batches import batch_path, batch_tag, staging_branch
 from ml_platform.datasets.derived import ATTEMPTS, private_commit, sha256_at
 from ml_platform.datasets.store import (
     MAIN,
@@ -21,7 +21,7 @@ from ml_platform.datasets.store import (
     VersionedStore,
 )
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.parquet import write_frame
+from ml_platform.foundation.parquet import row_count, write_frame
 from ml_platform.foundation.provenance import Provenance
 from ml_platform.references.refs import DatasetRef
 
@@ -139,14 +139,17 @@ def publish(
     ledger_head: str,
     provenance: Provenance,
     metadata: Mapping[str, str] | None = None,
+    staged: str | None = None,
 ) -> DatasetRef:
     """Merge a staged batch into ``main``, tag it and delete its branch; returns a reference on ``main``.
 
     The merge commit records ``ledger_head``, which anchors the verdicts. Content that ``main`` holds
-    already is adopted without a commit. Raises Conflict where ``main`` got other content for the
-    partition after it was staged, and PlatformError where the staging branch holds other content than
-    ``ref`` names. Whether the verdicts allow it is for the caller to ask.
+    already is adopted without a commit. ``staged`` is what :func:`publishable` said of it, which is asked here
+    otherwise. Raises Conflict where ``main`` got other content for the partition after it was staged, and
+    PlatformError as :func:`publishable`. Whether the verdicts allow it is for the caller to ask.
     """
+    if staged is None:
+        staged = publishable(store, ref)
     branch = staging_branch(ref.dataset, ref.partition)
     facts = {
         "run_id": run_id,
@@ -157,11 +160,9 @@ def publish(
         "ledger_head": ledger_head,
         "code_commit": provenance.code_commit,
     }
-    main = store.resolve(MAIN)
-    if sha256_at(store, main, ref.path) == ref.sha256:
-        commit = _introduced(store, ref, main)
+    if not staged:
+        commit = _introduced(store, ref, store.resolve(MAIN))
     else:
-        staged = _publishable(store, branch, ref)
         try:
             commit = store.merge(staged, MAIN, f"Publish {ref.dataset}/{ref.partition}", {**(metadata or {}), **facts})
         except NoChanges:
@@ -178,19 +179,22 @@ def publish(
     return ref.model_copy(update={"branch": MAIN, "commit": commit, "run_id": run_id, "provenance": provenance})
 
 
-def require_publishable(store: VersionedStore, ref: DatasetRef) -> None:
-    """Raise PlatformError unless the store holds what the reference names, as it names it; a reference is a file.
+def publishable(store: VersionedStore, ref: DatasetRef) -> str:
+    """Commit whose merge publishes what a reference names; empty where ``main`` holds it already.
 
-    Asked before anything is said of a publication.
+    Raises PlatformError unless the store holds it as the reference names it, which is a file: asked before anything is
+    said of a publication.
     """
     name, path = f"{ref.dataset}/{ref.partition}", batch_path(ref.dataset, ref.partition)
     if ref.path != path:
         raise PlatformError(f"{name}: its reference names {ref.path}, and its place is {path}; stage it again")
-    published = sha256_at(store, store.resolve(MAIN), path) == ref.sha256
-    commit = MAIN if published else _publishable(store, staging_branch(ref.dataset, ref.partition), ref)
-    rows = read_at(store, commit, path, ref.sha256).height
+    main = store.resolve(MAIN)
+    published = sha256_at(store, main, path) == ref.sha256
+    staged = "" if published else _publishable(store, staging_branch(ref.dataset, ref.partition), ref)
+    rows = row_count(store.local_path(staged or main, path))
     if rows != ref.rows:
         raise PlatformError(f"{name}: its reference names {ref.rows} rows, the content has {rows}; stage it again")
+    return staged
 
 
 def _publishable(store: VersionedStore, branch: str, ref: DatasetRef) -> str:

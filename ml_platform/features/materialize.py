@@ -181,8 +181,23 @@ class Materializer:
         published = batches.published(self.store, self.dataset)
         return PartitionState(published, self._refused(published))
 
+    def require_stored(self, ref: DatasetRef) -> ObjectInfo:
+        """What the store has of a reference, which is a file. Raises Stale unless it names that as it is."""
+        name, way_out = f"{self.key}/{ref.partition}", f"materialize {self.key} again for {ref.partition}"
+        try:
+            info = self.store.stat(ref.commit, self.path(ref.partition))
+        except NotFound as error:
+            raise Stale(f"{name}: the commit that its reference names has it not ({error}); {way_out}") from None
+        named = {"path": ref.path, "content": ref.sha256, "rows": str(ref.rows)}
+        held = {"path": self.path(ref.partition), "content": info.sha256, "rows": info.metadata.get("rows")}
+        if wrong := [fact for fact, value in named.items() if held[fact] != value]:
+            said = ", ".join(f"{fact} {named[fact]}, the store has {held[fact]}" for fact in wrong)
+            raise Stale(f"{name}: its reference was edited: it names {said}; {way_out}")
+        return info
+
     def check_current(self, ref: DatasetRef, state: "PartitionState | None" = None) -> None:
-        """Raise Stale unless ``ref`` was built by the current code from what is published now (or in ``state``)."""
+        """Raise Stale unless ``ref`` was built by the current code from what is published now (or in ``state``), and
+        names what the store has of it (:meth:`require_stored`)."""
         inputs, _ = self._inputs(ref.partition, *(state or self.partition_state()))
         way_out = f"materialize {self.key} again for {ref.partition}"
         if ref.inputs != inputs:
@@ -190,8 +205,7 @@ class Materializer:
                 name for name in ref.inputs.keys() | inputs.keys() if ref.inputs.get(name) != inputs.get(name)
             )
             raise Stale(f"{self.key}/{ref.partition} is stale: {', '.join(changed)} changed since; {way_out}")
-        info = self.store.stat(ref.commit, ref.path)
-        if info.metadata.get("key") not in self._keys(inputs):
+        if self.require_stored(ref).metadata.get("key") not in self._keys(inputs):
             raise Stale(f"{self.key}/{ref.partition} is stale: its code or history_lag changed since; {way_out}")
 
     def read(self, ref: DatasetRef) -> "pl.DataFrame":

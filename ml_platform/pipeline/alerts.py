@@ -38,7 +38,7 @@ class Alert(NamedTuple):
 
 
 #: Kinds that :func:`standing` looks for.
-KINDS = ("late", "refused", "stale", "data", "rollback")
+KINDS = ("late", "refused", "champion", "stale", "data", "rollback")
 
 
 def standing(workspace: Workspace, catalogue: Catalogue) -> list[Alert]:
@@ -122,7 +122,11 @@ def _of_model(workspace: Workspace, context: ModelContext) -> Iterator[Alert]:
             f"{name}: the last {count} candidates were refused by their gates; see ml-platform status and "
             f"ml-platform check --model {name}, {again}",
         )
-    champion = champions.champion(workspace, name)
+    try:
+        champion = champions.champion(workspace, name)
+    except PlatformError as error:
+        yield Alert(name, "champion", str(error))
+        return
     if champion is None:
         return
     yield from _outdated(workspace, context, champion)

@@ -13,12 +13,12 @@ from ml_platform.documents.model_card import with_approvals
 from ml_platform.foundation.errors import Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
+from ml_platform.pipeline import cards
 from ml_platform.pipeline.anchors import note_decision
 from ml_platform.pipeline.loosening import DECLARED, GATES, declared, require_accepted, require_person
 from ml_platform.pipeline.measuring import require_model
 from ml_platform.pipeline.workspace import Workspace
-from ml_platform.references.refs import ReportRef, VersionRef
-from ml_platform.registry.registry import APPROVAL_TAG, MANIFEST_TAG, SHA_TAG
+from ml_platform.references.refs import ModelRef, VersionRef
 
 Outcome = Literal["approved", "pending", "rejected"]
 #: Kind of a ledger entry to what it means for a candidate.
@@ -112,8 +112,12 @@ def standing(workspace: Workspace, version: VersionRef) -> Decision:
     return Decision("pending", GATES, why, at, version.sha256, version.version)
 
 
-def require_approved(workspace: Workspace, context: ModelContext, version: VersionRef, run: Run) -> None:
-    """Raise Refused unless the version is approved and its model file passed every gate, none looser than accepted."""
+def require_approved(workspace: Workspace, context: ModelContext, version: VersionRef, run: Run) -> VersionRef:
+    """The version as the registry has it, approved, and its model file passed every gate, none looser than accepted.
+
+    Its reference is a file that anybody can edit: all that is taken from there is which version is meant. Raises
+    Refused where it is not approved or does not pass, PlatformError where its model's reference was edited.
+    """
     version = workspace.registry.get(version.model, version.version)
     # Of a ledger that lost the approval nobody should be told to approve again.
     workspace.ledger.require_whole({version.model})
@@ -126,6 +130,7 @@ def require_approved(workspace: Workspace, context: ModelContext, version: Versi
         )
     require_gates(workspace, context, version, run)
     require_accepted(workspace, context)
+    return version
 
 
 def require_gates(workspace: Workspace, context: ModelContext, version: VersionRef, run: Run) -> None:
@@ -133,11 +138,11 @@ def require_gates(workspace: Workspace, context: ModelContext, version: VersionR
     require_model(workspace, context, version.model_ref, run)
 
 
-def table(made: Sequence[Decision]) -> list[dict[str, Any]]:
-    """The decisions as rows of a model card."""
+def told(workspace: Workspace, model: str, sha256: str) -> list[dict[str, Any]]:
+    """The decisions on a candidate as rows of its model card."""
     return [
         {"status": one.status, "by": one.by, "reason": one.reason, "at": one.at.isoformat(timespec="seconds")}
-        for one in made
+        for one in decisions(workspace, model, sha256)
     ]
 
 
@@ -155,25 +160,23 @@ def reject(
     _record(workspace, "rejected", model, sha256, body, run)
 
 
-def admit(workspace: Workspace, context: ModelContext, report: ReportRef, run: Run) -> Outcome:
+def admit(workspace: Workspace, context: ModelContext, reference: ModelRef, run: Run) -> Outcome:
     """What a candidate whose gates all pass is registered as, in the ledger: approved, or waiting for a person.
 
     Where a person rejected this very model nothing is decided: it stays rejected until a person approves it.
     """
-    model, sha256 = report.model, report.sha256
+    model, sha256 = reference.model, reference.sha256
     found = in_force(decisions(workspace, model, sha256))
-    same = [tags for _, tags in workspace.registry.tags(model) if tags.get(SHA_TAG) == sha256]
-    if (found and found.by_person and found.status == "rejected") or any(
-        tags.get(APPROVAL_TAG) == "rejected" for tags in same
-    ):
+    same = workspace.registry.of_model(model, sha256)
+    if (found and found.by_person and found.status == "rejected") or any(one.approval == "rejected" for one in same):
         return "rejected"
     outcome: Outcome = "approved" if workspace.settings.approval == "automatic" else "pending"
-    if any(tags.get(MANIFEST_TAG) == report.manifest_sha256 and tags.get(APPROVAL_TAG) != outcome for tags in same):
+    if any(one.model_ref.manifest_sha256 == reference.manifest_sha256 and one.approval != outcome for one in same):
         # Registered already, under the other setting: it keeps its approval, or goes on waiting.
         outcome = "pending" if outcome == "approved" else "approved"
     if found is None or not found.by_person:
         by = GATES if outcome == "approved" else ""
-        body = {"by": by, "manifest": report.manifest_sha256, DECLARED: declared(context)}
+        body = {"by": by, "manifest": reference.manifest_sha256, DECLARED: declared(context)}
         _record(workspace, outcome, model, sha256, body, run)
     return outcome
 
@@ -205,8 +208,9 @@ def decide(
         _record(workspace, status, version.model, version.sha256, body, run)
         decided = workspace.registry.set_approval(version.model, version.version, status, by=by, reason=reason)
         note_decision(workspace.ledger, workspace.registry, version.model, version.version)
-        made = table(decisions(workspace, version.model, version.sha256))
-        workspace.registry.set_card(decided, with_approvals(workspace.registry.card(decided), made))
+        made = told(workspace, version.model, version.sha256)
+        cards.mend(workspace, context, decided, made, run)
+        cards.keep(workspace, decided, with_approvals(workspace.registry.card(decided), made), run)
     return decided
 
 

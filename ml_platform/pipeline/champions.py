@@ -5,8 +5,10 @@ from typing import NamedTuple
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.ledger.chain import Entry
+from ml_platform.pipeline import trained
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
+from ml_platform.registry.registry import CHAMPION
 
 #: Kind of the ledger's entry by which a version became the one that answers.
 PROMOTION = "promotion"
@@ -30,25 +32,54 @@ def promotions(workspace: Workspace, model: str) -> list[Promotion]:
     ]
 
 
+def promoted(workspace: Workspace, model: str, version: int, sha256: str) -> bool:
+    """Whether this very package went live, as this version."""
+    return any((one.version, one.sha256) == (version, sha256) for one in promotions(workspace, model))
+
+
+def aliases(workspace: Workspace, model: str) -> dict[str, int]:
+    """Alias to version, as people ask for one: ``champion`` is what the ledger promoted last, if it ever did.
+
+    Whatever became of that version since; what compares with it asks for the :func:`champion`. Raises MissingReference
+    for a model that was never registered.
+    """
+    named, standing = workspace.registry.aliases(model), _standing(workspace, model)
+    return {**named, CHAMPION: standing[-1].version} if standing else named
+
+
+def find(workspace: Workspace, model: str, which: str) -> VersionRef:
+    """A version by its number (``2``, ``v2``) or one of :func:`aliases`. Raises MissingReference for any other."""
+    number = which.removeprefix("v")
+    if number.isdigit():
+        return workspace.registry.get(model, int(number))
+    return workspace.registry.get(model, aliases(workspace, model).get(which, which))
+
+
 def champion(workspace: Workspace, model: str) -> VersionRef | None:
     """The version that was promoted last; None where none ever was and no version has the alias.
 
-    Raises MissingReference where it is registered no more, PlatformError where its number names another model now.
+    Raises MissingReference where it is registered no more, PlatformError where its number names another model now or
+    its reference was edited.
     """
     standing = _standing(workspace, model)
-    return _registered(workspace, model, standing[-1]) if standing else workspace.registry.champion(model)
+    if standing:
+        return _registered(workspace, model, standing[-1])
+    return _as_trained(workspace, workspace.registry.champion(model))
 
 
 def before(workspace: Workspace, model: str) -> VersionRef | None:
     """The version that was champion before the one that is now. Raises as :func:`champion`."""
     standing = _standing(workspace, model)
     if not standing:
-        return workspace.registry.previous(model)
+        return _as_trained(workspace, workspace.registry.previous(model))
     return _registered(workspace, model, standing[-2]) if len(standing) > 1 else None
 
 
 def adopt(workspace: Workspace, other: Workspace, model: str, run: Run) -> None:
-    """Let the ledger of a trial know the promotions of the one that it is a trial for."""
+    """Let the ledger of a trial know the promotions of the one that it is a trial for, and the trainings of both."""
+    for version in (champion(other, model), before(other, model)):
+        if version is not None:
+            trained.note(workspace, version.model_ref, run)
     for entry in _entries(other, model):
         workspace.ledger.decide(
             PROMOTION,
@@ -80,4 +111,11 @@ def _registered(workspace: Workspace, model: str, promoted: Promotion) -> Versio
             f"{model} version {version.version}: the ledger promoted model {promoted.model_sha256[:12]}, the registry "
             f"has {version.sha256[:12]} under its number; restore the registry from a backup"
         )
+    trained.require_known(workspace, version.model_ref)
+    return version
+
+
+def _as_trained(workspace: Workspace, version: VersionRef | None) -> VersionRef | None:
+    if version is not None:
+        trained.require_known(workspace, version.model_ref)
     return version

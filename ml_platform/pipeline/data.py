@@ -172,7 +172,7 @@ def publish(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) 
             f"{name} ({ref.sha256[:12]}) was {why}. Deliver a corrected batch, or publish this one again with "
             f"ml-platform data rollback {spec.name} {ref.partition} --to {ref.sha256[:12]}"
         )
-    publishing.require_publishable(workspace.store, ref)
+    staged = publishing.publishable(workspace.store, ref)
     workspace.ledger.decide(
         "publication",
         subject=ref.sha256,
@@ -189,6 +189,7 @@ def publish(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) 
         ledger_head=anchor.head,
         provenance=run.provenance,
         metadata=anchor.facts,
+        staged=staged,
     )
 
 
@@ -242,11 +243,16 @@ def featurize(
 def inspect_features(
     workspace: Workspace, spec: FeatureSpec, dataset: DatasetSpec, ref: DatasetRef, run: Run
 ) -> list[Verdict]:
-    """Judge the features of one partition and write the verdicts to the ledger."""
+    """Judge the features of one partition and write the verdicts to the ledger.
+
+    Raises Stale for a reference that names them otherwise than the store has them.
+    """
     from ml_platform.gates.features import FeatureEvidence
     from ml_platform.pipeline.features import materializer_of
 
-    evidence = FeatureEvidence(materializer_of(workspace, spec, dataset), ref, dataset.outcomes)
+    materializer = materializer_of(workspace, spec, dataset)
+    materializer.require_stored(ref)
+    evidence = FeatureEvidence(materializer, ref, dataset.outcomes)
     name = f"{spec.key}/{ref.partition}"
     gates = feature_gates(workspace, spec, dataset)
     return judged(workspace, gates, evidence, subject=ref.sha256, name=name, run=run, compared=ref.inputs)

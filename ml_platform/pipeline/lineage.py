@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ml_platform.datasets.store import NotFound, VersionedStore
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.pipeline import champions
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ManifestEntry, VersionRef
@@ -58,7 +59,7 @@ def uses(workspace: Workspace, models: Iterable[str], wanted: Iterable[str]) -> 
     found = []
     for model in models:
         versions = workspace.registry.versions(model)
-        aliases = workspace.registry.aliases(model) if versions else {}
+        aliases = champions.aliases(workspace, model) if versions else {}
         for version in versions:
             parts = _parts(version, starts)
             if parts:

@@ -12,7 +12,7 @@ from ml_platform.foundation.files import write_atomic
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.asked import Asked
 from ml_platform.gates.gate import Verdict
-from ml_platform.pipeline import champions
+from ml_platform.pipeline import champions, trained
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import judged, model_context, model_gates, require
 from ml_platform.pipeline.measured import EVALUATION, kept, measured, note
@@ -39,7 +39,10 @@ NEVER_SEEN = "never seen before"
 
 
 def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, run: Run) -> ReportRef:
-    """Measure the model on the holdout of its manifest; writes the report to MLflow and to a local file."""
+    """Measure the model on the holdout of its manifest; writes the report to MLflow and to a local file.
+
+    Raises PlatformError for a reference that the ledger does not name (:mod:`~ml_platform.pipeline.trained`).
+    """
     import polars as pl
 
     from ml_platform.documents import report
@@ -47,6 +50,7 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
     from ml_platform.features.parts import bundles
     from ml_platform.registry import evaluations
 
+    trained.require(workspace, reference, run)
     # Named before any code is loaded: what is edited from here on is another context.
     about = model_context(workspace, context)
     rival = rival_of(workspace, reference)
@@ -84,9 +88,13 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
 
 
 def evaluation_of(workspace: Workspace, context: ModelContext, reference: ModelRef, run: Run) -> "Evaluation":
-    """The kept evaluation of a model, measured anew unless the ledger names it, in the context of now."""
+    """The kept evaluation of a model, measured anew unless the ledger names it, in the context of now.
+
+    Raises PlatformError as :func:`evaluate`.
+    """
     from ml_platform.registry import evaluations
 
+    trained.require(workspace, reference, run)
     try:
         found = evaluations.load(workspace.tracking, reference)
         about = (found.sha256, found.manifest_sha256, found.context, found.options)
@@ -225,8 +233,9 @@ def require_model(workspace: Workspace, context: ModelContext, reference: ModelR
     """The verdicts on a trained model, all of which let it pass. Raises Refused by name where one does not.
 
     What was judged otherwise than as declared now, in the context of now, is judged again before. A model that predicts
-    something else than is declared now is refused as such.
+    something else than is declared now is refused as such, and one whose reference was edited is a PlatformError.
     """
+    trained.require(workspace, reference, run)
     require_declared(context, reference)
     return require(
         workspace,

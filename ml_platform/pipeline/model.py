@@ -1,14 +1,15 @@
 """From validated features to a trained model: split and train."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 
 from ml_platform.datasets.unasked import require_asked
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
-from ml_platform.pipeline import published
+from ml_platform.pipeline import published, trained
 from ml_platform.pipeline.data import inspect_features, refused_partitions
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import feature_gates, judged, model_gates, require, require_each
@@ -17,6 +18,9 @@ from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef, ManifestEntry, ModelRef, SplitRef
 from ml_platform.sources.partitions import WHOLE
 from ml_platform.training.split import Plan
+
+#: Kind of the ledger's entry that says which split was made.
+SPLIT = "split"
 
 
 def split(
@@ -61,7 +65,7 @@ def split(
     rule = context.model.split
     expected = rule.labelled(context.dataset.partitions, expected, last)
     plan = workspace.steps.plan(rule, expected, available, refused, _reasons(held), withdrawn(held))
-    return _ref(context, plan, run)
+    return _ref(workspace, context, plan, run)
 
 
 def _by_group(
@@ -77,7 +81,7 @@ def _by_group(
         )
     key = context.function.key
     plan = workspace.steps.by_group(context.model.split, available[WHOLE], key, context.model.name)
-    return _ref(context, plan, run)
+    return _ref(workspace, context, plan, run)
 
 
 def _reasons(held: Mapping[str, list[Verdict]]) -> dict[str, str]:
@@ -87,8 +91,8 @@ def _reasons(held: Mapping[str, list[Verdict]]) -> dict[str, str]:
     }
 
 
-def _ref(context: ModelContext, plan: Plan, run: Run) -> SplitRef:
-    return SplitRef(
+def _ref(workspace: Workspace, context: ModelContext, plan: Plan, run: Run) -> SplitRef:
+    found = SplitRef(
         run_id=run.id,
         provenance=run.provenance,
         model=context.model.name,
@@ -97,10 +101,30 @@ def _ref(context: ModelContext, plan: Plan, run: Run) -> SplitRef:
         holdout=plan.holdout,
         refused=plan.refused,
     )
+    # Which splits were made is for the ledger to say: one that an editor makes up has none of its refusals.
+    workspace.ledger.decide(
+        SPLIT,
+        subject=found.sha256,
+        subject_name=f"{found.model}/split",
+        body={"train": len(found.train), "holdout": len(found.holdout)},
+        run_id=run.id,
+        provenance=run.provenance,
+    )
+    return found
 
 
 def inspect_split(workspace: Workspace, context: ModelContext, ref: SplitRef, run: Run) -> list[Verdict]:
-    """Judge a split and write the verdicts to the ledger."""
+    """Judge a split and write the verdicts to the ledger.
+
+    Raises PlatformError for one that was not made here: its reference is a file. An earlier release named no split in
+    the ledger, and judged each.
+    """
+    entries = workspace.ledger.entries(subject=ref.sha256, subject_name=f"{ref.model}/split")
+    if not any(one.kind in (SPLIT, "verdict") for one in entries):
+        raise PlatformError(
+            f"{ref.model}/split ({ref.sha256[:12]}): the ledger names no split of these partitions and contents "
+            f"(its reference was edited); materialize {ref.model}/split again"
+        )
     gates = model_gates(workspace, context, "split")
     return judged(workspace, gates, ref, subject=ref.sha256, name=f"{ref.model}/split", run=run)
 
@@ -116,13 +140,24 @@ def require_split(workspace: Workspace, context: ModelContext, ref: SplitRef, ru
     )
 
 
-def fit(workspace: Workspace, context: ModelContext, manifest: SplitRef, run: Run) -> ModelRef:
-    """Train on the manifest's training part, or adopt the model of an equal finished training."""
+def fit(
+    workspace: Workspace,
+    context: ModelContext,
+    manifest: SplitRef,
+    run: Run,
+    *,
+    known: Callable[[ModelRef], bool] | None = None,
+) -> ModelRef:
+    """Train on the manifest's training part, or adopt the model of an equal finished training.
+
+    Adopted is what the ledger names (:mod:`~ml_platform.pipeline.trained`), or what is ``known`` otherwise.
+    """
     from ml_platform.pipeline.training import train_and_log
     from ml_platform.training.code import code_versions, training_key
 
     require_split(workspace, context, manifest, run)
     model = context.model
+    trained.mend(workspace, model.name)
     key, *equal_keys = (
         training_key(
             *(manifest, model.trainer, model.task, model.target, context.names, model.parameters, code, model.classes)
@@ -142,6 +177,8 @@ def fit(workspace: Workspace, context: ModelContext, manifest: SplitRef, run: Ru
         run_id=run.id,
         training_key=key,
         equal_keys=equal_keys,
+        known=known or partial(trained.known, workspace),
+        note=partial(trained.note, workspace, run=run),
         provenance=run.provenance,
         extra_tags={"dagster_run_id": run.id},
         threads=workspace.settings.threads,

@@ -44,7 +44,7 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
 
     # Named before any code is loaded: what is edited from here on is another context.
     about = model_context(workspace, context)
-    require_approved(workspace, context, version, run)
+    version = require_approved(workspace, context, version, run)
     reference = version.model_ref
     require_code(reference)
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
@@ -226,8 +226,7 @@ def deploy(
     from ml_platform.rollout.changes import started
     from ml_platform.serving.packaging import kept
 
-    version = workspace.registry.get(ref.model, ref.version)
-    require_approved(workspace, context, version, run)
+    require_approved(workspace, context, workspace.registry.get(ref.model, ref.version), run)
     if stale := outdated(workspace, context, ref):
         raise Refused(stale)
     there = kept(workspace.settings.local / BENTOS, ref.model, ref.version, ref.sha256)

@@ -9,7 +9,7 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.live.retraining import Decision, Facts, decide
-from ml_platform.pipeline import champions, hand
+from ml_platform.pipeline import champions, hand, trained
 from ml_platform.pipeline import model as model_steps
 from ml_platform.pipeline.approval import decisions
 from ml_platform.pipeline.drift import seen
@@ -107,9 +107,9 @@ def record(workspace: Workspace, proposal: Proposal) -> None:
 
 
 def last_split(workspace: Workspace, model: str) -> SplitRef | None:
-    """What a model was trained on last; None where it never was."""
+    """What a model was trained on last; None where it never was, or where its reference says otherwise now."""
     found: ModelRef | None = workspace.latest(f"{model}/model")
-    return found.split if found else None
+    return found.split if found and trained.known(workspace, found) else None
 
 
 def refused_in_a_row(workspace: Workspace, model: str) -> tuple[int, bool]:

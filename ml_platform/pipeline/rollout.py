@@ -8,7 +8,7 @@ from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline.anchors import note_decision
 from ml_platform.pipeline.approval import standing
-from ml_platform.pipeline.champions import promotions
+from ml_platform.pipeline.champions import promoted, promotions
 from ml_platform.pipeline.loosening import require_person
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.rollout import changes
@@ -22,11 +22,6 @@ BEGUN = "rollout"
 
 #: What a person may decide on a rollout.
 Decision = Literal["promote", "pause", "resume", "abort", "withdraw"]
-
-
-def promoted(workspace: Workspace, model: str, version: int, sha256: str) -> bool:
-    """Whether this very package went live, as this version."""
-    return any((one.version, one.sha256) == (version, sha256) for one in promotions(workspace, model))
 
 
 class Event(NamedTuple):
@@ -165,7 +160,8 @@ def attend(workspace: Workspace, models: Iterable[str]) -> list[str]:
     try:
         if keep_running(workspace.settings):
             said.append("the supervisor of the services had ended; it runs again")
-        for model in models:
+        workspace.require_whole(asked := list(models))
+        for model in asked:
             if told := project(workspace, model, Run.new()):
                 said.append(f"{model}: {told} changes of its rollout record were written to the ledger")
             said += unfounded(workspace, model)
@@ -183,6 +179,8 @@ def project(workspace: Workspace, model: str, run: Run) -> int:
     told = _told(workspace, model)
     if not told:
         return 0
+    # What a cut ledger lost would be told again, or be taken for a promotion that never was.
+    workspace.require_whole({model})
     with workspace.registry.tracking.lock(f"rollout-{model}"):
         missing = [event for event in _untold(workspace, model, told) if not _doubt(workspace, model, event)]
         versions = {event.backend.version: workspace.registry.get(model, event.backend.version) for event in missing}

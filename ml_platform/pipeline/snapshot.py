@@ -9,7 +9,7 @@ from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Gate
 from ml_platform.gates.service import ServiceEvidence
-from ml_platform.pipeline import provisional
+from ml_platform.pipeline import provisional, trained
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import judged, model_gates
 from ml_platform.pipeline.workspace import Workspace
@@ -204,6 +204,7 @@ def _evidence(
     raw = days if days is not None else materializer.raw(materializer.published_partitions()[-1])
     chosen = raw.gather_every(max(1, raw.height // ROWS)).tail(ROWS)
     reference = workspace.registry.get(context.model.name, backend.version).model_ref
+    trained.require_known(workspace, reference)
     features = matrix(build(context.function, chosen, history), reference.features)
     expected = predictor(workspace, reference, threads=1).predict(features)
     file = snapshots.path(workspace.settings.local, sha256)

@@ -35,6 +35,8 @@ def train_and_log(
     trainer: str = FIRST_TRAINER,
     find: Callable[[str], Trainer] = trainer_of,
     equal_keys: Sequence[str] = (),
+    known: Callable[[ModelRef], bool] = lambda _: True,
+    note: Callable[[ModelRef], None] = lambda _: None,
     extra_tags: Mapping[str, str] | None = None,
     threads: int = 0,
     classes: Sequence[str] = (),
@@ -47,7 +49,8 @@ def train_and_log(
     is that of now, its model is verified and returned as
     it was recorded, without training: then ``run_id`` of the result differs from the given one. Runs that a dead
     process of this machine left behind are ended first. A second process with the same key waits and adopts.
-    ``frames`` is not called when a model is adopted; ``find`` gives the trainer of a name.
+    ``frames`` is not called when a model is adopted; ``find`` gives the trainer of a name. A reference that MLflow has
+    and that is not ``known`` is not adopted; a new one is handed to ``note`` before its run counts as finished.
 
     Raises PlatformError as the trainer and :class:`~ml_platform.registry.tracking.Tracking` do.
     """
@@ -57,7 +60,7 @@ def train_and_log(
         for found in tracking.trained(experiment, training_key, *equal_keys):
             reference = tracking.model_ref(found.info.run_id)
             # The same file with another code of its predictor or its task is another model.
-            if reference.code == code_of(task, reference.format):
+            if reference.code == code_of(task, reference.format) and known(reference):
                 tracking.model_path(reference)
                 return reference
         tags = {
@@ -110,4 +113,5 @@ def train_and_log(
                 tags={"ml_platform.model_sha256": reference.sha256, "ml_platform.trainer": trainer},
             )
             tracking.log_artifact(mlflow_run_id, MODEL_REF, reference.model_dump_json(indent=1))
+            note(reference)
         return reference

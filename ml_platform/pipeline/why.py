@@ -16,10 +16,9 @@ from ml_platform.foundation.names import meant
 from ml_platform.gates.verdict import Verdict
 from ml_platform.pipeline import approval, candidate, data, published
 from ml_platform.pipeline.answering import answering, under_way
-from ml_platform.pipeline.champions import promotions
+from ml_platform.pipeline.champions import promoted, promotions
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import batch_gates, feature_gates, held_by, model_gates
-from ml_platform.pipeline.rollout import promoted
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import SplitRef
 

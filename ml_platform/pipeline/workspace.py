@@ -1,6 +1,6 @@
 """What the steps of the loop work with: store, ledger, MLflow, registry and others, opened when first used."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -171,6 +171,15 @@ class Workspace:
     def anchors(self) -> "Sequence[AnchorSource]":
         """Places that note the ledger's head and length."""
         return self.ports.anchors(self)
+
+    def require_whole(self, owners: Collection[str]) -> None:
+        """Raise Broken where store or registry speak of another ledger than the one there is, or of more of it.
+
+        For what shows or tells of these datasets and models: a decision that a cut ledger lost is not a pending one.
+        """
+        # Once it is open its versions are compared, too.
+        assert self.registry
+        self.ledger.require_whole(owners)
 
     @cached_property
     def references(self) -> "References":

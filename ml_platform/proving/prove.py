@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_platform.declarations.context import ModelContext
 from ml_platform.gates.stages import Stage
-from ml_platform.pipeline import data, evaluation, model
+from ml_platform.pipeline import champions, data, evaluation, model
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving import breaks
 from ml_platform.proving.batches import BatchBreak, batch_breaks
@@ -104,8 +104,9 @@ def _train(
     context: ModelContext,
     features: dict[str, DatasetRef] | None = None,
 ) -> None:
-    """Split, train and evaluate."""
+    """Split, train and evaluate, beside the clean model as the champion."""
     run = proof.run
+    champions.adopt(workspace, proof.workspace, context.model.name, run)
     split = model.split(workspace, context, features or proof.clean.features, run)
     proof.asked(finding, workspace, "split", "", model.inspect_split(workspace, context, split, run))
     trained = model.fit(_knowing(proof, finding, workspace, context, split), context, split, run)

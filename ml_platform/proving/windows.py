@@ -12,7 +12,7 @@ from typing import Any
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.locks import locked
 from ml_platform.gates.gate import Verdict
-from ml_platform.pipeline import evaluation, model
+from ml_platform.pipeline import evaluation, model, trained
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving.proof import Proof
 from ml_platform.proving.scratch import require_time, scratch_settings
@@ -93,9 +93,10 @@ def _window(proof: Proof, workspace: Workspace, last: str) -> tuple[Window, Mode
     verdicts = model.inspect_split(workspace, context, split, run)
     proof.keep("split", last, verdicts)
     # A training that is adopted names commits of the store that it was made on; the content is the same in this one.
-    trained = model.fit(workspace, context, split, run).model_copy(update={"split": split})
-    report = evaluation.evaluate(workspace, context, trained, run)
+    kept = model.fit(workspace, context, split, run, known=lambda _: True).model_copy(update={"split": split})
+    trained.note(workspace, kept, run)
+    report = evaluation.evaluate(workspace, context, kept, run)
     judged = evaluation.inspect_evaluation(workspace, context, report, run)
     proof.keep("evaluation", last, judged)
     train, holdout = (tuple(entry.partition for entry in part) for part in (split.train, split.holdout))
-    return Window(last, train, holdout, trained.sha256), trained, [*verdicts, *judged]
+    return Window(last, train, holdout, kept.sha256), kept, [*verdicts, *judged]

@@ -1,13 +1,12 @@
 """Registered versions of models: MLflow's model registry, with approval and provenance in the tags."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import canonical_json
-from ml_platform.foundation.provenance import Provenance
 from ml_platform.references.refs import ModelRef, VersionRef
 from ml_platform.registry.tracking import MODEL_FOLDER, Tracking
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 Approval = Literal["pending", "approved", "rejected"]
+APPROVALS = get_args(Approval)
 
 CHAMPION = "champion"
 CARD_ARTIFACT = "model_card.md"
@@ -50,26 +50,22 @@ class Registry:
         ledger_head: str,
         tags: Mapping[str, str],
         card_markdown: str,
-        run_id: str | None = None,
-        provenance: Provenance | None = None,
+        known: Callable[[ModelRef], bool] = lambda _: True,
     ) -> VersionRef:
         """Register a model file, or return the version that has the same model and manifest already.
 
-        A version that exists keeps its approval, ledger head and tags. Everything that identifies a version
-        is written in the request that creates it, so a kill leaves a whole version or none. ``run_id`` and
-        ``provenance`` are those of the registration (default: of the training).
+        A version that exists keeps its approval, ledger head and tags; one whose reference is not ``known`` is left
+        alone. Everything that identifies a version is written in the request that creates it, so a kill leaves a
+        whole version or none.
 
         Raises MissingReference where the model file is gone, PlatformError where its bytes changed or
         MLflow fails.
         """
         model = reference.model
         with self.tracking.lock(f"register-{model}"):
-            for version in self._all(model):
-                if (version.tags.get(SHA_TAG), version.tags.get(MANIFEST_TAG)) == (
-                    reference.sha256,
-                    reference.manifest_sha256,
-                ):
-                    return self._ref(version)
+            for version in self.of_model(model, reference.sha256):
+                if version.model_ref.manifest_sha256 == reference.manifest_sha256 and known(version.model_ref):
+                    return version
             self.tracking.model_path(reference)
             self._ensure_model(model)
             self.tracking.log_artifact(reference.mlflow_run_id, CARD_ARTIFACT, card_markdown)
@@ -82,11 +78,9 @@ class Registry:
                     tags={
                         **tags,
                         SHA_TAG: reference.sha256,
-                        MANIFEST_TAG: reference.manifest_sha256,
                         APPROVAL_TAG: approval,
                         LEDGER_TAG: ledger_head,
-                        RUN_TAG: run_id or reference.run_id,
-                        PROVENANCE_TAG: (provenance or reference.provenance).model_dump_json(),
+                        **_told(reference),
                     },
                 )
             return self._ref(version, reference)
@@ -159,6 +153,20 @@ class Registry:
         """Every version, oldest first; empty for a model that was never registered."""
         return [self._ref(version) for version in self._all(model)]
 
+    def of_model(self, model: str, sha256: str) -> list[VersionRef]:
+        """Every version of this very model file, oldest first."""
+        return [self._ref(version) for version in self._all(model) if version.tags.get(SHA_TAG) == sha256]
+
+    def edited(self, version: VersionRef) -> list[str]:
+        """Tags of a version that do not tell of its training what its reference does: somebody changed them."""
+        tags = self._version(version.model, version.version).tags
+        return [name for name, value in _told(version.model_ref).items() if tags.get(name) != value]
+
+    def tell(self, version: VersionRef) -> None:
+        """Write tags that were :meth:`edited` again."""
+        told = _told(version.model_ref)
+        self.note(version.model, version.version, {name: told[name] for name in self.edited(version)})
+
     def tags(self, model: str) -> Iterator[tuple[int, Mapping[str, str]]]:
         """Version and tags of every version, newest first; of its run nothing is read."""
         for version in reversed(self._all(model)):
@@ -189,6 +197,10 @@ class Registry:
     def card(self, version: VersionRef) -> str:
         """The model card (Markdown). Raises MissingReference."""
         return self.tracking.read_artifact(version.mlflow_run_id, CARD_ARTIFACT).decode()
+
+    def described(self, version: VersionRef, card_markdown: str) -> bool:
+        """Whether MLflow's description of a version is that card."""
+        return self._version(version.model, version.version).description == _description(card_markdown)
 
     def set_card(self, version: VersionRef, card_markdown: str) -> None:
         """Replace the model card of a version, in MLflow's description of it too."""
@@ -255,7 +267,7 @@ class Registry:
 
     def _ref(self, version: "ModelVersion", reference: ModelRef | None = None) -> VersionRef:
         tags = version.tags
-        needed = (SHA_TAG, APPROVAL_TAG, LEDGER_TAG, RUN_TAG, PROVENANCE_TAG)
+        needed = (SHA_TAG, APPROVAL_TAG, LEDGER_TAG)
         if absent := [tag for tag in needed if tag not in tags]:
             raise PlatformError(
                 f"model {version.name} version {version.version} lacks the tags {', '.join(absent)}; not "
@@ -270,17 +282,28 @@ class Registry:
             )
         return VersionRef.model_validate(
             {
-                "run_id": tags[RUN_TAG],
-                "provenance": Provenance.model_validate_json(tags[PROVENANCE_TAG]),
+                # Not from the tags that repeat them, for people who look in MLflow.
+                "run_id": reference.run_id,
+                "provenance": reference.provenance,
                 "model": version.name,
                 "version": int(version.version),
                 "sha256": tags[SHA_TAG],
                 "mlflow_run_id": version.run_id,
-                "approval": tags[APPROVAL_TAG],
+                # Another value is somebody's, and approves nothing.
+                "approval": tags[APPROVAL_TAG] if tags[APPROVAL_TAG] in APPROVALS else "pending",
                 "ledger_head": tags[LEDGER_TAG],
                 "model_ref": reference,
             }
         )
+
+
+def _told(reference: ModelRef) -> dict[str, str]:
+    """What the tags of a version tell of its training."""
+    return {
+        MANIFEST_TAG: reference.manifest_sha256,
+        RUN_TAG: reference.run_id,
+        PROVENANCE_TAG: reference.provenance.model_dump_json(),
+    }
 
 
 def _description(card: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import Settings
-from ml_platform.pipeline import answering, approval, rollout
+from ml_platform.pipeline import answering, approval, champions, rollout
 from ml_platform.pipeline.release import BENTOS
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.rollout import control
@@ -87,7 +87,9 @@ def test_a_package_that_was_never_promoted_is_named(live: Workspace) -> None:
         key = (NAME, backend.identity, 0)
         service = describe(live.settings, key, backend, 1, 0.0, 1, "http://127.0.0.1:1")
         service.enter(phase)
-        return list(answering.objections(live, service, rollout.promoted(live, NAME, backend.version, backend.sha256)))
+        return list(
+            answering.objections(live, service, champions.promoted(live, NAME, backend.version, backend.sha256))
+        )
 
     exchanged = stable.model_copy(update={"sha256": "e" * 64})
     assert said(stable) == []

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ml_platform.ledger.chain import GENESIS
 from ml_platform.pipeline.training import train_and_log
 from ml_platform.references.refs import ModelRef, SplitRef, VersionRef
 from ml_platform.registry.registry import Registry
@@ -48,7 +49,7 @@ def registered(registry: Registry, reference: ModelRef, approval: str = "pending
     return registry.register(
         reference,
         approval=approval,  # type: ignore[arg-type]
-        ledger_head="head",
+        ledger_head=GENESIS,
         tags={"team": "flights"},
         card_markdown="# A card",
     )

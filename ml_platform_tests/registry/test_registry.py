@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.ledger.chain import GENESIS
 from ml_platform.registry.registry import Registry
 from ml_platform_tests.registry.models import registered, trained
 from ml_platform_tests.training.synthetic import tracking_below
@@ -20,7 +21,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
 def test_registering_again_adopts_the_version_and_keeps_its_approval(registry: Registry) -> None:
     reference = trained(registry, "again")
     first = registered(registry, reference)
-    assert (first.version, first.approval, first.ledger_head) == (1, "pending", "head")
+    assert (first.version, first.approval, first.ledger_head) == (1, "pending", GENESIS)
     assert first.model_ref == reference
     registry.set_approval("again", 1, "approved", by="Ada", reason="meets the gates")
     second = registered(registry, reference, approval="pending")
