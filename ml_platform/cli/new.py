@@ -34,7 +34,7 @@ def new(
     ] = "",
     name: Annotated[str, typer.Option("--name", help="Name of the dataset; default: that of the file.")] = "",
     every: Annotated[
-        Literal["day", "week", "month", "year"] | None,
+        Literal["hour", "day", "week", "month", "year"] | None,
         typer.Option("--every", help="Size of a partition; default: found."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write files anew that say something else.")] = False,
@@ -79,7 +79,7 @@ def _lines(made: "Created") -> list[str]:
     """What was guessed, what was written, and what to type next."""
     plan, fit = made.plan, made.tried.fit
     parts = (
-        f"{len(plan.partitions)} {plan.every}s from {plan.start}, {plan.holdout} held out" if plan.timed else "no time"
+        f"{len(plan.partitions)} {plan.every}s from {plan.begins}, {plan.holdout} held out" if plan.timed else "no time"
     )
     lines = [
         f"{plan.name}: {plan.roles.task} of {plan.roles.target!r}; {parts}; key {', '.join(plan.roles.key)}",

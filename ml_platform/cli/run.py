@@ -96,7 +96,7 @@ def _ranges(
             if spec.name in chosen.datasets
             for name in spec.load_source().partitions()
             # Days of a partition under way are for histories only.
-            if name != spec.partitions.under_way(workspace.now().date())
+            if name != spec.partitions.under_way(workspace.now())
         }
         names = sorted(name for name in offered[job] if (not first or name >= first) and (not last or name <= last))
         if names:

@@ -41,7 +41,7 @@ def dataset_text(plan: Plan, table: Table, package: str, features: Sequence[str]
         source["days"] = {roles.time: roles.timestamp}
     if roles.row_id:
         source["row_id"] = roles.row_id
-    partitions = f'{{every: {plan.every}, start: "{plan.start}"}}' if plan.timed else "none"
+    partitions = f'{{every: {plan.every}, start: "{plan.begins}"}}' if plan.timed else "none"
     lag = plan.label_delay + 1
     rows = f"{roles.frame.height:,} rows of {len(table.frame.columns)} columns"
     lines = [
@@ -204,7 +204,7 @@ def _worst(plan: Plan, flag: "pl.Expr") -> float:
     frame, time = plan.roles.frame.with_columns(flag.alias(_FLAG)), plan.roles.time
     if not plan.timed:
         return float(frame[_FLAG].mean() or 0.0)  # type: ignore[arg-type]
-    size = {"year": "1y", "month": "1mo", "week": "1w", "day": "1d"}[str(plan.every)]
+    size = {"year": "1y", "month": "1mo", "week": "1w", "day": "1d", "hour": "1h"}[str(plan.every)]
     shares = frame.group_by(pl.col(time).dt.truncate(size).alias("partition")).agg(pl.col(_FLAG).mean())[_FLAG]
     return max(shares.to_list(), default=0.0)
 

@@ -14,6 +14,7 @@ from ml_platform.creating.declarations_text import gate_line
 from ml_platform.creating.plan import Plan
 from ml_platform.creating.thresholds import rounded_down
 from ml_platform.declarations.context import ModelContext
+from ml_platform.foundation.times import days as days_of
 from ml_platform.gates.catalogue import Gate
 from ml_platform.proving.suggest import FEWEST, limit
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    import polars as pl
 
 #: Newest partitions that are measured, and columns that divide the rows, at most.
 _PARTITIONS, _SLICES = 36, 4
@@ -80,7 +80,8 @@ def candidates(plan: Plan) -> Iterator[Candidate]:
     if not plan.timed:
         return
     if plan.every != "day":
-        yield Candidate({"gate": "coverage", "name": "coverage", "every": "day"}, 0.5, 1.0)
+        period = "hour" if plan.every == "hour" else "day"
+        yield Candidate({"gate": "coverage", "name": "coverage", "every": period}, 0.5, 1.0)
     for column in slices:
         yield Candidate({"gate": "coverage", "name": f"coverage_of_{column.field}"[:61], "by": [column.name]}, 0.5, 1.0)
     yield from _counts(plan, slices)
@@ -106,7 +107,7 @@ def _outcomes(plan: Plan, slices: list[Column]) -> Iterator[Candidate]:
         gate = {"gate": "distribution", "name": "distribution_correlation", "metric": "correlation"}
         yield Candidate({**gate, "columns": numbers[:4]}, 0.1, 0.5)
     known = {"gate": "labels", "metric": "known", "columns": [roles.target]}
-    if plan.every != "day":
+    if plan.every not in ("hour", "day"):
         yield Candidate({**known, "name": "labels_known", "every": "day"}, 0.1, 0.0, "min")
     for column in slices:
         yield Candidate({**known, "name": f"labels_known_of_{column.field}"[:61], "by": [column.name]}, 0.1, 0.0, "min")
@@ -114,7 +115,7 @@ def _outcomes(plan: Plan, slices: list[Column]) -> Iterator[Candidate]:
     if not counted:
         return
     label = {"gate": "labels", "columns": [roles.target], **({"above": above} if above is not None else {})}
-    if plan.every != "day":
+    if plan.every not in ("hour", "day"):
         rates = {**label, "every": "day"}
         yield Candidate({**rates, "metric": "lowest_rate", "name": "labels_lowest_rate"}, 0.02, 0.0, "min")
         yield Candidate({**rates, "metric": "highest_rate", "name": "labels_highest_rate"}, 0.0, 1.0)
@@ -163,7 +164,8 @@ def _moving(plan: Plan) -> list[str]:
     away = {*roles.key, roles.time, roles.timestamp}
     if plan.timed:
         inputs = [name for name in plan.inputs if name not in away]
-        days = roles.frame.group_by(roles.time).agg(pl.len(), pl.col(inputs).n_unique()).filter(pl.col("len") > 1)
+        day = days_of(roles.frame[roles.time]).alias("(day)")
+        days = roles.frame.group_by(day).agg(pl.len(), pl.col(inputs).n_unique()).filter(pl.col("len") > 1)
         away |= {name for name in inputs if days.height and (days[name] == 1).mean() > _OF_THE_DAY}  # type: ignore[operator]
     return [
         name for name in plan.inputs
@@ -274,7 +276,7 @@ def _seen(drafted: ModelContext, plan: Plan, now: "datetime") -> dict[str, list[
     frame, found = plan.roles.frame, dict[str, list[float]]()
     if plan.timed:
         keys = sorted(plan.partitions)[-_PARTITIONS:]
-        frames = {key: _of_partition(frame, plan, drafted, key) for key in keys}
+        frames = {key: plan.of(frame, key) for key in keys}
         measured = [Arrivals(drafted, frames, key, now).clean for key in keys]
     else:
         measured = [Arrivals(drafted, {WHOLE: frame}, WHOLE, now).clean]
@@ -286,10 +288,3 @@ def _seen(drafted: ModelContext, plan: Plan, now: "datetime") -> dict[str, list[
             elif not verdict.uncompared:
                 unable.add(name)
     return {name: values for name, values in found.items() if name not in unable}
-
-
-def _of_partition(frame: "pl.DataFrame", plan: Plan, drafted: ModelContext, key: str) -> "pl.DataFrame":
-    import polars as pl
-
-    first, after = drafted.dataset.partitions.window(key)
-    return frame.filter((pl.col(plan.roles.time) >= first) & (pl.col(plan.roles.time) < after))

@@ -5,14 +5,17 @@ from typing import TYPE_CHECKING, Literal
 
 from ml_platform.creating.roles import Roles
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.times import days, instants
 from ml_platform.sources.partitions import Partitions
 
 if TYPE_CHECKING:
     import polars as pl
 
-Every = Literal["day", "week", "month", "year"]
+Every = Literal["hour", "day", "week", "month", "year"]
 #: Partitions from which on a size of them will do, fewest at all, and rows that most of them have to have.
 ENOUGH, FEWEST, ROWS = 6, 3, 20
+#: Most hours that are partitions: features of each one note the content of all before it.
+HOURS = 1_000
 
 
 class TooSparse(PlatformError):
@@ -21,21 +24,30 @@ class TooSparse(PlatformError):
 
 def partitions_for(roles: Roles, wanted: Every | None, now: datetime) -> "tuple[Every, date, dict[str, int]]":
     """The largest partitions of which there are enough, their start, and the rows of each that has ended."""
-    days = roles.frame[roles.time]
+    import polars as pl
+
+    times = roles.frame[roles.timestamp or roles.time]
+    timed = isinstance(times.dtype, pl.Datetime)
+    if wanted == "hour" and not timed:
+        raise PlatformError(f"--every hour: {roles.time!r} has days and no hours; take --every day")
     seen: list[tuple[Every, date, dict[str, int]]] = []
-    sizes: tuple[Every, ...] = (wanted,) if wanted else ("month", "week", "day", "year")
-    for every in sizes:
-        start, rows = divided(days, every, now)
+    found: tuple[Every, ...] = ("month", "week", "day", *(("hour",) if timed else ()), "year")
+    for every in (wanted,) if wanted else found:
+        start, rows = divided(times, every, now)
         seen.append((every, start, rows))
         gaps = 0 in rows.values()
         few = sorted(rows.values())[len(rows) // 2] < ROWS if rows else True
         if wanted or (len(rows) >= ENOUGH and not gaps and not few):
             break
     else:
-        whole = [one for one in seen if len(one[2]) >= FEWEST and 0 not in one[2].values()]
-        seen.append(max(whole or seen, key=lambda one: min(len(one[2]), ENOUGH)))
+        # Hours of few rows are no better than few days.
+        longer = [one for one in seen if one[0] != "hour"]
+        whole = [one for one in longer if len(one[2]) >= FEWEST and 0 not in one[2].values()]
+        seen.append(max(whole or longer, key=lambda one: min(len(one[2]), ENOUGH)))
     every, start, rows = seen[-1]
-    first, last = days.min(), days.max()
+    first, last = times.min(), times.max()
+    if every == "hour" and len(rows) > HOURS:
+        raise PlatformError(f"--every hour: {len(rows)} hours are more than {HOURS} partitions; take --every day")
     if len(rows) < FEWEST:
         raise TooSparse(
             f"{roles.time!r} goes from {first} to {last}: that is {len(rows)} whole by the {every}, and "
@@ -50,7 +62,8 @@ def partitions_for(roles: Roles, wanted: Every | None, now: datetime) -> "tuple[
 
 def late_of(roles: Roles, every: Every, partitions: dict[str, int], now: datetime) -> int:
     """How many of the newest partitions have hardly a target yet: outcomes come late."""
-    _, known = divided(roles.frame.filter(roles.frame[roles.target].is_not_null())[roles.time], every, now)
+    there = roles.frame.filter(roles.frame[roles.target].is_not_null())
+    _, known = divided(there[roles.timestamp or roles.time], every, now)
     shares = [known.get(name, 0) / max(rows, 1) for name, rows in partitions.items()]
     usual = sorted(shares)[len(shares) // 2]
     late = 0
@@ -59,20 +72,22 @@ def late_of(roles: Roles, every: Every, partitions: dict[str, int], now: datetim
     return late
 
 
-def divided(days: "pl.Series", every: Every, now: datetime) -> tuple[date, dict[str, int]]:
-    """First day of the partitions that hold these days, and the rows of each that has ended by now, in order."""
-    first = days.min()
-    assert isinstance(first, date)
-    day = Partitions(every=every, start=date(first.year, 1, 1)).first_day(first)
-    start = first - timedelta(days=first.weekday()) if every == "week" else day
-    last = days.max()
-    assert isinstance(last, date)
+def divided(times: "pl.Series", every: Every, now: datetime) -> tuple[date, dict[str, int]]:
+    """Beginning of the partitions that hold these times, and the rows of each that has ended by now, in order."""
+    form = instants(times).dt.truncate("1h") if every == "hour" else days(times)
+    first, last = form.min(), form.max()
+    assert isinstance(first, date) and isinstance(last, date)
+    start = first
+    if every == "week":
+        start = first - timedelta(days=first.weekday())
+    elif every in ("month", "year"):
+        start = first.replace(day=1, month=1 if every == "year" else first.month)
     partitions = Partitions(every=every, start=start)
-    begun = partitions.keys(last + timedelta(days=1), complete=False)
-    keys = [key for key in begun if partitions.next(date.fromisoformat(key)) <= now.date()]
+    whole = min(partitions.next(partitions.beginning(last)), partitions.bound(now))
+    keys = partitions.keys(whole)
     counts = dict.fromkeys(keys, 0)
-    for day, count in days.value_counts().iter_rows():
-        key = partitions.first_day(day).isoformat()
+    for moment, count in form.value_counts().iter_rows():
+        key = partitions.key(partitions.beginning(moment))
         if key in counts:
             counts[key] += count
     return start, counts

@@ -2,15 +2,20 @@
 
 import re
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from ml_platform.creating.columns import ONE_HOT, Column, plain
 from ml_platform.creating.periods import Every, late_of, partitions_for
-from ml_platform.creating.roles import Roles
+from ml_platform.creating.roles import Roles, by_the_hour
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.times import comparable
 from ml_platform.serving.schema import unservable
 from ml_platform.sources.partitions import Partitions
 from ml_platform.training.split import SplitRule
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: Share of the partitions, or of the groups, that is held out.
 HOLDOUT = 0.2
@@ -68,12 +73,28 @@ class Plan:
         return self.every is not None
 
     @property
-    def held_out(self) -> str:
-        """The first partition that is held out."""
+    def windows(self) -> Partitions:
+        """The declared partitions."""
         assert self.every and self.start
-        windows, keys = Partitions(every=self.every, start=self.start), sorted(self.partitions)
+        return Partitions(every=self.every, start=self.start)
+
+    @property
+    def begins(self) -> str:
+        """Key of the first partition."""
+        return self.windows.key(self.windows.start)
+
+    @property
+    def held_out(self) -> date:
+        """Beginning of the first partition that is held out."""
+        windows, keys = self.windows, sorted(self.partitions)
         rule = SplitRule(label_delay=self.label_delay)
-        return rule.labelled(windows, keys, windows.window(keys[-1])[1])[-self.holdout]
+        return windows.window(rule.labelled(windows, keys, windows.window(keys[-1])[1])[-self.holdout])[0]
+
+    def of(self, frame: "pl.DataFrame", key: str) -> "pl.DataFrame":
+        """The rows of a partition."""
+        first, after = self.windows.window(key)
+        times = comparable(frame[self.roles.time], first)
+        return frame.filter((times >= first) & (times < after))
 
     @property
     def label(self) -> str:
@@ -84,6 +105,7 @@ class Plan:
 def plan_of(name: str, roles: Roles, every: Every | None, now: datetime) -> Plan:
     """Plan the files for a table with these roles. Raises TooSparse where its time makes too few partitions."""
     chosen, start, partitions = (None, None, {}) if not roles.time else partitions_for(roles, every, now)
+    roles = by_the_hour(roles) if chosen == "hour" else roles
     if every and not roles.time:
         raise PlatformError(f"--every {every}: the table has no time; name its column with --time")
     model = roles.label if roles.label.startswith(f"{name}_") else f"{name}_{roles.label}"
@@ -92,9 +114,9 @@ def plan_of(name: str, roles: Roles, every: Every | None, now: datetime) -> Plan
     holdout = max(1, round(HOLDOUT * (len(partitions) - late))) if chosen else 0
     plan = Plan(name, model[:61], roles, chosen, start, partitions, holdout)
     if late and chosen and start:
-        windows = Partitions(every=chosen, start=start)
+        windows = plan.windows
         newest, known = (windows.window(key)[1] for key in ([*partitions][-1], [*partitions][-1 - late]))
-        plan.label_delay = (newest - known).days
+        plan.label_delay = -(-(newest - known) // timedelta(days=1))
         roles.notes.append(
             f"{roles.target!r} is not known yet in the newest {late} of {len(partitions)} {chosen}s: outcomes are "
             f"taken to come {plan.label_delay} days late"
@@ -130,8 +152,11 @@ def _features(plan: Plan) -> None:
                 plan.left_out[column.name] = "a date, and no time to count from"
                 continue
             name = _free(f"days_since_{column.field}", names)
-            day = f"pl.col({quoted(column.name)}){'.dt.date()' if column.kind == 'timestamp' else ''}"
-            plan.features.append(Feature(name, f"(pl.col({quoted(roles.time)}) - {day}).dt.total_days()"))
+            when, day = (
+                f"pl.col({quoted(one.name)}){'.dt.date()' if one.kind == 'timestamp' else ''}"
+                for one in (roles.columns[roles.time], column)
+            )
+            plan.features.append(Feature(name, f"({when} - {day}).dt.total_days()"))
         elif column.distinct <= ONE_HOT:
             hot.append(column)
         elif plan.timed:
@@ -205,8 +230,9 @@ def _calendar(roles: Roles) -> list[tuple[str, str]]:
     first, last = days.min(), days.max()
     if isinstance(first, date) and isinstance(last, date) and last.toordinal() - first.toordinal() >= _SEASONS:
         found.append(("month", f"{day}.dt.month()"))
-    if roles.timestamp and roles.frame[roles.timestamp].dt.hour().n_unique() > 1:
-        found.append(("hour", f"pl.col({quoted(roles.timestamp)}).dt.hour()"))
+    moment = roles.timestamp or roles.time
+    if roles.columns[moment].kind == "timestamp" and roles.frame[moment].dt.hour().n_unique() > 1:
+        found.append(("hour", f"pl.col({quoted(moment)}).dt.hour()"))
     return found
 
 

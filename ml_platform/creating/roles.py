@@ -1,7 +1,7 @@
 """Which column of a table is what: time, key, target, what is known only later, what names a person."""
 
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from ml_platform.creating.columns import Column, look, plain
@@ -206,7 +206,7 @@ def _time(table: Table, columns: dict[str, Column], wishes: Wishes, questions: Q
         notes.append(f"{name!r} may be {one} or {other}: it is kept as text; write ISO dates to use it")
     dated = [
         one for one in columns.values()
-        if one.kind in ("date", "timestamp") and not one.nulls and not one.personal and _days(one) >= 3
+        if one.kind in ("date", "timestamp") and not one.nulls and not one.personal and _long(one)
         and one.name not in wishes.known_later and not unservable(one.name)
     ]  # fmt: skip
     if not dated:
@@ -224,11 +224,28 @@ def _time(table: Table, columns: dict[str, Column], wishes: Wishes, questions: Q
     return chosen
 
 
-def _days(column: Column) -> int:
+def _long(column: Column) -> bool:
+    """Whether it goes over some days, or of a timestamp some hours: else there is no earlier and later."""
     low, high = column.low, column.high
     if isinstance(low, datetime) and isinstance(high, datetime):
-        return (high - low).days
-    return (high - low).days if isinstance(low, date) and isinstance(high, date) else 0
+        return high - low >= timedelta(hours=6)
+    return isinstance(low, date) and isinstance(high, date) and high - low >= timedelta(days=3)
+
+
+def by_the_hour(roles: Roles) -> Roles:
+    """The roles of a table that is divided by hours: its time is the timestamp itself, and no day is added."""
+    if not roles.timestamp:
+        return roles
+    frame, added = roles.frame.drop(roles.time), f"the source adds {roles.time!r}, the day of {roles.timestamp!r}"
+    return replace(
+        roles,
+        frame=frame,
+        columns=look(frame),
+        time=roles.timestamp,
+        timestamp="",
+        key=tuple(roles.timestamp if name == roles.time else name for name in roles.key),
+        notes=[note for note in roles.notes if note != added],
+    )
 
 
 def _before(frame: "pl.DataFrame", one: Column, other: Column) -> bool:

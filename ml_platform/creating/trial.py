@@ -19,6 +19,7 @@ from ml_platform.declarations.model import ModelSpec
 from ml_platform.declarations.reading import one_line
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_bytes
+from ml_platform.foundation.times import comparable
 from ml_platform.sources.rules import SqlSource
 
 if TYPE_CHECKING:
@@ -98,9 +99,13 @@ def try_out(plan: Plan, context: ModelContext) -> Tried:
     if empty:
         raise PlatformError(f"features {', '.join(empty)} have no finite value; leave their columns out")
     label = context.model.target
-    alone = max(single_feature_auc(features, context.names, label).values(), default=0.0)
+    # The gate judges each partition: what a single feature says of few rows moves.
+    judged = [plan.of(features, key) for key in plan.partitions] if plan.timed else [features]
+    alone = max(
+        (auc for rows in judged for auc in single_feature_auc(rows, context.names, label).values()), default=0.0
+    )
     if plan.timed:
-        parts = (features[plan.roles.time].cast(pl.String) >= plan.held_out).cast(pl.Int64).to_numpy()
+        parts = (comparable(features[plan.roles.time], plan.held_out) >= plan.held_out).cast(pl.Int64).to_numpy()
     else:
         parts = folds(features, plan.roles.group)
     held = features.filter(pl.Series(parts == 1))[label].count() if plan.timed else features[label].count()
@@ -138,9 +143,7 @@ def _read_back(plan: Plan, context: ModelContext) -> None:
         if lacking := [name for name in plan.partitions if name not in there]:
             raise PlatformError(f"the source does not deliver {', '.join(lacking[:3])}, which the table has")
         newest = max(plan.partitions)
-        first, after = context.dataset.partitions.window(newest)
-        expected = roles.frame.filter((pl.col(roles.time) >= first) & (pl.col(roles.time) < after))
-        delivered = source.read(newest)
+        expected, delivered = plan.of(roles.frame, newest), source.read(newest)
     else:
         (whole,) = there
         expected, delivered = roles.frame, source.read(whole)

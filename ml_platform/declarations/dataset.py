@@ -39,7 +39,7 @@ class DatasetSpec(Declaration):
     partitions: Partitions
     #: Columns that identify a row.
     key: tuple[str, ...] = Field(min_length=1)
-    #: Column with the day of the event; optional for data without partitions.
+    #: Column with the day or the time of the event; optional for data without partitions.
     time: str = ""
     #: Rows that break a rule of the schema are set aside, up to a share of the batch; ``None``: they stay in it.
     quarantine: "QuarantineRule | None" = None
@@ -60,6 +60,12 @@ class DatasetSpec(Declaration):
                 raise ValueError(
                     "time: name the column with the day of the event, or declare `partitions: none` for data without"
                 )
+            if self.partitions.every == "month" and self.partitions.start.day != 1:
+                # Dagster has no shorter month before the first whole one.
+                raise ValueError(f'partitions: months begin on the 1st; start: "{self.partitions.start:%Y-%m}-01"')
+            for gate in self.gates:
+                if self.partitions.hourly and gate.gate == "coverage" and gate.every == "day":
+                    raise ValueError(f"gate {gate.name!r} counts days, and partitions are hours; take every: hour")
             return self
         for gate in self.gates:
             if gate.of_time:

@@ -69,6 +69,8 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
         unknown("key", spec.key, known, spec.schema_)
         unknown("time", [spec.time] if spec.time else [], known, spec.schema_)
         gate_columns(known, spec.schema_)
+        if deep and spec.partitions.hourly and spec.time in (known or ()):
+            attempt("time", lambda: _with_hours(spec))
     elif isinstance(spec, FeatureSpec):
         dataset = attempt("dataset", lambda: catalogue.dataset(spec.dataset))
         where = "function" if spec.expressions is None else "expressions"
@@ -129,6 +131,16 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
                 reason += meant(str(gate.metric), map(str, known))
                 found.append((spec, f"gates.{index}.metric", reason))
     return found
+
+
+def _with_hours(spec: DatasetSpec) -> None:
+    """Raise DeclarationError where the time of hourly partitions has no hours."""
+    import polars as pl
+
+    if not isinstance(kind := spec.types().get(spec.time), pl.Datetime):
+        raise DeclarationError(
+            f"{spec.time!r} is {kind} in {spec.schema_}, and partitions are hours; make it a Datetime"
+        )
 
 
 def _untimely(spec: ModelSpec, dataset: DatasetSpec) -> list[tuple[str, str]]:

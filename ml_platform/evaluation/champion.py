@@ -1,12 +1,13 @@
 """Comparison of a candidate with the champion on rows that neither has been trained on."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from ml_platform.evaluation.bootstrap import draws, weighted
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.times import comparable
 from ml_platform.models.task import Task
 from ml_platform.references.refs import SplitRef
 
@@ -114,10 +115,20 @@ def compare(
 
 
 def training_cutoff(split: SplitRef) -> date:
-    """Day of the last event in the training part. Raises PlatformError where that part is empty."""
+    """Last day, or with hourly partitions last hour (a datetime), of the training part.
+
+    Raises PlatformError where that part is empty.
+    """
     if not split.train:
         raise PlatformError(f"split of {split.model}: the training part is empty; plan the split again")
-    return max(_day(entry.last) for entry in split.train)
+    return max(ended(entry.last) for entry in split.train)
+
+
+def ended(last: str) -> date:
+    """What a manifest entry says of its last event: a day, or of an hourly partition the hour, in UTC."""
+    if len(last) == len("2024-01-31T05"):
+        return datetime.fromisoformat(last).replace(tzinfo=UTC)
+    return date.fromisoformat(last[: len("2024-01-31")])
 
 
 def groups_of(*splits: SplitRef | None) -> tuple[str, ...]:
@@ -131,16 +142,17 @@ def unseen(holdout: "pl.DataFrame", time: str, candidate: SplitRef, champion: Sp
 
     ``time`` is the Date or Datetime column of the event, where splits go by it. Possibly none.
     """
-    import polars as pl
-
     if any(entry.part for entry in candidate.train):
         return _in_both_holdouts(holdout, champion)
     if any(entry.part for entry in champion.train):
         note = "The champion was trained on groups of all times: no fair comparison is possible."
         return Unseen(holdout.clear(), None, holdout.height, note)
     ours, theirs = training_cutoff(candidate), training_cutoff(champion)
+    if isinstance(ours, datetime) != isinstance(theirs, datetime):
+        ours, theirs = date(ours.year, ours.month, ours.day), date(theirs.year, theirs.month, theirs.day)
     cutoff = max(ours, theirs)
-    frame = holdout.filter(pl.col(time).cast(pl.Date) > cutoff)
+    times = comparable(holdout[time], cutoff)
+    frame = holdout.filter(times >= cutoff + timedelta(hours=1) if isinstance(cutoff, datetime) else times > cutoff)
     excluded = holdout.height - frame.height
     if not excluded:
         note = f"Neither model was trained on the holdout (cut-offs: candidate {ours}, champion {theirs})."
@@ -152,7 +164,7 @@ def unseen(holdout: "pl.DataFrame", time: str, candidate: SplitRef, champion: Sp
             f"The {seen} was trained up to {cutoff}: {excluded:,} rows of the holdout that it has seen "
             f"are left out, {frame.height:,} remain."
         )
-    return Unseen(frame, cutoff, excluded, note)
+    return Unseen(frame, date(cutoff.year, cutoff.month, cutoff.day), excluded, note)
 
 
 def _in_both_holdouts(holdout: "pl.DataFrame", champion: SplitRef) -> Unseen:
@@ -176,7 +188,3 @@ def _in_both_holdouts(holdout: "pl.DataFrame", champion: SplitRef) -> Unseen:
             f"{frame.height:,} remain."
         )
     return Unseen(frame, None, excluded, note)
-
-
-def _day(moment: str) -> date:
-    return date.fromisoformat(moment[:10])

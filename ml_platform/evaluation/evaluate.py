@@ -1,10 +1,11 @@
 """Evaluation of one model on its holdout: every number that gates, report and model card need."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_platform.evaluation.baselines import baselines
-from ml_platform.evaluation.champion import Comparison, compare, groups_of, unseen
+from ml_platform.evaluation.champion import Comparison, compare, ended, groups_of, unseen
 from ml_platform.evaluation.contrasts import Drawing, contrasts
 from ml_platform.evaluation.evaluation import ChampionEvidence, Evaluation
 from ml_platform.evaluation.explanation import beeswarm, contributions, stability
@@ -23,6 +24,7 @@ from ml_platform.evaluation.tables import (
 )
 from ml_platform.features.build import matrix
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.times import days, instants
 from ml_platform.models import outputs
 from ml_platform.models.checked import measured
 from ml_platform.models.predictor import Predictor
@@ -104,11 +106,11 @@ def evaluate(
     def groups(by: pl.Expr) -> list[dict[str, Any]]:
         return group_table(predictions, by, task, options.min_support, options.min_positives)
 
-    month = pl.col(options.time or cluster).cast(pl.Date).dt.strftime("%Y-%m")
+    month = pl.col(options.time or cluster).dt.strftime("%Y-%m")
     against = {
         name: month if name == MONTH and name not in options.slices else pl.col(name) for name in options.contrasts
     }
-    together = _clusters(predictions, cluster, options)
+    together = _clusters(predictions, cluster, options, reference)
     supported = (options.min_support, options.min_positives)
     drawn = (options.replicates, options.seed)
     calibration, error = calibration_table(*task.calibrated(y, p), options.calibration_bins)
@@ -174,11 +176,12 @@ def _fairness(
     return fairness(predictions, column, task.threshold, *limits)
 
 
-def _clusters(frame: "pl.DataFrame", cluster: str, options: EvaluationOptions) -> "pl.Series":
-    """What rows are resampled together: the given column, or the day."""
-    import polars as pl
-
-    return frame[cluster].cast(pl.Date) if cluster == options.time else frame[cluster]
+def _clusters(frame: "pl.DataFrame", cluster: str, options: EvaluationOptions, reference: ModelRef) -> "pl.Series":
+    """What rows are resampled together: the given column, or the day; with hourly partitions the hour."""
+    if cluster != options.time:
+        return frame[cluster]
+    hourly = any(isinstance(ended(entry.last), datetime) for entry in reference.split.train)
+    return instants(frame[cluster]).dt.truncate("1h") if hourly else days(frame[cluster])
 
 
 def _training_rows(
@@ -221,7 +224,7 @@ def _against_champion(
     rows = unseen(predictions, options.time, reference.split, champion.split)
     frame, note = rows.frame, rows.note
     y, ours, theirs = (frame[name].to_numpy() for name in ("label", "prediction", "champion_prediction"))
-    groups = _clusters(frame, cluster, options)
+    groups = _clusters(frame, cluster, options, reference)
     comparisons: dict[str, Comparison] = {}
     churn: dict[str, float] = {}
     if frame.height:

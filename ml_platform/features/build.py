@@ -6,9 +6,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.features.contract import FeatureFunction, feature_names
+from ml_platform.features.daily import check_days
 from ml_platform.features.history import History
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.names import meant
+from ml_platform.foundation.times import days as day_of_each
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,8 +18,14 @@ if TYPE_CHECKING:
 
 
 def days_of(function: FeatureFunction, raw: "pl.DataFrame") -> "pl.Series | None":
-    """The day of each row; None for data without time."""
-    return raw[function.time] if function.time else None
+    """The day of each row, in the time zone of its column; None for data without time.
+
+    Raises PlatformError where the column holds no times, or a row has none.
+    """
+    if not function.time:
+        return None
+    check_days(raw[function.time])
+    return day_of_each(raw[function.time])
 
 
 @lru_cache(maxsize=32)
@@ -123,11 +131,12 @@ def featurize(function: FeatureFunction, raw_inputs: "pl.DataFrame", history: Hi
     # What a request brings is often nothing else; a selection costs as much as the rest of a single row.
     inputs = raw_inputs if there == list(function.inputs) else raw_inputs.select(function.inputs)
     rows = rows_of(function, inputs)
-    if rows.height == 1 and (single := _row(function, rows, days_of(function, inputs), history)) is not None:
+    days = days_of(function, inputs)
+    if rows.height == 1 and (single := _row(function, rows, days, history)) is not None:
         return single
     result = np.empty((rows.height, len(function.columns) + len(function.histories)), dtype=np.float32)
     result[:, : len(function.columns)] = rows.select(_float32(function.columns)).to_numpy()
-    result[:, len(function.columns) :] = history.matrix(rows, days_of(function, inputs))
+    result[:, len(function.columns) :] = history.matrix(rows, days)
     return result
 
 

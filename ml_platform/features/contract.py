@@ -64,7 +64,10 @@ class FeatureFunction(Protocol):
 
     @property
     def time(self) -> str:
-        """Column with the day of the event (``pl.Date``), among ``inputs``; empty for data without time."""
+        """Column with the day (``pl.Date``) or time (``pl.Datetime``) of an event, among ``inputs``; or empty.
+
+        Histories work on its days, in the time zone of the column.
+        """
         ...
 
     @property

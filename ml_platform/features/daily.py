@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ml_platform.features.contract import FeatureFunction, HistoricalMean
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.times import days
 
 if TYPE_CHECKING:
     import polars as pl
@@ -88,15 +89,12 @@ def text_of(value: object) -> str | None:
 
 
 def wrong_days(column: str, dtype: "pl.DataType | None") -> str | None:
-    """Why a column cannot be the day of a row; ``None`` where it can, or where there is no such column."""
+    """Why a column cannot say of which day a row is; ``None`` where it can, or where there is no such column."""
     import polars as pl
 
-    if dtype is None or dtype == pl.Date:
+    if dtype is None or isinstance(dtype, pl.Date | pl.Datetime):
         return None
-    return (
-        f"the time column {column!r} is {dtype}; history works on days: make it a Date, or let a source of files add "
-        f"one, days: {{day: {column}}}"
-    )
+    return f"the time column {column!r} is {dtype}; make it a Date or a Datetime in the schema and at the source"
 
 
 def check_days(days: "pl.Series") -> None:
@@ -164,7 +162,7 @@ def daily(function: FeatureFunction, raw: "pl.DataFrame", rows: "pl.DataFrame | 
     )
     parts = pl.DataFrame(
         [
-            raw[function.time].alias("day"),
+            days(raw[function.time]).alias("day"),
             *keys.get_columns(),
             *(outcomes[value].cast(pl.Int64).alias(f"\x1e{value}") for value in values),
         ]
@@ -184,3 +182,11 @@ def daily(function: FeatureFunction, raw: "pl.DataFrame", rows: "pl.DataFrame | 
         )
     order = ["group", "key", "day", *(e for v in values for e in (f"n_{v}", f"sum_{v}"))]
     return pl.concat([table.select(order) for table in tables]).sort("group", "key", "day")
+
+
+def of_hours(tables: Iterable["pl.DataFrame"]) -> "list[pl.DataFrame]":
+    """One daily table from those of hours, in which the same day comes again and again."""
+    import polars as pl
+
+    given = [table for table in tables if table.height]
+    return [pl.concat(given).group_by("group", "key", "day").sum().sort("group", "key", "day")] if given else []

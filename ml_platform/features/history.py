@@ -24,12 +24,14 @@ from ml_platform.features.daily import (
     keys_in,
     keys_of,
     need_time,
+    of_hours,
     text_of,
     values_of,
 )
 from ml_platform.features.running_sums import RunningSums
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import replacing
+from ml_platform.foundation.times import days as day_of_each
 from ml_platform.sources.partitions import Partitions
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 # Summing and looking up belong together: the worker of a replay, which runs on the code of a commit, finds both here.
-__all__ = ["History", "daily", "keys_of", "saved"]
+__all__ = ["History", "daily", "keys_of", "of_hours", "saved"]
 
 
 class History:
@@ -51,6 +53,8 @@ class History:
 
     #: Partitions with which it is refreshed; None: day by day.
     refreshed: Partitions | None = None
+    #: Whether the newest day may lack hours yet: then no row sees it.
+    open: bool = False
 
     def __init__(
         self, function: FeatureFunction, tables: "Sequence[pl.DataFrame]", lag_days: int, known: "History | None" = None
@@ -156,10 +160,18 @@ class History:
             other.until = max(self.until, through)
         return other
 
+    def opened(self) -> "History":
+        """This history, made of hours (:func:`of_hours`): its newest day counts once there is a later one."""
+        other = copy(self)
+        other.open = True
+        if self.until is not None:
+            other.until = self.until - timedelta(days=1)
+        return other
+
     def newest(self, day: date) -> date:
         """The last day whose outcomes a row of ``day`` may see, whether they are known or not."""
         last = day - timedelta(days=self.lag_days)
-        return last if self.refreshed is None else min(last, self.refreshed.first_day(day) - timedelta(days=1))
+        return last if self.refreshed is None else min(last, self.refreshed.beginning(day) - timedelta(days=1))
 
     def blind(self, day: date) -> bool:
         """Whether a row of ``day`` sees no outcome at all: those of the first partitions have no past yet."""
@@ -189,6 +201,7 @@ class History:
             need_time(self.histories)
             return np.empty((rows.height, 0), dtype=np.float32)
         check_days(days)
+        days = day_of_each(days)
         if not self.histories:
             return np.empty((rows.height, 0), dtype=np.float32)
         keys = keys_in(rows, self.histories, self._keys)
@@ -266,6 +279,7 @@ class History:
             "lag_days": str(self.lag_days),
             "until": self.until.isoformat() if self.until else "",
             **({"refreshed": self.refreshed.model_dump_json()} if self.refreshed else {}),
+            **({"open": "true"} if self.open else {}),
             **({"code": code} if code else {}),
         }
         with replacing(path) as temporary:
@@ -281,6 +295,8 @@ class History:
         partitions = Partitions.model_validate_json(about["refreshed"]) if "refreshed" in about else None
         through = date.fromisoformat(about["until"]) if about.get("until") else None
         history = cls.from_tables(function, [pl.read_parquet(path)], int(about["lag_days"]))
+        if "open" in about:
+            return history.opened()
         return history.as_refreshed(partitions, through)
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_platform.features.build import bits, build, matrix, rows_of
+from ml_platform.features.build import bits, build, days_of, matrix, rows_of
 from ml_platform.features.contract import FeatureFunction, feature_names
-from ml_platform.features.history import History, daily, keys_of
+from ml_platform.features.history import History, daily, keys_of, of_hours
 from ml_platform.foundation.errors import PlatformError
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def time_travel(
     given). Raises :class:`PlatformError` when there is nothing to corrupt or to compare.
     """
     _need_outcomes(raw, outcomes)
-    days = raw[function.time]
+    days = days_of(function, raw)
+    assert days is not None
     if cut is None:
         cut = days.unique().sort()[days.n_unique() // 2]
     assert cut is not None
@@ -108,7 +109,9 @@ def _features(function: FeatureFunction, raw: "pl.DataFrame", before: History) -
     """Features of a batch whose own outcomes join the history ``before``."""
     rows = rows_of(function, raw)
     tables = [*before.tables, daily(function, raw, rows)]
-    past = History.from_tables(function, tables, before.lag_days, before).as_refreshed(before.refreshed)
+    past = History.from_tables(
+        function, of_hours(tables) if before.open else tables, before.lag_days, before
+    ).as_refreshed(before.refreshed)
     return build(function, raw, past, rows)
 
 
@@ -134,7 +137,9 @@ def leaks(
     _need_outcomes(raw, outcomes)
     if not function.time:
         return [_own(function, raw, history, outcomes, built, seed)]
-    days = raw[function.time].unique().sort()
+    every = days_of(function, raw)
+    assert every is not None
+    days = every.unique().sort()
     thin = raw.gather_every(3) if raw.height >= 3 * len(days) else raw
     cuts = [day for part in (1, 2) for day in [days[len(days) * part // 3]] if day < days[-1]]
     nothing = History.from_tables(function, (), before.lag_days).as_refreshed(before.refreshed)

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -109,8 +109,8 @@ class Materializer:
         history: "MakeHistory",
     ) -> None:
         self.store, self.key, self.dataset, self.partitions, self.lag = store, key, dataset, partitions, lag
-        #: Partitions with which the history is refreshed; None: it follows each day.
-        self.refreshed = partitions if refresh == "partition" else None
+        #: Partitions with which the history is refreshed; None: it follows each day, as it does with hours.
+        self.refreshed = partitions if refresh == "partition" and not partitions.hourly else None
         self._load_function, self._name_codes, self._ask_refused, self._make_history = function, codes, refused, history
 
     @cached_property
@@ -267,10 +267,13 @@ class Materializer:
         return self._given if self._make_history is from_tables else self._growing(from_tables)
 
     def _growing(self, make: "MakeHistory") -> "_Growing":
+        from ml_platform.features.history import of_hours
+
         def made(tables: "Sequence[pl.DataFrame]", content: Content, known: "History | None") -> "History":
+            if self.partitions.hourly:
+                return make(self.function, of_hours(tables), self.lag, None).opened()
             timed = content and self.partitions.timed
-            last = date.fromisoformat(max(content)[0]) if timed else None
-            through = self.partitions.next(last) - timedelta(days=1) if last else None
+            through = self.partitions.window(max(content)[0])[1] - timedelta(days=1) if timed else None
             return make(self.function, tables, self.lag, known).as_refreshed(self.refreshed, through)
 
         return _Growing(self._daily, made)

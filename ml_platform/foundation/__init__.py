@@ -22,6 +22,7 @@ __all__ = [
     "provenance",
     "raised",
     "settings",
+    "times",
     "user_code",
     "variables",
 ]

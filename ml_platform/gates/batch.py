@@ -46,7 +46,7 @@ class BatchEvidence:
         self._measured: dict[Any, Any] = {} if measured is None else measured
         #: Contents of earlier batches that were looked at since this was cleared, by partition.
         self.looked_at: dict[str, str] = {}
-        #: Column with the day of the event; first day of the partition and the day after its last one; the clock.
+        #: Column with the time of the event; bounds of the partition (days, or datetimes in UTC); the clock.
         self.time, self.window, self.now = time, window, now
 
     @property

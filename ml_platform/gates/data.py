@@ -1,10 +1,12 @@
 """Gates on a staged batch that compare it with the accepted earlier ones, with its window or with the clock."""
 
 from collections.abc import Callable, Hashable, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.times import comparable
+from ml_platform.foundation.times import days as days_of
 from ml_platform.gates.batch import BatchEvidence
 from ml_platform.gates.gate import Gate, Measurement, kind
 
@@ -71,11 +73,9 @@ def halves(evidence: BatchEvidence) -> "tuple[pl.DataFrame, pl.DataFrame] | None
     Slices are held against each other within it, since a season does not turn them round or take them away. The level
     of a column does move from one half of a month to the other: of that the first batch says nothing.
     """
-    import polars as pl
-
     if not evidence.time or evidence.time not in evidence.frame.columns:
         return None
-    days = evidence.frame[evidence.time].cast(pl.Date)
+    days = days_of(evidence.frame[evidence.time])
     there = days.drop_nulls().unique().sort()
     if len(there) < HALVED:
         return None
@@ -252,15 +252,13 @@ def _window(evidence: BatchEvidence, gate: str) -> tuple[date, date]:
     return evidence.window
 
 
-@kind("window", "batch", "Rows of another time than the partition's, or of none", limit=0, of_time=True)
+@kind("window", "batch", "Rows of another time than the partition's, or of none", limit=0, of_time=True, version=2)
 def window(evidence: BatchEvidence, _: Gate) -> Measurement:
-    """Rows whose day lies outside the partition: a page of last month, or a batch under the wrong name."""
-    import polars as pl
-
+    """Rows whose day, or instant, lies outside the partition: a page of last month, or a batch under the wrong name."""
     first, end = _window(evidence, "window")
-    days = evidence.frame[evidence.time].cast(pl.Date)
-    outside = days.filter(~days.is_between(first, end, closed="left").fill_null(False))
-    counts = outside.value_counts(sort=True).head(10).rows()
+    times = comparable(evidence.frame[evidence.time], first)
+    outside = times.filter(~times.is_between(first, end, closed="left").fill_null(False))
+    counts = days_of(outside).value_counts(sort=True).head(10).rows()
     shown = ", ".join(f"{day or 'no day'} ({rows})" for day, rows in counts[:5])
     return Measurement(
         outside.len(),
@@ -275,26 +273,30 @@ def window(evidence: BatchEvidence, _: Gate) -> Measurement:
 @kind(
     "freshness",
     "batch",
-    "Days that end without an event before the window does (before now, while it is open)",
+    "Days that end without an event before the window does (before now, while it is open); of hourly partitions the "
+    "hours since the newest event, 0.25 is a quarter of one",
     needs=("max",),
     of_time=True,
+    version=2,
 )
 def freshness(evidence: BatchEvidence, gate: Gate) -> Measurement:
-    """Age of the newest event in whole days, on the clock of the events.
+    """Age of the newest event in whole days, or with hourly partitions in hours, on the clock of the events.
 
     The clock is the end of the partition's own window, or now where the window is still open: a year that is
     replayed long after is as fresh as it was then, and a month that breaks off is stale.
     """
-    import polars as pl
-
     _, end = _window(evidence, gate.name)
-    newest = evidence.frame.select(pl.col(evidence.time).cast(pl.Date).max()).item()
+    newest: Any = comparable(evidence.frame[evidence.time], end).max()
     if newest is None:
         return Measurement(float("nan"), f"no row has a value of {evidence.time}", support=evidence.frame.height)
-    today: date = evidence.now.date() if isinstance(evidence.now, datetime) else end
-    clock = min(end, today)
-    # A window that ends on the 1st is complete with events of the day before.
-    age = max((clock - newest).days - 1, 0)
+    now = evidence.now or end
+    if isinstance(end, datetime):
+        clock = min(end, now)
+        age = max((clock - newest) / timedelta(hours=1), 0.0)
+    else:
+        clock = min(end, now.date() if isinstance(now, datetime) else now)
+        # A window that ends on the 1st is complete with events of the day before.
+        age = max((clock - newest).days - 1, 0)
     return Measurement(
         age,
         f"the newest event is of {newest}, the clock says {clock}",

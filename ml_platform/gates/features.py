@@ -61,7 +61,10 @@ class FeatureEvidence:
     @property
     def without_past(self) -> bool:
         """Whether no row of the partition sees an outcome: there are none of days before it yet."""
-        newest: Any = self.frame[self.function.time].max() if self.function.time else None
+        from ml_platform.features.build import days_of
+
+        times = days_of(self.function, self.frame)
+        newest: Any = None if times is None else times.max()
         return newest is not None and self.history.blind(newest)
 
 

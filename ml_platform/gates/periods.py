@@ -1,9 +1,11 @@
 """Gates on a staged batch that look at its days and slices one by one: what is small in a month is large in a day."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.times import days
 from ml_platform.gates.batch import BatchEvidence
 from ml_platform.gates.data import NOTHING_EARLIER, halves, reference_batches, reference_rows
 from ml_platform.gates.gate import Gate, Measurement, kind
@@ -25,14 +27,16 @@ WITHIN = ", by the first half of this first batch"
     needs=("max",),
     any_of=("every", "by"),
     of_time=True,
-    version=2,
+    version=3,
 )
 def coverage(evidence: BatchEvidence, gate: Gate) -> Measurement:
     """Days or slices that are missing, or came twice: 1 is one without rows, or with twice as many.
 
     ``columns`` names another column than the dataset's time, such as one with hours. The first batch is compared with
-    itself: slices of its later half with those of its first, from 14 days on. A day that has not come yet, by the
-    clock, is no gap. Periods and slices that usually have fewer than 20 rows are judged by their surplus alone.
+    itself: slices of its later half with those of its first, from 14 days on. Of hourly partitions nothing is said of
+    an hour that no earlier batch is of. A day that has not come yet, by the clock, is no gap, and neither is an hour
+    that a change of clocks skips. Periods and slices that usually have fewer than 20 rows are judged by their surplus
+    alone.
     """
     if gate.every and gate.by:
         raise PlatformError(f"gate {gate.name}: rows are counted per period or per slice: give every or by, not both")
@@ -47,7 +51,12 @@ def _periods(evidence: BatchEvidence, gate: Gate) -> Measurement:
     reference = reference_rows(evidence, gate, [column])
     current = evidence.frame[column]
     first, end = groups.until(evidence.window, evidence.now, current)
+    hours = isinstance(first, datetime)
+    if hours and reference is None:
+        return Measurement(None, NOTHING_EARLIER)
     table = groups.coverage(current if reference is None else reference[column], current, first, end, gate.every)
+    if hours and table.is_empty():
+        return Measurement(None, "no earlier batch is of this hour of a day")
     judged = table.filter((table["usual"] >= groups.PERIOD_ROWS) | (table["rows"] >= groups.PERIOD_ROWS))
     if judged.is_empty():
         return Measurement(float("nan"), f"no {gate.every} has {groups.PERIOD_ROWS} rows or should have", support=-1)
@@ -93,7 +102,7 @@ def _slices(evidence: BatchEvidence, gate: Gate) -> Measurement:
     any_of=("every", "by"),
     options=("above",),
     metrics=("known", "lowest_rate", "highest_rate", "change"),
-    version=2,
+    version=3,
 )
 def labels(evidence: BatchEvidence, gate: Gate) -> Measurement:
     """Outcomes that are missing, all alike or turned round in a few days or in one slice.
@@ -178,11 +187,9 @@ def _change(evidence: BatchEvidence, gate: Gate, column: str) -> list[dict[str, 
 
 
 def _groups(frame: "pl.DataFrame", time: str, columns: Sequence[str], gate: Gate) -> "pl.DataFrame":
-    import polars as pl
-
     if missing := [name for name in columns if name not in frame.columns]:
         raise PlatformError(f"gate {gate.name}: the batch has no column {', '.join(missing)}")
-    return frame.with_columns(day=pl.col(time).cast(pl.Date)) if time else frame
+    return frame.with_columns(days(frame[time]).alias("day")) if time else frame
 
 
 def _named(columns: Sequence[str], row: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Gates on a staged batch that hold rows against each other: the same flight twice, a route of two lengths."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 from ml_platform.foundation.errors import PlatformError
@@ -23,6 +23,7 @@ AGAIN = timedelta(days=31)
     needs=("max",),
     any_of=("but_for", "columns"),
     options=("every",),
+    version=2,
 )
 def near_duplicates(evidence: BatchEvidence, gate: Gate) -> Measurement:
     """Rows that came twice under new keys. Rows beyond the first of each such group count.
@@ -70,8 +71,8 @@ def _days_again(evidence: BatchEvidence, gate: Gate) -> Measurement:
     alike = [name for name in gate.columns or evidence.frame.columns if name not in left]
     if missing := [name for name in (*alike, *(gate.but_for or ())) if name not in evidence.frame.columns]:
         raise PlatformError(f"gate {gate.name}: the batch has no column {', '.join(missing)}")
-    since = evidence.window[0] - AGAIN
-    wanted = gate.reference or tuple(name for name in evidence.earlier_rows if date.fromisoformat(name) >= since)
+    since = (evidence.window[0] - AGAIN).isoformat()[: len("2024-01-31")]
+    wanted = gate.reference or tuple(name for name in evidence.earlier_rows if name[: len(since)] >= since)
     columns = (evidence.time, *alike)
     before = evidence.earlier(wanted, columns) if wanted else evidence.frame.select(columns).clear()
     table = groups.days_again(before, evidence.frame.select(columns), evidence.time)

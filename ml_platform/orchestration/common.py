@@ -76,11 +76,13 @@ def plainly(step: Callable[P, R]) -> Callable[P, R]:
 
 
 def partitions_of(spec: DatasetSpec) -> dg.PartitionsDefinition:
-    """Dagster's form of declared partitions: keys are the ISO date of the first day; without time there is one key."""
+    """Dagster's form of declared partitions, with the same keys; without time there is one."""
     if not spec.partitions.timed:
         return dg.StaticPartitionsDefinition([WHOLE])
     declared = spec.partitions
-    start, end = declared.start.isoformat(), declared.end.isoformat() if declared.end else None
+    start, end = declared.key(declared.start), declared.key(declared.end) if declared.end else None
+    if declared.hourly:
+        return dg.HourlyPartitionsDefinition(start_date=start, end_date=end, timezone="UTC", fmt="%Y-%m-%dT%H")
     if declared.every == "week":
         # Weeks begin on the weekday of the first one; Dagster's begin on Sunday where nothing is said.
         offset = declared.start.isoweekday() % 7

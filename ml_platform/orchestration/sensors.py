@@ -166,7 +166,7 @@ def _request_ingestion(tick: Tick, catalogue: Catalogue, spec: DatasetSpec) -> b
         tick.notes.append(f"{spec.name}: the source cannot be asked: {type(error).__name__}: {one_line(str(error))}")
         return False
     now = tick.workspace.now()
-    known = set(spec.partitions.all_keys(now)) - {spec.partitions.under_way(now.date())}
+    known = set(spec.partitions.all_keys(now)) - {spec.partitions.under_way(now)}
     offered = {name: fingerprint for name, fingerprint in everything.items() if name in known}
     if ignored := sorted(everything.keys() - known):
         tick.notes.append(

@@ -1,6 +1,7 @@
 """What a person has to know and to decide, found in store, ledger and registry; each told once until it changes."""
 
 from collections.abc import Collection, Iterable, Iterator
+from datetime import timedelta
 from typing import NamedTuple
 
 from ml_platform.datasets import batches
@@ -99,13 +100,16 @@ def _of_dataset(workspace: Workspace, spec: DatasetSpec) -> Iterator[Alert]:
     if not published or not spec.partitions.timed:
         return
     first, after = spec.partitions.window(max(published))
-    today = workspace.now().date()
+    now = spec.partitions.bound(workspace.now())
     over = spec.partitions.end is not None and after >= spec.partitions.end
-    if not over and today - after > LATE * (after - first):
+    if not over and now - after > LATE * (after - first):
+        since = (
+            f"{(now - after) // timedelta(hours=1)} hours" if spec.partitions.hourly else f"{(now - after).days} days"
+        )
         yield Alert(
             spec.name,
             "late",
-            f"{spec.name}: nothing is published after {max(published)}, {(today - after).days} days ago: features and "
+            f"{spec.name}: nothing is published after {max(published)}, {since} ago: features and "
             "history of what answers grow old; look at its source, and at ml-platform status for refused batches",
             max(published),
         )

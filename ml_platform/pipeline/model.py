@@ -187,15 +187,17 @@ def fit(
 
 
 def _entry(context: ModelContext, ref: DatasetRef) -> ManifestEntry:
-    timed = context.dataset.partitions.timed
-    first, after = context.dataset.partitions.window(ref.partition)
+    partitions = context.dataset.partitions
+    timed, (first, after) = partitions.timed, partitions.window(ref.partition)
     return ManifestEntry(
         partition=ref.partition,
         sha256=ref.sha256,
         commit=ref.commit,
         path=ref.path,
         rows=ref.rows,
-        first=first.isoformat() if timed else "",
-        last=(after - timedelta(days=1)).isoformat() if timed else "",
+        first=partitions.key(first) if timed else "",
+        last=partitions.key(after - timedelta(hours=1) if partitions.hourly else after - timedelta(days=1))
+        if timed
+        else "",
         inputs=ref.inputs,
     )

@@ -16,6 +16,7 @@ from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.parquet import write_frame
 from ml_platform.foundation.provenance import Run
+from ml_platform.foundation.times import days
 from ml_platform.gates.gate import Gate, Verdict
 from ml_platform.pipeline.judging import batch_gates, held_by, judged, unjudged
 from ml_platform.pipeline.workspace import Workspace
@@ -53,9 +54,14 @@ def row_gates(workspace: Workspace, spec: DatasetSpec) -> tuple[Gate, ...]:
 def offered(workspace: Workspace, spec: DatasetSpec) -> tuple[str, str] | None:
     """The partition under way that the source offers, and what changes when there may be more of it."""
     today = workspace.now().date()
-    partition = spec.partitions.under_way(today)
-    fingerprint = workspace.source(spec).partitions().get(partition or "")
+    partition = _under_way(workspace, spec)
+    fingerprint = workspace.source(spec).partitions().get(partition) if partition else None
     return (partition, sha256_bytes(canonical_json([fingerprint, today]))) if partition and fingerprint else None
+
+
+def _under_way(workspace: Workspace, spec: DatasetSpec) -> str | None:
+    """The partition of which days have ended, and not all; of an hour none has."""
+    return None if spec.partitions.hourly else spec.partitions.under_way(workspace.now())
 
 
 def take(workspace: Workspace, spec: DatasetSpec, run: Run) -> Taken:
@@ -69,7 +75,7 @@ def take(workspace: Workspace, spec: DatasetSpec, run: Run) -> Taken:
         if branch.removeprefix(_branch(spec, "")) in arrived:
             workspace.store.delete_branch(branch)
     today = workspace.now().date()
-    partition = spec.partitions.under_way(today)
+    partition = _under_way(workspace, spec)
     if not partition or partition in arrived or offered(workspace, spec) is None:
         return Taken(None, [])
     frame = _days(workspace, spec, partition, today)
@@ -127,13 +133,11 @@ def _branch(spec: DatasetSpec, partition: str) -> str:
 
 def _days(workspace: Workspace, spec: DatasetSpec, partition: str, today: date) -> "pl.DataFrame":
     """The rows of the partition's days that have ended, as a batch of them would be."""
-    import polars as pl
-
     frame = workspace.source(spec).read(partition)
     if spec.quarantine is not None:
         frame, _ = separate(spec.load_schema(), frame, new_columns=spec.new_columns)
-    day = pl.col(spec.time).cast(pl.Date)
-    return frame.filter(day >= date.fromisoformat(partition), day < today)
+    day = days(frame[spec.time])
+    return frame.filter((day >= date.fromisoformat(partition)) & (day < today))
 
 
 def _judge(

@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ml_platform.foundation.files import sha256_bytes
+from ml_platform.foundation.times import days
 from ml_platform.gates.stages import Stage
 from ml_platform.proving.batches import BatchBreak
 from ml_platform.proving.breaks import CodeBreak
@@ -113,10 +114,9 @@ class Hits:
     """Which rows of one batch are hit: the same for equal seeds, and a larger dose hits all that a smaller one does."""
 
     def __init__(self, frame: "pl.DataFrame", time: str, seed: int) -> None:
-        import polars as pl
 
         self.frame, self.seed = frame, seed
-        self._days = frame[time].cast(pl.Date)
+        self._days = days(frame[time])
         self._dates = self._days.drop_nulls().unique().sort(descending=True)
         #: As many doses of days as the batch has days.
         self.days = tuple(days for days in DAYS if days <= len(self._dates))

@@ -5,7 +5,6 @@ import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,7 +123,7 @@ def clean_data(context: ModelContext, workspace: Workspace, most: int) -> Clean:
             f"{context.model.name} needs {max(needed, 3)}; deliver more, or ask for more with --partitions"
         )
     frames = {name: source.read(name) for name in chosen}
-    starting = dataset.partitions.model_copy(update={"start": date.fromisoformat(chosen[0])})
+    starting = dataset.partitions.model_copy(update={"start": dataset.partitions.window(chosen[0])[0]})
     scratch = dataset.model_copy(update={"partitions": starting})
     # A partition that raises an alarm is let through by an override, so the split finds every partition.
     return Clean(chosen, ModelContext(context.model, context.feature_set, scratch), frames)

@@ -101,11 +101,13 @@ def replay(
             elif then.lock_sha256 == here.lock_sha256 and (other := environments.installed_otherwise()):
                 note(environments.otherwise(other))
             dataset = _declared(code, "Dataset", DatasetSpec, spec.dataset)
-            refreshed = (dataset.partitions if dataset else partitions) if spec.refresh == "partition" else None
+            partitions = dataset.partitions if dataset else partitions
+            refreshed = partitions if spec.refresh == "partition" and not partitions.hourly else None
             request = {
                 "function": spec.function,
                 "history_lag": spec.history_lag,
                 "refreshed": refreshed and refreshed.model_dump(mode="json"),
+                "hourly": partitions.hourly,
                 "dataset": spec.dataset,
                 "raw": _raw(store, reference, folder / "raw"),
                 "train": [entry.model_dump() for entry in reference.split.train],

@@ -36,7 +36,12 @@ def main(request_file: Path, result_file: Path) -> None:
 
     def features(entry: dict[str, Any]) -> pl.DataFrame:
         names = sorted(entry["inputs"])
-        history = History.from_tables(function, [days[name] for name in names], request["history_lag"])
+        tables = [days[name] for name in names]
+        if request.get("hourly"):
+            from ml_platform.features.history import of_hours
+
+            tables = of_hours(tables)
+        history = History.from_tables(function, tables, request["history_lag"])
         if request["refreshed"]:
             from ml_platform.sources.partitions import Partitions
 

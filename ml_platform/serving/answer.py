@@ -20,6 +20,7 @@ from ml_platform.features.contract import FeatureFunction, load_function
 from ml_platform.features.history import History
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_file
+from ml_platform.foundation.times import days
 from ml_platform.foundation.variables import ServiceOptions
 from ml_platform.models.checked import Misbehaved, answered, optional
 from ml_platform.models.predictor import Predictor, load_predictor, predictor_type
@@ -210,7 +211,7 @@ class Answering:
         Raises Refusal where such rows are refused.
         """
         time, until = self.package.request.time, self.history.until
-        day: Any = raw[time].max()
+        day: Any = days(raw[time]).max()
         if until is None or day is None:
             return 0, until is None
         self.asked = day if self.asked is None else max(day, self.asked)

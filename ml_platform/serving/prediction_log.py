@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_platform.foundation.files import replacing, sha256_bytes
+from ml_platform.foundation.times import days
 
 if TYPE_CHECKING:
     import numpy as np
@@ -201,7 +202,7 @@ class PredictionLog:
 
         age = pl.lit(None)
         if of.until is not None and of.time in inputs.columns:
-            age = (pl.col(of.time).cast(pl.Date) - of.until).dt.total_days()
+            age = (pl.lit(days(inputs[of.time])) - of.until).dt.total_days()
         hashes = [
             None if entry.matrix is None else features_sha256(entry.matrix[row])
             for entry in entries

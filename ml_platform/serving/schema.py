@@ -3,13 +3,14 @@
 Imported inside the packaged service too, so it needs pydantic only.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Len
-from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, create_model
+from pydantic import AwareDatetime, BaseModel, ConfigDict, FailFast, Field, ValidationError, create_model
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.serving.prediction_log import LEADING, PREDICTION, PROBABILITIES
@@ -87,18 +88,25 @@ class RequestSchema(BaseModel):
     @cached_property
     def types(self) -> "dict[str, Any]":
         """The polars type of each column."""
-        import polars as pl
 
-        return {field.name: getattr(pl, field.dtype) for field in self.fields}
+        return {field.name: _type(field.dtype) for field in self.fields}
 
 
 def _dtype_name(dtype: object) -> str:
-    """``Int64`` from ``pl.Int64``, from an instance, or from its text; refuses time zones."""
+    """``Int64`` from ``pl.Int64``, from an instance, or from its text; with a time zone ``Datetime@Europe/Berlin``."""
     text = str(dtype)
     name = text.partition("(")[0]
-    if name == "Datetime" and "time_zone=" in text and "time_zone=None" not in text:
-        raise PlatformError(f"request column of type {text}: convert it to UTC without a time zone in the source")
+    if zone := re.search(r"time_zone='([^']+)'", text):
+        return f"{name}@{zone[1]}"
     return "String" if name in {"Categorical", "Enum", "Utf8"} else name
+
+
+def _type(name: str) -> Any:
+    """The polars type of such a name."""
+    import polars as pl
+
+    plain, _, zone = name.partition("@")
+    return pl.Datetime("us", zone or None) if plain == "Datetime" else getattr(pl, plain)
 
 
 def request_schema(function: "FeatureFunction", schema: Any, added: Mapping[str, str] | None = None) -> RequestSchema:
@@ -123,16 +131,16 @@ def request_schema(function: "FeatureFunction", schema: Any, added: Mapping[str,
             raise PlatformError(f"input {name!r} of the feature function is not in the schema; add the column there")
         column = columns[name]
         dtype = _dtype_name(getattr(column.dtype, "type", column.dtype))
-        if dtype not in KINDS:
+        if (plain := dtype.partition("@")[0]) not in KINDS:
             raise PlatformError(f"input {name!r} is {dtype}, which a request cannot carry; use one of {list(KINDS)}")
         metadata = getattr(column, "metadata", None) or {}
         fields.append(
             RequestField(
                 name=name,
-                type=KINDS[dtype],
+                type=KINDS[plain],
                 dtype=dtype,
                 nullable=bool(column.nullable),
-                allowed=_allowed(getattr(column, "checks", None) or (), KINDS[dtype]),
+                allowed=_allowed(getattr(column, "checks", None) or (), KINDS[plain]),
                 pii=bool(metadata.get("pii")),
                 made_from=_made_from(name, function.inputs, added or {}),
             )
@@ -182,7 +190,9 @@ def _annotation(field: RequestField) -> Any:
     elif field.type == "str":
         kind = Annotated[str, Field(max_length=MAX_TEXT)]
     else:
-        kind = {"date": date, "datetime": datetime, "bool": bool}[field.type]
+        # A column without a time zone is in UTC; of a time without one nobody knows when it is in another zone.
+        moment = AwareDatetime if "@" in field.dtype else datetime
+        kind = {"date": date, "datetime": moment, "bool": bool}[field.type]
     return kind | None if field.nullable else kind
 
 
@@ -218,7 +228,9 @@ def to_frame(schema: RequestSchema, columns: Mapping[str, list[Any]]) -> "pl.Dat
     if len({len(values) for values in columns.values()}) > 1:
         raise PlatformError("columns: the lists are not equally long; send one value per row in each")
     types = schema.types
-    return _complete(schema, pl.DataFrame([pl.Series(name, columns[name], dtype=types[name]) for name in columns]))
+    # A series of times with offsets is in UTC, whatever type was asked for.
+    made = [pl.Series(name, columns[name], dtype=types[name]).cast(types[name]) for name in columns]
+    return _complete(schema, pl.DataFrame(made))
 
 
 def rows_to_frame(schema: RequestSchema, rows: Sequence[BaseModel]) -> "pl.DataFrame":
@@ -275,9 +287,11 @@ def example_row(schema: RequestSchema, day: date) -> dict[str, Any]:
     """A valid row made from the schema alone: nulls where allowed, else the plainest value, on ``day``."""
     plain: dict[str, Any] = {"int": 1, "float": 1.0, "str": "", "date": day.isoformat(), "bool": False}
     plain["datetime"] = f"{day.isoformat()}T00:00:00"
+    # At noon in UTC it is this day nearly everywhere.
+    zoned = f"{day.isoformat()}T12:00:00Z"
     return {
         field.name: None
         if field.nullable and field.name != schema.time
-        else (field.allowed[0] if field.allowed else plain[field.type])
+        else (field.allowed[0] if field.allowed else zoned if "@" in field.dtype else plain[field.type])
         for field in schema.asked
     }

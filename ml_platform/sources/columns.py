@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.times import days as days_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -52,10 +53,8 @@ def conform(
 def with_days(frame: "pl.DataFrame", days: Mapping[str, str]) -> "pl.DataFrame":
     """``frame`` with columns of the days of timestamps; of what holds no times the column itself, so that the gates
     refuse it by name."""
-    import polars as pl
-
     return frame.with_columns(
-        (frame[of].cast(pl.Date) if frame[of].dtype.is_temporal() else frame[of]).alias(column)
+        (days_of(frame[of]) if frame[of].dtype.is_temporal() else frame[of]).alias(column)
         for column, of in days.items()
         if of in frame.columns
     )
@@ -84,6 +83,7 @@ def _converted(column: "pl.Series", wanted: Any, form: str, decimal: str) -> "pl
         if column.dtype == pl.String and isinstance(wanted, pl.Datetime):
             if not column.str.contains(r"^\d{4}-\d{2}-\d{2}[T ]").all():
                 return column
+            # With an offset it is an instant; without one it is what clocks show in the declared time zone.
             zoned = column.str.to_datetime(time_unit=wanted.time_unit, time_zone=wanted.time_zone, strict=True)
             return zoned.cast(wanted)
         if column.dtype == pl.String and wanted == pl.Date:
@@ -91,6 +91,12 @@ def _converted(column: "pl.Series", wanted: Any, form: str, decimal: str) -> "pl
             return (
                 column.str.strip_suffix(" 00:00:00").str.strip_suffix("T00:00:00").str.to_date("%Y-%m-%d", strict=True)
             )
+        if isinstance(column.dtype, pl.Datetime) and wanted == pl.Date:
+            return days_of(column)
+        if isinstance(column.dtype, pl.Datetime) and isinstance(wanted, pl.Datetime):
+            if wanted.time_zone is not None and column.dtype.time_zone is None:
+                column = column.dt.replace_time_zone(wanted.time_zone)
+            return column.cast(wanted, strict=True)
         if column.dtype.is_float() and wanted.is_integer():
             whole = column.cast(wanted, strict=True)
             return whole if whole.cast(column.dtype).equals(column) else column

@@ -16,7 +16,7 @@ class SourceContext:
     name: str
     #: Columns that identify a row.
     key: tuple[str, ...]
-    #: Column with the day of the event; empty for data without time.
+    #: Column with the day or the time of the event; empty for data without time.
     time: str
     partitions: Partitions
     #: Column to polars type, as the dataset's schema declares them; imported when first asked for.

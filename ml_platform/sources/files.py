@@ -4,10 +4,9 @@ A file is known by its name and its content: one that is delivered again unchang
 """
 
 import re
-from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -15,9 +14,10 @@ from typing import IO, TYPE_CHECKING, Any
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_file
 from ml_platform.foundation.settings import default_home
+from ml_platform.foundation.times import comparable
 from ml_platform.sources.columns import conform, environment, expanded, with_days
 from ml_platform.sources.context import SourceContext
-from ml_platform.sources.partitions import WHOLE, Partitions
+from ml_platform.sources.partitions import WHOLE
 from ml_platform.sources.rules import FolderSource, FsspecSource
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class FileSource:
 
     def __init__(self, rule: FolderSource | FsspecSource, files: Files, context: SourceContext) -> None:
         self.rule, self.files, self.context = rule, files, context
-        self._days: dict[tuple[str, str], tuple[date, ...]] = {}
+        self._begun: dict[tuple[str, str], tuple[date, ...]] = {}
 
     def partitions(self) -> dict[str, str]:
         """Partitions that have files (or rows) and whose time has ended, with the hash of names and contents."""
@@ -169,7 +169,7 @@ class FileSource:
 
     def _members(self) -> dict[str, dict[str, str]]:
         """Partition to its files, by name with the fingerprint of each."""
-        keys = self.context.partitions.keys(self.context.now())
+        now = self.context.now()
         found: dict[str, dict[str, str]] = {}
         for name in self.files.names():
             if not name.endswith((*_CSV, *_PARQUET)):
@@ -180,12 +180,13 @@ class FileSource:
             if not self.context.partitions.timed:
                 found.setdefault(WHOLE, {})[name] = seen
                 continue
-            days = (self._day_of(name),) if self.rule.by == "name" else self._days_in(name, seen)
-            for partition in {_partition_of(self.context.partitions, keys, day) for day in days} - {""}:
+            begun = (self._named(name),) if self.rule.by == "name" else self._begun_in(name, seen)
+            for partition in {self.context.partitions.holding(one, now) for one in begun} - {""}:
                 found.setdefault(partition, {})[name] = seen
         return found
 
-    def _day_of(self, name: str) -> date:
+    def _named(self, name: str) -> date:
+        """The day, or with hourly partitions the hour, that a file's name holds."""
         form = self.rule.date_format or ""
         digits = re.sub(
             r"%(.)|[^%]+",
@@ -197,33 +198,38 @@ class FileSource:
         try:
             if found is None:
                 raise ValueError("none found")
-            return datetime.strptime(found[0], form).date()
+            moment = datetime.strptime(found[0], form).replace(tzinfo=UTC)
+            return moment if self.context.partitions.hourly else moment.date()
         except ValueError as error:
             raise PlatformError(
                 f"source: the name {last!r} holds no date of the form {form} ({error}); rename the file, or narrow "
                 "the pattern"
             ) from None
 
-    def _days_in(self, name: str, seen: str) -> tuple[date, ...]:
-        """The days of a file's rows; read once for each content."""
-        if (name, seen) not in self._days:
-            self._days[name, seen] = tuple(self._times(self._table(name, [self.context.time]), name).unique().sort())
-        return self._days[name, seen]
+    def _begun_in(self, name: str, seen: str) -> tuple[date, ...]:
+        """The days, or with hourly partitions the hours, of a file's rows; read once for each content."""
+        if (name, seen) not in self._begun:
+            times = self._times(self._table(name, [self.context.time]), name)
+            hours = times.dt.truncate("1h") if self.context.partitions.hourly else times
+            self._begun[name, seen] = tuple(hours.unique().sort())
+        return self._begun[name, seen]
 
     def _times(self, frame: "pl.DataFrame", name: str) -> "pl.Series":
-        import polars as pl
-
         times = frame[self.context.time]
         if not times.dtype.is_temporal():
+            zone = getattr(self.context.types().get(self.context.time), "time_zone", None)
+            local = (
+                f", or is no hour in {zone}: what a change of clocks skips or repeats needs an offset" if zone else ""
+            )
             raise PlatformError(
-                f"source: {name}: column {self.context.time} ({times.dtype}) is no date; correct the file"
+                f"source: {name}: column {self.context.time} ({times.dtype}) is no date{local}; correct the file"
             )
         if times.null_count():
             raise PlatformError(
                 f"source: {name}: {times.null_count()} rows have no {self.context.time} and belong to no partition; "
                 "correct the file"
             )
-        return times.cast(pl.Date)
+        return comparable(times, self.context.partitions.start)
 
     def _rows(self, name: str, partition: str) -> "pl.DataFrame":
         frame = self._table(name, None)
@@ -271,11 +277,3 @@ def _head(stream: IO[bytes], name: str, rows: int) -> bytes:
 
     lines = gzip.GzipFile(fileobj=stream) if name.endswith(".gz") else stream
     return b"".join(line for line, _ in zip(lines, range(rows + 1), strict=False))
-
-
-def _partition_of(partitions: Partitions, keys: list[str], day: date) -> str:
-    """The key of these whose partition holds the day; an empty text where none does."""
-    position = bisect_right(keys, day.isoformat()) - 1
-    if position < 0:
-        return ""
-    return keys[position] if day < partitions.next(date.fromisoformat(keys[position])) else ""

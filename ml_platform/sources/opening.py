@@ -26,6 +26,8 @@ def open_source(rule: AnySource, context: SourceContext) -> Source:
             )
         if not timed and rule.by is not None:
             raise DeclarationError(f"source: by: {rule.by} divides by time, and there are no partitions; remove it")
+        if context.partitions.hourly and rule.by == "name" and "%H" not in (rule.date_format or ""):
+            raise DeclarationError("source: date_format needs the hour, %H, with hourly partitions")
         from ml_platform.sources.files import FileSource, folder_files, fsspec_files
 
         files = folder_files(rule) if isinstance(rule, FolderSource) else fsspec_files(rule)

@@ -1,41 +1,62 @@
-"""Which partitions a dataset has, and which days belong to each."""
+"""Which partitions a dataset has, and which times belong to each."""
 
-from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, PlainSerializer, WrapValidator, model_validator
 
 from ml_platform.foundation.errors import DeclarationError
 
 #: Key of the one partition of a dataset without time.
 WHOLE = "all"
+_HOUR = timedelta(hours=1)
+
+
+def _kept(value: Any, as_day: Callable[[Any], date]) -> date:
+    """An aware datetime stays one; everything else is a day."""
+    return value if isinstance(value, datetime) and value.tzinfo else as_day(value)
+
+
+#: A day, or of hourly partitions an aware datetime in UTC.
+Moment = Annotated[date, WrapValidator(_kept), PlainSerializer(lambda moment: moment.isoformat(), when_used="json")]
 
 
 class Partitions(BaseModel):
-    """Time partitions: keys are the ISO date of the first day. Or ``none``: one partition, :data:`WHOLE`, for good.
+    """Time partitions: keys are the ISO date of the first day, or of hours ``2024-01-31T05``, in UTC. Or ``none``: one
+    partition, :data:`WHOLE`, for good.
 
+    A partition goes from its beginning to before the next one's: days, in the time zone of the column, or for hours
+    aware datetimes in UTC, so that a day with 23 or 25 hours has as many partitions.
     One key for what has no time leaves staging, verdicts, publication and rollback with one mechanism.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    #: Size: ``day``, ``week``, ``month``, ``year``.
-    every: Literal["day", "week", "month", "year", "none"]
-    #: Needed but for ``none``.
-    start: date = date.min
+    #: Size: ``hour``, ``day``, ``week``, ``month``, ``year``.
+    every: Literal["hour", "day", "week", "month", "year", "none"]
+    #: Needed but for ``none``. Of hours in UTC: ``2024-01-31T05``.
+    start: Moment = date.min
     #: Exclusive; ``None``: open.
-    end: date | None = None
+    end: Moment | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _none_is_a_word(cls, value: Any) -> Any:
-        return {"every": "none"} if value == "none" else value
+    def _as_it_is_meant(cls, value: Any) -> Any:
+        if value == "none":
+            return {"every": "none"}
+        if isinstance(value, dict) and value.get("every") == "hour":
+            bounds = {name: _hour(name, value[name]) for name in ("start", "end") if value.get(name) is not None}
+            return {**value, **bounds}
+        return value
 
     @model_validator(mode="after")
     def _time_has_a_start(self) -> "Partitions":
         given = self.model_fields_set & {"start", "end"}
         if self.timed and "start" not in given:
             raise ValueError(f'every {self.every} needs a start: {{every: {self.every}, start: "2024-01-01"}}')
+        if not self.hourly and any(isinstance(one, datetime) for one in (self.start, self.end)):
+            raise ValueError(f'every {self.every} begins and ends with days; take start: "{self.start:%Y-%m-%d}"')
         if self.every == "year" and self.start != self.start.replace(month=1, day=1):
             raise ValueError(f'years begin on January 1; take start: "{self.start.year}-01-01"')
         if not self.timed and given:
@@ -48,40 +69,61 @@ class Partitions(BaseModel):
         return self.every != "none"
 
     @property
-    def shown(self) -> str:
-        """In a few words, for messages."""
-        return f"every {self.every} from {self.start}" if self.timed else f"there is only {WHOLE!r}"
+    def hourly(self) -> bool:
+        """Whether bounds are datetimes and not days."""
+        return self.every == "hour"
 
     @property
-    def shortest(self) -> int:
+    def shown(self) -> str:
+        """In a few words, for messages."""
+        return f"every {self.every} from {self.key(self.start)}" if self.timed else f"there is only {WHOLE!r}"
+
+    @property
+    def shortest(self) -> float:
         """Days of the shortest partition."""
-        return {"day": 1, "week": 7, "month": 28, "year": 365}.get(self.every, 1)
+        return {"hour": 1 / 24, "day": 1, "week": 7, "month": 28, "year": 365}.get(self.every, 1)
 
-    def next(self, key: date) -> date:
-        """First day of the partition after the one that starts on ``key``."""
+    def key(self, beginning: date) -> str:
+        """Key of the partition that begins then."""
+        return beginning.isoformat()[: len("2024-01-31T05")]
+
+    def next(self, beginning: date) -> date:
+        """Beginning of the partition after the one that begins then."""
         if self.every == "year":
-            return date(key.year + 1, 1, 1)
+            return date(beginning.year + 1, 1, 1)
         if self.every == "month":
-            return (key.replace(day=1) + timedelta(days=32)).replace(day=1)
-        return key + timedelta(days=7 if self.every == "week" else 1)
+            return (beginning.replace(day=1) + timedelta(days=32)).replace(day=1)
+        if self.hourly:
+            return beginning + _HOUR
+        return beginning + timedelta(days=7 if self.every == "week" else 1)
 
-    def first_day(self, day: date) -> date:
-        """First day of the partition that ``day`` belongs to; before the first partition the day itself."""
-        if day < self.start:
-            return day
+    def beginning(self, moment: date) -> date:
+        """Beginning of the partition that a day (of hours a datetime) belongs to; before the first one itself."""
+        if moment < self.start:
+            return moment
+        if isinstance(moment, datetime):
+            return moment.replace(minute=0, second=0, microsecond=0)
         if self.every == "year":
-            return day.replace(month=1, day=1)
+            return moment.replace(month=1, day=1)
         if self.every == "month":
-            return max(day.replace(day=1), self.start)
-        return day - timedelta(days=(day - self.start).days % (7 if self.every == "week" else 1))
+            return max(moment.replace(day=1), self.start)
+        return moment - timedelta(days=(moment - self.start).days % (7 if self.every == "week" else 1))
 
-    def under_way(self, today: date) -> str | None:
-        """Key of the partition of which days have ended by ``today``, and not all; None where there is none."""
-        begun = self.keys(today, complete=False)
-        return begun[-1] if begun and begun[-1] not in self.keys(today) else None
+    def holding(self, moment: date, until: date) -> str:
+        """Key of the partition that holds a day (of hours a datetime) and has ended by ``until``; else empty."""
+        if moment < self.start or (self.end is not None and moment >= self.end):
+            return ""
+        begin = self.beginning(moment)
+        return self.key(begin) if self.next(begin) <= self.bound(until) else ""
+
+    def under_way(self, now: date) -> str | None:
+        """Key of the partition that has begun and not ended; None where there is none."""
+        begun = self.keys(now, complete=False)
+        return begun[-1] if begun and begun[-1] not in self.keys(now) else None
 
     def window(self, key: str) -> tuple[date, date]:
-        """First day, and the day after the last, of a partition: of :data:`WHOLE`, all days that there are.
+        """Beginning of a partition, and of the one after it: days, of hours datetimes in UTC; of :data:`WHOLE` all
+        days that there are.
 
         Raises DeclarationError for an unknown key.
         """
@@ -89,27 +131,52 @@ class Partitions(BaseModel):
             if key != WHOLE:
                 raise DeclarationError(f"partition {key!r} does not exist: without time there is only {WHOLE!r}")
             return date.min, date.max
+        form = self.key(self.start)
         try:
-            first = date.fromisoformat(key)
+            first = _hour("", key) if self.hourly else date.fromisoformat(key)
         except ValueError:
-            raise DeclarationError(f"partition {key!r} is not an ISO date; take one of the form {self.start}") from None
-        if key not in self.keys(first + timedelta(days=1), complete=False):
-            raise DeclarationError(
-                f"partition {key!r} does not exist; partitions start on {self.start}, every {self.every}"
-            )
+            what = "the ISO form of an hour" if self.hourly else "an ISO date"
+            raise DeclarationError(f"partition {key!r} is not {what}; take one of the form {form}") from None
+        there = self.start <= first and (self.end is None or first < self.end)
+        if not there or self.beginning(first) != first or self.key(first) != key:
+            raise DeclarationError(f"partition {key!r} does not exist; partitions start on {form}, every {self.every}")
         return first, self.next(first)
 
-    def keys(self, until: date | datetime, *, complete: bool = True) -> list[str]:
+    def keys(self, until: date, *, complete: bool = True) -> list[str]:
         """Keys of the partitions that have ended by ``until`` (or have begun, with ``complete=False``)."""
         if not self.timed:
             return [WHOLE]
-        limit = until.date() if isinstance(until, datetime) else until
-        keys, key = [], self.start
-        while (self.next(key) <= limit if complete else key < limit) and (self.end is None or key < self.end):
-            keys.append(key.isoformat())
-            key = self.next(key)
+        limit = self.bound(until)
+        keys, begin = [], self.start
+        while (self.next(begin) <= limit if complete else begin < limit) and (self.end is None or begin < self.end):
+            keys.append(self.key(begin))
+            begin = self.next(begin)
         return keys
 
     def all_keys(self, now: datetime) -> list[str]:
         """Every partition that can exist now."""
         return self.keys(self.end or now)
+
+    def bound(self, moment: date) -> date:
+        """A day or a datetime in the form of bounds: of hours in UTC, else the day."""
+        if not self.hourly:
+            return moment.date() if isinstance(moment, datetime) else moment
+        if not isinstance(moment, datetime):
+            moment = datetime.combine(moment, time())
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _hour(name: str, value: Any) -> datetime:
+    """A whole hour in UTC from what YAML, JSON or Python has. Raises ValueError for anything else."""
+    try:
+        given = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        given = None
+    if isinstance(given, date) and not isinstance(given, datetime):
+        given = datetime.combine(given, time())
+    if not isinstance(given, datetime):
+        raise ValueError(f'{name}: {value!r} is no hour; write it in UTC: "2024-01-31T05"')
+    given = given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
+    if given != given.replace(minute=0, second=0, microsecond=0):
+        raise ValueError(f'{name}: {value!r} is no whole hour; write it in UTC: "2024-01-31T05"')
+    return given

@@ -26,7 +26,8 @@ class _Files(SourceRule):
     #: several files of one partition are joined in the order of their names. ``time``: its rows are divided by the
     #: dataset's time column. Without partitions all files are one table, and it is left out.
     by: Literal["name", "time"] | None = None
-    #: With ``by: name``: how the date stands in the name, as for ``strptime``, e.g. ``%Y-%m-%d`` or ``%Y%m``.
+    #: With ``by: name``: how the date stands in the name, as for ``strptime``, e.g. ``%Y-%m-%d``, ``%Y%m``; with hourly
+    #: partitions the hour in UTC, ``%Y-%m-%dT%H``.
     date_format: str | None = None
     #: Texts of CSV files that mean a missing value.
     missing: tuple[str, ...] = ("",)
@@ -92,8 +93,8 @@ class FsspecSource(_Files):
 
 
 class SqlSource(SourceRule):
-    """Rows of a SQL query between two days: the parameters ``:start`` and ``:end`` (exclusive) are ISO dates. Without
-    partitions it is one query, and has no parameters.
+    """Rows of a SQL query between two days: the parameters ``:start`` and ``:end`` (exclusive) are ISO dates, of hours
+    datetimes in UTC without a time zone. Without partitions it is one query, and has no parameters.
 
     ``{kind: sql, url_env: SALES_URL, query: "select * from sales where day >= :start and day < :end",
     fingerprint: "count(*), max(updated_at)"}``
@@ -102,7 +103,7 @@ class SqlSource(SourceRule):
     kind: Literal["sql"]
     #: Environment variable that holds the SQLAlchemy URL.
     url_env: str = Field(pattern=_ENV)
-    #: One statement; ``:start`` and ``:end`` (exclusive) are the days of the partition.
+    #: One statement; ``:start`` and ``:end`` (exclusive) are the days of the partition, or its hour in UTC.
     query: str = Field(min_length=1)
     #: What says that a partition changed: ``content`` reads all of it; anything else is a SQL expression over
     #: the query's rows (quick, and as good as the expression is).
@@ -124,8 +125,8 @@ class SqlSource(SourceRule):
 
 
 class FunctionSource(SourceRule):
-    """A Python function ``(start: date, end: date) -> polars.DataFrame``; ``end`` is exclusive. Without partitions it
-    takes no arguments.
+    """A Python function ``(start: date, end: date) -> polars.DataFrame``; ``end`` is exclusive. With hourly partitions
+    both are datetimes in UTC. Without partitions it takes no arguments.
 
     A partition's fingerprint is that of the function's module, unless ``fingerprint`` names a second function
     ``(start, end) -> str``.

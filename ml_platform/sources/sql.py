@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,9 @@ class QuerySource:
         if not self.context.partitions.timed:
             return {}
         start, end = self.context.partitions.window(partition)
+        if isinstance(start, datetime) and isinstance(end, datetime):
+            # Databases compare times with and without a zone by rules of their own.
+            start, end = start.replace(tzinfo=None), end.replace(tzinfo=None)
         return {"start": start, "end": end}
 
     @contextmanager

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.times import comparable, days
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,48 +20,91 @@ GROUP_ROWS = 100
 def coverage(
     reference: "pl.Series", current: "pl.Series", first: date, end: date, every: Literal["day", "hour"]
 ) -> "pl.DataFrame":
-    """Rows of each day (or hour of a day) from ``first`` to before ``end`` against the median of such in ``reference``.
+    """Rows of each day (or hour) from ``first`` to before ``end`` against the median of such in ``reference``.
 
-    Such: of the same weekday, and the same hour. Both series are Date or, for hours, Datetime in its own time zone.
-    Columns ``day``, ``hour`` (only for hours), ``rows``, ``usual`` (the median) and ``deviation``,
+    Such: of the same weekday, and the same hour. Both series are Date or, for hours, Datetime in its own time zone: a
+    day on which clocks change has 23 hours, or 25 of which two are called the same. Bounds are days, or datetimes in
+    UTC. Columns ``day``, ``hour`` (only for hours), ``rows``, ``usual`` (the median) and ``deviation``,
     ``|rows - usual| / usual``, largest first. Periods that usually have fewer than :data:`PERIOD_ROWS` rows are judged
-    by their surplus alone, over that number. Days on which ``reference`` has no row at all do not count for the median.
+    by their surplus alone, over that number. Days on which ``reference`` has no row at all do not count for the median;
+    between datetimes neither do such hours, and an hour of which nothing is known is left out.
     Raises PlatformError for hours of a column without a time of day.
     """
     import polars as pl
 
     if every == "hour" and not isinstance(current.dtype, pl.Datetime):
         raise PlatformError(f"rows per hour: {current.name!r} is {current.dtype}, not a Datetime; count days instead")
+    single = isinstance(first, datetime)
     period = ["day", "hour"] if every == "hour" else ["day"]
 
-    def counted(moments: "pl.Series", days: "pl.Series") -> "pl.DataFrame":
-        table = pl.DataFrame({"moment": moments}).drop_nulls()
-        hour = {"hour": pl.col("moment").dt.hour()} if every == "hour" else {}
-        counts = table.select(day=pl.col("moment").cast(pl.Date), **hour).group_by(period).agg(rows=pl.len())
-        grid = pl.DataFrame({"day": days})
-        if every == "hour":
-            grid = grid.join(pl.DataFrame({"hour": pl.int_range(24, dtype=pl.Int8, eager=True)}), how="cross")
-        return grid.join(counts, on=period, how="left").with_columns(
-            pl.col("rows").fill_null(0).cast(pl.Int64), weekday=pl.col("day").dt.weekday()
+    def counted(moments: "pl.Series", periods: "pl.Series") -> "pl.DataFrame":
+        counts = _periods(moments, every).value_counts(name="rows")
+        table = pl.DataFrame({"period": periods}).join(counts, on="period", how="left")
+        hour = {"hour": pl.col("period").dt.hour()} if every == "hour" else {}
+        return table.select(
+            "period",
+            days(table["period"]).alias("day"),
+            **hour,
+            rows=pl.col("rows").fill_null(0).cast(pl.Int64),
+            weekday=pl.col("period").dt.weekday(),
         )
 
+    known_periods = _periods(reference, every).unique()
+    if every == "hour" and not single:
+        there = days(reference).drop_nulls().unique()
+        known_periods = _hours(current, *_around(there)) if len(there) else known_periods
+        known_periods = known_periods.filter(days(known_periods).is_in(there.implode()))
+    known = counted(reference, known_periods)
+    asked = (
+        _hours(current, first, end) if every == "hour" else pl.date_range(first, end, "1d", closed="left", eager=True)
+    )
     alike = ["weekday", *period[1:]]
-    known = counted(reference, reference.drop_nulls().cast(pl.Date).unique().sort())
-    days = pl.date_range(first, end, "1d", closed="left", eager=True)
     usual = known.group_by(alike).agg(usual=pl.col("rows").median())
-    anyhow = known.group_by(period[1:]).agg(anyhow=pl.col("rows").median()) if every == "hour" else None
-    table = counted(current, days).join(usual, on=alike, how="left")
-    if anyhow is not None:
+    table = counted(current, asked.alias("period")).join(usual, on=alike, how="left")
+    if every == "hour":
+        anyhow = known.group_by("hour").agg(anyhow=pl.col("rows").median())
         table = table.join(anyhow, on="hour", how="left")
     else:
         table = table.with_columns(anyhow=pl.lit(known["rows"].median(), pl.Float64))
     # A weekday that the reference does not have yet is compared with all its days.
-    table = table.with_columns(usual=pl.coalesce("usual", "anyhow").fill_null(0.0)).drop("anyhow", "weekday")
+    table = table.with_columns(usual=pl.coalesce("usual", "anyhow"))
+    table = table.drop_nulls("usual") if single else table.with_columns(pl.col("usual").fill_null(0.0))
     more = (pl.col("rows") - pl.col("usual")) / pl.max_horizontal("usual", pl.lit(PERIOD_ROWS))
     less = pl.when(pl.col("usual") >= PERIOD_ROWS).then(1 - pl.col("rows") / pl.col("usual")).otherwise(0.0)
-    return table.with_columns(deviation=pl.max_horizontal(more, less)).sort(
-        "deviation", *period, descending=[True, *(False for _ in period)]
+    return (
+        table.with_columns(deviation=pl.max_horizontal(more, less))
+        .sort("deviation", "period", descending=[True, False])
+        .select(*period, "rows", "usual", "deviation")
     )
+
+
+def _periods(moments: "pl.Series", every: Literal["day", "hour"]) -> "pl.Series":
+    """The beginning of the day, or hour, of each moment that is known."""
+    known = moments.drop_nulls().rename("period")
+    return known.dt.truncate("1h") if every == "hour" else days(known)
+
+
+def _around(there: "pl.Series") -> tuple[date, date]:
+    first, last = there.min(), there.max()
+    assert isinstance(first, date) and isinstance(last, date)
+    return first, last + timedelta(days=1)
+
+
+def _hours(like: "pl.Series", first: date, end: date) -> "pl.Series":
+    """The beginning of every hour from a day, or a datetime in UTC, to before another, in the form of a column."""
+    import polars as pl
+
+    assert isinstance(like.dtype, pl.Datetime)
+    zone, unit = like.dtype.time_zone, like.dtype.time_unit
+    low, high = (datetime(one.year, one.month, one.day) for one in (first, end))
+    # In UTC, where each hour is there once; a day more on either side holds the day of any time zone.
+    low, high = low - timedelta(days=1), high + timedelta(days=2)
+    every = pl.datetime_range(low, high, "1h", time_unit=unit, time_zone=zone and "UTC", eager=True)
+    hours = (every.dt.convert_time_zone(zone).dt.truncate("1h").unique(maintain_order=True) if zone else every).alias(
+        "period"
+    )
+    times = comparable(hours, first)
+    return hours.filter((times >= first) & (times < end))
 
 
 def slice_coverage(earlier: "Sequence[pl.DataFrame]", current: "pl.DataFrame", by: Sequence[str]) -> "pl.DataFrame":
@@ -225,7 +269,7 @@ def days_again(before: "pl.DataFrame", current: "pl.DataFrame", time: str) -> "p
     rest, day = [name for name in current.columns if name != time], "(day)"
 
     def known(frame: "pl.DataFrame") -> "pl.DataFrame":
-        return frame.with_columns(pl.col(time).cast(pl.Date).alias(day)).select(day, *rest).drop_nulls()
+        return frame.with_columns(days(frame[time]).alias(day)).select(day, *rest).drop_nulls()
 
     ours = known(current)
     first = pl.concat([known(before), ours], how="vertical_relaxed").group_by(rest).agg(first=pl.col(day).min())
@@ -254,18 +298,17 @@ def ages(event: "pl.Series", observed: "pl.Series") -> "pl.Series":
     return table.select(((pl.col("event") - pl.col("observed")) / timedelta(hours=1)).alias("hours")).to_series()
 
 
-def until(window: tuple[date, date] | None, now: datetime | None, days: "pl.Series") -> tuple[date, date]:
-    """The days to look at: the window as far as the clock has come, else from the first to the last day there is.
+def until(window: tuple[date, date] | None, now: datetime | None, times: "pl.Series") -> tuple[date, date]:
+    """What to look at: the window as far as the clock has come, else from the first to the last day there is.
 
     Raises PlatformError where there is neither.
     """
-    import polars as pl
-
     if window is not None:
         first, end = window
-        return (first, max(first, min(end, now.date()))) if isinstance(now, datetime) else (first, end)
-    known = days.cast(pl.Date)
-    first, last = known.min(), known.max()
-    if not isinstance(first, date) or not isinstance(last, date):
-        raise PlatformError(f"no row has a value of {days.name!r}; check the column time")
-    return first, last + timedelta(days=1)
+        if isinstance(now, datetime) and not isinstance(end, datetime):
+            return first, max(first, min(end, now.date()))
+        return first, end
+    there = days(times).drop_nulls()
+    if not len(there):
+        raise PlatformError(f"no row has a value of {times.name!r}; check the column time")
+    return _around(there)

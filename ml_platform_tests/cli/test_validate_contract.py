@@ -12,8 +12,8 @@ from ml_platform_tests.components.shop import DATASET, MODEL, Shop
 @pytest.mark.parametrize(
     ("file", "old", "new", "key", "reason"),
     [
-        pytest.param("schema.py", "day: pl.Date =", "day: pl.Datetime =", "function",
-                     "the time column 'day' is Datetime", id="Datetime time"),
+        pytest.param("schema.py", "day: pl.Date =", "day: str =", "function",
+                     "the time column 'day' is String; make it a Date or a Datetime", id="time of text"),
         pytest.param("features.py", "cast(pl.Int64)", "cast(pl.Float64)", "function",
                      "outcome 'outcome' is Float64: round it to a whole number", id="float outcome"),
         pytest.param("features.py", 'columns = ("amount", "weekday")', 'columns = ("amount", "id")', "function",
@@ -35,6 +35,9 @@ from ml_platform_tests.components.shop import DATASET, MODEL, Shop
         pytest.param("features.py", 'key = ("id",)', 'key = ("idd",)', "function",
                      "unknown column 'idd'; shop.defs.orders.schema:Rows has amount, customer, day, id, "
                      "outcome; did you mean 'id'?", id="unknown key"),
+        pytest.param("defs.yaml", "every: month", "every: hour", "time",
+                     "'day' is Date in shop.defs.orders.schema:Rows, and partitions are hours; make it a Datetime",
+                     id="hours of days"),
         pytest.param("defs.yaml", "history_lag: 1", "history_lag: 0", "history_lag",
                      "is 0; it must be at least 1, since the outcomes of a row's own day are its future",
                      id="no lag"),
@@ -56,10 +59,8 @@ def test_a_mistake_is_one_line_before_anything_is_read(
 def test_all_are_shown_in_one_go(shop: Shop) -> None:
     shop.edit(DATASET, 'columns = ("amount", "weekday")', 'columns = ("amount", "customer", "id")', "features.py")
     shop.edit(DATASET, "cast(pl.Int64)", "cast(pl.Float64)", "features.py")
-    shop.edit(DATASET, "day: pl.Date =", "day: pl.Datetime =", "schema.py")
     told = "\n".join(mistakes_in(shop))
     for reason in (
-        "the time column 'day'",
         "'id' is a key and a feature",
         "'customer' is String",
         "is Float64",

@@ -106,3 +106,23 @@ def bundled(name: str) -> pl.DataFrame:
 
     found: Any = getattr(datasets, f"load_{name}")()
     return pl.DataFrame(found.data, schema=list(found.feature_names)).with_columns(target=pl.Series(found.target))
+
+
+def by_the_hour(hours: int = 60, zone: str = "+01:00") -> pl.DataFrame:
+    """Some days of a machine with many rows per hour: times with an offset, a number to predict."""
+    random = np.random.default_rng(5)
+    rows = hours * 30
+    at = [datetime(2024, 3, 4, 0) + timedelta(hours=hours * place / rows) for place in range(rows)]
+    load = random.gamma(4, 10, rows)
+    machine = random.choice([f"m{number}" for number in range(4)], rows)
+    warm = np.array([moment.hour for moment in at])
+    heat = 20 + 0.5 * load + 5 * (machine == "m1") + warm + random.normal(0, 2, rows)
+    return pl.DataFrame(
+        {
+            "reading": list(range(5_000, 5_000 + rows)),
+            "Measured at": [f"{moment:%Y-%m-%dT%H:%M:%S}{zone}" for moment in at],
+            "machine": machine,
+            "load": np.round(load, 1),
+            "heat": np.round(heat, 1),
+        }
+    )

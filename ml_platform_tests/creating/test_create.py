@@ -16,7 +16,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.project import Project
 from ml_platform_tests.conftest import ROOT
 from ml_platform_tests.creating.project import Mine
-from ml_platform_tests.creating.tables import bundled, hourly, noise, trips, visits
+from ml_platform_tests.creating.tables import bundled, by_the_hour, hourly, noise, trips, visits
 
 
 def three_months(frame: pl.DataFrame) -> pl.DataFrame:
@@ -234,12 +234,32 @@ def test_a_time_with_gaps_is_left_where_it_was_only_guessed(mine: Mine) -> None:
         mine.new(table, "sold", time="day", force=True)
 
 
+def test_few_days_of_many_rows_are_divided_by_hours(mine: Mine) -> None:
+    made = mine.new(mine.table(by_the_hour(36), "oven.csv"), "heat")
+    dataset, features = mine.declared("oven")
+    # Times have an offset of an hour: they are in UTC from here on.
+    assert dataset["partitions"] == {"every": "hour", "start": "2024-03-03T23"}
+    assert (dataset["time"], dataset["source"]["by"]) == ("Measured at", "time") and "days" not in dataset["source"]
+    assert len(made.plan.partitions) == 36 and set(made.plan.partitions.values()) == {30}
+    assert features["function"].endswith(".features:features")
+    assert {"gate": "coverage", "every": "hour", "max": 0.5} in dataset["gates"]
+    assert not [gate for gate in dataset["gates"] if gate.get("every") == "day"]
+    assert mine.declared("oven_heat")[0]["split"]["holdout"] == 7
+    code = (mine.defs / "oven" / "features.py").read_text()
+    assert 'time = "Measured at"' in code and '"hour": pl.col("Measured at").dt.hour(),' in code
+    # In thirty rows a single feature says nearly everything by chance: no gate, that honest hours would fail.
+    assert made.tried.alone >= 0.97 and "single_feature" not in {gate["gate"] for gate in features["gates"]}
+    # Hours with few rows are no better than days.
+    sparse = mine.new(mine.table(by_the_hour(24 * 8)[::8], "oven_2.csv"), "heat")
+    assert sparse.plan.every == "day"
+
+
 def test_outcomes_that_come_late_are_neither_trained_on_nor_held_out(mine: Mine) -> None:
     frame = hourly().filter(pl.col("day") < date(2024, 2, 5))
     late = frame.with_columns(sold=pl.when(pl.col("day") < date(2024, 1, 22)).then(pl.col("sold")))
     made = mine.new(mine.table(late, "sales.csv"), "sold", every="week")
     assert mine.declared("sales_sold")[0]["split"] == {"holdout": 1, "label_delay": 14, "refused": "list"}
     assert mine.declared("sales")[1]["history_lag"] == 15
-    assert made.plan.held_out == "2024-01-15"
+    assert made.plan.held_out == date(2024, 1, 15)
     assert "'sold' is not known yet in the newest 2 of 5 weeks: outcomes are taken to come 14 days late" in made.notes
     assert find_mistakes(Project.find())[0] == []

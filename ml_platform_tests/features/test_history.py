@@ -1,6 +1,6 @@
 """Histories against a plain reference, and the laws they must obey."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ml_platform.defs.flights.features import FlightFeatures, flights
 from ml_platform.features.contract import HistoricalMean
-from ml_platform.features.history import History, daily, keys_of, saved
+from ml_platform.features.history import History, daily, keys_of, of_hours, saved
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.sources.partitions import Partitions
 
@@ -260,8 +260,10 @@ def test_rows_need_a_day(january: pl.DataFrame) -> None:
     rows = flights.rows(january.head(3))
     with pytest.raises(PlatformError, match="1 rows have no 'date'"):
         history.matrix(rows, pl.Series("date", [date(2013, 1, 2), None, date(2013, 1, 3)]))
-    with pytest.raises(PlatformError, match="make it a Date"):
-        history.matrix(rows, january["time_hour"].head(3))
+    with pytest.raises(PlatformError, match="make it a Date or a Datetime"):
+        history.matrix(rows, january["hour"].head(3))
+    noon = pl.Series("date", [datetime(2013, 1, day, 12) for day in (1, 2, 3)])
+    assert history.matrix(rows, noon).tobytes() == history.matrix(rows, noon.cast(pl.Date)).tobytes()
 
 
 def test_a_function_without_histories_has_none(fortnight: pl.DataFrame) -> None:
@@ -318,3 +320,38 @@ def test_a_saved_history_says_when_it_is_refreshed(fortnight: pl.DataFrame, tmp_
     file = history.save(tmp_path / "history.parquet", "1.abc")
     assert History.load(flights, file).refreshed == MONTHLY
     assert saved(file)["until"] == "2013-01-14" and saved(file)["code"] == "1.abc"
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 5), st.sampled_from("pq"), st.integers(0, 2), st.integers(0, 9), st.integers(0, 9)),
+        min_size=1,
+        max_size=40,
+    ),
+    hour=st.integers(0, 23),
+)
+def test_hours_of_a_day_are_one_day_that_counts_once_it_is_over(rows: list[tuple], hour: int) -> None:
+    raw = table(rows)
+    newest = raw["day"].max()
+    assert isinstance(newest, date)
+    parts = [raw[place::3] for place in range(3)]
+    hours = History.from_tables(toy, of_hours(daily(toy, part) for part in parts), 1).opened()
+    days = History.from_tables(toy, [daily(toy, raw.filter(pl.col("day") < newest))], 1)
+    assert hours.until == newest - timedelta(days=1)
+    asked = raw.with_columns(day=pl.lit(newest + timedelta(days=1)))
+    known = days.as_refreshed(None, hours.until)
+    if days.until is not None:
+        assert hours.matrix(asked, asked["day"]).tobytes() == known.matrix(asked, asked["day"]).tobytes()
+    else:
+        assert np.isnan(hours.matrix(asked, asked["day"])).all()
+    assert hours.behind(newest + timedelta(days=1)) == 1 and hours.behind(newest) == 0
+
+
+def test_a_history_of_hours_is_read_as_it_was_saved(tmp_path: Path) -> None:
+    raw = table([(0, "p", 1, 3, 4), (1, "q", 1, 5, 6)])
+    made = History.from_tables(toy, of_hours([daily(toy, raw[:1]), daily(toy, raw[1:])]), 1).opened()
+    read = History.load(toy, made.save(tmp_path / "history.parquet"))
+    assert (read.open, read.until) == (True, made.until)
+    days = raw["day"] + timedelta(days=1)
+    assert read.matrix(raw, days).tobytes() == made.matrix(raw, days).tobytes()

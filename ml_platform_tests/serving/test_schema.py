@@ -103,7 +103,6 @@ def test_what_the_source_adds_is_made_by_the_service_and_not_asked_for() -> None
     [
         ({"day": None}, "'day' of the feature function is not in the schema"),
         ({"amount": Column(pl.List(pl.Int64))}, "is List, which a request cannot carry"),
-        ({"day": Column(pl.Datetime("us", "UTC"))}, "without a time zone"),
     ],
 )
 def test_a_schema_that_cannot_be_a_request_is_refused(columns: dict, message: str) -> None:
@@ -205,3 +204,25 @@ def test_every_kind_of_field_has_an_example_that_fits() -> None:
     assert frame["date"].to_list() == [date(2024, 2, 29)]
     assert frame["datetime"].to_list() == [datetime(2024, 2, 29)]
     assert [str(dtype).partition("(")[0] for dtype in frame.dtypes] == list(kinds)
+
+
+@pytest.mark.parametrize(("zone", "day"), [("Europe/Berlin", date(2024, 4, 1)), (None, date(2024, 3, 31))])
+def test_a_time_with_an_offset_is_the_same_instant_in_a_row_and_in_columns(zone: str | None, day: date) -> None:
+    class Timed(Tiny):
+        inputs = ("at", "items")
+        time, key = "at", ("at",)
+
+    request = request_schema(Timed(), {"at": Column(pl.Datetime("us", zone)), "items": Column(pl.Int16)})
+    sent = "2024-04-01T01:30:00+03:30"
+    rows: Any = rows_model(request).model_validate_json(f'{{"rows": [{{"at": "{sent}", "items": 3}}]}}')
+    body: Any = columns_model(request).model_validate_json(f'{{"columns": {{"at": ["{sent}"], "items": [3]}}}}')
+    raw = rows_to_frame(request, rows.rows)
+    assert raw.schema == {"at": pl.Datetime("us", zone), "items": pl.Int16}
+    assert to_frame(request, {"at": body.columns.at, "items": body.columns.items}).equals(raw)
+    assert raw["at"].dt.date().to_list() == [day] and raw["at"].dt.epoch("s").to_list() == [1711922400]
+    again: Any = rows_model(request).model_validate_json(json.dumps({"rows": to_rows(request, raw)}))
+    assert rows_to_frame(request, again.rows).equals(raw)
+    rows_model(request).model_validate_json(json.dumps({"rows": [example_row(request, day)]}))
+    if zone:
+        with pytest.raises(ValidationError, match="timezone"):
+            rows_model(request).model_validate_json('{"rows": [{"at": "2024-04-01T01:30:00", "items": 3}]}')
