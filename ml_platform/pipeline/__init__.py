@@ -26,6 +26,7 @@ __all__ = [
     "measured",
     "merge_hook",
     "model",
+    "packaged",
     "pending",
     "prune",
     "published",

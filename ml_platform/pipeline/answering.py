@@ -8,7 +8,8 @@ from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.champions import promotions
-from ml_platform.pipeline.release import BENTOS, backend_in, go_live
+from ml_platform.pipeline.packaged import BENTOS
+from ml_platform.pipeline.release import backend_in, go_live
 from ml_platform.pipeline.snapshot import judged_with
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef

@@ -14,10 +14,11 @@ from ml_platform.gates.asked import Asked
 from ml_platform.gates.deployment import DeploymentEvidence
 from ml_platform.gates.gate import Verdict
 from ml_platform.gates.service import RunningService, ServiceEvidence
-from ml_platform.pipeline import snapshot
+from ml_platform.pipeline import packaged, snapshot
 from ml_platform.pipeline.approval import require_approved
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import judged, model_context, model_gates, require
+from ml_platform.pipeline.packaged import BENTOS
 from ml_platform.pipeline.predicting import require_code
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DeploymentRef, ManifestEntry, ServiceRef, VersionRef
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
     from ml_platform.rollout.record import Backend, RolloutRecord
     from ml_platform.serving.schema import RequestSchema
 
-#: Folder of packaged services, below the folder of a run's outputs.
-BENTOS = "bentos"
-#: Kind of the ledger's entry that says in which context a package was made.
-PACKAGING = "packaging"
 #: Holdout rows that are sent through the service and compared with the evaluation.
 SKEW_ROWS = 500
 
@@ -52,7 +49,7 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
     raw = materializer.raw(reference.split.holdout[-1].partition)
     history = materializer.history(materializer.published_partitions())
     kept = snapshot.keep(workspace, context, history, materializer.code, run)
-    packaged = workspace.steps.package(
+    made = workspace.steps.package(
         version.model,
         version.version,
         workspace.tracking.model_path(reference),
@@ -72,22 +69,15 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
         example=without_private(request, to_rows(request, raw.select(context.function.inputs).head(1))[0]),
     )
     # Which context a package is of is for the ledger to say: a reference is a file that anybody can edit.
-    workspace.ledger.decide(
-        PACKAGING,
-        subject=packaged.sha256,
-        subject_name=f"{version.model}/service",
-        body={"version": version.version, "context": about},
-        run_id=run.id,
-        provenance=run.provenance,
-    )
+    packaged.note(workspace, version, made.sha256, about, run)
     return ServiceRef(
         run_id=run.id,
         provenance=run.provenance,
         model=version.model,
         version=version.version,
-        tag=packaged.tag,
-        sha256=packaged.sha256,
-        path=stored(packaged.path),
+        tag=made.tag,
+        sha256=made.sha256,
+        path=stored(made.path),
         model_sha256=reference.sha256,
         context=about,
     )
@@ -139,9 +129,8 @@ def outdated(workspace: Workspace, context: ModelContext, ref: ServiceRef) -> st
     Its content stands for what was declared then (threshold, request, feature code), so a judgement of it says nothing
     about what is declared now: it is made again instead.
     """
-    name, about = f"{ref.model}/service", model_context(workspace, context)
-    made = workspace.ledger.entries(subject=ref.sha256, subject_name=name, kind=PACKAGING)
-    if ref.context == about and any(one.body["context"] == about for one in made):
+    about = model_context(workspace, context)
+    if ref.context == about and about in packaged.contexts(workspace, ref.model, ref.sha256):
         return ""
     when = "under other declarations or code" if ref.context else "by a release that noted no context"
     return f"{ref.model}/service ({ref.sha256[:12]}) was packaged {when}; materialize {ref.model}/service again"
@@ -282,6 +271,8 @@ def go_live(
     from ml_platform.pipeline.rollout import begin, project
     from ml_platform.rollout import control
 
+    # What an earlier release left untold is not taken for one of this rollout.
+    project(workspace, model, run)
     control.ensure_running(workspace.settings)
     begin(workspace, model, backend, run, by=by, why=why)
     workspace.rollouts.update(model, partial(change, by=by, why=why))

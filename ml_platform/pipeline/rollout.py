@@ -10,6 +10,7 @@ from ml_platform.pipeline.anchors import note_decision
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.champions import promoted, promotions
 from ml_platform.pipeline.loosening import require_person
+from ml_platform.pipeline.packaged import of_an_earlier_release
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.rollout import changes
 from ml_platform.rollout.record import Action, Backend, Change, RolloutRecord
@@ -141,12 +142,17 @@ def _doubt(workspace: Workspace, model: str, event: Event) -> str:
         return ""
     version, sha256 = event.backend.version, event.backend.sha256
     try:
-        decision = standing(workspace, workspace.registry.get(model, version))
+        registered = workspace.registry.get(model, version)
     except MissingReference:
         return f"version {version} is not registered"
+    decision = standing(workspace, registered)
     if decision.status == "rejected":
         return f"{decision.by} rejected it ({decision.reason})"
     if promoted(workspace, model, version, sha256) or _begun(workspace, model, event.backend):
+        return ""
+    # An earlier release told no rollout before it had succeeded. That ends with the first one under this release.
+    begun = workspace.ledger.entries(subject_name=f"{model}/deployment", kind=BEGUN)
+    if not begun and decision.status == "approved" and of_an_earlier_release(workspace, registered, sha256):
         return ""
     return "the ledger knows of no rollout of this package"
 

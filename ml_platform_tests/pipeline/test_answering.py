@@ -1,7 +1,7 @@
 """A version that is rejected while it answers: what says so, and the way back to the one before."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,8 +10,9 @@ import pytest
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import Settings
-from ml_platform.pipeline import answering, approval, champions, rollout
-from ml_platform.pipeline.release import BENTOS
+from ml_platform.gates.gate import Status
+from ml_platform.pipeline import answering, approval, champions, packaged, rollout
+from ml_platform.pipeline.packaged import BENTOS
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.rollout import control
 from ml_platform.rollout.changes import promoted, rolled_back, started
@@ -19,19 +20,22 @@ from ml_platform.rollout.processes import Phase, describe
 from ml_platform.rollout.record import Backend
 from ml_platform.serving import bundle
 from ml_platform_tests.conftest import ports
+from ml_platform_tests.ledger.writing import HERE, verdict
 from ml_platform_tests.registry.models import registered, trained
 from ml_platform_tests.shop_project import MODEL, PARAMETERS, STEPS, copy_of, declared, gates
 
 NAME = "tiny"
 
 
-def package(settings: Settings, version: int) -> Backend:
+def package(settings: Settings, version: int, model_sha256: str = "") -> Backend:
     """A folder that is a package as far as anybody looks who does not start it."""
     made = settings.local / BENTOS / "new"
     (made / bundle.SOURCE).mkdir(parents=True)
     (made / bundle.SOURCE / "code.py").write_text(f"VERSION = {version}")
     (made / bundle.SOURCE / bundle.FOLDER).mkdir()
-    (made / bundle.SOURCE / bundle.FOLDER / bundle.SERVICE).write_text(json.dumps({"entry": bundle.ENTRY}))
+    (made / bundle.SOURCE / bundle.FOLDER / bundle.SERVICE).write_text(
+        json.dumps({"entry": bundle.ENTRY, "model": NAME, "version": version, "model_sha256": model_sha256})
+    )
     sha256 = bundle.content_sha256(made / bundle.SOURCE)
     (made / "bento.yaml").write_text(
         f"name: {NAME}\nversion: v{version}-{sha256[:12]}\nservice: {bundle.ENTRY}:Service\n"
@@ -149,6 +153,76 @@ def test_a_rejected_version_that_answered_before_is_not_promoted_again_by_an_edi
     assert newest(live) == (3, 3)
     (line,) = rollout.unfounded(live, NAME)
     assert "ann rejected it (wrong)" in line
+
+
+@pytest.fixture
+def early(settings: Settings) -> Workspace:
+    """Version 1 as an earlier release left it: approved, its package judged, live, and its promotion not told yet."""
+    workspace = Workspace(settings)
+    version = registered(workspace.registry, trained(workspace.registry, NAME, seed=1), "approved")
+    made, run = package(settings, 1, version.model_ref.file_hash), Run.new()
+    forged(workspace, made)
+    workspace.ledger.decide(
+        "approval",
+        subject=version.sha256,
+        subject_name=f"{NAME}/model",
+        body={"by": "gates"},
+        run_id=run.id,
+        provenance=run.provenance,
+    )
+    return workspace
+
+
+def judged(workspace: Workspace, status: Status = "passed") -> Backend:
+    """A verdict on the package that answers."""
+    stable = workspace.rollouts.load(NAME).stable
+    assert stable is not None
+    workspace.ledger.record(
+        [verdict(subject=stable.sha256, name=f"{NAME}/service", status=status)], run_id="early", provenance=HERE
+    )
+    return stable
+
+
+def test_a_promotion_that_an_earlier_release_made_is_told_after_the_upgrade(early: Workspace) -> None:
+    (line,) = rollout.unfounded(early, NAME)
+    assert "the ledger knows of no rollout of this package" in line, "nobody judged it"
+    judged(early)
+    assert rollout.unfounded(early, NAME) == []
+    assert rollout.project(early, NAME, Run.new()) == 1
+    assert newest(early) == (1, 1)
+
+
+def packaged_now(workspace: Workspace) -> None:
+    packaged.note(workspace, workspace.registry.get(NAME, 1), judged(workspace).sha256, "a context", Run.new())
+
+
+#: What tells an editor's promotion from one of an earlier release.
+TOLD_APART: dict[str, Callable[[Workspace], object]] = {
+    "refused by a gate": lambda workspace: judged(workspace, "failed"),
+    "not approved": lambda workspace: (judged(workspace), rejected(workspace, 1)),
+    "made by this release": packaged_now,
+    "another rollout began": lambda workspace: rollout.begin(
+        workspace, NAME, judged(workspace).model_copy(update={"sha256": "e" * 64}), Run.new(), by="x", why="y"
+    ),
+}
+
+
+@pytest.mark.parametrize("change", TOLD_APART.values(), ids=TOLD_APART.keys())
+def test_a_promotion_of_an_editor_is_told_from_one_of_an_earlier_release(
+    early: Workspace, change: Callable[[Workspace], object]
+) -> None:
+    change(early)
+    assert len(rollout.unfounded(early, NAME)) == 1
+    assert rollout.project(early, NAME, Run.new()) == 0
+
+
+def test_a_package_is_of_the_version_that_its_content_names(early: Workspace) -> None:
+    stable = judged(early)
+    assert packaged.of_an_earlier_release(early, early.registry.get(NAME, 1), stable.sha256)
+    other = registered(early.registry, trained(early.registry, NAME, seed=2), "approved")
+    place = early.settings.local / stable.path
+    place.rename(place.with_name(place.name.replace(f"{NAME}-1-", f"{NAME}-2-")))
+    assert not packaged.of_an_earlier_release(early, other, stable.sha256)
 
 
 def test_what_is_edited_in_a_revision_that_was_told_moves_no_alias(live: Workspace) -> None:
