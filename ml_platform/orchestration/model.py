@@ -15,7 +15,7 @@ from ml_platform.orchestration.events import results, step_run
 from ml_platform.orchestration.metadata import mlflow_link, ref_metadata, sentences, table
 from ml_platform.orchestration.publications import inherited_tags, published_key
 from ml_platform.orchestration.refusals import tag_refusal
-from ml_platform.pipeline import drift, evaluation, model, release
+from ml_platform.pipeline import approval, drift, evaluation, model, release
 from ml_platform.pipeline.inspections import INSPECTIONS
 from ml_platform.references.refs import DatasetRef, ModelRef, ReportRef, ServiceRef, SplitRef, VersionRef
 from ml_platform.training.split import SplitRule
@@ -128,12 +128,14 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
     )
     @plainly
     def registered_model(context_: dg.AssetExecutionContext, report: ReportRef) -> dg.MaterializeResult[Any]:
-        ref = evaluation.register(workspace_of(context_), context, report, step_run(context_))
+        workspace = workspace_of(context_)
+        ref = evaluation.register(workspace, context, report, step_run(context_))
+        decision = approval.standing(workspace, ref)
         return result(
             context_,
             "evaluation",
             ref,
-            {"version": ref.version, "approval": ref.approval, "ledger_head": ref.ledger_head},
+            {"version": ref.version, "approval": decision.status, "ledger_head": ref.ledger_head},
         )
 
     @dg.asset(

@@ -171,9 +171,12 @@ def admit(workspace: Workspace, context: ModelContext, reference: ModelRef, run:
     if (found and found.by_person and found.status == "rejected") or any(one.approval == "rejected" for one in same):
         return "rejected"
     outcome: Outcome = "approved" if workspace.settings.approval == "automatic" else "pending"
-    if any(one.model_ref.manifest_sha256 == reference.manifest_sha256 and one.approval != outcome for one in same):
-        # Registered already, under the other setting: it keeps its approval, or goes on waiting.
-        outcome = "pending" if outcome == "approved" else "approved"
+    other: Outcome = "pending" if outcome == "approved" else "approved"
+    manifest = reference.manifest_sha256
+    if any(one.model_ref.manifest_sha256 == manifest and standing(workspace, one).status == other for one in same):
+        # Registered already, under the other setting: it keeps its approval, or goes on waiting. Its tag alone tells
+        # nothing: somebody may have set it.
+        outcome = other
     if found is None or not found.by_person:
         by = GATES if outcome == "approved" else ""
         body = {"by": by, "manifest": reference.manifest_sha256, DECLARED: declared(context)}

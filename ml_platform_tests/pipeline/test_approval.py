@@ -35,6 +35,14 @@ def test_a_version_waits_for_a_person(four_months: Path, tmp_path: Path) -> None
         workspace.registry.set_approval(MODEL, 1, "approved", by="nobody", reason="a shortcut")
         with pytest.raises(Refused, match="registry says approved, the ledger says pending by gates; decide again"):
             require_approved(workspace, context, version, Run.new())
+    # Nor does a registration after it, which takes the word of no tag.
+    assert project.materialize(STEPS[-1]).success
+    assert not project.entries(kind="approval")
+    page = project.materializations(STEPS[-1])[-1].metadata
+    assert page["approval"].value == "pending"
+    with project.active() as workspace:
+        with pytest.raises(Refused, match="is pending, not approved"):
+            require_approved(workspace, context, version, Run.new())
         decide(workspace, context, version, "rejected", by="ann", reason="wrong year", run=Run.new())
         with pytest.raises(Refused, match="is rejected, not approved"):
             require_approved(workspace, context, version, Run.new())
