@@ -4,8 +4,9 @@ The function's path is this module and what is declared, as JSON: whoever loads 
 service, a replay) gets the same function, and needs no file of the project.
 """
 
+import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -14,6 +15,9 @@ from ml_platform.foundation.files import canonical_json
 
 if TYPE_CHECKING:
     import polars as pl
+
+#: Values of a column that may get a feature each.
+MOST = 50
 
 
 class PastMean(BaseModel):
@@ -44,6 +48,9 @@ class Expressions(BaseModel):
     labels: dict[str, str] = Field(min_length=1)
     #: Feature to the past mean of a label: ``{past_by_zone: {of: returned, by: [zone]}}``.
     past: dict[str, PastMean] = {}
+    #: Column to its values that get a feature each: ``{payment: [cash, card]}`` gives ``payment_cash`` and
+    #: ``payment_card``. A value that is not listed is none of them; of many values take ``past``.
+    categories: dict[str, Annotated[tuple[str | int, ...], Field(min_length=1)]] = {}
     #: Columns kept beside the features, for slices.
     slices: tuple[str, ...] = ()
 
@@ -62,20 +69,49 @@ class Expressions(BaseModel):
                 raise ValueError(f"past.{name}: {past.of!r} is no label; average one of {known}, or declare it")
         return self
 
+    @model_validator(mode="after")
+    def _each_category_once(self) -> "Expressions":
+        for column, values in self.categories.items():
+            if len(values) > MOST:
+                raise ValueError(
+                    f"categories.{column}: {len(values)} values are more than {MOST}; take past: "
+                    f"{{past_by_{column}: {{of: …, by: [{column}]}}}}"
+                )
+        names = [*self.features, *self.past, *self.one_hot]
+        for column, values in self.categories.items():
+            for value in values:
+                if names.count(name := feature_of(column, value)) > 1:
+                    raise ValueError(f"categories.{column}: {name!r} is there already; give another one another name")
+        return self
+
+    @property
+    def one_hot(self) -> list[str]:
+        """Names of the features of the categories, in order."""
+        return [feature_of(column, value) for column, values in self.categories.items() for value in values]
+
     @property
     def path(self) -> str:
         """The feature function that this is, as ``module:object``."""
-        return f"{__name__}:{canonical_json(self.model_dump(mode='json'))}"
+        # What is not declared is no part of the name that earlier releases gave.
+        without = None if self.categories else {"categories"}
+        return f"{__name__}:{canonical_json(self.model_dump(mode='json', exclude=without))}"
 
 
 class ExpressionFeatures:
     """The feature function of declared expressions; see :class:`~ml_platform.features.contract.FeatureFunction`."""
 
     def __init__(self, declared: Expressions) -> None:
+        import polars as pl
+
         self._features = [_compiled(name, text) for name, text in declared.features.items()]
         self._labels = [_compiled(name, text) for name, text in declared.labels.items()]
         self.time, self.key, self.slices = declared.time, declared.key, declared.slices
-        self.columns, self.labels = tuple(declared.features), tuple(declared.labels)
+        self._features += [
+            (pl.col(column) == value).alias(feature_of(column, value))
+            for column, values in declared.categories.items()
+            for value in values
+        ]
+        self.columns, self.labels = (*declared.features, *declared.one_hot), tuple(declared.labels)
         self.histories = tuple(
             HistoricalMean(name, of=past.of, by=past.by, prior=past.prior) for name, past in declared.past.items()
         )
@@ -99,6 +135,11 @@ class ExpressionFeatures:
         import polars as pl
 
         return raw.select(self._labels).with_columns(pl.col(pl.Boolean).cast(pl.Int8))
+
+
+def feature_of(column: str, value: str | int) -> str:
+    """Name of the feature that says whether a column has a value: ``payment_cash`` of ``Payment``, ``Cash``."""
+    return re.sub(r"[^a-z0-9]+", "_", f"{column}_{value}".lower()).strip("_")
 
 
 def _compiled(name: str, text: str) -> "pl.Expr":

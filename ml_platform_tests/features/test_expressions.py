@@ -174,3 +174,41 @@ def test_expressions_pass_the_gates_of_features(tmp_path: Path) -> None:
     verdicts = project.verdicts(f"{FEATURES}/{JANUARY}")
     assert {name: verdict.status for name, verdict in verdicts.items()} == dict.fromkeys(verdicts, "passed")
     assert {"parity", "leakage", "ranges"} <= set(verdicts)
+
+
+def test_categories_get_a_feature_each_and_an_unseen_value_none() -> None:
+    function = spec(categories={"payment": ["cash", "Gift Card"], "store": [7]}).load_function()
+    assert function.columns[-3:] == ("payment_cash", "payment_gift_card", "store_7")
+    assert function.inputs == ("id", "day", "amount", "payment", "store", "shop")
+    frame = raw(5).with_columns(
+        payment=pl.Series(["cash", "Gift Card", "bitcoin", None, "cash"]), store=pl.Series([7, 8, None, 7, 7])
+    )
+    history = History.from_tables(function, [daily(function, frame)], 1)
+    built = build(function, frame, history)
+    assert built["payment_cash"].to_list() == [1, 0, 0, None, 1], "what is missing stays missing"
+    assert built["payment_gift_card"].to_list() == [0, 1, 0, None, 0]
+    assert built["store_7"].to_list() == [1, 0, None, 1, 1]
+    batch = matrix(built, feature_names(function))
+    for row in range(frame.height):
+        alone = featurize(function, frame[row].select(function.inputs), history)
+        assert np.array_equal(bits(alone[0]), bits(batch[row])), "in a service as in a batch"
+    assert list(broken(function, frame)) == []
+
+
+def test_without_categories_the_name_of_the_function_is_as_it_was() -> None:
+    assert "categories" not in spec().function and "categories" in spec(categories={"payment": ["cash"]}).function
+
+
+@pytest.mark.parametrize(
+    ("categories", "reason"),
+    [
+        ({"payment": [*range(51)]}, "categories.payment: 51 values are more than 50; take past: {past_by_payment:"),
+        ({"payment": ["Cash", "cash"]}, "categories.payment: 'payment_cash' is there already"),
+        ({"is": ["cash"]}, "categories.is: 'is_cash' is there already; give another one another name"),
+        ({"payment": []}, "at least 1 item"),
+    ],
+)
+def test_categories_that_cannot_be_are_told(categories: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError) as told:
+        spec(categories=categories)
+    assert reason in str(told.value)
