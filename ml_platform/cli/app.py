@@ -21,7 +21,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.raised import explained
 from ml_platform.foundation.settings import get_settings
 
-cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, context_settings=HELPS)
+cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, context_settings=HELPS)
 cli.add_typer(ledger, name="ledger")
 cli.add_typer(data, name="data")
 cli.add_typer(rollout, name="rollout")
@@ -81,11 +81,11 @@ def run(
 
 
 @cli.command()
-def validate() -> None:
+def validate(json: Json = None) -> None:
     """Check every declaration; one line with file, key and reason for each mistake."""
     from ml_platform.cli.validate import validate_project
 
-    raise typer.Exit(validate_project())
+    raise typer.Exit(validate_project(json))
 
 
 @cli.command()

@@ -14,7 +14,7 @@ ledger = typer.Typer(no_args_is_help=True, help="The record of every verdict and
 
 
 @ledger.command()
-def verify() -> None:
+def verify(json: Json = None) -> None:
     """Recompute the chain with its signatures, and compare it with what store and registry noted of it."""
     from ml_platform.ledger.chain import CONTINUATION
     from ml_platform.pipeline import cards
@@ -25,8 +25,9 @@ def verify() -> None:
     anchor = workspace.ledger.anchor()
     signed = f"; signed with {anchor.key}" if anchor.key else ""
     print(f"{count} entries, unbroken; head {anchor.head[:16]}{signed}")
-    for entry in workspace.ledger.log(kind=CONTINUATION):
-        print(f"entry {entry.sequence}: {_gap(entry.body)}")
+    gaps = [f"entry {entry.sequence}: {_gap(entry.body)}" for entry in workspace.ledger.log(kind=CONTINUATION)]
+    for gap in gaps:
+        print(gap)
     # Told and no failure of the chain: an alias, a tag or a card can be changed by whoever has MLflow.
     edited = [
         line
@@ -34,9 +35,11 @@ def verify() -> None:
         for version in workspace.registry.versions(model)
         for line in cards.edited(workspace, version)
     ]
-    if silent := [*unheard(workspace.ledger, workspace.registry, _models()), *edited]:
-        for line in silent:
-            print(line)
+    silent = [*unheard(workspace.ledger, workspace.registry, _models()), *edited]
+    for line in silent:
+        print(line)
+    written(json, {"entries": count, "head": anchor.head, "key": anchor.key, "gaps": gaps, "edited": silent})
+    if silent:
         raise typer.Exit(1)
 
 

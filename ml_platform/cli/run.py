@@ -13,9 +13,10 @@ import dagster as dg
 from rich.console import Console
 
 from ml_platform.cli import screen
+from ml_platform.cli.output import BadUsage
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.loading import project_catalogue
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.locks import locked
 from ml_platform.foundation.processes import process_identity
 from ml_platform.foundation.project import NoProject, Project, current_project
@@ -103,8 +104,9 @@ def _ranges(
             ranges[job] = {RANGE_START: names[0], RANGE_END: names[-1], PROCESS: process_identity()}
     known = sorted(set().union(*offered.values()))
     span = f"{known[0]} to {known[-1]}" if known else "none"
-    for wanted in filter(None, (first, last)):
-        if wanted not in known:
+    for option, wanted in (("--from", first), ("--to", last)):
+        if wanted and wanted not in known:
+            _formed(option, wanted, chosen)
             raise PlatformError(f"no source has a partition {wanted}; there are {span}")
     if not ranges:
         raise PlatformError(
@@ -113,6 +115,18 @@ def _ranges(
             else "no source has a partition yet; see the sources that defs.yaml names"
         )
     return ranges
+
+
+def _formed(option: str, wanted: str, chosen: Catalogue) -> None:
+    """Raise BadUsage for a text that is no partition of any of the datasets."""
+    reasons: list[str] = []
+    for spec in chosen.datasets.values():
+        try:
+            spec.partitions.window(wanted)
+        except DeclarationError as error:
+            reasons.append(str(error))
+    if reasons and len(reasons) == len(chosen.datasets) and not any("does not exist" in one for one in reasons):
+        raise BadUsage(f"{option}: {reasons[0]}")
 
 
 def _attribute(project: Project) -> str:

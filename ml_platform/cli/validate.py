@@ -1,5 +1,8 @@
 """``ml-platform validate``: every mistake in the declarations, one line each, without loading Dagster's graph."""
 
+from pathlib import Path
+
+from ml_platform.cli.output import written
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.loading import find_mistakes, find_weak
 from ml_platform.foundation.project import current_project
@@ -7,7 +10,7 @@ from ml_platform.foundation.settings import get_settings
 from ml_platform.foundation.variables import SettingsMistake
 
 
-def validate_project() -> int:
+def validate_project(json: Path | None = None) -> int:
     """Print every mistake, and a warning for each gate that can hardly fail; 0 where there is no mistake, else 1."""
     mistakes, accepted = find_mistakes(current_project())
     if not mistakes:
@@ -17,8 +20,11 @@ def validate_project() -> int:
             mistakes.append(str(error))
     for mistake in mistakes:
         print(mistake)
-    for warning in find_weak(current_project()):
+    warnings = find_weak(current_project())
+    for warning in warnings:
         print(f"warning: {warning}")
+    gates = sum(len(spec.gates) for spec in accepted)
     if not mistakes:
-        print(f"{len(accepted)} declarations and {sum(len(spec.gates) for spec in accepted)} gates are in order")
+        print(f"{len(accepted)} declarations and {gates} gates are in order")
+    written(json, {"mistakes": mistakes, "warnings": warnings, "declarations": len(accepted), "gates": gates})
     return 1 if mistakes else 0

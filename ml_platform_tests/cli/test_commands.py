@@ -84,6 +84,21 @@ def test_a_partition_that_is_not_there_is_one_line(invoke: Invoke, arguments: tu
     assert reason in only_line(err)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (
+            ("--from", "2013-13-01"),
+            "--from: partition '2013-13-01' is not an ISO date; take one of the form 2024-01-01",
+        ),
+        (("--to", "April"), "--to: partition 'April' is not an ISO date; take one of the form 2024-01-01"),
+    ],
+)
+def test_what_is_no_partition_is_bad_usage(invoke: Invoke, arguments: tuple[str, ...], reason: str) -> None:
+    code, out, err = invoke("run", *arguments)
+    assert (code, out, only_line(err)) == (2, "", f"ml-platform: {reason}")
+
+
 def test_trace_of_content_that_nobody_knows_is_one_line(invoke: Invoke, ran: RanShop) -> None:
     code, out, err = invoke("trace", "--from-dataset", "deadbeef")
     assert (code, out) == (1, "")
@@ -294,10 +309,11 @@ def test_status_says_what_is_there(invoke: Invoke, tmp_path: Path) -> None:
 
 
 def test_the_standard_output_can_be_the_json_alone(invoke: Invoke) -> None:
-    for command in (("status",), ("trace", MODEL), ("ledger", "log"), ("check",)):
-        done = invoke(*command, "--json", "-", COLUMNS="80")
-        assert done.code == 0 and json.loads(done.out), command
-        assert MODEL in done.err, "what people read is on standard error"
+    answering = ("status", f"trace {MODEL}", "ledger log", "check", "validate", "gates volume", "ledger verify", "why")
+    for command in (*answering, "data log orders", "rollout status", f"rollout history {MODEL}"):
+        done = invoke(*command.split(), "--json", "-", COLUMNS="80")
+        assert done.code == 0 and json.loads(done.out), (command, done)
+        assert done.err.strip(), "what people read is on standard error"
 
 
 def test_no_name_is_cut_in_a_pipe(invoke: Invoke) -> None:

@@ -3,13 +3,17 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from io import StringIO
+from typing import Any
 
 import pytest
+import typer
 from rich.console import Console
 
 from ml_platform.cli import app, screen
+from ml_platform.cli.app import cli
 
 
 @pytest.mark.parametrize(
@@ -58,3 +62,30 @@ def test_nobody_is_told_wherever_the_package_is_imported() -> None:
 
     assert told() == ["true", "yes", "1", "true"]
     assert told(DO_NOT_TRACK="0")[2] == "0", "what the environment says stays"
+
+
+def test_the_shell_completes_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["ml-platform"])
+    for name, value in {
+        "_ML_PLATFORM_COMPLETE": "complete_bash", "COMP_WORDS": "ml-platform ledger v", "COMP_CWORD": "2"
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as end:
+        app()
+    assert end.value.code == 0 and capsys.readouterr().out.split() == ["verify"]
+
+
+def test_every_command_that_answers_can_say_it_as_json() -> None:
+    def commands(group: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+        for name, one in getattr(group, "commands", {}).items():
+            yield f"{place}{name}", one
+            yield from commands(one, f"{place}{name} ")
+
+    every = dict(commands(typer.main.get_command(cli)))
+    silent = {
+        name for name, one in every.items()
+        if not hasattr(one, "commands") and "--json" not in {option for given in one.params for option in given.opts}
+    }  # fmt: skip
+    # These do something, or are JSON already.
+    acting = {"withdraw", "serve", "serve-hooks", "stop", "ui", "ledger continue", "ledger rotate"}
+    assert silent == acting | {"predict"}

@@ -1,10 +1,13 @@
 """Sources keep the contract: files by name, and one of one's own."""
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.sources.opening import OwnSource
 from ml_platform.sources.source import Source
 from ml_platform.testing.source import SourceContract
 from ml_platform_tests.sources.example import sales, spec
@@ -30,3 +33,29 @@ class TestOneOfItsOwn(SourceContract):
     @pytest.fixture
     def source(self) -> Source:
         return Till()
+
+
+class Odd(Till):
+    """A source that returns what it likes."""
+
+    def __init__(self, offered: Any, rows: Any = None) -> None:
+        self.offered, self.rows = offered, rows
+
+    def partitions(self) -> Any:
+        return self.offered
+
+    def read(self, partition: str) -> Any:
+        return self.rows
+
+
+@pytest.mark.parametrize(
+    ("offered", "what"), [(None, "NoneType"), (["2024-01-01"], "list"), ({"2024-01-01": 1}, "a dict of other things")]
+)
+def test_a_source_of_ones_own_that_offers_no_partitions_is_told(offered: Any, what: str) -> None:
+    source = OwnSource("shop.source:source", Odd(offered))
+    with pytest.raises(PlatformError) as told:
+        source.partitions()
+    assert str(told.value).startswith(f"source: shop.source:source: partitions() returned {what}")
+    assert str(told.value).endswith("both texts, and {} where there is none")
+    with pytest.raises(PlatformError, match=r"read\('2024-01-01'\) returned NoneType, not a polars DataFrame"):
+        source.read("2024-01-01")
