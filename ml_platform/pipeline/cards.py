@@ -83,8 +83,8 @@ def named(workspace: Workspace, version: VersionRef) -> bool:
 def edited(workspace: Workspace, version: VersionRef) -> Iterator[str]:
     """What MLflow tells of a version and the ledger does not bear out, a line each with the way out."""
     about, again = f"{version.model} version {version.version}", f"materialize {version.model}/registered_model"
-    if not trained.known(workspace, version.model_ref):
-        yield f"{about}: {trained.edited(version.model_ref)}"
+    if why := trained.doubt(workspace, version.model_ref):
+        yield f"{about}: {why}"
     elif tags := workspace.registry.edited(version):
         yield f"{about}: in MLflow its tags {', '.join(tags)} were edited; {again} writes them again"
     if _edited(workspace, version):

@@ -39,14 +39,19 @@ def note(workspace: Workspace, reference: ModelRef, run: Run) -> None:
 
 def known(workspace: Workspace, reference: ModelRef) -> bool:
     """Whether the ledger names this training, or would take it over as one of an earlier release."""
-    return _known(_entries(workspace, reference), reference)
+    return not doubt(workspace, reference)
+
+
+def doubt(workspace: Workspace, reference: ModelRef) -> str:
+    """Why a reference is not believed, with the way out; empty where it is :func:`known`."""
+    return _doubt(_entries(workspace, reference), reference)
 
 
 def require(workspace: Workspace, reference: ModelRef, run: Run) -> None:
     """:func:`require_known` by a step that may write: what an earlier release trained is named by the ledger then."""
     entries = _entries(workspace, reference)
-    if not _known(entries, reference):
-        raise PlatformError(edited(reference))
+    if why := _doubt(entries, reference):
+        raise PlatformError(why)
     if _early(entries):
         # Once for a model, so with every reference to it that there is: no later one is taken for early any more.
         found = {content(one) for one in (reference, *_registered(workspace, reference))}
@@ -55,17 +60,8 @@ def require(workspace: Workspace, reference: ModelRef, run: Run) -> None:
 
 def require_known(workspace: Workspace, reference: ModelRef) -> None:
     """Raise PlatformError for a reference that is not as its training left it."""
-    if not known(workspace, reference):
-        raise PlatformError(edited(reference))
-
-
-def edited(reference: ModelRef) -> str:
-    """What is said of a reference that is not :func:`known`."""
-    return (
-        f"{reference.model} ({reference.sha256[:12]}): the ledger names no training as its reference tells of "
-        "(manifest, parameters, code or run were edited); "
-        f"materialize {reference.model}/model again, or restore MLflow from a backup"
-    )
+    if why := doubt(workspace, reference):
+        raise PlatformError(why)
 
 
 def mend(workspace: Workspace, model: str) -> None:
@@ -99,8 +95,16 @@ def _registered(workspace: Workspace, reference: ModelRef) -> list[ModelRef]:
     return [one.model_ref for one in workspace.registry.of_model(reference.model, reference.sha256)]
 
 
-def _known(entries: "list[Entry]", reference: ModelRef) -> bool:
-    return content(reference) in _named(entries) or _early(entries)
+def _doubt(entries: "list[Entry]", reference: ModelRef) -> str:
+    if content(reference) in _named(entries) or _early(entries):
+        return ""
+    about = f"{reference.model} ({reference.sha256[:12]})"
+    if not entries:
+        return f"{about}: the ledger knows nothing of this model; name the ledger that does (ML_PLATFORM_LEDGER_URL)"
+    return (
+        f"{about}: the ledger names no training as its reference tells of (manifest, parameters, code or run were "
+        f"edited); materialize {reference.model}/model again, or restore MLflow from a backup"
+    )
 
 
 def _early(entries: "list[Entry]") -> bool:

@@ -153,7 +153,7 @@ def test_its_version_is_taken_over_with_it(early: tuple[Workspace, ModelRef]) ->
 def test_what_was_never_judged_is_of_no_earlier_release(settings: Settings) -> None:
     workspace = Workspace(settings)
     reference = models.trained(workspace.registry, "tiny")
-    assert not trained.known(workspace, reference)
+    assert "the ledger knows nothing of this model" in trained.doubt(workspace, reference)
     # Nor is what this release trained, and judged afterwards.
     trained.note(workspace, reference, Run.new())
     judged = verdict(subject=reference.sha256, name="tiny/model")
