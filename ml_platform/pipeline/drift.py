@@ -11,7 +11,7 @@ from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Run
 from ml_platform.live.rules import DriftRule
-from ml_platform.pipeline import champions
+from ml_platform.pipeline import champions, trained
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ManifestEntry, VersionRef
@@ -126,13 +126,16 @@ def seen(workspace: Workspace, model: str) -> dict[str, Any] | None:
 def write_report(workspace: Workspace, context: ModelContext, version: VersionRef) -> "tuple[Path, DriftSummary]":
     """Evidently's report on the raw inputs of a version: its holdout against what it was trained on, by samples.
 
-    Columns marked ``pii`` are left out: the report shows values.
+    Columns marked ``pii`` are left out: the report shows values. Of the version's reference only its number counts.
+    Raises PlatformError where its model's reference was edited.
     """
     import polars as pl
 
     from ml_platform.documents.drift_report import ROWS, write
     from ml_platform.features import parts
 
+    version = workspace.registry.get(version.model, version.version)
+    trained.require_known(workspace, version.model_ref)
     split = version.model_ref.split
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
 
