@@ -20,10 +20,12 @@ def start(model: Model, by: By, reason: Reason, json: Json = None) -> None:
     from ml_platform.declarations.context import ModelContext
     from ml_platform.declarations.loading import project_catalogue
     from ml_platform.foundation.provenance import Run
+    from ml_platform.pipeline.loosening import require_person
     from ml_platform.pipeline.release import deploy
     from ml_platform.pipeline.workspace import Workspace
     from ml_platform.references.refs import ServiceRef
 
+    require_person(f"start of {model}", by, reason)
     workspace, context = Workspace(), ModelContext.of(project_catalogue(), declared_model(model))
     ref: Any = workspace.references.load(f"{model}/service")
     assert isinstance(ref, ServiceRef)
@@ -75,16 +77,10 @@ def rollback(
     json: Json = None,
 ) -> None:
     """Let a version that answered before answer again; it needs no verdict of today."""
-    from ml_platform.foundation.errors import PlatformError
     from ml_platform.foundation.provenance import Run
-    from ml_platform.pipeline.answering import go_back
+    from ml_platform.pipeline.answering import roll_back
 
-    workspace = _workspace()
-    record = workspace.rollouts.load(declared_model(model))
-    leaving = record.candidate or record.stable
-    if leaving is None:
-        raise PlatformError(f"{model}: no version answers; start one with ml-platform rollout start {model}")
-    version, url = go_back(workspace, model, leaving.version, Run.new(), by=by, reason=reason, to=to)
+    version, url = roll_back(_workspace(), declared_model(model), Run.new(), by=by, reason=reason, to=to)
     print(f"version {version.version} answers at {url}")
     _say(model, json)
 
@@ -145,7 +141,8 @@ def serve(
 def _decide(model: str, what: "Decision", by: str, reason: str) -> None:
     from ml_platform.pipeline.rollout import decide
 
-    decide(_workspace(), declared_model(model), what, by=by, reason=reason)
+    if untold := decide(_workspace(), declared_model(model), what, by=by, reason=reason):
+        print(f"{model}: it is done, and will be told to ledger and registry by the next command: {untold}")
 
 
 def _workspace() -> Any:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
-from ml_platform.pipeline.approval import standing
-from ml_platform.pipeline.champions import promotions
+from ml_platform.pipeline import approval
+from ml_platform.pipeline.champions import in_force, promotions
+from ml_platform.pipeline.loosening import require_person
 from ml_platform.pipeline.packaged import BENTOS
 from ml_platform.pipeline.release import backend_in, go_live
 from ml_platform.pipeline.snapshot import judged_with
@@ -60,7 +61,7 @@ def objections(workspace: Workspace, service: "ServiceState", went_live: bool) -
     ``went_live``: whether the package was :func:`promoted`.
     """
     model, version = service.model, service.version
-    decision = standing(workspace, workspace.registry.get(model, version))
+    decision = approval.standing(workspace, workspace.registry.get(model, version))
     if decision.status == "rejected":
         yield (
             f"{model}: version {version} answers although {decision.by} rejected it ({decision.reason}); "
@@ -96,29 +97,33 @@ def under_way(record: RolloutRecord) -> str:
 
 
 def way_back(workspace: Workspace, model: str, leaving: int, to: int = 0) -> tuple[VersionRef, Backend]:
-    """The version that answered last before ``leaving``, or ``to``; nobody rejected it and its package is here.
+    """The version that answered before ``leaving``, or ``to``; nobody rejected it and its package is here.
 
-    It needs no verdict of today: it was judged when it went live. Raises PlatformError, saying why none is left.
+    What an earlier way back left comes again by its number only. It needs no verdict of today: it was judged when it
+    went live. Raises PlatformError, saying why none is left.
     """
     from ml_platform.serving.packaging import kept
 
     reasons: dict[int, str] = {}
-    for number, sha256, _ in reversed(promotions(workspace, model)):
-        if number == leaving or to not in (0, number):
+    standing = {one.version for one in in_force(workspace, model)}
+    for number, sha256, *_ in reversed(promotions(workspace, model)):
+        if (number != to) if to else (number == leaving):
             continue
         try:
             version = workspace.registry.get(model, number)
         except MissingReference:
             reasons[number] = f"version {number} is not registered any more"
             continue
-        decision = standing(workspace, version)
+        decision = approval.standing(workspace, version)
         if decision.status == "rejected":
             reasons[number] = f"version {number} is rejected by {decision.by}"
-            continue
-        if (found := kept(workspace.settings.local / BENTOS, model, number, sha256)) is not None:
+        elif (found := kept(workspace.settings.local / BENTOS, model, number, sha256)) is None:
+            reasons[number] = f"the package {sha256[:12]} of version {number} is not here"
+        elif not to and number not in standing:
+            reasons[number] = f"version {number} was left before; ml-platform rollout rollback {model} --to {number}"
+        else:
             tag, place = found
             return version, backend_in(place, number, tag, sha256)
-        reasons[number] = f"the package {sha256[:12]} of version {number} is not here"
     why = "; ".join(reasons.values()) or (f"version {to} never answered" if to else "no other ever answered")
     raise PlatformError(
         f"{model}: there is no version to go back to ({why}); deploy another, or take its service down with "
@@ -137,3 +142,18 @@ def go_back(
     change = partial(returned, backend=backend, run_id=run.id)
     url = go_live(workspace, model, backend, run, change, by=by, why=reason)
     return version, url
+
+
+def roll_back(
+    workspace: Workspace, model: str, run: Run, *, by: str, reason: str, to: int = 0
+) -> tuple[VersionRef, str]:
+    """A person's way back from what answers, is to answer, or was withdrawn last; as :func:`go_back`.
+
+    Raises PlatformError without a name or a reason, too, and where ``to`` is what answers.
+    """
+    require_person(f"rollback of {model}", by, reason)
+    record = workspace.rollouts.load(model)
+    if to and record.candidate is None and record.stable is not None and record.stable.version == to:
+        raise PlatformError(f"{model}: version {to} answers already")
+    leaving = record.candidate or record.stable or record.previous
+    return go_back(workspace, model, leaving.version if leaving else 0, run, by=by, reason=reason, to=to)

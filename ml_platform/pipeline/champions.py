@@ -22,14 +22,33 @@ class Promotion(NamedTuple):
     sha256: str
     #: The model, as its reference names it.
     model_sha256: str
+    #: The version that a way back has left for it; 0 where it was rolled out.
+    instead_of: int = 0
 
 
 def promotions(workspace: Workspace, model: str) -> list[Promotion]:
     """Every package of a model that went live, the newest last."""
     return [
-        Promotion(int(entry.body["version"]), str(entry.body.get("service", "")), entry.subject)
+        Promotion(
+            int(entry.body["version"]),
+            str(entry.body.get("service", "")),
+            entry.subject,
+            int(entry.body.get("instead_of") or 0),
+        )
         for entry in _entries(workspace, model)
     ]
+
+
+def in_force(workspace: Workspace, model: str) -> list[Promotion]:
+    """Promotions in force, like a stack: going back to an earlier version forgets what came after it, and what a way
+    back has left."""
+    found: list[Promotion] = []
+    for one in promotions(workspace, model):
+        versions = [known.version for known in found]
+        if one.version in versions:
+            found = found[: versions.index(one.version)]
+        found = [*(known for known in found if known.version != one.instead_of), one]
+    return found
 
 
 def promoted(workspace: Workspace, model: str, version: int, sha256: str) -> bool:
@@ -43,7 +62,7 @@ def aliases(workspace: Workspace, model: str) -> dict[str, int]:
     Whatever became of that version since; what compares with it asks for the :func:`champion`. Raises MissingReference
     for a model that was never registered.
     """
-    named, standing = workspace.registry.aliases(model), _standing(workspace, model)
+    named, standing = workspace.registry.aliases(model), in_force(workspace, model)
     return {**named, CHAMPION: standing[-1].version} if standing else named
 
 
@@ -61,7 +80,7 @@ def champion(workspace: Workspace, model: str) -> VersionRef | None:
     Raises MissingReference where it is registered no more, PlatformError where its number names another model now or
     its reference was edited.
     """
-    standing = _standing(workspace, model)
+    standing = in_force(workspace, model)
     if standing:
         return _registered(workspace, model, standing[-1])
     return _as_trained(workspace, workspace.registry.champion(model))
@@ -69,7 +88,7 @@ def champion(workspace: Workspace, model: str) -> VersionRef | None:
 
 def before(workspace: Workspace, model: str) -> VersionRef | None:
     """The version that was champion before the one that is now. Raises as :func:`champion`."""
-    standing = _standing(workspace, model)
+    standing = in_force(workspace, model)
     if not standing:
         return _as_trained(workspace, workspace.registry.previous(model))
     return _registered(workspace, model, standing[-2]) if len(standing) > 1 else None
@@ -93,15 +112,6 @@ def adopt(workspace: Workspace, other: Workspace, model: str, run: Run) -> None:
 
 def _entries(workspace: Workspace, model: str) -> list[Entry]:
     return workspace.ledger.entries(subject_name=f"{model}/champion", kind=PROMOTION)
-
-
-def _standing(workspace: Workspace, model: str) -> list[Promotion]:
-    """Promotions in force, like a stack: going back to an earlier version forgets what came after it."""
-    found: list[Promotion] = []
-    for one in promotions(workspace, model):
-        versions = [known.version for known in found]
-        found = [*(found[: versions.index(one.version)] if one.version in versions else found), one]
-    return found
 
 
 def _registered(workspace: Workspace, model: str, promoted: Promotion) -> VersionRef:

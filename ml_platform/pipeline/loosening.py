@@ -11,6 +11,7 @@ from ml_platform.gates.stages import OF_MODEL
 from ml_platform.pipeline import champions
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
+from ml_platform.rollout.changes import SUPERVISOR
 
 #: Kind of the ledger's entries by which a person accepts looser gates.
 LOOSENING = "loosening"
@@ -114,7 +115,7 @@ def require_person(about: str, by: str, reason: str) -> None:
     """Raise PlatformError for a decision without a name or a reason, or in the name of the machine."""
     if not by.strip() or not reason.strip():
         raise PlatformError(f"{about}: give a name and a reason")
-    if by.strip().lower() == GATES:
+    if by.strip().lower() in (GATES, SUPERVISOR):
         raise PlatformError(f"{about}: {by!r} is what the machine decides as; give the name of a person")
 
 

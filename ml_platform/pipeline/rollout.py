@@ -60,11 +60,12 @@ def decide(
     *,
     by: str,
     reason: str,
-) -> RolloutRecord:
+) -> str:
     """A person's decision on a rollout, in its record and from there in the ledger.
 
-    Raises PlatformError without a name or a reason, where no rollout is under way, and for a candidate that is to be
-    promoted before it has answered.
+    It counts once it is in the record. Returned is why ledger or registry do not have it yet, empty where they do:
+    whoever comes next tells them. Raises PlatformError without a name or a reason, where no rollout is under way, and
+    for a candidate that is to be promoted before it has answered.
     """
     require_person(f"{what} of {model}", by, reason)
 
@@ -73,17 +74,27 @@ def decide(
             raise PlatformError(f"{model}: {record.candidate.said} has not answered yet; wait, or abort its rollout")
         return changes.promoted(record, by=by, why=reason)
 
+    def withdraw(record: RolloutRecord) -> RolloutRecord:
+        if not record.backends:
+            last = record.change
+            said = f": it was withdrawn by {last.who} ({last.why})" if last and last.action == "withdraw" else ""
+            raise PlatformError(f"nothing of {model} answers{said}")
+        return changes.withdrawn(record, by=by, why=reason)
+
     do: dict[str, Callable[[RolloutRecord], RolloutRecord]] = {
         "promote": promote,
         "pause": lambda record: changes.held(record, True, by=by, why=reason),
         "resume": lambda record: changes.held(record, False, by=by, why=reason),
         "abort": lambda record: changes.rolled_back(record, by=by, why=reason),
-        "withdraw": lambda record: changes.withdrawn(record, by=by, why=reason),
+        "withdraw": withdraw,
     }
     workspace.rollouts.load(model)  # says that it was never deployed
-    record = workspace.rollouts.update(model, do[what])
-    project(workspace, model, Run.new())
-    return record
+    workspace.rollouts.update(model, do[what])
+    try:
+        project(workspace, model, Run.new())
+    except PlatformError as error:
+        return str(error)
+    return ""
 
 
 def begin(workspace: Workspace, model: str, backend: Backend, run: Run, *, by: str, why: str) -> None:

@@ -154,7 +154,7 @@ class Fleet:
                 return
         try:
             service = spawn(self.settings, key, backend, 0, self._ports(), routed=self.routed)
-        except PlatformError as error:
+        except (PlatformError, OSError) as error:
             service = describe(self.settings, key, backend, 0, 0.0, backend.port or 0, "")
             self.services.append(service)
             self._wait(service, str(error))
@@ -166,7 +166,7 @@ class Fleet:
         try:
             taken = self._ports(service)
             fresh = spawn(self.settings, service.key, backend, service.port, taken, routed=self.routed)
-        except PlatformError as error:
+        except (PlatformError, OSError) as error:
             self._wait(service, str(error))
             return
         for name in ("pid", "start_time", "port", "url", "log"):
@@ -212,7 +212,7 @@ class Fleet:
             if headers is not None:
                 timers.answered = now
                 if other := _another(service, headers):
-                    self._kill(service, other)
+                    self.kill(service, other)
                     return
                 if service.phase == "starting":
                     service.error = ""
@@ -220,12 +220,13 @@ class Fleet:
         elif timers.probe is None and now >= timers.probe_at:
             timers.probe = self._pool.submit(process.ready, service.url, PATIENCE)
         if service.phase == "live" and now - timers.answered > HANGS:
-            self._kill(service, f"runs but has not answered for {HANGS:g} s")
+            self.kill(service, f"runs but has not answered for {HANGS:g} s")
         elif service.phase == "starting" and elapsed > self.settings.service_ready_seconds:
             limit = self.settings.service_ready_seconds
-            self._kill(service, f"not ready after {limit:g} s: {process.tail(Path(service.log))}")
+            self.kill(service, f"not ready after {limit:g} s: {process.tail(Path(service.log))}")
 
-    def _kill(self, service: ServiceState, reason: str) -> None:
+    def kill(self, service: ServiceState, reason: str) -> None:
+        """End a service at once and start it again later, where it is wanted then."""
         process.signal_group(service.pid, service.start_time, signal.SIGKILL)
         self._wait(service, reason)
 

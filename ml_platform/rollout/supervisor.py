@@ -252,12 +252,17 @@ class Supervisor:
     ) -> None:
         """Change the record as was decided on it, not on what somebody has made of it meanwhile."""
         model = record.model
-        self._change(model, lambda present: change(present) if present.revision == record.revision else present)
-        logger.info("%s: %s %s: %s", model, backend.said, decision.do, decision.why)
-        if decision.silent:
-            # What waits for an answer gets one from the other version as soon as the process has ended.
-            for service in self.fleet.of(model, backend):
+        done = self._change(model, lambda present: change(present) if present.revision == record.revision else present)
+        kept = done.revision == record.revision
+        if not kept:
+            logger.info("%s: %s %s: %s", model, backend.said, decision.do, decision.why)
+        for service in self.fleet.of(model, backend):
+            if decision.silent:
+                # What waits for an answer gets one from the other version as soon as the process has ended.
                 self.fleet.end(service)
+            elif kept and decision.do == "roll_back" and service.running:
+                # A full disk, say: until the record can say so, this is what takes a bad version from its users.
+                self.fleet.kill(service, decision.why)
 
     def _change(self, model: str, change: Callable[[RolloutRecord], RolloutRecord]) -> RolloutRecord:
         try:

@@ -273,8 +273,8 @@ def promotions(workspace: Workspace) -> list[tuple[int, int]]:
 
 
 def test_the_same_way_back_twice_is_told_twice_and_each_once(live: Workspace) -> None:
-    for leaving, back in ((3, 2), (2, 3), (3, 2)):
-        version, _ = answering.go_back(live, NAME, leaving, Run.new(), by="ann", reason="wrong")
+    for back in (2, 3, 2):
+        version, _ = answering.roll_back(live, NAME, Run.new(), by="ann", reason="wrong", to=back)
         assert version.version == back
     told = promotions(live)
     assert [version for version, _ in told] == [1, 2, 3, 2, 3, 2]
@@ -308,6 +308,51 @@ def test_what_was_rejected_or_is_gone_is_passed_over(live: Workspace) -> None:
     (live.settings.local / backend.path / bundle.SOURCE / "code.py").write_text("VERSION = 7")
     with pytest.raises(PlatformError, match=r"version 2 is rejected by ann; the package .* of version 1 is not here"):
         answering.way_back(live, NAME, 3)
+
+
+def test_a_way_back_never_leads_to_what_one_has_left_unless_it_is_named(live: Workspace) -> None:
+    """An operator who is not sure that the first one was carried out asks again."""
+
+    def rolled_back_to(to: int = 0) -> int:
+        return answering.roll_back(live, NAME, Run.new(), by="ann", reason="wrong", to=to)[0].version
+
+    assert [rolled_back_to(), rolled_back_to()] == [2, 1]
+    with pytest.raises(PlatformError, match=r"version 3 was left before; ml-platform rollout rollback tiny --to 3\)"):
+        rolled_back_to()
+    assert rolled_back_to(3) == 3
+    assert rolled_back_to(2) == 2
+    # 1 and 3 were left for another.
+    with pytest.raises(PlatformError, match=r"version 3 was left before; .*version 1 was left before"):
+        rolled_back_to()
+    assert rolled_back_to(3) == 3
+    with pytest.raises(PlatformError, match="tiny: version 3 answers already"):
+        rolled_back_to(3)
+    with pytest.raises(PlatformError, match="version 7 never answered"):
+        rolled_back_to(7)
+    with pytest.raises(PlatformError, match="give a name and a reason"):
+        answering.roll_back(live, NAME, Run.new(), by="ann", reason=" ")
+
+
+def test_after_a_withdrawal_the_version_before_it_answers_or_the_one_that_is_named(live: Workspace) -> None:
+    for to, back in ((0, 2), (2, 2), (1, 1)):
+        rollout.decide(live, NAME, "withdraw", by="ann", reason="wrong")
+        assert live.rollouts.load(NAME).backends == ()
+        version, _ = answering.roll_back(live, NAME, Run.new(), by="ann", reason="back", to=to)
+        assert version.version == back
+    rollout.decide(live, NAME, "withdraw", by="ann", reason="wrong")
+    with pytest.raises(PlatformError, match="nothing of tiny answers: it was withdrawn by ann"):
+        rollout.decide(live, NAME, "withdraw", by="bob", reason="wrong")
+
+
+def test_a_candidate_that_answered_before_may_be_named(live: Workspace) -> None:
+    answering.roll_back(live, NAME, Run.new(), by="ann", reason="wrong")
+    three = next(change.stable for change in live.rollouts.history(NAME) if change.after == 3)
+    assert three is not None
+    live.rollouts.update(NAME, lambda record: started(record, three, by="x", why="y"))
+    assert answering.roll_back(live, NAME, Run.new(), by="ann", reason="all of it", to=3)[0].version == 3
+    registered(live.registry, trained(live.registry, NAME, seed=4), "approved")
+    live.rollouts.update(NAME, lambda record: started(record, package(live.settings, 4), by="x", why="y"))
+    assert answering.roll_back(live, NAME, Run.new(), by="ann", reason="not 4")[0].version == 3
 
 
 def test_where_nothing_else_ever_answered_that_is_said(settings: Settings) -> None:
