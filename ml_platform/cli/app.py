@@ -15,6 +15,7 @@ from ml_platform.cli.new import new
 from ml_platform.cli.output import HELPS, BadUsage, By, Json, Reason, Version, only_json, supervised
 from ml_platform.cli.proofs import prove, suggest
 from ml_platform.cli.rollout import rollout, serve, withdraw
+from ml_platform.cli.score import score
 from ml_platform.cli.ui import ui
 from ml_platform.cli.why import why
 from ml_platform.foundation.errors import PlatformError
@@ -122,7 +123,7 @@ cli.command()(suggest)
 
 @cli.command()
 def trace(
-    target: Annotated[str, typer.Argument(help="MODEL, MODEL@ALIAS or MODEL@VERSION.")] = "",
+    target: Annotated[str, typer.Argument(help="MODEL, MODEL@ALIAS, MODEL@VERSION or MODEL/scores/PARTITION.")] = "",
     from_dataset: Annotated[
         str, typer.Option("--from-dataset", help="The other way: what depends on this dataset commit, tag or content.")
     ] = "",
@@ -257,7 +258,7 @@ def status(json: Json = None) -> None:
     show_status(json)
 
 
-for added in (withdraw, pause, resume, train, skip, backup, restore, prune, why, serve):
+for added in (score, withdraw, pause, resume, train, skip, backup, restore, prune, why, serve):
     cli.command()(added)
 
 

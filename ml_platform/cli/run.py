@@ -67,7 +67,7 @@ def run_loop(
             for run_id in end_dead_runs(instance):
                 console.print(f"run {run_id[:8]} was killed; its work is taken up again")
             before = Counts.of(workspace, catalogue)
-            ended = [_execute(instance, job, tags, catalogue, console, started) for job, tags in ranges.items()]
+            ended = [execute_job(instance, job, tags, catalogue, console, started) for job, tags in ranges.items()]
             success = all(good for _, good in ended)
             # Where no newer version answers, the one that does still learns what has happened.
             refresh_each(workspace, catalogue, list(catalogue.models), console.print)
@@ -143,7 +143,7 @@ def _attribute(project: Project) -> str:
     return attribute_of(module)
 
 
-def _execute(
+def execute_job(
     instance: dg.DagsterInstance,
     name: str,
     tags: dict[str, str],
@@ -151,6 +151,7 @@ def _execute(
     console: Console,
     started: float,
 ) -> tuple[str, bool]:
+    """Execute a job in this process and show its steps; its run id, and whether it succeeded."""
     project = current_project()
     steps: dict[str, float] = {}
     owners = {*chosen.datasets, *chosen.models}

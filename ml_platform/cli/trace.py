@@ -21,11 +21,35 @@ from ml_platform.registry.registry import CHAMPION
 def trace_model(target: str, json: Path | None) -> None:
     """Print the origin of a version: the live one, one of an alias, or one by number."""
     workspace = Workspace.reading()
+    model, scores, partition = target.partition("/scores/")
+    if scores:
+        _trace_scores(workspace, declared_model(model), partition, json)
+        return
     model, _, which = target.partition("@")
     workspace.require_whole({declared_model(model)})
     version = _version(workspace, model, which)
     found = _origin(workspace, version)
     screen.console().print(_tree(found))
+    written(json, found)
+
+
+def _trace_scores(workspace: Workspace, model: str, partition: str, json: Path | None) -> None:
+    """Print which version scored a partition, from what, by which verdicts, and the origin of the version."""
+    from ml_platform.pipeline import scores
+
+    found = scores.at(workspace, model, partition)
+    found["origin"] = _origin(workspace, workspace.registry.get(model, found["version"]), found["package"])
+    tree = Tree(
+        f"{model}/scores/{partition}: {found['rows']:,} rows (content {found['sha256'][:12]}) at commit "
+        f"{found['commit'][:12]}, {found['path']}"
+    )
+    made = tree.add("made from")
+    for name, sha256 in found["inputs"].items():
+        made.add(f"{name}: {sha256[:12]}")
+    for verdict in found["verdicts"]:
+        tree.add(f"{verdict['gate']}: {verdict['status']}; {verdict['reason']}")
+    tree.add(_tree(found["origin"]))
+    screen.console().print(tree, soft_wrap=True)
     written(json, found)
 
 

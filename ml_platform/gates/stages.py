@@ -2,9 +2,10 @@
 
 from typing import Literal, get_args
 
-Stage = Literal["batch", "dataset", "features", "split", "evaluation", "service", "deployment"]
+Stage = Literal["batch", "dataset", "features", "split", "evaluation", "service", "deployment", "scores"]
 
-#: Every stage, in the order in which data flows. ``dataset`` has no gates, only decisions to take content back.
+#: Every stage, in the order in which data flows. ``dataset`` has no gates, only decisions to take content
+#: back; ``scores`` are held to the rule on predictions of the rollout.
 STAGES: tuple[Stage, ...] = get_args(Stage)
 #: Stages whose gates a dataset, a feature set and a model declare.
 OF_DATASET: tuple[Stage, ...] = ("batch",)

@@ -91,7 +91,7 @@ class Model(_Declared):
     spec_type = ModelSpec
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The six assets of the model, and their checks."""
+        """The assets of the model, and their checks."""
         return model_definitions(ModelContext.of(self.catalogue, self.attributes["name"]))
 
 

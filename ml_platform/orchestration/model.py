@@ -15,6 +15,7 @@ from ml_platform.orchestration.events import results, step_run
 from ml_platform.orchestration.metadata import mlflow_link, ref_metadata, sentences, table
 from ml_platform.orchestration.publications import inherited_tags, published_key
 from ml_platform.orchestration.refusals import tag_refusal
+from ml_platform.orchestration.scores import scores_asset
 from ml_platform.pipeline import approval, drift, evaluation, model, release
 from ml_platform.pipeline.inspections import INSPECTIONS
 from ml_platform.references.refs import DatasetRef, ModelRef, ReportRef, ServiceRef, SplitRef, VersionRef
@@ -187,7 +188,16 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
     checks = [
         check for stage, inspect in INSPECTIONS.items() for check in _checks(context, stage, keys[stage], inspect)
     ]
-    assets: list[Any] = [split, trained, evaluated, registered_model, service, deployment, drift_report]
+    assets: list[Any] = [
+        split,
+        trained,
+        evaluated,
+        registered_model,
+        service,
+        deployment,
+        drift_report,
+        scores_asset(context),
+    ]
     return dg.Definitions(assets=assets, asset_checks=checks)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.orchestration.alerts import alert_sensor
@@ -17,6 +18,7 @@ from ml_platform.orchestration.mlflow_run import MLFLOW, mlflow_run
 from ml_platform.orchestration.model import DRIFT, drift_job, train_job
 from ml_platform.orchestration.reference_io import ReferenceIOManager
 from ml_platform.orchestration.runs import WHOLE_LOOP
+from ml_platform.orchestration.scores import SCORES, scores_job
 from ml_platform.orchestration.sensors import drift_sensor, new_data_sensor
 
 
@@ -64,7 +66,9 @@ def platform_definitions(catalogue: Catalogue) -> dg.Definitions:
         dg.define_asset_job(
             name,
             selection=dg.AssetSelection.key_prefixes(*part.datasets, *part.models)
-            - dg.AssetSelection.assets(*[dg.AssetKey([model, DRIFT]) for model in part.models]),
+            - dg.AssetSelection.assets(
+                *[dg.AssetKey([model, name]) for model in part.models for name in (DRIFT, SCORES)]
+            ),
             description="Everything from batch to deployment. Launch it with a range of partitions: one run.",
         )
         for name, part in whole_loops(catalogue).items()
@@ -84,6 +88,7 @@ def platform_definitions(catalogue: Catalogue) -> dg.Definitions:
             *train,
             *whole,
             *map(drift_job, catalogue.models),
+            *(scores_job(ModelContext.of(catalogue, name)) for name in catalogue.models),
             *refresh,
             *data_jobs(catalogue),
             *hand_jobs(catalogue),

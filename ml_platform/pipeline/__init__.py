@@ -36,6 +36,7 @@ __all__ = [
     "retraining",
     "rollback",
     "rollout",
+    "scores",
     "snapshot",
     "steps",
     "trained",

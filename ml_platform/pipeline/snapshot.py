@@ -113,7 +113,7 @@ def refresh(workspace: Workspace, context: ModelContext, run: Run, *, wait: bool
     backend = answering(workspace, model)
     config, _ = bundle.read(workspace.settings.local / backend.path / bundle.SOURCE / bundle.FOLDER)
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
-    _require_code(config, materializer)
+    require_code(config, materializer)
     taken = None
     if context.feature_set.refresh == "day":
         taken = provisional.take(workspace, context.dataset, run).accepted
@@ -146,7 +146,8 @@ def forget(workspace: Workspace) -> None:
     snapshots.forget(workspace.settings.local, named)
 
 
-def _require_code(config: "bundle.ServiceConfig", materializer: "Materializer") -> None:
+def require_code(config: "bundle.ServiceConfig", materializer: "Materializer") -> None:
+    """Raise Refused for a package whose feature code is not that of here."""
     if not config.feature_code:
         raise Refused(
             f"{config.model}: version {config.version} was packaged before histories could be refreshed; "

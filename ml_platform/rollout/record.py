@@ -69,6 +69,10 @@ class Step(_Strict):
 #: What every rollout ends with: all requests.
 LAST = Step(weight=100)
 
+#: Two equal distributions differ by more than this, in units of the standard error, in one look of a thousand
+#: (Kolmogorov-Smirnov): there is a look each second.
+CHANCE = 1.95
+
 
 class Rules(_Strict):
     """What sends a candidate back, decided in one poll; None: not looked at. Shares are of the candidate's requests."""

@@ -6,7 +6,7 @@ from math import sqrt
 from typing import Literal
 
 from ml_platform.rollout.counts import Counted, Traffic
-from ml_platform.rollout.record import RolloutRecord, Rules
+from ml_platform.rollout.record import CHANCE, RolloutRecord, Rules
 
 #: Seconds within which the router must carry a step out.
 ROUTED = 10.0
@@ -15,9 +15,6 @@ SILENT = 3.0
 #: How many times the declared multiple of latency a promoted version may take: nothing answers beside it under the same
 #: load.
 ALONE = 2.0
-#: Two equal distributions differ by more than this, in units of the standard error, in one look of a thousand
-#: (Kolmogorov-Smirnov): there is a look each second.
-CHANCE = 1.95
 
 
 @dataclass(frozen=True)

@@ -402,6 +402,25 @@ def test_a_file_that_cannot_be_written_is_one_line(invoke: Invoke, tmp_path: Pat
     assert "cannot be written" in err
 
 
+def test_a_partition_is_scored_as_it_is_answered_and_traced(invoke: Invoke, tmp_path: Path) -> None:
+    from ml_platform.datasets import batches
+    from ml_platform.pipeline.workspace import Workspace
+
+    file = tmp_path / "out.json"
+    code, _, err = invoke("score", MODEL, "--json", str(file))
+    assert code == 0, err
+    ((month, scored),) = json.loads(file.read_text()).items()
+    assert (month, scored["version"]) == (MONTHS[-1], 1)
+    answer = json.loads(invoke("predict", MODEL, "--partition", month, "--limit", "3").out)
+    scores = batches.read_at(Workspace().store, scored["commit"], scored["path"], scored["sha256"])
+    assert scores["prediction"].head(3).to_list() == answer["predictions"]
+    code, out, _ = invoke("trace", f"{MODEL}/scores/{month}", "--json", str(file))
+    assert code == 0 and "scores_distribution: passed" in out and f"{MODEL}@1" in out
+    assert json.loads(file.read_text())["origin"]["version"] == 1
+    assert "is not published" in only_line(invoke("score", MODEL, "--from", "2019-01-01").err)
+    assert "there is none; ml-platform score" in only_line(invoke("trace", f"{MODEL}/scores/{MONTHS[0]}").err)
+
+
 def test_what_is_rejected_while_it_answers_is_said_once_and_everywhere(invoke: Invoke, tmp_path: Path) -> None:
     words = ("--by", "ann", "--reason", "wrong year")
     file = tmp_path / "out.json"

@@ -22,7 +22,7 @@ from ml_platform_tests.ui.browser import (
 from ml_platform_tests.ui.flights_slice import BROKEN, CLEAN, FAILING
 
 BATCH = "flights/batch"
-MODEL_ASSETS = ["split", "model", "evaluation", "registered_model", "service", "deployment", "drift"]
+MODEL_ASSETS = ["split", "model", "evaluation", "registered_model", "service", "deployment", "scores", "drift"]
 GROUPS = {
     "flights": ["batch", "dataset", "features"],
     "flight_delay": MODEL_ASSETS,

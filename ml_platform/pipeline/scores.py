@@ -1,0 +1,272 @@
+"""Scores of whole partitions by the version that answers: judged, and in the store with what they were made from."""
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from math import sqrt
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_platform.datasets import batches
+from ml_platform.datasets.derived import commit_objects
+from ml_platform.datasets.store import NotFound, ObjectInfo
+from ml_platform.declarations.context import ModelContext
+from ml_platform.foundation.errors import MissingReference, Refused
+from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_file
+from ml_platform.foundation.parquet import write_frame
+from ml_platform.foundation.provenance import Run
+from ml_platform.gates.gate import Verdict
+from ml_platform.pipeline import approval, published, snapshot, trained
+from ml_platform.pipeline.champions import promoted
+from ml_platform.pipeline.data import inspect_features
+from ml_platform.pipeline.features import materializer_of
+from ml_platform.pipeline.judging import feature_gates, require
+from ml_platform.pipeline.predicting import predictor
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import DatasetRef, VersionRef
+from ml_platform.rollout.record import CHANCE
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+    from ml_platform.serving.bundle import ServiceConfig
+
+#: Derived data like features, but read by others: only scores that passed are committed.
+BRANCH = "scores"
+#: Name of the verdict on them.
+DISTRIBUTION = "scores_distribution"
+#: Raised when the same model and features give another file or another judgement.
+VERSION = 1
+
+
+def key_of(model: str) -> str:
+    """Name of a model's scores, as of its asset."""
+    return f"{model}/scores"
+
+
+def path_of(model: str, partition: str) -> str:
+    """Path of a partition's scores in the store."""
+    return f"scores/{model}/{partition}.parquet"
+
+
+def score(workspace: Workspace, context: ModelContext, features: DatasetRef, run: Run) -> DatasetRef:
+    """Predictions of the version that answers on one partition's features; what is there for the same is adopted.
+
+    A row for each row of the partition: key and time of the feature set, ``prediction`` (of several classes one
+    probability each, in the order of the classes), and ``decision`` where the package decides. The features must be
+    those of what is published and let pass by every gate on batch and features, and made by the code that the package
+    has. Raises MissingReference where no version answers, Stale for features of other content, and Refused by the name
+    of the gate that holds features or scores back: then nothing is committed.
+    """
+    config, version, package = _answering(workspace, context)
+    _require_features(workspace, context, features, config, run)
+    name = key_of(context.model.name)
+    inputs = {
+        f"{features.dataset}/{features.partition}": features.sha256,
+        **features.inputs,
+        f"{name.partition('/')[0]}@{version.version}": version.sha256,
+        f"{name.partition('/')[0]}/service": package,
+    }
+    path, store = path_of(context.model.name, features.partition), workspace.store
+    made = sha256_bytes(canonical_json([inputs, config.decision_threshold, _limit(context), VERSION]))
+    known = _stat(workspace, path)
+    with tempfile.TemporaryDirectory(prefix="scores-") as folder:
+        if known is None or known.metadata.get("key") != made:
+            frame = _scored(workspace, context, features, version, config)
+            file = Path(folder) / "scores.parquet"
+            write_frame(frame, file)
+            sha256, rows = sha256_file(file), frame.height
+            _require_usual(workspace, context, version, frame, f"{name}/{features.partition}", sha256, inputs, run)
+            labels = {"key": made, "rows": str(rows), "version": str(version.version), "package": package}
+            commit_objects(
+                store,
+                BRANCH,
+                {path: file},
+                run_id=run.id,
+                message=f"Scores of {features.partition} by {context.model.name} version {version.version}",
+                metadata={"code_commit": run.provenance.code_commit, "inputs": json.dumps(inputs, sort_keys=True)},
+                objects={path: labels},
+            )
+            known = store.stat(BRANCH, path)
+    return DatasetRef(
+        run_id=run.id,
+        provenance=run.provenance,
+        dataset=name,
+        partition=features.partition,
+        branch=BRANCH,
+        commit=store.resolve(BRANCH),
+        path=path,
+        sha256=known.sha256,
+        rows=int(known.metadata["rows"]),
+        inputs=inputs,
+    )
+
+
+def verdicts_on(workspace: Workspace, ref: DatasetRef) -> list[Verdict]:
+    """The verdicts by which scores were committed, with the overrides that hold now."""
+    found = workspace.ledger.judgement(f"{ref.dataset}/{ref.partition}", ref.sha256)
+    return workspace.ledger.with_overrides(list(found.values()))
+
+
+def _answering(workspace: Workspace, context: ModelContext) -> "tuple[ServiceConfig, VersionRef, str]":
+    """What the package that answers says of itself, its version, and its content hash."""
+    from ml_platform.serving import bundle
+
+    model = context.model.name
+    backend = snapshot.answering(workspace, model)
+    version = workspace.registry.get(model, backend.version)
+    decision = approval.standing(workspace, version)
+    if decision.status == "rejected" or not promoted(workspace, model, backend.version, backend.sha256):
+        why = f"{decision.by} rejected it" if decision.status == "rejected" else "it was never promoted"
+        raise Refused(f"{key_of(model)}: {backend.said} answers, but {why}; ml-platform status says what to do")
+    trained.require_known(workspace, version.model_ref)
+    package = workspace.settings.local / backend.path
+    bundle.tag_of(package, backend.sha256)
+    config, _ = bundle.read(package / bundle.SOURCE / bundle.FOLDER)
+    return config, version, backend.sha256
+
+
+def _require_features(
+    workspace: Workspace, context: ModelContext, features: DatasetRef, config: "ServiceConfig", run: Run
+) -> None:
+    materializer = materializer_of(workspace, context.feature_set, context.dataset)
+    materializer.check_current(features)
+    snapshot.require_code(config, materializer)
+    published.require(workspace, context.dataset, {features.partition: features}, run)
+    require(
+        workspace,
+        features.sha256,
+        feature_gates(workspace, context.feature_set, context.dataset),
+        name=f"{features.dataset}/{features.partition}",
+        again=lambda: inspect_features(workspace, context.feature_set, context.dataset, features, run),
+    )
+
+
+def _scored(
+    workspace: Workspace, context: ModelContext, ref: DatasetRef, version: VersionRef, config: "ServiceConfig"
+) -> "pl.DataFrame":
+    import polars as pl
+
+    from ml_platform.features.build import matrix
+    from ml_platform.models import outputs
+    from ml_platform.models.task import task_of
+
+    function = context.function
+    features = batches.read(workspace.store, ref)
+    named = list(dict.fromkeys((*function.key, *((function.time,) if function.time else ()))))
+    p = predictor(workspace, version.model_ref, workspace.settings.threads).predict(
+        matrix(features, version.model_ref.features)
+    )
+    frame = features.select(named).with_columns(outputs.series("prediction", p))
+    decided = outputs.decisions(p, task_of(config.task, config.classes, config.decision_threshold).threshold)
+    if decided is None:
+        return frame
+    answers = [config.classes[int(one)] for one in decided] if config.classes else decided
+    return frame.with_columns(pl.Series("decision", answers))
+
+
+def _require_usual(
+    workspace: Workspace,
+    context: ModelContext,
+    version: VersionRef,
+    frame: "pl.DataFrame",
+    name: str,
+    sha256: str,
+    inputs: dict[str, str],
+    run: Run,
+) -> None:
+    """Judge scores against the predictions of the evaluation. Raises Refused where they are distributed otherwise.
+
+    By the rule on predictions of the model's rollout: what is wrong of a candidate's answers is wrong of scores.
+    """
+    if (limit := _limit(context)) is None:
+        return
+    differences = _differences(_outputs(frame["prediction"].to_numpy()), _evaluated(workspace, context, version))
+    worst = max(difference - chance for difference, chance in differences)
+    shown = ", ".join(f"{difference:.3f} (chance explains {chance:.3f})" for difference, chance in differences)
+    verdict = Verdict(
+        gate=DISTRIBUTION,
+        stage="scores",
+        subject=sha256,
+        subject_name=name,
+        status="passed" if worst <= limit else "failed",
+        blocking=True,
+        observed=max(0.0, worst),
+        threshold=f"<= {limit:g}",
+        declaration=sha256_bytes(canonical_json([DISTRIBUTION, limit, VERSION])),
+        reason=f"distributed otherwise than on the holdout by {shown} (Kolmogorov-Smirnov)",
+        support=frame.height,
+        compared=inputs,
+    )
+    workspace.ledger.record([verdict], run_id=run.id, provenance=run.provenance)
+    (judged,) = workspace.ledger.with_overrides([verdict])
+    if judged.holds_back:
+        raise Refused(f"{name} ({sha256[:12]}): held back by {DISTRIBUTION} ({verdict.reason}; {verdict.threshold})")
+
+
+def _limit(context: ModelContext) -> float | None:
+    """How far predictions may be distributed otherwise, beyond chance; None where that is not declared."""
+    return context.model.rollout.rules.predictions
+
+
+def _evaluated(workspace: Workspace, context: ModelContext, version: VersionRef) -> "list[np.ndarray]":
+    """What the version predicted for its holdout."""
+    import numpy as np
+
+    from ml_platform.features.build import matrix
+
+    reference = version.model_ref
+
+    def make() -> "list[np.ndarray]":
+        model = predictor(workspace, reference, workspace.settings.threads)
+        frames = workspace.steps.evaluation_frames(workspace.store, reference.split.holdout)
+        return _outputs(np.concatenate([model.predict(matrix(one, reference.features)) for one in frames]))
+
+    return workspace.shared(f"holdout predictions {reference.sha256} {reference.split.sha256}", make)
+
+
+def _outputs(p: "np.ndarray") -> "list[np.ndarray]":
+    """One column of numbers for each output."""
+    return [p] if p.ndim == 1 else list(p.T)
+
+
+def _differences(scores: "Sequence[np.ndarray]", usual: "Sequence[np.ndarray]") -> "list[tuple[float, float]]":
+    """Kolmogorov-Smirnov distance of each output, and the part of it that chance explains."""
+    import polars as pl
+
+    from ml_platform.validation.drift import kolmogorov_smirnov
+
+    def each() -> Iterator[tuple[float, float]]:
+        for ours, theirs in zip(scores, usual, strict=True):
+            chance = CHANCE * sqrt(1 / len(ours) + 1 / len(theirs))
+            yield kolmogorov_smirnov(pl.Series(theirs), pl.Series(ours)), chance
+
+    return list(each())
+
+
+def _stat(workspace: Workspace, path: str) -> ObjectInfo | None:
+    try:
+        return workspace.store.stat(BRANCH, path)
+    except NotFound:
+        return None
+
+
+def at(workspace: Workspace, model: str, partition: str) -> dict[str, Any]:
+    """Which version scored a partition, from what, and by which verdict. Raises MissingReference where none did."""
+    info = _stat(workspace, path_of(model, partition))
+    if info is None:
+        raise MissingReference(f"{key_of(model)}/{partition}: there is none; ml-platform score {model} makes it")
+    ref = workspace.references.load(key_of(model), partition)
+    assert isinstance(ref, DatasetRef)
+    return {
+        "partition": partition,
+        "sha256": ref.sha256,
+        "commit": ref.commit,
+        "path": ref.path,
+        "rows": ref.rows,
+        "version": int(info.metadata["version"]),
+        "package": info.metadata["package"],
+        "inputs": ref.inputs,
+        "verdicts": [verdict.recorded() for verdict in verdicts_on(workspace, ref)],
+    }
