@@ -309,8 +309,14 @@ def test_status_says_what_is_there(invoke: Invoke, tmp_path: Path) -> None:
 
 
 def test_the_standard_output_can_be_the_json_alone(invoke: Invoke) -> None:
-    answering = ("status", f"trace {MODEL}", "ledger log", "check", "validate", "gates volume", "ledger verify", "why")
-    for command in (*answering, "data log orders", "rollout status", f"rollout history {MODEL}"):
+    answering = ("status", f"trace {MODEL}", "ledger log", "check", "validate", "gates volume", "ledger verify")
+    for command in (
+        *answering,
+        f"why {MODEL}",
+        "data log orders",
+        f"rollout status {MODEL}",
+        f"rollout history {MODEL}",
+    ):
         done = invoke(*command.split(), "--json", "-", COLUMNS="80")
         assert done.code == 0 and json.loads(done.out), (command, done)
         assert done.err.strip(), "what people read is on standard error"
