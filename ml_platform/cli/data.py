@@ -214,10 +214,16 @@ def fsck(json: Json = None) -> None:
     """
     from ml_platform.datasets.maintenance import check
     from ml_platform.datasets.unasked import unasked
+    from ml_platform.declarations.loading import project_catalogue
+    from ml_platform.pipeline.rollback import published_again
     from ml_platform.pipeline.workspace import Workspace
 
-    store = Workspace.reading().store
+    workspace = Workspace.reading()
+    store = workspace.store
     problems = [*check(store), *(f"{one.what}; {one.way_out}" for one in unasked(store))]
+    problems += [
+        line for spec in project_catalogue().datasets.values() for line in published_again(workspace, spec).values()
+    ]
     for problem in problems:
         print(problem)
     found = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"

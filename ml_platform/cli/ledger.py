@@ -1,4 +1,4 @@
-"""``ml-platform ledger``: verify, continue, rotate, log."""
+"""``ml-platform ledger``: verify, continue, sign, rotate, log."""
 
 import re
 from typing import TYPE_CHECKING, Annotated, Any
@@ -53,6 +53,16 @@ def accept_gap(by: By, reason: Reason) -> None:
         by=by, reason=reason, owners=_models(), run_id=run.id, provenance=run.provenance
     )
     print(f"entry {entry.sequence}: {_gap(entry.body)}")
+
+
+@ledger.command()
+def sign(by: By, reason: Reason) -> None:
+    """Let entries be signed from now on, with ML_PLATFORM_LEDGER_KEY: once, where there are unsigned ones already."""
+    from ml_platform.foundation.provenance import Run
+
+    run = Run.new()
+    public = _compared().ledger.sign(by=by, reason=reason, run_id=run.id, provenance=run.provenance)
+    print(f"the next entries are signed with {public}; set ML_PLATFORM_LEDGER_KEY everywhere")
 
 
 @ledger.command()

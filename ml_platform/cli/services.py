@@ -70,6 +70,7 @@ def show_status(json: Path | None) -> None:
     from ml_platform.pipeline.answering import answering, objections, under_way
     from ml_platform.pipeline.data import refused_corrections, refused_partitions
     from ml_platform.pipeline.published import standing
+    from ml_platform.pipeline.rollback import published_again
     from ml_platform.registry.registry import CHAMPION
     from ml_platform.rollout.processes import read_state
 
@@ -144,7 +145,8 @@ def show_status(json: Path | None) -> None:
             gates = found["corrections"].setdefault(name, {})[partition] = [verdict.gate for verdict in verdicts]
             said = f"{name} {partition} is published, a correction of it is refused by {', '.join(gates)}"
             console.print(f"{said}; ml-platform why {name}/{partition}", soft_wrap=True, markup=False, highlight=False)
-        for line in _standing(name, now):
+        again = found.setdefault("published_again", {})[name] = published_again(workspace, spec)
+        for line in (*again.values(), *_standing(name, now)):
             console.print(line, soft_wrap=True, markup=False, highlight=False)
     console.print(models)
     for note in [*notes, *found["edited"]]:

@@ -13,6 +13,7 @@ __all__ = [
     "daily",
     "dry_run",
     "expressions",
+    "growing",
     "history",
     "leakage",
     "lineage",

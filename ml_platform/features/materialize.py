@@ -1,7 +1,7 @@
 """Features of partitions in the store: incremental, content-addressed, with their history beside them."""
 
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -11,6 +11,7 @@ from ml_platform.datasets import batches
 from ml_platform.datasets.derived import commit_objects
 from ml_platform.datasets.store import NotFound, ObjectInfo, VersionedStore
 from ml_platform.features.contract import FeatureFunction, Refresh
+from ml_platform.features.growing import Content, Growing, from_tables
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.parquet import write_frame
@@ -21,10 +22,8 @@ from ml_platform.sources.partitions import Partitions
 if TYPE_CHECKING:
     import polars as pl
 
+    from ml_platform.features.growing import MakeHistory
     from ml_platform.features.history import History
-
-    #: Function, daily tables, lag, a history that may be continued → history.
-    MakeHistory = Callable[[FeatureFunction, Iterable[pl.DataFrame], int, History | None], History]
 
 #: Derived data: committed without an audit, since every reader re-reads the verdicts of its content.
 BRANCH = "features"
@@ -40,48 +39,6 @@ class PartitionState(NamedTuple):
     published: dict[str, ObjectInfo]
     #: Refused, and nothing of them is published.
     refused: set[str]
-
-
-#: Partitions and the content of each.
-Content = tuple[tuple[str, str], ...]
-
-
-def from_tables(
-    function: FeatureFunction, tables: "Iterable[pl.DataFrame]", lag: int, known: "History | None" = None
-) -> "History":
-    """See :meth:`ml_platform.features.history.History.from_tables`."""
-    from ml_platform.features.history import History
-
-    return History.from_tables(function, tables, lag, known)
-
-
-#: Histories that are held: that of the partitions before one, and that with it.
-HELD = 2
-
-
-class _Growing:
-    """Histories of more and more partitions: each continues one before where it can."""
-
-    def __init__(
-        self,
-        table: "Callable[[str, str], pl.DataFrame]",
-        make: "Callable[[Sequence[pl.DataFrame], Content, History | None], History]",
-    ) -> None:
-        self._table, self._make = table, make
-        #: What was asked for last is at the end.
-        self._held: list[tuple[Content, list[pl.DataFrame], History]] = []
-
-    def history(self, content: Content) -> "History":
-        """The history of the daily tables of this content."""
-        first = [one for one in self._held if content[: len(one[0])] == one[0]]
-        held = max(first, key=lambda one: len(one[0]), default=None)
-        if held is None or held[0] != content:
-            known, begun, history = held or ((), [], None)
-            # The tables themselves, since a history is continued where its own are the first ones.
-            tables = [*begun, *(self._table(*one) for one in content[len(known) :])]
-            held = (content, tables, self._make(tables, content, history))
-        self._held = [*(one for one in self._held if one[0] != content), held][-HELD:]
-        return held[2]
 
 
 class Materializer:
@@ -259,14 +216,14 @@ class Materializer:
         return self._given.history(content)
 
     @cached_property
-    def _given(self) -> "_Growing":
+    def _given(self) -> "Growing":
         return self._growing(self._make_history)
 
     @cached_property
-    def _declared(self) -> "_Growing":
+    def _declared(self) -> "Growing":
         return self._given if self._make_history is from_tables else self._growing(from_tables)
 
-    def _growing(self, make: "MakeHistory") -> "_Growing":
+    def _growing(self, make: "MakeHistory") -> "Growing":
         from ml_platform.features.history import of_hours
 
         def made(tables: "Sequence[pl.DataFrame]", content: Content, known: "History | None") -> "History":
@@ -276,7 +233,7 @@ class Materializer:
             through = self.partitions.window(max(content)[0])[1] - timedelta(days=1) if timed else None
             return make(self.function, tables, self.lag, known).as_refreshed(self.refreshed, through)
 
-        return _Growing(self._daily, made)
+        return Growing(self._daily, made)
 
     @lru_cache(maxsize=40)  # noqa: B019 - one materializer per process; a month of daily aggregates is some 4 MB
     def _daily(self, partition: str, sha256: str) -> "pl.DataFrame":

@@ -20,7 +20,7 @@ from pydantic import (
 from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.raised import raised
-from ml_platform.foundation.user_code import user_code_version
+from ml_platform.foundation.user_code import files_beside, user_code_version
 from ml_platform.gates.asked import Asked, taken
 from ml_platform.gates.kinds import KINDS, NAME, Kind, kind, kind_of
 from ml_platform.gates.measurement import Measurement, require_plain
@@ -190,7 +190,8 @@ class Gate(BaseModel):
 
         The code of the gate's own kind is added here: its number, or what a kind of a user's own does.
         """
-        code: int | str = user_code_version(self.gate) if ":" in self.gate else kind_of(self.gate).version
+        own = ":" in self.gate
+        code: Any = [user_code_version(self.gate), files_beside(self.gate)] if own else kind_of(self.gate).version
         bound = self.model_copy()
         bound._context = sha256_bytes(canonical_json([context, code]))[:16]
         return bound

@@ -247,7 +247,9 @@ class Chain:
             raise Broken(f"ledger: entries after {shared} were cut or replaced while this process ran; {_WAY_OUT}")
 
     def require_key(self, public: str) -> None:
-        """Raise Broken where entries are signed with another key than the one in force."""
+        """Raise Broken where entries are signed with another key than the one in force, or not at all."""
+        if len(self) and not self.key:
+            raise Broken(unsigned(len(self)))
         if self.key and self.key != public:
             raise Broken(
                 f"ledger: its entries are signed with key {self.key[:12]}, ML_PLATFORM_LEDGER_KEY is {public[:12]}; "
@@ -292,6 +294,14 @@ def _key_after(number: int, own: str, signature: str | None, named: str, key: st
     if named and not is_public(named):
         raise Broken(f"ledger: entry {number} names no public key; {_WAY_OUT}")
     return named or key
+
+
+def unsigned(entries: int) -> str:
+    """Why a process with a key relies on no ledger without signatures."""
+    return (
+        f"ledger: its {entries} entries are not signed and ML_PLATFORM_LEDGER_KEY is set; where they never were, "
+        f"ml-platform ledger sign --by NAME --reason TEXT begins to; where they were, {_WAY_OUT}"
+    )
 
 
 def lost_range(chain: Chain, anchors: Collection[Anchor]) -> dict[str, Any]:

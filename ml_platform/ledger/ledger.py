@@ -18,23 +18,13 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Provenance
 from ml_platform.gates.gate import Gate, Verdict
-from ml_platform.ledger.chain import (
-    CONTINUATION,
-    GENESIS,
-    ITSELF,
-    KEY,
-    Anchor,
-    Broken,
-    Chain,
-    Entry,
-    lost_range,
-)
+from ml_platform.ledger.chain import CONTINUATION, GENESIS, ITSELF, KEY, Anchor, Broken, Chain, Entry, lost_range
 from ml_platform.ledger.reading import held, stored
 from ml_platform.ledger.reliance import allowed, latest, not_before, same
 from ml_platform.ledger.signing import Signer, is_public, signed_by
 from ml_platform.ledger.table import LOCK, entry_of, last, prepare, table
 from ml_platform.ledger.verified import NEWEST, AnchorSource, noted, verified_at, whole
-from ml_platform.ledger.writing import extendable, insert
+from ml_platform.ledger.writing import begin_signing, extendable, insert, require_signed_alike, speaking
 
 __all__ = ["GENESIS", "Broken", "Ledger"]
 
@@ -152,17 +142,28 @@ class Ledger:
 
         return [marked(verdict) for verdict in verdicts]
 
+    def sign(self, *, by: str, reason: str, run_id: str, provenance: Provenance) -> str:
+        """Let entries be signed from now on, with the key of this process; returns its public half.
+
+        Raises PlatformError without name, reason or key, and where entries are signed already.
+        """
+        signer = speaking(self._signer, by, reason, "the key that shall sign it")
+        common = {"provenance": canonical_json(provenance.model_dump()), "run_id": run_id, "actor": self._actor}
+        with self._engine.begin() as connection:
+            exclusive(connection, LOCK)
+            # By itself, before it is signed over: what a key covers is believed.
+            if key := whole(connection).key:
+                raise PlatformError(f"key of the ledger: entries are signed with {key} already; see ledger rotate")
+            newest = last(connection) or {"sequence": 0, "hash": GENESIS}
+            begin_signing(connection, signer, newest, {"by": by, "because": reason}, common)
+        return signer.public
+
     def rotate(self, public: str, *, by: str, reason: str, run_id: str, provenance: Provenance) -> None:
         """Let the next entries be signed with another key: its public half, 32 bytes in base64.
 
         Raises PlatformError without name, reason or the key in force, and for what is no public key.
         """
-        if not by.strip() or not reason.strip():
-            raise PlatformError("key of the ledger: give a name and a reason")
-        if self._signer is None:
-            raise PlatformError(
-                "key of the ledger: set ML_PLATFORM_LEDGER_KEY to the key in force, which signs the next"
-            )
+        speaking(self._signer, by, reason, "the key in force, which signs the next")
         if not is_public(public):
             raise PlatformError("key of the ledger: give the next public key, 32 bytes in base64")
         entry = (KEY, sha256_bytes(public), ITSELF, "", {"public": public, "by": by, "because": reason})
@@ -181,12 +182,7 @@ class Ledger:
         with self._reader.connect() as connection:
             chain = whole(connection)
         anchors = noted(self._anchors, self._owners(chain, owners))
-        keys = {anchor.key for anchor in chain.lacking(anchors) if anchor.key}
-        if keys and (self._signer is None or self._signer.public not in keys):
-            raise PlatformError(
-                "ledger continue: the lost entries were signed with "
-                f"{', '.join(sorted(key[:12] for key in keys))}; set ML_PLATFORM_LEDGER_KEY to that key"
-            )
+        require_signed_alike(self._signer, chain.lacking(anchors))
         body = {"by": by, "because": reason, **lost_range(chain, anchors)}
         self._append([(CONTINUATION, chain.head, ITSELF, "", body)], run_id=run_id, provenance=provenance)
         return self.log(kind=CONTINUATION, newest=1)[0]

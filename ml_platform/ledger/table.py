@@ -78,9 +78,18 @@ def require_as_declared(connection: sa.Connection) -> None:
         "indexes": [],
     }
     if connection.dialect.name == "sqlite":
-        query = sa.text("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table")
+        # SQLite takes the name of a table in any case.
+        query = sa.text("SELECT name FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = :table")
         found["triggers"] = list(connection.execute(query, {"table": table.name}).scalars())
         declared["triggers"] = []
+    elif connection.dialect.name == "postgresql":
+        query = sa.text(
+            "SELECT tgname FROM pg_trigger WHERE tgrelid = CAST(:table AS regclass) AND NOT tgisinternal "
+            "UNION ALL SELECT rulename FROM pg_rewrite WHERE ev_class = CAST(:table AS regclass) "
+            "UNION ALL SELECT polname FROM pg_policy WHERE polrelid = CAST(:table AS regclass)"
+        )
+        found["triggers, rules and policies"] = list(connection.execute(query, {"table": table.name}).scalars())
+        declared["triggers, rules and policies"] = []
     for what, wanted in declared.items():
         if found[what] != wanted:
             raise Broken(

@@ -1,7 +1,7 @@
 """Rows at the end of the chain: hashed, and signed where the platform has a key."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from ml_platform.foundation.clock import now_utc
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
-from ml_platform.ledger.chain import GENESIS, ITSELF, KEY, Broken, digest
+from ml_platform.ledger.chain import GENESIS, ITSELF, KEY, Anchor, Broken, digest, unsigned
 from ml_platform.ledger.signing import Signer, holds, signed_by
 from ml_platform.ledger.table import last, table
 
@@ -36,17 +36,52 @@ def extendable(connection: sa.Connection, signer: Signer | None, common: dict[st
             f"ledger: its entries are signed with key {in_force[:12]}, "
             f"ML_PLATFORM_LEDGER_KEY is {own[:12] or 'not set'}; set it to the key in force"
         )
-    if own and not in_force:
-        body = canonical_json({"public": own})
-        row = {"kind": KEY, "subject": sha256_bytes(own), "subject_name": ITSELF, "gate": "", "body": body}
-        newest = insert(connection, signer, newest, {**row, **common})
+    if signer and not in_force:
+        if newest["sequence"]:
+            # Whoever can cut the chain could cut what was signed of it: that it never was, a person has to say.
+            raise Broken(unsigned(newest["sequence"]))
+        newest = begin_signing(connection, signer, newest, {}, common)
     return newest
 
 
+def speaking(signer: Signer | None, by: str, reason: str, wanted: str) -> Signer:
+    """The key of whoever decides on keys. Raises PlatformError without name, reason or key (which is ``wanted``)."""
+    if not by.strip() or not reason.strip():
+        raise PlatformError("key of the ledger: give a name and a reason")
+    if signer is None:
+        raise PlatformError(f"key of the ledger: set ML_PLATFORM_LEDGER_KEY to {wanted}")
+    return signer
+
+
+def require_signed_alike(signer: Signer | None, lost: Iterable[Anchor]) -> None:
+    """Raise PlatformError where lost entries were signed with another key than that of whoever accepts their loss."""
+    keys = {anchor.key for anchor in lost if anchor.key}
+    if keys and (signer is None or signer.public not in keys):
+        raise PlatformError(
+            f"ledger continue: the lost entries were signed with {', '.join(sorted(key[:12] for key in keys))}; "
+            "set ML_PLATFORM_LEDGER_KEY to that key"
+        )
+
+
+def begin_signing(
+    connection: sa.Connection, signer: Signer, newest: Any, said: dict[str, str], common: dict[str, str]
+) -> dict[str, Any]:
+    """Write the entry that introduces the first key, with what is ``said`` about it; returns it."""
+    body = canonical_json({"public": signer.public, **said})
+    row = {"kind": KEY, "subject": sha256_bytes(signer.public), "subject_name": ITSELF, "gate": "", "body": body}
+    return insert(connection, signer, newest, {**row, **common})
+
+
 def insert(connection: sa.Connection, signer: Signer | None, newest: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Write a row after the newest one; returns it."""
+    """Write a row after the newest one; returns it. Raises Broken where the database does not keep it as given."""
     row = following(signer, newest, values)
     connection.execute(table.insert().values(**row))
+    kept = last(connection)
+    if kept is None or {name: kept[name] for name in row} != row:
+        raise Broken(
+            f"ledger: its database does not keep what is written (entry {row['sequence']}); look for triggers and "
+            f"rules on its table {table.name}, see ml-platform ledger verify"
+        )
     return row
 
 

@@ -14,7 +14,7 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline.earlier import EarlierColumns
 from ml_platform.pipeline.judging import batch_gates, feature_gates, judged, require
-from ml_platform.pipeline.rollback import withdrawal, withdrawn
+from ml_platform.pipeline.rollback import require_none_again, withdrawal, withdrawn
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
 
@@ -237,6 +237,7 @@ def featurize(
     from ml_platform.pipeline.features import materializer_of
 
     require_asked(workspace.store, dataset.name)
+    require_none_again(workspace, dataset)
     return materializer_of(workspace, spec, dataset).materialize(refs, run)
 
 

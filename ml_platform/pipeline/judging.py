@@ -47,7 +47,8 @@ def model_context(workspace: Workspace, context: ModelContext) -> str:
     model = context.model
 
     def make() -> str:
-        code = {key: user_code_version(path) for key in ("task", "trainer") if ":" in (path := getattr(model, key))}
+        own = {key: path for key in ("task", "trainer") if ":" in (path := getattr(model, key))}
+        code = {key: [user_code_version(path), files_beside(path)] for key, path in own.items()}
         trainer = workspace.steps.trainer(model.trainer).version
         features = _features(workspace, context.feature_set, context.dataset)
         return _hash([features, model.judged(), trainer, code])

@@ -13,7 +13,7 @@ from ml_platform.pipeline import published, trained
 from ml_platform.pipeline.data import inspect_features, refused_partitions
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import feature_gates, judged, model_gates, require, require_each
-from ml_platform.pipeline.rollback import withdrawn
+from ml_platform.pipeline.rollback import require_none_again, withdrawn
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef, ManifestEntry, ModelRef, SplitRef
 from ml_platform.sources.partitions import WHOLE
@@ -33,6 +33,7 @@ def split(
     the training set is never made smaller in silence.
     """
     require_asked(workspace.store, context.dataset.name)
+    require_none_again(workspace, context.dataset)
     prefix = f"{context.feature_set.key}/"
     gates = feature_gates(workspace, context.feature_set, context.dataset)
     held = {name.removeprefix(prefix): verdicts for name, verdicts in workspace.ledger.refused(prefix, gates).items()}

@@ -170,6 +170,28 @@ def withdrawal(workspace: Workspace, dataset: str, partition: str, sha256: str) 
     return ""
 
 
+def published_again(workspace: Workspace, spec: DatasetSpec) -> dict[str, str]:
+    """Partitions of which ``main`` holds a content that was withdrawn, each with a line that says so.
+
+    A store that was set back has the commits of before; the ledger has the decision.
+    """
+    published = batches.published(workspace.store, spec.name)
+    judged = workspace.ledger.judged({f"{spec.prefix}{name}": info.sha256 for name, info in published.items()})
+    found = {name: judged[f"{spec.prefix}{name}"].get(ROLLBACK) for name in published}
+    return {
+        name: f"{spec.name}/dataset/{name}: {MAIN} holds {verdict.subject[:12]} again, which was {verdict.reason}; "
+        f"ml-platform data rollback {spec.name} {name} --withdraw --reason TEXT takes it out"
+        for name, verdict in found.items()
+        if verdict is not None and verdict.holds_back
+    }
+
+
+def require_none_again(workspace: Workspace, spec: DatasetSpec) -> None:
+    """Raise PlatformError where a withdrawn content is published again (:func:`published_again`)."""
+    for line in published_again(workspace, spec).values():
+        raise PlatformError(line)
+
+
 def _reference(
     workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str, commit: str, run: Run
 ) -> DatasetRef:

@@ -2,6 +2,7 @@
 revision, so that they may be away while a version goes live and catch up exactly once."""
 
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
@@ -102,21 +103,45 @@ def begin(workspace: Workspace, model: str, backend: Backend, run: Run, *, by: s
 
     The record is a file on the machine of the services, which anybody there can edit.
     """
-    if _begun(workspace, model, backend):
+    ended = _ended(workspace, model, backend, _untold(workspace, model, _told(workspace, model)))
+    if _begun(workspace, model, backend, ended):
         return
     workspace.ledger.decide(
         BEGUN,
         subject=backend.sha256,
         subject_name=f"{model}/deployment",
-        body={"version": backend.version, "by": by, "because": why},
+        # Begun again, it is another entry.
+        body={"version": backend.version, "by": by, "because": why, **({"after": ended} if ended else {})},
         run_id=run.id,
         provenance=run.provenance,
     )
 
 
-def _begun(workspace: Workspace, model: str, backend: Backend) -> bool:
-    entries = workspace.ledger.entries(subject=backend.sha256, subject_name=f"{model}/deployment", kind=BEGUN)
-    return any(entry.body["version"] == backend.version for entry in entries)
+def _begun(workspace: Workspace, model: str, backend: Backend, ended: str, by: str = "") -> bool:
+    """Whether the ledger knows of a rollout of this package, as this version, that began after the last one ended;
+    ``by`` an ISO time of the record, which has milliseconds."""
+    until = datetime.fromisoformat(by) + timedelta(milliseconds=1) if by else None
+    return any(
+        entry.body["version"] == backend.version
+        and entry.body.get("after", "") == ended
+        and (until is None or entry.at <= until)
+        for entry in workspace.ledger.entries(subject=backend.sha256, subject_name=f"{model}/deployment", kind=BEGUN)
+    )
+
+
+def _ended(workspace: Workspace, model: str, backend: Backend, untold: Iterable[Event]) -> str:
+    """When the last rollout of a package was rolled back, or it was withdrawn; empty where it never was.
+
+    As the ledger says, and what the record tells beyond that (``untold``).
+    """
+    told = [
+        str(entry.body["at"])
+        for kind in ("rollback", "withdrawal")
+        for entry in workspace.ledger.entries(subject_name=f"{model}/champion", kind=kind)
+        if entry.body.get("service") == backend.sha256 and "at" in entry.body
+    ]
+    seen = [one.change.at for one in untold if one.kind != "promotion" and one.backend.sha256 == backend.sha256]
+    return max([*told, *seen], default="")
 
 
 def unfounded(workspace: Workspace, model: str) -> list[str]:
@@ -124,9 +149,15 @@ def unfounded(workspace: Workspace, model: str) -> list[str]:
     return [
         f"{model}: its rollout record says that {event.backend.said} was promoted at {event.change.at}, but {why}; "
         f"ml-platform rollout rollback {model} … lets the version before it answer again, withdraw none"
-        for event in _untold(workspace, model, _told(workspace, model))
-        if (why := _doubt(workspace, model, event))
+        for event, why in _doubted(workspace, model, _told(workspace, model))
+        if why
     ]
+
+
+def _doubted(workspace: Workspace, model: str, told: list[Event]) -> list[tuple[Event, str]]:
+    """Events that the ledger does not have yet, in order, with why each was none of the platform's, or nothing."""
+    untold = _untold(workspace, model, told)
+    return [(event, _doubt(workspace, model, event, untold[:place])) for place, event in enumerate(untold)]
 
 
 def _told(workspace: Workspace, model: str) -> list[Event]:
@@ -143,11 +174,11 @@ def _untold(workspace: Workspace, model: str, told: list[Event]) -> list[Event]:
     return [event for event in told if event.change.revision not in known]
 
 
-def _doubt(workspace: Workspace, model: str, event: Event) -> str:
+def _doubt(workspace: Workspace, model: str, event: Event, before: list[Event]) -> str:
     """Why a promotion was none of the platform's; empty where it may have been, and for what takes a version away.
 
     A package that went live needs no verdict of today, but only as the version that it went live as: the record says
-    both, and either may be edited.
+    both, and either may be edited. One that was rolled back before it went live needs a rollout of its own again.
     """
     if event.kind != "promotion":
         return ""
@@ -159,8 +190,11 @@ def _doubt(workspace: Workspace, model: str, event: Event) -> str:
     decision = standing(workspace, registered)
     if decision.status == "rejected":
         return f"{decision.by} rejected it ({decision.reason})"
-    if promoted(workspace, model, version, sha256) or _begun(workspace, model, event.backend):
+    ended = _ended(workspace, model, event.backend, before)
+    if promoted(workspace, model, version, sha256) or _begun(workspace, model, event.backend, ended, event.change.at):
         return ""
+    if ended:
+        return f"its rollout ended at {ended}"
     # An earlier release told no rollout before it had succeeded. That ends with the first one under this release.
     begun = workspace.ledger.entries(subject_name=f"{model}/deployment", kind=BEGUN)
     if not begun and decision.status == "approved" and of_an_earlier_release(workspace, registered, sha256):
@@ -199,7 +233,7 @@ def project(workspace: Workspace, model: str, run: Run) -> int:
     # What a cut ledger lost would be told again, or be taken for a promotion that never was.
     workspace.require_whole({model})
     with workspace.registry.tracking.lock(f"rollout-{model}"):
-        missing = [event for event in _untold(workspace, model, told) if not _doubt(workspace, model, event)]
+        missing = [event for event, why in _doubted(workspace, model, told) if not why]
         versions = {event.backend.version: workspace.registry.get(model, event.backend.version) for event in missing}
         for event in missing:
             began = event.began

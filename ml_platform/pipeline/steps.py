@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ml_platform.features.materialize import from_tables
+from ml_platform.features.growing import from_tables
 from ml_platform.references.refs import ManifestEntry
 from ml_platform.training.split import Plan, by_group, plan
 from ml_platform.training.trainer import Trainer, trainer_of

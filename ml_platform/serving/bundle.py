@@ -1,6 +1,7 @@
 """What lies in the ``model`` folder of a packaged service, and the identity of a package."""
 
 import json
+import os
 import shutil
 from datetime import date
 from pathlib import Path
@@ -102,18 +103,23 @@ def tag_of(package: Path, sha256: str) -> str:
 def without_bytecode(source: Path) -> None:
     """Remove compiled code from a package: it is not in its hash, and Python would run it instead of what is."""
     for folder in [*source.rglob("__pycache__")]:
-        shutil.rmtree(folder)
+        if folder.is_symlink():
+            folder.unlink()
+        else:
+            shutil.rmtree(folder)
 
 
 def content_sha256(source: Path) -> str:
     """Identity of a package: names and contents of code, model, history, service and request.
 
     ``source`` is the Bento's ``src`` folder. What differs between two builds of the same inputs is left
-    out: bytecode, and the build description that BentoML writes (with the time of creation).
+    out: bytecode, and the build description that BentoML writes (with the time of creation). A link counts by where it
+    leads: a package has none, and what lies behind one could change.
     """
-    entries = {
-        path.relative_to(source).as_posix(): sha256_file(path)
-        for path in sorted(source.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts and path != source / "bentofile.yaml"
-    }
+    entries: dict[str, str] = {}
+    for path in sorted(source.rglob("*")):
+        if path.is_symlink():
+            entries[path.relative_to(source).as_posix()] = f"-> {os.readlink(path)}"
+        elif path.is_file() and "__pycache__" not in path.parts and path != source / "bentofile.yaml":
+            entries[path.relative_to(source).as_posix()] = sha256_file(path)
     return sha256_bytes(canonical_json(entries))

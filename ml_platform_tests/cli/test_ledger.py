@@ -75,6 +75,9 @@ def test_the_key_is_rotated_and_shown(call: Callable[..., Ended], tmp_path: Path
     merged(tmp_path)
     about = ("rotate", public(2), "--by", "ann", "--reason", "yearly")
     assert "set ML_PLATFORM_LEDGER_KEY" in call(*about).err
+    assert "ml-platform ledger sign" in call(*about, ML_PLATFORM_LEDGER_KEY=private(1)).err
+    begun = call("sign", "--by", "ann", "--reason", "we have a key", ML_PLATFORM_LEDGER_KEY=private(1)).out
+    assert begun.startswith(f"the next entries are signed with {public(1)}")
     assert public(2) in call(*about, ML_PLATFORM_LEDGER_KEY=private(1)).out
     assert "ML_PLATFORM_LEDGER_KEY is" in call("verify", ML_PLATFORM_LEDGER_KEY=private(1)).err
     code, out, _ = call("verify", ML_PLATFORM_LEDGER_KEY=private(2))

@@ -227,3 +227,22 @@ def test_a_kind_that_no_gate_can_be_is_refused_where_it_is_made():
     ):
         with pytest.raises(DeclarationError, match=message):
             made(*arguments, **options)
+
+
+def test_files_beside_a_kind_of_ones_own_are_part_of_the_context(tmp_path, monkeypatch):
+    folder = tmp_path / "rules_with_limits"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "mine.py").write_text(
+        "from ml_platform.gates.gate import Measurement, kind\n\n"
+        '@kind("limits_of_mine", "batch", "What a file says", needs=("max",))\n'
+        "def limits_of_mine(evidence, gate):\n    return Measurement(0.0)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    gate = Gate.model_validate({"gate": "rules_with_limits.mine:limits_of_mine", "max": 1})
+    before = gate.within("x").context
+    assert gate.within("x").context == before
+    (folder / "limits.json").write_text("[1]")
+    there = gate.within("x").context
+    (folder / "limits.json").write_text("[1000]")
+    assert len({before, there, gate.within("x").context}) == 3

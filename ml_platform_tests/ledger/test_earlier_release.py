@@ -14,7 +14,7 @@ from ml_platform.ledger import verified
 from ml_platform.ledger.chain import GENESIS, digest
 from ml_platform.ledger.ledger import Broken, Ledger
 from ml_platform.ledger.table import FORMAT
-from ml_platform_tests.ledger.writing import MARCH, ONE, ROWS, RULES, TWO, private, verdict, write
+from ml_platform_tests.ledger.writing import HERE, MARCH, ONE, ROWS, RULES, TWO, private, verdict, write
 
 TABLE = """
 CREATE TABLE ml_platform_ledger (
@@ -94,8 +94,11 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("key", ["", private(1)], ids=["without a key", "with a key"])
 def test_it_stays_valid_and_goes_on(path: Path, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger = Ledger(f"sqlite:///{path}", key=key)
+    ledger = Ledger(f"sqlite:///{path}")
     assert ledger.verify() == 3 and ledger.head() == HEAD_BEFORE
+    if key:
+        ledger = Ledger(f"sqlite:///{path}", key=key)
+        ledger.sign(by="ann", reason="-", run_id="run", provenance=HERE)
     assert ledger.entries(kind="publication")[0].signature is None
     write(ledger, verdict(subject=TWO))
     monkeypatch.setattr(verified, "_verified", {})
@@ -149,7 +152,8 @@ def test_on_postgresql(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> No
         for row in ROWS_BEFORE:
             connection.exec_driver_sql(f"INSERT INTO ml_platform_ledger VALUES ({', '.join(['%s'] * 12)})", row)
     ledger = Ledger(postgres_url, key=private(1))
-    assert ledger.verify() == 3
+    ledger.sign(by="ann", reason="-", run_id="run", provenance=HERE)
+    assert ledger.verify() == 4
     write(ledger, verdict(subject=TWO))
     assert ledger.verify() == 5 and ledger.require(TWO, [RULES], subject_name=MARCH)
     with engine.begin() as connection:

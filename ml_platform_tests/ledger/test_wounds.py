@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -319,12 +320,57 @@ class TestSigned:
             require(opened(key=private(2)))
 
 
-def test_a_chain_is_signed_from_when_there_is_a_key(path: Path, opened: Callable[..., Ledger]) -> None:
+def test_a_chain_is_signed_from_the_beginning_or_from_when_a_person_says_so(
+    path: Path, opened: Callable[..., Ledger]
+) -> None:
+    about = {"by": "ann", "reason": "we have a key now", "run_id": "run", "provenance": HERE}
     write(opened(key=""), verdict())
+    unsigned = "its 1 entries are not signed and ML_PLATFORM_LEDGER_KEY is set; .* ml-platform ledger sign"
+    for relies in (lambda: write(opened(key=private(1)), verdict(ROWS)), opened(key=private(1)).verify):
+        with pytest.raises(Broken, match=unsigned):
+            relies()
+    with pytest.raises(PlatformError, match="set ML_PLATFORM_LEDGER_KEY"):
+        opened(key="").sign(**about)
+    assert opened(key=private(1)).sign(**about) == public(1)
     write(opened(key=private(1)), verdict(ROWS))
     assert [bool(row["signature"]) for row in rows_of(path)] == [False, True, True]
-    assert json.loads(rows_of(path)[1]["body"]) == {"public": public(1)}
+    assert json.loads(rows_of(path)[1]["body"]) == {"public": public(1), "by": "ann", "because": "we have a key now"}
     assert opened(key=private(1)).verify() == 3
+    with pytest.raises(PlatformError, match=r"entries are signed with .* already"):
+        opened(key=private(2)).sign(**about)
+
+
+def test_what_was_signed_is_not_cut_and_gone_on_from_without_a_word(
+    path: Path, opened: Callable[..., Ledger], notes: Notes
+) -> None:
+    """Whoever has the database and every note, and no key, takes the first signed entry away and all that follows."""
+    write(opened(key=""), verdict())
+    ledger = opened(key=private(1))
+    ledger.sign(by="ann", reason="-", run_id="run", provenance=HERE)
+    write(ledger, verdict(ROWS, status="failed"))
+    replace_rows(path, rows_of(path)[:1])
+    write(opened(key="", anchored=False), verdict(ROWS))
+    notes.kept.clear()
+    for relies in (Ledger.verify, require, lambda ledger: write(ledger, verdict(subject=TWO))):
+        with pytest.raises(Broken, match="its 2 entries are not signed"):
+            relies(opened(key=private(1)))
+
+
+@pytest.mark.parametrize("table", ["ml_platform_ledger", "ML_Platform_Ledger"])
+def test_a_database_that_swallows_what_is_written_is_found_out(
+    path: Path, opened: Callable[..., Ledger], table: str
+) -> None:
+    ledger = opened()
+    write(ledger, verdict())
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            f"CREATE TRIGGER quiet BEFORE INSERT ON {table} WHEN NEW.kind = 'verdict' BEGIN SELECT RAISE(IGNORE); END"
+        )
+    connection.close()
+    with pytest.raises(Broken, match="its database does not keep what is written"):
+        write(ledger, verdict(ROWS))
+    with pytest.raises(Broken, match="the triggers of its table ml_platform_ledger changed"):
+        opened().verify()
 
 
 @pytest.mark.parametrize(

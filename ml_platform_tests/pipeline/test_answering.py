@@ -132,6 +132,32 @@ def test_a_promotion_that_an_editor_wrote_is_named_and_never_signed(live: Worksp
     assert rollout.unfounded(live, NAME) == [line]
 
 
+def test_a_candidate_that_was_rolled_back_is_not_promoted_by_an_edited_record(live: Workspace) -> None:
+    registered(live.registry, trained(live.registry, NAME, seed=4), "approved")
+    made = package(live.settings, 4)
+
+    def begun() -> None:
+        rollout.begin(live, NAME, made, Run.new(), by="x", why="y")
+        live.rollouts.update(NAME, lambda record: started(record, made, by="x", why="y"))
+
+    begun()
+    rollout.decide(live, NAME, "abort", by="ann", reason="never promote it")
+    forged(live, made)
+    assert rollout.project(live, NAME, Run.new()) == 0 and newest(live) == (3, 3)
+    (line,) = rollout.unfounded(live, NAME)
+    assert "says that version 4" in line and "its rollout ended at" in line
+    # Rolled out again by the platform it may be promoted, also where nobody has told the ledger of the end before.
+    answering.go_back(live, NAME, 4, Run.new(), by="bob", reason="taken back")
+    for told in (True, False):
+        begun()
+        if not told:
+            live.rollouts.update(NAME, lambda record: rolled_back(record, why="errors"))
+            begun()
+    supervised(live)
+    assert rollout.project(live, NAME, Run.new()) == 2
+    assert newest(live) == (4, 4)
+
+
 def test_a_rejected_version_is_not_promoted_by_an_edited_record(live: Workspace) -> None:
     registered(live.registry, trained(live.registry, NAME, seed=4), "approved")
     made = package(live.settings, 4)

@@ -1,16 +1,17 @@
 """References and artifacts are files that anybody can edit: what the ledger does not name is measured again."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
-from ml_platform.pipeline import anchors, champions, data, evaluation, loosening, measured
+from ml_platform.pipeline import anchors, champions, data, evaluation, loosening, measured, model, rollback
 from ml_platform.registry import evaluations
 from ml_platform_tests.project import Project
-from ml_platform_tests.shop_project import JANUARY, MODEL, PARAMETERS, STEPS, copy_of, declared, gates
+from ml_platform_tests.shop_project import APRIL, JANUARY, MODEL, PARAMETERS, STEPS, copy_of, declared, gates
 
 
 @pytest.mark.parametrize(
@@ -135,3 +136,23 @@ def test_a_champion_that_is_another_model_now_is_refused(with_models: Path, tmp_
                 champions.champion(workspace, MODEL)
         assert champions.champion(workspace, MODEL) == version
         assert champions.before(workspace, MODEL) is None
+
+
+def test_a_store_that_was_set_back_to_before_a_withdrawal_is_named(four_months: Path, tmp_path: Path) -> None:
+    """Its commits know nothing of it; the ledger has the decision."""
+    project = copy_of(four_months, tmp_path / "project")
+    with project.active() as workspace:
+        spec, context = project.context().dataset, project.context()
+        before = workspace.store.resolve("main")
+        assert rollback.published_again(workspace, spec) == {}
+        rollback.roll_back(workspace, spec, APRIL, Run.new(), reason="wrong", by="ann", withdraw=True)
+        assert rollback.published_again(workspace, spec) == {}
+        meta = next((project.folder / "local").glob("store/*/meta.git"))
+        subprocess.run(["git", f"--git-dir={meta}", "update-ref", "refs/heads/main", before], check=True)
+    with project.active() as workspace:
+        (line,) = rollback.published_again(workspace, spec).values()
+        assert f"{APRIL}: main holds" in line and "withdrawn by ann: wrong" in line
+        with pytest.raises(PlatformError, match="again, which was withdrawn by ann: wrong"):
+            model.split(workspace, context, {}, Run.new())
+        rollback.roll_back(workspace, spec, APRIL, Run.new(), reason="wrong", by="ann", withdraw=True)
+        assert rollback.published_again(workspace, spec) == {}

@@ -43,6 +43,21 @@ def test_what_matters_changes_the_identity(inputs: Inputs, packaged: Packaged, t
     assert bundle.content_sha256(copy) != packaged.sha256
 
 
+def test_what_a_link_leads_to_is_no_part_of_a_package(packaged: Packaged, tmp_path: Path) -> None:
+    """A folder behind a link would be imported before the library of the same name."""
+    place = tmp_path / "copy"
+    shutil.copytree(packaged.path, place)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "__init__.py").write_text("raise SystemExit")
+    (place / "src" / "xgboost").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    with pytest.raises(PlatformError, match="does not hold the package"):
+        bundle.tag_of(place, packaged.sha256)
+    (place / "src" / "xgboost").unlink()
+    (place / "src" / "__pycache__").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    bundle.without_bytecode(place / "src")
+    assert [*(tmp_path / "elsewhere").iterdir()] and not (place / "src" / "__pycache__").is_symlink()
+
+
 def test_a_damaged_package_is_not_adopted(inputs: Inputs, packaged: Packaged, tmp_path: Path) -> None:
     place = tmp_path / packaged.path.name
     shutil.copytree(packaged.path, place)
