@@ -61,7 +61,7 @@ def run_loop(
         started = time.monotonic()
         everything = project_catalogue()
         catalogue = everything.limited(datasets, models)
-        workspace.require_whole({*catalogue.datasets, *catalogue.models})
+        workspace.require_whole(catalogue.models, catalogue.datasets)
         ranges = _ranges(workspace, everything, catalogue, first, last)
         with dg.DagsterInstance.get() as instance:
             for run_id in end_dead_runs(instance):

@@ -75,7 +75,7 @@ def show_status(json: Path | None) -> None:
     from ml_platform.rollout.processes import read_state
 
     workspace, catalogue = Workspace.reading(), project_catalogue()
-    workspace.require_whole({*catalogue.datasets, *catalogue.models})
+    workspace.require_whole(catalogue.models, catalogue.datasets)
     console = screen.console()
     for line in rollout.attend(workspace, catalogue.models):
         console.print(line, markup=False, soft_wrap=True)

@@ -17,7 +17,8 @@ def why(
     from ml_platform.pipeline.workspace import Workspace
 
     workspace, catalogue = Workspace(), project_catalogue()
-    workspace.require_whole({*catalogue.datasets, *catalogue.models})
+    owner = name.partition("/")[0].partition("@")[0]
+    workspace.require_whole({owner} & catalogue.models.keys(), {owner} & catalogue.datasets.keys())
     answer = explained(workspace, catalogue, name)
     print(answer.text)
     written(json, answer._asdict())

@@ -172,14 +172,14 @@ class Workspace:
         """Places that note the ledger's head and length."""
         return self.ports.anchors(self)
 
-    def require_whole(self, owners: Collection[str]) -> None:
+    def require_whole(self, models: Collection[str], datasets: Collection[str] = ()) -> None:
         """Raise Broken where store or registry speak of another ledger than the one there is, or of more of it.
 
         For what shows or tells of these datasets and models: a decision that a cut ledger lost is not a pending one.
         """
-        # Once it is open its versions are compared, too.
-        assert self.registry
-        self.ledger.require_whole(owners)
+        # Once it is open its versions are compared, too; what shows only data does not wait for MLflow.
+        assert not models or self.registry
+        self.ledger.require_whole({*models, *datasets})
 
     @cached_property
     def references(self) -> "References":
