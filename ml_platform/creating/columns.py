@@ -87,6 +87,12 @@ class Column:
         return self.kind == "text" and not self.identity and self.length > 60
 
 
+#: Letters that are no other one with a sign.
+_LETTERS = str.maketrans(
+    {"ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ł": "l", "Ł": "L"}
+)
+
+
 def look(frame: "pl.DataFrame") -> dict[str, Column]:
     """Every column of a typed frame, by name."""
     taken: set[str] = set()
@@ -98,7 +104,7 @@ def plain(name: str) -> str:
     import unicodedata
 
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    ascii_only = unicodedata.normalize("NFKD", spaced).encode("ascii", "ignore").decode()
+    ascii_only = unicodedata.normalize("NFKD", spaced.translate(_LETTERS)).encode("ascii", "ignore").decode()
     found = re.sub(r"[^A-Za-z0-9]+", "_", ascii_only).strip("_").lower()[:55] or "column"
     return f"n_{found}" if found[0].isdigit() else found
 

@@ -188,7 +188,7 @@ def _unfit(column: Column, roles: Roles) -> str:
     if column.personal:
         return f"personal, by {column.personal}"
     if column.constant:
-        return "one value only"
+        return "no value at all" if column.nulls == column.rows else "one value only"
     if column.name in roles.odd and column.distinct > ONE_HOT:
         return roles.odd[column.name]
     if column.name == roles.row_id or (column.name in roles.key and column.unique):

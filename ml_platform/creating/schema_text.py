@@ -113,6 +113,8 @@ def _number(value: float) -> str:
 
 
 def _seen(column: Column) -> str:
+    if not column.distinct or column.nulls == column.rows:
+        return "no value yet"
     parts = []
     if column.low is not None:
         parts.append(f"{_shown(column.low)} to {_shown(column.high)}")
