@@ -20,6 +20,9 @@ class XGBoost:
     # Hiding them halves time to ready and memory of a service.
     unused: ClassVar[tuple[str, ...]] = ("sklearn", "pandas")
 
+    #: Whether the contributions of a row are the same alone and among others.
+    explains_rows: ClassVar[bool] = True
+
     def __init__(self, booster: "xgboost.Booster") -> None:
         self.booster = booster
         self.width = booster.num_features()

@@ -25,7 +25,7 @@ from ml_platform.foundation.variables import ServiceOptions
 from ml_platform.models.checked import Misbehaved, answered, optional
 from ml_platform.models.predictor import Predictor, load_predictor, predictor_type
 from ml_platform.models.task import Task, task_of
-from ml_platform.serving import bundle
+from ml_platform.serving import bundle, explaining
 from ml_platform.serving.prediction_log import Answerer, Asked, PredictionLog
 from ml_platform.serving.schema import RequestSchema, rows_to_frame, to_frame
 from ml_platform.serving.snapshots import Snapshot, of_process
@@ -149,7 +149,7 @@ class Answering:
         metrics: Metrics,
         featurize: Featurize,
         rows: type[BaseModel],
-        answer: type[BaseModel],
+        answers: tuple[type[BaseModel], type[BaseModel]],
         options: ServiceOptions,
         load: Load = load_predictor,
     ) -> None:
@@ -158,7 +158,9 @@ class Answering:
             raise PlatformError(
                 f"{files / config.file} is not the packaged file (sha256 differs); package the version again"
             )
-        self.package, self.metrics, self.featurize, self.model = package, metrics, featurize, answer
+        self.package, self.metrics, self.featurize = package, metrics, featurize
+        #: Bodies of an answer and of one that is explained.
+        self.model, self.explanation = answers
         self.function = load_function(config.function)
         self.history = History.load(self.function, package.history.file)
         #: The newest day that was asked for.
@@ -226,16 +228,27 @@ class Answering:
 
     def answer(self, parsed: Parsed) -> Response:
         """The predictions as JSON, counted and logged; a refusal with its status and one line."""
+        return self._answered(parsed, self.model, lambda _, __: {}, lambda _: None)
+
+    def _answered(
+        self,
+        parsed: Parsed,
+        model: type[BaseModel],
+        further: Callable[[np.ndarray, np.ndarray], dict[str, Any]],
+        require: Callable[[int], None],
+    ) -> Response:
+        """An answer with ``further`` fields of matrix and predictions; ``require`` raises PlatformError for so many."""
         asked, metrics = parsed.asked, self.metrics
         headers = {"x-request-id": asked.client_request_id or asked.request_id, REQUEST_ID: asked.request_id}
         try:
             if isinstance(parsed.body, Refusal):
                 raise parsed.body
             raw = self._frame(parsed.body)
+            require(raw.height)
             age, stale = self._behind(raw) if self.function.histories else (0, False)
             matrix = self.featurize(self.function, raw, self.history)
             predictions = self.predictor.predict(matrix)
-            given = answered(self.package.task, predictions)
+            given = answered(self.package.task, predictions) | further(matrix, predictions)
         except (Refusal, PlatformError) as error:
             metrics.refused.inc()
             # A model whose code misbehaves is the fault of none who asks it.
@@ -252,8 +265,20 @@ class Answering:
             metrics.stale.inc(len(predictions))
         if self.log is not None:
             self.log.add(asked, raw, predictions, matrix)
-        answer = self.model(**given, model=config.model, version=config.version, stale=stale or None)
+        answer = model(**given, model=config.model, version=config.version, stale=stale or None)
         return Response(answer.model_dump_json(exclude_none=True), 200, headers, "application/json")
+
+    def explain(self, parsed: Parsed) -> Response:
+        """The predictions, counted and logged as others, with what moved each of them; see :mod:`.explaining`."""
+        config = self.package.config
+        return self._answered(
+            parsed,
+            self.explanation,
+            lambda matrix, predictions: {
+                "explanations": explaining.explanations(self.predictor, matrix, predictions, config.features)
+            },
+            lambda rows: explaining.require_explainable(self.predictor, config.format, rows),
+        )
 
     def info(self) -> dict[str, Any]:
         """What answers here, and how old its history is for the newest day that was asked for."""

@@ -17,15 +17,27 @@ PATHS = ("/", "/livez", "/readyz", "/healthz", "/metrics", "/schema.json", "/doc
 OTHER = "/other"
 
 
-def body_of(model: type[BaseModel], parse: Callable[[type[BaseModel], Request, object], Awaitable[Any]]) -> Any:
+def body_of(
+    model: type[BaseModel], parse: Callable[[type[BaseModel], Request, object], Awaitable[Any]], example: Any
+) -> Any:
     """A request's body as BentoML's input description: ``model`` is the whole of it and ``parse`` reads it.
 
-    The API's documentation shows every field. Raises PlatformError where BentoML is a version that was not tested.
+    The API's documentation shows every field, and the ``example``. Raises PlatformError where BentoML is a version that
+    was not tested.
     """
     with internals_of("bentoml", VERSIONS):
         from bentoml import IODescriptor
 
-        described: Any = create_model(f"{model.__name__}IODescriptor", __base__=(IODescriptor, model))
+        class Shown(BaseModel):
+            """What the documentation says beside the fields."""
+
+            @classmethod
+            def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> Any:
+                schema = handler(core)
+                handler.resolve_ref_schema(schema)["example"] = example
+                return schema
+
+        described: Any = create_model(f"{model.__name__}IODescriptor", __base__=(Shown, IODescriptor, model))
     described.__root_input__ = True
     described.media_type = "application/json"
     described.from_http_request = classmethod(parse)

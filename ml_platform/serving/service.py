@@ -33,6 +33,7 @@ from ml_platform.serving.answer import (
     contents,
 )
 from ml_platform.serving.bentoml_internals import answer_in_one_piece, body_of, bound_metrics
+from ml_platform.serving.explaining import explanation_model
 from ml_platform.serving.guard import Guard
 from ml_platform.serving.parent import end_with_parent
 from ml_platform.serving.prediction_log import Asked
@@ -96,6 +97,9 @@ def service(
     config, metrics = package.config, Metrics(package)
     rows = rows_model(package.request)
     answer: Any = answer_model(package.task)
+    explanation: Any = explanation_model(answer)
+    example = {"rows": [config.example]}
+    columns = {"columns": {name: [value] for name, value in config.example.items()}}
 
     loaded: list[Answering] = []
 
@@ -118,18 +122,27 @@ def service(
         """Predictions of one registered model version."""
 
         def __init__(self) -> None:
-            self.answering = Answering(package, metrics, featurize, rows, answer, options, load)
+            self.answering = Answering(package, metrics, featurize, rows, (answer, explanation), options, load)
             loaded.append(self.answering)
 
-        @bentoml.api(input_spec=body_of(rows, _parse), output_spec=answer)
+        @bentoml.api(input_spec=body_of(rows, _parse, example), output_spec=answer)
         async def predict(self, body: Any) -> Response:
             """Predict for rows: ``{"rows": [{…}, …]}``, 1 to 1,000 of them."""
             return self.answering.answer(body)
 
-        @bentoml.api(input_spec=body_of(columns_model(package.request), _parse), output_spec=answer)
+        @bentoml.api(input_spec=body_of(columns_model(package.request), _parse, columns), output_spec=answer)
         async def predict_columns(self, body: Any) -> Response:
             """Predict for a batch in columns: ``{"columns": {name: […], …}}``."""
             return self.answering.answer(body)
+
+        @bentoml.api(input_spec=body_of(rows, _parse, example), output_spec=explanation)
+        async def explain(self, body: Any) -> Response:
+            """Predict for 1 to 100 rows, and name the features that moved each prediction most, with their SHAP values.
+
+            In units of the model's margin: log-odds of a binary model, of several classes for the one that is decided
+            for. 422 for a model that has none for a row by itself.
+            """
+            return self.answering.explain(body)
 
         @bentoml.on_shutdown
         def close(self) -> None:

@@ -1,5 +1,6 @@
 """Models of another trainer, and of a trainer of its own, answer from a really started package."""
 
+import json
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ml_platform.foundation.settings import Settings
 from ml_platform.models.predictor import load_predictor
 from ml_platform.models.task import task_of
 from ml_platform.serving import checks
+from ml_platform.serving.client import Client
 from ml_platform.training.trainer import trainer_of
 from ml_platform_tests.serving.conftest import UNTIL, Inputs, make_raw
 from ml_platform_tests.serving.tiny import Tiny
@@ -62,5 +64,8 @@ def test_the_service_gives_the_bits_of_training(
         assert checks.servability(service, packaged.path, inputs.rows()).identity
         found = checks.skew(service, sample.select(Tiny().inputs), expected)
         assert (found.rows, found.differing) == (200, 0)
+        with Client(service.url, service.key) as client:
+            status, content = client.send("POST", "/explain", json.dumps({"rows": inputs.rows(1)}).encode())
+        assert status == 422 and b"gives no contributions of a row" in content
         refused = checks.bad_inputs(service, inputs.rows(1)[0])
         assert all(case.refused for case in refused)

@@ -74,6 +74,56 @@ def test_columns_answer_as_rows_do(service: checks.Running, inputs: Inputs) -> N
     assert (by_rows["model"], by_rows["version"]) == ("tiny", 1)
 
 
+def test_an_explanation_names_what_moved_each_prediction(service: checks.Running, inputs: Inputs) -> None:
+    from ml_platform.features.build import featurize
+    from ml_platform.features.contract import feature_names
+    from ml_platform.models.predictor import load_predictor
+
+    rows = inputs.rows(100)
+    with Client(service.url, service.key) as client:
+        predicted = client.predict(rows)
+        status, content = client.send("POST", "/explain", json.dumps({"rows": rows}).encode())
+        assert status == 200, content
+        explained = json.loads(content)
+        alone = [
+            json.loads(client.send("POST", "/explain", json.dumps({"rows": [row]}).encode())[1]) for row in rows[:5]
+        ]
+        many = client.send("POST", "/explain", json.dumps({"rows": [*rows, rows[0]]}).encode())
+        strange = client.send("POST", "/explain", json.dumps({"rows": [{**rows[0], "other": 1}]}).encode())
+    found = explained.pop("explanations")
+    assert explained == predicted
+    assert [one["explanations"][0] for one in alone] == found[:5]
+    # With the bias, which is one number, they add up to the log-odds of the prediction.
+    odds = [np.log(p / (1 - p)) for p in predicted["predictions"]]
+    rest = [one - sum(moved["contribution"] for moved in row) for one, row in zip(odds, found, strict=True)]
+    assert np.ptp(rest) < 1e-4 < np.ptp(odds)
+    raw = make_raw(100, UNTIL + timedelta(days=1), 1, 5)
+    matrix = featurize(Tiny(), raw, inputs.history)
+    values = load_predictor("ubj", inputs.model_file).contributions(matrix)
+    assert values is not None
+    names = feature_names(Tiny())
+    for row, given, moved in zip(found, matrix, values, strict=True):
+        assert [one["feature"] for one in row] == [names[place] for place in np.argsort(-np.abs(moved), kind="stable")]
+        assert {one["feature"]: one["contribution"] for one in row} == pytest.approx(
+            dict(zip(names, moved, strict=True))
+        )
+        assert {one["feature"] for one in row if "value" not in one} == {
+            name for name, value in zip(names, given, strict=True) if np.isnan(value)
+        }
+    assert many[0] == 422 and b"101 rows; at most 100" in many[1]
+    assert strange[0] == 422 and b"other" not in strange[1]
+
+
+def test_the_documentation_shows_an_example_of_each_body_that_is_answered(service: checks.Running) -> None:
+    with Client(service.url, service.key) as client:
+        schema = json.loads(client.send("GET", "/docs.json")[1])
+        for path in ("/predict", "/predict_columns", "/explain"):
+            body = schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+            while "$ref" in body:
+                body = schema["components"]["schemas"][body["$ref"].rpartition("/")[2]]
+            assert client.send("POST", path, json.dumps(body["example"]).encode())[0] == 200, path
+
+
 def test_servability(service: checks.Running, packaged: Packaged, inputs: Inputs) -> None:
     found = checks.servability(service, packaged.path, inputs.rows(4))
     assert (found.status, len(found.predictions), found.identity) == (200, 4, True)
