@@ -389,9 +389,10 @@ def test_a_service_is_given_no_setting_but_its_own(
     for name in (*secrets, "PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD", "SHOP_DATABASE_URL"):
         monkeypatch.setenv(name, "not-for-services")
     monkeypatch.setenv("OTEL_SERVICE_NAME", "set for it")
+    # Only what this test begins: other workers, and earlier tests of this one, have services of their own.
+    before = set(psutil.Process().children(recursive=True))
     with checks.running(packaged.path, service_settings):
-        # only what this test began: other workers start services of their own at the same time
-        begun = psutil.Process().children(recursive=True)
+        begun = set(psutil.Process().children(recursive=True)) - before
         new = [one for one in begun if "worker.service" in str(one.cmdline())]
         assert new
         for one in new:
