@@ -4,7 +4,9 @@ from typing import Any, NamedTuple
 
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError, Refused
+from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Run
+from ml_platform.foundation.user_code import files_beside, user_code_version
 from ml_platform.gates.changes import Change, Direction, changes, written
 from ml_platform.gates.gate import Gate
 from ml_platform.gates.stages import OF_MODEL
@@ -39,8 +41,13 @@ def declared(context: ModelContext) -> dict[str, Any]:
         context.feature_set.key: context.feature_set.gates_of("features"),
         **{f"{model.name}/{stage}": model.gates_of(stage) for stage in OF_MODEL},
     }
+    schema = [user_code_version(dataset.schema_), files_beside(dataset.schema_)]
     read = {
         "new_columns": dataset.new_columns,
+        "schema": sha256_bytes(canonical_json(schema))[:12],
+        "key": list(dataset.key),
+        "quarantine": dataset.quarantine.max if dataset.quarantine else None,
+        "split": canonical_json(model.split.model_dump(mode="json", exclude_defaults=True)),
         "decision_threshold": model.decision_threshold,
         "slices": list(context.function.slices),
         "worst_case": model.worst_case.model_dump(mode="json") if model.worst_case else None,
@@ -174,10 +181,15 @@ def _read_otherwise(context: ModelContext, before: dict[str, Any], now: dict[str
         new = now.get(key)
         if old == new:
             continue
-        asset = f"{context.dataset.name}/batch" if key == "new_columns" else f"{context.model.name}/evaluation"
+        of_batch = key in ("new_columns", "schema", "key", "quarantine")
+        stage = "split" if key == "split" else "evaluation"
+        asset = f"{context.dataset.name}/batch" if of_batch else f"{context.model.name}/{stage}"
         direction: Direction = "changed"
         if key == "new_columns":
             direction = "loosened" if new == "accept" else "tightened"
+        elif key == "quarantine":
+            # Rows that are set aside are seen by no other gate.
+            direction = "tightened" if new is None or (old is not None and new < old) else "loosened"
         elif key == "slices" and set(old) != set(new or ()):
             direction = "tightened" if set(old) < set(new or ()) else "loosened"
         found.append(Change(asset, key, direction, key, _words(old), _words(new)))

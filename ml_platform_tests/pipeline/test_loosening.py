@@ -153,3 +153,21 @@ def test_a_version_of_an_earlier_release_is_compared_by_its_verdicts(
         (EVALUATED, "leak_alarm_auc", "removed"),
         (EVALUATED, "baseline_auc", "loosened"),
     }
+
+
+def test_what_the_gates_judge_by_is_compared_too(
+    shop: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No threshold is touched, and every gate sees less: rules of the schema, rows that are set aside, the holdout."""
+    (tmp_path / "lenient_purchases.py").write_text(
+        "from grocery.defs.purchases.schema import Purchases\n\n\nclass Lenient(Purchases):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    batch = f"{DATASET}/batch"
+    for changed, wanted in (
+        ({"dataset": {"schema": "lenient_purchases:Lenient"}}, (batch, "schema", "changed")),
+        ({"dataset": {"quarantine": {"max": 0.99}}}, (batch, "quarantine", "loosened")),
+        ({"dataset": {"key": ["order_id"]}}, (batch, "key", "changed")),
+        ({"model": {"split": {"holdout": 2}}}, (f"{MODEL}/split", "split", "changed")),
+    ):
+        assert wanted in seen(shop.variant(judged_by(**changed))), changed
