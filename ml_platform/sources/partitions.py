@@ -34,7 +34,7 @@ class Partitions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     #: Size: ``hour``, ``day``, ``week``, ``month``, ``year``.
-    every: Literal["hour", "day", "week", "month", "year", "none"]
+    every: Literal["day", "week", "month", "year", "hour", "none"]
     #: Needed but for ``none``. Of hours in UTC: ``2024-01-31T05``.
     start: Moment = date.min
     #: Exclusive; ``None``: open.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
@@ -76,7 +76,8 @@ def another(value: Any, annotation: Any) -> Any:
             return {**value, "other": 1.0}
         case None:
             kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
-            return ("other",) if get_origin(kinds[0]) is tuple else SAMPLES[kinds[0]]
+            kind = get_args(kinds[0])[0] if get_origin(kinds[0]) is Annotated else kinds[0]
+            return ("other",) if get_origin(kind) is tuple else SAMPLES[kind]
         case _:
             raise AssertionError(f"say in another() what {value!r} could be instead")
 
