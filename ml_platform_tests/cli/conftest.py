@@ -113,6 +113,7 @@ def shop(shop_template: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """A copy of its own, whose modules this process can import and forgets again."""
     copy = shop_template.copy(tmp_path / "shop")
     monkeypatch.syspath_prepend(str(copy.root / "src"))
+    _forget_code_elsewhere(copy)
     yield copy
     for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
         del sys.modules[name]

@@ -87,5 +87,5 @@ def test_every_command_that_answers_can_say_it_as_json() -> None:
         if not hasattr(one, "commands") and "--json" not in {option for given in one.params for option in given.opts}
     }  # fmt: skip
     # These do something, or are JSON already.
-    acting = {"withdraw", "serve", "serve-hooks", "stop", "ui", "ledger continue", "ledger rotate"}
+    acting = {"withdraw", "serve", "serve-hooks", "stop", "ui", "ledger continue", "ledger rotate", "ledger sign"}
     assert silent == acting | {"predict"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer.testing
 
-from ml_platform.cli import trace
+from ml_platform.cli import run, trace
 from ml_platform.cli.app import cli
 from ml_platform.declarations import loading
 from ml_platform.foundation.errors import PlatformError
@@ -30,14 +30,14 @@ def shop(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Project:
     folder = registered(tmp_path_factory.getbasetemp())
     project = copy_of(folder, tmp_path / "project", declared(models={model: {} for model in MODELS}))
     with project.active() as workspace:
-        version, run = workspace.registry.get(MODEL, 1), Run.new()
+        version, begun = workspace.registry.get(MODEL, 1), Run.new()
         workspace.ledger.decide(
             champions.PROMOTION,
             subject=version.sha256,
             subject_name=f"{MODEL}/champion",
             body={"version": 1, "service": "5" * 64, "revision": 1},
-            run_id=run.id,
-            provenance=run.provenance,
+            run_id=begun.id,
+            provenance=begun.provenance,
         )
         workspace.registry.set_alias(MODEL, champions.CHAMPION, 1)
     return project
@@ -45,7 +45,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Project:
 
 def told(project: Project, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
     """What a command prints, in one line; raises what it raises."""
-    for module in (loading, trace):
+    # All that hold it by name, loaded before it is exchanged: else one of them would keep what is exchanged.
+    for module in (loading, run, trace):
         monkeypatch.setattr(module, "project_catalogue", lambda: project.catalogue)
     with project.active():
         result = typer.testing.CliRunner().invoke(cli, [*arguments], catch_exceptions=False)
