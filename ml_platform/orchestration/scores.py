@@ -37,7 +37,7 @@ def scores_asset(context: ModelContext) -> Any:
         description=sentences(
             spec.description or f"Model {spec.name}",
             "predictions for whole partitions by the version that answers; refused where they are distributed "
-            "otherwise than on the holdout.",
+            "otherwise than on every partition of the holdout.",
         ),
         code_version=code_version(scores.VERSION),
         partitions_def=partitions_of(context.dataset),

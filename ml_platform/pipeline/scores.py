@@ -176,14 +176,17 @@ def _require_usual(
     inputs: dict[str, str],
     run: Run,
 ) -> None:
-    """Judge scores against the predictions of the evaluation. Raises Refused where they are distributed otherwise.
+    """Judge scores against the predictions of the evaluation, on the partition of the holdout that is nearest and on
+    all of them. Raises Refused where they are distributed otherwise.
 
     By the rule on predictions of the model's rollout: what is wrong of a candidate's answers is wrong of scores.
     """
     if (limit := _limit(context)) is None:
         return
-    differences = _differences(_outputs(frame["prediction"].to_numpy()), _evaluated(workspace, context, version))
-    worst = max(difference - chance for difference, chance in differences)
+    outputs = _outputs(frame["prediction"].to_numpy())
+    compared = [_differences(outputs, usual) for usual in _evaluated(workspace, context, version)]
+    # A month of winter is not distributed as all months of a holdout together, and need not be.
+    worst, differences = min((max(one - chance for one, chance in found), found) for found in compared)
     shown = ", ".join(f"{difference:.3f} (chance explains {chance:.3f})" for difference, chance in differences)
     verdict = Verdict(
         gate=DISTRIBUTION,
@@ -195,7 +198,7 @@ def _require_usual(
         observed=max(0.0, worst),
         threshold=f"<= {limit:g}",
         declaration=sha256_bytes(canonical_json([DISTRIBUTION, limit, VERSION])),
-        reason=f"distributed otherwise than on the holdout by {shown} (Kolmogorov-Smirnov)",
+        reason=f"distributed otherwise than on every partition of the holdout, by {shown} (Kolmogorov-Smirnov)",
         support=frame.height,
         compared=inputs,
     )
@@ -210,18 +213,19 @@ def _limit(context: ModelContext) -> float | None:
     return context.model.rollout.rules.predictions
 
 
-def _evaluated(workspace: Workspace, context: ModelContext, version: VersionRef) -> "list[np.ndarray]":
-    """What the version predicted for its holdout."""
+def _evaluated(workspace: Workspace, context: ModelContext, version: VersionRef) -> "list[list[np.ndarray]]":
+    """What the version predicted for its holdout: for all of it, and for each of its partitions."""
     import numpy as np
 
     from ml_platform.features.build import matrix
 
     reference = version.model_ref
 
-    def make() -> "list[np.ndarray]":
+    def make() -> "list[list[np.ndarray]]":
         model = predictor(workspace, reference, workspace.settings.threads)
         frames = workspace.steps.evaluation_frames(workspace.store, reference.split.holdout)
-        return _outputs(np.concatenate([model.predict(matrix(one, reference.features)) for one in frames]))
+        each = [model.predict(matrix(one, reference.features)) for one in frames]
+        return [_outputs(predicted) for predicted in (np.concatenate(each), *each) if len(predicted)]
 
     return workspace.shared(f"holdout predictions {reference.sha256} {reference.split.sha256}", make)
 

@@ -193,7 +193,7 @@ def shell(project: Path, line: str, timeout: int = 300) -> "subprocess.Completed
         "PYTHONPATH": str(project),
     }
     return subprocess.run(
-        shlex.split(line), cwd=project, env=environment, capture_output=True, text=True, timeout=timeout
+        shlex.split(line, comments=True), cwd=project, env=environment, capture_output=True, text=True, timeout=timeout
     )
 
 
