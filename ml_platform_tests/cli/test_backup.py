@@ -45,6 +45,7 @@ def restored(
         yield other, call, before
 
 
+@pytest.mark.slow
 def test_it_tells_the_same_and_nothing_of_the_original_answers(
     restored: tuple[Shop, Invoke, dict[str, Any]], ran: RanShop
 ) -> None:

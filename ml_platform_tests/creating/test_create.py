@@ -234,6 +234,7 @@ def test_a_time_with_gaps_is_left_where_it_was_only_guessed(mine: Mine) -> None:
         mine.new(table, "sold", time="day", force=True)
 
 
+@pytest.mark.slow
 def test_few_days_of_many_rows_are_divided_by_hours(mine: Mine) -> None:
     made = mine.new(mine.table(by_the_hour(36), "oven.csv"), "heat")
     dataset, features = mine.declared("oven")

@@ -36,6 +36,7 @@ def typed(mine: Mine, line: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_guessed_and_what_comes_next(mine: Mine) -> None:
     frame = trips(3_000).filter(pl.col("Picked up at").dt.month() <= 3)
     write(frame, mine.root / "trips.csv")

@@ -90,6 +90,7 @@ def test_a_server_that_cannot_be_reached(right: Settings, endpoint: str) -> None
     assert f"lakeFS at {endpoint} failed" in refused(right, lakefs_endpoint=endpoint)
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers(right: Settings, silent: str) -> None:
     assert "timed out" in refused(right, lakefs_endpoint=silent).lower()
 

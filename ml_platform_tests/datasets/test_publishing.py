@@ -268,6 +268,7 @@ def killed_and_restarted(root: Path, count: int, each: int, kills: int) -> None:
     sound(workers.open_store(root), {f"w{w}-{n}" for w in range(count) for n in range(each)})
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments(tmp_path: Path) -> None:
     killed_and_restarted(tmp_path, count=3, each=6, kills=6)
 

@@ -164,6 +164,7 @@ def test_a_project_with_the_wheel_has_its_components_and_only_definitions_of_its
     assert Path(kept.strip()).is_relative_to(tmp_path / "own" / ".local")
 
 
+@pytest.mark.slow
 def test_the_example_without_its_data_says_how_to_install_it(installed: Path, tmp_path: Path) -> None:
     project = copy_of_the_project(tmp_path / "project")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}

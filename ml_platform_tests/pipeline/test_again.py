@@ -24,6 +24,7 @@ from ml_platform_tests.shop_project import (
 )
 
 
+@pytest.mark.slow
 def test_a_second_run_over_unchanged_content_adds_nothing(four_months: Path, tmp_path: Path) -> None:
     project = copy_of(four_months, tmp_path / "project", lenient())
     ingested = project.ingest(JANUARY, APRIL)

@@ -74,6 +74,7 @@ def writing(local: Path, rounds: int = 100_000) -> Iterator[None]:
         process.join()
 
 
+@pytest.mark.slow
 def test_a_backup_under_load_is_one_moment(settings: Settings, tmp_path: Path) -> None:
     with writing(settings.local):
         done = [backup.back_up(settings, tmp_path / f"backup-{number}") for number in range(3)]

@@ -80,6 +80,7 @@ def test_rates_are_per_gate_over_the_halves_of_the_partitions(proof: Proof) -> N
     assert volume.first_range == volume.second_range == (1.0, 1.0)
 
 
+@pytest.mark.slow
 def test_broken_code_is_caught_by_the_gate_that_is_meant_for_it(proof: Proof) -> None:
     findings = list(broken_code(proof))
     assert {finding.name: finding.by for finding in findings} == {

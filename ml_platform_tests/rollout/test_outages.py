@@ -97,6 +97,7 @@ def champion(workspace: Workspace) -> int | None:
     return found.version if found else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", [("ledger_url",), ("mlflow_tracking_uri",)])
 def test_a_decision_counts_while_a_database_is_away_and_is_told_once(
     known: Workspace, second: ServiceRef, first: ServiceRef, missing: tuple[str, ...]

@@ -100,6 +100,7 @@ def test_rows_differ_and_connections_are_kept(monkeypatch: pytest.MonkeyPatch) -
     assert 1 <= len(server.connections) <= 3
 
 
+@pytest.mark.slow
 def test_time_counts_from_when_a_request_was_due() -> None:
     with answering(one_at_a_time(0.03)) as server:
         found = under_load(server.url, "", BODIES, rate=100, count=60)
