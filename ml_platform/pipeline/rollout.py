@@ -190,8 +190,10 @@ def _doubt(workspace: Workspace, model: str, event: Event, before: list[Event]) 
     decision = standing(workspace, registered)
     if decision.status == "rejected":
         return f"{decision.by} rejected it ({decision.reason})"
+    if promoted(workspace, model, version, sha256):
+        return ""
     ended = _ended(workspace, model, event.backend, before)
-    if promoted(workspace, model, version, sha256) or _begun(workspace, model, event.backend, ended, event.change.at):
+    if _begun(workspace, model, event.backend, ended, event.change.at):
         return ""
     if ended:
         return f"its rollout ended at {ended}"

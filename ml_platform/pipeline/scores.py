@@ -2,8 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
-from math import sqrt
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ from ml_platform.pipeline.judging import feature_gates, require
 from ml_platform.pipeline.predicting import predictor
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef, VersionRef
-from ml_platform.rollout.record import CHANCE
+from ml_platform.rollout.record import by_chance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -241,12 +240,10 @@ def _differences(scores: "Sequence[np.ndarray]", usual: "Sequence[np.ndarray]") 
 
     from ml_platform.validation.drift import kolmogorov_smirnov
 
-    def each() -> Iterator[tuple[float, float]]:
-        for ours, theirs in zip(scores, usual, strict=True):
-            chance = CHANCE * sqrt(1 / len(ours) + 1 / len(theirs))
-            yield kolmogorov_smirnov(pl.Series(theirs), pl.Series(ours)), chance
-
-    return list(each())
+    return [
+        (kolmogorov_smirnov(pl.Series(theirs), pl.Series(ours)), by_chance(len(ours), len(theirs)))
+        for ours, theirs in zip(scores, usual, strict=True)
+    ]
 
 
 def _stat(workspace: Workspace, path: str) -> ObjectInfo | None:

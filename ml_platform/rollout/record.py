@@ -7,6 +7,7 @@ them, their history.
 
 from collections.abc import Mapping
 from datetime import datetime
+from math import sqrt
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -72,6 +73,11 @@ LAST = Step(weight=100)
 #: Two equal distributions differ by more than this, in units of the standard error, in one look of a thousand
 #: (Kolmogorov-Smirnov): there is a look each second.
 CHANCE = 1.95
+
+
+def by_chance(*counts: int) -> float:
+    """The Kolmogorov-Smirnov distance that chance explains between equal distributions of so many values each."""
+    return CHANCE * sqrt(sum(1 / count for count in counts))
 
 
 class Rules(_Strict):

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass, field
 from itertools import accumulate
-from math import sqrt
 from typing import Literal
 
 from ml_platform.rollout.counts import Counted, Traffic
-from ml_platform.rollout.record import CHANCE, RolloutRecord, Rules
+from ml_platform.rollout.record import RolloutRecord, Rules, by_chance
 
 #: Seconds within which the router must carry a step out.
 ROUTED = 10.0
@@ -139,7 +138,7 @@ def _other_predictions(rules: Rules, stable: Counted, candidate: Counted) -> str
         return ""
     upto = [[part / sum(counts) for part in accumulate(counts)] for counts in (ones, others)]
     difference = max(abs(one - other) for one, other in zip(*upto, strict=False))
-    chance = CHANCE * sqrt(sum(1 / count for count in requests))
+    chance = by_chance(*requests)
     if difference <= rules.predictions + chance:
         return ""
     return (
