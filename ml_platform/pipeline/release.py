@@ -283,22 +283,48 @@ def go_live(
 
 
 def inspect_deployment(workspace: Workspace, context: ModelContext, ref: DeploymentRef, run: Run) -> list[Verdict]:
-    """Ask the live route who it is, and write the verdict to the ledger. A candidate is asked for by its version."""
+    """Ask the model's address who answers there, and write the verdict to the ledger.
+
+    A candidate is asked for by its version. The address is that of the rollout record, on the host of the settings: a
+    reference is a file that anybody can edit, and the key goes where this asks.
+    """
     from ml_platform.rollout.record import CHOOSE
-    from ml_platform.serving.client import Client
 
     try:
-        candidate = workspace.rollouts.load(ref.model).candidate
-    except MissingReference:
-        candidate = None
+        record = workspace.rollouts.load(ref.model)
+    except MissingReference as error:
+        return judge_route(workspace, context, ref, run, "", missing=str(error))
+    if record.port is None:
+        return judge_route(workspace, context, ref, run, "", missing=f"{ref.model} has no address yet")
+    candidate = record.candidate
     chosen = {CHOOSE: str(ref.version)} if candidate is not None and candidate.sha256 == ref.sha256 else {}
-    try:
-        with Client(ref.url, workspace.settings.secret_key.get_secret_value()) as client:
-            info = client.info(chosen)
-        evidence = DeploymentEvidence(
-            ref.url, f"{ref.version} {ref.sha256[:12]}", f"{info['version']} {info['sha256'][:12]}"
-        )
-    except PlatformError as error:
-        evidence = DeploymentEvidence(ref.url, f"{ref.version} {ref.sha256[:12]}", "", str(error))
+    return judge_route(workspace, context, ref, run, f"http://{workspace.settings.host}:{record.port}", chosen)
+
+
+def judge_route(
+    workspace: Workspace,
+    context: ModelContext,
+    ref: DeploymentRef,
+    run: Run,
+    url: str,
+    chosen: dict[str, str] | None = None,
+    *,
+    missing: str = "",
+) -> list[Verdict]:
+    """Ask who answers at an address, and write the verdict on the deployment to the ledger.
+
+    ``chosen``: headers that choose a version; ``missing``: why there is no address.
+    """
+    from ml_platform.serving.client import Client
+
+    wanted, answering = f"{ref.version} {ref.sha256[:12]}", ""
+    if not missing:
+        try:
+            with Client(url, workspace.settings.secret_key.get_secret_value()) as client:
+                info = client.info(chosen or {})
+            answering = f"{info['version']} {info['sha256'][:12]}"
+        except PlatformError as error:
+            missing = str(error)
+    evidence = DeploymentEvidence(url, wanted, answering, missing)
     gates = model_gates(workspace, context, "deployment")
     return judged(workspace, gates, evidence, subject=ref.sha256, name=f"{ref.model}/deployment", run=run)

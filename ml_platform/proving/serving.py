@@ -81,9 +81,9 @@ def _route(proof: Proof, service: ServiceRef) -> Finding:
         checks.running(proof.workspace.settings.local / service.path, workspace.settings) as live,
     ):
         right = deployed(live.url, service.version, service.sha256)
-        verdicts = release.inspect_deployment(proof.workspace, proof.context, right, proof.run)
+        verdicts = release.judge_route(proof.workspace, proof.context, right, proof.run, live.url)
         proof.keep("deployment", "", verdicts)
         wrong = deployed(live.url, service.version + 1, sha256_bytes(b"another package"))
-        verdicts = release.inspect_deployment(workspace, proof.context, wrong, proof.run)
+        verdicts = release.judge_route(workspace, proof.context, wrong, proof.run, live.url)
         proof.asked(finding, workspace, "deployment", "", verdicts)
     return finding

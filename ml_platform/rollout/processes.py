@@ -180,6 +180,11 @@ def read_state(settings: Settings) -> SupervisorState:
         return SupervisorState(owner=mine)
     except ValueError as error:
         raise PlatformError(f"{path} is damaged: stop the services by hand, then delete it ({error})") from error
+    # A file that anybody can edit names no other host: requests to these addresses carry the key.
+    for route in state.routes.values():
+        route.url = f"http://{settings.host}:{route.port}"
+    for service in state.services:
+        service.url = f"http://{process.LOOPBACK}:{service.port}"
     # Of a copy, the processes serve the original; whether anything shall run is kept.
     return state if state.owner in ("", mine) else SupervisorState(owner=mine, stopped=state.stopped)
 

@@ -59,3 +59,11 @@ def test_a_state_of_format_1_belongs_to_the_folder_of_its_logs(settings: Setting
         del value["owner"]
         state_path(one).write_text(json.dumps(value))
     assert read_state(settings).live("m") and not read_state(copied).running
+
+
+def test_an_edited_state_leads_no_request_to_another_host(settings: Settings) -> None:
+    state = answering(settings)
+    state.routes["m"].url = state.services[0].url = "http://192.0.2.7:1"
+    write_state(settings, state)
+    found = read_state(settings)
+    assert (found.url("m"), found.services[0].url) == ("http://127.0.0.1:1", "http://127.0.0.1:1")

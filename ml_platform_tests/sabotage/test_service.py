@@ -1,5 +1,6 @@
 """Broken services: really packaged, started and asked."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 from ml_platform.defs.flights.features import FlightFeatures
 from ml_platform.features.contract import feature_names
 from ml_platform.foundation.errors import MissingReference, Refused
+from ml_platform.foundation.provenance import Run
+from ml_platform.pipeline import release
 from ml_platform.pipeline.judging import model_gates
 from ml_platform.rollout import control
 from ml_platform.rollout.record import RolloutRecord
@@ -163,3 +166,12 @@ def test_health_notices_that_another_package_answers(shop: Project, deployed: Ou
         workspace.ledger.require(reference.sha256, gates, subject_name=f"{MODEL}/deployment")
     nobody = shop.materialize(checks=[f"{MODEL}/deployment/health"])
     assert nobody.failed(f"{MODEL}/deployment") == {"health"}
+    # An address that somebody wrote into the reference is asked nothing, and sent no key.
+    with socket.create_server(("127.0.0.1", 0)) as listener, shop.active() as workspace:
+        listener.settimeout(0.5)
+        elsewhere = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        edited = reference.model_copy(update={"url": elsewhere})
+        verdicts = release.inspect_deployment(workspace, shop.context(MODEL), edited, Run.new())
+        assert [verdict.status for verdict in verdicts] == ["failed"] and elsewhere not in verdicts[0].reason
+        with pytest.raises(TimeoutError):
+            listener.accept()
