@@ -183,4 +183,4 @@ def bits(values: "np.ndarray") -> "np.ndarray":
     """Float32 values as bits, with one bit pattern for every NaN (missing is missing)."""
     import numpy as np
 
-    return np.where(np.isnan(values), np.float32(np.nan), values).astype(np.float32).view(np.uint32)
+    return np.where(np.isnan(values), np.float32(np.nan).view(np.uint32), values.view(np.uint32))
