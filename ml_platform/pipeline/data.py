@@ -73,7 +73,7 @@ def audit(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) ->
     newest = compared_with(workspace, spec, ref)
     earlier = accepted(workspace, spec, newest, before=ref.partition)
     evidence = BatchEvidence(
-        frame=lambda: batches.read(workspace.store, ref),
+        frame=lambda: _kept(workspace).keep(ref.sha256, batches.read(workspace.store, ref)),
         schema=spec.load_schema,
         key=spec.key,
         earlier_rows={partition: int(info.metadata["rows"]) for partition, info in earlier.items()},
@@ -130,7 +130,7 @@ def earlier_rows(
     """Columns of the newest content of partitions, staged or published, one after the other."""
     import polars as pl
 
-    kept = workspace.shared("columns of earlier batches", lambda: EarlierColumns(workspace.store))
+    kept = _kept(workspace)
 
     def frames(found: "Newest") -> "list[pl.DataFrame]":
         return [kept.read(*found[partition], columns) for partition in partitions]
@@ -141,6 +141,10 @@ def earlier_rows(
         # Published by another run since, so that its staging branch is gone.
         found = frames(batches.newest(workspace.store, spec.name))
     return pl.concat(found, how="vertical_relaxed")
+
+
+def _kept(workspace: Workspace) -> EarlierColumns:
+    return workspace.shared("columns of earlier batches", lambda: EarlierColumns(workspace.store))
 
 
 def compared_with(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef) -> "Newest":

@@ -20,6 +20,8 @@ class EarlierColumns:
     def __init__(self, store: VersionedStore, kept: int = KEPT) -> None:
         self._store, self._most = store, kept
         self._columns: OrderedDict[tuple[str, str], pl.Series] = OrderedDict()
+        #: Bytes that are kept now.
+        self.held = 0
 
     def read(self, branch: str, info: ObjectInfo, columns: Sequence[str]) -> "pl.DataFrame":
         """Columns of an object on a branch. Raises as :func:`~ml_platform.datasets.batches.read_at` does."""
@@ -30,14 +32,17 @@ class EarlierColumns:
         if missing := [name for name in wanted if name not in found]:
             frame = batches.read_at(self._store, branch, info.path, info.sha256, missing)
             found |= {name: frame[name] for name in missing}
-        for name in wanted:
-            self._columns[info.sha256, name] = found[name]
-            self._columns.move_to_end((info.sha256, name))
-        while len(self._columns) > 1 and self.held > self._most:
-            self._columns.popitem(last=False)
-        return pl.DataFrame([found[name] for name in wanted])
+        result = pl.DataFrame([found[name] for name in wanted])
+        self.keep(info.sha256, result)
+        return result
 
-    @property
-    def held(self) -> int:
-        """Bytes that are kept now."""
-        return int(sum(column.estimated_size() for column in self._columns.values()))
+    def keep(self, sha256: str, frame: "pl.DataFrame") -> "pl.DataFrame":
+        """Remember columns of a content that was read already, since it will be an earlier one of the next; the frame."""
+        for column in frame.get_columns():
+            if (place := (sha256, column.name)) not in self._columns:
+                self._columns[place] = column
+                self.held += column.estimated_size()
+            self._columns.move_to_end(place)
+        while len(self._columns) > 1 and self.held > self._most:
+            self.held -= self._columns.popitem(last=False)[1].estimated_size()
+        return frame

@@ -61,3 +61,12 @@ def test_what_was_not_asked_for_longest_goes_first(store: Counting) -> None:
     assert store.opened == 3
     earlier.read(*found, ["c"])
     assert store.opened == 4
+
+
+def test_a_batch_that_was_judged_is_not_read_again_as_an_earlier_one(store: Counting) -> None:
+    found = staged(store, "one", FRAME)
+    earlier = EarlierColumns(store)
+    assert earlier.keep(found[1].sha256, FRAME) is FRAME
+    assert earlier.held == FRAME.estimated_size()
+    assert earlier.read(*found, ["c", "a"]).equals(FRAME.select("c", "a"))
+    assert store.opened == 0 and earlier.held == FRAME.estimated_size()
