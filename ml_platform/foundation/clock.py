@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ml_platform.foundation.errors import PlatformError
 
 if TYPE_CHECKING:
-    from ml_platform.foundation.settings import Settings
+    from ml_platform.foundation.variables import ServiceOptions
 
 
 def now_utc() -> datetime:
@@ -17,7 +17,7 @@ def now_utc() -> datetime:
     return datetime.now(UTC)
 
 
-def clock(settings: "Settings") -> Callable[[], datetime]:
+def clock(settings: "ServiceOptions") -> Callable[[], datetime]:
     """The one clock, aware: wall time in UTC, or the time that the settings inject, by itself or in a file (``@file``).
 
     A file is read each time, so that whoever writes it moves the clock of what runs. The clock raises PlatformError

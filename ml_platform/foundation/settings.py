@@ -6,7 +6,6 @@ read by nobody is a mistake.
 
 import os
 import re
-from datetime import datetime
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -132,11 +131,6 @@ class Settings(ServiceOptions, BaseSettings):
         description="Mail server and people for alerts, smtp://user:password@host:587/?from=a@b.org&to=c@d.org (smtps: "
         "TLS from the beginning); empty: none.",
     )
-    now: str = Field(
-        default="",
-        description="ISO time to use as the clock, or @FILE that holds it and may be changed while things run; empty: "
-        "wall time.",
-    )
     threads: int = Field(default=0, ge=0, le=1024, description="Threads for training; 0: all cores.")
     actor: str = Field(
         default_factory=lambda: os.environ.get("USER") or os.environ.get("LOGNAME") or "unknown",
@@ -152,17 +146,6 @@ class Settings(ServiceOptions, BaseSettings):
         first, _, last = value.partition("-")
         if not 1 <= int(first) <= int(last or first) <= 65535:
             raise ValueError("ports are 1 to 65535, the first of a range no larger than the last")
-        return value
-
-    @field_validator("now")
-    @classmethod
-    def _iso_time(cls, value: str) -> str:
-        if value.startswith("@"):
-            return value
-        try:
-            datetime.fromisoformat(value or "2013-07-01")
-        except ValueError:
-            raise ValueError("no ISO time; write e.g. 2013-07-01T00:00:00") from None
         return value
 
     @field_validator("reports_url", "dagster_url", "lakefs_endpoint", "lakefs_s3_endpoint")

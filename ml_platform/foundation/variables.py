@@ -6,6 +6,8 @@ Part of every package, so nothing here loads the settings of the platform.
 import os
 import re
 from collections.abc import Collection, Mapping
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -52,6 +54,27 @@ class ServiceOptions(BaseModel):
     prediction_log_days: int = Field(
         default=90, ge=0, description="Days of the prediction log that are kept; 0: all of them."
     )
+    hash_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Secret by which keys with personal columns are hashed in the prediction log, so that outcomes "
+        "find their predictions; empty: one of this installation, in `hash.key` below `local`, in a container none.",
+    )
+    now: str = Field(
+        default="",
+        description="ISO time to use as the clock, or @FILE that holds it and may be changed while things run; empty: "
+        "wall time.",
+    )
+
+    @field_validator("now")
+    @classmethod
+    def _iso_time(cls, value: str) -> str:
+        if value.startswith("@"):
+            return value
+        try:
+            datetime.fromisoformat(value or "2013-07-01")
+        except ValueError:
+            raise ValueError("no ISO time; write e.g. 2013-07-01T00:00:00") from None
+        return value
 
     @field_validator("api_key_sha256")
     @classmethod
@@ -62,9 +85,17 @@ class ServiceOptions(BaseModel):
 
     def for_service(self, *, snapshot: str = "", **other: str | float) -> dict[str, str]:
         """These options, some with another value, as the environment of a service; ``snapshot``: file of a history."""
-        values = {name: other.get(name, getattr(self, name)) for name in ServiceOptions.model_fields}
+        secret, file = self.hash_key.get_secret_value(), self.clock_file
+        # A service has a working folder of its own.
+        own: dict[str, str | float] = {"hash_key": secret, **({"now": f"@{file.absolute()}"} if file else {})}
+        values = {name: getattr(self, name) for name in ServiceOptions.model_fields} | own | other
         given = {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items()}
         return {**given, **({SNAPSHOT: snapshot} if snapshot else {})}
+
+    @property
+    def clock_file(self) -> Path | None:
+        """The file that holds the time, where there is one."""
+        return Path(self.now[1:]) if self.now.startswith("@") else None
 
     @property
     def keys(self) -> list[str]:

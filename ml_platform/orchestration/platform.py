@@ -14,6 +14,7 @@ from ml_platform.orchestration.common import REFERENCES, WORKSPACE, WorkspaceRes
 from ml_platform.orchestration.data_jobs import data_jobs
 from ml_platform.orchestration.hand import hand_jobs
 from ml_platform.orchestration.histories import history_sensor, refresh_jobs
+from ml_platform.orchestration.live import LIVE, live_job, live_sensor
 from ml_platform.orchestration.mlflow_run import MLFLOW, mlflow_run
 from ml_platform.orchestration.model import DRIFT, drift_job, train_job
 from ml_platform.orchestration.reference_io import ReferenceIOManager
@@ -60,6 +61,7 @@ def platform_definitions(catalogue: Catalogue) -> dg.Definitions:
         for spec in catalogue.datasets.values()
     ]
     train = [train_job(name) for name in catalogue.models]
+    live = [live_job(name) for name in catalogue.models]
     refresh = refresh_jobs(catalogue)
     owned = [*catalogue.datasets, *catalogue.models]
     whole = [
@@ -67,7 +69,7 @@ def platform_definitions(catalogue: Catalogue) -> dg.Definitions:
             name,
             selection=dg.AssetSelection.key_prefixes(*part.datasets, *part.models)
             - dg.AssetSelection.assets(
-                *[dg.AssetKey([model, name]) for model in part.models for name in (DRIFT, SCORES)]
+                *[dg.AssetKey([model, name]) for model in part.models for name in (DRIFT, SCORES, *LIVE)]
             ),
             description="Everything from batch to deployment. Launch it with a range of partitions: one run.",
         )
@@ -89,6 +91,7 @@ def platform_definitions(catalogue: Catalogue) -> dg.Definitions:
             *whole,
             *map(drift_job, catalogue.models),
             *(scores_job(ModelContext.of(catalogue, name)) for name in catalogue.models),
+            *live,
             *refresh,
             *data_jobs(catalogue),
             *hand_jobs(catalogue),
@@ -97,6 +100,7 @@ def platform_definitions(catalogue: Catalogue) -> dg.Definitions:
             new_data_sensor(catalogue, [*ingest, *train]),
             drift_sensor(catalogue),
             alert_sensor(catalogue),
+            *([live_sensor(catalogue, live)] if live else []),
             *([history_sensor(catalogue, refresh)] if refresh else []),
             automation,
         ]

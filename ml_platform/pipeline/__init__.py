@@ -28,6 +28,7 @@ __all__ = [
     "model",
     "packaged",
     "pending",
+    "predictions",
     "prune",
     "published",
     "release",

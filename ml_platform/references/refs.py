@@ -220,7 +220,24 @@ class DeploymentRef(Ref):
     record: str
 
 
-AnyRef = DatasetRef | SplitRef | ModelRef | ReportRef | VersionRef | ServiceRef | DeploymentRef
+class LiveRef(Ref):
+    """What is known of a model in use: its predictions, or how good they were; days or windows in the store."""
+
+    kind: Literal["live"] = "live"
+    model: str
+    #: Branch, and the commit to read it at.
+    branch: str
+    commit: str
+    #: sha256 over all that there is, by name.
+    sha256: str
+    #: Path in the store to the sha256 of what lies there.
+    contents: dict[str, str]
+    #: Predictions, and how many of them have a label.
+    rows: int
+    labelled: int = 0
+
+
+AnyRef = DatasetRef | SplitRef | ModelRef | ReportRef | VersionRef | ServiceRef | DeploymentRef | LiveRef
 _adapter: TypeAdapter[AnyRef] = TypeAdapter(Annotated[AnyRef, Discriminator("kind")])
 
 

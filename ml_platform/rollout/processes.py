@@ -17,6 +17,7 @@ from ml_platform.foundation.variables import IDENTITY, OWNER, ROUTED
 from ml_platform.rollout.record import Backend
 from ml_platform.rollout.record_files import folder
 from ml_platform.serving import bundle, process
+from ml_platform.serving.hashed_keys import secret_of
 
 logger = logging.getLogger(__name__)
 
@@ -271,7 +272,8 @@ def _environment(settings: Settings, backend: Backend) -> dict[str, str]:
 
         history = str(snapshots.path(settings.local.resolve(), backend.snapshot))
     log = settings.prediction_log or str(settings.local / "predictions")
-    return settings.for_service(snapshot=history, prediction_log=log)
+    secret = secret_of(settings.local, settings.hash_key)
+    return settings.for_service(snapshot=history, prediction_log=log, hash_key=secret)
 
 
 def describe(

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 
 from ml_platform.features.contract import FeatureFunction, load_function
 from ml_platform.features.history import History
+from ml_platform.foundation.clock import clock
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_file
 from ml_platform.foundation.times import days
@@ -171,6 +172,10 @@ class Answering:
         self.log: PredictionLog | None = None
         self._warm_up(rows)
         if folder := options.prediction_log:
+            # What is personal is in the log as a hash alone, and what cannot be asked for is no key.
+            asked = {field.name for field in package.request.asked}
+            personal = {field.name for field in package.request.fields if field.pii} & set(package.request.key)
+            hashed = package.request.key if personal and set(package.request.key) <= asked else ()
             self.log = PredictionLog(
                 Path(folder),
                 Answerer(
@@ -180,12 +185,15 @@ class Answering:
                     package.history.sha256,
                     package.history.until if self.function.histories else None,
                     package.request.time,
+                    hashed,
+                    options.hash_key.get_secret_value(),
                 ),
                 columns=[field.name for field in package.request.fields if not field.pii and field.made_from != ""],
                 classes=config.classes,
                 keep_days=options.prediction_log_days,
                 flush_seconds=options.prediction_log_seconds,
                 on_drop=metrics.dropped.inc,
+                clock=clock(options),
             )
         gc.collect()
         gc.freeze()

@@ -11,8 +11,11 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ml_platform.foundation.clock import now_utc
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import replacing, sha256_bytes
 from ml_platform.foundation.times import days
+from ml_platform.serving.hashed_keys import hashed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,8 +38,12 @@ LEADING = (
     "history_age_days",
     "features_sha256",
 )
+#: The key of a row as a hash, where it has personal columns.
+KEY_HASH = "key_hmac_sha256"
 PREDICTION = "prediction"
 PROBABILITIES = "probabilities"
+#: Names of columns of the log's own.
+OWN = frozenset({*LEADING, KEY_HASH, PREDICTION, PROBABILITIES})
 #: Number of the form of these files, in their metadata; those without one were the first.
 FORMAT = "2"
 #: Name of a folder with the files of one day.
@@ -63,6 +70,9 @@ class Answerer(NamedTuple):
     #: Last day that the history knows, and the column with the day of a row.
     until: date | None = None
     time: str = ""
+    #: Columns of a key that is kept as a hash, and the secret of that; without, none is kept.
+    hashed: tuple[str, ...] = ()
+    secret: str = ""
 
 
 class _Entry(NamedTuple):
@@ -80,7 +90,8 @@ class PredictionLog:
     ``predicted_at`` (UTC, microseconds), ``request_id``, ``request_row`` (position in the request),
     ``client_request_id``, ``request_route``, ``request_role`` (as the router says them), ``model_name``,
     ``model_version``, ``package_sha256``, ``history_sha256``, ``history_age_days`` (of the row's day),
-    ``features_sha256`` (of the row's float32 features), of the raw inputs ``columns`` (None: all), ``prediction``
+    ``features_sha256`` (of the row's float32 features), ``key_hmac_sha256`` (of a key with personal columns), of the
+    raw inputs ``columns`` (None: all), ``prediction``
     (float32; with ``classes`` the name of the most probable one, and ``probabilities`` of all in their order). Days
     that are older than ``keep_days`` are deleted; 0 keeps all. A killed process loses what it had not flushed.
     """
@@ -98,6 +109,7 @@ class PredictionLog:
         max_requests: int = 2_000,
         max_rows: int = 200_000,
         on_drop: Callable[[int], object] | None = None,
+        clock: Callable[[], datetime] = now_utc,
     ) -> None:
         self.folder = folder / answerer.model
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -105,7 +117,7 @@ class PredictionLog:
         self.flush_seconds, self.flush_rows, self.max_rows = flush_seconds, flush_rows, max_rows
         #: Rows that were not logged because the queue was full or a file could not be written.
         self.dropped = 0
-        self._on_drop = on_drop
+        self._on_drop, self._clock = on_drop, clock
         self._pending = 0
         self._lock = threading.Lock()
         self.max_requests = max_requests
@@ -124,12 +136,12 @@ class PredictionLog:
     ) -> bool:
         """Queue the rows of one request, with the features that they became; False when they were dropped. Never
         waits."""
-        rows = len(predictions)
+        rows, time = len(predictions), self._now()
         with self._lock:
             room = len(self._waiting) < self.max_requests and self._pending + rows <= self.max_rows
             fits = room and not self._closed
             if fits:
-                self._waiting.append(_Entry(datetime.now(UTC), asked, inputs, predictions, matrix))
+                self._waiting.append(_Entry(time, asked, inputs, predictions, matrix))
                 self._pending += rows
                 self._waiting_rows += rows
                 if self._waiting_rows >= self.flush_rows:
@@ -146,6 +158,13 @@ class PredictionLog:
             self._closed = True
         self._wake.set()
         self._thread.join(timeout)
+
+    def _now(self) -> datetime:
+        """What the clock says in UTC; wall time where its file cannot be read: no answer may fail of it."""
+        try:
+            return self._clock().astimezone(UTC)
+        except PlatformError:
+            return now_utc()
 
     def _drop(self, rows: int) -> None:
         with self._lock:
@@ -221,6 +240,7 @@ class PredictionLog:
             pl.lit(of.history_sha256).alias("history_sha256"),
             age.cast(pl.Int32).alias("history_age_days"),
             pl.Series("features_sha256", hashes, dtype=pl.String),
+            *([hashed(inputs, of.hashed, of.secret).alias(KEY_HASH)] if of.hashed and of.secret else []),
             pl.all() if self.columns is None else pl.col(self.columns),
             *self._predicted(np.concatenate([entry.predictions for entry in entries])),
         )

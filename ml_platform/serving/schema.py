@@ -13,7 +13,7 @@ from annotated_types import Len
 from pydantic import AwareDatetime, BaseModel, ConfigDict, FailFast, Field, ValidationError, create_model
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.serving.prediction_log import LEADING, PREDICTION, PROBABILITIES
+from ml_platform.serving.prediction_log import OWN
 
 if TYPE_CHECKING:
     import polars as pl
@@ -145,7 +145,7 @@ def request_schema(function: "FeatureFunction", schema: Any, added: Mapping[str,
                 made_from=_made_from(name, function.inputs, added or {}),
             )
         )
-    taken = sorted({*LEADING, PREDICTION, PROBABILITIES} & set(function.inputs))
+    taken = sorted(OWN & set(function.inputs))
     if taken:
         raise PlatformError(f"inputs {taken} have names of the prediction log's own columns; rename them in the source")
     if odd := [name for name in function.inputs if unservable(name)]:
@@ -165,7 +165,7 @@ def _made_from(name: str, inputs: Sequence[str], added: Mapping[str, str]) -> st
 def unservable(name: str) -> bool:
     """Whether a request cannot carry a column of this name: pydantic or the prediction log keep it for themselves."""
     kept = name.startswith("_") or (name.startswith("model_") and hasattr(BaseModel, name))
-    return kept or name in {*LEADING, PREDICTION, PROBABILITIES}
+    return kept or name in OWN
 
 
 def _allowed(checks: Iterable[Any], kind: Kind) -> tuple[Any, ...] | None:

@@ -37,7 +37,8 @@ def test_the_project_is_listed_and_in_order() -> None:
     assets = {item["asset_key"] for item in listed["assets"]}
     assert {"flights/batch", "flights/dataset", "flights/features"} <= assets
     assert {f"{model}/deployment" for model in ("flight_delay", "arrival_delay_minutes")} <= assets
-    assert {item["name"] for item in listed["sensors"]} == {"new_data", "drift", "history", "automation", "alerts"}
+    sensors = {"new_data", "drift", "history", "automation", "alerts", "live"}
+    assert {item["name"] for item in listed["sensors"]} == sensors
     assert {"flights_ingest", "flight_delay_train", "arrival_delay_minutes_train"} <= {
         item["name"] for item in listed["jobs"]
     }

@@ -1,6 +1,5 @@
 """Scores of a partition: what the version that answers says of its rows, held to the evaluation, kept once."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +9,8 @@ import pytest
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import NotFound
 from ml_platform.foundation.provenance import Run
-from ml_platform.pipeline import approval, rollout, scores
-from ml_platform.pipeline.release import backend_in
-from ml_platform.rollout import changes
+from ml_platform.pipeline import approval, scores
+from ml_platform_tests.pipeline.served import answering, packaged, published_rows
 from ml_platform_tests.project import Project
 from ml_platform_tests.shop_project import APRIL, DATASET, MAY, MODEL, STEPS, copy_of, declared
 
@@ -22,43 +20,12 @@ SCORES = f"{MODEL}/scores"
 @pytest.fixture(scope="module")
 def made(with_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a project whose version 1 is packaged and is what answers, as record and ledger say."""
-    folder = tmp_path_factory.mktemp("scores") / "project"
-    project = copy_of(with_models, folder)
-    outcome = project.materialize(f"{MODEL}/service")
-    assert outcome.success, outcome.error
-    ref = project.reference(f"{MODEL}/service")
-    with project.active() as workspace:
-        package = backend_in(workspace.settings.local / ref.path, 1, ref.tag, ref.sha256)
-        rollout.begin(workspace, MODEL, package, Run.new(), by="ann", why="test")
-        for change in (
-            partial(changes.started, backend=package, by="ann", why="test"),
-            partial(changes.promoted, why="test"),
-        ):
-            workspace.rollouts.update(MODEL, change)
-        assert rollout.project(workspace, MODEL, Run.new()) == 1
-    return folder
+    return answering(tmp_path_factory.getbasetemp(), with_models)
 
 
 @pytest.fixture
 def project(made: Path, tmp_path: Path) -> Project:
     return copy_of(made, tmp_path / "project")
-
-
-def answered(project: Project, month: str) -> np.ndarray:
-    """What a service with this package answers to the raw rows of a month."""
-    from ml_platform.features.build import featurize
-    from ml_platform.features.history import History
-    from ml_platform.models.predictor import load_predictor
-    from ml_platform.serving import bundle
-
-    ref, function = project.reference(f"{MODEL}/service"), project.context().function
-    with project.active() as workspace:
-        files = workspace.settings.local / ref.path / bundle.SOURCE / bundle.FOLDER
-        config, _ = bundle.read(files)
-        sha256 = batches.published(workspace.store, DATASET)[month].sha256
-        raw = batches.read_batch(workspace.store, DATASET, month, sha256)
-        matrix = featurize(function, raw.select(function.inputs), History.load(function, files / bundle.HISTORY))
-        return load_predictor(config.format, files / config.file, 1, config.types).predict(matrix)
 
 
 def test_scores_are_the_answers_of_the_version_that_answers_and_are_made_once(project: Project) -> None:
@@ -74,7 +41,9 @@ def test_scores_are_the_answers_of_the_version_that_answers_and_are_made_once(pr
         found = scores.at(workspace, MODEL, APRIL)
     function = project.context().function
     assert frame.select(function.key).equals(held.select(function.key)) and frame.height == ref.rows
-    assert np.array_equal(frame["prediction"].to_numpy(), answered(project, APRIL).astype(np.float64))
+    assert np.array_equal(
+        frame["prediction"].to_numpy(), packaged(project).predict(published_rows(project, APRIL)).astype(np.float64)
+    )
     assert frame["decision"].equals((frame["prediction"] >= 0.4).alias("decision"))
     # From the scores to version, package, features and every batch that their history saw.
     assert ref.inputs[f"{MODEL}@1"] == version.sha256 and ref.inputs[f"{DATASET}/features/{APRIL}"] == features.sha256

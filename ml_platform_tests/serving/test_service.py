@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,9 +27,11 @@ from ml_platform.features.history import History, daily
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_file
 from ml_platform.foundation.settings import Settings
-from ml_platform.serving import checks, process, snapshots
+from ml_platform.serving import bundle, checks, process, snapshots
 from ml_platform.serving.client import Client, RequestRefused, ServiceDown, predict
+from ml_platform.serving.hashed_keys import hashed
 from ml_platform.serving.packaging import Packaged
+from ml_platform.serving.prediction_log import KEY_HASH
 from ml_platform.serving.schema import RequestField, RequestSchema, to_rows
 from ml_platform_tests.serving.conftest import UNTIL, Inputs, make_raw
 from ml_platform_tests.serving.tiny import Tiny
@@ -294,6 +297,29 @@ def test_the_prediction_log_lands_without_personal_columns(
     assert "member" not in found.columns
 
 
+def test_a_personal_key_is_in_the_log_as_a_hash_by_the_clock_of_the_platform(
+    packaged: Packaged, service_settings: Settings, inputs: Inputs, tmp_path: Path
+) -> None:
+    key, rows = ["day", "shop", "member"], inputs.rows(3)
+    package = shutil.copytree(packaged.path, tmp_path / "package")
+    request = package / bundle.SOURCE / bundle.FOLDER / bundle.REQUEST
+    request.write_text(json.dumps(json.loads(request.read_text()) | {"key": key}))
+    (tmp_path / "clock").write_text("2013-12-05T08:00:00")
+    environment = service_settings.for_service(prediction_log=str(tmp_path / "log"), hash_key="secret") | {
+        "ML_PLATFORM_NOW": f"@{tmp_path / 'clock'}"
+    }
+    with (
+        checks.running(package, service_settings, environment) as running,
+        Client(running.url, running.key) as client,
+    ):
+        client.predict(rows)
+    (file,) = (tmp_path / "log" / "tiny").rglob("*.parquet")
+    found = pl.read_parquet(file)
+    assert file.parent.name == "2013-12-05" and "member" not in found.columns
+    asked = pl.DataFrame(rows).with_columns(pl.col("day").str.to_date())
+    assert found[KEY_HASH].to_list() == hashed(asked, key, "secret").to_list()
+
+
 def test_refusals_leave_no_input_in_the_log(
     packaged: Packaged, service_settings: Settings, inputs: Inputs, tmp_path: Path
 ) -> None:
@@ -327,7 +353,6 @@ def test_a_taken_port_is_named_at_once(packaged: Packaged, tmp_path: Path) -> No
 
 
 def test_a_service_that_cannot_load_says_why(packaged: Packaged, tmp_path: Path) -> None:
-    import shutil
 
     copy = tmp_path / "copy"
     shutil.copytree(packaged.path, copy)
