@@ -57,7 +57,7 @@ class ModelSpec(Declaration):
     retrain: RetrainPolicy = RetrainPolicy()
     #: How far features may move in the search for the worst case.
     worst_case: WorstCase | None = None
-    #: When inputs of the newest partitions count as drifted.
+    #: When new partitions count as drifted; without it only their outcomes are looked at.
     drift: DriftRule | None = None
     #: How a new version takes over: processes, steps, rules that send it back.
     rollout: Plan = Plan()
@@ -75,8 +75,8 @@ class ModelSpec(Declaration):
 
     @model_validator(mode="after")
     def _drift_is_declared(self) -> "ModelSpec":
-        if self.retrain.drift and self.drift is None:
-            raise ValueError("retrain.drift: say when something counts as drifted, with `drift`")
+        if {*self.retrain.drift} - {"outcomes"} and self.drift is None:
+            raise ValueError("retrain.drift: say when inputs and outputs count as drifted, with `drift`")
         return self
 
     @field_validator("task")

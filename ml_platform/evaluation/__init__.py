@@ -6,4 +6,15 @@ Thresholds are said in ``gates``, pages in ``documents``.
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
-__all__ = ["baselines", "champion", "evaluate", "evaluation", "fairness", "latency", "options", "robustness", "tables"]
+__all__ = [
+    "baselines",
+    "champion",
+    "evaluate",
+    "evaluation",
+    "expectation",
+    "fairness",
+    "latency",
+    "options",
+    "robustness",
+    "tables",
+]

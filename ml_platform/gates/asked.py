@@ -14,6 +14,7 @@ from ml_platform.gates.stages import Stage
 Asked = Mapping[str, Callable[[], object]]
 #: By stage, what kinds of it may ask for: name, and class of what they are given.
 OFFERED: dict[Stage, dict[str, str]] = {
+    "split": {"gaps": "ml_platform.evaluation.expectation:Gaps"},
     "evaluation": {
         "rows": "ml_platform.evaluation.evaluation:HoldoutRows",
         "one_row": "ml_platform.evaluation.latency:OneRow",

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 ATTEMPTS = 3
 #: What a change of data that a model has learned from leads to.
 Consequence = Literal["retrain", "advise", "stop"]
-#: What can drift.
-Kind = Literal["inputs"]
+#: What can drift. Outcomes that nobody expected may be wrong ones: of them a person is told, and training is no advice.
+Kind = Literal["inputs", "outputs", "outcomes"]
 
 
 class RetrainPolicy(BaseModel):
@@ -179,7 +179,7 @@ def _advised(policy: RetrainPolicy, facts: Facts) -> Iterator[str]:
     for partitions, said, consequence in _touched(policy, facts):
         if consequence == "advise":
             yield f"{_some(partitions)} {said}"
-    yield from (f"drift of {kind}" for kind in facts.drifted if kind not in policy.drift)
+    yield from (f"drift of {kind}" for kind in facts.drifted if kind not in (*policy.drift, "outcomes"))
 
 
 def _limit(policy: RetrainPolicy, facts: Facts) -> str:

@@ -6,18 +6,26 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 
 class DriftRule(BaseModel):
-    """When inputs count as drifted: k of the n newest partitions, each with a share of columns beyond a PSI."""
+    """When new partitions count as drifted from what the version that answers learned from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    #: Population stability index above which a column counts as drifted.
-    psi: float = Field(gt=0)
-    #: Share of drifted columns above which a partition counts as drifted.
-    share: float = Field(ge=0, lt=1)
-    #: How many of the newest ``window`` partitions have to be drifted.
-    partitions: int = Field(ge=1)
-    #: Number of newest partitions that are looked at.
-    window: int = Field(ge=1)
+    psi: float = Field(
+        default=0.25, gt=0, description="Population stability index above which an input, or the outputs, drifted."
+    )
+    share: float = Field(
+        default=0.3, ge=0, lt=1, description="Share of drifted inputs above which a partition counts as drifted."
+    )
+    partitions: int = Field(
+        default=2, ge=1, description="How many of the newest `window` partitions have drifted inputs, or outputs."
+    )
+    window: int = Field(default=3, ge=1, validate_default=True, description="Newest partitions that are looked at.")
+    outcomes: float = Field(
+        default=0.1,
+        gt=0,
+        description="How far the mean outcome of a partition may lie from what the version leads one to expect, beyond "
+        "what chance explains from day to day, in standard deviations; of a slice three times that.",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -7,6 +7,7 @@ import dagster as dg
 
 from ml_platform.declarations.context import ModelContext
 from ml_platform.documents.server import report_url
+from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json
 from ml_platform.foundation.settings import Settings
 from ml_platform.gates.gate import Verdict
@@ -19,6 +20,7 @@ from ml_platform.orchestration.refusals import tag_refusal
 from ml_platform.orchestration.scores import scores_asset
 from ml_platform.pipeline import approval, drift, evaluation, model, release
 from ml_platform.pipeline.inspections import INSPECTIONS
+from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef, ModelRef, ReportRef, ServiceRef, SplitRef, VersionRef
 from ml_platform.training.split import SplitRule
 from ml_platform.training.trainer import FIRST_TRAINER
@@ -167,12 +169,18 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
 
     @dg.asset(
         ins={"version": dg.AssetIn(keys["registered_model"])},
-        **options(DRIFT, "Evidently's report on its raw inputs, holdout against training.", "html"),
+        **options(
+            DRIFT,
+            "Evidently's report on its raw inputs, holdout against training; outcomes of newer partitions beside what "
+            "the version that answers leads one to expect.",
+            "html",
+        ),
     )
     @plainly
     def drift_report(context_: dg.AssetExecutionContext, version: VersionRef) -> dg.MaterializeResult[Any]:
-        settings = workspace_of(context_).settings
-        path, found = drift.write_report(workspace_of(context_), context, version)
+        workspace = workspace_of(context_)
+        settings = workspace.settings
+        path, found = drift.write_report(workspace, context, version)
         return dg.MaterializeResult(
             metadata={
                 "report": dg.MetadataValue.url(report_url(settings, path)),
@@ -181,6 +189,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
                 "columns": found.columns,
                 "drifted_columns": found.drifted,
                 "share_drifted": found.share,
+                **_seen_metadata(workspace, context),
             },
             data_version=dg.DataVersion(version.sha256),
             tags=inherited_tags(context_.instance, context.dataset.name, keys["registered_model"]),
@@ -201,6 +210,15 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         *live_assets(context),
     ]
     return dg.Definitions(assets=assets, asset_checks=checks)
+
+
+def _seen_metadata(workspace: Workspace, context: ModelContext) -> dict[str, Any]:
+    try:
+        seen = drift.observe(workspace, context)
+    except MissingReference as nothing:
+        return {"newer_partitions": dg.MetadataValue.text(str(nothing))}
+    assert seen is not None
+    return {"newer_partitions": dg.MetadataValue.text(seen.text), "outcomes": table(seen.table)}
 
 
 def drift_job(name: str) -> Any:

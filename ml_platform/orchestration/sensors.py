@@ -133,20 +133,18 @@ def new_data_sensor(catalogue: Catalogue, jobs: Sequence[Any]) -> dg.SensorDefin
 
 
 def drift_sensor(catalogue: Catalogue) -> dg.SensorDefinition:
-    """The newest partitions against those the live version was trained on; the sensor new_data decides what follows."""
+    """The newest partitions against what the live version learned; the sensor new_data decides what follows."""
 
     @dg.sensor(
         name="drift",
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Compares the newest partitions with the training data of the champion.",
+        description="Compares the newest partitions with what the champion learned and leads one to expect.",
     )
     def drift(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         tick = Tick(context, catalogue)
-        for name, spec in catalogue.models.items():
-            if spec.drift is None:
-                tick.notes.append(f"{name}: no drift rule is declared")
-            elif not tick.paused(name):
+        for name in catalogue.models:
+            if not tick.paused(name):
                 _look_for_drift(tick, ModelContext.of(catalogue, name))
         return tick.result()
 

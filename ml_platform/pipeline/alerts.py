@@ -12,7 +12,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_bytes
 from ml_platform.foundation.provenance import Run
 from ml_platform.live.messages import send
-from ml_platform.pipeline import champions
+from ml_platform.pipeline import champions, drift
 from ml_platform.pipeline.judging import batch_gates, held_by
 from ml_platform.pipeline.retraining import refused_in_a_row
 from ml_platform.pipeline.rollback import ROLLBACK
@@ -39,7 +39,7 @@ class Alert(NamedTuple):
 
 
 #: Kinds that :func:`standing` looks for.
-KINDS = ("late", "refused", "champion", "stale", "data", "rollback")
+KINDS = ("late", "refused", "champion", "stale", "data", "outcomes", "rollback")
 
 
 def standing(workspace: Workspace, catalogue: Catalogue) -> list[Alert]:
@@ -135,6 +135,7 @@ def _of_model(workspace: Workspace, context: ModelContext) -> Iterator[Alert]:
         return
     yield from _outdated(workspace, context, champion)
     yield from learned_from(workspace, context, champion)
+    yield from _unexpected(workspace, context, champion)
     entries = [
         entry
         for kind in ("promotion", "rollback")
@@ -163,6 +164,23 @@ def _outdated(workspace: Workspace, context: ModelContext, champion: VersionRef)
             f"{context.model.name}: version {champion.version} answers and knows nothing after {newest}; "
             f"{len(since)} partitions arrived since and no candidate was approved; see ml-platform status",
             str(champion.version),
+        )
+
+
+def _unexpected(workspace: Workspace, context: ModelContext, champion: VersionRef) -> Iterator[Alert]:
+    """Outcomes that the champion did not lead one to expect: a changed world, or wrong ones."""
+    found = drift.seen(workspace, context.model.name)
+    unexpected: dict[str, str] = found.get("unexpected", {}) if found and found["version"] == champion.version else {}
+    if unexpected:
+        name, partition = context.model.name, min(unexpected)
+        rows = f"{context.dataset.name} {partition}" if context.dataset.partitions.timed else context.dataset.name
+        yield Alert(
+            name,
+            "outcomes",
+            f"{name}: outcomes are not what version {champion.version} leads one to expect: "
+            f"{'; '.join(unexpected.values())}; are they right? If not, ml-platform data rollback {rows} --withdraw "
+            f"--reason TEXT; if so, ml-platform train {name}",
+            f"{champion.version} {sorted(unexpected)}",
         )
 
 

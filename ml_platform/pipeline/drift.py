@@ -1,20 +1,24 @@
-"""Drift of raw inputs: the newest partitions against those that the registered version was trained on."""
+"""Drift of new partitions from what the registered version learned: raw inputs, outputs, and outcomes beside what it
+leads one to expect."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.datasets import batches
 from ml_platform.declarations.context import ModelContext
 from ml_platform.documents.server import folder
 from ml_platform.features.contract import FeatureFunction
+from ml_platform.features.materialize import Stale
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Run
+from ml_platform.live.retraining import Kind
 from ml_platform.live.rules import DriftRule
-from ml_platform.pipeline import champions, trained
+from ml_platform.pipeline import champions, expecting, trained
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.workspace import Workspace
-from ml_platform.references.refs import ManifestEntry, VersionRef
+from ml_platform.references.refs import DatasetRef, ManifestEntry, VersionRef
 from ml_platform.sources.partitions import WHOLE
 
 if TYPE_CHECKING:
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ml_platform.documents.drift_report import DriftSummary
+    from ml_platform.evaluation.expectation import Gap
 
 #: Kind of the entries in the ledger with what was seen.
 KIND = "drift"
@@ -30,35 +35,59 @@ KIND = "drift"
 REFERENCE_ROWS = 20_000
 #: Share of distinct values above which a column of the key is an identifier.
 IDENTIFYING = 0.5
+#: Gaps of a partition that are told.
+TOLD = 3
 
 
-@dataclass(frozen=True)
+@dataclass
 class Drift:
     """What a look at the newest partitions found."""
 
     #: Names what was compared: version and content. The same key need not be looked at twice.
     key: str
     version: int
-    drifted: bool
-    text: str
-    #: Partition to share of drifted columns.
-    shares: dict[str, float]
+    #: What drifted (``inputs``, ``outputs``, ``outcomes``), with a sentence each.
+    drifted: dict[str, str] = field(default_factory=dict)
+    #: A sentence on everything that was looked at.
+    said: list[str] = field(default_factory=list)
+    #: Partition to share of drifted columns; empty where no rule on inputs is declared.
+    shares: dict[str, float] = field(default_factory=dict)
     #: Column to PSI for the newest partition, largest first.
-    columns: dict[str, float]
+    columns: dict[str, float] = field(default_factory=dict)
+    #: Partition to the PSI of its outputs, of several classes the largest.
+    outputs: dict[str, float] = field(default_factory=dict)
+    #: Partition to its outcomes beside what was expected; to a sentence where nobody expected them.
+    outcomes: "dict[str, list[Gap]]" = field(default_factory=dict)
+    unexpected: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """Outcomes beside expectations, a record for each partition and slice, the furthest first."""
+        from ml_platform.evaluation.expectation import table
+
+        return [row for partition, gaps in self.outcomes.items() for row in table(partition, gaps)]
+
+    @property
+    def text(self) -> str:
+        """What is to be said of it."""
+        return "; ".join(self.said)
+
+    def tell(self, kind: Kind, text: str, drifted: bool) -> None:
+        """Note what was seen of a kind, and whether it drifted."""
+        self.said.append(text)
+        if drifted:
+            self.drifted[kind] = text
 
 
 def observe(workspace: Workspace, context: ModelContext, known: str = "") -> Drift | None:
-    """Compare the newest partitions with the training data of the champion; ``None`` where ``known`` names it.
+    """Compare the newest partitions with what the champion learned; ``None`` where ``known`` names it.
 
     Only partitions after the newest that the champion was trained on are compared: its own training data would
-    water the finding down. Raises MissingReference where no version is registered or there is no such partition.
+    water the finding down. Inputs are compared with that training data and outputs with those for the holdout, where
+    the model declares `drift`; outcomes always, with what the champion leads one to expect. Raises MissingReference
+    where no version is registered or there is no such partition.
     """
-    import polars as pl
-
-    from ml_platform.validation.drift import drifted_columns
-
-    rule, name = context.model.drift, context.model.name
-    assert rule is not None
+    rule, name = context.model.drift or DriftRule(), context.model.name
     version = champions.champion(workspace, name) or workspace.registry.latest(name)
     if version is None:
         raise MissingReference(f"no version of {name} is registered; drift is compared with its training data")
@@ -73,23 +102,125 @@ def observe(workspace: Workspace, context: ModelContext, known: str = "") -> Dri
         raise MissingReference(
             f"nothing is published after {train[-1].partition}, the newest that version {version.version} learned from"
         )
-    content = {partition: published[partition].sha256 for partition in newest}
-    key = sha256_bytes(canonical_json([version.version, rule.model_dump(), content]))[:16]
+    features = _features(workspace, context, newest)
+    content = {name: [published[name].sha256, features[name].sha256 if name in features else ""] for name in newest}
+    declared = context.model.drift is not None
+    key = sha256_bytes(canonical_json([version.version, rule.model_dump(), declared, content]))[:16]
     if key == known:
         return None
+    enough = rule.partitions if context.dataset.partitions.timed else 1
+    found = Drift(key, version.version)
+    if declared:
+        _look_at_inputs(workspace, context, version, rule, enough, newest, found)
+    if why := expecting.differs(context, version.model_ref):
+        found.said.append(f"version {version.version} {why}: neither its outputs nor outcomes are compared")
+    else:
+        frames = {
+            name: expecting.predicted(workspace, context, version.model_ref, batches.read(workspace.store, ref))
+            for name, ref in features.items()
+        }
+        if declared:
+            _look_at_outputs(workspace, context, version, rule, enough, frames, found)
+        _look_at_outcomes(workspace, context, version, rule, frames, found)
+    return found
+
+
+def _look_at_inputs(
+    workspace: Workspace,
+    context: ModelContext,
+    version: VersionRef,
+    rule: DriftRule,
+    enough: int,
+    newest: Sequence[str],
+    found: "Drift",
+) -> None:
+    import polars as pl
+
+    from ml_platform.validation.drift import drifted_columns
+
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
     reference = pl.concat(
         frame.gather_every(max(1, frame.height // REFERENCE_ROWS))
-        for frame in (materializer.raw_at(entry).select(context.function.inputs) for entry in train)
+        for frame in (
+            materializer.raw_at(entry).select(context.function.inputs) for entry in version.model_ref.split.train
+        )
     )
     columns = compared_columns(reference, context.function, context.model.split.group)
-    found = {part: drifted_columns(reference, materializer.raw(part).select(columns), columns) for part in newest}
-    shares = {part: sum(value > rule.psi for value in values.values()) / len(values) for part, values in found.items()}
-    over = [part for part, share in shares.items() if share > rule.share]
-    latest = found[newest[-1]]
-    drifted = len(over) >= (rule.partitions if context.dataset.partitions.timed else 1)
-    text = _text(rule, version.version, shares, over, latest, drifted)
-    return Drift(key, version.version, drifted, text, shares, latest)
+    each = {part: drifted_columns(reference, materializer.raw(part).select(columns), columns) for part in newest}
+    found.shares |= {
+        part: sum(one > rule.psi for one in values.values()) / len(values) for part, values in each.items()
+    }
+    found.columns |= each[newest[-1]]
+    over = [part for part, share in found.shares.items() if share > rule.share]
+    found.tell("inputs", _text(rule, version.version, found.shares, over, found.columns, enough), len(over) >= enough)
+
+
+def _look_at_outputs(
+    workspace: Workspace,
+    context: ModelContext,
+    version: VersionRef,
+    rule: DriftRule,
+    enough: int,
+    frames: "Mapping[str, pl.DataFrame]",
+    found: "Drift",
+) -> None:
+    """The predictions of partitions against those for the holdout, which the version did not learn from either."""
+    from ml_platform.validation.drift import psi
+
+    def columns(frame: "pl.DataFrame") -> "list[pl.Series]":
+        values = frame[expecting.PREDICTION]
+        return values.arr.to_struct().struct.unnest().get_columns() if values.dtype.is_nested() else [values]
+
+    usual = columns(expecting.held_out(workspace, context, version.model_ref))
+    for part, frame in frames.items():
+        if frame.height:
+            found.outputs[part] = max(psi(*pair) for pair in zip(usual, columns(frame), strict=True))
+    over = [part for part, value in found.outputs.items() if value > rule.psi]
+    if found.outputs:
+        largest = max(found.outputs.values())
+        text = f"outputs of {', '.join(over) or 'none'} moved from those for its holdout (PSI {largest:.2f} at most)"
+        found.tell("outputs", text, len(over) >= enough)
+
+
+def _look_at_outcomes(
+    workspace: Workspace,
+    context: ModelContext,
+    version: VersionRef,
+    rule: DriftRule,
+    frames: "Mapping[str, pl.DataFrame]",
+    found: "Drift",
+) -> None:
+    """One partition is enough: its interval from day to day says already that this was no chance."""
+    for part, frame in frames.items():
+        if known := expecting.gaps(workspace, context, version.model_ref, frame):
+            found.outcomes[part] = known
+        if far := sorted(
+            (gap for gap in known if gap.exceeds(rule.outcomes)), key=lambda gap: (bool(gap.column), -gap.beyond)
+        ):
+            more = f" and {len(far) - TOLD} more" if len(far) > TOLD else ""
+            found.unexpected[part] = f"{part}: {'; '.join(gap.said for gap in far[:TOLD])}{more}"
+    if found.unexpected:
+        told = "; ".join(found.unexpected.values())
+        found.tell("outcomes", f"outcomes are not what version {version.version} leads one to expect: {told}", True)
+    elif found.outcomes:
+        found.tell("outcomes", f"outcomes of {', '.join(found.outcomes)} are as expected", False)
+    else:
+        found.tell("outcomes", "too few outcomes, or days of them, to compare", False)
+
+
+def _features(workspace: Workspace, context: ModelContext, partitions: Sequence[str]) -> dict[str, DatasetRef]:
+    """Features of those partitions that have some of now; the others follow when theirs are built."""
+    materializer = materializer_of(workspace, context.feature_set, context.dataset)
+    state, found = materializer.partition_state(), dict[str, DatasetRef]()
+    for partition in partitions:
+        try:
+            ref = workspace.references.load(context.feature_set.key, partition)
+            assert isinstance(ref, DatasetRef)
+            materializer.check_current(ref, state)
+            found[partition] = ref
+        except (MissingReference, Stale):
+            continue
+    return found
 
 
 def look(workspace: Workspace, context: ModelContext) -> str:
@@ -107,9 +238,10 @@ def look(workspace: Workspace, context: ModelContext) -> str:
     body: dict[str, Any] = {
         "key": found.key,
         "version": found.version,
-        "drifted": {"inputs": found.text} if found.drifted else {},
+        "drifted": found.drifted,
         "text": found.text,
         "shares": found.shares,
+        "unexpected": found.unexpected,
     }
     workspace.ledger.decide(
         KIND, subject=found.key, subject_name=f"{name}/{KIND}", body=body, run_id=run.id, provenance=run.provenance
@@ -118,7 +250,10 @@ def look(workspace: Workspace, context: ModelContext) -> str:
 
 
 def seen(workspace: Workspace, model: str) -> dict[str, Any] | None:
-    """What was seen last of a model: ``key``, ``version``, ``drifted`` (kind to a sentence), ``text``."""
+    """What was seen last of a model: ``key``, ``version``, ``drifted`` (kind to a sentence), ``text``,
+
+    ``unexpected`` (partition to a sentence) is not there where an earlier release looked.
+    """
     entries = workspace.ledger.entries(subject_name=f"{model}/{KIND}", kind=KIND, newest=1)
     return entries[0].body if entries else None
 
@@ -173,12 +308,12 @@ def compared_columns(reference: "pl.DataFrame", function: FeatureFunction, group
 
 
 def _text(
-    rule: DriftRule, version: int, shares: dict[str, float], over: list[str], latest: dict[str, float], drifted: bool
+    rule: DriftRule, version: int, shares: dict[str, float], over: list[str], latest: dict[str, float], enough: int
 ) -> str:
     newest = max(shares)
     worst = ", ".join(f"{column} {value:.2f}" for column, value in list(latest.items())[:4])
     return (
-        f"{'drift' if drifted else 'no drift'}: {len(over)} of the {len(shares)} newest partitions "
+        f"{'drift' if len(over) >= enough else 'no drift'}: {len(over)} of the {len(shares)} newest partitions "
         f"({', '.join(over) or 'none'}) drifted from what version {version} learned from, {rule.partitions} of "
         f"{rule.window} count; in {newest} {shares[newest]:.0%} of {len(latest)} inputs are beyond PSI {rule.psi:g} "
         f"({rule.share:.0%} allowed), largest: {worst}"

@@ -8,8 +8,9 @@ from ml_platform.datasets.unasked import require_asked
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
+from ml_platform.gates.asked import Asked
 from ml_platform.gates.gate import Verdict
-from ml_platform.pipeline import published, trained
+from ml_platform.pipeline import expecting, published, trained
 from ml_platform.pipeline.data import inspect_features, refused_partitions
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import feature_gates, judged, model_gates, require, require_each
@@ -127,7 +128,8 @@ def inspect_split(workspace: Workspace, context: ModelContext, ref: SplitRef, ru
             f"(its reference was edited); materialize {ref.model}/split again"
         )
     gates = model_gates(workspace, context, "split")
-    return judged(workspace, gates, ref, subject=ref.sha256, name=f"{ref.model}/split", run=run)
+    asked: Asked = {"gaps": partial(expecting.of_split, workspace, context, ref)}
+    return judged(workspace, gates, ref, subject=ref.sha256, name=f"{ref.model}/split", run=run, asked=asked)
 
 
 def require_split(workspace: Workspace, context: ModelContext, ref: SplitRef, run: Run) -> None:

@@ -75,7 +75,7 @@ def propose(
         trained=before is not None,
         unfinished=before is not None and before.sha256 == split.sha256,
         **changed._asdict(),
-        drifted=_drifted(workspace, name) if context.model.drift is not None else {},
+        drifted=_drifted(workspace, name),
         last=last,
         recent=recent,
         refused=refused if accepted else 0,
@@ -136,8 +136,10 @@ def _requests(workspace: Workspace, model: str, split: str, now: datetime) -> tu
 def _drifted(workspace: Workspace, model: str) -> dict[str, str]:
     """What drifted from what the champion learned, as it was seen last."""
     found = seen(workspace, model)
+    if not found or not found["drifted"]:
+        return {}
     champion = champions.champion(workspace, model) or workspace.registry.latest(model)
-    return found["drifted"] if found and champion is not None and found["version"] == champion.version else {}
+    return found["drifted"] if champion is not None and found["version"] == champion.version else {}
 
 
 def _span(entries: tuple[ManifestEntry, ...]) -> str:

@@ -1,5 +1,8 @@
 """Drift: k of n partitions, no second look at what was seen, and a training where the model's `retrain` says so."""
 
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +10,14 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from ml_platform.foundation.provenance import Run
 from ml_platform.orchestration.sensors import ATTEMPTS
 from ml_platform.pipeline.drift import Drift, compared_columns, observe
+from ml_platform.pipeline.rollback import roll_back
+from ml_platform_tests.moving import moved
 from ml_platform_tests.project import Project
-from ml_platform_tests.sensors.ticks import attempt_tags, copied, pretend, tick
-from ml_platform_tests.shop_project import APRIL, JANUARY, MAY, MODEL, declared
+from ml_platform_tests.sensors.ticks import attempt_tags, copied, opened, pretend, tick
+from ml_platform_tests.shop_project import APRIL, DATASET, JANUARY, MAY, MODEL, declared
 
 RULE: dict[str, Any] = {"psi": 0.25, "share": 0.3, "partitions": 2, "window": 2}
 #: The gates of the evaluation are not what is tested here.
@@ -83,7 +89,7 @@ def test_k_of_n(registered: Project, shares: dict[str, float], partitions: int, 
     lower, upper = sorted(shares.values())
     assert lower < upper, "the test needs months that differ"
     found = look(with_rule(registered, psi=0.1, share=(lower + upper) / 2, partitions=partitions))
-    assert found.drifted is drifted
+    assert ("inputs" in found.drifted) is drifted
     assert f"1 of the 2 newest partitions ({max(shares, key=lambda name: shares[name])})" in found.text
 
 
@@ -99,7 +105,7 @@ def test_drift_that_is_not_declared_to_train_is_advice(registered: Project) -> N
     tick(project, "drift")
     found = tick(project)
     assert found.requests == []
-    said = f"training is advised: {APRIL} corrected, drift of inputs; ml-platform train {MODEL}"
+    said = f"training is advised: {APRIL} corrected, drift of inputs, drift of outputs; ml-platform train {MODEL}"
     assert f"{MODEL}: {said}" in found.skipped
 
 
@@ -168,9 +174,69 @@ def test_without_a_version_there_is_nothing_to_compare_with(base: Path, tmp_path
     found = tick(project, "drift")
     assert found.requests == []
     assert f"{MODEL}: no version of {MODEL} is registered" in found.skipped
-    assert "plain: no drift rule is declared" in found.skipped
+    assert "plain: no version of plain is registered" in found.skipped
 
 
 def test_paused_by_name(registered: Project) -> None:
     project = registered.variant(registered.catalogue, ML_PLATFORM_PAUSED=MODEL)
     assert tick(project, "drift").skipped == f"{MODEL}: paused by ML_PLATFORM_PAUSED"
+
+
+def coming_back(month: pl.DataFrame) -> pl.DataFrame:
+    """The first line of every order comes back, says the new till."""
+    return month.with_columns(
+        pl.when((pl.col("line") == 1) & pl.col("returned").is_not_null())
+        .then(1)
+        .otherwise("returned")
+        .alias("returned")
+    )
+
+
+@pytest.fixture(scope="module")
+def answering(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Version 1, trained on January to March and held against April, answers; nothing is said of its drift."""
+    model = {"gates": MODEL_WITH_RULE["gates"]}
+    project = copied(base, tmp_path_factory.mktemp("outcomes") / "project", declared(models={MODEL: model}))
+    names = ("split", "model", "evaluation", "registered_model")
+    outcome = project.materialize(*(f"{MODEL}/{name}" for name in names), checks=None)
+    assert outcome.success, outcome.error
+    with project.active() as workspace:
+        workspace.registry.set_alias(MODEL, "champion", 1)
+    return project
+
+
+def with_may(answering: Project, target: Path, change: Callable[[pl.DataFrame], pl.DataFrame] | None = None) -> Project:
+    """A copy in which May arrived and was published."""
+    shutil.copytree(answering.folder, target)
+    moved(target, str(answering.folder), str(target))
+    project = replace(opened(target, answering.catalogue), environment={"ML_PLATFORM_NOW": "2024-06-10T00:00:00"})
+    project.batches.deliver(MAY, change=change)
+    ingested = project.ingest(MAY)
+    assert ingested.success, ingested.error
+    return project
+
+
+def test_outcomes_as_expected_are_said_to_be_so(answering: Project, tmp_path: Path) -> None:
+    project = with_may(answering, tmp_path / "project")
+    assert tick(project, "drift").skipped == f"{MODEL}: outcomes of {APRIL}, {MAY} are as expected"
+    assert tick(project, "alerts").skipped == "nothing needs a person"
+
+
+def test_outcomes_that_nobody_expected_are_told_to_a_person_and_no_advice_to_train(
+    answering: Project, tmp_path: Path
+) -> None:
+    project = with_may(answering, tmp_path / "project", coming_back)
+    said = f"outcomes are not what version 1 leads one to expect: {MAY}: 0."
+    assert f"{MODEL}: {said}" in tick(project, "drift").skipped
+    told = tick(project, "alerts").skipped
+    assert f"told here: {MODEL}: {said}" in told
+    assert f"are they right? If not, ml-platform data rollback {DATASET} {MAY} --withdraw --reason TEXT; if so" in told
+    assert "told here" not in tick(project, "alerts").skipped, "once until it changes"
+    waiting = project.variant(declared(models={MODEL: {"retrain": {"new_data": False}}}))
+    assert "drift" not in tick(waiting).skipped
+    following = project.variant(declared(models={MODEL: {"retrain": {"new_data": False, "drift": ["outcomes"]}}}))
+    assert tick(following).why.startswith(f"{MODEL}: drift of outcomes: trained on")
+    with project.active() as workspace:
+        roll_back(workspace, project.context().dataset, MAY, Run.new(), withdraw=True, reason="wrong till", by="ada")
+    tick(project, "drift")
+    assert f"over: {MODEL}: outcomes are not what version 1" in tick(project, "alerts").skipped

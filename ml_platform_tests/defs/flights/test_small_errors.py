@@ -197,6 +197,15 @@ def test_an_error_is_refused(error: str, name: str) -> None:
     assert found.status == "failed" and found.blocking, found
 
 
+@pytest.mark.parametrize("name", MONTHS[9:])
+def test_ten_minutes_more_on_every_arrival_are_refused_with_the_batch(name: str) -> None:
+    later = pl.col("arr_delay") + 10
+    gates = ("rules", "distribution_of_arrivals", "distribution_of_outcomes")
+    arrived, flown = judged(gates, name, arriving(later)(month(name))), judged(gates, name, flying(later)(month(name)))
+    assert all(arrived[gate].status == "failed" for gate in gates)
+    assert flown["distribution_of_outcomes"].status == "failed", "also where departures agree"
+
+
 @pytest.mark.parametrize("name", MONTHS)
 def test_no_month_as_it_was_raises_an_alarm(name: str) -> None:
     found = judged(NEW, name, month(name), month(name))
