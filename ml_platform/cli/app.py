@@ -11,6 +11,7 @@ from ml_platform.cli.data import data
 from ml_platform.cli.gates import gates
 from ml_platform.cli.hand import pause, resume, skip, train
 from ml_platform.cli.ledger import ledger
+from ml_platform.cli.live import live
 from ml_platform.cli.new import new
 from ml_platform.cli.output import HELPS, BadUsage, By, Json, Reason, Version, only_json, supervised
 from ml_platform.cli.proofs import prove, suggest
@@ -258,7 +259,7 @@ def status(json: Json = None) -> None:
     show_status(json)
 
 
-for added in (score, withdraw, pause, resume, train, skip, backup, restore, prune, why, serve):
+for added in (score, live, withdraw, pause, resume, train, skip, backup, restore, prune, why, serve):
     cli.command()(added)
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "evaluation",
     "expectation",
     "fairness",
+    "intervals",
     "latency",
     "options",
     "robustness",

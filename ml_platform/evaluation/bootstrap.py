@@ -67,6 +67,7 @@ def weighted(metric: str, task: Task, y: "np.ndarray", p: "np.ndarray", codes: "
         statistics = {
             "auc": lambda: _auc(y, p, codes, clusters),
             "pr_auc": lambda: _average_precision(y, p, codes, clusters),
+            "brier_skill": lambda: _skill(y, p, codes, clusters),
         }
     else:
         squared = _mean((p - y) ** 2, codes, clusters)
@@ -104,6 +105,20 @@ def _r2(squared: Weighted, y: "np.ndarray", codes: "np.ndarray", clusters: int) 
         variance = largest - first(weights) ** 2
         # Of a sample with one value the difference is rounding, and may be above zero.
         return 1 - squared(weights) / np.where(variance > NO_SPREAD * largest, variance, np.nan)
+
+    return value
+
+
+def _skill(y: "np.ndarray", p: "np.ndarray", codes: "np.ndarray", clusters: int) -> Weighted:
+    """1 less the Brier score over that of the drawn labels' own rate; NaN where one class only is drawn."""
+    import numpy as np
+
+    squared, rate = _mean((p - y) ** 2, codes, clusters), _mean(y, codes, clusters)
+
+    def value(weights: "np.ndarray") -> "np.ndarray":
+        drawn = rate(weights)
+        spread = drawn * (1 - drawn)
+        return 1 - squared(weights) / np.where(spread > NO_SPREAD, spread, np.nan)
 
     return value
 

@@ -11,6 +11,8 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_platform.live.performance import LiveRule
+
 #: How often a training on the same content is begun before it is given up.
 ATTEMPTS = 3
 #: What a change of data that a model has learned from leads to.
@@ -30,6 +32,9 @@ class RetrainPolicy(BaseModel):
         default=None, ge=1, description="A training is due that many days after the last one, where data changed."
     )
     drift: tuple[Kind, ...] = Field(default=(), description="Drift (`drift` says when) of these leads to a training.")
+    live_performance: LiveRule | None = Field(
+        default=None, description="Live performance below the evaluation leads to a training; default: it is advised."
+    )
     correction: Consequence = Field(
         default="retrain", description="A partition that the model learned from came again: train, say so, or stop."
     )
@@ -68,6 +73,8 @@ class Facts:
     rebuilt: tuple[str, ...] = ()
     #: What drifted, with a sentence each.
     drifted: Mapping[str, str] = field(default_factory=dict)
+    #: Where the champion answers worse than its evaluation showed, a sentence.
+    fallen: str = ""
     #: When a training on something else was asked for last, and how many in the last 24 hours.
     last: datetime | None = None
     recent: int = 0
@@ -172,6 +179,8 @@ def _due(policy: RetrainPolicy, facts: Facts) -> Iterator[str]:
             yield f"due every {policy.every} days, the last was on {facts.last:%Y-%m-%d}"
     if changed:
         yield from (f"drift of {kind}" for kind in facts.drifted if kind in policy.drift)
+        if facts.fallen and policy.live_performance is not None:
+            yield f"live performance: {facts.fallen}"
 
 
 def _advised(policy: RetrainPolicy, facts: Facts) -> Iterator[str]:
@@ -180,6 +189,8 @@ def _advised(policy: RetrainPolicy, facts: Facts) -> Iterator[str]:
         if consequence == "advise":
             yield f"{_some(partitions)} {said}"
     yield from (f"drift of {kind}" for kind in facts.drifted if kind not in (*policy.drift, "outcomes"))
+    if facts.fallen and policy.live_performance is None:
+        yield f"live performance: {facts.fallen}"
 
 
 def _limit(policy: RetrainPolicy, facts: Facts) -> str:
@@ -202,6 +213,7 @@ def _idle(policy: RetrainPolicy, facts: Facts) -> str:
 
 def _others(policy: RetrainPolicy) -> str:
     ways = [f"every {policy.every} days"] * (policy.every is not None) + [f"drift of {kind}" for kind in policy.drift]
+    ways += ["live performance"] * (policy.live_performance is not None)
     ways += [f"a {key}" for key in ("correction", "withdrawal") if getattr(policy, key) == "retrain"]
     return f"trained on {', '.join(ways) or 'request'}"
 

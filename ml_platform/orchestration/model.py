@@ -13,7 +13,7 @@ from ml_platform.foundation.settings import Settings
 from ml_platform.gates.gate import Verdict
 from ml_platform.orchestration.common import WORKSPACE, asset_options, code_version, gate_check, plainly, workspace_of
 from ml_platform.orchestration.events import results, step_run
-from ml_platform.orchestration.live import live_assets
+from ml_platform.orchestration.live import live_assets, live_check
 from ml_platform.orchestration.metadata import mlflow_link, ref_metadata, sentences, table
 from ml_platform.orchestration.publications import inherited_tags, published_key
 from ml_platform.orchestration.refusals import tag_refusal
@@ -209,7 +209,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         scores_asset(context),
         *live_assets(context),
     ]
-    return dg.Definitions(assets=assets, asset_checks=checks)
+    return dg.Definitions(assets=assets, asset_checks=[*checks, live_check(context)])
 
 
 def _seen_metadata(workspace: Workspace, context: ModelContext) -> dict[str, Any]:

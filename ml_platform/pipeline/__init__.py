@@ -28,6 +28,7 @@ __all__ = [
     "model",
     "packaged",
     "pending",
+    "performance",
     "predictions",
     "prune",
     "published",

@@ -37,7 +37,7 @@ class EarlierColumns:
         return result
 
     def keep(self, sha256: str, frame: "pl.DataFrame") -> "pl.DataFrame":
-        """Remember columns of a content that was read already, since it will be an earlier one of the next; the frame."""
+        """Remember columns of a content that was read already: it will be an earlier one of the next. The frame."""
         for column in frame.get_columns():
             if (place := (sha256, column.name)) not in self._columns:
                 self._columns[place] = column

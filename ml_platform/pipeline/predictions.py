@@ -15,7 +15,7 @@ from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.parquet import write_frame
 from ml_platform.foundation.provenance import Run
-from ml_platform.foundation.times import days
+from ml_platform.foundation.times import days as days_of
 from ml_platform.pipeline.requests import log_folder
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import LiveRef
@@ -132,9 +132,10 @@ def pending(workspace: Workspace, model: str) -> dict[str, str]:
     return found
 
 
-def fingerprint(days: Mapping[str, str]) -> str:
-    """Names some days as they are, in few characters."""
-    return sha256_bytes(canonical_json(days))[:16]
+def days(workspace: Workspace, model: str) -> dict[str, str]:
+    """Every day that is in the store or over in the log, with what tells that it grew."""
+    there = _held(workspace.store, model)
+    return {Path(path).stem: info.metadata["files"] for path, info in there.items()} | pending(workspace, model)
 
 
 def stored(store: VersionedStore, model: str) -> list[Day]:
@@ -200,4 +201,4 @@ def event_days(frame: "pl.DataFrame", context: ModelContext) -> "pl.Series":
     """The day of each row's event, (rows,): of its column of time, else the one on which it was asked for."""
     time = context.function.time
     column = time if time in frame.columns else "predicted_at"
-    return days(frame[column]).alias("day")
+    return days_of(frame[column]).alias("day")

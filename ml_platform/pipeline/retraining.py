@@ -9,7 +9,7 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.live.retraining import Decision, Facts, decide
-from ml_platform.pipeline import champions, hand, trained
+from ml_platform.pipeline import champions, hand, performance, trained
 from ml_platform.pipeline import model as model_steps
 from ml_platform.pipeline.approval import decisions
 from ml_platform.pipeline.drift import seen
@@ -76,6 +76,7 @@ def propose(
         unfinished=before is not None and before.sha256 == split.sha256,
         **changed._asdict(),
         drifted=_drifted(workspace, name),
+        fallen=performance.fallen(workspace, context),
         last=last,
         recent=recent,
         refused=refused if accepted else 0,

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml_platform.live.performance import LiveRule
 from ml_platform.live.retraining import ATTEMPTS, Decision, Facts, RetrainPolicy, decide
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -22,6 +23,7 @@ POLICIES = st.builds(
     min_new_partitions=st.integers(1, 3),
     every=st.none() | st.integers(1, 60),
     drift=st.sampled_from([(), ("inputs",)]),
+    live_performance=st.sampled_from([None, LiveRule()]),
     correction=CONSEQUENCES,
     withdrawal=CONSEQUENCES,
     cooldown=st.integers(0, 60),
@@ -42,6 +44,7 @@ FACTS = st.builds(
     withdrawn=SOME,
     rebuilt=SOME,
     drifted=st.sampled_from([{}, {"inputs": "a sentence"}]),
+    fallen=TEXT,
     last=st.none() | st.integers(0, 90).map(lambda days: NOW - timedelta(days=days)),
     recent=st.integers(0, 3),
     refused=st.integers(0, 4),
@@ -92,6 +95,14 @@ def test_unchanged_data_is_trained_on_only_where_a_training_did_not_end(policy: 
 
 
 @given(POLICIES, FACTS)
+def test_live_performance_alone_never_starts_a_second_training(policy: RetrainPolicy, facts: Facts) -> None:
+    better = decide(policy, replace(facts, fallen=""))
+    worse = decide(policy, replace(facts, fallen="below"))
+    if better.action == "train":
+        assert worse.action == "train" and set(worse.causes) >= set(better.causes)
+
+
+@given(POLICIES, FACTS)
 def test_a_cause_more_never_ends_a_training_that_was_due(policy: RetrainPolicy, facts: Facts) -> None:
     if decide(policy, replace(facts, drifted={})).action == "train":
         assert decide(policy, replace(facts, drifted={"inputs": "a sentence"})).action == "train"
@@ -106,6 +117,11 @@ def test_a_cause_more_never_ends_a_training_that_was_due(policy: RetrainPolicy, 
         ({"min_new_partitions": 2}, {"new": MONTHS}, "train", "m: new data (2024-04-01, 2024-05-01): trained on A"),
         ({"min_new_partitions": 2, "drift": ["inputs"]}, {"drifted": {"inputs": "x"}}, "train", "drift of inputs"),
         ({}, {"drifted": {"inputs": "x"}, "new": ()}, "advise", "m: training is advised: drift of inputs"),
+        ({}, {"fallen": "below", "new": ()}, "advise", "m: training is advised: live performance: below; ml-platform"),
+        ({"min_new_partitions": 2}, {"fallen": "below"}, "advise", "m: training is advised: live performance: below"),
+        ({"min_new_partitions": 2, "live_performance": {}}, {"fallen": "below"}, "train", "m: live performance: below"),
+        ({"live_performance": {}}, {"fallen": "below", "new": ()}, "wait", "m: nothing changed since"),
+        ({"new_data": False, "live_performance": {}}, {}, "wait", "trained on live performance, a correction"),
         ({"new_data": False, "every": 30}, {"last": NOW - timedelta(days=29)}, "wait", "trained on every 30 days"),
         ({"new_data": False, "every": 30}, {"last": NOW - timedelta(days=30)}, "train", "due every 30 days"),
         ({"cooldown": 7}, {"last": NOW - timedelta(days=6)}, "wait", "and waits: cooldown until 2024-06-02 00:00"),
@@ -127,6 +143,11 @@ def test_what_a_declaration_means(policy: dict[str, Any], changed: dict[str, Any
     found = decided(policy=policy, **changed)
     assert found.action == action, found.said
     assert said in found.said
+
+
+def test_live_performance_and_new_data_are_one_training() -> None:
+    found = decided(fallen="below", policy={"live_performance": {"below": 1, "windows": 1}})
+    assert found.causes == ("new data (2024-05-01)", "live performance: below")
 
 
 def test_two_causes_are_one_training() -> None:

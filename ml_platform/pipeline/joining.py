@@ -1,0 +1,146 @@
+"""Predictions with what came of them, day by day: joined again where a day or its labels changed, and only there."""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ml_platform.datasets import batches
+from ml_platform.datasets.derived import commit_objects
+from ml_platform.datasets.store import NotFound, ObjectInfo
+from ml_platform.declarations.context import ModelContext
+from ml_platform.features.build import rows_of
+from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.foundation.parquet import write_frame
+from ml_platform.foundation.provenance import Run
+from ml_platform.live.performance import window_of
+from ml_platform.pipeline import predictions
+from ml_platform.pipeline.features import materializer_of
+from ml_platform.pipeline.labels import LABEL, SLICE, Labels, slices_of
+from ml_platform.pipeline.predictions import Day
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.serving.prediction_log import PREDICTION, PROBABILITIES
+
+if TYPE_CHECKING:
+    import polars as pl
+
+BRANCH = "live"
+#: Raised when the same predictions and labels are joined otherwise.
+VERSION = 1
+
+
+class Joined(NamedTuple):
+    """A day of predictions with their labels, in the store."""
+
+    path: str
+    sha256: str
+    #: Windows that its events belong to, by their first days.
+    windows: tuple[str, ...]
+
+
+def folder(model: str) -> str:
+    """Where what is known of a model in use lies in the store."""
+    return f"live/{model}/"
+
+
+def slices(context: ModelContext) -> tuple[str, ...]:
+    """The columns of the gates `slices`, without those that are personal."""
+    gates = [gate for gate in context.model.gates_of("evaluation") if gate.gate == "slices"]
+    wanted = {name for gate in gates for name in gate.columns or context.function.slices} - context.dataset.private()
+    return tuple(name for name in context.function.slices if name in wanted)
+
+
+def join(workspace: Workspace, context: ModelContext, days: Sequence[Day], run: Run) -> list[Joined]:
+    """The days with their labels, as far as they are published."""
+    labels = Labels(workspace, context, context.model.kind(), slices(context))
+    place = f"{folder(context.model.name)}days/"
+    code = materializer_of(workspace, context.feature_set, context.dataset).code
+    model = context.model
+    partitions = context.dataset.partitions.model_dump(mode="json")
+    about = [VERSION, code, model.target, model.task, model.classes, labels.slices, labels.by, partitions]
+    there = predictions.held(workspace.store, BRANCH, place)
+    files: dict[str, Path] = {}
+    metadata: dict[str, dict[str, str]] = {}
+    with tempfile.TemporaryDirectory(prefix="joined-") as temporary:
+        for day in days:
+            contents, path = labels.contents(day.first, day.last), f"{place}{day.day}.parquet"
+            key = sha256_bytes(canonical_json([about, day.sha256, contents]))
+            if path in there and there[path].metadata.get("key") == key:
+                continue
+            frame = _joined(predictions.read(workspace.store, day), context, labels, contents)
+            files[path] = Path(temporary) / f"{day.day}.parquet"
+            write_frame(frame, files[path])
+            windows = sorted(frame["window"].unique().to_list())
+            metadata[path] = {"key": key, "rows": str(frame.height), "windows": ",".join(windows)}
+        commit(workspace, files, metadata, f"Labels of {len(files)} days of {model.name}", run)
+    found = predictions.held(workspace.store, BRANCH, place)
+    paths = [f"{place}{day.day}.parquet" for day in days]
+    return [Joined(path, found[path].sha256, tuple(found[path].metadata["windows"].split(","))) for path in paths]
+
+
+def read(workspace: Workspace, day: Joined) -> "pl.DataFrame":
+    """A day: ``day`` of the event, its ``window``, ``version``, ``role``, ``prediction``, label and slices."""
+    return batches.read_at(workspace.store, BRANCH, day.path, day.sha256)
+
+
+def commit(
+    workspace: Workspace, files: Mapping[str, Path], metadata: Mapping[str, Mapping[str, str]], message: str, run: Run
+) -> None:
+    """Bring files onto the branch of what is known of models in use; nothing where there are none."""
+    if files:
+        commit_objects(
+            workspace.store,
+            BRANCH,
+            files,
+            run_id=run.id,
+            message=message,
+            metadata={"code_commit": run.provenance.code_commit},
+            objects=metadata,
+        )
+
+
+def stat(workspace: Workspace, path: str) -> ObjectInfo | None:
+    """What lies at a path; None where nothing does."""
+    try:
+        return workspace.store.stat(BRANCH, path)
+    except NotFound:
+        return None
+
+
+def read_json(workspace: Workspace, path: str) -> Any:
+    """What a JSON object holds."""
+    with workspace.store.open(BRANCH, path) as stream:
+        return json.load(stream)
+
+
+def _joined(
+    frame: "pl.DataFrame", context: ModelContext, labels: Labels, contents: Mapping[str, str]
+) -> "pl.DataFrame":
+    import polars as pl
+
+    # A request that a router sent twice is one.
+    frame = frame.unique(["request_id", "request_row", "model_version"], keep="first", maintain_order=True)
+    function, names = context.function, [f"{SLICE}{name}" for name in labels.slices]
+    day = predictions.event_days(frame, context)
+    partitions = context.dataset.partitions
+    windows = {one: window_of(partitions, one).isoformat()[:10] for one in day.unique()}
+    result = frame.select(
+        day,
+        day.replace_strict(windows, return_dtype=pl.String).alias("window"),
+        pl.col("model_version").alias("version"),
+        pl.col("request_role").alias("role"),
+        pl.col(PROBABILITIES if context.model.classes else PREDICTION).alias("prediction"),
+    )
+    # Where a part of the inputs is personal, the slices are those of the rows that came back as data.
+    whole = set(function.inputs) <= set(frame.columns)
+    if whole:
+        result = result.hstack(rows_of(function, frame.select(function.inputs)).select(slices_of(labels.slices)))
+    missing = [] if whole else names
+    if not contents or not set(labels.by) <= set(frame.columns):
+        empty = {LABEL: pl.Float64(), **dict.fromkeys(missing, pl.String())}
+        return result.with_columns(pl.lit(None, kind).alias(name) for name, kind in empty.items())
+    given = labels.frame(contents).select(*labels.by, LABEL, *missing)
+    keys = frame.select(pl.col(name).cast(given.schema[name], strict=False) for name in labels.by)
+    found = keys.join(given, on=list(labels.by), how="left", maintain_order="left", nulls_equal=True)
+    return result.hstack(found.select(LABEL, *missing))
