@@ -8,6 +8,7 @@ import typer
 
 from ml_platform.cli.backup import backup, prune, restore
 from ml_platform.cli.data import data
+from ml_platform.cli.estimate import estimate
 from ml_platform.cli.gates import gates
 from ml_platform.cli.hand import pause, resume, skip, train
 from ml_platform.cli.ledger import ledger
@@ -259,7 +260,7 @@ def status(json: Json = None) -> None:
     show_status(json)
 
 
-for added in (score, live, withdraw, pause, resume, train, skip, backup, restore, prune, why, serve):
+for added in (score, live, estimate, withdraw, pause, resume, train, skip, backup, restore, prune, why, serve):
     cli.command()(added)
 
 

@@ -5,4 +5,4 @@ Nothing is measured here, and nothing is decided.
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
-__all__ = ["detection", "drift_report", "live", "model_card", "report", "server"]
+__all__ = ["detection", "drift_report", "estimates", "live", "model_card", "report", "server"]

@@ -9,6 +9,7 @@ Thresholds are said in ``gates``, pages in ``documents``.
 __all__ = [
     "baselines",
     "champion",
+    "estimation",
     "evaluate",
     "evaluation",
     "expectation",

@@ -12,6 +12,7 @@ from ml_platform.foundation.files import canonical_json
 from ml_platform.foundation.settings import Settings
 from ml_platform.gates.gate import Verdict
 from ml_platform.orchestration.common import WORKSPACE, asset_options, code_version, gate_check, plainly, workspace_of
+from ml_platform.orchestration.estimated import estimated_asset
 from ml_platform.orchestration.events import results, step_run
 from ml_platform.orchestration.live import live_assets, live_check
 from ml_platform.orchestration.metadata import mlflow_link, ref_metadata, sentences, table
@@ -208,6 +209,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         drift_report,
         scores_asset(context),
         *live_assets(context),
+        estimated_asset(context),
     ]
     return dg.Definitions(assets=assets, asset_checks=[*checks, live_check(context)])
 

@@ -12,6 +12,7 @@ from ml_platform.declarations.features import FeatureSpec
 from ml_platform.orchestration.alerts import alert_sensor
 from ml_platform.orchestration.common import REFERENCES, WORKSPACE, WorkspaceResource, partitions_of
 from ml_platform.orchestration.data_jobs import data_jobs
+from ml_platform.orchestration.estimated import ESTIMATED, estimate_job
 from ml_platform.orchestration.hand import hand_jobs
 from ml_platform.orchestration.histories import history_sensor, refresh_jobs
 from ml_platform.orchestration.live import LIVE, live_job, live_sensor
@@ -69,7 +70,7 @@ def platform_definitions(catalogue: Catalogue) -> dg.Definitions:
             name,
             selection=dg.AssetSelection.key_prefixes(*part.datasets, *part.models)
             - dg.AssetSelection.assets(
-                *[dg.AssetKey([model, name]) for model in part.models for name in (DRIFT, SCORES, *LIVE)]
+                *[dg.AssetKey([model, name]) for model in part.models for name in (DRIFT, SCORES, ESTIMATED, *LIVE)]
             ),
             description="Everything from batch to deployment. Launch it with a range of partitions: one run.",
         )
@@ -90,6 +91,7 @@ def platform_definitions(catalogue: Catalogue) -> dg.Definitions:
             *train,
             *whole,
             *map(drift_job, catalogue.models),
+            *map(estimate_job, catalogue.models),
             *(scores_job(ModelContext.of(catalogue, name)) for name in catalogue.models),
             *live,
             *refresh,

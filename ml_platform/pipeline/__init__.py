@@ -17,6 +17,7 @@ __all__ = [
     "champions",
     "data",
     "drift",
+    "estimating",
     "evaluation",
     "features",
     "hand",

@@ -9,7 +9,6 @@ from ml_platform.datasets import batches
 from ml_platform.declarations.context import ModelContext
 from ml_platform.documents.server import folder
 from ml_platform.features.contract import FeatureFunction
-from ml_platform.features.materialize import Stale
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Run
@@ -18,7 +17,7 @@ from ml_platform.live.rules import DriftRule
 from ml_platform.pipeline import champions, expecting, trained
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.workspace import Workspace
-from ml_platform.references.refs import DatasetRef, ManifestEntry, VersionRef
+from ml_platform.references.refs import ManifestEntry, VersionRef
 from ml_platform.sources.partitions import WHOLE
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def observe(workspace: Workspace, context: ModelContext, known: str = "") -> Dri
         raise MissingReference(
             f"nothing is published after {train[-1].partition}, the newest that version {version.version} learned from"
         )
-    features = _features(workspace, context, newest)
+    features = expecting.current_features(workspace, context, newest)
     content = {name: [published[name].sha256, features[name].sha256 if name in features else ""] for name in newest}
     declared = context.model.drift is not None
     key = sha256_bytes(canonical_json([version.version, rule.model_dump(), declared, content]))[:16]
@@ -191,7 +190,8 @@ def _look_at_outcomes(
     found: "Drift",
 ) -> None:
     """One partition is enough: its interval from day to day says already that this was no chance."""
-    for part, frame in frames.items():
+    for part in expecting.complete(context, [*frames]):
+        frame = frames[part]
         if known := expecting.gaps(workspace, context, version.model_ref, frame):
             found.outcomes[part] = known
         if far := sorted(
@@ -206,21 +206,6 @@ def _look_at_outcomes(
         found.tell("outcomes", f"outcomes of {', '.join(found.outcomes)} are as expected", False)
     else:
         found.tell("outcomes", "too few outcomes, or days of them, to compare", False)
-
-
-def _features(workspace: Workspace, context: ModelContext, partitions: Sequence[str]) -> dict[str, DatasetRef]:
-    """Features of those partitions that have some of now; the others follow when theirs are built."""
-    materializer = materializer_of(workspace, context.feature_set, context.dataset)
-    state, found = materializer.partition_state(), dict[str, DatasetRef]()
-    for partition in partitions:
-        try:
-            ref = workspace.references.load(context.feature_set.key, partition)
-            assert isinstance(ref, DatasetRef)
-            materializer.check_current(ref, state)
-            found[partition] = ref
-        except (MissingReference, Stale):
-            continue
-    return found
 
 
 def look(workspace: Workspace, context: ModelContext) -> str:

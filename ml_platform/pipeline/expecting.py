@@ -1,13 +1,17 @@
 """What a registered version leads one to expect of partitions that it did not learn from, and what they came to."""
 
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ml_platform.declarations.context import ModelContext
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.features.materialize import Stale
+from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.pipeline import champions
+from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.predicting import predictor
 from ml_platform.pipeline.workspace import Workspace
-from ml_platform.references.refs import ManifestEntry, ModelRef, SplitRef
+from ml_platform.references.refs import DatasetRef, ManifestEntry, ModelRef, SplitRef
 
 if TYPE_CHECKING:
     import polars as pl
@@ -109,6 +113,31 @@ def of_split(workspace: Workspace, context: ModelContext, split: SplitRef) -> "G
         for entry, frame in zip(new, frames, strict=True)
     }
     return Gaps(found, champion.version)
+
+
+def current_features(workspace: Workspace, context: ModelContext, partitions: Sequence[str]) -> dict[str, DatasetRef]:
+    """Features of those partitions that have some of now; the others follow when theirs are built."""
+    materializer = materializer_of(workspace, context.feature_set, context.dataset)
+    state, found = materializer.partition_state(), dict[str, DatasetRef]()
+    for partition in partitions:
+        try:
+            ref = workspace.references.load(context.feature_set.key, partition)
+            assert isinstance(ref, DatasetRef)
+            materializer.check_current(ref, state)
+            found[partition] = ref
+        except (MissingReference, Stale):
+            continue
+    return found
+
+
+def complete(context: ModelContext, partitions: Sequence[str]) -> list[str]:
+    """Those of the partitions whose outcomes are all there, as `split.label_delay` says: what comes early is not like
+    what comes late."""
+    delay, known = context.model.split.label_delay, context.dataset.partitions
+    if not delay or not known.timed or not partitions:
+        return [*partitions]
+    until = known.window(max(partitions))[1] - timedelta(days=delay)
+    return [name for name in partitions if known.window(name)[1] <= until]
 
 
 def differs(context: ModelContext, reference: ModelRef) -> str:
