@@ -26,7 +26,10 @@ def test_scaffolded_project_is_in_order(shop_template: Shop) -> None:
     assert {item["asset_key"] for item in listed["assets"]} == {
         *(f"{DATASET}/{name}" for name in ("batch", "dataset", "features", "history", "published")),
         *(f"{MODEL}/{name}" for name in ("split", "model", "evaluation", "registered_model", "service", "deployment")),
-        *(f"{MODEL}/{name}" for name in ("drift", "scores", "predictions", "live_performance", "estimated_performance")),
+        *(
+            f"{MODEL}/{name}"
+            for name in ("drift", "scores", "predictions", "live_performance", "estimated_performance")
+        ),
     }
     validated = shop_template.ml("validate")
     assert (validated.returncode, said(validated)) == (0, "3 declarations and 20 gates are in order")
