@@ -116,10 +116,10 @@ def single_feature_auc(frame: "pl.DataFrame", names: Sequence[str], label: str) 
     for name, counted in zip(names, tables, strict=True):
         positive = counted["(label)"]
         negative = counted["rows"] - positive
-        pairs = positive.sum() * negative.sum()
+        pairs = float(positive.sum()) * float(negative.sum())
         if pairs:
             # Pairs in the right order; of equal ones half (Hanley and McNeil 1982).
-            auc = (positive * (negative.cum_sum() - negative / 2)).sum() / pairs
+            auc = float((positive * (negative.cum_sum() - negative / 2)).sum()) / pairs
             found[name] = max(auc, 1 - auc)
     return found
 
