@@ -1,7 +1,7 @@
 """The protocol of a versioned dataset store, in lakeFS's terms.
 
 Adapters: :mod:`ml_platform.datasets.embedded.store` (Git and content-addressed files on one machine) and
-:mod:`ml_platform.datasets.lakefs.store`. Another one passes ``ml_platform_tests.datasets.contract``.
+:mod:`ml_platform.datasets.lakefs.store`. Another one passes :class:`ml_platform.testing.store.StoreContract`.
 Identity of content is our own sha256, kept in the object's metadata, never a server's ETag.
 """
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -35,15 +35,16 @@ def made(folder: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Generator[Path]:
+def replacing(path: Path, *, private: bool = False) -> Generator[Path]:
     """Yield a temporary path beside ``path``; when the block succeeds it is synced and renamed onto it.
 
-    A crash at any moment leaves the old file or the new one, never a part of either.
+    A crash at any moment leaves the old file or the new one, never a part of either. Who may read it is for the umask
+    to say, as with every other file; ``private``: this user alone, since it holds what people sent.
     """
     made(path.parent)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    # Not by tempfile: its files are private whatever the umask, and stay so under their new name.
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666))
     try:
         yield temporary
         with temporary.open("rb") as written:

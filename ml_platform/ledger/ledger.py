@@ -56,8 +56,8 @@ class Ledger:
     def record(self, verdicts: Iterable[Verdict], *, run_id: str, provenance: Provenance) -> int:
         """Append the verdicts that say something new, in one transaction; returns how many.
 
-        A verdict equal to the latest one of its gate on the same content, under the same declaration and
-        the same code, is not repeated: judging the same thing twice is no news.
+        A verdict equal to the latest one of its gate on the same content, under the same declaration and in the same
+        context, is not repeated: judging the same thing twice is no news, whatever commit the code stands at by then.
         """
         entries = [
             ("verdict", verdict.subject, verdict.subject_name, verdict.gate, verdict.recorded()) for verdict in verdicts
@@ -67,7 +67,11 @@ class Ledger:
     def decide(
         self, kind: str, *, subject: str, subject_name: str, body: dict[str, Any], run_id: str, provenance: Provenance
     ) -> int:
-        """Append a decision (publication, registration, approval, promotion …); 0 where it is the latest already."""
+        """Append a decision (publication, registration, approval, promotion …); 0 where it is the latest already.
+
+        The latest of its kind on that name, whichever code wrote it: who says the same again after something else was
+        decided says in ``body`` what it follows.
+        """
         return self._append([(kind, subject, subject_name, "", body)], run_id=run_id, provenance=provenance)
 
     def override(
@@ -198,13 +202,13 @@ class Ledger:
             for kind, subject, subject_name, gate, body in entries:
                 text = canonical_json(body)
                 latest = connection.execute(
-                    sa.select(table.c.body, table.c.provenance, table.c.subject)
+                    sa.select(table.c.body, table.c.subject)
                     .where(table.c.kind == kind, table.c.subject_name == subject_name, table.c.gate == gate)
                     .order_by(table.c.sequence.desc())
                     .limit(1)
                 ).first()
-                known = latest is not None and latest.subject == subject and latest.provenance == origin
-                if latest is not None and known and same(latest.body, text):
+                # Not by its provenance: a commit that changes nothing here would be told as news of everything.
+                if latest is not None and latest.subject == subject and same(latest.body, text):
                     continue
                 common = {"provenance": origin, "run_id": run_id, "actor": self._actor}
                 if newest is None:

@@ -200,7 +200,7 @@ class PredictionLog:
             self._sequence += 1
             path = self.folder / day.isoformat() / f"{time.time_ns()}-{os.getpid()}-{self._sequence}.parquet"
             frame = self._frame([entry for entry in entries if entry.time.date() == day])
-            with replacing(path) as temporary:
+            with replacing(path, private=True) as temporary:
                 frame.write_parquet(temporary, compression="zstd", metadata={"format": FORMAT})
             if self.keep_days and day != self._expired:
                 expire(self.folder, day - timedelta(days=self.keep_days))

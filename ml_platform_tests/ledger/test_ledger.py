@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import event
 
 from ml_platform.foundation.errors import Refused
+from ml_platform.foundation.provenance import Provenance
 from ml_platform.gates.gate import Gate, Status, Verdict
 from ml_platform.ledger.ledger import GENESIS, Broken, Ledger
 from ml_platform_tests.ledger.writing import CONTEXT, HERE, MARCH, ONE, ROWS, RULES, TWO, verdict, write
@@ -43,9 +44,35 @@ def test_the_same_verdict_again_is_no_news(ledger):
     assert write(ledger, verdict()) == 1, "a change back is news"
 
 
-def test_the_same_verdict_by_other_code_is_news(ledger):
+LATER = Provenance(code_commit="f" * 40, dirty=True, lock_sha256="e" * 64, python="3.13.0")
+
+
+def test_the_same_verdict_at_another_commit_is_no_news(ledger):
     write(ledger, verdict())
-    assert write(ledger, verdict(), provenance=HERE.model_copy(update={"dirty": True})) == 1
+    assert write(ledger, verdict(), provenance=LATER, run_id="another") == 0
+    (entry,) = ledger.entries()
+    assert entry.provenance == HERE, "what judged it first stays recorded"
+    news = [
+        verdict(status="failed"),
+        verdict(subject=TWO),
+        verdict(name="flights/batch/2013-04-01"),
+        verdict(Gate(gate="rules", max=0).within("another schema")),
+        verdict(Gate(gate="rules", max=0, severity="warn").within(CONTEXT)),
+    ]
+    assert [write(ledger, one, provenance=LATER) for one in news] == [1] * 5
+
+
+@pytest.mark.parametrize("kind", ["publication", "split", "training", "packaging", "card", "history", "replay"])
+def test_the_same_decision_at_another_commit_is_no_news(ledger, kind):
+    def decide(provenance, subject=ONE, **body):
+        about = {"subject": subject, "subject_name": "it", "run_id": "run", "provenance": provenance}
+        return ledger.decide(kind, body=body, **about)
+
+    assert decide(HERE, rows=1) == 1
+    assert decide(LATER, rows=1) == 0
+    assert decide(LATER, rows=2) == 1
+    assert decide(LATER, rows=1) == 1, "a change back is news"
+    assert decide(LATER, subject=TWO, rows=1) == 1
 
 
 def test_content_that_comes_back_is_the_newest_again(ledger):

@@ -6,7 +6,7 @@ from sklearn import metrics as reference
 
 from ml_platform.evaluation.baselines import baselines
 from ml_platform.foundation.errors import DeclarationError, PlatformError
-from ml_platform.models.task import Task, task_of
+from ml_platform.models.task import TASKS, Task, task_of
 
 REGRESSION = task_of("regression")
 
@@ -135,7 +135,7 @@ def test_what_a_declaration_has_to_say(task: Task, reason: str) -> None:
 
 def test_a_task_is_named_or_imported() -> None:
     assert task_of("ml_platform.models.regression:Regression").name == "regression"
-    with pytest.raises(DeclarationError, match="there is no 'ranking'; use binary, multiclass, regression or module"):
+    with pytest.raises(DeclarationError, match=f"there is no 'ranking'; use {', '.join(TASKS)} or module"):
         task_of("ranking")
     with pytest.raises(DeclarationError, match="regression has no object 'Other'"):
         task_of("ml_platform.models.regression:Other")

@@ -45,7 +45,11 @@ class Route:
 
 
 class Router(Protocol):
-    """One process that listens at the address of every model."""
+    """One process that listens at the address of every model.
+
+    Closed: :data:`ml_platform.rollout.routers.factory.ROUTERS` is all there is, and no declaration or adapter names
+    another. What stands in front of them (a load balancer, an ingress) needs no router of its own.
+    """
 
     #: What it is called in settings and state.
     kind: str
