@@ -30,6 +30,7 @@ MODELS = (
     ("`parameters` of `sklearn`", "ml_platform.training.sklearn:SklearnParameters"),
     ("`worst_case`", "ml_platform.evaluation.options:WorstCase"),
     ("`retrain`", "ml_platform.live.retraining:RetrainPolicy"),
+    ("`retrain.live_performance`", "ml_platform.live.performance:LiveRule"),
     ("`drift`", "ml_platform.live.rules:DriftRule"),
     ("`rollout`", "ml_platform.rollout.record:Plan"),
     ("`rollout.steps`", "ml_platform.rollout.record:Step"),

@@ -70,6 +70,7 @@ class Catalogue:
             name: spec for name, spec in self.models.items() if self.feature_set(spec.features).dataset in owners
         }
         owners |= {self.feature_set(spec.features).dataset for spec in chosen.values()}
+        owners |= {spec.labels for spec in chosen.values()} & {*self.datasets}
         return Catalogue(
             {name: spec for name, spec in self.datasets.items() if name in owners},
             {key: spec for key, spec in self.features.items() if spec.dataset in owners},
@@ -112,5 +113,8 @@ def _assets(spec: Declaration) -> list[str]:
     assert isinstance(spec, ModelSpec)
     return [
         f"{spec.name}/{asset}"
-        for asset in ("split", "model", "evaluation", "registered_model", "service", "deployment", "drift")
+        for asset in (
+            *("split", "model", "evaluation", "registered_model", "service", "deployment"),
+            *("drift", "scores", "predictions", "live_performance"),
+        )
     ]

@@ -20,6 +20,13 @@ class ModelContext:
 
     #: The feature function, where it is another than the declared one.
     replacement: FeatureFunction | None = None
+    #: The dataset with what came of predictions, where it is one of its own.
+    labels: DatasetSpec | None = None
+
+    @property
+    def outcomes(self) -> DatasetSpec:
+        """The dataset with what came of predictions."""
+        return self.labels or self.dataset
 
     @cached_property
     def function(self) -> FeatureFunction:
@@ -36,4 +43,6 @@ class ModelContext:
         """Look a model up with what it depends on."""
         model = catalogue.model(name)
         features = catalogue.feature_set(model.features)
-        return cls(model, features, catalogue.dataset(features.dataset))
+        # A part of the declarations, as for a trial, may be without it.
+        labels = catalogue.datasets.get(model.labels)
+        return cls(model, features, catalogue.dataset(features.dataset), labels=labels)

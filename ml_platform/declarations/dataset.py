@@ -114,6 +114,11 @@ class DatasetSpec(Declaration):
         return {column.name for column in columns(self.load_schema()) if column.pii}
 
     @property
+    def by_request(self) -> bool:
+        """Whether its rows are about requests to a service, by our id (and the number of the row in the request)."""
+        return "request_id" in self.key and {*self.key} <= {"request_id", "request_row"}
+
+    @property
     def added(self) -> dict[str, str]:
         """Columns that the source adds: the day of a timestamp with its column, the identity of a row with nothing."""
         if isinstance(self.source, SqlSource):

@@ -20,6 +20,7 @@ UNJUDGED = {
     "limits": "a text of the model card",
     "rollout": "how a version takes over, which no verdict is about",
     "retrain": "when it is trained, which no verdict is about",
+    "labels": "what came of answers, which no verdict is about",
     "drift": "what sensors say of new partitions, which no verdict is about",
     "gates": "each has a hash of its own, so that a change of one revokes no verdict of another",
 }

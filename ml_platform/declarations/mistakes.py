@@ -15,7 +15,7 @@ from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.model import ModelSpec
 from ml_platform.declarations.weak import impossible
 from ml_platform.evaluation.options import MONTH
-from ml_platform.features.contract import feature_names
+from ml_platform.features.contract import FeatureFunction, feature_names
 from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.names import meant
 from ml_platform.foundation.raised import raised
@@ -101,9 +101,14 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
         features = attempt("features", lambda: catalogue.feature_set(spec.features))
         if features is not None and features.dataset in catalogue.datasets:
             found += [(spec, *one) for one in _untimely(spec, catalogue.dataset(features.dataset))]
+        labels = attempt("labels", lambda: catalogue.dataset(spec.labels)) if spec.labels else None
         function = None
         with suppress(DeclarationError):
             function = features.load_function() if features is not None else None
+        if labels is not None and function is not None:
+            # What is wrong with its schema is said where it is declared.
+            with suppress(DeclarationError):
+                unknown("labels", _needed(spec, labels, function), schema_columns(labels, deep), labels.schema_)
         if function is not None:
             unknown("target", [spec.target], function.labels, "the feature function")
             gate_columns(function.slices, "the feature function")
@@ -131,6 +136,11 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
                 reason += meant(str(gate.metric), map(str, known))
                 found.append((spec, f"gates.{index}.metric", reason))
     return found
+
+
+def _needed(spec: ModelSpec, labels: DatasetSpec, function: FeatureFunction) -> list[str]:
+    """Columns that a dataset of labels has to have: the target, and what a prediction is found by."""
+    return [spec.target, *(() if labels.by_request else function.key)]
 
 
 def _with_hours(spec: DatasetSpec) -> None:

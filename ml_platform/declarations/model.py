@@ -53,6 +53,9 @@ class ModelSpec(Declaration):
     purpose: str = ""
     #: Where it must not be used, for the model card.
     limits: str = ""
+    #: Dataset with what came of predictions, by `request_id` (and `request_row`) or by the key of the feature function;
+    #: empty: the dataset itself, whose published partitions have the outcomes. See `split.label_delay`.
+    labels: str = ""
     #: What leads to a training by itself, and how often.
     retrain: RetrainPolicy = RetrainPolicy()
     #: How far features may move in the search for the worst case.

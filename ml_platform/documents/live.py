@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ml_platform.documents.plots import BLUE, GREY, ORANGE, svg
-from ml_platform.live.performance import Window
+from ml_platform.live.performance import WHOLE, Window
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ def figure(windows: Sequence[Window], metrics: Sequence[str]) -> str:
 def _panel(ax: "Axes", windows: Sequence[Window], metric: str) -> None:
     for place, one in enumerate(windows):
         live = one.metrics[metric]
-        usual = [known.value for known in one.usual.get(metric, {}).values()]
+        usual = [known.value for name, known in one.usual.get(metric, {}).items() if name != WHOLE]
         if usual:
             ax.plot([place, place], [min(usual), max(usual)], color=GREY, linewidth=8, alpha=0.4)
         colour = ORANGE if one.status == "below" else BLUE

@@ -1,7 +1,7 @@
 """How good a version was in use, window by window, held against what its evaluation showed."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any, Literal, NamedTuple, Self
 
@@ -19,6 +19,9 @@ JUDGED: Mapping[Output, tuple[str, ...]] = {
     "classes": ("auc_macro",),
     "value": ("r2",),
 }
+
+#: Name of the whole holdout among its partitions.
+WHOLE = "whole"
 
 Status = Literal["kept", "below", "unknown"]
 
@@ -55,7 +58,7 @@ class Window(BaseModel):
     days: list[dict[str, Any]] = []
     #: By column: records with ``group``, ``rows``, the group's metrics, and the bounds of the first judged one.
     slices: dict[str, list[dict[str, Any]]] = {}
-    #: What is judged, on each partition of the version's holdout.
+    #: What is judged, on each partition of the version's holdout and on the :data:`WHOLE` of it.
     usual: dict[str, dict[str, Interval]] = {}
     status: Status = "unknown"
     #: Why, in a sentence without an end.
@@ -92,7 +95,7 @@ def window_of(partitions: Partitions, day: date) -> date:
 
 def judge(window: Window) -> Window:
     """``window`` with its statement: ``below`` where a metric is worse than on every partition of the holdout, by more
-    than both intervals allow; ``unknown`` where there are too few labels to say so."""
+    than its interval and that of the whole holdout together allow; ``unknown`` where there are too few labels."""
     known = f"{window.labelled:,} of {window.predictions:,} predictions have a label"
     if not window.labelled:
         return _with(window, "unknown", f"no label is known yet of {window.predictions:,} predictions")
@@ -100,10 +103,12 @@ def judge(window: Window) -> Window:
     if window.labelled < LEAST_ROWS or days < LEAST_DAYS or window.share < LEAST_SHARE:
         least = f"{LEAST_ROWS} on {LEAST_DAYS} days and {LEAST_SHARE:.0%} are the least for a statement"
         return _with(window, "unknown", f"{known}, on {days} days; {least}")
-    compared = {name: window.metrics[name] for name in window.usual if name in window.metrics and window.usual[name]}
+    compared = {
+        name: window.metrics[name] for name in window.usual if name in window.metrics and WHOLE in window.usual[name]
+    }
     if not compared:
         return _with(window, "unknown", f"{known}; neither they nor the holdout give a metric to compare")
-    lacking = {name: _shortfall(live, [*window.usual[name].values()]) for name, live in compared.items()}
+    lacking = {name: _shortfall(live, window.usual[name]) for name, live in compared.items()}
     worse = [name for name, short in lacking.items() if short > 0]
     said = "; ".join(_compared(name, compared[name], window.usual[name]) for name in worse or compared)
     return _with(window, "below" if worse else "kept", f"{said}; {known}")
@@ -119,14 +124,24 @@ def _with(window: Window, status: Status, said: str) -> Window:
     return window.model_copy(update={"status": status, "said": said})
 
 
-def _shortfall(live: Interval, usual: Sequence[Interval]) -> float:
-    """How much worse than on the partition of the holdout that is nearest, beyond what both intervals allow."""
+def _shortfall(live: Interval, usual: Mapping[str, Interval]) -> float:
+    """How much worse than on the worst partition of the holdout, beyond what both intervals allow.
+
+    The worst one, since months differ; but not its own interval, which is wide where it has few days.
+    """
     sign = 1 if live.higher_is_better else -1
     better = live.upper - live.value if live.higher_is_better else live.value - live.lower
-    return min(sign * (one.value - live.value) - math.hypot(better, sign * (one.value - one.worse)) for one in usual)
+    worst = min(sign * one.value for one in _partitions(usual).values())
+    whole = usual[WHOLE]
+    return worst - sign * live.value - math.hypot(better, sign * (whole.value - whole.worse))
+
+
+def _partitions(usual: Mapping[str, Interval]) -> dict[str, Interval]:
+    """Without the whole, where it is more than one partition."""
+    return {name: one for name, one in usual.items() if name != WHOLE} or dict(usual)
 
 
 def _compared(name: str, live: Interval, usual: Mapping[str, Interval]) -> str:
-    values = [one.value for one in usual.values()]
+    values = [one.value for one in _partitions(usual).values()]
     seen = f"{min(values):.3f} to {max(values):.3f}" if len(values) > 1 else f"{values[0]:.3f}"
     return f"{name} {live.value:.3f} [{live.lower:.3f}, {live.upper:.3f}], on the holdout {seen}"

@@ -54,7 +54,7 @@ def live_assets(context: ModelContext) -> list[Any]:
         return _materialized(ref, {"days": len(ref.contents)})
 
     said = "how good its answers were, by version, day and slice, as far as it is known what came of them."
-    before = [dg.AssetKey([spec.name, PREDICTIONS]), published_key(context.dataset.name)]
+    before = [dg.AssetKey([spec.name, PREDICTIONS]), published_key(context.outcomes.name)]
 
     @dg.asset(**options(PERFORMANCE, said, before, "json", version=performance.VERSION))
     @plainly
@@ -158,7 +158,7 @@ def live_sensor(catalogue: Catalogue, jobs: list[Any]) -> dg.SensorDefinition:
 
 
 def _look(tick: Tick, context: ModelContext) -> None:
-    name, dataset = context.model.name, context.dataset.name
+    name, dataset = context.model.name, context.outcomes.name
     if tick.busy(name, f"{name}_live", "a look at its predictions"):
         return
     try:

@@ -59,6 +59,7 @@ def join(workspace: Workspace, context: ModelContext, days: Sequence[Day], run: 
     model = context.model
     partitions = context.dataset.partitions.model_dump(mode="json")
     about = [VERSION, code, model.target, model.task, model.classes, labels.slices, labels.by, partitions]
+    about += [labels.dataset.name] * (context.labels is not None)
     there = predictions.held(workspace.store, BRANCH, place)
     files: dict[str, Path] = {}
     metadata: dict[str, dict[str, str]] = {}

@@ -1,7 +1,7 @@
 """What came of predicted rows: their labels, from what is published, found by the key of a row or by its hash.
 
-Outcomes are data: they are in the published partitions, judged by the gates of the dataset, come later, in part, and
-come again corrected. A label is what is published now.
+Outcomes are data: they are in the published partitions of a dataset, judged by its gates, come later, in part, and come
+again corrected. A label is what is published now. By default that dataset is the one that the model is trained on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,20 +30,28 @@ class Labels:
 
     def __init__(self, workspace: Workspace, context: ModelContext, task: Task, slices: Sequence[str]) -> None:
         self.workspace, self.context, self.task, self.slices = workspace, context, task, tuple(slices)
+        self.dataset = context.outcomes
         self.published = {
-            name: info.sha256 for name, info in batches.published(workspace.store, context.dataset.name).items()
+            name: info.sha256 for name, info in batches.published(workspace.store, self.dataset.name).items()
         }
         self._frames: dict[tuple[str, str], pl.DataFrame] = {}
 
     @property
     def by(self) -> tuple[str, ...]:
-        """Columns by which a prediction finds its row: the key, or where that is personal its hash."""
+        """Columns by which a prediction finds its row: the key, where that is personal its hash, or the request."""
+        if self.dataset.by_request:
+            return self.dataset.key
         key = self.context.function.key
         return (KEY_HASH,) if set(key) & self.context.dataset.private() else tuple(key)
 
     def contents(self, first: date, last: date) -> dict[str, str]:
-        """Published partitions that hold events from one day to another, with their content."""
-        partitions = self.context.dataset.partitions
+        """Published partitions that hold events from one day to another, with their content.
+
+        Of a dataset of its own also those until `split.label_delay` later, in which what came of them may be told.
+        """
+        partitions = self.dataset.partitions
+        if self.context.labels is not None:
+            last += timedelta(days=self.context.model.split.label_delay)
         if not partitions.timed:
             return dict(sorted(self.published.items()))
         # Days are those of the column's zone: an hour may belong to the day before or after it in UTC.
@@ -74,14 +82,19 @@ class Labels:
         import polars as pl
 
         function, target = self.context.function, self.context.model.target
-        raw = batches.read_batch(self.workspace.store, self.context.dataset.name, partition, sha256)
-        rows = rows_of(function, raw).select(slices_of(self.slices))
-        key = raw.select(function.key)
+        raw = batches.read_batch(self.workspace.store, self.dataset.name, partition, sha256)
+        if self.context.labels is not None:
+            # Its rows are told by people or another system, and are no rows of the feature function.
+            rows = raw.select(pl.lit(None, pl.String).alias(f"{SLICE}{name}") for name in self.slices)
+            given = raw.select(pl.col(target).alias(LABEL))
+        else:
+            rows = rows_of(function, raw).select(slices_of(self.slices))
+            given = function.targets(raw).select(pl.col(target).alias(LABEL))
+        key = raw.select(self.dataset.key if self.dataset.by_request else function.key)
         if self.by == (KEY_HASH,):
             settings = self.workspace.settings
             secret = secret_of(settings.local, settings.hash_key)
             key = hashed(raw, function.key, secret).alias(KEY_HASH).to_frame()
-        given = function.targets(raw).select(pl.col(target).alias(LABEL))
         known, y = self.task.labels(pl.concat([key, rows, given], how="horizontal"), LABEL)
         return known.with_columns(pl.Series(LABEL, y, dtype=pl.Float64))
 

@@ -13,7 +13,7 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json, sha256_bytes, write_atomic
 from ml_platform.foundation.provenance import Run
-from ml_platform.live.performance import LiveRule, Window, judge, judged_metrics, newest
+from ml_platform.live.performance import WHOLE, LiveRule, Window, judge, judged_metrics, newest
 from ml_platform.pipeline import champions, joining, predictions, trained
 from ml_platform.pipeline.joining import BRANCH, Joined, folder
 from ml_platform.pipeline.labels import LABEL, SLICE
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ml_platform.evaluation.intervals import Interval
 
 #: Raised when the same rows give other numbers.
-VERSION = 1
+VERSION = 2
 #: Kind of the entries in the ledger with what was seen of the version that answers.
 KIND = "live_performance"
 #: Fewest rows, and rows of either class, for the metrics of a group.
@@ -102,7 +102,7 @@ def statement(workspace: Workspace, model: str) -> Statement:
 
 def about(workspace: Workspace, context: ModelContext, days: Mapping[str, str]) -> str:
     """Names what would be measured now, in few characters: these days of predictions, and what is published."""
-    published = batches.published(workspace.store, context.dataset.name)
+    published = batches.published(workspace.store, context.outcomes.name)
     contents = {name: info.sha256 for name, info in published.items()}
     return sha256_bytes(canonical_json([dict(days), contents]))[:16]
 
@@ -270,19 +270,30 @@ def _usual(workspace: Workspace, context: ModelContext, version: int, run: Run) 
 
 
 def _on_holdout(workspace: Workspace, context: ModelContext, reference: ModelRef) -> Usual:
+    """What is judged, on each partition of a holdout and on all of it."""
+    import numpy as np
+    import polars as pl
+
     from ml_platform.evaluation.intervals import intervals
     from ml_platform.features.build import matrix
 
     task, model = context.model.kind(), predictor(workspace, reference, workspace.settings.threads)
     found: Usual = {name: {} for name in judged_metrics(task)}
+    measured: dict[str, Any] = {}
     for entry in reference.split.holdout:
         (frame,) = workspace.steps.evaluation_frames(workspace.store, (entry,))
         rows, y = task.labels(frame, reference.target)
-        if not rows.height:
-            continue
-        p = model.predict(matrix(rows, reference.features)).astype("float64")
-        for name, one in intervals(task, y, p, _clusters(context, rows, entry), found).items():
-            found[name][entry.label] = one
+        if rows.height:
+            p = model.predict(matrix(rows, reference.features)).astype("float64")
+            measured[entry.label] = y, p, _clusters(context, rows, entry)
+    if not measured:
+        return found
+    each = [*measured.values()]
+    whole = np.concatenate([y for y, _, _ in each]), np.concatenate([p for _, p, _ in each])
+    measured[WHOLE] = *whole, pl.concat([clusters for _, _, clusters in each])
+    for label, (y, p, clusters) in measured.items():
+        for name, one in intervals(task, y, p, clusters, found).items():
+            found[name][label] = one
     return found
 
 

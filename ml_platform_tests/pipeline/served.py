@@ -100,6 +100,15 @@ def serve(
         log.close()
 
 
+def requests_of(rows: pl.DataFrame, version: int = 1) -> pl.DataFrame:
+    """Our id, and the number in the request, under which :func:`serve` logs each row, in its order."""
+    place = pl.int_range(pl.len()).over("day")
+    return rows.select(
+        pl.format("{}-{}-{}", pl.lit(version), pl.col("day").cast(pl.String), place // 10).alias("request_id"),
+        (place % 10).alias("request_row"),
+    )
+
+
 def published_rows(project: Project, month: str) -> pl.DataFrame:
     """The published rows of a month."""
     with project.active() as workspace:

@@ -25,6 +25,7 @@ from ml_platform.foundation.errors import Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Gate, judge
 from ml_platform.gates.service import ServiceEvidence
+from ml_platform.live.performance import LiveRule
 from ml_platform.live.rules import DriftRule
 from ml_platform.pipeline import approval, data, evaluation, judging, release
 from ml_platform.pipeline.workspace import Workspace
@@ -35,6 +36,7 @@ FINE = ServiceEvidence("", 1.0, 20, 500, 0, 0.0, (), 5)
 #: Where nothing is declared: what might be.
 SAMPLES: dict[type, object] = {
     WorstCase: WorstCase(within=0.2),
+    LiveRule: LiveRule(),
     DriftRule: DriftRule(psi=0.25, share=0.3, partitions=2, window=3),
     QuarantineRule: QuarantineRule(max=0.02),
     Expressions: Expressions(key=("id",), features={"twice": "price * 2"}, labels={"late": "delay > 15"}),
@@ -121,6 +123,7 @@ def test_the_exempt_keys_are_these_and_each_has_its_reason() -> None:
         "purpose",
         "limits",
         "rollout",
+        "labels",
         "retrain",
         "drift",
         "gates",

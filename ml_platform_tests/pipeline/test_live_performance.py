@@ -1,17 +1,25 @@
 """What came of answers, held against the evaluation: worse outcomes are told, others are not, missing ones say so."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.context import ModelContext
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.declarations.mistakes import problems
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.provenance import Run
 from ml_platform.live.performance import Window
 from ml_platform.pipeline import joining, performance, predictions
-from ml_platform_tests.pipeline.served import answering, rows_of, serve
+from ml_platform.pipeline.retraining import propose
+from ml_platform_tests.pipeline import claims
+from ml_platform_tests.pipeline.served import answering, requests_of, rows_of, serve
 from ml_platform_tests.project import Project
 from ml_platform_tests.shop_project import GATES, MAY, MODEL, copy_of, declared
 
@@ -99,7 +107,7 @@ def test_outcomes_as_they_always_were_are_no_alarm(project: Project) -> None:
     assert window.labelled == rows["returned"].count() and 0.9 < window.share < 1
     # The same as if it had been evaluated on that month: by value, and on its own partitions of the holdout.
     assert window.metrics["auc"].clusters == rows["day"].n_unique()
-    assert set(window.usual["auc"]) == {"2024-04-01"} and set(window.usual) == {"auc", "brier_skill"}
+    assert set(window.usual["auc"]) == {"2024-04-01", "whole"} and set(window.usual) == {"auc", "brier_skill"}
     assert sum(day["labelled"] for day in window.days) == window.labelled
     assert len(window.days) == rows["day"].n_unique()
     (groups,) = window.slices.values()
@@ -172,3 +180,65 @@ def test_without_predictions_it_says_what_to_do(with_models: Path, tmp_path: Pat
         with pytest.raises(MissingReference, match="it was never measured"):
             performance.known(workspace, MODEL)
         assert predictions.stored(workspace.store, MODEL) == []
+
+
+def test_people_tell_what_came_of_requests_in_part_late_and_corrected(project: Project, tmp_path: Path) -> None:
+    folder = tmp_path / "claims"
+    folder.mkdir()
+    told = {"labels": "claims", "split": {"holdout": 1, "label_delay": 31}}
+    catalogue = Catalogue.of([*declared(models={MODEL: told}).all, DatasetSpec.model_validate(claims.ATTRIBUTES)])
+    assert not problems(catalogue)
+    project = project.variant(catalogue, CLAIMS_FOLDER=str(folder), ML_PLATFORM_NOW="2024-07-02T08:00:00+00:00")
+    rows = rows_of(project, MAY)
+    known = requests_of(rows).with_columns(rows["day"].alias("told"), rows["returned"].cast(pl.Int64))
+
+    def tell(month: str, frame: pl.DataFrame) -> None:
+        frame.write_parquet(folder / f"{month}.parquet")
+        outcome = replace(project, dataset="claims").ingest(month)
+        assert outcome.success, outcome.error
+
+    # The published month of the dataset itself counts no more.
+    published(project)
+    assert measured(project)[0].labelled == 0
+    half = known.filter(pl.col("told") < pl.date(2024, 5, 20))
+    tell(MAY, half)
+    window = measured(project)[0]
+    assert window.labelled == half["returned"].count() and window.status == "kept", window.said
+    # In June the rest is told, and some of May otherwise.
+    wrong = half.filter(pl.col("returned") == 1).head(5)
+    rest = known.filter(pl.col("told") >= pl.date(2024, 5, 20))
+    late = pl.concat([rest, wrong.with_columns(pl.lit(0, pl.Int64).alias("returned"))])
+    tell(JUNE, late.with_columns(told=pl.date(2024, 6, 3)))
+    later = measured(project)[0]
+    assert later.labelled == known["returned"].count()
+    positives = sum(one["base_rate"] * one["labelled"] for one in later.days if one["labelled"])
+    assert round(positives) == known["returned"].sum() - 5
+
+
+def test_labels_that_do_not_fit_are_named(project: Project) -> None:
+    spec = DatasetSpec.model_validate({**claims.ATTRIBUTES, "key": ["told"]})
+    catalogue = Catalogue.of([*declared(models={MODEL: {"labels": "claims"}}).all, spec])
+    said = [(key, reason.partition(";")[0]) for _, key, reason in problems(catalogue)]
+    assert said == [("labels", "unknown column 'order_id'"), ("labels", "unknown column 'line'")]
+    ((_, key, reason),) = problems(declared(models={MODEL: {"labels": "clams"}}))
+    assert key == "labels" and "there is no 'clams'" in reason
+
+
+def test_a_training_is_begun_for_live_performance_once_with_every_other_cause(project: Project) -> None:
+    published(project, unlike)
+    measured(project)
+
+    def ticked(**retrain: Any) -> tuple[str, tuple[str, ...]]:
+        catalogue = declared(models={MODEL: {"retrain": retrain}})
+        with project.variant(catalogue).active() as workspace:
+            context = ModelContext.of(catalogue, MODEL)
+            found = propose(workspace, context, attempts=lambda _: 0, obeyed=lambda _: 0).decision
+        assert found.said.startswith(f"{MODEL}: ")
+        return found.action, tuple(one.partition(":")[0].partition(" (")[0] for one in found.causes)
+
+    rule = {"below": 1, "windows": 1}
+    assert ticked(min_new_partitions=2) == ("advise", ("live performance",))
+    assert ticked(min_new_partitions=2, live_performance=rule) == ("train", ("live performance",))
+    assert ticked(live_performance=rule) == ("train", ("new data", "live performance"))
+    # Two of the newest three windows are asked for, and there is one.
+    assert ticked(min_new_partitions=2, live_performance={}) == ("wait", ())
