@@ -53,6 +53,10 @@ class Multiclass:
         import polars as pl
 
         known = frame.filter(target_column(frame, target).is_not_null())
+        if known[target].dtype.is_nested():
+            raise PlatformError(
+                f"target {target} is {known[target].dtype}, no class; make it a text or number in the feature function"
+            )
         names = known[target].cast(pl.String)
         if unknown := set(names.unique()) - set(self.classes):
             raise PlatformError(

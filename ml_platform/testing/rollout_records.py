@@ -31,7 +31,9 @@ class RolloutRecordsContract:
         assert (saved.revision, saved.stable, saved.candidate) == (1, None, backend(1))
         (made,) = opened().history("m")
         assert (made.action, made.who, made.candidate, made.revision) == ("start", "ann", backend(1), 1)
-        assert opened().models() == ["m"] and opened().location("m")
+        assert opened().models() == ["m"]
+        where = opened().location("m")
+        assert isinstance(where, str) and "m" in where and where != opened().location("n")
 
     def test_the_same_deployment_again_changes_nothing(self, opened: Callable[[], RolloutRecords]) -> None:
         """Not even the revision."""
@@ -110,6 +112,9 @@ class RolloutRecordsContract:
 
     def test_a_name_that_is_none_is_refused(self, opened: Callable[[], RolloutRecords]) -> None:
         """It would leave the place where records are kept."""
+        for read in (opened().load, opened().history):
+            with pytest.raises(PlatformError):
+                read("../m")
         with pytest.raises(PlatformError):
             opened().update("../m", lambda record: started(record, backend(1), by="ann", why="better"))
         assert opened().models() == []

@@ -1,5 +1,7 @@
 """What every source has to do. Subclass it and give it one that offers something."""
 
+from collections.abc import Callable
+
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -14,6 +16,19 @@ class SourceContract:
     def source(self) -> Source:
         """The source."""
         raise NotImplementedError("give the contract a fixture `source`")
+
+    @pytest.fixture
+    def change(self) -> Callable[[], str] | None:
+        """What changes the content of one partition at its origin, and returns its name; None: it cannot be changed."""
+        return None
+
+    def test_changed_content_has_another_fingerprint(self, source: Source, change: Callable[[], str] | None) -> None:
+        """And other partitions keep theirs."""
+        if change is None:
+            pytest.skip("give the contract a fixture `change`")
+        before = source.partitions()
+        changed = change()
+        assert {name for name, mark in source.partitions().items() if before.get(name) != mark} == {changed}
 
     def test_what_is_there_has_a_fingerprint_that_stays(self, source: Source) -> None:
         """As long as the content does."""

@@ -9,7 +9,10 @@ empty at first with ``main`` protected, again each time it is called::
             return lambda: MyStore(tmp_path / "store", protected=("main",))
 """
 
+import os
+import stat
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -25,7 +28,7 @@ from ml_platform.datasets.store import (
     Protected,
     VersionedStore,
 )
-from ml_platform.foundation.errors import StoreError
+from ml_platform.foundation.errors import Corrupt, StoreError
 from ml_platform.foundation.files import sha256_bytes
 from ml_platform.testing.merging import Edits, MergeLaws, content
 
@@ -37,6 +40,36 @@ class StoreContract(MergeLaws):
         assert isinstance(store, VersionedStore)
         assert store.branches() == [MAIN]
         assert store.list(MAIN) == []
+
+    def damage(self, store: VersionedStore, ref: str, path: str) -> None:
+        """Change a stored byte of an object behind the store's back, its size and time kept.
+
+        As it stands, that of the local file: a store that keeps the bytes elsewhere changes those as well.
+        """
+        file = store.local_path(ref, path)
+        before, data = file.stat(), bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.chmod(0o644)
+        file.write_bytes(data)
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        file.chmod(0o444)
+
+    def test_damaged_bytes_are_never_read(self, open_store: Callable[[], VersionedStore]) -> None:
+        """Corrupt is raised, or the right bytes are had from elsewhere; by who has read them before, too."""
+        store = open_store()
+        self.branch(store, "work", {"a/b": "right bytes"})
+        assert store.open("work", "a/b").read() == store.local_path("work", "a/b").read_bytes() == b"right bytes"
+        self.damage(store, "work", "a/b")
+        for one in (store, open_store()):
+            with suppress(Corrupt):
+                assert one.open("work", "a/b").read() == b"right bytes"
+            with suppress(Corrupt):
+                assert one.local_path("work", "a/b").read_bytes() == b"right bytes"
+
+    def test_a_local_file_is_read_only(self, store: VersionedStore) -> None:
+        """Who writes into it would change what was committed."""
+        self.branch(store, "work", {"a": "1"})
+        assert not stat.S_IMODE(store.local_path("work", "a").stat().st_mode) & 0o222
 
     def test_what_one_commits_another_one_reads(self, open_store: Callable[[], VersionedStore]) -> None:
         one, other = open_store(), open_store()
@@ -68,6 +101,7 @@ class StoreContract(MergeLaws):
         assert log[0].parents == (before, commit)
         assert (log[0].message, log[0].metadata) == ("Publish", {"run_id": "r2", "n": "1"})
         assert log[1].metadata == {"run_id": "r1"}
+        assert all(entry.created.tzinfo is not None for entry in log)
         assert list(store.log(MAIN, limit=1)) == log[:1]
         assert store.resolve(f"{MAIN}~1") == before == store.resolve(f"{merge}~1")
         assert commit in store.url(commit, "x/a.parquet")
@@ -277,8 +311,13 @@ class StoreContract(MergeLaws):
             with pytest.raises(NotFound, match="gone"):
                 action()
         store.create_branch("work")
-        with pytest.raises(NotFound, match="absent"):
-            store.open("work", "absent")
+        for read in (store.open, store.stat, store.local_path):
+            with pytest.raises(NotFound, match="absent"):
+                read("work", "absent")
+            with pytest.raises(NotFound, match="gone"):
+                read("gone", "absent")
+        with pytest.raises(NotFound, match="gone"):
+            list(store.log("gone"))
 
     def test_metadata_alone_is_a_change(self, store: VersionedStore) -> None:
         head = self.branch(store, "work", {"a": "1"})

@@ -1,4 +1,6 @@
-"""What every task has to do. Subclass it and name the task, the labels and the predictions."""
+"""What every task has to do. Subclass it and name the task, the labels and the predictions. It needs pytest."""
+
+import json
 
 import numpy as np
 import polars as pl
@@ -22,13 +24,44 @@ class TaskContract:
     def test_rows_without_a_label_are_left_out(self) -> None:
         known, y = self.task.labels(pl.DataFrame({"target": self.target}), "target")
         assert known.height == len(y) == len(self.target) - 1 and y.dtype == np.float64
+        assert np.isfinite(y).all() and known.equals(pl.DataFrame({"target": self.target})[:-1])
         with pytest.raises(PlatformError, match="target other is not among the columns"):
             self.task.labels(pl.DataFrame({"target": self.target}), "other")
+        with pytest.raises(PlatformError):
+            self.task.labels(pl.DataFrame({"target": [[1.0], [2.0]]}), "target")
+
+    def test_it_says_what_it_is(self) -> None:
+        """Texts for people, and ranges for counters."""
+        task = self.task
+        assert all(isinstance(text, str) and text for text in (task.name, task.title, task.unit, *task.axes))
+        assert task.output in ("probability", "classes", "value") and len(task.axes) == 2
+        assert isinstance(task.classes, tuple) and all(isinstance(one, str) for one in task.classes)
+        assert task.threshold is None or isinstance(task.threshold, float)
+        assert task.numbers in task.fields and list(task.buckets) == sorted(set(task.buckets)) and task.buckets
+
+    def test_a_declaration_that_fits_is_taken_and_another_is_refused(self) -> None:
+        """Classes where there are none, and none where there have to be."""
+        self.task.check()
+        kind: type = type(self.task)
+        with pytest.raises(PlatformError):
+            kind((), self.task.threshold).check() if self.task.classes else kind(
+                ("a", "b"), self.task.threshold
+            ).check()
+
+    def test_what_can_be_learnt_is_taken(self) -> None:
+        """And of classes, labels that are all the same are not."""
+        y = self.labels()
+        self.task.require(y, "target")
+        if self.task.output != "value":
+            with pytest.raises(PlatformError):
+                self.task.require(np.full(len(y), y[0]), "target")
 
     def test_metrics_are_finite_and_declared(self) -> None:
         found = self.task.measure(self.labels(), self.predictions)
         assert set(found) <= set(self.task.measured) and np.isfinite(list(found.values())).all()
         assert set(self.task.compared) <= set(self.task.better) <= set(self.task.measured)
+        # Where few rows leave a metric undefined it is left out.
+        assert np.isfinite(list(self.task.measure(self.labels()[:1], self.predictions[:1]).values())).all()
         with pytest.raises(PlatformError, match="0 labels"):
             self.task.measure(self.labels()[:0], self.predictions[:0])
 
@@ -55,11 +88,44 @@ class TaskContract:
         assert ours is not None and best is not None and best < ours
 
     def test_baselines_have_the_shape_of_predictions(self) -> None:
-        for p in self.task.baselines(self.labels(), 7).values():
-            assert p.shape == (7, *self.predictions.shape[1:])
+        found = self.task.baselines(self.labels(), 7)
+        assert found and all(isinstance(name, str) for name in found)
+        for p in found.values():
+            assert p.shape == (7, *self.predictions.shape[1:]) and np.isfinite(p).all()
+
+    def test_models_are_compared_by_some_of_the_metrics_that_are_asked_for(self) -> None:
+        """On these labels by one at least."""
+        found = self.task.comparable(self.labels(), self.task.compared)
+        assert isinstance(found, tuple) and found and set(found) <= set(self.task.compared)
+        assert self.task.comparable(self.labels(), ()) == ()
+
+    def test_counts_are_numbers_of_rows(self) -> None:
+        """By name, as expressions of the column of labels."""
+        y, found = self.labels(), self.task.counts(pl.col("label"))
+        assert isinstance(found, dict) and all(isinstance(one, pl.Expr) for one in found.values())
+        if found:
+            (row,) = pl.DataFrame({"label": y}).select(**found).to_dicts()
+            assert all(isinstance(one, int) and 0 <= one <= len(y) for one in row.values())
+
+    def test_calibration_has_a_pair_for_each_row(self) -> None:
+        """Actual and predicted, both finite."""
+        y = self.labels()
+        actual, predicted = self.task.calibrated(y, self.predictions)
+        for values in (actual, predicted):
+            assert isinstance(values, np.ndarray) and values.shape == y.shape and np.isfinite(values).all()
+
+    def test_curves_are_points_that_a_report_can_keep(self) -> None:
+        """Lists of two finite numbers, under names that it draws."""
+        found = self.task.curves(self.labels(), self.predictions)
+        assert isinstance(found, dict) and json.loads(json.dumps(found, allow_nan=False)) == found
+        for name, curve in found.items():
+            assert name.startswith(("roc", "precision_recall", "residuals"))
+            assert isinstance(curve, list) and curve and all(len(point) == 2 for point in curve)
 
     def test_answers_have_the_declared_fields(self) -> None:
         found = self.task.answer(self.predictions)
         assert found.keys() == self.task.fields.keys()
         assert np.allclose(np.array(found[self.task.numbers]), self.predictions)
-        assert self.task.scores(self.predictions).shape == (len(self.predictions),)
+        assert json.dumps(found, allow_nan=False)
+        scores = self.task.scores(self.predictions)
+        assert scores.shape == (len(self.predictions),) and np.isfinite(scores).all()

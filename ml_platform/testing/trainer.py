@@ -1,6 +1,10 @@
-"""What every trainer and the predictor of its files have to do. Subclass it and name the trainer and its data."""
+"""What every trainer and the predictor of its files have to do. Subclass it and name the trainer and its data.
+
+It needs pytest.
+"""
 
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -8,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ml_platform.features.build import matrix
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.models.predictor import Predictor, load_predictor
-from ml_platform.models.task import Task, task_of
+from ml_platform.models.predictor import Importance, Predictor, load_predictor, predictor_type
+from ml_platform.models.task import TASKS, Task, task_of
 from ml_platform.training.trainer import Trained, train, trainer_of
 
 
@@ -46,12 +50,24 @@ class TrainerContract:
         """The task with its classes and threshold."""
         return task_of(self.task, self.classes, self.threshold)
 
-    def fit(self, frames: Sequence[pl.DataFrame] | None = None, threads: int = 1) -> Fit:
+    def declared(self) -> Any:
+        """The parameters as the trainer reads them."""
+        return trainer_of(self.trainer).Parameters.model_validate(self.parameters)
+
+    def fit(
+        self,
+        frames: Sequence[pl.DataFrame] | None = None,
+        threads: int = 1,
+        *,
+        parameters: BaseModel | None = None,
+        task: Task | None = None,
+    ) -> Fit:
         """Train, through the file as everybody else does."""
         one, data = trainer_of(self.trainer), self.frames if frames is None else frames
-        parameters = one.Parameters.model_validate(self.parameters)
+        given, kind = parameters or self.declared(), task or self.kind()
         with TemporaryDirectory() as work:
-            done = train(one, lambda: iter(data), self.names, self.target, self.kind(), parameters, Path(work), threads)
+            done = train(one, lambda: iter(data), self.names, self.target, kind, given, Path(work), threads)
+            assert done.file.is_relative_to(work), "the model lies in `work`"
             predictor = load_predictor(done.format, done.file, threads, done.types)
             return Fit(done.file.read_bytes(), predictor, done)
 
@@ -62,6 +78,61 @@ class TrainerContract:
         assert self.fit(threads=2).content == one
         assert self.fit([pl.concat(self.frames)]).content == one
         assert self.fit([self.frames[1], self.frames[1]]).content != one
+
+    def test_it_says_what_it_is(self) -> None:
+        """Versions, and packages that are installed."""
+        trainer, kind = trainer_of(self.trainer), predictor_type(self.fit().trained.format)
+        assert isinstance(trainer.version, int) and all(isinstance(one, str) for one in trainer.equal_versions)
+        assert all(distribution(name) for name in trainer.libraries)
+        assert isinstance(kind.suffix, str) and kind.suffix and not kind.suffix.startswith(".")
+        assert all(isinstance(group, tuple) and any(map(_installed, group)) for group in kind.packages)
+        assert all(isinstance(name, str) for name in kind.unused)
+
+    def test_what_its_check_takes_it_can_train(self) -> None:
+        """Of every task of the platform: refused before a training, or trained and predicted in its shape."""
+        trainer, declared = trainer_of(self.trainer), self.declared()
+        trainer.check(declared, self.kind())
+        for name in TASKS:
+            task = task_of(name, ("a", "b", "c") if name == "multiclass" else (), 0.5 if name == "binary" else None)
+            try:
+                trainer.check(declared, task)
+            except PlatformError:
+                continue
+            three = pl.int_range(pl.len()) % 3
+            values = {"classes": pl.lit(pl.Series(["a", "b", "c"])).gather(three), "probability": three.clip(0, 1)}
+            labels = values.get(task.output, three + 1).alias(self.target)
+            rows = [frame.with_columns(labels) for frame in self.frames]
+            found = self.fit(rows, task=task).predictor.predict(matrix(self.unseen, self.names))
+            assert found.shape == (self.unseen.height, *((3,) if task.output == "classes" else ())), name
+
+    def test_its_rounds_can_be_limited(self) -> None:
+        """Where it counts any; with fewer it trains too, and more are not made of few."""
+        trainer, declared = trainer_of(self.trainer), self.declared()
+        rounds = trainer.rounds(declared)
+        assert rounds is None or (isinstance(rounds, int) and not isinstance(rounds, bool) and rounds > 0)
+        for wanted in (1, (rounds or 1) + 5):
+            limited = trainer.limited(declared, wanted)
+            assert isinstance(limited, trainer.Parameters)
+            assert trainer.rounds(limited) == (rounds if rounds is None else min(rounds, wanted))
+        assert declared == self.declared(), "the parameters that were given stay as they are"
+        assert self.fit(parameters=trainer.limited(declared, 1)).trained.rows > 0
+
+    def test_predictions_are_finite_and_equal_for_any_number_of_threads(self) -> None:
+        """float32."""
+        x = matrix(self.unseen, self.names)
+        one, two = (self.fit(threads=threads).predictor.predict(x) for threads in (1, 2))
+        assert one.dtype == np.float32 and len(one) == len(x) and np.isfinite(one).all()
+        np.testing.assert_array_equal(one, two)
+
+    def test_a_type_that_was_not_recorded_is_not_loaded(self) -> None:
+        """Where the file has one beyond those of its format."""
+        done = self.fit()
+        if done.trained.types:
+            with TemporaryDirectory() as folder:
+                file = Path(folder) / done.trained.file.name
+                file.write_bytes(done.content)
+                with pytest.raises(PlatformError):
+                    load_predictor(done.trained.format, file)
 
     def test_rows_without_a_label_are_left_out_and_counted(self) -> None:
         """As the task reads the labels."""
@@ -94,7 +165,9 @@ class TrainerContract:
         values = predictor.contributions(x)
         assert values is None or (values.shape[0], values.shape[-1]) == x.shape
         importance = predictor.importance(self.names)
+        assert values is None or np.isfinite(values).all()
         assert importance is None or set(importance) <= set(self.names)
+        assert all(isinstance(one, Importance) and np.isfinite(one).all() for one in (importance or {}).values())
 
     def test_what_cannot_be_done_is_named(self) -> None:
         """Unknown parameters, no labels, another width, a file that is no model."""
@@ -112,3 +185,10 @@ class TrainerContract:
             file.write_bytes(b"no model")
             with pytest.raises(PlatformError):
                 load_predictor(done.trained.format, file)
+
+
+def _installed(name: str) -> bool:
+    try:
+        return bool(distribution(name))
+    except PackageNotFoundError:
+        return False

@@ -1,5 +1,6 @@
 """Sources keep the contract: files by name, and one of one's own."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,14 @@ class Till:
 
     def read(self, partition: str) -> pl.DataFrame:
         return pl.DataFrame({"day": [partition], "amount": [3.0]})
+
+    @pytest.fixture
+    def change(self, tmp_path: Path) -> Callable[[], str]:
+        def change() -> str:
+            sales(2)[1:].write_parquet(tmp_path / "2024-02.parquet")
+            return "2024-02-01"
+
+        return change
 
 
 class TestOneOfItsOwn(SourceContract):
