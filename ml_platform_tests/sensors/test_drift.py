@@ -240,3 +240,26 @@ def test_outcomes_that_nobody_expected_are_told_to_a_person_and_no_advice_to_tra
         roll_back(workspace, project.context().dataset, MAY, Run.new(), withdraw=True, reason="wrong till", by="ada")
     tick(project, "drift")
     assert f"over: {MODEL}: outcomes are not what version 1" in tick(project, "alerts").skipped
+
+
+def test_while_nothing_happens_the_registry_is_not_asked(
+    answering: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, run = with_may(answering, tmp_path / "project"), Run.new()
+    with project.active() as workspace:
+        subject = workspace.registry.get(MODEL, 1).sha256
+        body = {"version": 1, "service": "a" * 64}
+        workspace.ledger.decide(
+            "promotion",
+            subject=subject,
+            subject_name=f"{MODEL}/champion",
+            body=body,
+            run_id=run.id,
+            provenance=run.provenance,
+        )
+    first = tick(project, "drift").skipped
+    asked: list[str] = []
+    monkeypatch.setattr("ml_platform.pipeline.champions.champion", lambda _, model: asked.append(model))
+    assert tick(project, "drift").skipped == f"{first} (as seen before)" and not asked
+    tick(project.variant(declared(models={MODEL: {"drift": {"outcomes": 0.2}}})), "drift")
+    assert asked == [MODEL], "another rule is another look"
