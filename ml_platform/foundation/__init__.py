@@ -21,6 +21,7 @@ __all__ = [
     "project",
     "provenance",
     "raised",
+    "reached",
     "settings",
     "times",
     "user_code",

@@ -137,9 +137,9 @@ def _essence(name: str, file: Path, changed: int, size: int) -> tuple[str, tuple
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     named: set[tuple[str, str, str]] = set()
     modules: list[str] = []
-    imports = sorted(_imports(tree, package), key=lambda one: one.at)
+    imports = sorted(imports_of(tree, package), key=lambda one: one.at)
     for one in imports:
-        if _is_own(one.module, name):
+        if is_own(one.module, name):
             # Its content is followed, so that its place does not matter.
             named.add((one.used_as, "", one.name))
             modules.append(one.module)
@@ -148,7 +148,7 @@ def _essence(name: str, file: Path, changed: int, size: int) -> tuple[str, tuple
         elif one.used_as in used or one.used_as == "*":
             # Modules of the platform may move; what another library gives is known by its module.
             named.add((one.used_as, "" if _top(one.module) == PLATFORM else one.module, one.name))
-    return sha256_bytes(canonical_json([_plain(tree), sorted(named), *_rivals(imports)])), tuple(modules)
+    return sha256_bytes(canonical_json([plain(tree), sorted(named), *_rivals(imports)])), tuple(modules)
 
 
 #: What a module does that does nothing.
@@ -172,7 +172,7 @@ def _rivals(imports: Sequence[_Import]) -> list[list[list[str]]]:
     return [found] if found else []
 
 
-def _imports(tree: ast.AST, package: str) -> Iterator[_Import]:
+def imports_of(tree: ast.AST, package: str) -> Iterator[_Import]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -187,7 +187,7 @@ def _imports(tree: ast.AST, package: str) -> Iterator[_Import]:
                 yield _Import(alias.asname or alias.name, module, alias.name, (node.lineno, node.col_offset))
 
 
-def _is_own(module: str, importer: str) -> bool:
+def is_own(module: str, importer: str) -> bool:
     """Whether a module belongs to the project of the module that imports it, and not to the platform."""
     top = _top(module)
     if top == PLATFORM:
@@ -197,7 +197,7 @@ def _is_own(module: str, importer: str) -> bool:
 
 def of_platform(path: str) -> bool:
     """Whether ``module`` or ``module:object`` is the platform's own: its part in a result is a number."""
-    return not _is_own(path.partition(":")[0], EXAMPLES) and _top(path.partition(":")[0]) == PLATFORM
+    return not is_own(path.partition(":")[0], EXAMPLES) and _top(path.partition(":")[0]) == PLATFORM
 
 
 def _top(module: str) -> str:
@@ -240,13 +240,13 @@ def installed() -> tuple[Path, ...]:
     return tuple(dict.fromkeys(Path(place).resolve() for place in places))
 
 
-def _plain(node: Any) -> Any:
+def plain(node: Any) -> Any:
     """A syntax tree as plain lists without layout, comments, docstrings and imports; equal for all versions of Python.
 
     Python writes empty fields in one version and not in the next, so they are left out.
     """
     if isinstance(node, list):
-        return [_plain(one) for one in node if not isinstance(one, ast.Import | ast.ImportFrom | ast.Pass)]
+        return [plain(one) for one in node if not isinstance(one, ast.Import | ast.ImportFrom | ast.Pass)]
     if isinstance(node, ast.Constant):
         return ["Constant", type(node.value).__name__, repr(node.value)]
     if not isinstance(node, ast.AST):
@@ -256,7 +256,7 @@ def _plain(node: Any) -> Any:
         fields["body"] = node.body[1:]
     return [
         type(node).__name__,
-        [[name, _plain(held)] for name, held in sorted(fields.items()) if held not in (None, [])],
+        [[name, plain(held)] for name, held in sorted(fields.items()) if held not in (None, [])],
     ]
 
 

@@ -23,6 +23,8 @@ _ABSENT_IS_ALL = {("slices", "columns")}
 #: Kinds in which a larger ``min_support`` leaves groups out; in others it asks for more evidence.
 _LEAVES_OUT = ("slices",)
 
+#: Version of the code of a kind of one's own, and of the files that it may read: another code measures something else.
+CODE = "code"
 #: What holds where nothing is given.
 _USUAL = {"severity": "block", "min_support": 0}
 
@@ -53,8 +55,9 @@ class Change(NamedTuple):
 
 
 def written(gate: Gate) -> dict[str, Any]:
-    """A gate as it is kept with a registered version."""
-    return {**gate.model_dump(mode="json", exclude_defaults=True), "name": gate.name, **gate.own_keys}
+    """A gate as it is kept with a registered version; one of a kind of one's own with the version of its code."""
+    code = {CODE: gate.own_code} if gate.own_code else {}
+    return {**gate.model_dump(mode="json", exclude_defaults=True), "name": gate.name, **gate.own_keys, **code}
 
 
 def changes(asset: str, before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> list[Change]:
@@ -134,7 +137,7 @@ def _direction(gate: Mapping[str, Any], key: str, before: Any, after: Any) -> Di
 
 def _of_an_earlier_release(asset: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
     """Compare with a verdict, which has threshold and severity in words and a hash of everything."""
-    now = Gate.model_validate(after)
+    now = Gate.model_validate({key: value for key, value in after.items() if key != CODE})
     if before["declaration"] == now.declaration:
         return []
     found = []
@@ -158,7 +161,8 @@ def _of_an_earlier_release(asset: str, before: Mapping[str, Any], after: Mapping
 def _short(gate: Mapping[str, Any]) -> str:
     if "threshold" in gate:
         return str(gate["threshold"])
-    return ", ".join(f"{key} {_text(value)}" for key, value in sorted(gate.items()) if key not in ("name", "gate"))
+    without = ("name", "gate", CODE)
+    return ", ".join(f"{key} {_text(value)}" for key, value in sorted(gate.items()) if key not in without)
 
 
 def _text(value: Any) -> str:

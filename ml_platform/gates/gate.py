@@ -181,6 +181,15 @@ class Gate(BaseModel):
         return {} if self.parameters is None else {"parameters": self.parameters.model_dump(mode="json")}
 
     @property
+    def _own_code(self) -> list[Any]:
+        return [user_code_version(self.gate), files_beside(self.gate)]
+
+    @property
+    def own_code(self) -> str:
+        """Version of what a kind of one's own does and may read, 12 hexadecimal digits; empty for the platform's."""
+        return sha256_bytes(canonical_json(self._own_code))[:12] if ":" in self.gate else ""
+
+    @property
     def context(self) -> str:
         """Hash of what else decides the judgement; empty for a gate that was not put into one (:meth:`within`)."""
         return self._context
@@ -190,8 +199,7 @@ class Gate(BaseModel):
 
         The code of the gate's own kind is added here: its number, or what a kind of a user's own does.
         """
-        own = ":" in self.gate
-        code: Any = [user_code_version(self.gate), files_beside(self.gate)] if own else kind_of(self.gate).version
+        code: Any = self._own_code if ":" in self.gate else kind_of(self.gate).version
         bound = self.model_copy()
         bound._context = sha256_bytes(canonical_json([context, code]))[:16]
         return bound

@@ -15,7 +15,8 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline import cards
 from ml_platform.pipeline.anchors import note_decision
-from ml_platform.pipeline.loosening import DECLARED, GATES, declared, require_accepted, require_person
+from ml_platform.pipeline.declared import declared
+from ml_platform.pipeline.loosening import DECLARED, GATES, require_accepted, require_person
 from ml_platform.pipeline.measuring import require_model
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef, VersionRef

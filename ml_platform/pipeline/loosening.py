@@ -4,13 +4,10 @@ from typing import Any, NamedTuple
 
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError, Refused
-from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Run
-from ml_platform.foundation.user_code import files_beside, user_code_version
-from ml_platform.gates.changes import Change, Direction, changes, written
-from ml_platform.gates.gate import Gate
-from ml_platform.gates.stages import OF_MODEL
+from ml_platform.gates.changes import Change, changes
 from ml_platform.pipeline import champions
+from ml_platform.pipeline.declared import declared, read_otherwise
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
 from ml_platform.rollout.changes import SUPERVISOR
@@ -33,28 +30,6 @@ class Seen(NamedTuple):
     accepted: str
 
 
-def declared(context: ModelContext) -> dict[str, Any]:
-    """Every gate that a model stands behind, by asset, with what those gates read of the declarations."""
-    model, dataset = context.model, context.dataset
-    gates: dict[str, tuple[Gate, ...]] = {
-        f"{dataset.name}/batch": dataset.gates_of("batch"),
-        context.feature_set.key: context.feature_set.gates_of("features"),
-        **{f"{model.name}/{stage}": model.gates_of(stage) for stage in OF_MODEL},
-    }
-    schema = [user_code_version(dataset.schema_), files_beside(dataset.schema_)]
-    read = {
-        "new_columns": dataset.new_columns,
-        "schema": sha256_bytes(canonical_json(schema))[:12],
-        "key": list(dataset.key),
-        "quarantine": dataset.quarantine.max if dataset.quarantine else None,
-        "split": canonical_json(model.split.model_dump(mode="json", exclude_defaults=True)),
-        "decision_threshold": model.decision_threshold,
-        "slices": list(context.function.slices),
-        "worst_case": model.worst_case.model_dump(mode="json") if model.worst_case else None,
-    }
-    return {"gates": {asset: [written(gate) for gate in some] for asset, some in gates.items()}, "read": read}
-
-
 def since_champion(workspace: Workspace, context: ModelContext) -> list[Seen]:
     """What became of the gates since the champion was registered; nothing where there is no champion."""
     model = context.model.name
@@ -67,7 +42,7 @@ def since_champion(workspace: Workspace, context: ModelContext) -> list[Seen]:
         for asset in dict.fromkeys([*before["gates"], *now["gates"]])
         for change in changes(asset, before["gates"].get(asset, []), now["gates"].get(asset, []))
     ]
-    found += _read_otherwise(context, before["read"], now["read"])
+    found += read_otherwise(context, before["read"], now["read"])
     accepted: dict[tuple[str, ...], str] = {}
     for entry in workspace.ledger.entries(subject=champion.sha256, subject_name=_name(model), kind=LOOSENING):
         for change in entry.body["changes"]:
@@ -127,7 +102,7 @@ def require_person(about: str, by: str, reason: str) -> None:
 
 
 def _registered_under(workspace: Workspace, context: ModelContext, version: VersionRef) -> dict[str, Any]:
-    """As :func:`declared` gave it when the version was registered or approved last."""
+    """As :func:`~ml_platform.pipeline.declared.declared` gave it when the version was registered or approved last."""
     name = f"{version.model}/model"
     entries = [
         entry
@@ -173,31 +148,6 @@ def _by_verdicts(workspace: Workspace, context: ModelContext, version: VersionRe
             for name, body in known.items()
         ]
     return {"gates": gates, "read": {}}
-
-
-def _read_otherwise(context: ModelContext, before: dict[str, Any], now: dict[str, Any]) -> list[Change]:
-    found = []
-    for key, old in before.items():
-        new = now.get(key)
-        if old == new:
-            continue
-        of_batch = key in ("new_columns", "schema", "key", "quarantine")
-        stage = "split" if key == "split" else "evaluation"
-        asset = f"{context.dataset.name}/batch" if of_batch else f"{context.model.name}/{stage}"
-        direction: Direction = "changed"
-        if key == "new_columns":
-            direction = "loosened" if new == "accept" else "tightened"
-        elif key == "quarantine":
-            # Rows that are set aside are seen by no other gate.
-            direction = "tightened" if new is None or (old is not None and new < old) else "loosened"
-        elif key == "slices" and set(old) != set(new or ()):
-            direction = "tightened" if set(old) < set(new or ()) else "loosened"
-        found.append(Change(asset, key, direction, key, _words(old), _words(new)))
-    return found
-
-
-def _words(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, list) else "" if value is None else str(value)
 
 
 def _name(model: str) -> str:

@@ -38,6 +38,7 @@ SAMPLES: dict[type, object] = {
     WorstCase: WorstCase(within=0.2),
     LiveRule: LiveRule(),
     DriftRule: DriftRule(psi=0.25, share=0.3, partitions=2, window=3),
+    LiveRule: LiveRule(),
     QuarantineRule: QuarantineRule(max=0.02),
     Expressions: Expressions(key=("id",), features={"twice": "price * 2"}, labels={"late": "delay > 15"}),
     int: 2,
