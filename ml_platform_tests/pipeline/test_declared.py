@@ -17,7 +17,7 @@ from ml_platform.foundation.errors import Refused
 from ml_platform.pipeline import loosening
 from ml_platform.pipeline.declared import OF_THE_MODEL
 from ml_platform.pipeline.workspace import Workspace
-from ml_platform_tests.pipeline.test_every_key import ALL, changes
+from ml_platform_tests.pipeline.keys import ALL, changes
 from ml_platform_tests.project import Project
 from ml_platform_tests.shop_project import FEATURES, MODEL, MONTHS, copy_of, declared, gates, train
 
