@@ -220,8 +220,9 @@ def look(workspace: Workspace, context: ModelContext) -> str:
     found = observe(workspace, context, known=before["key"] if before else "")
     if found is None:
         assert before is not None
+        if glance:
+            _note(workspace, name, {**before, "glance": glance})
         return f"{before['text']} (as seen before)"
-    run = Run(id="sensor")
     body: dict[str, Any] = {
         "key": found.key,
         "version": found.version,
@@ -231,10 +232,15 @@ def look(workspace: Workspace, context: ModelContext) -> str:
         "unexpected": found.unexpected,
         "glance": glance,
     }
-    workspace.ledger.decide(
-        KIND, subject=found.key, subject_name=f"{name}/{KIND}", body=body, run_id=run.id, provenance=run.provenance
-    )
+    _note(workspace, name, body)
     return found.text
+
+
+def _note(workspace: Workspace, name: str, body: dict[str, Any]) -> None:
+    run = Run(id="sensor")
+    workspace.ledger.decide(
+        KIND, subject=body["key"], subject_name=f"{name}/{KIND}", body=body, run_id=run.id, provenance=run.provenance
+    )
 
 
 def _glance(workspace: Workspace, context: ModelContext) -> str:
