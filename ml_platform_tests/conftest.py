@@ -6,12 +6,10 @@ import os
 import shutil
 import sqlite3
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from hypothesis import settings as hypothesis_settings
 
 from ml_platform.foundation.files import replacing
@@ -114,23 +112,18 @@ def settings() -> Settings:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """URL of a PostgreSQL server with ``{}`` for the name of a database."""
+def postgres_server() -> Iterator[postgres.Postgres]:
+    """A PostgreSQL server that tests share."""
     folder = postgres.binaries()
     if folder is None:
         pytest.skip("PostgreSQL is not installed (initdb is neither on PATH nor in /usr/lib/postgresql)")
-    with postgres.server(folder) as url:
-        yield url
+    with postgres.server(folder) as running:
+        yield running
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
+def postgres_url(postgres_server: postgres.Postgres) -> Iterator[str]:
     """An empty database on PostgreSQL."""
-    name = f"test_{uuid.uuid4().hex}"
-    admin = sa.create_engine(postgres_server.format("postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    yield postgres_server.format(name)
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    admin.dispose()
+    url = postgres_server.database()
+    yield url
+    postgres_server.drop(url)

@@ -5,9 +5,13 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
+
+import sqlalchemy as sa
 
 
 def binaries() -> Path | None:
@@ -17,9 +21,34 @@ def binaries() -> Path | None:
     return found[-1].parent if found else Path(on_path).parent if on_path else None
 
 
+class Postgres(NamedTuple):
+    """A server that runs."""
+
+    #: With ``{}`` for the name of a database.
+    url: str
+    stop: Callable[[], None]
+    start: Callable[[], None]
+
+    def database(self) -> str:
+        """Make a database; returns its URL."""
+        name = f"test_{uuid.uuid4().hex}"
+        self._say(f"CREATE DATABASE {name}")
+        return self.url.format(name)
+
+    def drop(self, url: str) -> None:
+        """Drop a database, whoever is connected."""
+        self._say(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+
+    def _say(self, what: str) -> None:
+        admin = sa.create_engine(self.url.format("postgres"), isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.exec_driver_sql(what)
+        admin.dispose()
+
+
 @contextmanager
-def server(folder_of_binaries: Path) -> Iterator[str]:
-    """Start a server on a free port; yields a URL with ``{}`` for the name of a database. PostgreSQL refuses root."""
+def server(folder_of_binaries: Path) -> Iterator[Postgres]:
+    """Start a server on a free port. PostgreSQL refuses root."""
     user = "nobody" if os.geteuid() == 0 else None
     # Not pytest's folder: another user could not enter it.
     with tempfile.TemporaryDirectory(prefix="ml-platform-postgres-", ignore_cleanup_errors=True) as name:
@@ -36,8 +65,13 @@ def server(folder_of_binaries: Path) -> Iterator[str]:
 
         call("initdb", "--username=tests", "--auth=trust", "--encoding=UTF8", "--no-sync")
         options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-        call("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
+        running = Postgres(
+            f"postgresql://tests@127.0.0.1:{port}/{{}}",
+            stop=lambda: call("pg_ctl", "-m", "fast", "stop"),
+            start=lambda: call("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start"),
+        )
+        running.start()
         try:
-            yield f"postgresql://tests@127.0.0.1:{port}/{{}}"
+            yield running
         finally:
             call("pg_ctl", "-m", "immediate", "stop")

@@ -18,6 +18,7 @@ from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.locks import locked
+from ml_platform.foundation.patience import waiting
 from ml_platform.foundation.processes import process_identity
 from ml_platform.foundation.project import NoProject, Project, current_project
 from ml_platform.foundation.settings import default_home
@@ -57,7 +58,7 @@ def run_loop(
 
     os.environ.setdefault("DAGSTER_HOME", str(default_home()))
     console, workspace = screen.console(), Workspace()
-    with only_one(workspace):
+    with only_one(workspace), waiting(workspace.settings.patience_seconds):
         started = time.monotonic()
         everything = project_catalogue()
         catalogue = everything.limited(datasets, models)

@@ -32,7 +32,6 @@ def _open_lakefs(settings: Settings, create: bool) -> VersionedStore:
         access_key=settings.lakefs_access_key,
         secret_key=settings.lakefs_secret_key,
         timeout_seconds=settings.lakefs_timeout_seconds,
-        attempts=settings.lakefs_attempts,
     )
     api = Connection(server)
     open_repository(api, settings.repository, settings.lakefs_storage_namespace, create=create)

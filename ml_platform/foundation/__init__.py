@@ -17,6 +17,7 @@ __all__ = [
     "names",
     "objects",
     "parquet",
+    "patience",
     "processes",
     "project",
     "provenance",

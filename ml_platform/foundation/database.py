@@ -1,16 +1,30 @@
 """Databases by SQLAlchemy URL: SQLite on one machine, PostgreSQL by settings; one writer at a time where it matters."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import made
+from ml_platform.foundation.patience import Away, patiently
 
 #: PostgreSQL's code for a right that is missing.
 _DENIED = "42501"
+#: What PostgreSQL says where it will take connections in a moment.
+_PASSING = (
+    "starting up",
+    "shutting down",
+    "recovery",
+    "terminating connection",
+    "too many clients",
+    "remaining connection",
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 _formats = sa.Table(
     "ml_platform_formats",
     sa.MetaData(),
@@ -80,7 +94,8 @@ def _telling(writer: sa.Engine, reader: sa.Engine) -> Engines:
         # SQLite says of a damaged file no more than DatabaseError, whose other kinds are defects.
         if denied or isinstance(found, exc.OperationalError) or type(found) is exc.DatabaseError:
             reason = (str(context.original_exception).strip().splitlines() or ["no reason given"])[0]
-            raise PlatformError(
+            kind = Away if _is_away(context, writer.url, reason) else PlatformError
+            raise kind(
                 f"database {_shown(writer.url)} does not answer as it should: {reason}; see that it runs and that "
                 "this user may use it"
             ) from context.original_exception
@@ -88,6 +103,23 @@ def _telling(writer: sa.Engine, reader: sa.Engine) -> Engines:
     for engine in (writer, reader):
         event.listen(engine, "handle_error", tell)
     return Engines(writer, reader)
+
+
+def _is_away(context: sa.engine.ExceptionContext, url: sa.URL, reason: str) -> bool:
+    """Whether a server is away, or lost the connection: it is where it was, and may be back in a moment."""
+    if url.get_backend_name() == "sqlite":
+        return False
+    # A server that says no, but for one that starts, ends or is full, says so again.
+    refuses = "FATAL" in reason and not any(text in reason for text in _PASSING)
+    return (context.is_disconnect or context.connection is None) and not refuses
+
+
+def waiting_for(engine: Callable[..., sa.Engine]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """For a function that may be called again: it is, while the database of ``engine(...)`` is away.
+
+    See :func:`~ml_platform.foundation.patience.patiently`.
+    """
+    return patiently(lambda *args, **kwargs: f"database {_shown(engine(*args, **kwargs).url)}")
 
 
 def exclusive(connection: sa.Connection, name: str) -> None:

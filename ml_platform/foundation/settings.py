@@ -58,7 +58,6 @@ class Settings(ServiceOptions, BaseSettings):
     lakefs_timeout_seconds: float = Field(
         default=30, gt=0, allow_inf_nan=False, description="Timeout of one answer of lakeFS."
     )
-    lakefs_attempts: int = Field(default=6, ge=1, description="How often one request to lakeFS is sent at most.")
     lakefs_part_bytes: int = Field(
         default=64 << 20,
         ge=5 << 20,
@@ -93,8 +92,14 @@ class Settings(ServiceOptions, BaseSettings):
     mlflow_tracking_uri: SecretStr = Field(
         default=SecretStr(""), description="MLflow server; empty: SQLite below `local`."
     )
+    patience_seconds: float = Field(
+        default=120,
+        ge=0,
+        allow_inf_nan=False,
+        description="How long a step of a run waits for lakeFS, MLflow or PostgreSQL that answered before; "
+        "commands, and whoever never had an answer, wait at most 10.",
+    )
     mlflow_timeout_seconds: int = Field(default=10, gt=0, description="Timeout of one MLflow request.")
-    mlflow_max_retries: int = Field(default=2, ge=0, description="Retries of one MLflow request.")
     dagster_postgres_url: SecretStr = Field(
         default=SecretStr(""), description="PostgreSQL URL of Dagster's own storage; empty: SQLite below `local`."
     )

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ml_platform.foundation.clock import now_utc
-from ml_platform.foundation.database import engines, exclusive
+from ml_platform.foundation.database import engines, exclusive, waiting_for
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Provenance
@@ -27,6 +27,10 @@ from ml_platform.ledger.verified import NEWEST, AnchorSource, noted, verified_at
 from ml_platform.ledger.writing import begin_signing, extendable, insert, require_signed_alike, speaking
 
 __all__ = ["GENESIS", "Broken", "Ledger"]
+
+
+#: Each of these may be done again: an entry that was written before the answer was lost is not written twice.
+_waiting = waiting_for(lambda ledger, *_, **__: ledger._engine)
 
 
 class Ledger:
@@ -50,6 +54,10 @@ class Ledger:
         self._anchors = tuple(anchors)
         self._verified = verified_at(url)
         self._engine, self._reader = engines(url)
+        self._prepare()
+
+    @_waiting
+    def _prepare(self) -> None:
         with self._engine.begin() as connection:
             prepare(connection)
 
@@ -124,6 +132,7 @@ class Ledger:
         held = {verdict.subject for verdict in given if verdict.blocking and not verdict.passed}
         return self._marked(given, self._about(held))
 
+    @_waiting
     def _marked(self, verdicts: Iterable[Verdict], rows: Iterable[Any]) -> list[Verdict]:
         found: dict[tuple[str, ...], dict[str, Any]] = {}
         for row in rows:
@@ -146,6 +155,7 @@ class Ledger:
 
         return [marked(verdict) for verdict in verdicts]
 
+    @_waiting
     def sign(self, *, by: str, reason: str, run_id: str, provenance: Provenance) -> str:
         """Let entries be signed from now on, with the key of this process; returns its public half.
 
@@ -173,6 +183,7 @@ class Ledger:
         entry = (KEY, sha256_bytes(public), ITSELF, "", {"public": public, "by": by, "because": reason})
         self._append([entry], run_id=run_id, provenance=provenance)
 
+    @_waiting
     def accept_gap(
         self, *, by: str, reason: str, owners: Collection[str] = (), run_id: str, provenance: Provenance
     ) -> Entry:
@@ -191,6 +202,7 @@ class Ledger:
         self._append([(CONTINUATION, chain.head, ITSELF, "", body)], run_id=run_id, provenance=provenance)
         return self.log(kind=CONTINUATION, newest=1)[0]
 
+    @_waiting
     def _append(
         self, entries: list[tuple[str, str, str, str, dict[str, Any]]], *, run_id: str, provenance: Provenance
     ) -> int:
@@ -218,6 +230,7 @@ class Ledger:
                 written += 1
         return written
 
+    @_waiting
     def anchor(self) -> Anchor:
         """Head, length and public key, for what is noted outside the ledger."""
         with self._reader.connect() as connection:

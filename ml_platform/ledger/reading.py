@@ -6,12 +6,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ml_platform.foundation.database import waiting_for
 from ml_platform.ledger.chain import Broken, Chain, Entry, digest
 from ml_platform.ledger.table import entry_of, table
 
 _AT_ONCE = 1000  # rows in one query: every database takes that many parameters
 
 
+@waiting_for(lambda reader, *_, **__: reader)
 def held(reader: sa.Engine, chain: Chain, sequences: Iterable[int]) -> list[Any]:
     """The rows with these numbers, in order. Raises Broken unless each is there once, as the chain holds it.
 
@@ -31,6 +33,7 @@ def held(reader: sa.Engine, chain: Chain, sequences: Iterable[int]) -> list[Any]
     return rows
 
 
+@waiting_for(lambda reader, **_: reader)
 def stored(
     reader: sa.Engine,
     *,

@@ -7,6 +7,7 @@ from threading import Lock
 
 import sqlalchemy as sa
 
+from ml_platform.foundation.database import waiting_for
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.ledger.chain import COLUMNS, Anchor, Broken, Chain
 from ml_platform.ledger.table import damaged, pages, require_as_declared
@@ -27,6 +28,7 @@ class Verified:
         self._chain = Chain()
         self._guard = Lock()
 
+    @waiting_for(lambda _, reader: reader)
     def follow(self, reader: sa.Engine) -> Chain:
         """Verify what is new since the last time; returns the chain. Raises Broken."""
         with self._guard, reader.connect() as connection:
@@ -43,6 +45,7 @@ class Verified:
                 expected = None
             return chain if expected is None else self._anew(connection)
 
+    @waiting_for(lambda _, reader, **__: reader)
     def anew(self, reader: sa.Engine, every_signature: bool = False) -> Chain:
         """Verify the whole chain, whatever is known of it; returns it. Raises Broken."""
         with self._guard, reader.connect() as connection:

@@ -12,7 +12,9 @@ from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.foundation.patience import waiting
 from ml_platform.foundation.raised import explained
+from ml_platform.foundation.settings import get_settings
 from ml_platform.foundation.user_code import UnknownModule, user_code_version
 from ml_platform.gates.gate import Gate
 from ml_platform.pipeline.workspace import Workspace
@@ -46,7 +48,8 @@ def workspace_of(context: Any) -> Workspace:
 @contextmanager
 def _plainly() -> Generator[None]:
     try:
-        yield
+        with waiting(get_settings().patience_seconds):
+            yield
     except PlatformError as error:
         # Without its cause: the run page would show the stack of a refusal as if the platform had crashed.
         raise dg.Failure(str(error), {"error": type(error).__name__}, allow_retries=False) from None

@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from ml_platform.foundation.patience import waiting
 from ml_platform.orchestration.common import WorkspaceResource
 
 
@@ -13,24 +14,22 @@ class ReferenceIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Save one reference, or one for each partition."""
-        references = WorkspaceResource().open().references
-        asset = context.asset_key.to_user_string()
-        if not context.has_asset_partitions:
-            references.save(asset, "", obj)
-            return
-        for partition, ref in obj.items():
-            references.save(asset, partition, ref)
+        workspace, asset = WorkspaceResource().open(), context.asset_key.to_user_string()
+        with waiting(workspace.settings.patience_seconds):
+            for partition, ref in obj.items() if context.has_asset_partitions else [("", obj)]:
+                workspace.references.save(asset, partition, ref)
 
     def load_input(self, context: dg.InputContext) -> Any:
         """Load one reference, or a dict by partition."""
-        references = WorkspaceResource().open().references
-        asset = context.asset_key.to_user_string()
+        workspace, asset = WorkspaceResource().open(), context.asset_key.to_user_string()
         run_id = context.step_context.run_id
-        if not context.has_asset_partitions:
-            return references.load(asset, "", run_id)
-        known = set(references.partitions(asset))
-        return {
-            partition: references.load(asset, partition, run_id)
-            for partition in context.asset_partition_keys
-            if partition in known
-        }
+        with waiting(workspace.settings.patience_seconds):
+            references = workspace.references
+            if not context.has_asset_partitions:
+                return references.load(asset, "", run_id)
+            known = set(references.partitions(asset))
+            return {
+                partition: references.load(asset, partition, run_id)
+                for partition in context.asset_partition_keys
+                if partition in known
+            }

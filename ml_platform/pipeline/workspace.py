@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.features.contract import FeatureFunction
+from ml_platform.foundation import patience
 from ml_platform.foundation.clock import clock
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.settings import Settings, get_settings
@@ -69,7 +70,6 @@ def _tracking(workspace: "Workspace") -> "Tracking":
         settings.mlflow_uri,
         settings.local / "mlflow" / "artifacts",
         timeout=settings.mlflow_timeout_seconds,
-        retries=settings.mlflow_max_retries,
     )
 
 
@@ -132,6 +132,7 @@ class Workspace:
 
     def __init__(self, settings: Settings | None = None, ports: Ports | None = None) -> None:
         self.settings = settings or get_settings()
+        patience.limit(self.settings.patience_seconds)
         self.ports = ports or Ports()
         self._shared: dict[str, Any] = {}
 

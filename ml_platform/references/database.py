@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ml_platform.foundation.database import engines, exclusive, stored_format
+from ml_platform.foundation.database import engines, exclusive, stored_format, waiting_for
 from ml_platform.references.files import FileReferences
 from ml_platform.references.references import missing
 from ml_platform.references.refs import Ref, read, written
@@ -25,6 +25,10 @@ _refs = sa.Table(
 )
 
 
+#: Each of these may be done again, where the answer to the first time was lost.
+_waiting = waiting_for(lambda references, *_, **__: references._engine)
+
+
 class DatabaseReferences:
     """References at a SQLAlchemy URL (see :class:`~ml_platform.references.references.References`).
 
@@ -34,6 +38,10 @@ class DatabaseReferences:
 
     def __init__(self, url: str, files: Path | None = None) -> None:
         self._engine, self._reader = engines(url)
+        self._prepare(files)
+
+    @_waiting
+    def _prepare(self, files: Path | None) -> None:
         with self._engine.begin() as connection:
             exclusive(connection, _LOCK)
             if stored_format(connection, _refs.name, FORMAT) == 0:
@@ -43,6 +51,7 @@ class DatabaseReferences:
                     texts = [{**row, "body": row.pop("text")} for row in rows]
                     connection.execute(_refs.insert(), texts)
 
+    @_waiting
     def save(self, asset: str, partition: str, ref: Ref) -> None:
         """Keep a reference under its run and as the latest one, in one transaction."""
         here, text = (_refs.c.asset == asset) & (_refs.c.partition == partition), written(ref)
@@ -53,6 +62,7 @@ class DatabaseReferences:
             row = {"asset": asset, "partition": partition, "run_id": ref.run_id, "body": text}
             connection.execute(_refs.insert().values(**row, latest=True))
 
+    @_waiting
     def load(self, asset: str, partition: str = "", run_id: str = "") -> Any:
         """The reference of a run where it made one, else the latest. Raises MissingReference."""
         query = (
@@ -76,12 +86,14 @@ class DatabaseReferences:
         """Partitions that have a latest reference, sorted."""
         return [partition for partition, _ in self._latest(asset)]
 
+    @_waiting
     def of_run(self, asset: str, partition: str, run_id: str) -> bool:
         """Whether that run made a reference."""
         here = (_refs.c.asset == asset) & (_refs.c.partition == partition) & (_refs.c.run_id == run_id)
         with self._reader.connect() as connection:
             return connection.execute(sa.select(_refs.c.run_id).where(here)).first() is not None
 
+    @_waiting
     def forget(self, asset: str, partition: str) -> None:
         """Let no reference be the latest."""
         here = (_refs.c.asset == asset) & (_refs.c.partition == partition)
@@ -89,6 +101,7 @@ class DatabaseReferences:
             exclusive(connection, _LOCK)
             connection.execute(_refs.update().where(here, _refs.c.latest).values(latest=False))
 
+    @_waiting
     def _latest(self, asset: str) -> list[tuple[str, str]]:
         query = sa.select(_refs.c.partition, _refs.c.body).where(
             _refs.c.asset == asset, _refs.c.partition != "", _refs.c.latest

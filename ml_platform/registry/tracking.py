@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from ml_platform.foundation import patience
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import made, replacing, sha256_file, write_atomic
 from ml_platform.foundation.locks import locked
@@ -34,20 +35,21 @@ KEY_TAG = "ml_platform.training_key"
 SQLITE = "sqlite:///"
 #: Seconds to wait for another process that holds a lock of the tracking store.
 LOCK_SECONDS = 120.0
+#: More retries than these MLflow refuses.
+MOST_RETRIES = 9
 
 
 class Tracking:
     """An MLflow tracking store: a server (``http…``) or an SQLite file (``sqlite:///…``).
 
     ``artifact_root`` is where artifacts of an SQLite store go; with a server only the locks and the cache of
-    downloaded models lie there. ``timeout`` (seconds) and ``retries`` bound one HTTP request.
+    downloaded models lie there. ``timeout`` (seconds) bounds one HTTP request.
     """
 
-    def __init__(self, uri: str, artifact_root: Path, timeout: int = 10, retries: int = 2) -> None:
+    def __init__(self, uri: str, artifact_root: Path, timeout: int = 10) -> None:
         self.uri = uri
         self.artifact_root = Path(artifact_root).resolve()
         self.timeout = timeout
-        self.retries = retries
 
     @property
     def database(self) -> Path | None:
@@ -72,7 +74,6 @@ class Tracking:
         """
         # MLflow reads these at every request; its defaults wait for minutes when a server is down.
         os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(self.timeout)
-        os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = str(self.retries)
         os.environ["MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR"] = "1"
         os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         import logging
@@ -116,14 +117,22 @@ class Tracking:
                 # Readers and one writer do not lock each other out; the mode is kept in the file.
                 connection.execute("PRAGMA journal_mode=WAL")
 
+    def _wait(self) -> None:
+        """Let the next requests wait for a server that is away; MLflow reads this at each."""
+        os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = str(_retries(patience.patience(self.address)))
+
     @contextlib.contextmanager
     def calls(self, what: str) -> Generator[None]:
         """Turn a failure of MLflow inside the block into one PlatformError that says ``what`` failed."""
+        self._wait()
         try:
             yield
+            patience.answered(self.address)
         except Exception as error:
             if not _of_mlflow(error):
                 raise
+            if _is_away(error):
+                patience.in_vain(self.address)
             raise PlatformError(
                 f"MLflow at {self.address}: cannot {what} ({_reason(error)}); check that the address in "
                 "ML_PLATFORM_MLFLOW_TRACKING_URI is right and that the store runs"
@@ -282,6 +291,7 @@ class Tracking:
 
     def _download(self, run_id: str, name: str, folder: Path) -> Path:
         # The client answers with an error of the storage behind it, which differs for each storage.
+        self._wait()
         try:
             return Path(self.client.download_artifacts(run_id, name, str(folder)))
         except Exception as error:
@@ -302,6 +312,24 @@ def _of_mlflow(error: Exception) -> bool:
     """Whether MLflow, its HTTP client or its database raised the error."""
     modules = {base.__module__.partition(".")[0] for base in type(error).__mro__}
     return bool(modules & {"mlflow", "requests", "urllib3", "sqlalchemy", "sqlite3"})
+
+
+def _retries(seconds: float) -> int:
+    """How many retries of MLflow last that long: the first comes at once, the pauses behind it are 2, 4, 8 … s."""
+    return next(number for number in range(MOST_RETRIES + 1) if number == MOST_RETRIES or 2**number - 2 >= seconds)
+
+
+def _is_away(error: BaseException | None) -> bool:
+    """Whether a server did not answer at all."""
+    from requests.exceptions import ConnectionError, Timeout
+
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, ConnectionError | Timeout):
+            return True
+        seen.add(id(error))
+        error = error.__context__
+    return False
 
 
 def _without_credentials(text: str) -> str:

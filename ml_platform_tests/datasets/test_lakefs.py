@@ -11,6 +11,7 @@ from ml_platform.datasets.lakefs.store import LakeFSStore
 from ml_platform.datasets.maintenance import collect
 from ml_platform.datasets.store import MAIN, AlreadyExists, Conflict, DirtyBranch, NoChanges
 from ml_platform.foundation.errors import Corrupt, Refused, StoreError
+from ml_platform.foundation.patience import waiting
 from ml_platform_tests.datasets import lakefs_servers
 from ml_platform_tests.datasets.lakefs_standin import StandIn
 from ml_platform_tests.datasets.lakefs_standin.repository import Repository
@@ -129,11 +130,14 @@ def test_a_merge_whose_answer_is_lost_is_found_below_later_merges(
 
 def test_retries_end_and_say_what_to_do(lakefs_store: LakeFSStore, standin: StandIn, tmp_path: Path) -> None:
     ordered = standin.order(r"GET .*/branches$", status=503, times=100, message="store is down")
-    with pytest.raises(
-        Unavailable, match=r"branches: lakeFS at http://127.* failed 6 times.*503 store is down"
-    ) as error:
+    with (
+        waiting(0.5),
+        pytest.raises(
+            Unavailable, match=r"branches: lakeFS at http://127.* failed \d+ times.*503 store is down"
+        ) as error,
+    ):
         lakefs_store.branches()
-    assert ordered.struck == 6
+    assert ordered.struck > 3
     assert "\n" not in str(error.value)
 
 

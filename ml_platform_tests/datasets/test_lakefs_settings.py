@@ -14,6 +14,7 @@ from ml_platform.datasets.lakefs.server import RETENTION_DAYS
 from ml_platform.datasets.lakefs.store import LakeFSStore
 from ml_platform.datasets.store import MAIN, NotFound, VersionedStore
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.patience import waiting
 from ml_platform.foundation.settings import Settings
 from ml_platform.pipeline import workspace
 from ml_platform_tests.datasets.lakefs_standin import StandIn
@@ -62,7 +63,7 @@ def elsewhere(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def refused(settings: Settings, **wrong: object) -> str:
-    with pytest.raises(PlatformError) as error:
+    with waiting(0.3), pytest.raises(PlatformError) as error:
         open_store(settings.model_copy(update=wrong))
     assert "\n" not in str(error.value)
     assert "not-a-secret" not in str(error.value)

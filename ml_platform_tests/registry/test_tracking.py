@@ -19,6 +19,7 @@ import pytest
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import sha256_file
+from ml_platform.foundation.patience import waiting
 from ml_platform.foundation.processes import is_dead, process_identity
 from ml_platform.registry.tracking import KEY_TAG, PROCESS_TAG, Tracking
 from ml_platform_tests.registry.models import fit
@@ -174,8 +175,8 @@ def test_processes_that_start_together_share_one_store_and_one_training(tmp_path
 
 
 def test_a_server_that_is_down_is_one_clear_error(tmp_path: Path) -> None:
-    down = Tracking("http://user:secret@127.0.0.1:9", tmp_path, timeout=1, retries=0)
-    with pytest.raises(PlatformError, match="cannot open experiment x") as caught:
+    down = Tracking("http://user:secret@127.0.0.1:9", tmp_path, timeout=1)
+    with waiting(0), pytest.raises(PlatformError, match="cannot open experiment x") as caught:
         down.experiment("x")
     assert "secret" not in str(caught.value)
 
@@ -271,7 +272,7 @@ def test_a_server_is_named_without_its_password_and_asked_with_it(monkeypatch: p
         Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         place = f"127.0.0.1:{server.server_address[1]}"
         # pragma: allowlist nextline secret
-        tracking = Tracking(f"http://me:p%40ss@{place}", Path("unused"), timeout=5, retries=0)
+        tracking = Tracking(f"http://me:p%40ss@{place}", Path("unused"), timeout=5)
         with pytest.raises(PlatformError) as error:
             tracking.experiment("any")
         server.shutdown()

@@ -24,6 +24,7 @@ from ml_platform.datasets.store import (
     NotFound,
     Protected,
 )
+from ml_platform.foundation import patience
 from ml_platform.foundation.errors import Refused, StoreError
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ class Server:
     #: Seconds to wait for a connection, and for each answer or piece of an answer.
     connect_seconds: float = 3
     timeout_seconds: float = 30
-    #: How often a request is sent at most, and the pause after the first failure, seconds; it doubles each time.
-    attempts: int = 6
+    #: Pause after the first failure, seconds; it doubles each time.
     pause_seconds: float = 0.25
 
 
@@ -123,7 +123,7 @@ class Connection:
         result. It is asked before the request is repeated, and when a repeated request is declined
         (usually because the first one came through late). Raises NotFound, Declined and Unavailable.
         """
-        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay
 
         timeout = (self.server.connect_seconds, timeout_seconds or self.server.timeout_seconds)
 
@@ -138,14 +138,18 @@ class Connection:
             raise _Passing(failure) if failure.transient else self._declined(what, failure)
 
         retrying = Retrying(
-            stop=stop_after_attempt(attempts or self.server.attempts),
+            stop=stop_after_attempt(attempts) if attempts else stop_after_delay(patience.patience(self.address)),
+            before_sleep=patience.telling(self.address),
             wait=self._pause,
             retry=retry_if_exception_type(_Passing),
             reraise=True,
         )
         try:
-            return retrying(once)
+            result = retrying(once)
+            patience.answered(self.address)
+            return result
         except _Passing as error:
+            patience.in_vain(self.address)
             raise Unavailable(
                 f"{what}: lakeFS at {self.address} failed {retrying.statistics['attempt_number']} times, the last time "
                 f"with: {error.failure.reason}; see that the server runs and can be reached, then try again"

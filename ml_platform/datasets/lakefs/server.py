@@ -12,7 +12,7 @@ from ml_platform.foundation.errors import StoreError
 #: It still removes what was uploaded but never committed.
 RETENTION_DAYS = 36500
 #: Patience of the first question, so that a wrong address is told within seconds.
-FIRST_ATTEMPTS, FIRST_SECONDS = 2, 3.0
+FIRST_SECONDS = 3.0
 _CONFLICT = 409
 
 
@@ -30,7 +30,6 @@ def open_repository(api: Connection, repository: str, storage_namespace: str = "
             f"repository {repository!r}",
             repositories.get_repository,
             repository,
-            attempts=FIRST_ATTEMPTS,
             timeout_seconds=FIRST_SECONDS,
         )
     except NotFound as error:
