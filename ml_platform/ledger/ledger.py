@@ -24,7 +24,7 @@ from ml_platform.ledger.reliance import allowed, latest, not_before, same
 from ml_platform.ledger.signing import Signer, is_public, signed_by
 from ml_platform.ledger.table import LOCK, entry_of, last, prepare, table
 from ml_platform.ledger.verified import NEWEST, AnchorSource, noted, verified_at, whole
-from ml_platform.ledger.writing import begin_signing, extendable, insert, require_signed_alike, speaking
+from ml_platform.ledger.writing import begin_signing, extendable, insert, overriding, require_signed_alike, speaking
 
 __all__ = ["GENESIS", "Broken", "Ledger"]
 
@@ -91,22 +91,8 @@ class Ledger:
         given under.
         Raises PlatformError without a name or a reason, for less than a day, and for a verdict that holds nothing back.
         """
-        about = f"override of {verdict.gate} on {verdict.subject_name}"
-        if not by.strip() or not reason.strip():
-            raise PlatformError(f"{about}: give a name and a reason")
-        if days < 1:
-            raise PlatformError(f"{about}: {days} days; an override holds for a day at least")
-        if verdict.passed or not verdict.blocking:
-            raise PlatformError(f"{about}: the gate holds nothing back ({verdict.status})")
         expires = self._clock() + timedelta(days=days)
-        body = {
-            "by": by,
-            "because": reason,
-            "expires": expires.isoformat(),
-            "status": verdict.status,
-            "declaration": verdict.declaration,
-            **({"context": verdict.context} if verdict.context else {}),
-        }
+        body = overriding(verdict, by, reason, days) | {"expires": expires.isoformat()}
         entry = ("override", verdict.subject, verdict.subject_name, verdict.gate, body)
         self._append([entry], run_id=run_id, provenance=provenance)
         return expires

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from ml_platform.foundation.clock import now_utc
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.gates.gate import Verdict
 from ml_platform.ledger.chain import GENESIS, ITSELF, KEY, Anchor, Broken, digest, unsigned
 from ml_platform.ledger.signing import Signer, holds, signed_by
 from ml_platform.ledger.table import last, table
@@ -91,3 +92,21 @@ def following(signer: Signer | None, newest: Any, values: dict[str, Any]) -> dic
     row["hash"] = digest(row)
     row["signature"] = signer.sign(row["hash"]) if signer else None
     return row
+
+
+def overriding(verdict: Verdict, by: str, reason: str, days: int) -> dict[str, Any]:
+    """What an override of a verdict says. Raises PlatformError as :meth:`Ledger.override` does."""
+    about = f"override of {verdict.gate} on {verdict.subject_name}"
+    if not by.strip() or not reason.strip():
+        raise PlatformError(f"{about}: give a name and a reason")
+    if days < 1:
+        raise PlatformError(f"{about}: {days} days; an override holds for a day at least")
+    if verdict.passed or not verdict.blocking:
+        raise PlatformError(f"{about}: the gate holds nothing back ({verdict.status})")
+    return {
+        "by": by,
+        "because": reason,
+        "status": verdict.status,
+        "declaration": verdict.declaration,
+        **({"context": verdict.context} if verdict.context else {}),
+    }

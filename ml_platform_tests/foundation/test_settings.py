@@ -35,7 +35,7 @@ def test_anything_else_is_refused(text):
         ("NOW", "yesterday", "no ISO time; write e.g. 2013-07-01T00:00:00"),
         ("REPORTS_URL", "127.0.0.1:3001", "no address"),
         ("MLFLOW_TIMEOUT_SECONDS", "0", "greater than 0"),
-        ("MLFLOW_MAX_RETRIES", "-1", "greater than or equal to 0"),
+        ("PATIENCE_SECONDS", "-1", "greater than or equal to 0"),
         ("LAKEFS_TIMEOUT_SECONDS", "nan", "finite"),
         ("SERVICE_READY_SECONDS", "-1", "greater than 0"),
         ("SERVICE_BODY_LIMIT", "0", "greater than 0"),
