@@ -5,7 +5,9 @@ from pathlib import Path
 from ml_platform.cli.output import written
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.loading import find_mistakes, find_weak
+from ml_platform.declarations.model import ModelSpec
 from ml_platform.foundation.project import current_project
+from ml_platform.foundation.provenance import OUTSIDE_GIT, current
 from ml_platform.foundation.settings import get_settings
 from ml_platform.foundation.variables import SettingsMistake
 
@@ -20,7 +22,14 @@ def validate_project(json: Path | None = None) -> int:
             mistakes.append(str(error))
     for mistake in mistakes:
         print(mistake)
-    warnings = find_weak(current_project())
+    warnings = [*find_weak(current_project())]
+    if current().code_commit == OUTSIDE_GIT:
+        warnings += [
+            f"{spec.name}: gate replay needs the code of a commit, and the project is outside a Git work tree; run "
+            "git init, git add -A, git commit before it is trained"
+            for spec in accepted
+            if isinstance(spec, ModelSpec) and any(gate.gate == "replay" for gate in spec.gates)
+        ]
     for warning in warnings:
         print(f"warning: {warning}")
     gates = sum(len(spec.gates) for spec in accepted)

@@ -13,7 +13,10 @@ def check(store: VersionedStore) -> list[str]:
     """
     fsck = getattr(store, "fsck", None)
     if fsck is None:
-        raise StoreError(f"store {store.repository!r} has no check of its own; ask its server's administrator")
+        raise StoreError(
+            f"store {store.repository!r} cannot check itself: its adapter has no method fsck(), a list of problems; "
+            "add one, or check its server by that one's own means"
+        )
     return fsck()
 
 
@@ -27,7 +30,10 @@ def collect(store: VersionedStore, grace_seconds: float) -> int:
         raise StoreError("garbage collection: the grace must not be negative")
     gc = getattr(store, "gc", None)
     if gc is None:
-        raise StoreError(f"store {store.repository!r} collects garbage by the rules of its server")
+        raise StoreError(
+            f"store {store.repository!r} collects no garbage from here: its adapter has no method gc(grace_seconds); "
+            "add one, or leave it to the rules of its server"
+        )
     return gc(grace_seconds)
 
 

@@ -225,5 +225,7 @@ def _reason(mistake: Any, declared: type[BaseModel], attributes: Any) -> str:
         return f"unknown key{meant(str(name), known) or (known and '; known: ' + ', '.join(known)) or ''}"
     if kind == "missing":
         return "is missing"
+    if kind in ("tuple_type", "list_type") and isinstance(value, str | int | float):
+        return f"has to be a list: [{str(value)[:60]}]"
     text = str(mistake["msg"]).removeprefix("Value error, ")
     return text if kind == "value_error" else f"{text} (found {str(value)[:60]!r})"

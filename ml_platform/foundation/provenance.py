@@ -14,6 +14,9 @@ from ml_platform.foundation.inherited import GIT, inherited
 from ml_platform.foundation.project import code_root
 from ml_platform.foundation.settings import get_settings
 
+#: The commit of code that lies in no Git work tree.
+OUTSIDE_GIT = "none"
+
 
 class Provenance(BaseModel):
     """Travels with every reference and every ledger entry."""
@@ -58,7 +61,7 @@ def current(root: Path | None = None) -> Provenance:
     commit = _git(root, "rev-parse", "HEAD")
     lock = root / "requirements.lock"
     return Provenance(
-        code_commit=commit or "none",
+        code_commit=commit or OUTSIDE_GIT,
         dirty=bool(commit and _git(root, "status", "--porcelain", *_but_local(root))),
         lock_sha256=sha256_file(lock) if lock.exists() else sha256_bytes(_installed()),
         python=platform.python_version(),

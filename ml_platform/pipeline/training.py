@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from ml_platform.foundation.files import sha256_bytes
-from ml_platform.foundation.provenance import Provenance
+from ml_platform.foundation.provenance import OUTSIDE_GIT, Provenance
 from ml_platform.models.code import code_of, identity
 from ml_platform.models.predictor import file_name
 from ml_platform.models.task import task_of
@@ -59,6 +59,9 @@ def train_and_log(
         tracking.end_dead_attempts(experiment)
         for found in tracking.trained(experiment, training_key, *equal_keys):
             reference = tracking.model_ref(found.info.run_id)
+            # What was trained outside Git nobody can replay; under Git it is trained once more, to equal bytes.
+            if reference.provenance.code_commit == OUTSIDE_GIT != provenance.code_commit:
+                continue
             # The same file with another code of its predictor or its task is another model.
             if reference.code == code_of(task, reference.format) and known(reference):
                 tracking.model_path(reference)

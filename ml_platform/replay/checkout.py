@@ -38,7 +38,10 @@ def checked_out(commit: str, folder: Path, model: str) -> Generator[Path]:
         return done.stdout.strip()
 
     if commit == "none":
-        raise PlatformError(f"replay of {model}: it was trained outside a Git work tree, so its code is not known")
+        raise PlatformError(
+            f"replay of {model}: it was trained outside a Git work tree, so its code is not known; "
+            "put the project under Git (git init, git add -A, git commit) and train again (ml-platform run)"
+        )
     below = root.relative_to(Path(git("rev-parse", "--show-toplevel")).resolve())
     git("worktree", "add", "--detach", "--force", str(folder), commit)
     try:

@@ -61,6 +61,8 @@ MISTAKES = (
     Mistake("two assets of one name", _add("again", _SECOND), _DATASET, "name", "orders/features"),
     Mistake("unknown feature set", _edit(MODEL, "features: orders/features", "features: orders/feature"), _MODEL,
             "features", "there is no 'orders/feature'; declared: orders/features"),
+    Mistake("text for a list", _edit(DATASET, "columns: [amount]", "columns: amount"), _DATASET, "gates.2.columns",
+            "has to be a list: [amount]"),
     Mistake("unknown gate", _edit(DATASET, "gate: schema", "gate: shema"), _DATASET, "gates.0", "unknown gate 'shema'"),
     Mistake("gate of another stage", _edit(DATASET, "- gate: schema", "- gate: health"), _DATASET, "",
             "gate 'health' belongs to deployment"),

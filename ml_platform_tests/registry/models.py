@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ml_platform.foundation.provenance import Provenance
 from ml_platform.ledger.chain import GENESIS
 from ml_platform.pipeline.training import train_and_log
 from ml_platform.references.refs import ModelRef, SplitRef, VersionRef
@@ -13,7 +14,14 @@ from ml_platform_tests.training.synthetic import NAMES, PROVENANCE, frames, spli
 PARAMETERS = XGBoostParameters(rounds=5)
 
 
-def fit(tracking: Tracking, split: SplitRef, key: str, data: Any = None, run_id: str = "dagster-1") -> ModelRef:
+def fit(
+    tracking: Tracking,
+    split: SplitRef,
+    key: str,
+    data: Any = None,
+    run_id: str = "dagster-1",
+    provenance: Provenance = PROVENANCE,
+) -> ModelRef:
     """Train on a split, or on other frames, under a training key."""
     return train_and_log(
         tracking,
@@ -25,7 +33,7 @@ def fit(tracking: Tracking, split: SplitRef, key: str, data: Any = None, run_id:
         PARAMETERS,
         run_id=run_id,
         training_key=key,
-        provenance=PROVENANCE,
+        provenance=provenance,
         extra_tags={"dagster.run_id": run_id},
         threads=1,
     )

@@ -21,9 +21,10 @@ from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import sha256_file
 from ml_platform.foundation.patience import waiting
 from ml_platform.foundation.processes import is_dead, process_identity
+from ml_platform.foundation.provenance import OUTSIDE_GIT
 from ml_platform.registry.tracking import KEY_TAG, PROCESS_TAG, Tracking
 from ml_platform_tests.registry.models import fit
-from ml_platform_tests.training.synthetic import frames, split_ref, tracking_below
+from ml_platform_tests.training.synthetic import PROVENANCE, frames, split_ref, tracking_below
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -90,6 +91,17 @@ def test_an_equal_training_is_adopted_without_reading_data(tracking: Tracking) -
     assert other.mlflow_run_id != first.mlflow_run_id
     assert other.sha256 == first.sha256
     assert len(tracking.search(tracking.experiment("adopted"), "")) == 2
+
+
+def test_what_was_trained_outside_git_is_trained_again_once_there_is_a_commit(tracking: Tracking) -> None:
+    split = split_ref(range(1, 4))
+    outside = PROVENANCE.model_copy(update={"code_commit": OUTSIDE_GIT})
+    first = fit(tracking, split, "key-outside", provenance=outside)
+    assert fit(tracking, split, "key-outside", provenance=outside) == first
+    again = fit(tracking, split, "key-outside")
+    assert (again.provenance, again.sha256) == (PROVENANCE, first.sha256), "equal bytes, which can be replayed"
+    assert fit(tracking, split, "key-outside") == again
+    assert fit(tracking, split, "key-outside", provenance=outside) in (first, again)
 
 
 def test_a_failed_training_is_not_adopted(tracking: Tracking) -> None:
