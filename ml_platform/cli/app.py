@@ -255,7 +255,7 @@ def refresh(model: Annotated[str, typer.Argument(help="The model; default: all."
 @cli.command()
 def status(json: Json = None) -> None:
     """What is published, registered and live."""
-    from ml_platform.cli.services import show_status
+    from ml_platform.cli.status import show_status
 
     show_status(json)
 

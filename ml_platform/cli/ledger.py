@@ -19,6 +19,7 @@ def verify(json: Json = None) -> None:
     from ml_platform.ledger.chain import CONTINUATION
     from ml_platform.pipeline import cards
     from ml_platform.pipeline.anchors import unheard
+    from ml_platform.pipeline.rollout import unfounded
 
     workspace = _compared()
     count = workspace.ledger.verify(_models())
@@ -35,7 +36,8 @@ def verify(json: Json = None) -> None:
         for version in workspace.registry.versions(model)
         for line in cards.edited(workspace, version)
     ]
-    silent = [*unheard(workspace.ledger, workspace.registry, _models()), *edited]
+    answering = [line for model in _models() for line in unfounded(workspace, model)]
+    silent = [*unheard(workspace.ledger, workspace.registry, _models()), *edited, *answering]
     for line in silent:
         print(line)
     written(json, {"entries": count, "head": anchor.head, "key": anchor.key, "gaps": gaps, "edited": silent})

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ml_platform.cli.output import By, Json, Reason, declared_model, written
+from ml_platform.foundation.errors import PlatformError
 
 if TYPE_CHECKING:
     from ml_platform.pipeline.rollout import Decision
@@ -154,6 +155,7 @@ def _workspace() -> Any:
 def _say(model: str, json: Any) -> None:
     """Print where a model's rollout stands."""
     from ml_platform.pipeline.answering import answering, under_way
+    from ml_platform.pipeline.rollout import unfounded
     from ml_platform.rollout.processes import read_state
 
     workspace = _workspace()
@@ -161,8 +163,13 @@ def _say(model: str, json: Any) -> None:
     _, url, phase = answering(read_state(workspace.settings), model)
     stable = record.stable.said if record.stable else "no version"
     print(f"{model}: {stable}: {phase}{f' at {url}' if url else ''}")
-    if said := under_way(record):
-        print(said)
+    try:
+        doubts = unfounded(workspace, model)
+    except PlatformError as error:
+        # The record says what answers, also while ledger or registry are away.
+        doubts = [f"{model}: whether that was promoted is not known: {error}"]
+    for line in [*doubts, *filter(None, [under_way(record)])]:
+        print(line)
     if record.change is not None:
         print(f"last change: {record.change.action} by {record.change.who}: {record.change.why}")
-    written(json, {**record.model_dump(mode="json"), "url": url, "phase": phase})
+    written(json, {**record.model_dump(mode="json"), "url": url, "phase": phase, "unfounded": doubts})

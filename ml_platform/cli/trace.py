@@ -12,6 +12,7 @@ from ml_platform.cli.output import BadUsage, declared_model, written
 from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.pipeline import cards, champions
+from ml_platform.pipeline.answering import strange
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ManifestEntry, VersionRef
@@ -115,6 +116,9 @@ def _origin(workspace: Workspace, version: VersionRef, package: str = "") -> dic
     route = state.routes.get(version.model)
     split = reference.split
     judged = package or (service.sha256 if service else "")
+    live = state.live(version.model)
+    why = strange(workspace, live.model, live.version, live.sha256) if live and live is not service else ""
+    instead = f"version {live.version} ({live.sha256[:12]}) answers, but {why}" if live and why else ""
     return {
         "model": version.model,
         "version": version.version,
@@ -129,6 +133,11 @@ def _origin(workspace: Workspace, version: VersionRef, package: str = "") -> dic
         }
         if service
         else None,
+        **(
+            {"instead": f"version {live.version} ({live.sha256[:12]}) answers, but {instead}"}
+            if live and instead
+            else {}
+        ),
         "mlflow_run": reference.mlflow_run_id,
         "model_sha256": reference.file_hash,
         **({"model_code": reference.code} if reference.code else {}),
@@ -211,7 +220,7 @@ def _tree(found: dict[str, Any]) -> Tree:
     tree = Tree(f"{found['model']}: {head}")
     if service and service["phase"] == "live" and not service["promoted"]:
         tree.add(f"package {service['sha256'][:12]} was never promoted: no verdict below is about it")
-    for line in found.get("edited", ()):
+    for line in (*filter(None, [found.get("instead")]), *found.get("edited", ())):
         tree.add(line)
     version = tree.add(f"version {found['version']} ({found['approval']}), model file {found['model_sha256'][:16]}")
     if "model_code" in found:

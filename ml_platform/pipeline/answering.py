@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline import approval
-from ml_platform.pipeline.champions import in_force, promotions
+from ml_platform.pipeline.champions import in_force, promoted, promotions
 from ml_platform.pipeline.loosening import require_person
 from ml_platform.pipeline.packaged import BENTOS
 from ml_platform.pipeline.release import backend_in, go_live
@@ -55,13 +55,33 @@ def answering(state: "SupervisorState", model: str) -> "tuple[ServiceState | Non
     return service, address, "live" if headers.get("x-service-sha256") == service.sha256 else "another answers"
 
 
+#: The way out where what answers is not what was judged.
+_JUDGED = "ml-platform run deploys the one that was judged, ml-platform stop ends it"
+
+
+def strange(workspace: Workspace, model: str, version: int, sha256: str) -> str:
+    """Why a package is none that was approved and went live under this number; empty where it is."""
+    try:
+        workspace.registry.get(model, version)
+    except MissingReference:
+        return f"version {version} is not registered, so nobody approved it"
+    return "" if promoted(workspace, model, version, sha256) else "its package was never promoted"
+
+
 def objections(workspace: Workspace, service: "ServiceState", went_live: bool) -> Iterator[str]:
     """What speaks against a service that runs, a line each: its version is rejected, its package never went live.
 
     ``went_live``: whether the package was :func:`promoted`.
     """
     model, version = service.model, service.version
-    decision = approval.standing(workspace, workspace.registry.get(model, version))
+    try:
+        decision = approval.standing(workspace, workspace.registry.get(model, version))
+    except MissingReference:
+        yield (
+            f"{model}: version {version} answers ({service.sha256[:12]}) and is not registered, so nobody approved it "
+            f"and no gate stands for it; {_JUDGED}"
+        )
+        return
     if decision.status == "rejected":
         yield (
             f"{model}: version {version} answers although {decision.by} rejected it ({decision.reason}); "
@@ -76,7 +96,7 @@ def objections(workspace: Workspace, service: "ServiceState", went_live: bool) -
     if service.phase == "live" and not went_live:
         yield (
             f"{model}: the package that answers ({service.sha256[:12]}) was never promoted, so no gate stands for it; "
-            "ml-platform run deploys the one that was judged, ml-platform stop ends it"
+            f"{_JUDGED}"
         )
 
 

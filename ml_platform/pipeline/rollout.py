@@ -146,12 +146,29 @@ def _ended(workspace: Workspace, model: str, backend: Backend, untold: Iterable[
 
 def unfounded(workspace: Workspace, model: str) -> list[str]:
     """What the rollout record tells and the platform did not do, a line each: it is written nowhere as done."""
-    return [
+    back = f"ml-platform rollout rollback {model} … lets the version before it answer again, withdraw none"
+    doubted = _doubted(workspace, model, _told(workspace, model))
+    lines = [
         f"{model}: its rollout record says that {event.backend.said} was promoted at {event.change.at}, but {why}; "
-        f"ml-platform rollout rollback {model} … lets the version before it answer again, withdraw none"
-        for event, why in _doubted(workspace, model, _told(workspace, model))
+        f"{back}"
+        for event, why in doubted
         if why
     ]
+    if stable := _stable(workspace, model):
+        named = stable.version, stable.sha256
+        told = any((event.backend.version, event.backend.sha256) == named for event, _ in doubted)
+        known = {(one.version, one.sha256 or stable.sha256) for one in promotions(workspace, model)}
+        if not told and named not in known:
+            lines.append(f"{model}: its rollout record lets {stable.said} answer, which was never promoted; {back}")
+    return lines
+
+
+def _stable(workspace: Workspace, model: str) -> Backend | None:
+    """What the record lets answer now; its history may tell otherwise."""
+    try:
+        return workspace.rollouts.load(model).stable
+    except MissingReference:
+        return None
 
 
 def _doubted(workspace: Workspace, model: str, told: list[Event]) -> list[tuple[Event, str]]:
@@ -214,12 +231,16 @@ def attend(workspace: Workspace, models: Iterable[str]) -> list[str]:
         if keep_running(workspace.settings):
             said.append("the supervisor of the services had ended; it runs again")
         workspace.require_whole(asked := list(models))
-        for model in asked:
+    except PlatformError as error:
+        return [*said, str(error)]
+    for model in asked:
+        try:
             if told := project(workspace, model, Run.new()):
                 said.append(f"{model}: {told} changes of its rollout record were written to the ledger")
             said += unfounded(workspace, model)
-    except PlatformError as error:
-        said.append(str(error))
+        except PlatformError as error:
+            # The others are looked at all the same.
+            said.append(str(error))
     return said
 
 

@@ -15,14 +15,16 @@ from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.names import meant
 from ml_platform.gates.verdict import Verdict
 from ml_platform.pipeline import approval, candidate, data, published
-from ml_platform.pipeline.answering import answering, under_way
-from ml_platform.pipeline.champions import promoted, promotions
+from ml_platform.pipeline.answering import answering, strange, under_way
+from ml_platform.pipeline.champions import promotions
 from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import batch_gates, feature_gates, held_by, model_gates
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import SplitRef
 
 RUN = "ml-platform run"
+#: How the answer begins where something answers that nobody approved: whatever else is true comes after it.
+STRANGE = "what answers is not an approved package"
 
 
 class Answer(NamedTuple):
@@ -146,6 +148,8 @@ def _model(workspace: Workspace, context: ModelContext) -> Answer:
     """Why a model is not trained on what is published, or what was trained is not what answers."""
     name = context.model.name
     live = _deployment(workspace, name)
+    if live.state.startswith(STRANGE):
+        return live._replace(name=name)
     split: SplitRef | None = workspace.latest(f"{name}/split")
     if split is None:
         return Answer(name, "never trained", ("nobody asked for it, or no features were there",), (RUN,))
@@ -205,7 +209,9 @@ def _version(workspace: Workspace, context: ModelContext, number: int) -> Answer
     stable = record.stable if record else None
     if stable is not None and stable.version == number:
         live = _deployment(workspace, model)
-        return Answer(name, f"approved; {live.state}", live.because, live.next)
+        # Under this number, and yet perhaps not its package.
+        state = live.state if live.state.startswith(STRANGE) else f"approved; {live.state}"
+        return Answer(name, state, live.because, live.next)
     service = workspace.latest(f"{model}/service")
     if service is not None and service.version == number:
         gates = model_gates(workspace, context, "service")
@@ -244,9 +250,7 @@ def _deployment(workspace: Workspace, model: str) -> Answer:
             return Answer(name, "not live", (f"the supervisor does not run here ({stopped})",), (start,))
         error = service.error if service is not None and service.error else f"its process is {phase}"
         return Answer(name, "not live", (f"version {record.stable.version}: {error}",), (start,))
-    because = (
-        ()
-        if promoted(workspace, model, record.stable.version, record.stable.sha256)
-        else ("its package was never promoted",)
-    )
-    return Answer(name, f"version {record.stable.version} answers at {url}", (*because, *going))
+    if said := strange(workspace, model, record.stable.version, record.stable.sha256):
+        state = f"{STRANGE} (version {record.stable.version} at {url})"
+        return Answer(name, state, (said, *going), (RUN, "ml-platform stop"))
+    return Answer(name, f"version {record.stable.version} answers at {url}", going)

@@ -1,0 +1,204 @@
+"""``status``: what is published, registered and live, part by part, so that one that cannot be read hides no other."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ml_platform.cli import screen
+from ml_platform.cli.output import written
+from ml_platform.declarations.context import ModelContext
+from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.pipeline.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ml_platform.pipeline.published import Standing
+    from ml_platform.rollout.processes import SupervisorState
+
+
+Found = TypeVar("Found")
+
+
+class _Parts:
+    """Parts of the status, each read by itself."""
+
+    def __init__(self) -> None:
+        #: What is to be said below the tables, a line each.
+        self.notes: list[str] = []
+        #: Part to why it cannot be read.
+        self.unreadable: dict[str, str] = {}
+
+    def read(self, part: str, look: Callable[[], Found], otherwise: Found) -> Found:
+        """What a look finds, or where it cannot be read ``otherwise``, with a note."""
+        try:
+            return look()
+        except PlatformError as error:
+            self.unreadable[part] = str(error)
+            self.notes.append(f"{part} cannot be read: {error}")
+            return otherwise
+
+
+def show_status(json: Path | None) -> None:
+    """Print what is published, registered and live. Raises PlatformError, last, where a part cannot be read."""
+    from ml_platform.datasets.unasked import unasked
+    from ml_platform.declarations.loading import project_catalogue
+    from ml_platform.pipeline import alerts, hand, rollout
+    from ml_platform.rollout.processes import read_state
+
+    workspace, catalogue = Workspace.reading(), project_catalogue()
+    workspace.require_whole(catalogue.models, catalogue.datasets)
+    console, parts = screen.console(), _Parts()
+
+    def say(lines: "Iterator[str] | list[str]") -> None:
+        for line in lines:
+            console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+    say(rollout.attend(workspace, catalogue.models))
+    state = read_state(workspace.settings)
+    found: dict[str, Any] = {
+        "datasets": {},
+        "models": {},
+        "supervisor": state.running,
+        "standing": {},
+        "corrections": {},
+        "published_again": {},
+        "edited": [],
+        "unreadable": parts.unreadable,
+    }
+    data = screen.table("dataset", "published", "newest", "refused", "main at")
+    for name, spec in catalogue.datasets.items():
+        row = found["datasets"][name] = parts.read(f"dataset {name}", partial(_dataset, workspace, spec), {})
+        there, refused = row.get("published", []), row.get("refused", [])
+        counted = str(len(there)) if row else "?"
+        newest = there[-1] if there else "-"
+        data.add_row(name, counted, newest, ", ".join(refused) or "-", row.get("main", "?")[:12])
+    console.print(data)
+    strange = parts.read("the store", lambda: unasked(workspace.store), [])
+    found["unasked"] = [one._asdict() for one in strange]
+    say([f"{one.what}; {one.way_out}" for one in strange])
+    for name, spec in catalogue.datasets.items():
+        say(parts.read(f"what stands of dataset {name}", lambda spec=spec: list(_stands(workspace, spec, found)), []))
+    models = screen.table("model", "newest candidate", "newest version", "approval", "champion", "service", "phase")
+    for name in catalogue.models:
+        context = ModelContext.of(catalogue, name)
+        models.add_row(name, *_model(workspace, context, state, found, parts))
+    console.print(models)
+    needed = parts.read("alerts", lambda: alerts.standing(workspace, catalogue), [])
+    found["alerts"] = [alert._asdict() for alert in needed]
+    found["paused"] = parts.read("what is paused", lambda: hand.paused(workspace, catalogue), {})
+    say([*dict.fromkeys(parts.notes), *found["edited"]])
+    say([*(alert.said for alert in needed), *(f"{name}: {said}" for name, said in found["paused"].items())])
+    console.print(f"supervisor: {'running' if state.running else 'not running'}")
+    written(json, found)
+    if parts.unreadable:
+        raise PlatformError(f"not everything could be read: {', '.join(parts.unreadable)}; see above")
+
+
+def _dataset(workspace: Workspace, spec: DatasetSpec) -> dict[str, Any]:
+    from ml_platform.datasets import batches
+    from ml_platform.pipeline.data import refused_partitions
+
+    return {
+        "published": sorted(batches.published(workspace.store, spec.name)),
+        "refused": sorted(refused_partitions(workspace, spec)),
+        "main": workspace.store.resolve("main"),
+    }
+
+
+def _stands(workspace: Workspace, spec: DatasetSpec, found: dict[str, Any]) -> Iterator[str]:
+    """What is to be said of a dataset, a line each."""
+    from ml_platform.pipeline.data import refused_corrections
+    from ml_platform.pipeline.published import standing
+    from ml_platform.pipeline.rollback import published_again
+
+    name, now = spec.name, standing(workspace, spec)
+    found["standing"][name] = now._asdict()
+    for partition, verdicts in refused_corrections(workspace, spec).items():
+        gates = found["corrections"].setdefault(name, {})[partition] = [verdict.gate for verdict in verdicts]
+        said = f"{name} {partition} is published, a correction of it is refused by {', '.join(gates)}"
+        yield f"{said}; ml-platform why {name}/{partition}"
+    again = found["published_again"][name] = published_again(workspace, spec)
+    yield from again.values()
+    yield from _standing(name, now)
+
+
+def _model(
+    workspace: Workspace, context: ModelContext, state: "SupervisorState", found: dict[str, Any], parts: _Parts
+) -> list[str]:
+    """The row of a model; what of it cannot be read is a question mark."""
+    from ml_platform.pipeline import approval, candidate, champions
+    from ml_platform.pipeline.answering import answering, objections, under_way
+    from ml_platform.registry.registry import CHAMPION
+
+    name = context.model.name
+    newest = parts.read(f"versions of {name}", lambda: workspace.registry.latest(name), None)
+    champion = parts.read(
+        f"the champion of {name}", lambda: champions.aliases(workspace, name).get(CHAMPION) if newest else None, None
+    )
+    service, url, phase = parts.read(f"what answers for {name}", lambda: answering(state, name), (None, None, "?"))
+    trained = parts.read(f"the candidate of {name}", lambda: candidate.newest(workspace, context), None)
+    decision = parts.read(
+        f"decisions on {name}", lambda: approval.standing(workspace, newest) if newest else None, None
+    )
+    row = found["models"][name] = {
+        "candidate": trained.status if trained else None,
+        "because": trained.reason if trained else None,
+        "version": newest.version if newest else None,
+        "approval": decision.status if decision else None,
+        "champion": champion,
+        "url": url,
+        "phase": phase,
+    }
+    for number in sorted({number for number in (champion, newest and newest.version) if number}):
+        about = f"version {number} of {name}"
+        found["edited"] += parts.read(about, lambda number=number: list(_edited(workspace, name, number)), [])
+    record = parts.read(
+        f"the rollout record of {name}",
+        lambda: workspace.rollouts.load(name) if name in workspace.rollouts.models() else None,
+        None,
+    )
+    if record is not None and (said := under_way(record)):
+        parts.notes.append(said)
+    if service is not None:
+        part = f"whether what answers for {name} was promoted"
+        went_live = row["promoted"] = parts.read(
+            part, lambda: champions.promoted(workspace, name, service.version, service.sha256), False
+        )
+        if part not in parts.unreadable:
+            parts.notes += parts.read(part, lambda: list(objections(workspace, service, went_live)), [])
+    return [
+        f"{trained.sha256[:8]} {trained.said}" if trained else "-",
+        str(newest.version) if newest else "-",
+        decision.said if decision else "-",
+        str(champion or "-"),
+        url or "-",
+        phase,
+    ]
+
+
+def _edited(workspace: Workspace, model: str, number: int) -> Iterator[str]:
+    """What is to be said of a version in MLflow, a line each."""
+    from ml_platform.pipeline import cards
+
+    try:
+        version = workspace.registry.get(model, number)
+    except MissingReference as error:
+        yield f"{error}, which the ledger promoted last"
+    else:
+        yield from cards.edited(workspace, version)
+
+
+def _standing(name: str, now: "Standing") -> Iterator[str]:
+    """What is to be said of published partitions, a line each."""
+    for partition, gates in now.failing.items():
+        yield (
+            f"{name} {partition} is published and would fail now: {', '.join(gates)}; no split is made with it until "
+            f"it is corrected or taken out (ml-platform data rollback {name} {partition} --withdraw --reason TEXT)"
+        )
+    for partition, gates in now.let_in.items():
+        yield f"{name} {partition} is published, since a person let it pass {', '.join(gates)}"
+    for partition, said in now.uncompared.items():
+        yield f"{name} {partition}: {said}"
+    if now.unjudged:
+        yield f"{name}: judged otherwise than as declared now, the next split judges again: {', '.join(now.unjudged)}"
