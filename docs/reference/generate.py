@@ -31,7 +31,7 @@ PYPROJECT = HERE.parent.parent / "pyproject.toml"
 COMPUTED = {"local": "`.local` in the project", "actor": "`$USER`"}
 #: Where ``pyproject.toml`` lists dependencies: the table, and how a list begins there.
 LISTS = {"[project]": r"(dependencies) = \[", "[project.optional-dependencies]": r"([\w-]+) = \["}
-STAGES = ("batch", "dataset", "features", "split", "evaluation", "service", "deployment")
+STAGES = ("batch", "dataset", "features", "split", "evaluation", "refit", "service", "deployment")
 
 
 class OutOfDate(Exception):

@@ -1,13 +1,16 @@
 """``ml-platform replay``: is a registered model what its record says it is?"""
 
 from pathlib import Path
+from typing import Any
 
 from ml_platform.cli.output import BadUsage, written
+from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline import champions, trained
 from ml_platform.pipeline.replaying import replay
 from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import ModelRef
 from ml_platform.replay.replay import Environment
 
 
@@ -18,9 +21,25 @@ def replay_version(target: str, environment: Environment, json: Path | None) -> 
     if model not in catalogue.models or not which:
         raise BadUsage(f"{target!r}: give MODEL@VERSION or MODEL@ALIAS; models: {', '.join(sorted(catalogue.models))}")
     version = champions.find(workspace, model, which)
-    reference = version.model_ref
-    trained.require_known(workspace, reference)
-    print(f"{model} version {version.version}: code {reference.provenance.code_commit[:12]}, seed {reference.seed}")
+    trained.require_known(workspace, version.model_ref)
+    print(
+        f"{model} version {version.version}: code {version.provenance.code_commit[:12]}, seed {version.model_ref.seed}"
+    )
+    of, judged = version.model_ref, version.model_ref.judged
+    refit = _replayed(workspace, catalogue, of, version.version, environment)
+    if judged is None:
+        written(json, refit)
+        return 0 if refit["equal"] else 1
+    print(f"it is a refit; the model of the same recipe that was judged, {judged.sha256[:12]}:")
+    before = _replayed(workspace, catalogue, judged, version.version, environment)
+    written(json, {**refit, "judged": before})
+    return 0 if refit["equal"] and before["equal"] else 1
+
+
+def _replayed(
+    workspace: Workspace, catalogue: Catalogue, reference: ModelRef, version: int, environment: Environment
+) -> dict[str, Any]:
+    """Rebuild one model, say what came out, and note it in the ledger."""
     done = replay(
         workspace, catalogue, reference, environment=environment, say=lambda text: print(f"note: {text}", flush=True)
     )
@@ -29,7 +48,7 @@ def replay_version(target: str, environment: Environment, json: Path | None) -> 
     print(f"features: {len(done.features) - len(odd)} of {len(done.features)} partitions equal" + _named(odd))
     print(f"model file: {'equal' if done.bytes_equal else 'different'}, {done.recorded[:16]} → {done.rebuilt[:16]}")
     if not done.metrics:
-        print("metrics: none were recorded")
+        print(f"metrics: {'a refit has none' if reference.judged else 'none were recorded'}")
     for name, (was, now) in sorted(done.metrics.items()):
         print(f"metric {name}: {was} → {now}{'' if was == now else '  different'}")
     print(f"{'equal' if done.equal else 'NOT equal'} after {done.seconds:.0f} s")
@@ -38,13 +57,12 @@ def replay_version(target: str, environment: Environment, json: Path | None) -> 
     workspace.ledger.decide(
         "replay",
         subject=reference.sha256,
-        subject_name=f"{model}/model",
-        body={**body, "version": version.version},
+        subject_name=f"{reference.model}/model",
+        body={**body, "version": version},
         run_id=run.id,
         provenance=run.provenance,
     )
-    written(json, {**done.__dict__, "equal": done.equal, "version": version.version})
-    return 0 if done.equal else 1
+    return {**done.__dict__, "equal": done.equal, "version": version}
 
 
 def _named(partitions: list[str]) -> str:

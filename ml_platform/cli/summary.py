@@ -99,6 +99,8 @@ def _model(console: Console, workspace: Workspace, context: ModelContext) -> tup
     table = screen.table("what", "value", title=f"model {name}")
     held = 0
     for stage in OF_MODEL:
+        if stage == "refit" and not context.model.split.refit:
+            continue
         try:
             ref = workspace.references.load(f"{name}/{stage}")
         except MissingReference:

@@ -15,7 +15,7 @@ from ml_platform.pipeline import cards, champions
 from ml_platform.pipeline.answering import strange
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.workspace import Workspace
-from ml_platform.references.refs import ManifestEntry, VersionRef
+from ml_platform.references.refs import ManifestEntry, ModelRef, VersionRef
 from ml_platform.registry.registry import CHAMPION
 
 
@@ -114,7 +114,7 @@ def _origin(workspace: Workspace, version: VersionRef, package: str = "") -> dic
         (item for item in state.services if (item.model, item.version) == (version.model, version.version)), None
     )
     route = state.routes.get(version.model)
-    split = reference.split
+    split, of = reference.split, reference.evaluated
     judged = package or (service.sha256 if service else "")
     live = state.live(version.model)
     why = strange(workspace, live.model, live.version, live.sha256) if live and live is not service else ""
@@ -150,6 +150,7 @@ def _origin(workspace: Workspace, version: VersionRef, package: str = "") -> dic
         "refused": list(split.refused),
         "train": [_entry(workspace, entry) for entry in split.train],
         "holdout": [_entry(workspace, entry) for entry in split.holdout],
+        **({"judged": _judged(workspace, of)} if reference.judged else {}),
         "verdicts": [
             {
                 "about": about,
@@ -158,12 +159,26 @@ def _origin(workspace: Workspace, version: VersionRef, package: str = "") -> dic
                 ),
             }
             for about, subject in (
-                ("split", split.sha256),
-                ("model", reference.sha256),
+                ("split", of.split.sha256),
+                ("model", of.sha256),
+                *((("refit", reference.sha256),) if reference.judged else ()),
                 *((("service", judged),) if judged else ()),
             )
             for verdict in workspace.ledger.verdicts(subject).values()
         ],
+    }
+
+
+def _judged(workspace: Workspace, reference: ModelRef) -> dict[str, Any]:
+    """What a refit was judged by: the model of the same recipe that did not learn from its holdout."""
+    return {
+        "model_sha256": reference.file_hash,
+        "mlflow_run": reference.mlflow_run_id,
+        "dagster_run": reference.run_id,
+        "code_commit": reference.provenance.code_commit,
+        "manifest": reference.split.sha256,
+        "train": [_entry(workspace, entry) for entry in reference.split.train],
+        "holdout": [_entry(workspace, entry) for entry in reference.split.holdout],
     }
 
 
@@ -231,8 +246,25 @@ def _tree(found: dict[str, Any]) -> Tree:
     manifest = run.add(
         f"manifest {found['manifest'][:16]}" + (f", refused: {', '.join(found['refused'])}" if found["refused"] else "")
     )
+    _add_parts(manifest, found)
+    if (judged := found.get("judged")) is not None:
+        # The other one's rows are among those above; which of them it learned from is the question here.
+        of = version.add(
+            f"refit of the judged model {judged['model_sha256'][:16]}, MLflow run {judged['mlflow_run']}, code "
+            f"{judged['code_commit'][:12]}"
+        )
+        _add_parts(of.add(f"manifest {judged['manifest'][:16]}"), judged)
+    verdicts = tree.add("verdicts")
+    for verdict in found["verdicts"]:
+        status = "overridden" if verdict["override"] else verdict["status"]
+        verdicts.add(f"{verdict['about']} {verdict['gate']}: {status}; {verdict['reason']}")
+    return tree
+
+
+def _add_parts(manifest: Tree, found: dict[str, Any]) -> None:
+    """The partitions of a manifest, part by part."""
     for part in ("train", "holdout"):
-        branch = manifest.add(part)
+        branch = manifest.add(part if found[part] else f"{part}: nothing, it is a refit")
         for entry in found[part]:
             others = [f"{gate} {status}" for gate, status in entry["verdicts"].items() if status != "passed"]
             passed = len(entry["verdicts"]) - len(others)
@@ -240,8 +272,3 @@ def _tree(found: dict[str, Any]) -> Tree:
                 f"{entry['partition']}: {entry['rows']:,} rows, dataset commit {entry['dataset_commit'][:12]} "
                 f"(content {entry['dataset_sha256'][:12]}), {', '.join([f'{passed} gates passed', *others])}"
             )
-    verdicts = tree.add("verdicts")
-    for verdict in found["verdicts"]:
-        status = "overridden" if verdict["override"] else verdict["status"]
-        verdicts.add(f"{verdict['about']} {verdict['gate']}: {status}; {verdict['reason']}")
-    return tree

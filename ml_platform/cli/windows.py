@@ -11,7 +11,7 @@ from ml_platform.proving.scratch import Judged
 from ml_platform.proving.windows import Window
 
 #: Stages at which the model of a window is judged.
-STAGES = ("split", "evaluation")
+STAGES = ("split", "evaluation", "refit")
 
 
 def by_window(window: Window, judged: Iterable[Judged]) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def _assets(spec: Declaration) -> list[str]:
     return [
         f"{spec.name}/{asset}"
         for asset in (
-            *("split", "model", "evaluation", "registered_model", "service", "deployment"),
+            *("split", "model", "evaluation", "refit", "registered_model", "service", "deployment"),
             *("drift", "scores", "predictions", "live_performance"),
         )
     ]

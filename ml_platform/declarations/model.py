@@ -10,6 +10,7 @@ from ml_platform.declarations.declaration import NAME, Declaration
 from ml_platform.evaluation.options import WorstCase
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.raised import raised
+from ml_platform.gates.gate import Gate
 from ml_platform.gates.stages import OF_MODEL, Stage
 from ml_platform.live.retraining import RetrainPolicy
 from ml_platform.live.rules import DriftRule
@@ -81,6 +82,25 @@ class ModelSpec(Declaration):
         if {*self.retrain.drift} - {"outcomes"} and self.drift is None:
             raise ValueError("retrain.drift: say when inputs and outputs count as drifted, with `drift`")
         return self
+
+    @model_validator(mode="after")
+    def _refits_are_judged(self) -> "ModelSpec":
+        agreeing = any(gate.stage == "refit" for gate in self.gates)
+        if self.split.refit and not any(gate.gate == "agreement" for gate in self.gates):
+            raise ValueError(
+                "split.refit: say how far a refit may answer otherwise than the model that was judged, with the gate "
+                "agreement: {gate: agreement, metric: correlation, min: …}"
+            )
+        if agreeing and not self.split.refit:
+            raise ValueError("gates: agreement is of a refit; set `split.refit`, or remove the gate")
+        return self
+
+    def gates_of(self, stage: Stage) -> tuple[Gate, ...]:
+        """The declared gates of a stage, in order; of a refit also those of the evaluation that can judge one."""
+        own = super().gates_of(stage)
+        if stage != "refit" or not self.split.refit:
+            return own
+        return (*own, *(gate.at("refit") for gate in self.gates_of("evaluation") if gate.judges_refits))
 
     @field_validator("task")
     @classmethod

@@ -41,6 +41,9 @@ _SHARES = {
 }
 
 
+#: On which side of a threshold a value has to lie.
+_SIDES = {"min": "above", "max": "below"}
+
 #: Texts of the scaffolds, which ask for one of one's own.
 _ASKS = re.compile(r"Say (in one sentence what|what decisions it is for|where it must not be used)")
 
@@ -61,6 +64,10 @@ def impossible(spec: ModelSpec, gate: Gate) -> tuple[str, str] | None:
         if getattr(gate, right) is None and getattr(gate, wrong) is not None:
             side = "above" if better else "below"
             return wrong, f"{metric} that is too good lies {side} a limit: give {right}"
+    if kind == "agreement":
+        right = "min" if metric == "correlation" else "max"
+        if getattr(gate, right) is None:
+            return "metric", f"the {metric} of a refit has to be {_SIDES[right]} a limit: give {right}"
     if kind in ("performance", "confidence") and metric in _BOUNDED and gate.min is not None and gate.min > _PERFECT:
         guess = f"; did you mean {gate.min / 100:g}?" if gate.min <= 100 else ""
         return "min", f"min {gate.min:g} can never be kept: {metric} is at most 1{guess}"
@@ -99,6 +106,10 @@ def _weak(spec: Declaration, gate: Gate) -> tuple[str, str] | None:
         key, bound = ("min", gate.min) if better else ("max", gate.max)
         if bound is not None and (bound <= nothing if better else bound >= nothing):
             return key, f"{key} {bound:g} lets a model pass that knows nothing (its {metric} is {nothing:.4g})"
+    if kind == "agreement" and gate.max is not None and gate.max >= 1:
+        return "max", f"max {gate.max:g} lets a refit pass that says the same of every row"
+    if kind == "agreement" and gate.min is not None and gate.min <= 0:
+        return "min", f"min {gate.min:g} lets a refit pass that has nothing to do with the judged model"
     if kind == "leak_alarm" and metric in _BOUNDED and gate.max is not None and gate.max >= _PERFECT - _NEARLY:
         return "max", f"max {gate.max:g} alarms only at a model that is nearly always right ({metric} 1)"
     if metric in _BOUNDED and nothing is not None:

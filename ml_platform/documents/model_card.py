@@ -27,7 +27,7 @@ def render(
     approvals: Sequence[Mapping[str, Any]] = (),
     owners: Sequence[str] = (),
 ) -> str:
-    """The card as Markdown; equal input gives equal text.
+    """The card as Markdown; equal input gives equal text. Of a refit ``evaluation`` is that of the judged model.
 
     ``purpose`` and ``limits`` are the owner's words; ``approvals`` have ``status``, ``by``, ``reason``
     and ``at``.
@@ -59,6 +59,7 @@ def render(
         "## Data",
         "",
         f"Feature set `{split.dataset}`. Training: {_span(split.train)}. Holdout: {_span(split.holdout)}.",
+        *_refit(reference),
     ]
     if split.refused:
         lines += ["", f"Refused by the gates and left out: {', '.join(split.refused)}."]
@@ -76,6 +77,7 @@ def render(
         "",
         "## Performance on the holdout",
         "",
+        *_whose(reference),
         *_table(
             ("metric", "model", *(name.replace("_", " ") for name in evaluation.baselines)),
             [
@@ -183,6 +185,30 @@ def _fairness(evaluation: "Evaluation") -> list[str]:
     if not rows:
         return ["Not measured: no groups are declared that are large enough, or the model decides nothing."]
     return _table(("between groups of", "disparity", "value (95 % interval)", "groups", "too small to count"), rows)
+
+
+def _refit(reference: ModelRef) -> list[str]:
+    """What a refit learned from, and what the model that was judged for it did."""
+    if reference.judged is None:
+        return []
+    one, judged = reference.judged, reference.judged.split
+    return [
+        "",
+        "This is a refit: after a model had passed, its recipe was trained once more on everything up to the newest "
+        f"label. The judged model, {one.sha256[:12]} (MLflow run {one.mlflow_run_id}, manifest {judged.sha256[:12]}), "
+        f"learned from {_span(judged.train)} and was judged on {_span(judged.holdout)}.",
+    ]
+
+
+def _whose(reference: ModelRef) -> list[str]:
+    if reference.judged is None:
+        return []
+    return [
+        f"These metrics, like groups, fairness and the comparison with the champion, are those of the judged model "
+        f"{reference.judged.sha256[:12]}. Those of the refit nobody knows before new outcomes come: it has learned "
+        "from these ones.",
+        "",
+    ]
 
 
 def _span(entries: Sequence[ManifestEntry]) -> str:

@@ -17,6 +17,7 @@ __all__ = [
     "intervals",
     "latency",
     "options",
+    "refit",
     "robustness",
     "tables",
 ]

@@ -24,9 +24,9 @@ Kind = Literal["missing", "noise", "extreme", "unseen", "worst_case"]
 class Unseen(NamedTuple):
     """Rows of the holdout, and the same with a value that no training row had in one raw column."""
 
-    #: Features (rows x features) and labels; rows without a label are left out.
+    #: Features (rows x features) and labels (None: no loss is measured); rows without a label are left out.
     x: "np.ndarray"
-    y: "np.ndarray"
+    y: "np.ndarray | None"
     #: Raw column to the features that its rows have with the unknown value.
     changed: "Mapping[str, np.ndarray]"
 
@@ -52,7 +52,7 @@ class Disturbance(BaseModel):
 def robustness(
     predictor: Predictor,
     x: "np.ndarray",
-    y: "np.ndarray",
+    y: "np.ndarray | None",
     features: tuple[str, ...],
     groups: Mapping[str, tuple[str, ...]],
     task: Task,
@@ -63,6 +63,8 @@ def robustness(
     bounds: Mapping[str, float] | None = None,
 ) -> list[Disturbance]:
     """Predict again with disturbed features, on at most :data:`ROWS` rows of ``x`` (rows x features, float32).
+
+    Without labels ``y`` no loss is measured.
 
     - ``missing``: each feature alone, and each group of ``groups``, is missing in every row.
     - ``noise``: Gaussian noise of :data:`NOISE` standard deviations on every feature with more than two values.
@@ -76,7 +78,7 @@ def robustness(
 
     random = np.random.default_rng(seed)
     chosen = np.sort(random.choice(len(x), min(ROWS, len(x)), replace=False))
-    x, y = np.ascontiguousarray(x[chosen]), y[chosen]
+    x, y = np.ascontiguousarray(x[chosen]), y[chosen] if y is not None else None
     compare = _Comparison(predictor, task, x, y)
     found = [compare(name, kind, disturbed) for name, kind, disturbed in _disturbed(x, features, groups, random)]
     if unseen is not None:

@@ -21,6 +21,11 @@ OFFERED: dict[Stage, dict[str, str]] = {
         "replay": "ml_platform.gates.replay:Replay",
         "first_trees": "ml_platform.training.first_trees:FirstTrees",
     },
+    "refit": {
+        "one_row": "ml_platform.evaluation.latency:OneRow",
+        "replay": "ml_platform.gates.replay:Replay",
+        "first_trees": "ml_platform.training.first_trees:FirstTrees",
+    },
     "service": {"running": "ml_platform.gates.service:RunningService"},
 }
 

@@ -148,6 +148,7 @@ def jump(evaluation: "Evaluation", gate: Gate) -> Measurement:
     "First trees of the model that differ from those that the manifest's rows, parameters and seed give",
     limit=0,
     asks=("first_trees",),
+    refits=True,
 )
 def trained_on(_: "Evaluation", gate: Gate, *, first_trees: "FirstTrees") -> Measurement:
     """A model that was trained on its holdout, or on anything else than its manifest says, has other trees from the

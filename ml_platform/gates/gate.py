@@ -79,6 +79,7 @@ class Gate(BaseModel):
     min_support: int = 0
 
     _context: str = PrivateAttr("")
+    _stage: Stage | None = PrivateAttr(None)
 
     @field_validator("parameters", mode="before")
     @classmethod
@@ -140,8 +141,20 @@ class Gate(BaseModel):
 
     @property
     def stage(self) -> Stage:
-        """Stage of the loop that the gate belongs to."""
-        return kind_of(self.gate).stage
+        """Stage of the loop at which the gate judges."""
+        return self._stage or kind_of(self.gate).stage
+
+    def at(self, stage: Stage) -> "Gate":
+        """This gate at another stage than that of its kind, where it judges as well."""
+        bound = self.model_copy()
+        bound._stage = stage
+        return bound
+
+    @property
+    def judges_refits(self) -> bool:
+        """Whether a gate of the evaluation judges a refit as well."""
+        refits = kind_of(self.gate).refits
+        return refits if isinstance(refits, bool) else self.metric in refits
 
     @property
     def of_time(self) -> bool:

@@ -59,6 +59,9 @@ class Kind:
     asks: tuple[str, ...] = ()
     #: Whether it asks when rows are from: data without partitions has no such gate.
     of_time: bool = False
+    #: Whether a kind of the evaluation judges a refit as well, or with which metrics: it needs no outcomes that the
+    #: model has not learned from.
+    refits: bool | tuple[str, ...] = False
     #: Model of the keys under ``parameters``, for a kind that has some of its own; its function reads them as
     #: ``gate.parameters``.
     parameters: type[BaseModel] | None = None
@@ -90,6 +93,7 @@ def kind(
     version: int = 1,
     asks: tuple[str, ...] = (),
     of_time: bool = False,
+    refits: bool | tuple[str, ...] = False,
     parameters: type[BaseModel] | None = None,
 ) -> Callable[[Measure], Measure]:
     """Make a function the measure of a kind of gate; it is given the evidence of its stage and the gate as declared.
@@ -123,7 +127,7 @@ def kind(
                 f"add asks=({forgotten[0]!r},)"
             )
         limits = (needs, requires, limit, any_of, options, metrics, against)
-        made = Kind(name, stage, description, measure, *limits, timed, version, asks, of_time, parameters)
+        made = Kind(name, stage, description, measure, *limits, timed, version, asks, of_time, refits, parameters)
         # A kind of a user's own is known by its module and never by a name that the platform may take one day.
         if measure.__module__.startswith("ml_platform."):
             KINDS[name] = made

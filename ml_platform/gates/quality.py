@@ -223,6 +223,7 @@ def fairness(evaluation: "Evaluation", gate: Gate) -> Measurement:
     needs=("max",),
     requires=("metric",),
     metrics=tuple(f"{how}_{effect}" for how in _WORDS for effect in _EFFECTS),
+    refits=tuple(f"{how}_{effect}" for how in _WORDS for effect in _EFFECTS if effect != "loss"),
 )
 def robustness(evaluation: "Evaluation", gate: Gate) -> Measurement:
     """Features are missing, noisy, stuck, made from raw values that nobody knows, or moved to where it hurts most."""
@@ -255,6 +256,7 @@ def robustness(evaluation: "Evaluation", gate: Gate) -> Measurement:
     "its quantiles, or rises for one of `decreasing`",
     needs=("max",),
     any_of=("increasing", "decreasing"),
+    refits=True,
 )
 def monotonic(evaluation: "Evaluation", gate: Gate) -> Measurement:
     """Movement below a tenth of the predictions' standard deviation is the grain of the trees and does not count."""
@@ -285,6 +287,7 @@ def monotonic(evaluation: "Evaluation", gate: Gate) -> Measurement:
     needs=("min",),
     requires=("metric",),
     metrics=("top_features", "shap_values"),
+    refits=True,
 )
 def explanation(evaluation: "Evaluation", gate: Gate) -> Measurement:
     """A model that suddenly depends on other features has learnt something else, even where its metrics are alike."""
@@ -306,7 +309,7 @@ def explanation(evaluation: "Evaluation", gate: Gate) -> Measurement:
     )
 
 
-@kind("model_size", "evaluation", "Size of the model file in bytes", needs=("max",))
+@kind("model_size", "evaluation", "Size of the model file in bytes", needs=("max",), refits=True)
 def model_size(evaluation: "Evaluation", gate: Gate) -> Measurement:
     """Bytes that every replica of the service loads."""
     if evaluation.model_bytes is None:
@@ -321,6 +324,7 @@ def model_size(evaluation: "Evaluation", gate: Gate) -> Measurement:
     needs=("max",),
     timed=True,
     asks=("one_row",),
+    refits=True,
 )
 def model_latency(_: "Evaluation", gate: Gate, *, one_row: "OneRow") -> Measurement:
     """Measured when it is asked, since a time is no metric that a replay could give again."""

@@ -54,6 +54,7 @@ class Replay:
     "Differences between the model and its rebuild from manifest, code commit and seed in a fresh process",
     limit=0,
     asks=("replay",),
+    refits=True,
 )
 def replay(_: object, gate: Gate, *, replay: Replay) -> Measurement:
     """Feature files, model file and metrics that come out differently.

@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-Stage = Literal["batch", "dataset", "features", "split", "evaluation", "service", "deployment", "scores"]
+Stage = Literal["batch", "dataset", "features", "split", "evaluation", "refit", "service", "deployment", "scores"]
 
 #: Every stage, in the order in which data flows. ``dataset`` has no gates, only decisions to take content
 #: back; ``scores`` are held to the rule on predictions of the rollout.
@@ -10,6 +10,6 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 #: Stages whose gates a dataset, a feature set and a model declare.
 OF_DATASET: tuple[Stage, ...] = ("batch",)
 OF_FEATURES: tuple[Stage, ...] = ("features",)
-OF_MODEL: tuple[Stage, ...] = ("split", "evaluation", "service", "deployment")
+OF_MODEL: tuple[Stage, ...] = ("split", "evaluation", "refit", "service", "deployment")
 #: Stages that have gates.
 GATED: tuple[Stage, ...] = (*OF_DATASET, *OF_FEATURES, *OF_MODEL)

@@ -1,4 +1,4 @@
-"""Assets of a model: split → model → evaluation → registered_model → service → deployment."""
+"""Assets of a model: split → model → evaluation → (refit →) registered_model → service → deployment."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from ml_platform.declarations.context import ModelContext
+from ml_platform.declarations.model import ModelSpec
 from ml_platform.documents.server import report_url
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json
@@ -19,7 +20,7 @@ from ml_platform.orchestration.metadata import mlflow_link, ref_metadata, senten
 from ml_platform.orchestration.publications import inherited_tags, published_key
 from ml_platform.orchestration.refusals import tag_refusal
 from ml_platform.orchestration.scores import scores_asset
-from ml_platform.pipeline import approval, drift, evaluation, model, release
+from ml_platform.pipeline import approval, drift, evaluation, model, refitting, release
 from ml_platform.pipeline.inspections import INSPECTIONS
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef, ModelRef, ReportRef, ServiceRef, SplitRef, VersionRef
@@ -27,6 +28,8 @@ from ml_platform.training.split import SplitRule
 from ml_platform.training.trainer import FIRST_TRAINER
 
 ASSETS = ("split", "model", "evaluation", "registered_model", "service", "deployment")
+#: Between evaluation and registered_model, where it is declared.
+REFIT = "refit"
 #: Made by a job of its own: Evidently takes longer to import than a small training.
 DRIFT = "drift"
 
@@ -36,7 +39,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
     spec = context.model
     about = spec.description or f"Model {spec.name}"
     published = published_key(context.dataset.name)
-    keys = {name: dg.AssetKey([spec.name, name]) for name in (*ASSETS, DRIFT)}
+    keys = {name: dg.AssetKey([spec.name, name]) for name in (*ASSETS, REFIT, DRIFT)}
 
     def options(name: str, text: str, *kinds: str, code: tuple[Any, ...] = ()) -> dict[str, Any]:
         return {
@@ -126,19 +129,39 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
     @dg.asset(
         ins={"report": dg.AssetIn(keys["evaluation"])},
         **options(
+            REFIT,
+            "the same recipe on everything up to the newest label: what is registered, once the judged model passed.",
+            spec.trainer.partition(":")[0].rpartition(".")[2],
+            "mlflow",
+        ),
+    )
+    @plainly
+    def refitted(context_: dg.AssetExecutionContext, report: ReportRef) -> dg.MaterializeResult[Any]:
+        workspace = workspace_of(context_)
+        ref = refitting.refit(workspace, context, report, step_run(context_))
+        link = mlflow_link(workspace, spec.name, ref.mlflow_run_id)
+        told = {"mlflow_run": link, "model_file": ref.uri, "judged_model": report.sha256, "recipe": ref.recipe}
+        return result(context_, "evaluation", ref, told | _split_metadata(ref.split))
+
+    @dg.asset(
+        ins={"report": dg.AssetIn(keys["evaluation"])}
+        | ({"refit_ref": dg.AssetIn(keys[REFIT])} if spec.split.refit else {}),
+        **options(
             "registered_model",
             "registered version with its approval; refused unless every verdict on this very model allows it.",
             "mlflow",
         ),
     )
     @plainly
-    def registered_model(context_: dg.AssetExecutionContext, report: ReportRef) -> dg.MaterializeResult[Any]:
+    def registered_model(
+        context_: dg.AssetExecutionContext, report: ReportRef, **made: ModelRef
+    ) -> dg.MaterializeResult[Any]:
         workspace = workspace_of(context_)
-        ref = evaluation.register(workspace, context, report, step_run(context_))
+        ref = evaluation.register(workspace, context, report, step_run(context_), made.get("refit_ref"))
         decision = approval.standing(workspace, ref)
         return result(
             context_,
-            "evaluation",
+            REFIT if spec.split.refit else "evaluation",
             ref,
             {"version": ref.version, "approval": decision.status, "ledger_head": ref.ledger_head},
         )
@@ -203,6 +226,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         split,
         trained,
         evaluated,
+        *([refitted] if spec.split.refit else []),
         registered_model,
         service,
         deployment,
@@ -233,11 +257,12 @@ def drift_job(name: str) -> Any:
     )
 
 
-def train_job(name: str) -> Any:
+def train_job(spec: ModelSpec) -> Any:
     """The job ``<model>_train``: from split to deployment, with every check."""
+    name, assets = spec.name, (*ASSETS, *([REFIT] if spec.split.refit else []))
     return dg.define_asset_job(
         f"{name}_train",
-        selection=dg.AssetSelection.assets(*[dg.AssetKey([name, asset]) for asset in ASSETS]),
+        selection=dg.AssetSelection.assets(*[dg.AssetKey([name, asset]) for asset in assets]),
         description=f"Train {name} on what is published now, and carry it to deployment if every gate passes.",
         tags={"ml_platform/model": name},
     )
@@ -257,14 +282,14 @@ def _checks(
 
 
 def _as_before(rule: SplitRule) -> dict[str, Any]:
-    """A rule as it was before outcomes could come late, where they do not: no asset is shown as changed."""
-    return rule.model_dump(exclude=None if rule.label_delay else {"label_delay"})
+    """A rule as it was before there were keys that have their defaults: no asset is shown as changed."""
+    return rule.model_dump(exclude={name for name in ("label_delay", "refit") if not getattr(rule, name)})
 
 
 def _split_metadata(ref: SplitRef) -> dict[str, Any]:
     rows = [
         {"part": part, "partition": entry.label, "rows": entry.rows, "sha256": entry.sha256, "commit": entry.commit}
-        for part, entries in (("train", ref.train), ("holdout", ref.holdout))
+        for part, entries in (("train", ref.train), ("between", ref.between), ("holdout", ref.holdout))
         for entry in entries
     ]
     shown = {"partitions": table(rows), "manifest": dg.MetadataValue.json(_plain(ref))}

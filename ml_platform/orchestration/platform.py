@@ -61,7 +61,7 @@ def platform_definitions(catalogue: Catalogue) -> dg.Definitions:
         ingest_job(spec, [item for item in catalogue.features.values() if item.dataset == spec.name])
         for spec in catalogue.datasets.values()
     ]
-    train = [train_job(name) for name in catalogue.models]
+    train = [train_job(spec) for spec in catalogue.models.values()]
     live = [live_job(name) for name in catalogue.models]
     refresh = refresh_jobs(catalogue)
     owned = [*catalogue.datasets, *catalogue.models]

@@ -33,6 +33,8 @@ __all__ = [
     "predictions",
     "prune",
     "published",
+    "refit",
+    "refitting",
     "release",
     "replaying",
     "requests",

@@ -154,7 +154,7 @@ def _of_model(workspace: Workspace, context: ModelContext) -> Iterator[Alert]:
 
 def _outdated(workspace: Workspace, context: ModelContext, champion: VersionRef) -> Iterator[Alert]:
     split = champion.model_ref.split
-    newest = max(entry.partition for entry in (*split.train, *split.holdout))
+    newest = max(entry.partition for entry in split.learned)
     published = batches.published(workspace.store, context.dataset.name)
     since = [partition for partition in published if partition > newest]
     if context.dataset.partitions.timed and len(since) >= LATE:
@@ -189,7 +189,7 @@ def learned_from(workspace: Workspace, context: ModelContext, champion: VersionR
     name, split = context.model.name, champion.model_ref.split
     contents = {
         f"{context.dataset.prefix}{input_.rpartition('/')[2]}": sha256
-        for entry in (*split.train, *split.holdout)
+        for entry in split.learned
         for input_, sha256 in entry.inputs.items()
     }
     gates = batch_gates(workspace, context.dataset)

@@ -13,11 +13,12 @@ from ml_platform.documents.model_card import with_approvals
 from ml_platform.foundation.errors import Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
+from ml_platform.ledger.chain import Entry
 from ml_platform.pipeline import cards
 from ml_platform.pipeline.anchors import note_decision
 from ml_platform.pipeline.declared import declared
 from ml_platform.pipeline.loosening import DECLARED, GATES, require_accepted, require_person
-from ml_platform.pipeline.measuring import require_model
+from ml_platform.pipeline.refit import require
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef, VersionRef
 
@@ -25,6 +26,8 @@ Outcome = Literal["approved", "pending", "rejected"]
 #: Kind of a ledger entry to what it means for a candidate.
 OUTCOMES: dict[str, Outcome] = {"approval": "approved", "registration": "pending", "rejection": "rejected"}
 KINDS: dict[Outcome, str] = {outcome: kind for kind, outcome in OUTCOMES.items()}
+#: What a decision on a refit names: the model that was judged.
+JUDGED = "judged"
 
 
 class Decision(NamedTuple):
@@ -55,12 +58,25 @@ class Decision(NamedTuple):
 
 
 def decisions(workspace: Workspace, model: str, sha256: str | None = None) -> list[Decision]:
-    """Decisions on a model's candidates, or on one of them, in order."""
+    """Decisions on a model's candidates, or on one content, in order."""
     entries = [
         entry
         for kind in OUTCOMES
         for entry in workspace.ledger.entries(subject=sha256, subject_name=_name(model), kind=kind)
     ]
+    return _decided(entries)
+
+
+def decisions_on(workspace: Workspace, reference: ModelRef) -> list[Decision]:
+    """Decisions on a candidate, in order: of a refit also what was refused of the model that was judged."""
+    found = decisions(workspace, reference.model, reference.sha256)
+    if reference.judged is not None and reference.judged.sha256 != reference.sha256:
+        judged = decisions(workspace, reference.model, reference.judged.sha256)
+        found += [one for one in judged if one.status == "rejected"]
+    return sorted(found, key=lambda one: one.sequence)
+
+
+def _decided(entries: Iterable[Entry]) -> list[Decision]:
     defaults = {"approval": "every gate passed", "registration": "every gate passed; waits for a person"}
     return [
         Decision(
@@ -97,8 +113,8 @@ def standing(workspace: Workspace, version: VersionRef) -> Decision:
     """
     made = [
         one
-        for one in decisions(workspace, version.model, version.sha256)
-        if one.status == "rejected" or one.version in (None, version.version)
+        for one in decisions_on(workspace, version.model_ref)
+        if one.status == "rejected" or (one.sha256 == version.sha256 and one.version in (None, version.version))
     ]
     found = in_force(made)
     if found is not None and (found.status == version.approval or found.status == "rejected"):
@@ -136,20 +152,18 @@ def require_approved(workspace: Workspace, context: ModelContext, version: Versi
 
 def require_gates(workspace: Workspace, context: ModelContext, version: VersionRef, run: Run) -> None:
     """Raise Refused unless every gate on the version's model file lets it pass, in the context of now."""
-    require_model(workspace, context, version.model_ref, run)
+    require(workspace, context, version.model_ref, run)
 
 
-def told(workspace: Workspace, model: str, sha256: str) -> list[dict[str, Any]]:
+def told(workspace: Workspace, reference: ModelRef) -> list[dict[str, Any]]:
     """The decisions on a candidate as rows of its model card."""
     return [
         {"status": one.status, "by": one.by, "reason": one.reason, "at": one.at.isoformat(timespec="seconds")}
-        for one in decisions(workspace, model, sha256)
+        for one in decisions_on(workspace, reference)
     ]
 
 
-def reject(
-    workspace: Workspace, model: str, sha256: str, refusal: Refused, verdicts: Iterable[Verdict], run: Run
-) -> None:
+def reject(workspace: Workspace, reference: ModelRef, refusal: Refused, verdicts: Iterable[Verdict], run: Run) -> None:
     """Record that the gates refused a candidate; once for the same gates, however often it is judged.
 
     Where no gate measured something that it does not accept (verdicts are missing, or gates erred) nobody has decided
@@ -158,7 +172,7 @@ def reject(
     if not any(verdict.holds_back and verdict.status != "errored" for verdict in verdicts):
         return
     body = {"by": GATES, "because": refusal.because, "reason": str(refusal)}
-    _record(workspace, "rejected", model, sha256, body, run)
+    _record(workspace, "rejected", reference, body, run)
 
 
 def admit(workspace: Workspace, context: ModelContext, reference: ModelRef, run: Run) -> Outcome:
@@ -167,7 +181,7 @@ def admit(workspace: Workspace, context: ModelContext, reference: ModelRef, run:
     Where a person rejected this very model nothing is decided: it stays rejected until a person approves it.
     """
     model, sha256 = reference.model, reference.sha256
-    found = in_force(decisions(workspace, model, sha256))
+    found = in_force(decisions_on(workspace, reference))
     same = workspace.registry.of_model(model, sha256)
     if (found and found.by_person and found.status == "rejected") or any(one.approval == "rejected" for one in same):
         return "rejected"
@@ -181,7 +195,7 @@ def admit(workspace: Workspace, context: ModelContext, reference: ModelRef, run:
     if found is None or not found.by_person:
         by = GATES if outcome == "approved" else ""
         body = {"by": by, "manifest": reference.manifest_sha256, DECLARED: declared(context)}
-        _record(workspace, outcome, model, sha256, body, run)
+        _record(workspace, outcome, reference, body, run)
     return outcome
 
 
@@ -209,10 +223,10 @@ def decide(
         body: dict[str, Any] = {"by": by, "because": reason, "version": version.version}
         if status == "approved":
             body[DECLARED] = declared(context)
-        _record(workspace, status, version.model, version.sha256, body, run)
+        _record(workspace, status, version.model_ref, body, run)
         decided = workspace.registry.set_approval(version.model, version.version, status, by=by, reason=reason)
         note_decision(workspace.ledger, workspace.registry, version.model, version.version)
-        made = told(workspace, version.model, version.sha256)
+        made = told(workspace, version.model_ref)
         cards.mend(workspace, context, decided, made, run)
         cards.keep(workspace, decided, with_approvals(workspace.registry.card(decided), made), run)
     return decided
@@ -225,22 +239,34 @@ def _deciding(workspace: Workspace, model: str) -> Generator[None]:
         yield
 
 
-def _record(workspace: Workspace, outcome: Outcome, model: str, sha256: str, body: dict[str, Any], run: Run) -> None:
-    """Append a decision unless it is the last one on the content already."""
-    made = decisions(workspace, model, sha256)
+def _record(workspace: Workspace, outcome: Outcome, reference: ModelRef, body: dict[str, Any], run: Run) -> None:
+    """Append a decision unless it is the last one on the candidate already."""
+    made = decisions_on(workspace, reference)
+    if reference.judged is None:
+        # An approval of its refit came in between.
+        refits = workspace.ledger.entries(subject_name=_name(reference.model), kind="approval")
+        refits = [one for one in refits if one.body.get(JUDGED) == reference.sha256]
+        made = sorted([*made, *_decided(refits)], key=lambda one: one.sequence)
+    else:
+        body = {**body, JUDGED: reference.judged.sha256}
     kind = KINDS[outcome]
-    same = (outcome, body.get("by") or GATES, body.get("version"))
+    same = (outcome, body.get("by") or GATES, body.get("version"), reference.sha256)
     if made:
         last = made[-1]
         because = body.get("because")
-        repeated = (last.status, last.by, last.version) == same and because in (None, last.reason)
+        repeated = (last.status, last.by, last.version, last.sha256) == same and because in (None, last.reason)
         if repeated and body.get(DECLARED) in (None, last.declared):
             return
         if any(one.status == outcome for one in made):
             # The ledger takes an equal entry of one kind for a repetition, whatever was decided in between.
             body = {**body, "replaces": last.sequence}
     workspace.ledger.decide(
-        kind, subject=sha256, subject_name=_name(model), body=body, run_id=run.id, provenance=run.provenance
+        kind,
+        subject=reference.sha256,
+        subject_name=_name(reference.model),
+        body=body,
+        run_id=run.id,
+        provenance=run.provenance,
     )
 
 

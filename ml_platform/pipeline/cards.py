@@ -12,6 +12,7 @@ from ml_platform.documents import model_card
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import sha256_bytes
 from ml_platform.foundation.provenance import Run
+from ml_platform.gates.stages import Stage
 from ml_platform.pipeline import measured, trained
 from ml_platform.pipeline.judging import model_gates
 from ml_platform.pipeline.workspace import Workspace
@@ -65,10 +66,19 @@ def mend(
         return
     workspace.registry.tell(version)
     if _edited(workspace, version):
-        name, gates = f"{version.model}/model", model_gates(workspace, context, "evaluation")
-        verdicts = [*workspace.ledger.judgement(name, version.sha256, gates).values()]
+        judged = version.model_ref.evaluated
+        about: list[tuple[Stage, str, str]] = [("evaluation", "model", judged.sha256)]
+        if version.model_ref.judged is not None:
+            about.append(("refit", "refit", version.sha256))
+        verdicts = [
+            verdict
+            for stage, name, sha256 in about
+            for verdict in workspace.ledger.judgement(
+                f"{version.model}/{name}", sha256, model_gates(workspace, context, stage)
+            ).values()
+        ]
         try:
-            evaluation = measured.kept(workspace, version.model_ref)
+            evaluation = measured.kept(workspace, judged)
         except PlatformError:
             # It stays named as edited.
             return

@@ -99,6 +99,7 @@ def adopt(workspace: Workspace, other: Workspace, model: str, run: Run) -> None:
     for version in (champion(other, model), before(other, model)):
         if version is not None:
             trained.note(workspace, version.model_ref, run)
+            trained.note(workspace, version.model_ref.evaluated, run)
     for entry in _entries(other, model):
         workspace.ledger.decide(
             PROMOTION,

@@ -38,8 +38,11 @@ def declared(context: ModelContext) -> dict[str, Any]:
     gates: dict[str, tuple[Gate, ...]] = {
         f"{dataset.name}/batch": dataset.gates_of("batch"),
         features.key: features.gates_of("features"),
-        **{f"{model.name}/{stage}": model.gates_of(stage) for stage in OF_MODEL},
+        # Those of the evaluation that judge a refit as well are said once.
+        **{f"{model.name}/{stage}": tuple(gate for gate in model.gates if gate.stage == stage) for stage in OF_MODEL},
     }
+    if not model.split.refit:
+        del gates[f"{model.name}/refit"]
     read = {key: value for spec in (dataset, features, model) for key, value in _noted(spec).items()}
     read |= {
         "schema": _code(dataset.schema_),

@@ -83,8 +83,9 @@ def observe(workspace: Workspace, context: ModelContext, known: str = "") -> Dri
 
     Only partitions after the newest that the champion was trained on are compared: its own training data would
     water the finding down. Inputs are compared with that training data and outputs with those for the holdout, where
-    the model declares `drift`; outcomes always, with what the champion leads one to expect. Raises MissingReference
-    where no version is registered or there is no such partition.
+    the model declares `drift`; outcomes always, with what the champion leads one to expect. Of a refit, outputs and
+    expectations are those of the judged model, which did not learn from its holdout. Raises MissingReference where no
+    version is registered or there is no such partition.
     """
     rule, name = context.model.drift or DriftRule(), context.model.name
     version = champions.champion(workspace, name) or workspace.registry.latest(name)
@@ -115,7 +116,9 @@ def observe(workspace: Workspace, context: ModelContext, known: str = "") -> Dri
         found.said.append(f"version {version.version} {why}: neither its outputs nor outcomes are compared")
     else:
         frames = {
-            name: expecting.predicted(workspace, context, version.model_ref, batches.read(workspace.store, ref))
+            name: expecting.predicted(
+                workspace, context, version.model_ref.evaluated, batches.read(workspace.store, ref)
+            )
             for name, ref in features.items()
         }
         if declared:
@@ -170,7 +173,7 @@ def _look_at_outputs(
         values = frame[expecting.PREDICTION]
         return values.arr.to_struct().struct.unnest().get_columns() if values.dtype.is_nested() else [values]
 
-    usual = columns(expecting.held_out(workspace, context, version.model_ref))
+    usual = columns(expecting.held_out(workspace, context, version.model_ref.evaluated))
     for part, frame in frames.items():
         if frame.height:
             found.outputs[part] = max(psi(*pair) for pair in zip(usual, columns(frame), strict=True))
@@ -192,7 +195,7 @@ def _look_at_outcomes(
     """One partition is enough: its interval from day to day says already that this was no chance."""
     for part in expecting.complete(context, [*frames]):
         frame = frames[part]
-        if known := expecting.gaps(workspace, context, version.model_ref, frame):
+        if known := expecting.gaps(workspace, context, version.model_ref.evaluated, frame):
             found.outcomes[part] = known
         if far := sorted(
             (gap for gap in known if gap.exceeds(rule.outcomes)), key=lambda gap: (bool(gap.column), -gap.beyond)
@@ -286,7 +289,7 @@ def write_report(workspace: Workspace, context: ModelContext, version: VersionRe
 
     version = workspace.registry.get(version.model, version.version)
     trained.require_known(workspace, version.model_ref)
-    split = version.model_ref.split
+    split = version.model_ref.evaluated.split
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
 
     def drawn(entries: tuple[ManifestEntry, ...]) -> "pl.DataFrame":

@@ -127,7 +127,8 @@ def _partitions(
     """Partitions with outcomes, as the model saw them, and the outputs for those without."""
     from ml_platform.evaluation.estimation import Labelled
 
-    reference = version.model_ref
+    # A refit has learned from its holdout: what is estimated is the model that was judged for it.
+    reference = version.model_ref.evaluated
     frames: dict[str, pl.DataFrame] = {}
     for entry, frame in zip(
         reference.split.holdout,

@@ -6,15 +6,15 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
-from ml_platform.pipeline import anchors, approval, cards, trained
+from ml_platform.pipeline import anchors, approval, cards, refit, trained
 from ml_platform.pipeline.judging import model_gates
 from ml_platform.pipeline.loosening import require_accepted
-from ml_platform.pipeline.measuring import evaluate, evaluation_of, judge_model, require_model
+from ml_platform.pipeline.measuring import evaluate, evaluation_of, judge_model
 from ml_platform.pipeline.model import require_split
 from ml_platform.pipeline.workspace import Workspace
-from ml_platform.references.refs import ReportRef, VersionRef
+from ml_platform.references.refs import ModelRef, ReportRef, VersionRef
 
-__all__ = ["evaluate", "inspect_evaluation", "register"]
+__all__ = ["evaluate", "inspect_evaluation", "inspect_refit", "register"]
 
 
 def inspect_evaluation(workspace: Workspace, context: ModelContext, ref: ReportRef, run: Run) -> list[Verdict]:
@@ -27,36 +27,57 @@ def inspect_evaluation(workspace: Workspace, context: ModelContext, ref: ReportR
     try:
         workspace.ledger.require(ref.model_ref.sha256, gates, subject_name=name)
     except Refused as refusal:
-        approval.reject(workspace, ref.model, ref.model_ref.sha256, refusal, verdicts, run)
+        approval.reject(workspace, ref.model_ref, refusal, verdicts, run)
     return verdicts
 
 
-def register(workspace: Workspace, context: ModelContext, report: ReportRef, run: Run) -> VersionRef:
-    """Register the evaluated model; raises Refused by name where a verdict on it does not allow that, or
-    where a person approves and gates are looser than the champion's.
+def inspect_refit(workspace: Workspace, context: ModelContext, ref: ModelRef, run: Run) -> list[Verdict]:
+    """Judge a refit and write the verdicts on its file to the ledger; as of a candidate, what they hold back is
+    rejected."""
+    verdicts = refit.judge(workspace, context, ref, run)
+    try:
+        workspace.ledger.require(
+            ref.sha256, model_gates(workspace, context, "refit"), subject_name=f"{ref.model}/refit"
+        )
+    except Refused as refusal:
+        approval.reject(workspace, ref, refusal, verdicts, run)
+    return verdicts
+
+
+def register(
+    workspace: Workspace, context: ModelContext, report: ReportRef, run: Run, refitted: ModelRef | None = None
+) -> VersionRef:
+    """Register the evaluated model, or its refit where one is declared; raises Refused by name where a verdict on
+    either does not allow that, or where a person approves and gates are looser than the champion's.
 
     The approval is automatic where the settings say so; otherwise the version waits as ``pending``. What a person
-    rejected stays rejected.
+    rejected stays rejected. Refused is a refit of another model than was evaluated, too.
     """
-    reference = report.model_ref
+    reference, judged = refitted or report.model_ref, report.model_ref
+    if reference.evaluated != judged or (refitted is None and context.model.split.refit):
+        made = "was never made" if refitted is None else "is of another model than was evaluated"
+        raise Refused(
+            f"{judged.model}/refit {made} (evaluated: {judged.sha256[:12]}); materialize {judged.model}/refit again",
+            because=f"a refit that {made}",
+        )
     trained.require(workspace, reference, run)
     try:
-        require_split(workspace, context, reference.split, run)
-        verdicts = require_model(workspace, context, reference, run)
+        require_split(workspace, context, judged.split, run)
+        verdicts = refit.require(workspace, context, reference, run)
     except Refused as refusal:
-        about = {f"{reference.model}/split": reference.split.sha256, f"{reference.model}/model": reference.sha256}
-        judged = workspace.ledger.judged(about).values()
-        verdicts = [verdict for found in judged for verdict in found.values()]
-        approval.reject(workspace, reference.model, reference.sha256, refusal, verdicts, run)
+        about = {"split": judged.split.sha256, "model": judged.sha256, "refit": reference.sha256}
+        found = workspace.ledger.judged({f"{judged.model}/{stage}": sha256 for stage, sha256 in about.items()})
+        verdicts = [verdict for one in found.values() for verdict in one.values()]
+        approval.reject(workspace, reference, refusal, verdicts, run)
         raise
     require_accepted(workspace, context)
     outcome = approval.admit(workspace, context, reference, run)
     card = cards.render(
         context,
         reference,
-        evaluation_of(workspace, context, reference, run),
+        evaluation_of(workspace, context, judged, run),
         verdicts,
-        approval.told(workspace, reference.model, reference.sha256),
+        approval.told(workspace, reference),
     )
     anchor = workspace.ledger.anchor()
     version = workspace.registry.register(
@@ -71,5 +92,5 @@ def register(workspace: Workspace, context: ModelContext, report: ReportRef, run
         # New, or of an earlier release.
         cards.keep(workspace, version, card, run)
     for one in workspace.registry.versions(reference.model):
-        cards.mend(workspace, context, one, approval.told(workspace, one.model, one.sha256), run)
+        cards.mend(workspace, context, one, approval.told(workspace, one.model_ref), run)
     return version

@@ -100,11 +100,12 @@ def of_split(workspace: Workspace, context: ModelContext, split: SplitRef) -> "G
     champion = champions.champion(workspace, split.model)
     if champion is None:
         return Gaps({}, why="no version answers yet, whose expectation there could be")
-    reference = champion.model_ref
+    # A refit has learned from its newest partitions: what to expect is for the judged model to say, of all of them.
+    reference = champion.model_ref.evaluated
     if why := differs(context, reference):
         return Gaps({}, champion.version, f"version {champion.version} {why}")
-    seen = {_own(entry) for entry in (*reference.split.train, *reference.split.holdout)}
-    new = [entry for entry in (*split.train, *split.holdout) if _own(entry) not in seen]
+    seen = {_own(entry) for one in (reference, champion.model_ref) for entry in one.split.learned}
+    new = [entry for entry in split.learned if _own(entry) not in seen]
     if not new:
         return Gaps({}, champion.version, f"nothing is new to version {champion.version}")
     frames = workspace.steps.evaluation_frames(workspace.store, tuple(new))

@@ -10,6 +10,7 @@ from ml_platform.pipeline import evaluation, model, release
 INSPECTIONS: dict[Stage, Callable[..., list[Verdict]]] = {
     "split": model.inspect_split,
     "evaluation": evaluation.inspect_evaluation,
+    "refit": evaluation.inspect_refit,
     "service": release.inspect_service,
     "deployment": release.inspect_deployment,
 }

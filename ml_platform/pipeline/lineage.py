@@ -22,8 +22,8 @@ class Use(NamedTuple):
     version: int
     approval: str
     aliases: tuple[str, ...]
-    #: How (``train``, ``holdout``: its rows; ``history``: only past outcomes in the features of later rows), with
-    #: the partitions of the manifest.
+    #: How (``train``, ``holdout``: its rows; ``judged``: those of the model that was judged for it alone; ``history``:
+    #: only past outcomes in the features of later rows), with the partitions of the manifest.
     parts: dict[str, tuple[str, ...]]
     #: Services of the version that the supervisor keeps: address and phase.
     services: tuple[tuple[str, str], ...]
@@ -70,9 +70,12 @@ def uses(workspace: Workspace, models: Iterable[str], wanted: Iterable[str]) -> 
 
 
 def _parts(version: VersionRef, starts: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    split = version.model_ref.split
+    split, judged = version.model_ref.split, version.model_ref.judged
     found: dict[str, list[str]] = {}
-    for part, entries in (("train", split.train), ("holdout", split.holdout)):
+    # What the judged model learned from and its refit did not, in a window that moved on.
+    known = {entry.sha256 for entry in split.learned}
+    before = [entry for entry in judged.split.learned if entry.sha256 not in known] if judged else []
+    for part, entries in (("train", split.train), ("holdout", split.holdout), ("judged", before)):
         for entry in entries:
             if role := _role(entry, starts):
                 found.setdefault(part if role == "rows" else role, []).append(entry.partition)

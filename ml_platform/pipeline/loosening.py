@@ -117,7 +117,7 @@ def _registered_under(workspace: Workspace, context: ModelContext, version: Vers
 
 def _by_verdicts(workspace: Workspace, context: ModelContext, version: VersionRef, until: int | None) -> dict[str, Any]:
     """What verdicts say of the gates of a version that an earlier release registered: threshold and severity."""
-    last = version.model_ref.split.holdout[-1]
+    last = version.model_ref.evaluated.split.newest
     dataset, model = context.dataset.name, version.model
     service = [
         entry.body["service"]
@@ -128,8 +128,8 @@ def _by_verdicts(workspace: Workspace, context: ModelContext, version: VersionRe
     subjects = {
         f"{dataset}/batch": last.inputs.get(f"{dataset}/{last.partition}", ""),
         context.feature_set.key: last.sha256,
-        f"{model}/split": version.model_ref.split.sha256,
-        f"{model}/evaluation": version.sha256,
+        f"{model}/split": version.model_ref.evaluated.split.sha256,
+        f"{model}/evaluation": version.model_ref.evaluated.sha256,
         # Judged after the registration, as is the deployment of the same package.
         f"{model}/service": service[-1] if service else "",
         f"{model}/deployment": service[-1] if service else "",

@@ -20,7 +20,7 @@ from ml_platform.pipeline.predicting import loaded, predictor
 from ml_platform.pipeline.replaying import replay
 from ml_platform.pipeline.steps import frames
 from ml_platform.pipeline.workspace import Workspace
-from ml_platform.references.refs import ModelRef, ReportRef
+from ml_platform.references.refs import ModelRef, ReportRef, VersionRef
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,7 +53,8 @@ def evaluate(workspace: Workspace, context: ModelContext, reference: ModelRef, r
     trained.require(workspace, reference, run)
     # Named before any code is loaded: what is edited from here on is another context.
     about = model_context(workspace, context)
-    rival = rival_of(workspace, reference)
+    # Recipe against recipe: a refit has seen the holdout, the model that it was judged by has not.
+    rival = version.model_ref.evaluated if (version := rival_of(workspace, reference)) else None
     holdout = pl.concat(workspace.steps.evaluation_frames(workspace.store, reference.split.holdout))
     if part := reference.split.holdout[0].part:
         holdout = holdout.with_columns(pl.Series(BUNDLE, bundles(holdout, part)))
@@ -198,11 +199,11 @@ def _feature_groups(context: ModelContext) -> dict[str, tuple[str, ...]]:
     return {"every history": histories} if histories else {}
 
 
-def rival_of(workspace: Workspace, reference: ModelRef) -> ModelRef | None:
+def rival_of(workspace: Workspace, reference: ModelRef) -> VersionRef | None:
     """The champion; for the champion itself the one before it, so that judging it again gives the same."""
     for version in (champions.champion(workspace, reference.model), champions.before(workspace, reference.model)):
-        if version is not None and version.sha256 != reference.sha256:
-            return version.model_ref
+        if version is not None and version.model_ref.evaluated.sha256 != reference.evaluated.sha256:
+            return version
     return None
 
 
@@ -281,11 +282,11 @@ def holdout_rows(workspace: Workspace, context: ModelContext, reference: ModelRe
 
 
 def one_row_latency(workspace: Workspace, reference: ModelRef) -> "OneRow":
-    """How long the model takes for single rows of the last holdout partition, in one thread as in the service."""
+    """How long the model takes for single rows of its newest partition, in one thread as in the service."""
     from ml_platform.evaluation.latency import ROWS, one_row
     from ml_platform.features.build import matrix
 
-    features = next(workspace.steps.evaluation_frames(workspace.store, reference.split.holdout[-1:]))
+    features = next(workspace.steps.evaluation_frames(workspace.store, (reference.split.newest,)))
     spread = features.gather_every(max(1, features.height // ROWS)).head(ROWS)
     return one_row(predictor(workspace, reference, threads=1), matrix(spread, reference.features))
 

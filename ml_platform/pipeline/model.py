@@ -102,6 +102,7 @@ def _ref(workspace: Workspace, context: ModelContext, plan: Plan, run: Run) -> S
         train=plan.train,
         holdout=plan.holdout,
         refused=plan.refused,
+        between=plan.between,
     )
     # Which splits were made is for the ledger to say: one that an editor makes up has none of its refusals.
     workspace.ledger.decide(
@@ -155,18 +156,59 @@ def fit(
 
     Adopted is what the ledger names (:mod:`~ml_platform.pipeline.trained`), or what is ``known`` otherwise.
     """
-    from ml_platform.pipeline.training import train_and_log
-    from ml_platform.training.code import code_versions, training_key
-
     require_split(workspace, context, manifest, run)
+    trained.mend(workspace, context.model.name)
+    return train(workspace, context, manifest, run, known=known)
+
+
+def keys_of(workspace: Workspace, context: ModelContext, manifest: SplitRef) -> list[str]:
+    """The key of a training on this manifest by the recipe of now, and how earlier releases wrote the same."""
+    from ml_platform.training.code import training_key
+
     model = context.model
-    trained.mend(workspace, model.name)
-    key, *equal_keys = (
+    return [
         training_key(
             *(manifest, model.trainer, model.task, model.target, context.names, model.parameters, code, model.classes)
         )
-        for code in code_versions(workspace.steps.trainer(model.trainer), workspace.steps.training_code)
-    )
+        for code in _codes(workspace, context)
+    ]
+
+
+def recipes_of(workspace: Workspace, context: ModelContext) -> list[str]:
+    """The recipe of now (everything but the rows that decides bytes), and how earlier releases wrote the same."""
+    from ml_platform.training.code import recipe
+
+    model = context.model
+    return [
+        recipe(model.trainer, model.task, model.target, context.names, model.parameters, code, model.classes)
+        for code in _codes(workspace, context)
+    ]
+
+
+def _codes(workspace: Workspace, context: ModelContext) -> tuple[str, ...]:
+    from ml_platform.training.code import code_versions
+
+    return code_versions(workspace.steps.trainer(context.model.trainer), workspace.steps.training_code)
+
+
+def train(
+    workspace: Workspace,
+    context: ModelContext,
+    manifest: SplitRef,
+    run: Run,
+    *,
+    known: Callable[[ModelRef], bool] | None = None,
+    recipe: str = "",
+    judged: ModelRef | None = None,
+) -> ModelRef:
+    """Train on ``manifest.train`` by the recipe of now, or adopt an equal training; whether it may is asked before.
+
+    ``judged``: the model that this one is the refit of; both have the ``recipe``.
+    """
+    from ml_platform.pipeline.training import train_and_log
+
+    model = context.model
+    key, *equal_keys = keys_of(workspace, context, manifest)
     return train_and_log(
         workspace.tracking,
         manifest,
@@ -186,6 +228,8 @@ def fit(
         extra_tags={"dagster_run_id": run.id},
         threads=workspace.settings.threads,
         classes=model.classes,
+        recipe=recipe or (recipes_of(workspace, context)[0] if model.split.refit else ""),
+        judged=judged,
     )
 
 

@@ -129,8 +129,15 @@ def training_outcome(workspace: Workspace, context: ModelContext, split: SplitRe
         return ""
     if held := held_in("evaluation", f"{name}/model", evaluation.sha256):
         return f"the candidate trained up to {_last(split)} is refused by {', '.join(held)}"
+    model = evaluation.model_ref
+    if context.model.split.refit:
+        model = workspace.latest(f"{name}/refit")
+        if model is None or model.judged != evaluation.model_ref:
+            return ""
+        if held := held_in("refit", f"{name}/refit", model.sha256):
+            return f"the refit of the candidate trained up to {_last(split)} is refused by {', '.join(held)}"
     version = workspace.latest(f"{name}/registered_model")
-    if version is None or version.sha256 != evaluation.sha256 or version.model_ref.manifest_sha256 != split.sha256:
+    if version is None or version.sha256 != model.sha256 or version.model_ref.manifest_sha256 != model.manifest_sha256:
         return ""
     found = standing(workspace, workspace.registry.get(name, version.version))
     if found.status != "approved":

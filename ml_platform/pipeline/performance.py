@@ -239,7 +239,8 @@ def _groups(context: ModelContext, rows: "pl.DataFrame", column: str) -> list[di
 
 
 def _usual(workspace: Workspace, context: ModelContext, version: int, run: Run) -> Usual:
-    """What is judged, on each partition of a version's holdout, measured as a window is; kept for each version.
+    """What is judged, on each partition of a version's holdout, measured as a window is; kept for each version. Of a
+    refit it is that of the judged model: the refit has learned from it.
 
     Empty where the version predicts something else than is declared now, or is registered no more.
     """
@@ -257,7 +258,7 @@ def _usual(workspace: Workspace, context: ModelContext, version: int, run: Run) 
     path = f"{folder(context.model.name)}versions/{version}.json"
     there = joining.stat(workspace, path)
     if there is None or there.metadata.get("key") != key:
-        found = _on_holdout(workspace, context, reference)
+        found = _on_holdout(workspace, context, reference.evaluated)
         with tempfile.TemporaryDirectory(prefix="live-") as temporary:
             content = {name: {at: one.model_dump(mode="json") for at, one in of.items()} for name, of in found.items()}
             file = write_atomic(Path(temporary) / "usual.json", canonical_json(content))

@@ -113,7 +113,8 @@ def _is_latest(file: Path) -> bool:
 
 def _reports(workspace: Workspace, catalogue: Catalogue) -> Iterator[Old]:
     for model in catalogue.models:
-        kept = {version.sha256[:16] for version in workspace.registry.versions(model)}
+        versions = [one.model_ref for one in workspace.registry.versions(model)]
+        kept = {sha256[:16] for one in versions for sha256 in (one.sha256, one.evaluated.sha256)}
         if (evaluation := workspace.latest(f"{model}/evaluation")) is not None:
             kept.add(evaluation.sha256[:16])
         ours = re.compile(rf"{re.escape(model)}-(?:drift-)?([0-9a-f]{{16}})\.html")

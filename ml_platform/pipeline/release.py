@@ -46,7 +46,7 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
     require_code(reference)
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
     request = request_schema(context.function, context.dataset.load_schema(), context.dataset.added)
-    raw = materializer.raw(reference.split.holdout[-1].partition)
+    raw = materializer.raw(reference.split.newest.partition)
     history = materializer.history(materializer.published_partitions())
     kept = snapshot.keep(workspace, context, history, materializer.code, run)
     made = workspace.steps.package(
@@ -182,14 +182,14 @@ def service_evidence(
 def holdout_sample(
     workspace: Workspace, context: ModelContext, version: VersionRef
 ) -> "tuple[pl.DataFrame, np.ndarray]":
-    """Raw rows of the last holdout partition, and the model's predictions from their stored features."""
+    """Raw rows of the newest partition of its manifest, and the model's predictions from their stored features."""
     import polars as pl
 
     from ml_platform.features.build import matrix
     from ml_platform.pipeline.predicting import predictor
 
     reference = version.model_ref
-    last: ManifestEntry = reference.split.holdout[-1]
+    last: ManifestEntry = reference.split.newest
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
     raw = materializer.raw_at(last)
     # The whole partition, row by row beside its raw rows; a part has fewer.

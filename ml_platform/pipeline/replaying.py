@@ -1,6 +1,7 @@
 """A replay with what a workspace and the declarations say about the model."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.foundation.errors import MissingReference
@@ -20,10 +21,10 @@ def replay(
     say: Callable[[str], None] = lambda _: None,
 ) -> Replay:
     """Rebuild a model and compare it with what was recorded; see :func:`ml_platform.replay.replay.replay`."""
-    try:
-        evaluation = kept(workspace, reference)
-    except MissingReference:
-        evaluation = None
+    evaluation = None
+    if reference.judged is None:
+        with suppress(MissingReference):
+            evaluation = kept(workspace, reference)
     spec = catalogue.feature_set(reference.split.dataset)
     return replays.replay(
         reference,

@@ -213,12 +213,12 @@ def _limit(context: ModelContext) -> float | None:
 
 
 def _evaluated(workspace: Workspace, context: ModelContext, version: VersionRef) -> "list[list[np.ndarray]]":
-    """What the version predicted for its holdout: for all of it, and for each of its partitions."""
+    """What the evaluated model predicted for its holdout: for all of it, and for each of its partitions."""
     import numpy as np
 
     from ml_platform.features.build import matrix
 
-    reference = version.model_ref
+    reference = version.model_ref.evaluated
 
     def make() -> "list[list[np.ndarray]]":
         model = predictor(workspace, reference, workspace.settings.threads)

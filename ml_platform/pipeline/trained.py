@@ -81,12 +81,12 @@ def mend(workspace: Workspace, model: str) -> None:
 def _copies(workspace: Workspace, model: str) -> Iterator[ModelRef]:
     """The references to trainings that are kept beside MLflow, each once."""
     found: dict[str, ModelRef] = {}
-    for step in ("model", "evaluation", "registered_model"):
+    for step in ("model", "evaluation", "refit", "registered_model"):
         try:
             ref: Any = workspace.references.load(f"{model}/{step}")
         except MissingReference:
             continue
-        one: ModelRef = ref if step == "model" else ref.model_ref
+        one: ModelRef = ref if step in ("model", "refit") else ref.model_ref
         found.setdefault(content(one), one)
     return iter(found.values())
 

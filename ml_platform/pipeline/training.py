@@ -40,6 +40,8 @@ def train_and_log(
     extra_tags: Mapping[str, str] | None = None,
     threads: int = 0,
     classes: Sequence[str] = (),
+    recipe: str = "",
+    judged: ModelRef | None = None,
 ) -> ModelRef:
     """Train on the frames of ``split.train`` and keep the model in an MLflow run.
 
@@ -51,6 +53,7 @@ def train_and_log(
     process of this machine left behind are ended first. A second process with the same key waits and adopts.
     ``frames`` is not called when a model is adopted; ``find`` gives the trainer of a name. A reference that MLflow has
     and that is not ``known`` is not adopted; a new one is handed to ``note`` before its run counts as finished.
+    ``recipe`` and, of a refit, ``judged`` are what the reference is to say.
 
     Raises PlatformError as the trainer and :class:`~ml_platform.registry.tracking.Tracking` do.
     """
@@ -74,8 +77,9 @@ def train_and_log(
             "ml_platform.code_commit": provenance.code_commit + ("-dirty" if provenance.dirty else ""),
             "ml_platform.lock_sha256": provenance.lock_sha256,
             "ml_platform.python": provenance.python,
+            **({"ml_platform.judged_run": judged.mlflow_run_id} if judged else {}),
         }
-        name = f"{split.model} {split.holdout[-1].partition}" if split.holdout else split.model
+        name = f"{split.model} {split.newest.partition}{' refit' if judged else ''}"
         values = plain(parameters)
         with (
             tracking.attempt(experiment, run_name=name, tags=tags) as mlflow_run_id,
@@ -107,6 +111,8 @@ def train_and_log(
                 types=trained.types,
                 code=code,
                 file_sha256=file_sha256 if code else "",
+                recipe=recipe,
+                judged=judged,
             )
             tracking.log_artifact(mlflow_run_id, "manifest.json", split.model_dump_json(indent=1))
             tracking.log(

@@ -21,7 +21,7 @@ from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
 from ml_platform.gates.stages import GATED, Stage
-from ml_platform.pipeline import champions, data, evaluation, model, release
+from ml_platform.pipeline import champions, data, evaluation, model, refitting, release
 from ml_platform.pipeline.workspace import Ports, Workspace
 from ml_platform.references.refs import DatasetRef
 
@@ -109,8 +109,12 @@ class Trial:
             beside = workspace.with_(registry=self.named.registry)
             report = evaluation.evaluate(beside, context, reference, run)
             yield Judged("evaluation", "", evaluation.inspect_evaluation(beside, context, report, run))
-            reached = 4
-            version = evaluation.register(workspace, context, report, run)
+            reached, refitted = 4, None
+            if context.model.split.refit:
+                refitted = refitting.refit(workspace, context, report, run)
+                yield Judged("refit", "", evaluation.inspect_refit(beside, context, refitted, run))
+            reached = 5
+            version = evaluation.register(workspace, context, report, run, refitted)
             service = release.package(workspace, context, version, run)
             yield Judged("service", "", release.inspect_service(workspace, context, service, run))
         except Exception as error:
@@ -119,7 +123,8 @@ class Trial:
             else:
                 traceback.print_exc()
                 why = f"{type(error).__name__}: {error}"
-            yield from (Judged(stage, "", [], why) for stage in STAGES[reached:])
+            left: list[Stage] = [one for one in STAGES[reached:] if one != "refit" or context.model.split.refit]
+            yield from (Judged(stage, "", [], why) for stage in left)
 
     def _batches(self, context: ModelContext) -> dict[str, DatasetRef]:
         """References to the newest published batches, as many as the model declares for a trial."""
@@ -162,7 +167,7 @@ class Trial:
         champions.adopt(workspace, named, name, self.run)
         for version in (champions.champion(named, name), champions.before(named, name)):
             if version is not None:
-                source = named.tracking.model_path(version.model_ref)
-                target = workspace.tracking.cached(version.model_ref)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, target)
+                for reference in (version.model_ref, version.model_ref.evaluated):
+                    source, target = named.tracking.model_path(reference), workspace.tracking.cached(reference)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(source, target)

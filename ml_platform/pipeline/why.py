@@ -13,6 +13,7 @@ from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.features.materialize import Stale
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.names import meant
+from ml_platform.gates.stages import Stage
 from ml_platform.gates.verdict import Verdict
 from ml_platform.pipeline import approval, candidate, data, published
 from ml_platform.pipeline.answering import answering, strange, under_way
@@ -167,11 +168,10 @@ def _model(workspace: Workspace, context: ModelContext) -> Answer:
         )
         return Answer(name, "not trained on the newest data", (because, *live.because), (RUN,))
     if newest is not None and newest.status in ("rejected", "errored", "unjudged"):
-        gates = model_gates(workspace, context, "evaluation")
-        known = workspace.ledger.judgement(f"{name}/model", newest.sha256, gates)
-        said = tuple(_said(known[gate] for gate in held_by(known, gates))) or (newest.said,)
+        held = list(_holding(workspace, context, newest.judged, newest.sha256))
+        said = tuple(_said(held)) or (newest.said,)
         state = f"the candidate trained up to {trained_to} is {newest.status}; {live.state}"
-        return Answer(name, state, said, tuple(_override(known.values())) or (RUN,))
+        return Answer(name, state, said, tuple(_override(held)) or (RUN,))
     version = workspace.registry.latest(name)
     if version is None:
         return Answer(name, "trained, not registered", ("no run went on after the training",), (RUN,))
@@ -181,7 +181,7 @@ def _model(workspace: Workspace, context: ModelContext) -> Answer:
 
 def _newer(workspace: Workspace, context: ModelContext, split: SplitRef) -> list[str]:
     """Published partitions, beginning with the first that was used, whose features the split does not have."""
-    used = {entry.partition: entry.sha256 for entry in (*split.train, *split.holdout)}
+    used = {entry.partition: entry.sha256 for entry in split.learned}
     there = workspace.references.all(context.feature_set.key)
     published_now = batches.published(workspace.store, context.dataset.name)
     first = min(used)
@@ -198,9 +198,7 @@ def _version(workspace: Workspace, context: ModelContext, number: int) -> Answer
     version, name = workspace.registry.get(model, number), f"{model}@{number}"
     decision = approval.standing(workspace, version)
     if decision.status == "rejected":
-        gates = model_gates(workspace, context, "evaluation")
-        known = workspace.ledger.judgement(f"{model}/model", version.sha256, gates)
-        said = tuple(_said(known[gate] for gate in held_by(known, gates)))
+        said = tuple(_said(_holding(workspace, context, version.model_ref.evaluated.sha256, version.sha256)))
         return Answer(name, decision.said, said or (f"{decision.by}: {decision.reason}",), (RUN,) if said else ())
     if decision.status == "pending":
         approve = f"ml-platform approve {name} --by NAME --reason TEXT"
@@ -225,6 +223,15 @@ def _version(workspace: Workspace, context: ModelContext, number: int) -> Answer
         back = f"ml-platform rollout rollback {model} --to {number} --by NAME --reason TEXT"
         return Answer(name, "approved, answered before", (beside,), (back,))
     return Answer(name, "approved, not live", (f"{beside}; this one was never deployed",), (RUN,))
+
+
+def _holding(workspace: Workspace, context: ModelContext, judged: str, refit: str) -> Iterator[Verdict]:
+    """The verdicts that hold back a judged model, then those on its refit, where that is another content."""
+    about: list[tuple[Stage, str, str]] = [("evaluation", "model", judged), ("refit", "refit", refit)]
+    for stage, name, sha256 in about:
+        gates = model_gates(workspace, context, stage)
+        known = workspace.ledger.judgement(f"{context.model.name}/{name}", sha256, gates)
+        yield from (known[gate] for gate in held_by(known, gates))
 
 
 def _deployment(workspace: Workspace, model: str) -> Answer:

@@ -133,15 +133,15 @@ def split_breaks(context: ModelContext) -> Iterator[CodeBreak]:
 
     def overlapping(sound: Callable[..., Plan]) -> Callable[..., Plan]:
         def wrong(*arguments: Any) -> Plan:
-            train, holdout, refused = sound(*arguments)
-            return Plan((*train, *holdout[-1:]), holdout, refused)
+            found = sound(*arguments)
+            return found._replace(train=(*found.train, *found.holdout[-1:]))
 
         return wrong
 
     def backwards(sound: Callable[..., Plan]) -> Callable[..., Plan]:
         def wrong(*arguments: Any) -> Plan:
-            train, holdout, refused = sound(*arguments)
-            return Plan((*train[1:], *holdout), train[:1], refused)
+            found = sound(*arguments)
+            return found._replace(train=(*found.train[1:], *found.holdout), holdout=found.train[:1])
 
         return wrong
 
@@ -212,6 +212,33 @@ def training_breaks(
     yield broken("the target is a feature, in training and evaluation", leaking, training, evaluation)
     if holdout:
         yield CodeBreak("training is on the holdout as well", steps=seen)
+
+
+def refit_breaks(context: ModelContext) -> Iterator[CodeBreak]:
+    """Broken refits of a sound model, where one is declared: they learn something else than it did."""
+    import polars as pl
+
+    if not context.model.split.refit:
+        return
+    target, names = context.model.target, context.names
+
+    def learning(change: "Callable[[pl.DataFrame], pl.DataFrame]") -> Callable[[Steps], Steps]:
+        def steps(sound: Steps) -> Steps:
+            frames = sound.training_frames
+            return replace(sound, training_frames=lambda store, rows: (change(one) for one in frames(store, rows)))
+
+        return steps
+
+    yield CodeBreak(
+        "labels are shuffled in the refit",
+        steps=learning(lambda frame: frame.with_columns(pl.col(target).shuffle(SEED))),
+    )
+    yield CodeBreak(
+        "the refit is on noise",
+        steps=learning(
+            lambda frame: frame.with_columns(frame[name].shuffle(SEED + place) for place, name in enumerate(names))
+        ),
+    )
 
 
 def package_breaks(

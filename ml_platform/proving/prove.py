@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_platform.declarations.context import ModelContext
 from ml_platform.gates.stages import Stage
-from ml_platform.pipeline import champions, data, evaluation, model
+from ml_platform.pipeline import champions, data, evaluation, model, refitting
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving import breaks
 from ml_platform.proving.batches import BatchBreak, batch_breaks
@@ -45,12 +45,13 @@ def broken_batch(proof: Proof, one: BatchBreak, arrivals: Workspace | None = Non
 
 
 def broken_code(proof: Proof) -> Iterator[Finding]:
-    """Every break of feature code, split and training."""
+    """Every break of feature code, split, training and refit."""
     context, frame = proof.context, proof.clean.frames[proof.clean.newest]
     groups: tuple[tuple[Stage, Iterator[breaks.CodeBreak], Callable[..., None]], ...] = (
         ("features", breaks.feature_breaks(context, frame), _feature_code),
         ("split", breaks.split_breaks(context), _train),
         ("evaluation", breaks.training_breaks(context), _train),
+        ("refit", breaks.refit_breaks(context), _refit),
     )
     for stage, found, run in groups:
         for one in found:
@@ -60,6 +61,11 @@ def broken_code(proof: Proof) -> Iterator[Finding]:
 def broken_training(proof: Proof, one: breaks.CodeBreak) -> Finding:
     """One break of the training, until a gate notices."""
     return _broken(proof, one, "evaluation", _train)
+
+
+def broken_refit(proof: Proof, one: breaks.CodeBreak) -> Finding:
+    """One break of the refit, until a gate notices."""
+    return _broken(proof, one, "refit", _refit)
 
 
 def _broken(proof: Proof, one: breaks.CodeBreak, stage: Stage, run: Callable[..., None]) -> Finding:
@@ -112,6 +118,15 @@ def _train(
     trained = model.fit(_knowing(proof, finding, workspace, context, split), context, split, run)
     report = evaluation.evaluate(workspace, context, trained, run)
     proof.asked(finding, workspace, "evaluation", "", evaluation.inspect_evaluation(workspace, context, report, run))
+    if context.model.split.refit:
+        refit = refitting.refit(workspace, context, report, run)
+        proof.asked(finding, workspace, "refit", "", evaluation.inspect_refit(workspace, context, refit, run))
+
+
+def _refit(proof: Proof, finding: Finding, workspace: Workspace, context: ModelContext) -> None:
+    """Refit the clean model, whose judgement is sound, by broken code; the sound refit is not adopted."""
+    refit = refitting.refit(workspace, context, proof.report, proof.run, known=lambda _: False)
+    proof.asked(finding, workspace, "refit", "", evaluation.inspect_refit(workspace, context, refit, proof.run))
 
 
 def _knowing(proof: Proof, finding: Finding, workspace: Workspace, context: ModelContext, split: SplitRef) -> Workspace:

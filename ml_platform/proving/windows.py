@@ -12,7 +12,7 @@ from typing import Any
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.locks import locked
 from ml_platform.gates.gate import Verdict
-from ml_platform.pipeline import evaluation, model, trained
+from ml_platform.pipeline import evaluation, model, refitting, trained
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving.proof import Proof
 from ml_platform.proving.scratch import require_time, scratch_settings
@@ -98,5 +98,10 @@ def _window(proof: Proof, workspace: Workspace, last: str) -> tuple[Window, Mode
     report = evaluation.evaluate(workspace, context, kept, run)
     judged = evaluation.inspect_evaluation(workspace, context, report, run)
     proof.keep("evaluation", last, judged)
+    if context.model.split.refit:
+        refit = refitting.refit(workspace, context, report, run)
+        of_refit = evaluation.inspect_refit(workspace, context, refit, run)
+        proof.keep("refit", last, of_refit)
+        judged = [*judged, *of_refit]
     train, holdout = (tuple(entry.partition for entry in part) for part in (split.train, split.holdout))
     return Window(last, train, holdout, kept.sha256), kept, [*verdicts, *judged]

@@ -102,6 +102,20 @@ class SplitRef(Ref):
     holdout: tuple[ManifestEntry, ...]
     #: Partitions in the window that were refused by their gates, and so are in neither part.
     refused: tuple[str, ...] = ()
+    #: Partitions between both parts, where a refit learns from them.
+    between: tuple[ManifestEntry, ...] = ()
+    #: sha256 of the split whose model was judged, where this one is of its refit: nothing is held out then.
+    refits: str = ""
+
+    @property
+    def learned(self) -> tuple[ManifestEntry, ...]:
+        """Everything in it, in order: what its model, or the refit of that, depends on."""
+        return (*self.train, *self.between, *self.holdout)
+
+    @property
+    def newest(self) -> ManifestEntry:
+        """The newest partition in it."""
+        return (self.holdout or self.train)[-1]
 
     @property
     def sha256(self) -> str:
@@ -118,6 +132,8 @@ class SplitRef(Ref):
                     "train": content(self.train),
                     "holdout": content(self.holdout),
                     "refused": self.refused,
+                    **({"between": content(self.between)} if self.between else {}),
+                    **({"refits": self.refits} if self.refits else {}),
                 }
             )
         )
@@ -151,6 +167,16 @@ class ModelRef(Ref):
     code: dict[str, str] = {}
     #: sha256 of the file where that alone is not what the model is; ask :attr:`file_hash`.
     file_sha256: str = ""
+    #: Hash of everything but the rows that decides its bytes (:func:`ml_platform.training.code.recipe`), where it is to
+    #: be refitted.
+    recipe: str = ""
+    #: Of a refit: the model of the same recipe that was judged on rows which it did not learn from.
+    judged: "ModelRef | None" = None
+
+    @property
+    def evaluated(self) -> "ModelRef":
+        """The model that its evaluation is of: the judged one of a refit, else itself."""
+        return self.judged or self
 
     @property
     def file_hash(self) -> str:

@@ -71,8 +71,10 @@ def main(request_file: Path, result_file: Path) -> None:
         )
         sha256 = sha256_file(trained.file)
         predictor = load_predictor(trained.format, trained.file, threads, trained.types)
-    holdout, truth = task.labels(pl.concat([features(entry) for entry in request["holdout"]]), target)
-    measured = task.measure(truth, predictor.predict(matrix(holdout, names)))
+    measured = {}
+    if request["holdout"]:
+        holdout, truth = task.labels(pl.concat([features(entry) for entry in request["holdout"]]), target)
+        measured = task.measure(truth, predictor.predict(matrix(holdout, names)))
     result = {
         "code": str(Path(files.__file__).resolve().parents[1]),
         "environment": sys.prefix,

@@ -27,6 +27,21 @@ def plain(parameters: BaseModel) -> dict[str, Any]:
     return parameters.model_dump(mode="json", exclude_none=True)
 
 
+def recipe(
+    trainer: str,
+    task: str,
+    target: str,
+    names: Sequence[str],
+    parameters: BaseModel,
+    code_version: str,
+    classes: Sequence[str] = (),
+) -> str:
+    """Hash of everything but the rows that decides the bytes of a model."""
+    return sha256_bytes(
+        canonical_json([trainer, task, target, list(names), plain(parameters), code_version, list(classes)])
+    )
+
+
 def training_key(
     split: SplitRef,
     trainer: str,

@@ -38,6 +38,10 @@ class SplitRule(BaseModel):
     refused: Literal["refuse", "list"] = Field(
         default="list", description="A partition refused by its gates: leave it out and list it, or stop."
     )
+    refit: bool = Field(
+        default=False,
+        description="Whether a model that passed is trained once more, on gap and holdout too, and that one answers.",
+    )
 
     @model_validator(mode="after")
     def _whole_partitions_or_a_share(self) -> "SplitRule":
@@ -92,6 +96,8 @@ class Plan(NamedTuple):
     holdout: tuple[ManifestEntry, ...]
     #: Refused partitions inside the window, which are in neither part.
     refused: tuple[str, ...]
+    #: Those between both parts, for a refit.
+    between: tuple[ManifestEntry, ...] = ()
 
 
 class Disjointness(BaseModel):
@@ -165,10 +171,13 @@ def plan(
         return taken[::-1]
 
     holdout = take(rule.newest)
-    position = max(0, position - rule.gap)
+    # The gap counts every partition.
+    position, after = max(0, position - rule.gap), position
+    between = [name for name in order[position:after] if rule.refit and name not in passed]
+    left_out += [name for name in order[position:after] if rule.refit and name in passed]
     train = take(rule.train)
 
-    window = [*train, *holdout]
+    window = [*train, *between, *holdout]
     if stopped := [name for name in window if name in refused]:
         reasons = "; ".join(f"{name}: {why[name]}" for name in stopped if why and name in why)
         raise Refused(
@@ -188,8 +197,19 @@ def plan(
         )
     entries = [available[name] for name in window]
     _in_time_order(window, entries)
-    cut = len(train)
-    return Plan(tuple(entries[:cut]), tuple(entries[cut:]), tuple(n for n in order if n in set(left_out)))
+    cut, end = len(train), len(train) + len(between)
+    refused_ones = tuple(n for n in order if n in set(left_out))
+    return Plan(tuple(entries[:cut]), tuple(entries[end:]), refused_ones, tuple(entries[cut:end]))
+
+
+def refitted(split: SplitRef, rule: SplitRule) -> SplitRef:
+    """What a refit learns from where ``split`` was judged: all of it, of a declared window as many of the newest.
+
+    Data without partitions is whole again. Nothing is held out.
+    """
+    entries = [entry.model_copy(update={"part": None}) if entry.part else entry for entry in split.learned]
+    train = tuple({entry.partition: entry for entry in entries}.values())[-(rule.train or 0) :]
+    return split.model_copy(update={"train": train, "between": (), "holdout": (), "refits": split.sha256})
 
 
 class Differences(NamedTuple):
@@ -207,8 +227,8 @@ class Differences(NamedTuple):
 
 def differences(before: SplitRef, now: SplitRef) -> Differences:
     """What a training on ``now`` would learn that one on ``before`` did not."""
-    known = {entry.partition: entry for entry in (*before.train, *before.holdout)}
-    found = {entry.partition: entry for entry in (*now.train, *now.holdout)}
+    known = {entry.partition: entry for entry in before.learned}
+    found = {entry.partition: entry for entry in now.learned}
     both = [(name, known[name], entry) for name, entry in found.items() if name in known]
     corrected, gone = set[str](), {f"/{name}" for name in known if name in now.refused}
     for _, old, new in both:

@@ -82,3 +82,21 @@ def test_a_stage_of_which_no_gate_blocks() -> None:
 
 def test_the_shop_has_none() -> None:
     assert not [reason for spec in everything().all for _, reason in weak_gates(spec)]
+
+
+def test_a_refit_that_says_the_same_of_every_row_is_no_agreement() -> None:
+    few = [{"gate": "disjoint"}, {"gate": "agreement", "metric": "difference", "max": 1.2}]
+    spec = declared(models={MODEL: {"split": {"holdout": 1, "refit": True}, "gates": few}}).models[MODEL]
+    (found,) = weak_gates(spec)
+    assert found == (
+        "gates.1.max",
+        "gate agreement_difference: max 1.2 lets a refit pass that says the same of every row",
+    )
+
+
+@pytest.mark.parametrize(("metric", "side"), [("correlation", "max"), ("difference", "min")])
+def test_an_agreement_has_a_limit_on_the_side_that_is_worse(metric: str, side: str) -> None:
+    few = [{"gate": "disjoint"}, {"gate": "agreement", "metric": metric, side: 0.5}]
+    catalogue = declared(models={MODEL: {"split": {"holdout": 1, "refit": True}, "gates": few}})
+    ((_, key, reason),) = problems(catalogue, catalogue.models[MODEL])
+    assert key == "gates.1.metric" and f"the {metric} of a refit has to be" in reason

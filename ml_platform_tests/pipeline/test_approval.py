@@ -12,6 +12,7 @@ from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline import approval, candidate
 from ml_platform.pipeline.approval import decide, require_approved
 from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import ModelRef
 from ml_platform.registry.registry import Registry
 from ml_platform_tests.project import Project
 from ml_platform_tests.shop_project import MODEL, STEPS, copy_of, lenient
@@ -158,7 +159,8 @@ def test_decisions_on_a_model_are_not_those_of_one_whose_name_is_like_it(setting
     workspace, run = Workspace(settings), Run.new()
     for model in ("a_b", "axb", "A_B"):
         refusal = Refused("refused", because=f"of {model}")
-        approval.reject(workspace, model, "0" * 64, refusal, [failed()], run)
+        reference = ModelRef.model_construct(model=model, sha256="0" * 64)
+        approval.reject(workspace, reference, refusal, [failed()], run)
     assert [one.reason for one in approval.decisions(workspace, "a_b", "0" * 64)] == ["of a_b"]
 
 

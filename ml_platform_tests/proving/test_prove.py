@@ -15,7 +15,7 @@ from ml_platform.proving import breaks
 from ml_platform.proving.batches import BatchBreak
 from ml_platform.proving.findings import Finding, rates
 from ml_platform.proving.proof import Proof
-from ml_platform.proving.prove import broken_batches, broken_code
+from ml_platform.proving.prove import broken_batches, broken_code, broken_refit
 from ml_platform.proving.serving import broken_services
 from ml_platform.training.code import plain
 from ml_platform_tests.conftest import ports
@@ -217,3 +217,27 @@ def test_a_slow_service_is_caught_where_a_gate_says_what_slow_is(proof: Proof, m
     slow, _ = broken_services(proof)
     assert (slow.name, slow.by) == ("each request waits for another system", "latency")
     assert [(verdict.gate, verdict.status) for verdict in slow.caught] == [("latency", "failed")]
+
+
+@pytest.mark.slow
+def test_broken_refits_are_caught_and_the_sound_one_is_not(tmp_path: Path) -> None:
+    (model,) = declared().models.values()
+    few = [gate.model_dump(exclude_none=True, exclude_defaults=True) for gate in model.gates]
+    changes = {
+        "split": {"holdout": 1, "refit": True},
+        "gates": [*few, {"gate": "agreement", "metric": "correlation", "min": 0.6}],
+    }
+    project = new_project(tmp_path / "project", declared(models={MODEL: changes}), arrived=MONTHS)
+    with project.active() as workspace:
+        made = Proof(project.context(), workspace, tmp_path / "scratch", 5, ROUNDS)
+        made.run_data()
+        made.run_model()
+        assert [one for one in made.clean.judged if not one.verdict.passed] == []
+        assert [one.verdict.gate for one in made.clean.judged if one.stage == "refit"] == ["agreement_correlation"]
+        assert made.version.model_ref.evaluated == made.model != made.version.model_ref
+        findings = [broken_refit(made, one) for one in breaks.refit_breaks(made.context)]
+    assert {finding.name: finding.by for finding in findings} == {
+        "labels are shuffled in the refit": "agreement_correlation",
+        "the refit is on noise": "agreement_correlation",
+    }
+    assert all(finding.asked == {"refit": 1} for finding in findings)

@@ -188,3 +188,38 @@ def test_what_differs_is_said_first(repository: Repository) -> None:
     old = current().model_copy(update={"python": "3.9.1", "dirty": False})
     (python,) = warnings(ModelRef.model_construct(provenance=old), current())
     assert "Python 3.9.1" in python
+
+
+@pytest.mark.slow
+def test_a_refit_and_the_model_that_was_judged_for_it_are_rebuilt(
+    repository: Repository,
+    four_months: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    few = [{"gate": "disjoint"}, {"gate": "performance", "metric": "auc", "min": 0.5}, {"gate": "replay"}]
+    refitted = {
+        "split": {"holdout": 1, "refit": True},
+        "gates": [*few, {"gate": "agreement", "metric": "difference", "max": 0.9}],
+    }
+    catalogue = declared(models={"flight_delay": refitted})
+    project = copy_of(four_months, tmp_path / "project", catalogue)
+    steps = ("split", "model", "evaluation", "refit", "registered_model")
+    outcome = project.materialize(*(f"flight_delay/{step}" for step in steps), checks=None)
+    assert outcome.success, outcome.error
+    assert outcome.passed("flight_delay/refit") == {"agreement_difference", "replay"}
+    monkeypatch.setattr("ml_platform.cli.replay.project_catalogue", lambda: catalogue)
+    with project.active() as workspace:
+        reference = workspace.registry.get("flight_delay", 1).model_ref
+        capsys.readouterr()
+        assert replay_version("flight_delay@1", "present", tmp_path / "found.json") == 0
+        printed = capsys.readouterr().out
+        assert printed.count("model file: equal") == 2 and "metrics: a refit has none" in printed
+        found = json.loads((tmp_path / "found.json").read_text())
+        assert found["rebuilt"] == reference.file_hash and found["metrics"] == {}
+        assert found["judged"]["rebuilt"] == reference.evaluated.file_hash and found["judged"]["metrics"]
+        assert [entry.subject for entry in workspace.ledger.entries(kind="replay")] == [
+            reference.sha256,
+            reference.evaluated.sha256,
+        ]

@@ -43,7 +43,7 @@ def at_random(plan: Callable[..., splitting.Plan]) -> Callable[..., splitting.Pl
     """Months are held out at random, as one does with rows that have no time."""
 
     def random(*arguments: Any) -> splitting.Plan:
-        train, holdout, refused = plan(*arguments)
+        train, holdout, refused, _ = plan(*arguments)
         return splitting.Plan((*train[:1], *train[2:], *holdout), train[1:2], refused)
 
     return random

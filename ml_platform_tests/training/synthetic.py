@@ -70,7 +70,7 @@ def entry(month: int) -> ManifestEntry:
 def split_ref(months: range, holdout: int = 1, model: str = "flight_delay") -> SplitRef:
     """A split of these months whose newest ``holdout`` ones are held out."""
     available = {key(month): entry(month) for month in months}
-    train, held, refused = plan(SplitRule(holdout=holdout), sorted(available), available, set())
+    train, held, refused, _ = plan(SplitRule(holdout=holdout), sorted(available), available, set())
     return SplitRef(
         run_id="dagster-1",
         provenance=PROVENANCE,
