@@ -320,12 +320,11 @@ def _retries(seconds: float) -> int:
 
 
 def _is_away(error: BaseException | None) -> bool:
-    """Whether a server did not answer at all."""
-    from requests.exceptions import ConnectionError, Timeout
-
+    """Whether a server did not answer at all: MLflow wraps what its HTTP client, requests, says of that."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if isinstance(error, ConnectionError | Timeout):
+        kinds = {(base.__module__.partition(".")[0], base.__name__) for base in type(error).__mro__}
+        if kinds & {("requests", "ConnectionError"), ("requests", "Timeout")}:
             return True
         seen.add(id(error))
         error = error.__context__
