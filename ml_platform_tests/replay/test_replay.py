@@ -201,7 +201,7 @@ def test_a_refit_and_the_model_that_was_judged_for_it_are_rebuilt(
     few = [{"gate": "disjoint"}, {"gate": "performance", "metric": "auc", "min": 0.5}, {"gate": "replay"}]
     refitted = {
         "split": {"holdout": 1, "refit": True},
-        "gates": [*few, {"gate": "agreement", "metric": "difference", "max": 0.9}],
+        "gates": [*few, {"gate": "agreement", "metric": "difference", "max": 3}],
     }
     catalogue = declared(models={"flight_delay": refitted})
     project = copy_of(four_months, tmp_path / "project", catalogue)
