@@ -73,6 +73,7 @@ def test_of_values_losses_are_those_of_rows_with_about_the_same_output() -> None
     assert far["mae"][0] > near["mae"][0] + 0.3
 
 
+@pytest.mark.slow
 def test_an_expected_metric_is_the_mean_over_outcomes_that_could_have_come() -> None:
     """By brute force: outcomes drawn a thousand times from the calibrated probabilities."""
     reference, now = binary(1, 3000), binary(2, 400)

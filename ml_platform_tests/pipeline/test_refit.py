@@ -49,6 +49,8 @@ from ml_platform_tests.shop_project import (
     gates,
 )
 
+pytestmark = pytest.mark.slow
+
 SPLIT: dict[str, Any] = {"holdout": 1, "refit": True}
 AGREEMENT: dict[str, Any] = {"gate": "agreement", "metric": "correlation", "min": 0.6}
 #: Gates of the evaluation that judge a refit as well, and one of the same kind that cannot.

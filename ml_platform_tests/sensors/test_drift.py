@@ -242,6 +242,7 @@ def test_outcomes_that_nobody_expected_are_told_to_a_person_and_no_advice_to_tra
     assert f"over: {MODEL}: outcomes are not what version 1" in tick(project, "alerts").skipped
 
 
+@pytest.mark.slow
 def test_while_nothing_happens_the_registry_is_not_asked(
     answering: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
