@@ -216,6 +216,8 @@ def gates(name: str) -> dict[str, float]:
     timed("batch", lambda: _batches(workspace, context.dataset, run))
     timed("features", lambda: _features(workspace, context.feature_set, context.dataset, run))
     for stage, inspect in INSPECTIONS.items():
+        if stage == "refit" and not context.model.split.refit:
+            continue
         ref = workspace.references.load(f"{name}/{stage}")
         timed(stage, lambda: inspect(workspace, context, ref, run))  # noqa: B023 - called at once
     return seconds

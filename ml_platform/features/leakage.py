@@ -195,15 +195,18 @@ def _changes(
     """Those features ``names`` of the ``compared`` rows that are not the same bits in both frames."""
     import numpy as np
 
-    frame, other = honest.filter(compared), corrupted.select(names).filter(compared)
+    frame = honest.filter(compared)
+    before = matrix(frame, names, finite=False)
+    after = matrix(corrupted.select(names).filter(compared), names, finite=False)
+    differs = bits(before) != bits(after)
     changed, sample = {}, {}
-    for name in names:
-        before, after = (matrix(one, [name], finite=False)[:, 0] for one in (frame, other))
-        where = np.flatnonzero(bits(before) != bits(after))
+    for index, name in enumerate(names):
+        where = np.flatnonzero(differs[:, index])
         if len(where):
             changed[name] = len(where)
             sample[name] = [
-                _key_of(function, frame, int(row)) | {"before": float(before[row]), "after": float(after[row])}
+                _key_of(function, frame, int(row))
+                | {"before": float(before[row, index]), "after": float(after[row, index])}
                 for row in where[:5]
             ]
     return LeakEvidence(
