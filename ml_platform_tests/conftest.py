@@ -112,12 +112,18 @@ def settings() -> Settings:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[postgres.Postgres]:
-    """A PostgreSQL server that tests share."""
+def postgres_binaries() -> Path:
+    """Folder with the programs of PostgreSQL."""
     folder = postgres.binaries()
     if folder is None:
         pytest.skip("PostgreSQL is not installed (initdb is neither on PATH nor in /usr/lib/postgresql)")
-    with postgres.server(folder) as running:
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_server(postgres_binaries: Path) -> Iterator[postgres.Postgres]:
+    """A PostgreSQL server that tests share."""
+    with postgres.server(postgres_binaries) as running:
         yield running
 
 

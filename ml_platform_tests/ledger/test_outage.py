@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,12 +19,9 @@ HERE = Provenance(code_commit="c" * 40, dirty=False, lock_sha256="d" * 64, pytho
 
 
 @pytest.fixture
-def server() -> Iterator[postgres.Postgres]:
+def server(postgres_binaries: Path) -> Iterator[postgres.Postgres]:
     """A server that may be stopped."""
-    folder = postgres.binaries()
-    if folder is None:
-        pytest.skip("PostgreSQL is not installed")
-    with postgres.server(folder) as running:
+    with postgres.server(postgres_binaries) as running:
         yield running
 
 

@@ -6,6 +6,7 @@ The keys are found by introspection, so that one that is added is walked over as
 import importlib
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,22 +126,28 @@ def seen(workspace: Workspace, context: ModelContext) -> list[tuple[str, str, st
     return [(change.asset, change.gate, change.key) for change in found]
 
 
+@contextmanager
+def edited(file: Path, old: str, new: str) -> Iterator[None]:
+    """Within the block a file has another text; the old one has to be there."""
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    try:
+        yield
+    finally:
+        file.write_text(text)
+
+
 @pytest.mark.parametrize(("file", "old", "new", "wanted"), EDITS, ids=[f"{one[0]}-{one[2][:12]!r}" for one in EDITS])
 def test_code_that_judges_is_compared(
     shop: Project, code: Path, file: str, old: str, new: str, wanted: tuple[str, str, str]
 ) -> None:
-    text = (code / file).read_text()
-    assert old in text
-    (code / file).write_text(text.replace(old, new))
-    try:
-        with shop.active() as workspace:
-            # A file may be read by everything in its folder.
-            beside = [(EVALUATED, "task", "task")] if file == "limits.csv" else []
-            assert seen(workspace, shop.context()) == [wanted, *beside]
-            with pytest.raises(Refused, match=f"{wanted[1]} of {wanted[0]} changed: {wanted[2]} "):
-                loosening.require_accepted(workspace, shop.context())
-    finally:
-        (code / file).write_text(text)
+    with edited(code / file, old, new), shop.active() as workspace:
+        # A file may be read by everything in its folder.
+        beside = [(EVALUATED, "task", "task")] if file == "limits.csv" else []
+        assert seen(workspace, shop.context()) == [wanted, *beside]
+        with pytest.raises(Refused, match=f"{wanted[1]} of {wanted[0]} changed: {wanted[2]} "):
+            loosening.require_accepted(workspace, shop.context())
 
 
 @pytest.mark.parametrize(
@@ -154,14 +161,8 @@ def test_code_that_judges_is_compared(
 def test_other_features_and_comments_are_no_looser_gates(
     shop: Project, code: Path, file: str, old: str, new: str
 ) -> None:
-    text = (code / file).read_text()
-    assert old in text
-    (code / file).write_text(text.replace(old, new))
-    try:
-        with shop.active() as workspace:
-            assert seen(workspace, shop.context()) == []
-    finally:
-        (code / file).write_text(text)
+    with edited(code / file, old, new), shop.active() as workspace:
+        assert seen(workspace, shop.context()) == []
 
 
 PARTS = {"DatasetSpec": "dataset", "FeatureSpec": "feature_set", "ModelSpec": "model"}
