@@ -51,7 +51,7 @@ def in_a_row(last: str) -> dict[str, float]:
     from ml_platform.declarations.context import ModelContext
     from ml_platform.declarations.loading import project_catalogue
     from ml_platform.foundation.provenance import Run
-    from ml_platform.pipeline import data, evaluation, model, release
+    from ml_platform.pipeline import data, evaluation, inspections, registration, release, training
     from ml_platform.pipeline.workspace import Workspace
 
     seconds: dict[str, float] = {}
@@ -77,12 +77,12 @@ def in_a_row(last: str) -> dict[str, float]:
     )
     for name in catalogue.models:
         context = ModelContext.of(catalogue, name)
-        split = timed("split", lambda: model.split(workspace, context, built, run))  # noqa: B023 - called at once
-        timed("split gates", lambda: model.inspect_split(workspace, context, split, run))  # noqa: B023
-        trained = timed("model", lambda: model.fit(workspace, context, split, run))  # noqa: B023
+        split = timed("split", lambda: training.split(workspace, context, built, run))  # noqa: B023 - called at once
+        timed("split gates", lambda: training.inspect_split(workspace, context, split, run))  # noqa: B023
+        trained = timed("model", lambda: training.fit(workspace, context, split, run))  # noqa: B023
         report = timed("evaluation", lambda: evaluation.evaluate(workspace, context, trained, run))  # noqa: B023
-        timed("evaluation gates", lambda: evaluation.inspect_evaluation(workspace, context, report, run))  # noqa: B023
-        version = timed("registered_model", lambda: evaluation.register(workspace, context, report, run))  # noqa: B023
+        timed("evaluation gates", lambda: inspections.inspect_evaluation(workspace, context, report, run))  # noqa: B023
+        version = timed("registered_model", lambda: registration.register(workspace, context, report, run))  # noqa: B023
         service = timed("service", lambda: release.package(workspace, context, version, run))  # noqa: B023
         timed("service gates", lambda: release.inspect_service(workspace, context, service, run))  # noqa: B023
         live = timed("deployment", lambda: release.deploy(workspace, context, service, run))  # noqa: B023

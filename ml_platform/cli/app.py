@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from ml_platform.cli.automation import pause, resume, skip, train
 from ml_platform.cli.backup import backup, prune, restore
 from ml_platform.cli.data import data
 from ml_platform.cli.estimate import estimate
 from ml_platform.cli.gates import gates
-from ml_platform.cli.hand import pause, resume, skip, train
 from ml_platform.cli.ledger import ledger
 from ml_platform.cli.live import live
 from ml_platform.cli.new import new

@@ -7,8 +7,8 @@ from ml_platform.cli.output import BadUsage, written
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.provenance import Run
-from ml_platform.pipeline import champions, trained
-from ml_platform.pipeline.replaying import replay
+from ml_platform.pipeline import champions, recorded_trainings
+from ml_platform.pipeline.replay import replay
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef
 from ml_platform.replay.replay import Environment
@@ -21,7 +21,7 @@ def replay_version(target: str, environment: Environment, json: Path | None) -> 
     if model not in catalogue.models or not which:
         raise BadUsage(f"{target!r}: give MODEL@VERSION or MODEL@ALIAS; models: {', '.join(sorted(catalogue.models))}")
     version = champions.find(workspace, model, which)
-    trained.require_known(workspace, version.model_ref)
+    recorded_trainings.require_known(workspace, version.model_ref)
     print(
         f"{model} version {version.version}: code {version.provenance.code_commit[:12]}, seed {version.model_ref.seed}"
     )

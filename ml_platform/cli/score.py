@@ -34,7 +34,7 @@ def _score(model: str, first: str, last: str, json: Path | None) -> int:
     from ml_platform.foundation.settings import default_home
     from ml_platform.orchestration.runs import PROCESS, RANGE_END, RANGE_START
     from ml_platform.pipeline import scores
-    from ml_platform.pipeline.features import materializer_of
+    from ml_platform.pipeline.materializer import materializer_of
     from ml_platform.pipeline.workspace import Workspace
 
     os.environ.setdefault("DAGSTER_HOME", str(default_home()))

@@ -22,7 +22,7 @@ def live_url(workspace: Workspace, model: str) -> str:
 
 def rows_of(workspace: Workspace, context: ModelContext, partition: str, limit: int) -> list[dict[str, Any]]:
     """Request rows from a published partition, the newest by default."""
-    from ml_platform.pipeline.features import materializer_of
+    from ml_platform.pipeline.materializer import materializer_of
     from ml_platform.serving.schema import request_schema, to_rows
 
     materializer = materializer_of(workspace, context.feature_set, context.dataset)

@@ -13,7 +13,7 @@ from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
-    from ml_platform.pipeline.published import Standing
+    from ml_platform.pipeline.published_verdicts import Standing
     from ml_platform.rollout.processes import SupervisorState
 
 
@@ -43,7 +43,7 @@ def show_status(json: Path | None) -> None:
     """Print what is published, registered and live. Raises PlatformError, last, where a part cannot be read."""
     from ml_platform.datasets.unasked import unasked
     from ml_platform.declarations.loading import project_catalogue
-    from ml_platform.pipeline import alerts, hand, rollout
+    from ml_platform.pipeline import alerts, automation, rollout
     from ml_platform.rollout.processes import read_state
 
     workspace, catalogue = Workspace.reading(), project_catalogue()
@@ -86,7 +86,7 @@ def show_status(json: Path | None) -> None:
     console.print(models)
     needed = parts.read("alerts", lambda: alerts.standing(workspace, catalogue), [])
     found["alerts"] = [alert._asdict() for alert in needed]
-    found["paused"] = parts.read("what is paused", lambda: hand.paused(workspace, catalogue), {})
+    found["paused"] = parts.read("what is paused", lambda: automation.paused(workspace, catalogue), {})
     say([*dict.fromkeys(parts.notes), *found["edited"]])
     say([*(alert.said for alert in needed), *(f"{name}: {said}" for name, said in found["paused"].items())])
     console.print(f"supervisor: {'running' if state.running else 'not running'}")
@@ -109,7 +109,7 @@ def _dataset(workspace: Workspace, spec: DatasetSpec) -> dict[str, Any]:
 def _stands(workspace: Workspace, spec: DatasetSpec, found: dict[str, Any]) -> Iterator[str]:
     """What is to be said of a dataset, a line each."""
     from ml_platform.pipeline.data import refused_corrections
-    from ml_platform.pipeline.published import standing
+    from ml_platform.pipeline.published_verdicts import standing
     from ml_platform.pipeline.rollback import published_again
 
     name, now = spec.name, standing(workspace, spec)

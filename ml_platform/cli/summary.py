@@ -18,7 +18,7 @@ from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.gates.gate import Gate, Verdict
 from ml_platform.gates.stages import OF_MODEL
 from ml_platform.pipeline.approval import standing
-from ml_platform.pipeline.measured import kept
+from ml_platform.pipeline.recorded_evaluations import kept
 from ml_platform.pipeline.workspace import Workspace
 
 #: Stages of a model that have gates, named as their assets are.

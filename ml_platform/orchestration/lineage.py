@@ -10,7 +10,7 @@ from ml_platform.datasets.quarantine import count_of, quarantine_path
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.foundation.objects import load_object
-from ml_platform.pipeline.features import materializer_of
+from ml_platform.pipeline.materializer import materializer_of
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
 

@@ -17,7 +17,7 @@ from ml_platform.orchestration.events import step_run
 from ml_platform.orchestration.metadata import ref_metadata, sentences, table
 from ml_platform.orchestration.publications import published_key
 from ml_platform.orchestration.sensors import Tick
-from ml_platform.pipeline import performance, predictions
+from ml_platform.pipeline import logged_predictions, performance
 from ml_platform.references.refs import LiveRef
 
 PREDICTIONS, PERFORMANCE = "predictions", "live_performance"
@@ -47,10 +47,10 @@ def live_assets(context: ModelContext) -> list[Any]:
     said = "what its services answered, day by day, without what is personal."
     deployment = dg.AssetKey([spec.name, "deployment"])
 
-    @dg.asset(**options(PREDICTIONS, said, [deployment], "parquet", version=predictions.VERSION))
+    @dg.asset(**options(PREDICTIONS, said, [deployment], "parquet", version=logged_predictions.VERSION))
     @plainly
     def ingested(context_: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        ref = predictions.ingest(workspace_of(context_), context, step_run(context_))
+        ref = logged_predictions.ingest(workspace_of(context_), context, step_run(context_))
         return _materialized(ref, {"days": len(ref.contents)})
 
     said = "how good its answers were, by version, day and slice, as far as it is known what came of them."
@@ -162,7 +162,7 @@ def _look(tick: Tick, context: ModelContext) -> None:
     if tick.busy(name, f"{name}_live", "a look at its predictions"):
         return
     try:
-        days = predictions.days(tick.workspace, name)
+        days = logged_predictions.days(tick.workspace, name)
     except PlatformError as error:
         tick.notes.append(f"{name}: {error}")
         return

@@ -20,7 +20,7 @@ from ml_platform.orchestration.metadata import mlflow_link, ref_metadata, senten
 from ml_platform.orchestration.publications import inherited_tags, published_key
 from ml_platform.orchestration.refusals import tag_refusal
 from ml_platform.orchestration.scores import scores_asset
-from ml_platform.pipeline import approval, drift, evaluation, model, refitting, release
+from ml_platform.pipeline import approval, drift, evaluation, refit, registration, release, training
 from ml_platform.pipeline.inspections import INSPECTIONS
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef, ModelRef, ReportRef, ServiceRef, SplitRef, VersionRef
@@ -75,7 +75,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
     )
     @plainly
     def split(context_: dg.AssetExecutionContext, features: dict[str, DatasetRef]) -> dg.MaterializeResult[Any]:
-        ref = model.split(workspace_of(context_), context, features, step_run(context_))
+        ref = training.split(workspace_of(context_), context, features, step_run(context_))
         return result(context_, "", ref, _split_metadata(ref))
 
     @dg.asset(
@@ -97,7 +97,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
     @plainly
     def trained(context_: dg.AssetExecutionContext, split_ref: SplitRef) -> dg.MaterializeResult[Any]:
         workspace = workspace_of(context_)
-        ref = model.fit(workspace, context, split_ref, step_run(context_))
+        ref = training.fit(workspace, context, split_ref, step_run(context_))
         link = mlflow_link(workspace, spec.name, ref.mlflow_run_id)
         return result(
             context_, "split", ref, {"mlflow_run": link, "model_file": ref.uri, "manifest": ref.manifest_sha256}
@@ -138,7 +138,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
     @plainly
     def refitted(context_: dg.AssetExecutionContext, report: ReportRef) -> dg.MaterializeResult[Any]:
         workspace = workspace_of(context_)
-        ref = refitting.refit(workspace, context, report, step_run(context_))
+        ref = refit.refit(workspace, context, report, step_run(context_))
         link = mlflow_link(workspace, spec.name, ref.mlflow_run_id)
         told = {"mlflow_run": link, "model_file": ref.uri, "judged_model": report.sha256, "recipe": ref.recipe}
         return result(context_, "evaluation", ref, told | _split_metadata(ref.split))
@@ -157,7 +157,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         context_: dg.AssetExecutionContext, report: ReportRef, **made: ModelRef
     ) -> dg.MaterializeResult[Any]:
         workspace = workspace_of(context_)
-        ref = evaluation.register(workspace, context, report, step_run(context_), made.get("refit_ref"))
+        ref = registration.register(workspace, context, report, step_run(context_), made.get("refit_ref"))
         decision = approval.standing(workspace, ref)
         return result(
             context_,

@@ -10,10 +10,10 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.orchestration.alerts import alert_sensor
+from ml_platform.orchestration.automation import hand_jobs
 from ml_platform.orchestration.common import REFERENCES, WORKSPACE, WorkspaceResource, partitions_of
 from ml_platform.orchestration.data_jobs import data_jobs
 from ml_platform.orchestration.estimated import ESTIMATED, estimate_job
-from ml_platform.orchestration.hand import hand_jobs
 from ml_platform.orchestration.histories import history_sensor, refresh_jobs
 from ml_platform.orchestration.live import LIVE, live_job, live_sensor
 from ml_platform.orchestration.mlflow_run import MLFLOW, mlflow_run

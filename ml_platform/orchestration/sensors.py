@@ -19,8 +19,8 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.live.retraining import ATTEMPTS
 from ml_platform.orchestration.lineage import FINGERPRINT
 from ml_platform.orchestration.runs import BUSY, RANGE_END, RANGE_START, attempts, end_dead_runs, under_way
-from ml_platform.pipeline import alerts, hand, retraining, rollout
-from ml_platform.pipeline.pending import Pending, pending_partitions
+from ml_platform.pipeline import alerts, automation, retraining, rollout
+from ml_platform.pipeline.backlog import Pending, pending_partitions
 from ml_platform.pipeline.workspace import Workspace
 
 __all__ = ["ATTEMPTS", "BUSY", "RANGE_END", "RANGE_START", "drift_sensor", "new_data_sensor"]
@@ -55,7 +55,7 @@ class Tick:
     @cached_property
     def held(self) -> dict[str, str]:
         """Datasets and models that people paused, with who. Raises SettingsMistake for a name that is not declared."""
-        return hand.paused(self.workspace, self.catalogue)
+        return automation.paused(self.workspace, self.catalogue)
 
     def paused(self, name: str) -> bool:
         """Whether this dataset or model is to be left alone."""

@@ -2,6 +2,10 @@
 deploy.
 
 Dagster, the command line, trials, replays and proofs drive the same steps; none of them is known here.
+
+The modules of the steps are ``data``, ``training``, ``evaluation``, ``refit``, ``registration``, ``release`` and
+``rollout``; ``recorded_trainings``, ``recorded_evaluations`` and ``recorded_packages`` say what was made here, by the
+ledger.
 """
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
@@ -11,6 +15,8 @@ __all__ = [
     "anchors",
     "answering",
     "approval",
+    "automation",
+    "backlog",
     "backup",
     "candidate",
     "cards",
@@ -19,24 +25,22 @@ __all__ = [
     "drift",
     "estimating",
     "evaluation",
-    "features",
-    "hand",
     "inspections",
     "lineage",
+    "logged_predictions",
     "loosening",
-    "measured",
+    "materializer",
     "merge_hook",
-    "model",
-    "packaged",
-    "pending",
     "performance",
-    "predictions",
     "prune",
-    "published",
+    "published_verdicts",
+    "recorded_evaluations",
+    "recorded_packages",
+    "recorded_trainings",
     "refit",
-    "refitting",
+    "registration",
     "release",
-    "replaying",
+    "replay",
     "requests",
     "retraining",
     "rollback",
@@ -44,7 +48,7 @@ __all__ = [
     "scores",
     "snapshot",
     "steps",
-    "trained",
+    "training",
     "trial",
     "why",
     "workspace",

@@ -9,7 +9,7 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline import approval
 from ml_platform.pipeline.champions import in_force, promoted, promotions
 from ml_platform.pipeline.loosening import require_person
-from ml_platform.pipeline.packaged import BENTOS
+from ml_platform.pipeline.recorded_packages import BENTOS
 from ml_platform.pipeline.release import backend_in, go_live
 from ml_platform.pipeline.snapshot import judged_with
 from ml_platform.pipeline.workspace import Workspace

@@ -18,7 +18,7 @@ from ml_platform.pipeline import cards
 from ml_platform.pipeline.anchors import note_decision
 from ml_platform.pipeline.declared import declared
 from ml_platform.pipeline.loosening import DECLARED, GATES, require_accepted, require_person
-from ml_platform.pipeline.refit import require
+from ml_platform.pipeline.refit_verdicts import require
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef, VersionRef
 

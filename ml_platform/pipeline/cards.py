@@ -13,7 +13,7 @@ from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import sha256_bytes
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.stages import Stage
-from ml_platform.pipeline import measured, trained
+from ml_platform.pipeline import recorded_evaluations, recorded_trainings
 from ml_platform.pipeline.judging import model_gates
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef, VersionRef
@@ -62,7 +62,7 @@ def mend(
     workspace: Workspace, context: ModelContext, version: VersionRef, approvals: Sequence[Mapping[str, Any]], run: Run
 ) -> None:
     """Write again what was edited of a version, as far as ledger and MLflow still know what it was made from."""
-    if not trained.known(workspace, version.model_ref):
+    if not recorded_trainings.known(workspace, version.model_ref):
         return
     workspace.registry.tell(version)
     if _edited(workspace, version):
@@ -78,7 +78,7 @@ def mend(
             ).values()
         ]
         try:
-            evaluation = measured.kept(workspace, judged)
+            evaluation = recorded_evaluations.kept(workspace, judged)
         except PlatformError:
             # It stays named as edited.
             return
@@ -93,7 +93,7 @@ def named(workspace: Workspace, version: VersionRef) -> bool:
 def edited(workspace: Workspace, version: VersionRef) -> Iterator[str]:
     """What MLflow tells of a version and the ledger does not bear out, a line each with the way out."""
     about, again = f"{version.model} version {version.version}", f"materialize {version.model}/registered_model"
-    if why := trained.doubt(workspace, version.model_ref):
+    if why := recorded_trainings.doubt(workspace, version.model_ref):
         yield f"{about}: {why}"
     elif tags := workspace.registry.edited(version):
         yield f"{about}: in MLflow its tags {', '.join(tags)} were edited; {again} writes them again"

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.ledger.chain import Entry
-from ml_platform.pipeline import trained
+from ml_platform.pipeline import recorded_trainings
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
 from ml_platform.registry.registry import CHAMPION
@@ -98,8 +98,8 @@ def adopt(workspace: Workspace, other: Workspace, model: str, run: Run) -> None:
     """Let the ledger of a trial know the promotions of the one that it is a trial for, and the trainings of both."""
     for version in (champion(other, model), before(other, model)):
         if version is not None:
-            trained.note(workspace, version.model_ref, run)
-            trained.note(workspace, version.model_ref.evaluated, run)
+            recorded_trainings.note(workspace, version.model_ref, run)
+            recorded_trainings.note(workspace, version.model_ref.evaluated, run)
     for entry in _entries(other, model):
         workspace.ledger.decide(
             PROMOTION,
@@ -122,11 +122,11 @@ def _registered(workspace: Workspace, model: str, promoted: Promotion) -> Versio
             f"{model} version {version.version}: the ledger promoted model {promoted.model_sha256[:12]}, the registry "
             f"has {version.sha256[:12]} under its number; restore the registry from a backup"
         )
-    trained.require_known(workspace, version.model_ref)
+    recorded_trainings.require_known(workspace, version.model_ref)
     return version
 
 
 def _as_trained(workspace: Workspace, version: VersionRef | None) -> VersionRef | None:
     if version is not None:
-        trained.require_known(workspace, version.model_ref)
+        recorded_trainings.require_known(workspace, version.model_ref)
     return version

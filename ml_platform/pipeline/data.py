@@ -12,7 +12,7 @@ from ml_platform.declarations.features import FeatureSpec
 from ml_platform.foundation.errors import MissingReference, Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
-from ml_platform.pipeline.earlier import EarlierColumns
+from ml_platform.pipeline.earlier_columns import EarlierColumns
 from ml_platform.pipeline.judging import batch_gates, feature_gates, judged, require
 from ml_platform.pipeline.rollback import require_none_again, withdrawal, withdrawn
 from ml_platform.pipeline.workspace import Workspace
@@ -238,7 +238,7 @@ def featurize(
     workspace: Workspace, spec: FeatureSpec, dataset: DatasetSpec, refs: dict[str, DatasetRef], run: Run
 ) -> dict[str, DatasetRef]:
     """Build the features of published partitions, each from its own rows and the history before them."""
-    from ml_platform.pipeline.features import materializer_of
+    from ml_platform.pipeline.materializer import materializer_of
 
     require_asked(workspace.store, dataset.name)
     require_none_again(workspace, dataset)
@@ -253,7 +253,7 @@ def inspect_features(
     Raises Stale for a reference that names them otherwise than the store has them.
     """
     from ml_platform.gates.features import FeatureEvidence
-    from ml_platform.pipeline.features import materializer_of
+    from ml_platform.pipeline.materializer import materializer_of
 
     materializer = materializer_of(workspace, spec, dataset)
     materializer.require_stored(ref)

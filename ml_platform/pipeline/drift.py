@@ -14,8 +14,8 @@ from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Run
 from ml_platform.live.retraining import Kind
 from ml_platform.live.rules import DriftRule
-from ml_platform.pipeline import champions, expecting, trained
-from ml_platform.pipeline.features import materializer_of
+from ml_platform.pipeline import champions, expecting, recorded_trainings
+from ml_platform.pipeline.materializer import materializer_of
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ManifestEntry, VersionRef
 from ml_platform.sources.partitions import WHOLE
@@ -288,7 +288,7 @@ def write_report(workspace: Workspace, context: ModelContext, version: VersionRe
     from ml_platform.features import parts
 
     version = workspace.registry.get(version.model, version.version)
-    trained.require_known(workspace, version.model_ref)
+    recorded_trainings.require_known(workspace, version.model_ref)
     split = version.model_ref.evaluated.split
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
 

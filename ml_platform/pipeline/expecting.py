@@ -8,8 +8,8 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.features.materialize import Stale
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.pipeline import champions
-from ml_platform.pipeline.features import materializer_of
-from ml_platform.pipeline.predicting import predictor
+from ml_platform.pipeline.materializer import materializer_of
+from ml_platform.pipeline.predictors import predictor
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef, ManifestEntry, ModelRef, SplitRef
 

@@ -1,6 +1,7 @@
 """How good answers were, once it is known what came of them: measured window by window, held against the evaluation.
 
-A window is measured again where one of its days changed (:mod:`~ml_platform.pipeline.joining`), and only then.
+A window is measured again where one of its days changed, and only then; see
+:mod:`~ml_platform.pipeline.labelled_predictions`.
 """
 
 import tempfile
@@ -14,10 +15,10 @@ from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json, sha256_bytes, write_atomic
 from ml_platform.foundation.provenance import Run
 from ml_platform.live.performance import WHOLE, LiveRule, Window, judge, judged_metrics, newest
-from ml_platform.pipeline import champions, joining, predictions, trained
-from ml_platform.pipeline.joining import BRANCH, Joined, folder
+from ml_platform.pipeline import champions, labelled_predictions, logged_predictions, recorded_trainings
+from ml_platform.pipeline.labelled_predictions import BRANCH, Joined, folder
 from ml_platform.pipeline.labels import LABEL, SLICE
-from ml_platform.pipeline.predicting import predictor
+from ml_platform.pipeline.predictors import predictor
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import LiveRef, ManifestEntry, ModelRef
 
@@ -54,25 +55,27 @@ def update(workspace: Workspace, context: ModelContext, run: Run) -> Performance
     Raises MissingReference where no predictions were ingested.
     """
     model = context.model.name
-    days = predictions.stored(workspace.store, model)
+    days = logged_predictions.stored(workspace.store, model)
     if not days:
         raise MissingReference(f"{key_of(model)}: no predictions are ingested; materialize {model}/predictions first")
-    windows = _measure(workspace, context, joining.join(workspace, context, days, run), run)
+    windows = _measure(workspace, context, labelled_predictions.join(workspace, context, days, run), run)
     _note(workspace, context, windows, run)
-    objects = predictions.held(workspace.store, BRANCH, folder(model))
+    objects = logged_predictions.held(workspace.store, BRANCH, folder(model))
     rows, labelled = sum(one.predictions for one in windows), sum(one.labelled for one in windows)
-    return Performance(predictions.reference(workspace, model, BRANCH, objects, rows, run, labelled), windows)
+    return Performance(logged_predictions.reference(workspace, model, BRANCH, objects, rows, run, labelled), windows)
 
 
 def known(workspace: Workspace, model: str) -> list[Window]:
     """The windows as they were measured last, by time and version. Raises MissingReference where none was."""
-    found = predictions.held(workspace.store, BRANCH, _windows_of(model))
+    found = logged_predictions.held(workspace.store, BRANCH, _windows_of(model))
     if not found:
         raise MissingReference(
             f"{key_of(model)}: it was never measured; the sensor live does so once a day of predictions is over, the "
             f"job {model}_live at once"
         )
-    return [Window.model_validate(one) for path in sorted(found) for one in joining.read_json(workspace, path)]
+    return [
+        Window.model_validate(one) for path in sorted(found) for one in labelled_predictions.read_json(workspace, path)
+    ]
 
 
 def seen(workspace: Workspace, model: str) -> dict[str, Any] | None:
@@ -144,8 +147,8 @@ def _measure(workspace: Workspace, context: ModelContext, days: list[Joined], ru
     for day in days:
         for name in day.windows:
             among.setdefault(name, []).append(day)
-    there = predictions.held(workspace.store, BRANCH, place)
-    about = [VERSION, joining.VERSION, context.model.decision_threshold]
+    there = logged_predictions.held(workspace.store, BRANCH, place)
+    about = [VERSION, labelled_predictions.VERSION, context.model.decision_threshold]
     found: list[Window] = []
     files: dict[str, Path] = {}
     metadata: dict[str, dict[str, str]] = {}
@@ -154,9 +157,9 @@ def _measure(workspace: Workspace, context: ModelContext, days: list[Joined], ru
             key = sha256_bytes(canonical_json([about, {one.path: one.sha256 for one in parts}]))
             path = f"{place}{name}.json"
             if path in there and there[path].metadata.get("key") == key:
-                found += [Window.model_validate(one) for one in joining.read_json(workspace, path)]
+                found += [Window.model_validate(one) for one in labelled_predictions.read_json(workspace, path)]
                 continue
-            read = [joining.read(workspace, one).filter(pl.col("window") == name) for one in parts]
+            read = [labelled_predictions.read(workspace, one).filter(pl.col("window") == name) for one in parts]
             rows = pl.concat(read, how="diagonal_relaxed")
             windows = [
                 _window(workspace, context, name, int(version), of_version, run)
@@ -166,7 +169,9 @@ def _measure(workspace: Workspace, context: ModelContext, days: list[Joined], ru
             files[path] = Path(temporary) / f"{name}.json"
             write_atomic(files[path], canonical_json([one.model_dump(mode="json") for one in windows]))
             metadata[path] = {"key": key}
-        joining.commit(workspace, files, metadata, f"Live performance of {model} in {len(files)} windows", run)
+        labelled_predictions.commit(
+            workspace, files, metadata, f"Live performance of {model} in {len(files)} windows", run
+        )
     return found
 
 
@@ -192,7 +197,9 @@ def _window(
         labelled=known_rows.height,
         metrics=metrics,
         days=_days(context, rows, known_rows),
-        slices={column: _groups(context, known_rows, f"{SLICE}{column}") for column in joining.slices(context)},
+        slices={
+            column: _groups(context, known_rows, f"{SLICE}{column}") for column in labelled_predictions.slices(context)
+        },
         usual=_usual(workspace, context, version, run) if known_rows.height else {},
     )
     return judge(window)
@@ -251,22 +258,22 @@ def _usual(workspace: Workspace, context: ModelContext, version: int, run: Run) 
     declared = (context.model.target, context.model.task, context.model.classes)
     if (reference.target, reference.task, reference.classes) != declared:
         return {}
-    trained.require_known(workspace, reference)
+    recorded_trainings.require_known(workspace, reference)
     key = sha256_bytes(
         canonical_json([VERSION, reference.sha256, reference.split.sha256, context.model.decision_threshold])
     )
     path = f"{folder(context.model.name)}versions/{version}.json"
-    there = joining.stat(workspace, path)
+    there = labelled_predictions.stat(workspace, path)
     if there is None or there.metadata.get("key") != key:
         found = _on_holdout(workspace, context, reference.evaluated)
         with tempfile.TemporaryDirectory(prefix="live-") as temporary:
             content = {name: {at: one.model_dump(mode="json") for at, one in of.items()} for name, of in found.items()}
             file = write_atomic(Path(temporary) / "usual.json", canonical_json(content))
             said = f"Holdout of {context.model.name} version {version} by partition"
-            joining.commit(workspace, {path: file}, {path: {"key": key}}, said, run)
+            labelled_predictions.commit(workspace, {path: file}, {path: {"key": key}}, said, run)
     from ml_platform.evaluation.intervals import Interval
 
-    kept: Mapping[str, Mapping[str, Any]] = joining.read_json(workspace, path)
+    kept: Mapping[str, Mapping[str, Any]] = labelled_predictions.read_json(workspace, path)
     return {name: {at: Interval.model_validate(one) for at, one in of.items()} for name, of in kept.items()}
 
 

@@ -17,7 +17,7 @@ from ml_platform.datasets import batches
 from ml_platform.datasets.store import MAIN
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.documents.server import folder as reports
-from ml_platform.pipeline.packaged import BENTOS
+from ml_platform.pipeline.recorded_packages import BENTOS
 from ml_platform.pipeline.workspace import Workspace
 
 Kind = Literal["package", "reference", "report", "branch"]

@@ -14,12 +14,12 @@ from ml_platform.gates.asked import Asked
 from ml_platform.gates.deployment import DeploymentEvidence
 from ml_platform.gates.gate import Verdict
 from ml_platform.gates.service import RunningService, ServiceEvidence
-from ml_platform.pipeline import packaged, snapshot
+from ml_platform.pipeline import recorded_packages, snapshot
 from ml_platform.pipeline.approval import require_approved
-from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import judged, model_context, model_gates, require
-from ml_platform.pipeline.packaged import BENTOS
-from ml_platform.pipeline.predicting import require_code
+from ml_platform.pipeline.materializer import materializer_of
+from ml_platform.pipeline.predictors import require_code
+from ml_platform.pipeline.recorded_packages import BENTOS
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DeploymentRef, ManifestEntry, ServiceRef, VersionRef
 
@@ -69,7 +69,7 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
         example=without_private(request, to_rows(request, raw.select(context.function.inputs).head(1))[0]),
     )
     # Which context a package is of is for the ledger to say: a reference is a file that anybody can edit.
-    packaged.note(workspace, version, made.sha256, about, run)
+    recorded_packages.note(workspace, version, made.sha256, about, run)
     return ServiceRef(
         run_id=run.id,
         provenance=run.provenance,
@@ -130,7 +130,7 @@ def outdated(workspace: Workspace, context: ModelContext, ref: ServiceRef) -> st
     about what is declared now: it is made again instead.
     """
     about = model_context(workspace, context)
-    if ref.context == about and about in packaged.contexts(workspace, ref.model, ref.sha256):
+    if ref.context == about and about in recorded_packages.contexts(workspace, ref.model, ref.sha256):
         return ""
     when = "under other declarations or code" if ref.context else "by a release that noted no context"
     return f"{ref.model}/service ({ref.sha256[:12]}) was packaged {when}; materialize {ref.model}/service again"
@@ -186,7 +186,7 @@ def holdout_sample(
     import polars as pl
 
     from ml_platform.features.build import matrix
-    from ml_platform.pipeline.predicting import predictor
+    from ml_platform.pipeline.predictors import predictor
 
     reference = version.model_ref
     last: ManifestEntry = reference.split.newest

@@ -9,11 +9,10 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.live.retraining import Decision, Facts, decide
-from ml_platform.pipeline import champions, hand, performance, trained
-from ml_platform.pipeline import model as model_steps
+from ml_platform.pipeline import automation, champions, performance, recorded_trainings, training
 from ml_platform.pipeline.approval import decisions
+from ml_platform.pipeline.backlog import training_outcome
 from ml_platform.pipeline.drift import seen
-from ml_platform.pipeline.pending import training_outcome
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ManifestEntry, ModelRef, SplitRef
 from ml_platform.training.split import Differences, differences
@@ -56,12 +55,12 @@ def propose(
         return Proposal(decide(context.model.retrain, Facts(name, now, busy=busy, paused=paused)), None, 0)
     try:
         features = workspace.references.all(context.feature_set.key)
-        split = model_steps.split(workspace, context, features, Run(id="sensor"))
+        split = training.split(workspace, context, features, Run(id="sensor"))
         outcome = training_outcome(workspace, context, split)
     except PlatformError as error:
         return Proposal(decide(context.model.retrain, Facts(name, now, problem=str(error))), None, 0)
     begun = attempts(f"{name}/{split.sha256}")
-    order = hand.ordered(workspace, name)
+    order = automation.ordered(workspace, name)
     open_order = order if order is not None and not obeyed(f"{name}/{order.sequence}") else None
     before = last_split(workspace, name)
     changed = differences(before, split) if before is not None else Differences()
@@ -82,7 +81,7 @@ def propose(
         refused=refused if accepted else 0,
         attempts=begun,
         asked=open_order.said if open_order else "",
-        skipped=hand.skipped(workspace, name, split.sha256),
+        skipped=automation.skipped(workspace, name, split.sha256),
     )
     decided = decide(context.model.retrain, facts)
     return Proposal(decided, split, begun, open_order.sequence if open_order else 0)
@@ -110,7 +109,7 @@ def record(workspace: Workspace, proposal: Proposal) -> None:
 def last_split(workspace: Workspace, model: str) -> SplitRef | None:
     """What a model was trained on last; None where it never was, or where its reference says otherwise now."""
     found: ModelRef | None = workspace.latest(f"{model}/model")
-    return found.split if found and trained.known(workspace, found) else None
+    return found.split if found and recorded_trainings.known(workspace, found) else None
 
 
 def refused_in_a_row(workspace: Workspace, model: str) -> tuple[int, bool]:

@@ -11,7 +11,7 @@ from ml_platform.pipeline.anchors import note_decision
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.champions import promoted, promotions
 from ml_platform.pipeline.loosening import require_person
-from ml_platform.pipeline.packaged import of_an_earlier_release
+from ml_platform.pipeline.recorded_packages import of_an_earlier_release
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.rollout import changes
 from ml_platform.rollout.record import Action, Backend, Change, RolloutRecord

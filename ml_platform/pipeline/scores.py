@@ -15,12 +15,12 @@ from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_fi
 from ml_platform.foundation.parquet import write_frame
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
-from ml_platform.pipeline import approval, published, snapshot, trained
+from ml_platform.pipeline import approval, published_verdicts, recorded_trainings, snapshot
 from ml_platform.pipeline.champions import promoted
 from ml_platform.pipeline.data import inspect_features
-from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import feature_gates, require
-from ml_platform.pipeline.predicting import predictor
+from ml_platform.pipeline.materializer import materializer_of
+from ml_platform.pipeline.predictors import predictor
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef, VersionRef
 from ml_platform.rollout.record import by_chance
@@ -119,7 +119,7 @@ def _answering(workspace: Workspace, context: ModelContext) -> "tuple[ServiceCon
     if decision.status == "rejected" or not promoted(workspace, model, backend.version, backend.sha256):
         why = f"{decision.by} rejected it" if decision.status == "rejected" else "it was never promoted"
         raise Refused(f"{key_of(model)}: {backend.said} answers, but {why}; ml-platform status says what to do")
-    trained.require_known(workspace, version.model_ref)
+    recorded_trainings.require_known(workspace, version.model_ref)
     package = workspace.settings.local / backend.path
     bundle.tag_of(package, backend.sha256)
     config, _ = bundle.read(package / bundle.SOURCE / bundle.FOLDER)
@@ -132,7 +132,7 @@ def _require_features(
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
     materializer.check_current(features)
     snapshot.require_code(config, materializer)
-    published.require(workspace, context.dataset, {features.partition: features}, run)
+    published_verdicts.require(workspace, context.dataset, {features.partition: features}, run)
     require(
         workspace,
         features.sha256,

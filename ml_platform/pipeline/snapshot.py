@@ -9,9 +9,9 @@ from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Gate
 from ml_platform.gates.service import ServiceEvidence
-from ml_platform.pipeline import provisional, trained
-from ml_platform.pipeline.features import materializer_of
+from ml_platform.pipeline import provisional, recorded_trainings
 from ml_platform.pipeline.judging import judged, model_gates
+from ml_platform.pipeline.materializer import materializer_of
 from ml_platform.pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _evidence(
 ) -> ServiceEvidence:
     """The newest rows, asked of a process that reads this history, against the path of training."""
     from ml_platform.features.build import build, matrix
-    from ml_platform.pipeline.predicting import predictor
+    from ml_platform.pipeline.predictors import predictor
     from ml_platform.serving import checks, snapshots
     from ml_platform.serving.schema import to_rows
 
@@ -205,7 +205,7 @@ def _evidence(
     raw = days if days is not None else materializer.raw(materializer.published_partitions()[-1])
     chosen = raw.gather_every(max(1, raw.height // ROWS)).tail(ROWS)
     reference = workspace.registry.get(context.model.name, backend.version).model_ref
-    trained.require_known(workspace, reference)
+    recorded_trainings.require_known(workspace, reference)
     features = matrix(build(context.function, chosen, history), reference.features)
     expected = predictor(workspace, reference, threads=1).predict(features)
     file = snapshots.path(workspace.settings.local, sha256)

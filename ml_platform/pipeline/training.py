@@ -1,126 +1,250 @@
-"""A training, kept in an MLflow run, or found there again."""
+"""From validated features to a trained model: split and train."""
 
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import partial
 
-from pydantic import BaseModel
+from ml_platform.datasets.unasked import require_asked
+from ml_platform.declarations.context import ModelContext
+from ml_platform.foundation.errors import PlatformError, Refused
+from ml_platform.foundation.provenance import Run
+from ml_platform.gates.asked import Asked
+from ml_platform.gates.gate import Verdict
+from ml_platform.pipeline import expecting, published_verdicts, recorded_trainings
+from ml_platform.pipeline.data import inspect_features, refused_partitions
+from ml_platform.pipeline.judging import feature_gates, judged, model_gates, require, require_each
+from ml_platform.pipeline.materializer import materializer_of
+from ml_platform.pipeline.rollback import require_none_again, withdrawn
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import DatasetRef, ManifestEntry, ModelRef, SplitRef
+from ml_platform.sources.partitions import WHOLE
+from ml_platform.training.split import Plan
 
-from ml_platform.foundation.files import sha256_bytes
-from ml_platform.foundation.provenance import OUTSIDE_GIT, Provenance
-from ml_platform.models.code import code_of, identity
-from ml_platform.models.predictor import file_name
-from ml_platform.models.task import task_of
-from ml_platform.references.refs import ModelRef, SplitRef
-from ml_platform.registry.tracking import KEY_TAG, MODEL_FOLDER, MODEL_REF, Tracking
-from ml_platform.training.code import plain
-from ml_platform.training.trainer import FIRST_TRAINER, Frames, Trainer, train, trainer_of
-
-#: Seconds to wait for another process that trains the same model on the same content.
-LOCK_SECONDS = 3600.0
+#: Kind of the ledger's entry that says which split was made.
+SPLIT = "split"
 
 
-def train_and_log(
-    tracking: Tracking,
-    split: SplitRef,
-    frames: Frames,
-    names: Sequence[str],
-    target: str,
-    task: str,
-    parameters: BaseModel,
+def split(
+    workspace: Workspace, context: ModelContext, features: dict[str, DatasetRef], run: Run, *, first: str = ""
+) -> SplitRef:
+    """Divide the accepted partitions, those from ``first`` on where it is given, into training and holdout.
+
+    Batches and features that were judged otherwise than in the context of now are judged again before.
+    Raises Refused, MissingReference or Stale where a partition of the window is not there as declared:
+    the training set is never made smaller in silence.
+    """
+    require_asked(workspace.store, context.dataset.name)
+    require_none_again(workspace, context.dataset)
+    prefix = f"{context.feature_set.key}/"
+    gates = feature_gates(workspace, context.feature_set, context.dataset)
+    held = {name.removeprefix(prefix): verdicts for name, verdicts in workspace.ledger.refused(prefix, gates).items()}
+    held |= refused_partitions(workspace, context.dataset)
+    refused = held.keys()
+    materializer = materializer_of(workspace, context.feature_set, context.dataset)
+    state = materializer.partition_state()
+    candidates = {partition: ref for partition, ref in sorted(features.items()) if partition not in refused}
+    for ref in candidates.values():
+        materializer.check_current(ref, state)
+    published_verdicts.require(workspace, context.dataset, candidates, run)
+    require_each(
+        workspace,
+        {f"{prefix}{partition}": ref.sha256 for partition, ref in candidates.items()},
+        gates,
+        again=lambda name: inspect_features(
+            workspace, context.feature_set, context.dataset, candidates[name.removeprefix(prefix)], run
+        ),
+    )
+    available = {partition: _entry(context, ref) for partition, ref in candidates.items()}
+    known = sorted(available.keys() | refused)
+    if not known:
+        raise PlatformError(
+            f"{context.model.name}: no features of {context.model.features} yet; materialize them first"
+        )
+    if not context.dataset.partitions.timed:
+        return _by_group(workspace, context, available, held, run)
+    last = context.dataset.partitions.window(known[-1])[1]
+    expected = [partition for partition in context.dataset.partitions.keys(last) if partition >= first]
+    rule = context.model.split
+    expected = rule.labelled(context.dataset.partitions, expected, last)
+    plan = workspace.steps.plan(rule, expected, available, refused, _reasons(held), withdrawn(held))
+    return _ref(workspace, context, plan, run)
+
+
+def _by_group(
+    workspace: Workspace,
+    context: ModelContext,
+    available: dict[str, ManifestEntry],
+    held: Mapping[str, list[Verdict]],
+    run: Run,
+) -> SplitRef:
+    if WHOLE not in available:
+        raise Refused(
+            f"split: {context.dataset.name} is refused by the gates ({_reasons(held)[WHOLE]}); publish a corrected one"
+        )
+    key = context.function.key
+    plan = workspace.steps.by_group(context.model.split, available[WHOLE], key, context.model.name)
+    return _ref(workspace, context, plan, run)
+
+
+def _reasons(held: Mapping[str, list[Verdict]]) -> dict[str, str]:
+    return {
+        name: ", ".join(f"{verdict.gate} {verdict.status.replace('_', ' ')}" for verdict in verdicts)
+        for name, verdicts in held.items()
+    }
+
+
+def _ref(workspace: Workspace, context: ModelContext, plan: Plan, run: Run) -> SplitRef:
+    found = SplitRef(
+        run_id=run.id,
+        provenance=run.provenance,
+        model=context.model.name,
+        dataset=context.feature_set.key,
+        train=plan.train,
+        holdout=plan.holdout,
+        refused=plan.refused,
+        between=plan.between,
+    )
+    # Which splits were made is for the ledger to say: one that an editor makes up has none of its refusals.
+    workspace.ledger.decide(
+        SPLIT,
+        subject=found.sha256,
+        subject_name=f"{found.model}/split",
+        body={"train": len(found.train), "holdout": len(found.holdout)},
+        run_id=run.id,
+        provenance=run.provenance,
+    )
+    return found
+
+
+def inspect_split(workspace: Workspace, context: ModelContext, ref: SplitRef, run: Run) -> list[Verdict]:
+    """Judge a split and write the verdicts to the ledger.
+
+    Raises PlatformError for one that was not made here: its reference is a file. An earlier release named no split in
+    the ledger, and judged each.
+    """
+    entries = workspace.ledger.entries(subject=ref.sha256, subject_name=f"{ref.model}/split")
+    if not any(one.kind in (SPLIT, "verdict") for one in entries):
+        raise PlatformError(
+            f"{ref.model}/split ({ref.sha256[:12]}): the ledger names no split of these partitions and contents "
+            f"(its reference was edited); materialize {ref.model}/split again"
+        )
+    gates = model_gates(workspace, context, "split")
+    asked: Asked = {"gaps": partial(expecting.of_split, workspace, context, ref)}
+    return judged(workspace, gates, ref, subject=ref.sha256, name=f"{ref.model}/split", run=run, asked=asked)
+
+
+def require_split(workspace: Workspace, context: ModelContext, ref: SplitRef, run: Run) -> None:
+    """Raise Refused unless every gate on the split lets it pass in the context of now."""
+    require(
+        workspace,
+        ref.sha256,
+        model_gates(workspace, context, "split"),
+        name=f"{ref.model}/split",
+        again=lambda: inspect_split(workspace, context, ref, run),
+    )
+
+
+def fit(
+    workspace: Workspace,
+    context: ModelContext,
+    manifest: SplitRef,
+    run: Run,
     *,
-    run_id: str,
-    training_key: str,
-    provenance: Provenance,
-    trainer: str = FIRST_TRAINER,
-    find: Callable[[str], Trainer] = trainer_of,
-    equal_keys: Sequence[str] = (),
-    known: Callable[[ModelRef], bool] = lambda _: True,
-    note: Callable[[ModelRef], None] = lambda _: None,
-    extra_tags: Mapping[str, str] | None = None,
-    threads: int = 0,
-    classes: Sequence[str] = (),
+    known: Callable[[ModelRef], bool] | None = None,
+) -> ModelRef:
+    """Train on the manifest's training part, or adopt the model of an equal finished training.
+
+    Adopted is what the ledger names (:mod:`~ml_platform.pipeline.recorded_trainings`), or what is ``known`` otherwise.
+    """
+    require_split(workspace, context, manifest, run)
+    recorded_trainings.mend(workspace, context.model.name)
+    return train(workspace, context, manifest, run, known=known)
+
+
+def keys_of(workspace: Workspace, context: ModelContext, manifest: SplitRef) -> list[str]:
+    """The key of a training on this manifest by the recipe of now, and how earlier releases wrote the same."""
+    from ml_platform.training.code import training_key
+
+    model = context.model
+    return [
+        training_key(
+            *(manifest, model.trainer, model.task, model.target, context.names, model.parameters, code, model.classes)
+        )
+        for code in _codes(workspace, context)
+    ]
+
+
+def recipes_of(workspace: Workspace, context: ModelContext) -> list[str]:
+    """The recipe of now (everything but the rows that decides bytes), and how earlier releases wrote the same."""
+    from ml_platform.training.code import recipe
+
+    model = context.model
+    return [
+        recipe(model.trainer, model.task, model.target, context.names, model.parameters, code, model.classes)
+        for code in _codes(workspace, context)
+    ]
+
+
+def _codes(workspace: Workspace, context: ModelContext) -> tuple[str, ...]:
+    from ml_platform.training.code import code_versions
+
+    return code_versions(workspace.steps.trainer(context.model.trainer), workspace.steps.training_code)
+
+
+def train(
+    workspace: Workspace,
+    context: ModelContext,
+    manifest: SplitRef,
+    run: Run,
+    *,
+    known: Callable[[ModelRef], bool] | None = None,
     recipe: str = "",
     judged: ModelRef | None = None,
 ) -> ModelRef:
-    """Train on the frames of ``split.train`` and keep the model in an MLflow run.
+    """Train on ``manifest.train`` by the recipe of now, or adopt an equal training; whether it may is asked before.
 
-    The MLflow experiment has the name of the model.
-
-    Where a finished run has the same ``training_key``, or one of ``equal_keys``, and the code of its task and predictor
-    is that of now, its model is verified and returned as
-    it was recorded, without training: then ``run_id`` of the result differs from the given one. Runs that a dead
-    process of this machine left behind are ended first. A second process with the same key waits and adopts.
-    ``frames`` is not called when a model is adopted; ``find`` gives the trainer of a name. A reference that MLflow has
-    and that is not ``known`` is not adopted; a new one is handed to ``note`` before its run counts as finished.
-    ``recipe`` and, of a refit, ``judged`` are what the reference is to say.
-
-    Raises PlatformError as the trainer and :class:`~ml_platform.registry.tracking.Tracking` do.
+    ``judged``: the model that this one is the refit of; both have the ``recipe``.
     """
-    experiment = split.model
-    with tracking.lock(f"train-{training_key}", LOCK_SECONDS):
-        tracking.end_dead_attempts(experiment)
-        for found in tracking.trained(experiment, training_key, *equal_keys):
-            reference = tracking.model_ref(found.info.run_id)
-            # What was trained outside Git nobody can replay; under Git it is trained once more, to equal bytes.
-            if reference.provenance.code_commit == OUTSIDE_GIT != provenance.code_commit:
-                continue
-            # The same file with another code of its predictor or its task is another model.
-            if reference.code == code_of(task, reference.format) and known(reference):
-                tracking.model_path(reference)
-                return reference
-        tags = {
-            **(extra_tags or {}),
-            KEY_TAG: training_key,
-            "ml_platform.model": split.model,
-            "ml_platform.manifest_sha256": split.sha256,
-            "ml_platform.code_commit": provenance.code_commit + ("-dirty" if provenance.dirty else ""),
-            "ml_platform.lock_sha256": provenance.lock_sha256,
-            "ml_platform.python": provenance.python,
-            **({"ml_platform.judged_run": judged.mlflow_run_id} if judged else {}),
-        }
-        name = f"{split.model} {split.newest.partition}{' refit' if judged else ''}"
-        values = plain(parameters)
-        with (
-            tracking.attempt(experiment, run_name=name, tags=tags) as mlflow_run_id,
-            tempfile.TemporaryDirectory(prefix="training-") as work,
-        ):
-            trained = train(
-                find(trainer), frames, names, target, task_of(task, classes), parameters, Path(work), threads
-            )
-            content, code = trained.file.read_bytes(), code_of(task, trained.format)
-            file_sha256 = sha256_bytes(content)
-            artifact = f"{MODEL_FOLDER}/{file_name(trained.format)}"
-            reference = ModelRef(
-                run_id=run_id,
-                provenance=provenance,
-                model=split.model,
-                mlflow_run_id=mlflow_run_id,
-                uri=tracking.log_artifact(mlflow_run_id, artifact, content),
-                sha256=identity(file_sha256, code),
-                manifest_sha256=split.sha256,
-                split=split,
-                task=task,
-                classes=tuple(classes),
-                features=tuple(names),
-                target=target,
-                parameters=values,
-                seed=int(values.get("seed", 0)),
-                trainer=trainer,
-                format=trained.format,
-                types=trained.types,
-                code=code,
-                file_sha256=file_sha256 if code else "",
-                recipe=recipe,
-                judged=judged,
-            )
-            tracking.log_artifact(mlflow_run_id, "manifest.json", split.model_dump_json(indent=1))
-            tracking.log(
-                mlflow_run_id,
-                parameters={**values, "task": task, "target": target, "features": len(names)},
-                metrics={"train.rows": trained.rows, "train.rows_without_label": trained.dropped},
-                tags={"ml_platform.model_sha256": reference.sha256, "ml_platform.trainer": trainer},
-            )
-            tracking.log_artifact(mlflow_run_id, MODEL_REF, reference.model_dump_json(indent=1))
-            note(reference)
-        return reference
+    from ml_platform.pipeline.mlflow_training import train_and_log
+
+    model = context.model
+    key, *equal_keys = keys_of(workspace, context, manifest)
+    return train_and_log(
+        workspace.tracking,
+        manifest,
+        lambda: workspace.steps.training_frames(workspace.store, manifest.train),
+        context.names,
+        model.target,
+        model.task,
+        model.parameters,
+        trainer=model.trainer,
+        find=workspace.steps.trainer,
+        run_id=run.id,
+        training_key=key,
+        equal_keys=equal_keys,
+        known=known or partial(recorded_trainings.known, workspace),
+        note=partial(recorded_trainings.note, workspace, run=run),
+        provenance=run.provenance,
+        extra_tags={"dagster_run_id": run.id},
+        threads=workspace.settings.threads,
+        classes=model.classes,
+        recipe=recipe or (recipes_of(workspace, context)[0] if model.split.refit else ""),
+        judged=judged,
+    )
+
+
+def _entry(context: ModelContext, ref: DatasetRef) -> ManifestEntry:
+    partitions = context.dataset.partitions
+    timed, (first, after) = partitions.timed, partitions.window(ref.partition)
+    return ManifestEntry(
+        partition=ref.partition,
+        sha256=ref.sha256,
+        commit=ref.commit,
+        path=ref.path,
+        rows=ref.rows,
+        first=partitions.key(first) if timed else "",
+        last=partitions.key(after - timedelta(hours=1) if partitions.hourly else after - timedelta(days=1))
+        if timed
+        else "",
+        inputs=ref.inputs,
+    )

@@ -21,7 +21,7 @@ from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
 from ml_platform.gates.stages import GATED, Stage
-from ml_platform.pipeline import champions, data, evaluation, model, refitting, release
+from ml_platform.pipeline import champions, data, evaluation, inspections, refit, registration, release, training
 from ml_platform.pipeline.workspace import Ports, Workspace
 from ml_platform.references.refs import DatasetRef
 
@@ -100,21 +100,21 @@ class Trial:
             for partition, ref in features.items():
                 yield Judged("features", partition, self._judge(context, ref))
             reached = 2
-            split = model.split(workspace, context, features, run, first=min(refs))
-            yield Judged("split", "", model.inspect_split(workspace, context, split, run))
+            split = training.split(workspace, context, features, run, first=min(refs))
+            yield Judged("split", "", training.inspect_split(workspace, context, split, run))
             reached = 3
-            reference = model.fit(workspace, context, split, run)
+            reference = training.fit(workspace, context, split, run)
             self._bring_champion(context)
             # Compared is with the champion of the named registry; registered is in the trial's own.
             beside = workspace.with_(registry=self.named.registry)
             report = evaluation.evaluate(beside, context, reference, run)
-            yield Judged("evaluation", "", evaluation.inspect_evaluation(beside, context, report, run))
+            yield Judged("evaluation", "", inspections.inspect_evaluation(beside, context, report, run))
             reached, refitted = 4, None
             if context.model.split.refit:
-                refitted = refitting.refit(workspace, context, report, run)
-                yield Judged("refit", "", evaluation.inspect_refit(beside, context, refitted, run))
+                refitted = refit.refit(workspace, context, report, run)
+                yield Judged("refit", "", inspections.inspect_refit(beside, context, refitted, run))
             reached = 5
-            version = evaluation.register(workspace, context, report, run, refitted)
+            version = registration.register(workspace, context, report, run, refitted)
             service = release.package(workspace, context, version, run)
             yield Judged("service", "", release.inspect_service(workspace, context, service, run))
         except Exception as error:

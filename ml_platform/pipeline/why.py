@@ -15,11 +15,11 @@ from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.names import meant
 from ml_platform.gates.stages import Stage
 from ml_platform.gates.verdict import Verdict
-from ml_platform.pipeline import approval, candidate, data, published
+from ml_platform.pipeline import approval, candidate, data, published_verdicts
 from ml_platform.pipeline.answering import answering, strange, under_way
 from ml_platform.pipeline.champions import promotions
-from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import batch_gates, feature_gates, held_by, model_gates
+from ml_platform.pipeline.materializer import materializer_of
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import SplitRef
 
@@ -106,7 +106,7 @@ def partition(workspace: Workspace, catalogue: Catalogue, spec: DatasetSpec, key
     gates = batch_gates(workspace, spec)
     known = workspace.ledger.judgement(f"{spec.prefix}{key}", sha256, gates)
     if wrong := [known[gate] for gate in held_by(known, gates)]:
-        if {one.gate for one in wrong} <= published.let_in(workspace, spec, key, sha256):
+        if {one.gate for one in wrong} <= published_verdicts.let_in(workspace, spec, key, sha256):
             return Answer(name, "published, since a person let it pass", tuple(_said(wrong)))
         out = f"ml-platform data rollback {spec.name} {key} --withdraw --reason TEXT"
         because = (*_said(wrong), "no split is made with it until it is corrected or withdrawn")

@@ -10,7 +10,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
 from ml_platform.gates.stages import Stage
-from ml_platform.pipeline import data, evaluation, model, refitting
+from ml_platform.pipeline import data, evaluation, inspections, refit, registration, training
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving.findings import Finding
 from ml_platform.proving.scratch import Clean, Judged, clean_data, copied, delivering, let_through, scratch_settings
@@ -77,16 +77,16 @@ class Proof:
     def run_model(self) -> None:
         """The clean model up to its registration; it becomes the champion that candidates are compared with."""
         context, workspace = self.context, self.workspace
-        self.split = model.split(workspace, context, self.clean.features, self.run)
-        self.keep("split", "", model.inspect_split(workspace, context, self.split, self.run))
-        self.model = model.fit(workspace, context, self.split, self.run)
+        self.split = training.split(workspace, context, self.clean.features, self.run)
+        self.keep("split", "", training.inspect_split(workspace, context, self.split, self.run))
+        self.model = training.fit(workspace, context, self.split, self.run)
         self.report = evaluation.evaluate(workspace, context, self.model, self.run)
-        self.keep("evaluation", "", evaluation.inspect_evaluation(workspace, context, self.report, self.run))
-        refit = None
+        self.keep("evaluation", "", inspections.inspect_evaluation(workspace, context, self.report, self.run))
+        refitted = None
         if context.model.split.refit:
-            refit = refitting.refit(workspace, context, self.report, self.run)
-            self.keep("refit", "", evaluation.inspect_refit(workspace, context, refit, self.run))
-        self.version = evaluation.register(workspace, context, self.report, self.run, refit)
+            refitted = refit.refit(workspace, context, self.report, self.run)
+            self.keep("refit", "", inspections.inspect_refit(workspace, context, refitted, self.run))
+        self.version = registration.register(workspace, context, self.report, self.run, refitted)
         workspace.registry.set_alias(context.model.name, "champion", self.version.version)
 
     def keep(self, stage: Stage, partition: str, verdicts: list[Verdict]) -> None:

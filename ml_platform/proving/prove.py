@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_platform.declarations.context import ModelContext
 from ml_platform.gates.stages import Stage
-from ml_platform.pipeline import champions, data, evaluation, model, refitting
+from ml_platform.pipeline import champions, data, evaluation, inspections, refit, training
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving import breaks
 from ml_platform.proving.batches import BatchBreak, batch_breaks
@@ -113,20 +113,20 @@ def _train(
     """Split, train and evaluate, beside the clean model as the champion."""
     run = proof.run
     champions.adopt(workspace, proof.workspace, context.model.name, run)
-    split = model.split(workspace, context, features or proof.clean.features, run)
-    proof.asked(finding, workspace, "split", "", model.inspect_split(workspace, context, split, run))
-    trained = model.fit(_knowing(proof, finding, workspace, context, split), context, split, run)
+    split = training.split(workspace, context, features or proof.clean.features, run)
+    proof.asked(finding, workspace, "split", "", training.inspect_split(workspace, context, split, run))
+    trained = training.fit(_knowing(proof, finding, workspace, context, split), context, split, run)
     report = evaluation.evaluate(workspace, context, trained, run)
-    proof.asked(finding, workspace, "evaluation", "", evaluation.inspect_evaluation(workspace, context, report, run))
+    proof.asked(finding, workspace, "evaluation", "", inspections.inspect_evaluation(workspace, context, report, run))
     if context.model.split.refit:
-        refit = refitting.refit(workspace, context, report, run)
-        proof.asked(finding, workspace, "refit", "", evaluation.inspect_refit(workspace, context, refit, run))
+        refitted = refit.refit(workspace, context, report, run)
+        proof.asked(finding, workspace, "refit", "", inspections.inspect_refit(workspace, context, refitted, run))
 
 
 def _refit(proof: Proof, finding: Finding, workspace: Workspace, context: ModelContext) -> None:
     """Refit the clean model, whose judgement is sound, by broken code; the sound refit is not adopted."""
-    refit = refitting.refit(workspace, context, proof.report, proof.run, known=lambda _: False)
-    proof.asked(finding, workspace, "refit", "", evaluation.inspect_refit(workspace, context, refit, proof.run))
+    refitted = refit.refit(workspace, context, proof.report, proof.run, known=lambda _: False)
+    proof.asked(finding, workspace, "refit", "", inspections.inspect_refit(workspace, context, refitted, proof.run))
 
 
 def _knowing(proof: Proof, finding: Finding, workspace: Workspace, context: ModelContext, split: SplitRef) -> Workspace:

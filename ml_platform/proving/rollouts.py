@@ -20,7 +20,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_file, write_atomic
 from ml_platform.foundation.provenance import Provenance
 from ml_platform.foundation.settings import Settings
-from ml_platform.pipeline.packaged import BENTOS
+from ml_platform.pipeline.recorded_packages import BENTOS
 from ml_platform.pipeline.release import backend_in
 from ml_platform.proving import faults
 from ml_platform.proving.scratch import ACTOR, scratch_settings

@@ -12,7 +12,7 @@ from typing import Any
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.locks import locked
 from ml_platform.gates.gate import Verdict
-from ml_platform.pipeline import evaluation, model, refitting, trained
+from ml_platform.pipeline import evaluation, inspections, recorded_trainings, refit, training
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving.proof import Proof
 from ml_platform.proving.scratch import require_time, scratch_settings
@@ -89,18 +89,18 @@ def windows_of(
 def _window(proof: Proof, workspace: Workspace, last: str) -> tuple[Window, ModelRef, list[Verdict]]:
     """Split, train, evaluate and judge, with the partitions that are there."""
     context, run = proof.context, proof.run
-    split = model.split(workspace, context, proof.clean.features, run)
-    verdicts = model.inspect_split(workspace, context, split, run)
+    split = training.split(workspace, context, proof.clean.features, run)
+    verdicts = training.inspect_split(workspace, context, split, run)
     proof.keep("split", last, verdicts)
     # A training that is adopted names commits of the store that it was made on; the content is the same in this one.
-    kept = model.fit(workspace, context, split, run, known=lambda _: True).model_copy(update={"split": split})
-    trained.note(workspace, kept, run)
+    kept = training.fit(workspace, context, split, run, known=lambda _: True).model_copy(update={"split": split})
+    recorded_trainings.note(workspace, kept, run)
     report = evaluation.evaluate(workspace, context, kept, run)
-    judged = evaluation.inspect_evaluation(workspace, context, report, run)
+    judged = inspections.inspect_evaluation(workspace, context, report, run)
     proof.keep("evaluation", last, judged)
     if context.model.split.refit:
-        refit = refitting.refit(workspace, context, report, run)
-        of_refit = evaluation.inspect_refit(workspace, context, refit, run)
+        refitted = refit.refit(workspace, context, report, run)
+        of_refit = inspections.inspect_refit(workspace, context, refitted, run)
         proof.keep("refit", last, of_refit)
         judged = [*judged, *of_refit]
     train, holdout = (tuple(entry.partition for entry in part) for part in (split.train, split.holdout))

@@ -26,8 +26,8 @@ def test_what_was_not_measured_says_how_it_will_be(invoke: Invoke, tmp_path: Pat
 def test_windows_are_shown_with_what_they_come_to(invoke: Invoke, tmp_path: Path) -> None:
     from ml_platform.declarations.context import ModelContext
     from ml_platform.declarations.loading import project_catalogue
-    from ml_platform.pipeline import performance, predictions
-    from ml_platform.pipeline.features import materializer_of
+    from ml_platform.pipeline import logged_predictions, performance
+    from ml_platform.pipeline.materializer import materializer_of
     from ml_platform.pipeline.workspace import Workspace
 
     assert invoke("status").code == 0  # leaves the settings of the project in this process
@@ -42,7 +42,7 @@ def test_windows_are_shown_with_what_they_come_to(invoke: Invoke, tmp_path: Path
     # Answers that know what will come.
     log.add(Asked("1"), rows, (0.2 + 0.6 * rows["outcome"].to_numpy()).astype(np.float32))
     log.close()
-    predictions.ingest(workspace, context, run)
+    logged_predictions.ingest(workspace, context, run)
     performance.update(workspace, context, run)
     file = tmp_path / "live.json"
     ended = invoke("live", MODEL, "--json", str(file))

@@ -11,8 +11,8 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import Settings
 from ml_platform.gates.gate import Status
-from ml_platform.pipeline import answering, approval, champions, packaged, rollout
-from ml_platform.pipeline.packaged import BENTOS
+from ml_platform.pipeline import answering, approval, champions, recorded_packages, rollout
+from ml_platform.pipeline.recorded_packages import BENTOS
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.rollout import control
 from ml_platform.rollout.changes import promoted, rolled_back, started
@@ -219,7 +219,7 @@ def test_a_promotion_that_an_earlier_release_made_is_told_after_the_upgrade(earl
 
 
 def packaged_now(workspace: Workspace) -> None:
-    packaged.note(workspace, workspace.registry.get(NAME, 1), judged(workspace).sha256, "a context", Run.new())
+    recorded_packages.note(workspace, workspace.registry.get(NAME, 1), judged(workspace).sha256, "a context", Run.new())
 
 
 #: What tells an editor's promotion from one of an earlier release.
@@ -244,11 +244,11 @@ def test_a_promotion_of_an_editor_is_told_from_one_of_an_earlier_release(
 
 def test_a_package_is_of_the_version_that_its_content_names(early: Workspace) -> None:
     stable = judged(early)
-    assert packaged.of_an_earlier_release(early, early.registry.get(NAME, 1), stable.sha256)
+    assert recorded_packages.of_an_earlier_release(early, early.registry.get(NAME, 1), stable.sha256)
     other = registered(early.registry, trained(early.registry, NAME, seed=2), "approved")
     place = early.settings.local / stable.path
     place.rename(place.with_name(place.name.replace(f"{NAME}-1-", f"{NAME}-2-")))
-    assert not packaged.of_an_earlier_release(early, other, stable.sha256)
+    assert not recorded_packages.of_an_earlier_release(early, other, stable.sha256)
 
 
 def test_what_is_edited_in_a_revision_that_was_told_moves_no_alias(live: Workspace) -> None:

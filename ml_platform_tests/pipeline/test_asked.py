@@ -7,7 +7,7 @@ import pytest
 
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Gate, Measurement, kind
-from ml_platform.pipeline import measuring, release
+from ml_platform.pipeline import evaluation, release
 from ml_platform.serving.client import Client
 from ml_platform_tests.conftest import ports
 from ml_platform_tests.shop_project import GATES, MODEL, copy_of, declared, registered
@@ -38,7 +38,7 @@ def test_a_gate_on_the_model_sees_its_holdout(tmp_path_factory: pytest.TempPathF
     context = project.context()
     with project.active() as workspace:
         reference = workspace.references.load(f"{MODEL}/model")
-        verdicts = measuring.judge_model(workspace, context, reference, Run.new())
+        verdicts = evaluation.judge_model(workspace, context, reference, Run.new())
     found = {verdict.gate: verdict for verdict in verdicts}
     assert found["certain"].status == "passed", found["certain"].reason
     assert found["certain"].support and found["certain"].observed is not None
@@ -51,7 +51,7 @@ def test_a_gate_on_the_service_has_its_address(tmp_path_factory: pytest.TempPath
     project = copy_of(folder, tmp_path / "project", catalogue, ML_PLATFORM_PORTS=ports(3560, 10))
     context, run = project.context(), Run.new()
     with project.active() as workspace:
-        measuring.judge_model(workspace, context, workspace.references.load(f"{MODEL}/model"), run)
+        evaluation.judge_model(workspace, context, workspace.references.load(f"{MODEL}/model"), run)
         version = workspace.references.load(f"{MODEL}/registered_model")
         service = release.package(workspace, context, version, run)
         found = {verdict.gate: verdict for verdict in release.inspect_service(workspace, context, service, run)}

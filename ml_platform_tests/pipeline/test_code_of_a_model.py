@@ -11,8 +11,8 @@ import pytest
 
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run, current
-from ml_platform.pipeline import approval, evaluation, model, release
-from ml_platform.pipeline.predicting import predictor
+from ml_platform.pipeline import approval, evaluation, inspections, registration, release, training
+from ml_platform.pipeline.predictors import predictor
 from ml_platform.references.refs import VersionRef
 from ml_platform.registry import evaluations
 from ml_platform_tests.project import Project
@@ -133,11 +133,11 @@ def registered(project: Project) -> VersionRef:
     """Everything from the split to the registered version, as a run with the code of now does it."""
     with project.active() as workspace:
         context, run = project.context(REGRESSION), Run.new()
-        manifest = model.split(workspace, context, workspace.references.all(FEATURES), run)
-        model.inspect_split(workspace, context, manifest, run)
-        report = evaluation.evaluate(workspace, context, model.fit(workspace, context, manifest, run), run)
-        evaluation.inspect_evaluation(workspace, context, report, run)
-        return evaluation.register(workspace, context, report, run)
+        manifest = training.split(workspace, context, workspace.references.all(FEATURES), run)
+        training.inspect_split(workspace, context, manifest, run)
+        report = evaluation.evaluate(workspace, context, training.fit(workspace, context, manifest, run), run)
+        inspections.inspect_evaluation(workspace, context, report, run)
+        return registration.register(workspace, context, report, run)
 
 
 @pytest.mark.slow
@@ -183,9 +183,9 @@ def test_code_that_is_in_no_commit_is_not_guessed(project: Project, code: Code) 
     code.edit("self.mean, np.float32)", "self.mean * 2, np.float32)")
     with project.active() as workspace:
         context, run = project.context(REGRESSION), Run.new()
-        manifest = model.split(workspace, context, workspace.references.all(FEATURES), run)
-        model.inspect_split(workspace, context, manifest, run)
-        uncommitted = model.fit(workspace, context, manifest, run)
+        manifest = training.split(workspace, context, workspace.references.all(FEATURES), run)
+        training.inspect_split(workspace, context, manifest, run)
+        uncommitted = training.fit(workspace, context, manifest, run)
         code.edit("self.mean * 2, np.float32)", "self.mean, np.float32)")
         with pytest.raises(PlatformError, match=r"trained with .*, uncommitted.*whose code is committed"):
             predictor(workspace, uncommitted, 1).predict(np.zeros((3, len(uncommitted.features)), np.float32))

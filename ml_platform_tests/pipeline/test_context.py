@@ -16,7 +16,7 @@ from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.foundation.errors import Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Gate, Verdict
-from ml_platform.pipeline import data, evaluation, judging, published
+from ml_platform.pipeline import data, inspections, judging, published_verdicts
 from ml_platform.pipeline.rollback import roll_back
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.registry.evaluations import JSON_ARTIFACT
@@ -217,11 +217,11 @@ def test_an_evaluation_that_was_exchanged_is_made_anew(deciding: Project) -> Non
     report = deciding.reference(EVALUATION)
     with deciding.active() as workspace:
         # Kept may be one of other declarations, which the gates do not take either.
-        evaluation.inspect_evaluation(workspace, deciding.context(), report, Run.new())
+        inspections.inspect_evaluation(workspace, deciding.context(), report, Run.new())
         real = json.loads(workspace.tracking.read_artifact(report.mlflow_run_id, JSON_ARTIFACT))
         forged = {**real, "metrics": {**real["metrics"], "auc": 0.8}}
         workspace.tracking.log_artifact(report.mlflow_run_id, JSON_ARTIFACT, json.dumps(forged))
-        verdicts = evaluation.inspect_evaluation(workspace, deciding.context(), report, Run.new())
+        verdicts = inspections.inspect_evaluation(workspace, deciding.context(), report, Run.new())
         judged = {verdict.gate: verdict for verdict in verdicts}
         assert judged["performance_auc"].observed == pytest.approx(real["metrics"]["auc"])
         assert judged["performance_auc"].compared["evaluation"] == report.evaluation
@@ -254,7 +254,7 @@ def test_a_corrected_january_revokes_nothing_of_february(four_months: Path, tmp_
         spec = project.context().dataset
         gates, name = judging.batch_gates(workspace, spec), f"{spec.prefix}{FEBRUARY}"
         assert workspace.ledger.require(project.published()[FEBRUARY], gates, subject_name=name)
-        assert published.standing(workspace, spec).unjudged == []
+        assert published_verdicts.standing(workspace, spec).unjudged == []
 
 
 def test_an_override_holds_in_the_context_of_its_verdict_only(four_months: Path, tmp_path: Path) -> None:

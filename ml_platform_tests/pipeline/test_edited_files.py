@@ -8,7 +8,17 @@ import pytest
 
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
-from ml_platform.pipeline import anchors, champions, data, evaluation, loosening, measured, model, rollback
+from ml_platform.pipeline import (
+    anchors,
+    champions,
+    data,
+    evaluation,
+    loosening,
+    recorded_evaluations,
+    registration,
+    rollback,
+    training,
+)
 from ml_platform.registry import evaluations
 from ml_platform_tests.project import Project
 from ml_platform_tests.shop_project import APRIL, JANUARY, MODEL, PARAMETERS, STEPS, copy_of, declared, gates
@@ -73,12 +83,12 @@ def test_an_edited_evaluation_is_shown_by_nobody(strict: Project) -> None:
     with strict.active() as workspace:
         reference = workspace.references.load(STEPS[1])
         with pytest.raises(PlatformError, match="the ledger names no such evaluation as MLflow has of it") as error:
-            measured.kept(workspace, reference)
+            recorded_evaluations.kept(workspace, reference)
         assert "\n" not in str(error.value)
         # Whoever judges measures it again; then it is known.
         with pytest.raises(Refused, match="performance_auc failed"):
-            evaluation.register(workspace, strict.context(), workspace.references.load(STEPS[2]), Run.new())
-        assert measured.kept(workspace, reference).metrics["auc"] < 0.97
+            registration.register(workspace, strict.context(), workspace.references.load(STEPS[2]), Run.new())
+        assert recorded_evaluations.kept(workspace, reference).metrics["auc"] < 0.97
 
 
 def test_an_evaluation_that_an_earlier_release_judged_is_known(with_models: Path, tmp_path: Path) -> None:
@@ -86,11 +96,15 @@ def test_an_evaluation_that_an_earlier_release_judged_is_known(with_models: Path
     with project.active() as workspace:
         reference = workspace.references.load(STEPS[1])
         of_verdicts = {
-            entry.body["compared"][measured.EVALUATION]
+            entry.body["compared"][recorded_evaluations.EVALUATION]
             for entry in workspace.ledger.entries(subject=reference.sha256, kind="verdict")
         }
-        (entry,) = workspace.ledger.entries(subject=reference.sha256, kind=measured.MEASUREMENT)
-        assert of_verdicts == {entry.body[measured.EVALUATION]} == measured.measured(workspace, reference)
+        (entry,) = workspace.ledger.entries(subject=reference.sha256, kind=recorded_evaluations.MEASUREMENT)
+        assert (
+            of_verdicts
+            == {entry.body[recorded_evaluations.EVALUATION]}
+            == recorded_evaluations.measured(workspace, reference)
+        )
 
 
 def promoted(project: Project) -> None:
@@ -153,6 +167,6 @@ def test_a_store_that_was_set_back_to_before_a_withdrawal_is_named(four_months: 
         (line,) = rollback.published_again(workspace, spec).values()
         assert f"{APRIL}: main holds" in line and "withdrawn by ann: wrong" in line
         with pytest.raises(PlatformError, match="again, which was withdrawn by ann: wrong"):
-            model.split(workspace, context, {}, Run.new())
+            training.split(workspace, context, {}, Run.new())
         rollback.roll_back(workspace, spec, APRIL, Run.new(), reason="wrong", by="ann", withdraw=True)
         assert rollback.published_again(workspace, spec) == {}

@@ -8,8 +8,8 @@ import pytest
 from ml_platform.features.materialize import Stale
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
-from ml_platform.pipeline import data, model
-from ml_platform.pipeline.pending import pending_partitions
+from ml_platform.pipeline import data, training
+from ml_platform.pipeline.backlog import pending_partitions
 from ml_platform.references.refs import DatasetRef, SplitRef
 from ml_platform_tests.project import Project
 from ml_platform_tests.shop_project import APRIL, FEATURES, JANUARY, MARCH, MODEL, MONTHS, copy_of, declared
@@ -38,7 +38,7 @@ def test_an_edited_reference_to_features_is_computed_again(
         workspace.references.save(FEATURES, MARCH, edited)
         before = len(project.entries())
         for act in (
-            lambda: model.split(workspace, context, {**features, MARCH: edited}, run),
+            lambda: training.split(workspace, context, {**features, MARCH: edited}, run),
             lambda: data.inspect_features(workspace, context.feature_set, context.dataset, edited, run),
         ):
             with pytest.raises(Stale, match=f"^{FEATURES}/{MARCH}: [^\n]*materialize {FEATURES} again for {MARCH}$"):
@@ -66,10 +66,10 @@ def test_a_split_that_an_editor_made_up_is_neither_judged_nor_trained_on(with_mo
         workspace.references.save(f"{MODEL}/split", "", crafted(honest))
         said = "the ledger names no split of these partitions and contents"
         with pytest.raises(PlatformError, match=said) as error:
-            model.inspect_split(workspace, context, crafted(honest), run)
+            training.inspect_split(workspace, context, crafted(honest), run)
         assert "\n" not in str(error.value)
         with pytest.raises(Refused, match="is refused by its gates"):
-            model.fit(workspace, context, crafted(honest), run)
+            training.fit(workspace, context, crafted(honest), run)
         assert len(project.entries()) == before
     checked = project.materialize(checks=[f"{MODEL}/split/{gate}" for gate in ("disjoint", "time_order")])
     assert said in checked.error

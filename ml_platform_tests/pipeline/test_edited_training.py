@@ -9,7 +9,7 @@ import pytest
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import Settings
-from ml_platform.pipeline import champions, evaluation, release, trained
+from ml_platform.pipeline import champions, evaluation, inspections, recorded_trainings, registration, release
 from ml_platform.pipeline.approval import require_approved
 from ml_platform.pipeline.retraining import last_split
 from ml_platform.pipeline.workspace import Workspace
@@ -58,16 +58,18 @@ def test_an_edited_reference_is_neither_evaluated_nor_registered_nor_counted(sho
     with shop.active() as workspace:
         context, run, before = shop.context(), Run.new(), len(shop.entries())
         honest, report = workspace.references.load(STEPS[1]), workspace.references.load(STEPS[2])
-        assert trained.known(workspace, honest)
+        assert recorded_trainings.known(workspace, honest)
         assert last_split(workspace, MODEL) == honest.split
         workspace.references.save(STEPS[1], "", edit(honest))
         assert last_split(workspace, MODEL) is None
         for act in (
             lambda: evaluation.evaluate(workspace, context, edit(honest), run),
-            lambda: evaluation.inspect_evaluation(
+            lambda: inspections.inspect_evaluation(
                 workspace, context, report.model_copy(update={"model_ref": edit(honest)}), run
             ),
-            lambda: evaluation.register(workspace, context, report.model_copy(update={"model_ref": edit(honest)}), run),
+            lambda: registration.register(
+                workspace, context, report.model_copy(update={"model_ref": edit(honest)}), run
+            ),
         ):
             with pytest.raises(PlatformError, match=SAID) as error:
                 act()
@@ -114,7 +116,7 @@ def test_training_again_mends_what_was_edited_in_mlflow(shop: Project, here: boo
     assert outcome.success, outcome.error
     with shop.active() as workspace:
         now = workspace.references.load(STEPS[3])
-        assert trained.known(workspace, now.model_ref) and now.sha256 == honest.sha256
+        assert recorded_trainings.known(workspace, now.model_ref) and now.sha256 == honest.sha256
         # Its own version again where its reference could be written back; the edited one is left alone otherwise.
         assert (now.version, now.model_ref == honest) == ((1, True) if here else (2, False))
 
@@ -132,30 +134,30 @@ def early(settings: Settings) -> tuple[Workspace, ModelRef]:
 
 def test_a_model_of_an_earlier_release_is_taken_over_once(early: tuple[Workspace, ModelRef]) -> None:
     workspace, reference = early
-    trained.require(workspace, reference, Run.new())
-    (entry,) = workspace.ledger.entries(kind=trained.TRAINING)
-    assert entry.subject == reference.sha256 and entry.body[trained.ADOPTED]
-    trained.require(workspace, reference, Run.new())
-    assert len(workspace.ledger.entries(kind=trained.TRAINING)) == 1
+    recorded_trainings.require(workspace, reference, Run.new())
+    (entry,) = workspace.ledger.entries(kind=recorded_trainings.TRAINING)
+    assert entry.subject == reference.sha256 and entry.body[recorded_trainings.ADOPTED]
+    recorded_trainings.require(workspace, reference, Run.new())
+    assert len(workspace.ledger.entries(kind=recorded_trainings.TRAINING)) == 1
     with pytest.raises(PlatformError, match=SAID):
-        trained.require(workspace, EDITS["parameters"](reference), Run.new())
+        recorded_trainings.require(workspace, EDITS["parameters"](reference), Run.new())
 
 
 def test_its_version_is_taken_over_with_it(early: tuple[Workspace, ModelRef]) -> None:
     """The same file may have been trained in two runs: the version names one, the newest reference another."""
     workspace, reference = early
     again = reference.model_copy(update={"run_id": "dagster-2"})
-    trained.note(workspace, again.model_copy(update={"run_id": "dagster-3"}), Run.new())
-    trained.require(workspace, again, Run.new())
-    assert trained.known(workspace, workspace.registry.get("tiny", 1).model_ref)
+    recorded_trainings.note(workspace, again.model_copy(update={"run_id": "dagster-3"}), Run.new())
+    recorded_trainings.require(workspace, again, Run.new())
+    assert recorded_trainings.known(workspace, workspace.registry.get("tiny", 1).model_ref)
 
 
 def test_what_was_never_judged_is_of_no_earlier_release(settings: Settings) -> None:
     workspace = Workspace(settings)
     reference = models.trained(workspace.registry, "tiny")
-    assert "the ledger knows nothing of this model" in trained.doubt(workspace, reference)
+    assert "the ledger knows nothing of this model" in recorded_trainings.doubt(workspace, reference)
     # Nor is what this release trained, and judged afterwards.
-    trained.note(workspace, reference, Run.new())
+    recorded_trainings.note(workspace, reference, Run.new())
     judged = verdict(subject=reference.sha256, name="tiny/model")
     workspace.ledger.record([judged], run_id="now", provenance=reference.provenance)
-    assert not trained.known(workspace, EDITS["parameters"](reference))
+    assert not recorded_trainings.known(workspace, EDITS["parameters"](reference))

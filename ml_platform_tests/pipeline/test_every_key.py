@@ -17,7 +17,7 @@ from ml_platform.foundation.errors import Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Gate, judge
 from ml_platform.gates.service import ServiceEvidence
-from ml_platform.pipeline import approval, data, evaluation, judging, release
+from ml_platform.pipeline import approval, data, judging, registration, release
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef, ServiceRef
 from ml_platform_tests.pipeline.keys import ALL, changes, specs
@@ -98,7 +98,7 @@ class Shop:
         place, run = self.workspace, self.run
         return {
             "publish": lambda: data.publish(place, context.dataset, self.batch, run),
-            "register": lambda: evaluation.register(place, context, self.report, run),
+            "register": lambda: registration.register(place, context, self.report, run),
             "package": lambda: release.package(place, context, self.version, run),
             "deploy": lambda: release.deploy(place, context, self.service, run),
         }

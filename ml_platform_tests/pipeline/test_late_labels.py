@@ -6,7 +6,7 @@ import pytest
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
-from ml_platform.pipeline import model
+from ml_platform.pipeline import training
 from ml_platform.references.refs import SplitRef
 from ml_platform_tests.shop_project import FEATURES, MODEL, MONTHS, copy_of, declared, ingested
 
@@ -32,4 +32,4 @@ def split(tmp_path: Path, factory: pytest.TempPathFactory, delay: int) -> SplitR
     catalogue = declared(models={MODEL: {"split": {"holdout": 1, "label_delay": delay}}})
     project = copy_of(ingested(factory.getbasetemp()), tmp_path / "project", catalogue)
     with project.active() as workspace:
-        return model.split(workspace, project.context(MODEL), workspace.references.all(FEATURES), Run.new())
+        return training.split(workspace, project.context(MODEL), workspace.references.all(FEATURES), Run.new())

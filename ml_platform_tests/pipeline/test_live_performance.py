@@ -16,7 +16,7 @@ from ml_platform.declarations.mistakes import problems
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.provenance import Run
 from ml_platform.live.performance import Window
-from ml_platform.pipeline import joining, performance, predictions
+from ml_platform.pipeline import labelled_predictions, logged_predictions, performance
 from ml_platform.pipeline.retraining import propose
 from ml_platform_tests.pipeline import claims
 from ml_platform_tests.pipeline.served import answering, requests_of, rows_of, serve
@@ -140,8 +140,8 @@ def test_only_what_changed_is_computed_again(project: Project, monkeypatch: pyte
     assert [one.window for one in first] == [MAY, JUNE] and first[-1].status == "unknown"
     before = project.holdings()
     days, windows = [], []
-    joined, window = joining._joined, performance._window
-    monkeypatch.setattr(joining, "_joined", lambda frame, *rest: days.append(1) or joined(frame, *rest))
+    joined, window = labelled_predictions._joined, performance._window
+    monkeypatch.setattr(labelled_predictions, "_joined", lambda frame, *rest: days.append(1) or joined(frame, *rest))
     monkeypatch.setattr(performance, "_window", lambda *given: windows.append(given[2]) or window(*given))
     assert measured(project) == first
     assert (days, windows, project.holdings()) == ([], [], before)
@@ -179,7 +179,7 @@ def test_without_predictions_it_says_what_to_do(with_models: Path, tmp_path: Pat
             performance.update(workspace, project.context(), Run.new())
         with pytest.raises(MissingReference, match="it was never measured"):
             performance.known(workspace, MODEL)
-        assert predictions.stored(workspace.store, MODEL) == []
+        assert logged_predictions.stored(workspace.store, MODEL) == []
 
 
 def test_people_tell_what_came_of_requests_in_part_late_and_corrected(project: Project, tmp_path: Path) -> None:

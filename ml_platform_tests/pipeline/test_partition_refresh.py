@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from ml_platform.pipeline.features import materializer_of
+from ml_platform.pipeline.materializer import materializer_of
 from ml_platform_tests.shop_project import APRIL, JANUARY, copy_of, declared
 
 

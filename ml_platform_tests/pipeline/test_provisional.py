@@ -9,7 +9,7 @@ import pytest
 from ml_platform.datasets import batches
 from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline import provisional
-from ml_platform.pipeline.features import materializer_of
+from ml_platform.pipeline.materializer import materializer_of
 from ml_platform.sources.partitions import Partitions
 from ml_platform_tests.project import Project
 from ml_platform_tests.shop_project import DATASET, MAY, copy_of, declared

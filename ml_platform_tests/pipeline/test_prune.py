@@ -11,7 +11,7 @@ from ml_platform.documents.server import folder as reports
 from ml_platform.foundation.files import write_atomic
 from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline import prune
-from ml_platform.pipeline.packaged import BENTOS
+from ml_platform.pipeline.recorded_packages import BENTOS
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.rollout.changes import started
 from ml_platform.rollout.record import Backend

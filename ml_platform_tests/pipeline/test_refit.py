@@ -19,13 +19,15 @@ from ml_platform.pipeline import (
     drift,
     evaluation,
     expecting,
+    inspections,
     lineage,
-    model,
     refit,
-    refitting,
+    refit_verdicts,
+    registration,
+    training,
 )
-from ml_platform.pipeline.measured import kept
-from ml_platform.pipeline.pending import training_outcome
+from ml_platform.pipeline.backlog import training_outcome
+from ml_platform.pipeline.recorded_evaluations import kept
 from ml_platform.pipeline.release import holdout_sample
 from ml_platform.pipeline.rollback import roll_back
 from ml_platform.pipeline.trial import Trial
@@ -148,7 +150,7 @@ def test_what_it_learns_from(
 ) -> None:
     project = copy_of(with_models, tmp_path / "project", refitting_shop(split))
     with project.active() as workspace:
-        found = model.split(workspace, project.context(), workspace.references.all(FEATURES), Run.new())
+        found = training.split(workspace, project.context(), workspace.references.all(FEATURES), Run.new())
     assert partitions(found.train) == [*train] and partitions(found.holdout) == [*holdout]
     assert partitions(found.between) == [*between]
     assert partitions(refitted(found, project.context().model.split).train) == [*learned]
@@ -181,10 +183,10 @@ def broken(workspace: Workspace, change: pl.Expr, *, whole: bool) -> Workspace:
 def evaluated(workspace: Workspace, project: Project) -> Any:
     """The report of a candidate that passed."""
     context, run = project.context(), Run.new()
-    split = model.split(workspace, context, workspace.references.all(FEATURES), run)
-    model.inspect_split(workspace, context, split, run)
-    report = evaluation.evaluate(workspace, context, model.fit(workspace, context, split, run), run)
-    evaluation.inspect_evaluation(workspace, context, report, run)
+    split = training.split(workspace, context, workspace.references.all(FEATURES), run)
+    training.inspect_split(workspace, context, split, run)
+    report = evaluation.evaluate(workspace, context, training.fit(workspace, context, split, run), run)
+    inspections.inspect_evaluation(workspace, context, report, run)
     return report
 
 
@@ -192,8 +194,8 @@ def test_a_refit_on_other_labels_is_refused_and_its_honest_twin_is_not(shop: Pro
     context, run = shop.context(), Run.new()
     with shop.active() as workspace:
         report = evaluated(workspace, shop)
-        bad = refitting.refit(broken(workspace, 1 - pl.col(MODEL), whole=True), context, report, run)
-        verdicts = {one.gate: one for one in evaluation.inspect_refit(workspace, context, bad, run)}
+        bad = refit.refit(broken(workspace, 1 - pl.col(MODEL), whole=True), context, report, run)
+        verdicts = {one.gate: one for one in inspections.inspect_refit(workspace, context, bad, run)}
         assert not verdicts["agreement_correlation"].passed and not verdicts["trained_on"].passed
         assert verdicts["model_size"].passed and verdicts["agreement_correlation"].stage == "refit"
         assert verdicts["agreement_correlation"].compared["judged"] == report.sha256
@@ -209,7 +211,7 @@ def test_a_refit_on_other_labels_is_refused_and_its_honest_twin_is_not(shop: Pro
             workspace, context, report.model_ref.split
         )
         with pytest.raises(Refused, match="agreement_correlation failed"):
-            evaluation.register(workspace, context, report, run, bad)
+            registration.register(workspace, context, report, run, bad)
         assert [one.version for one in workspace.registry.versions(MODEL)] == [1]
         # The rejection is of that refit: the version of the judged model stays approved.
         assert approval.standing(workspace, workspace.registry.get(MODEL, 1)).said == "approved"
@@ -220,8 +222,8 @@ def test_a_refit_that_learned_other_labels_of_the_holdout_alone_is_seen_by_its_t
     with shop.active() as workspace:
         report = evaluated(workspace, shop)
         faulty = broken(workspace, pl.col(MODEL).shuffle(7), whole=False)
-        bad = refitting.refit(faulty, context, report, run)
-        verdicts = {one.gate: one for one in evaluation.inspect_refit(workspace, context, bad, run)}
+        bad = refit.refit(faulty, context, report, run)
+        verdicts = {one.gate: one for one in inspections.inspect_refit(workspace, context, bad, run)}
         assert not verdicts["trained_on"].passed
 
 
@@ -230,13 +232,13 @@ def test_a_refit_of_another_model_or_none_is_not_registered(shop: Project) -> No
     with shop.active() as workspace:
         report = evaluated(workspace, shop)
         with pytest.raises(Refused, match=f"{REFIT} was never made"):
-            evaluation.register(workspace, context, report, run)
-        found = refitting.refit(workspace, context, report, run)
+            registration.register(workspace, context, report, run)
+        found = refit.refit(workspace, context, report, run)
         other = found.model_copy(update={"judged": found.evaluated.model_copy(update={"run_id": "other"})})
         with pytest.raises(Refused, match="is of another model than was evaluated"):
-            evaluation.register(workspace, context, report, run, other)
+            registration.register(workspace, context, report, run, other)
         with pytest.raises(Refused, match="agreement_correlation"):
-            evaluation.register(workspace, context, report, run, found)
+            registration.register(workspace, context, report, run, found)
 
 
 EDITS: dict[str, Callable[[ModelRef], ModelRef]] = {
@@ -259,8 +261,8 @@ def test_an_edited_reference_is_not_believed(shop: Project, edit: Callable[[Mode
     with shop.active() as workspace:
         reference = edit(version.model_ref)
         for act in (
-            lambda: refit.require(workspace, shop.context(), reference, run),
-            lambda: evaluation.inspect_refit(workspace, shop.context(), reference, run),
+            lambda: refit_verdicts.require(workspace, shop.context(), reference, run),
+            lambda: inspections.inspect_refit(workspace, shop.context(), reference, run),
         ):
             with pytest.raises(PlatformError):
                 act()
@@ -273,7 +275,7 @@ def test_another_recipe_is_no_refit(shop: Project) -> None:
         deeper = shop.variant(refitting_shop(parameters={**PARAMETERS, "max_depth": 2})).context()
         # Judged under the declarations of now, and still of another recipe.
         with pytest.raises(Refused, match="was trained by another recipe"):
-            refitting.refit(workspace, deeper, report, run)
+            refit.refit(workspace, deeper, report, run)
 
 
 def test_a_version_that_is_a_refit_needs_the_declaration(shop: Project) -> None:
@@ -347,7 +349,7 @@ def test_what_a_live_refit_leads_one_to_expect_is_said_by_the_judged_model(shop:
         context = shop.context()
         found = drift.observe(workspace, context)
         assert found is not None and list(found.outcomes) == [MAY] and found.unexpected == {}
-        split = model.split(workspace, context, workspace.references.all(FEATURES), Run.new())
+        split = training.split(workspace, context, workspace.references.all(FEATURES), Run.new())
         gaps = expecting.of_split(workspace, context, split)
         assert list(gaps.partitions) == [MAY] and gaps.version == version.version
         judged = version.model_ref.evaluated

@@ -10,9 +10,9 @@ from ml_platform.datasets.store import MAIN
 from ml_platform.features.materialize import Stale
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
-from ml_platform.pipeline import data, evaluation, model
-from ml_platform.pipeline.features import materializer_of
+from ml_platform.pipeline import data, evaluation, inspections, registration, training
 from ml_platform.pipeline.lineage import contents, uses
+from ml_platform.pipeline.materializer import materializer_of
 from ml_platform.pipeline.rollback import roll_back
 from ml_platform_tests.orchestration.staleness import stale
 from ml_platform_tests.project import Project
@@ -84,7 +84,7 @@ def test_a_rollback_in_dagster_is_seen_downstream_and_holds(project: Project) ->
                 materializer.check_current(workspace.references.load(FEATURES, month))
         materializer.check_current(workspace.references.load(FEATURES, FEBRUARY))
         with pytest.raises(Stale):
-            model.split(workspace, project.context(), workspace.references.all(FEATURES), Run.new())
+            training.split(workspace, project.context(), workspace.references.all(FEATURES), Run.new())
         assert workspace.ledger.verify() > 0
 
     again = project.ingest(MARCH)
@@ -95,7 +95,7 @@ def test_a_rollback_in_dagster_is_seen_downstream_and_holds(project: Project) ->
     # The newest batch of March is the one that was withdrawn.
     assert list(stale(project, *months)) == [f"{DATASET}/dataset/{MARCH}"]
     with project.active() as workspace:
-        model.split(workspace, project.context(), workspace.references.all(FEATURES), Run.new())
+        training.split(workspace, project.context(), workspace.references.all(FEATURES), Run.new())
 
     assert taken_back(project, MARCH, to=bad[:12]).success
     assert project.published()[MARCH] == bad
@@ -132,7 +132,7 @@ def test_a_withdrawn_partition_counts_as_refused(project: Project) -> None:
         assert list(data.refused_partitions(workspace, spec)) == [FEBRUARY]
         with pytest.raises(MissingReference):
             refs.load(f"{DATASET}/dataset", FEBRUARY)
-        split = model.split(workspace, project.context(), _current(project), Run.new())
+        split = training.split(workspace, project.context(), _current(project), Run.new())
         assert split.refused == (FEBRUARY,), "it is trained without"
     outcome = project.ingest(FEBRUARY)
     assert "was withdrawn by ada" in outcome.error
@@ -173,11 +173,11 @@ def test_users_of_a_dataset_are_found_from_commit_and_content(four_months: Path,
     project = copy_of(four_months, tmp_path / "project", declared(models={MODEL: {"gates": GATES}}))
     with project.active() as workspace:
         context, run = project.context(), Run.new()
-        manifest = model.split(workspace, context, workspace.references.all(FEATURES), run)
-        model.inspect_split(workspace, context, manifest, run)
-        report = evaluation.evaluate(workspace, context, model.fit(workspace, context, manifest, run), run)
-        evaluation.inspect_evaluation(workspace, context, report, run)
-        version = evaluation.register(workspace, context, report, run)
+        manifest = training.split(workspace, context, workspace.references.all(FEATURES), run)
+        training.inspect_split(workspace, context, manifest, run)
+        report = evaluation.evaluate(workspace, context, training.fit(workspace, context, manifest, run), run)
+        inspections.inspect_evaluation(workspace, context, report, run)
+        version = registration.register(workspace, context, report, run)
         workspace.registry.set_alias(MODEL, "champion", version.version)
         held = batches.published(workspace.store, DATASET)
         for partition, part in ((JANUARY, "train"), (APRIL, "holdout")):

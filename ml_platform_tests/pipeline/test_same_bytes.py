@@ -6,7 +6,7 @@ import pytest
 
 from ml_platform.foundation.errors import Refused
 from ml_platform.foundation.provenance import Run
-from ml_platform.pipeline import data, published
+from ml_platform.pipeline import data, published_verdicts
 from ml_platform_tests.project import Project
 from ml_platform_tests.shop_project import APRIL, DATASET, FEATURES, MAY, copy_of
 
@@ -24,9 +24,9 @@ def test_a_refusal_under_another_partition_revokes_nothing(project: Project) -> 
     with project.active() as workspace:
         may, spec = workspace.references.load(f"{DATASET}/batch", MAY), project.context().dataset
         assert may.sha256 == project.published()[APRIL]
-        assert published.standing(workspace, spec).failing == {}
+        assert published_verdicts.standing(workspace, spec).failing == {}
         assert list(data.refused(workspace, spec)) == [MAY]
-        published.require(workspace, spec, workspace.references.all(FEATURES), Run.new())
+        published_verdicts.require(workspace, spec, workspace.references.all(FEATURES), Run.new())
 
 
 def test_a_pass_under_another_partition_allows_nothing(project: Project) -> None:

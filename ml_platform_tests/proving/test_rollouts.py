@@ -6,7 +6,7 @@ import pytest
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.settings import Settings
-from ml_platform.pipeline.packaged import BENTOS
+from ml_platform.pipeline.recorded_packages import BENTOS
 from ml_platform.proving.rollouts import SOUND, RolloutProof, breaks_of, plan_of
 from ml_platform.rollout import changes
 from ml_platform.rollout.record import Backend, Plan, Rules, Step

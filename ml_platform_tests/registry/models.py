@@ -4,7 +4,7 @@ from typing import Any
 
 from ml_platform.foundation.provenance import Provenance
 from ml_platform.ledger.chain import GENESIS
-from ml_platform.pipeline.training import train_and_log
+from ml_platform.pipeline.mlflow_training import train_and_log
 from ml_platform.references.refs import ModelRef, SplitRef, VersionRef
 from ml_platform.registry.registry import Registry
 from ml_platform.registry.tracking import Tracking

@@ -7,7 +7,7 @@ import pytest
 
 from ml_platform.documents import report
 from ml_platform.foundation.errors import MissingReference, PlatformError
-from ml_platform.pipeline.training import train_and_log
+from ml_platform.pipeline.mlflow_training import train_and_log
 from ml_platform.registry import evaluations
 from ml_platform_tests.evaluation.fitted import PARAMETERS, SPLIT, fitted, measured
 from ml_platform_tests.training.synthetic import NAMES, PROVENANCE, frames, tracking_below

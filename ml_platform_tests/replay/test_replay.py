@@ -12,8 +12,8 @@ from ml_platform.cli.replay import replay_version
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run, current
 from ml_platform.gates.replay import Replay
-from ml_platform.pipeline import evaluation, model
-from ml_platform.pipeline.replaying import replay
+from ml_platform.pipeline import evaluation, training
+from ml_platform.pipeline.replay import replay
 from ml_platform.references.refs import ModelRef
 from ml_platform.replay.environments import LOCK
 from ml_platform.replay.replay import warnings
@@ -34,9 +34,9 @@ def trained(project: Project, evaluated: bool = True) -> ModelRef:
     """A model of the example, trained and evaluated without a service."""
     with project.active() as workspace:
         context, run = project.context(), Run(id="replayed", provenance=current())
-        manifest = model.split(workspace, context, workspace.references.all("flights/features"), run)
-        model.inspect_split(workspace, context, manifest, run)
-        reference = model.fit(workspace, context, manifest, run)
+        manifest = training.split(workspace, context, workspace.references.all("flights/features"), run)
+        training.inspect_split(workspace, context, manifest, run)
+        reference = training.fit(workspace, context, manifest, run)
         if evaluated:
             evaluation.evaluate(workspace, context, reference, run)
         return reference

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ml_platform.foundation.settings import Settings
-from ml_platform.pipeline.packaged import BENTOS
+from ml_platform.pipeline.recorded_packages import BENTOS
 from ml_platform.references.refs import ServiceRef
 from ml_platform.rollout import supervisor
 from ml_platform.serving.packaging import Packaged

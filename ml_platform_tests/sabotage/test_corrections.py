@@ -8,7 +8,7 @@ import pytest
 
 from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline import data
-from ml_platform.pipeline.published import published_ref
+from ml_platform.pipeline.published_verdicts import published_ref
 from ml_platform_tests.project import APRIL, MAY, Project, declared
 from ml_platform_tests.sabotage.flight_errors import EXAMPLE, arriving, turned_round
 from ml_platform_tests.sabotage.ingestion import BATCH, DATASET, GATES, Change

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ml_platform.pipeline import model as model_steps
+from ml_platform.pipeline import training
 from ml_platform_tests.project import Project, declared, gates
 from ml_platform_tests.sabotage.models import (
     EVALUATION,
@@ -74,7 +74,7 @@ def test_a_model_that_has_seen_its_holdout_is_refused_by_its_gate_alone(
     kind: str, shop: Project, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     project, name = candidate(shop, kind, "broken", request)
-    monkeypatch.setattr(model_steps, "fit", PROOFS[kind].broken(model_steps.fit))
+    monkeypatch.setattr(training, "fit", PROOFS[kind].broken(training.fit))
     outcome = up_to_registration(project, name)
     assert_stopped(outcome, NAMES[kind], f"{name}/{EVALUATION}", allowed=(f"{name}/{SPLIT}", f"{name}/{MODEL}"))
     refuses_registration(project, name, NAMES[kind])

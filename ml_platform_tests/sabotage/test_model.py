@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ml_platform.pipeline import model as model_steps
+from ml_platform.pipeline import training
 from ml_platform.references.refs import DatasetRef, ManifestEntry
 from ml_platform.training import split as splitting
 from ml_platform_tests.project import JANUARY, MAY, MONTHS, Project, declared, gates
@@ -51,7 +51,7 @@ def at_random(plan: Callable[..., splitting.Plan]) -> Callable[..., splitting.Pl
 
 #: Steps of the split that somebody has changed.
 SPLITS = {
-    "disjoint": Proof((model_steps, "_entry", of_the_month_before), as_it_is),
+    "disjoint": Proof((training, "_entry", of_the_month_before), as_it_is),
     "time_order": Proof((None, "plan", at_random), as_it_is),
 }
 #: Parameters of the model that is refused, and of one that is not.

@@ -11,7 +11,7 @@ from ml_platform.defs.flights.schema import Flights
 from ml_platform.gates.batch import BatchEvidence
 from ml_platform.gates.gate import Gate, judge
 from ml_platform.orchestration.metadata import verdict_metadata
-from ml_platform.pipeline.measuring import masked_groups, slices_of
+from ml_platform.pipeline.evaluation import masked_groups, slices_of
 from ml_platform.pipeline.release import without_private
 from ml_platform.serving.schema import request_schema, rows_model, to_rows
 from ml_platform_tests.project import JANUARY, MODEL, declared, sample_months

@@ -11,8 +11,7 @@ import pytest
 
 from ml_platform.evaluation.expectation import Gap
 from ml_platform.foundation.provenance import Run
-from ml_platform.pipeline import drift, estimating, expecting
-from ml_platform.pipeline import model as steps
+from ml_platform.pipeline import drift, estimating, expecting, training
 from ml_platform_tests.project import MODEL, Project, copy_of, declared, new_project, sample_months
 from ml_platform_tests.sabotage.flight_errors import arriving
 
@@ -79,9 +78,9 @@ def refusals(project: Project) -> list[str]:
     """Gates that hold back the next training."""
     with project.active() as workspace:
         run, context = Run.new(), project.context()
-        split = steps.split(workspace, context, workspace.references.all("flights/features"), run)
+        split = training.split(workspace, context, workspace.references.all("flights/features"), run)
         assert expecting.of_split(workspace, context, split).version == 1
-        return [one.gate for one in steps.inspect_split(workspace, context, split, run) if not one.passed]
+        return [one.gate for one in training.inspect_split(workspace, context, split, run) if not one.passed]
 
 
 def test_true_autumn_and_winter_are_expected_and_were_estimated(september: Project, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from ml_platform.datasets.publishing import stage
 from ml_platform.datasets.store import ObjectInfo
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Provenance
-from ml_platform.pipeline.earlier import EarlierColumns
+from ml_platform.pipeline.earlier_columns import EarlierColumns
 
 FRAME = pl.DataFrame({"a": [1, 2, 3], "b": ["x", None, "z"], "c": [0.5, 1.5, 2.5]})
 

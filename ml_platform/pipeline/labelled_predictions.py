@@ -15,10 +15,10 @@ from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.parquet import write_frame
 from ml_platform.foundation.provenance import Run
 from ml_platform.live.performance import window_of
-from ml_platform.pipeline import predictions
-from ml_platform.pipeline.features import materializer_of
+from ml_platform.pipeline import logged_predictions
 from ml_platform.pipeline.labels import LABEL, SLICE, Labels, slices_of
-from ml_platform.pipeline.predictions import Day
+from ml_platform.pipeline.logged_predictions import Day
+from ml_platform.pipeline.materializer import materializer_of
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.serving.prediction_log import PREDICTION, PROBABILITIES
 
@@ -60,7 +60,7 @@ def join(workspace: Workspace, context: ModelContext, days: Sequence[Day], run: 
     partitions = context.dataset.partitions.model_dump(mode="json")
     about = [VERSION, code, model.target, model.task, model.classes, labels.slices, labels.by, partitions]
     about += [labels.dataset.name] * (context.labels is not None)
-    there = predictions.held(workspace.store, BRANCH, place)
+    there = logged_predictions.held(workspace.store, BRANCH, place)
     files: dict[str, Path] = {}
     metadata: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory(prefix="joined-") as temporary:
@@ -69,13 +69,13 @@ def join(workspace: Workspace, context: ModelContext, days: Sequence[Day], run: 
             key = sha256_bytes(canonical_json([about, day.sha256, contents]))
             if path in there and there[path].metadata.get("key") == key:
                 continue
-            frame = _joined(predictions.read(workspace.store, day), context, labels, contents)
+            frame = _joined(logged_predictions.read(workspace.store, day), context, labels, contents)
             files[path] = Path(temporary) / f"{day.day}.parquet"
             write_frame(frame, files[path])
             windows = sorted(frame["window"].unique().to_list())
             metadata[path] = {"key": key, "rows": str(frame.height), "windows": ",".join(windows)}
         commit(workspace, files, metadata, f"Labels of {len(files)} days of {model.name}", run)
-    found = predictions.held(workspace.store, BRANCH, place)
+    found = logged_predictions.held(workspace.store, BRANCH, place)
     paths = [f"{place}{day.day}.parquet" for day in days]
     return [Joined(path, found[path].sha256, tuple(found[path].metadata["windows"].split(","))) for path in paths]
 
@@ -123,7 +123,7 @@ def _joined(
     # A request that a router sent twice is one.
     frame = frame.unique(["request_id", "request_row", "model_version"], keep="first", maintain_order=True)
     function, names = context.function, [f"{SLICE}{name}" for name in labels.slices]
-    day = predictions.event_days(frame, context)
+    day = logged_predictions.event_days(frame, context)
     partitions = context.dataset.partitions
     windows = {one: window_of(partitions, one).isoformat()[:10] for one in day.unique()}
     result = frame.select(

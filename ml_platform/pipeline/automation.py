@@ -11,7 +11,7 @@ from ml_platform.foundation.files import sha256_bytes
 from ml_platform.foundation.names import meant
 from ml_platform.foundation.provenance import Run
 from ml_platform.ledger.chain import Entry
-from ml_platform.pipeline import model as model_steps
+from ml_platform.pipeline import training
 from ml_platform.pipeline.loosening import require_person
 from ml_platform.pipeline.workspace import Workspace
 
@@ -49,7 +49,7 @@ def act(workspace: Workspace, catalogue: Catalogue, action: Action, name: str, *
     if action == "skip":
         context = ModelContext.of(catalogue, name)
         features = workspace.references.all(context.feature_set.key)
-        body["split"] = subject = model_steps.split(workspace, context, features, run).sha256
+        body["split"] = subject = training.split(workspace, context, features, run).sha256
     if action == "train" and (before := [one for one in _entries(workspace, name) if one.body["action"] == "train"]):
         # An order that was carried out does not stand for the next one in the same words.
         body["after"] = before[-1].sequence

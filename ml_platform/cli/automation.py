@@ -7,7 +7,7 @@ import typer
 from ml_platform.cli.output import By, Json, Reason, written
 
 if TYPE_CHECKING:
-    from ml_platform.pipeline.hand import Action
+    from ml_platform.pipeline.automation import Action
 
 Name = Annotated[str, typer.Argument(help="Dataset or model; default: everything.")]
 Model = Annotated[str, typer.Argument(help="The model.")]
@@ -38,7 +38,7 @@ def skip(model: Model, by: By, reason: Reason, json: Json = None) -> None:
 
 def _act(action: "Action", name: str, by: str, reason: str, json: Json) -> None:
     from ml_platform.declarations.loading import project_catalogue
-    from ml_platform.pipeline.hand import act
+    from ml_platform.pipeline.automation import act
     from ml_platform.pipeline.workspace import Workspace
 
     said = act(Workspace(), project_catalogue(), action, name, by=by, reason=reason)

@@ -10,7 +10,7 @@ import pytest
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
-from ml_platform.pipeline import predictions
+from ml_platform.pipeline import logged_predictions
 from ml_platform.pipeline.requests import log_folder
 from ml_platform.references.refs import LiveRef
 from ml_platform.serving.hashed_keys import hashed
@@ -38,7 +38,9 @@ def answered(project: Project, rows: pl.DataFrame, **how: object) -> None:
 
 def held(project: Project) -> pl.DataFrame:
     with project.active() as workspace:
-        return pl.concat(predictions.read(workspace.store, day) for day in predictions.stored(workspace.store, MODEL))
+        return pl.concat(
+            logged_predictions.read(workspace.store, day) for day in logged_predictions.stored(workspace.store, MODEL)
+        )
 
 
 def test_days_that_are_over_are_ingested_once_and_whole(project: Project) -> None:
@@ -104,4 +106,4 @@ def test_a_damaged_file_is_named(project: Project) -> None:
         folder = log_folder(workspace.settings) / MODEL / "2024-05-03"
         (folder / "0-broken.parquet").write_bytes(b"PAR1 nothing")
         with pytest.raises(PlatformError, match=r"0-broken.parquet cannot be read \(.*\); move it away"):
-            predictions.ingest(workspace, project.context(), Run.new())
+            logged_predictions.ingest(workspace, project.context(), Run.new())

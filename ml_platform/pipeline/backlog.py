@@ -16,8 +16,8 @@ from ml_platform.gates.gate import Verdict
 from ml_platform.gates.stages import Stage
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.data import withdrawn_partitions
-from ml_platform.pipeline.features import materializer_of
 from ml_platform.pipeline.judging import batch_gates, feature_gates, held_by, model_gates, unjudged
+from ml_platform.pipeline.materializer import materializer_of
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import SplitRef
 

@@ -6,7 +6,7 @@ import dagster as dg
 
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.orchestration.common import WORKSPACE, plainly, workspace_of
-from ml_platform.pipeline.hand import EVERYTHING, act
+from ml_platform.pipeline.automation import EVERYTHING, act
 
 
 class Wish(Enum):

@@ -6,7 +6,7 @@ from contextlib import suppress
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.gates.replay import Replay
-from ml_platform.pipeline.measured import kept
+from ml_platform.pipeline.recorded_evaluations import kept
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef
 from ml_platform.replay import replay as replays

@@ -6,7 +6,7 @@ import pytest
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.orchestration.sensors import ORDER
-from ml_platform.pipeline.hand import EVERYTHING, act
+from ml_platform.pipeline.automation import EVERYTHING, act
 from ml_platform_tests.project import Project
 from ml_platform_tests.sensors.ticks import OTHER, TWO_MODELS, pretend, tick
 from ml_platform_tests.shop_project import DATASET, MAY, MODEL, declared
