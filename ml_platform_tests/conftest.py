@@ -32,6 +32,23 @@ _QUIET = {
 }
 
 
+#: Files of slow tests that take a minute and more, the longest first (`make test-slow PYTEST=--durations=50`).
+LONGEST = (
+    "docs/test_pages.py",
+    "upgrade/test_upgrade.py",
+    "cli/test_secrets.py",
+    "replay/test_replay.py",
+    "faults/test_killed_run.py",
+    "proving/test_flights.py",
+    "sensors/test_daemon.py",
+    "rollout/test_supervisor.py",
+    "rollout/test_traffic.py",
+    "sabotage/test_quality.py",
+    "creating/test_end_to_end.py",
+    "datasets/test_lakefs_loop_commands.py",
+)
+
+
 # A busy machine is no failure: time is measured in benchmarks, never asserted.
 hypothesis_settings.register_profile("untimed", deadline=None)
 hypothesis_settings.load_profile("untimed")
@@ -46,6 +63,19 @@ def pytest_configure(config: pytest.Config) -> None:
     local = tempfile.TemporaryDirectory(prefix="ml-platform-tests-", ignore_cleanup_errors=True)
     config.add_cleanup(local.cleanup)
     os.environ["ML_PLATFORM_LOCAL"] = local.name
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Of the slow tests alone only the files that have one: most are imported for nothing, in every process."""
+    if config.option.markexpr != "slow" or not collection_path.name.startswith("test_"):
+        return None
+    return "mark.slow" not in collection_path.read_text() or None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files begin first, so that no process works on one of them alone in the end."""
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.relative_to(ROOT / "ml_platform_tests").as_posix(), len(rank)))
 
 
 def pytest_collection_finish() -> None:

@@ -270,9 +270,4 @@ def killed_and_restarted(root: Path, count: int, each: int, kills: int) -> None:
 
 @pytest.mark.slow
 def test_kills_at_random_moments(tmp_path: Path) -> None:
-    killed_and_restarted(tmp_path, count=3, each=6, kills=6)
-
-
-@pytest.mark.slow
-def test_eight_processes_and_fifty_kills(tmp_path: Path) -> None:
-    killed_and_restarted(tmp_path, count=8, each=40, kills=50)
+    killed_and_restarted(tmp_path, count=8, each=15, kills=12)

@@ -9,9 +9,11 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from ml_platform_tests.moving import left_behind, moved
+from ml_platform_tests.several import several
 
 BIN = Path(sys.executable).parent
 HERE = Path(__file__).parent
@@ -57,8 +59,15 @@ class Installation:
 
     def ml(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         """``ml-platform`` in the project."""
+        return self._run([str(BIN / "ml-platform"), *arguments], environment)
+
+    def several(self, *commands: Sequence[str], **environment: str) -> "subprocess.CompletedProcess[str]":
+        """Several commands in one process."""
+        return self._run(several(*commands), environment)
+
+    def _run(self, command: list[str], environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [str(BIN / "ml-platform"), *arguments],
+            command,
             cwd=self.root,
             env=self.environment | environment,
             capture_output=True,
