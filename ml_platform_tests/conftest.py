@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from ml_platform.foundation.files import replacing
+from ml_platform.foundation.provenance import current
 from ml_platform.foundation.settings import Settings, get_settings
 from ml_platform.registry.tracking import SQLITE, Tracking
 from ml_platform_tests import postgres
@@ -97,6 +98,24 @@ def ports(first: int, count: int) -> str:
     """A range of ports for services under test, another one in each process of pytest-xdist."""
     first += 1000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     return f"{first}-{first + count - 1}"
+
+
+#: What the provenance's cache was like when it held that of this project.
+_provenance: list[tuple[int, int]] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """The provenance of this project, where a test before left that of another: what is made once for many tests would
+    be of another commit, and not be adopted by the next. It takes two calls of Git, so it is not read for each test."""
+
+    def seen() -> tuple[int, int]:
+        return current.cache_info().misses, current.cache_info().currsize
+
+    if [seen()] != _provenance:
+        current.cache_clear()
+        current()
+        _provenance[:] = [seen()]
 
 
 @pytest.fixture(autouse=True)

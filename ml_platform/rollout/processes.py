@@ -96,6 +96,9 @@ class RouteState(BaseModel):
     version: int
     sha256: str
     snapshot: str = ""
+    #: Ports of the processes that requests are led to. A process that became ready after the router was told is none of
+    #: them yet. None: a state of an earlier release does not say.
+    ports: tuple[int, ...] | None = None
     #: Why what the record asks for now is not carried out; empty where it is.
     error: str = ""
 
@@ -122,7 +125,7 @@ class SupervisorState(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     #: Whose processes these are (:func:`owner`): a copy of the folder is none of theirs.
     owner: str = ""
     pid: int = 0
@@ -147,7 +150,7 @@ class SupervisorState(BaseModel):
             return None
         for service in self.services:
             if (service.model, service.sha256, service.snapshot) == (model, route.sha256, route.snapshot) and (
-                service.phase == "live" and service.running
+                service.phase == "live" and service.running and (route.ports is None or service.port in route.ports)
             ):
                 return service
         return None
@@ -191,11 +194,14 @@ def read_state(settings: Settings) -> SupervisorState:
 
 
 def upgraded(value: Any) -> Any:
-    """A state of format 1, which did not say whose it is: the logs of its services lie in its folder."""
-    if not isinstance(value, dict) or value.get("format") != 1:
+    """A state of format 2, whose routes named no ports, or of format 1, which did not say whose it is: the logs of its
+    services lie in its folder."""
+    if not isinstance(value, dict) or value.get("format") not in (1, 2):
         return value
+    if value["format"] == 2:
+        return {**value, "format": 3}
     log = next((service.get("log") for service in value.get("services") or []), "")
-    return {**value, "format": 2, "owner": _owner(Path(log).parent.parent) if log else ""}
+    return {**value, "format": 3, "owner": _owner(Path(log).parent.parent) if log else ""}
 
 
 def write_state(settings: Settings, state: SupervisorState) -> None:

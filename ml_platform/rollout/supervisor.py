@@ -180,7 +180,8 @@ class Supervisor:
         record = self._known[model]
         if routed:
             self._pending.pop(model, None)
-            answering = record.candidate if record.weight == 100 else record.stable
+            candidate = record.weight == 100
+            answering, side = (record.candidate, route.candidate) if candidate else (record.stable, route.stable)
             if answering is not None:
                 self.state.routes[model] = RouteState(
                     url=f"http://{self.settings.host}:{route.port}",
@@ -189,6 +190,7 @@ class Supervisor:
                     version=answering.version,
                     sha256=answering.sha256,
                     snapshot=answering.snapshot or "",
+                    ports=side.reached if side is not None else (),
                 )
         else:
             since = self._pending.setdefault(model, time.monotonic())

@@ -53,10 +53,27 @@ def test_a_copy_knows_none_of_the_processes_of_the_original(settings: Settings, 
     assert read_state(settings).running
 
 
+def test_an_address_is_told_once_requests_there_are_led_to_a_process_that_answers(settings: Settings) -> None:
+    state = answering(settings)
+    # The router was told before the process was ready: its address answers 503 until it is told again.
+    state.routes["m"].ports = ()
+    assert state.url("m") is None and state.live("m") is None
+    state.routes["m"].ports = (1,)
+    assert state.url("m") and state.live("m")
+
+
+def test_a_state_of_format_2_says_nothing_of_ports(settings: Settings) -> None:
+    write_state(settings, answering(settings))
+    value = json.loads(state_path(settings).read_text()) | {"format": 2}
+    del value["routes"]["m"]["ports"]
+    state_path(settings).write_text(json.dumps(value))
+    assert read_state(settings).url("m")
+
+
 def test_a_state_of_format_1_belongs_to_the_folder_of_its_logs(settings: Settings, copied: Settings) -> None:
     for one in (settings, copied):
         value = json.loads(state_path(one).read_text()) | {"format": 1}
-        del value["owner"]
+        del value["owner"], value["routes"]["m"]["ports"]
         state_path(one).write_text(json.dumps(value))
     assert read_state(settings).live("m") and not read_state(copied).running
 

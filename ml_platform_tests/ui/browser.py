@@ -75,16 +75,19 @@ def read_checks(page: Page, url: str, key: str) -> dict[str, str]:
 def materialize(page: Page, url: str, key: str, partition: str | None = None) -> tuple[str, float]:
     """Launch one asset from its page; returns the run's id and the wall time of the launching click."""
     before = _run_ids(url)
-    if page.url.startswith(url):
-        # The page remembers the partition that was launched last, and may prefer it to the one in its address.
-        page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+    # The page remembers the partition that was launched last, and may prefer it to the one in its address. Cleared as
+    # the next page begins: the one that is left may write once more.
+    page.add_init_script("localStorage.clear(); sessionStorage.clear();")
     open_asset(page, url, key, "partitions" if partition else "overview", partition)
     clicked = time.time()
     _materialize(page).click()
     if partition:
         dialog = page.get_by_role("dialog")
-        chosen = dialog.get_by_text(partition).or_(dialog.locator(f'input[value="{partition}"]'))
-        expect(chosen.first).to_be_visible(timeout=PATIENCE)
+        chosen = dialog.get_by_placeholder("ex: ")
+        if chosen.input_value(timeout=PATIENCE) != partition:
+            chosen.fill(partition)
+            chosen.press("Enter")
+        expect(chosen).to_have_value(partition, timeout=PATIENCE)
         launch = dialog.get_by_role("button", name="Launch 1 run")
         expect(launch).to_be_enabled(timeout=PATIENCE)
         clicked = time.time()

@@ -67,7 +67,7 @@ class Direct:
 def _to(route: Route) -> list[int]:
     """Ports of the side that all requests go to; one that starts takes connections before it answers them."""
     side: Side | None = route.candidate if route.weight == 100 else route.stable
-    return list(side.live or side.ports) if side is not None else []
+    return list(side.reached) if side is not None else []
 
 
 class Forwarder:

@@ -232,7 +232,7 @@ def _static(name: str, side: Side) -> dict[str, Any]:
                     "lb_endpoints": [
                         {"endpoint": {"address": {"socket_address": {"address": LOOPBACK, "port_value": port}}}}
                         # One that starts again takes connections before it answers them.
-                        for port in side.live or side.ports
+                        for port in side.reached
                     ]
                 }
             ],

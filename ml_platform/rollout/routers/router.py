@@ -19,6 +19,11 @@ class Side:
     #: Ports of those that have just answered; the others are known, and being started again.
     live: tuple[int, ...] = ()
 
+    @property
+    def reached(self) -> tuple[int, ...]:
+        """Ports that requests are led to: of those that answer, else of all, one of which may be back any moment."""
+        return self.live or self.ports
+
 
 @dataclass(frozen=True)
 class Route:
