@@ -16,17 +16,23 @@ import pytest
 from ml_platform_tests.conftest import ROOT, ports
 from ml_platform_tests.creating.project import Mine
 from ml_platform_tests.creating.tables import bundled, noise, trips, visits, write
+from ml_platform_tests.several import several
 
 BIN = Path(sys.executable).parent
 
 
 def typed(mine: Mine, line: str) -> "subprocess.CompletedProcess[str]":
     """A command in a process of its own, in the project's folder, without a terminal."""
+    program, *arguments = shlex.split(line)
+    return started(mine, [str(BIN / program), *arguments])
+
+
+def started(mine: Mine, command: list[str]) -> "subprocess.CompletedProcess[str]":
+    """The same of what is to be started."""
     environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
     environment |= {"ML_PLATFORM_PORTS": ports(3820, 20), "ML_PLATFORM_THREADS": "1", "COLUMNS": "160"}
-    program, *arguments = shlex.split(line)
     return subprocess.run(
-        [str(BIN / program), *arguments],
+        command,
         cwd=mine.root,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -89,11 +95,9 @@ def test_a_table_becomes_a_served_prediction_as_the_readme_says(mine: Mine) -> N
         for line in block[1].strip().splitlines():
             done = typed(mine, line)
             assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-        asked = typed(mine, "ml-platform predict sales_returned")
-        assert asked.returncode == 0, asked.stderr
-        assert "predictions" in asked.stdout
-        checked = typed(mine, "ml-platform check")
-        assert checked.returncode == 0, checked.stdout
+        done = started(mine, several(["predict", "sales_returned"], ["check"]))
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        assert "predictions" in done.stdout
     finally:
         typed(mine, "ml-platform stop")
 
@@ -114,10 +118,8 @@ def test_tables_without_time_are_served(mine: Mine) -> None:
         done = typed(mine, "ml-platform run --model wine_target")
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         assert "model wine_target" in done.stdout and "visits" not in done.stdout and "diabetes" not in done.stdout
-        done = typed(mine, "ml-platform run")
+        done = started(mine, several(["run"], *(["predict", f"{name}_{one[1]}"] for name, one in tables.items())))
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-        for name, (_, target) in tables.items():
-            asked = typed(mine, f"ml-platform predict {name}_{target}")
-            assert asked.returncode == 0, asked.stderr
+        assert all(f'"model": "{name}_{target}"' in done.stdout for name, (_, target) in tables.items())
     finally:
         typed(mine, "ml-platform stop")

@@ -29,6 +29,7 @@ from ml_platform.proving.scratch import require_time
 from ml_platform.sources.partitions import WHOLE
 from ml_platform_tests.conftest import ports
 from ml_platform_tests.project import Batches, Project
+from ml_platform_tests.several import several
 from ml_platform_tests.shop_project import SHOP
 
 FOLDER = "PASSENGERS_FOLDER"
@@ -308,6 +309,7 @@ def test_histories_need_a_time() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_command_line_alone_takes_it_to_an_answer_and_makes_it_again(tmp_path: Path) -> None:
     root = tmp_path / "ship"
     package = root / "src" / "ship"
@@ -344,17 +346,17 @@ def test_the_command_line_alone_takes_it_to_an_answer_and_makes_it_again(tmp_pat
     for name in ("ML_PLATFORM_LOCAL", FOLDER):
         environment.pop(name, None)
 
-    def run(*arguments: str) -> str:
-        command = ["ml-platform", *arguments]
-        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300)
+    def run(*commands: str) -> str:
+        command = several(*(one.split() for one in commands))
+        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     try:
-        assert run("validate").startswith("3 declarations")
-        assert "1 (approved)" in run("run")
-        assert '"model": "survived"' in run("predict", "survived")
-        assert "25% by a hash of family" in " ".join(run("trace", "survived").replace("│", "").split())
-        run("replay", "survived@1")
+        said = run("validate", "run", "predict survived", "trace survived", "replay survived@1")
+        assert said.startswith("3 declarations") and "1 (approved)" in said
+        assert '"model": "survived"' in said
+        assert "25% by a hash of family" in " ".join(said.replace("│", "").split())
+        assert "model file: equal" in said
     finally:
         run("stop")

@@ -110,8 +110,11 @@ def test_without_time_every_limit_is_named_as_not_measured(shop: Shop, tmp_path:
 def test_a_run_with_no_more_time_shows_what_is_known(shop: Shop, tmp_path: Path) -> None:
     mine, result = shop.copy(tmp_path / "power"), tmp_path / "power.json"
     arguments = ("prove", "--model", MODEL, "--power", "--json", str(result), "--minutes")
-    done = mine.ml(*arguments, "1")
-    assert done.returncode == 0, done.stdout + done.stderr
+    for minutes in ("0.1", "0.4", "1"):  # the first is enough, but where the machine is busy
+        done = mine.ml(*arguments, minutes)
+        assert done.returncode == 0, done.stdout + done.stderr
+        if "by missing (" in done.stdout:
+            break
     measured = [one for one in json.loads(result.read_text())["limits"] if one["measured"]]
     assert f"{len(measured)} limits: " in done.stdout and "by missing (0 alarms on 4 clean): " in done.stdout
     (page,) = (mine.root / ".local" / "power").glob("*.html")
@@ -127,12 +130,14 @@ def test_power_and_alarms_are_two_questions(shop: Shop, invoke: Callable[..., En
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_break_that_no_gate_notices_ends_with_1(shop: Shop, tmp_path: Path) -> None:
     lenient = shop.copy(tmp_path / "lenient")
     lenient.edit(DATASET, "    - {gate: duplicates, max: 0}\n", "")
     result = tmp_path / "proof.json"
     done = lenient.ml(
-        "prove", "--model", MODEL, "--rounds", "30", "--json", str(result), ML_PLATFORM_PORTS=free_ports()
+        *("prove", "--model", MODEL, "--partitions", "3", "--rounds", "10", "--json", str(result)),
+        ML_PLATFORM_PORTS=free_ports(),
     )
     assert done.returncode == 1, done.stdout + done.stderr
     assert "NOT CAUGHT: rows come twice" in done.stdout
