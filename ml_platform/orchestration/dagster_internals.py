@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from types import ModuleType
+from typing import Any
 
 import dagster as dg
 
@@ -38,6 +39,7 @@ __all__ = [
     "execute",
     "get_input_data_version_tag",
     "get_input_event_pointer_tag",
+    "sqlite_storages",
     "storage_defaults",
 ]
 
@@ -48,6 +50,18 @@ NO_OWN_EVENTS = {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
 def storage_defaults(folder: str) -> Mapping[str, ConfigurableClassData | None]:
     """Dagster's own storages, with their files below a folder."""
     return InstanceRef.config_defaults(folder)
+
+
+def sqlite_storages() -> tuple[Any, Any, str, dict[str, Any]]:
+    """Dagster's SQLite storage and its event log, to derive from; its name of the file of all runs; arguments of a
+    connection."""
+    with internals_of("dagster", VERSIONS):
+        from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
+        from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+        from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+
+    connecting = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
+    return DagsterSqliteStorage, SqliteEventLogStorage, INDEX_SHARD_NAME, connecting
 
 
 def attribute_of(module: ModuleType) -> str:

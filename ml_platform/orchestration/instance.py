@@ -34,6 +34,9 @@ class PlatformInstance(DagsterInstance):
         folder = local.resolve() / "dagster"
         made(folder)
         defaults = dict(storage_defaults(str(folder)))
+        defaults["storage"] = ConfigurableClassData(
+            "ml_platform.orchestration.event_log", "Storage", canonical_json({"base_dir": str(folder)})
+        )
         if settings.dagster_postgres_url.get_secret_value():
             # The reference is handed between processes and so names the variable, never its value.
             defaults |= _postgres({"postgres_url": {"env": POSTGRES_URL}})
