@@ -156,7 +156,7 @@ def wait_live(
             found = [s for s in state.services if (s.model, s.sha256) == (model, sha256)]
             reason = found[0].error or f"it is {found[0].phase}" if found else "no record asks for it"
             raise PlatformError(f"{model} is not live after {timeout:g} s: {(route and route.error) or reason}")
-        time.sleep(0.1)
+        time.sleep(0.05)
 
 
 def outcome(history: Sequence[Change], sha256: str, snapshot: str | None = None) -> str:

@@ -26,7 +26,7 @@ BACKOFF = (0.5, 30.0)
 #: A service that ran this long is healthy: its next restart does not wait.
 HEALTHY = 60.0
 #: Seconds between two probes: of a live service, of one that starts; and until one probe is given up.
-PROBE, FIRST_PROBE, PATIENCE = 1.0, 0.2, 2.0
+PROBE, FIRST_PROBE, PATIENCE = 1.0, 0.1, 2.0
 #: A live service without an answer for so many seconds hangs, and is replaced.
 HANGS = 6.0
 #: Probes at one time.

@@ -23,6 +23,7 @@ from ml_platform.rollout.control import ensure_running, stop_all, wait_live
 from ml_platform.rollout.counts import Counted
 from ml_platform.rollout.factory import open_records
 from ml_platform.rollout.fleet import Fleet
+from ml_platform.rollout.pace import Pace
 from ml_platform.rollout.processes import Key, RouteState, SupervisorState, now, owner, read_state, write_state
 from ml_platform.rollout.record import Backend, RolloutRecord
 from ml_platform.rollout.record_files import folder
@@ -35,9 +36,6 @@ from ml_platform.serving import process
 __all__ = ["AlreadyRunning", "Supervisor", "ensure_running", "stop_all", "supervise", "wait_live"]
 
 logger = logging.getLogger(__name__)
-
-#: Seconds between two looks.
-TICK = 0.2
 
 
 class AlreadyRunning(PlatformError):
@@ -61,6 +59,7 @@ class Supervisor:
         self._watches: dict[str, Watch] = {}
         self._pending: dict[str, float] = {}
         self._written = ""
+        self.pace = Pace()
         self._complaints: dict[str, str] = {}
 
     def adopt(self) -> None:
@@ -104,6 +103,7 @@ class Supervisor:
                 self._complain("state", f"the state cannot be written: {error}")
                 return
             self._written = text
+            self.pace.changed()
             self._complaints.pop("state", None)
 
     def _read(self) -> None:
@@ -148,8 +148,7 @@ class Supervisor:
         return Route(model, record.port, stable, candidate, record.weight, record.shadow, behind)
 
     def _routed(self, routes: list[Route]) -> Mapping[str, str]:
-        """Let the router carry out the routes; what it has, by model. Where its files cannot be written it keeps what
-        it had."""
+        """Let the router carry out the routes; what it has, by model: what it had, where files cannot be written."""
         try:
             self.keeper.keep(routes)
         except OSError as error:
@@ -319,7 +318,7 @@ def supervise(settings: Settings) -> None:
         # After a defect of the loop itself everything goes on answering, and the next supervisor takes it over.
         while not ending:
             supervisor.tick()
-            time.sleep(TICK)
+            time.sleep(supervisor.pace.pause(supervisor.fleet.services))
         logger.info("supervisor (pid %s): ends; services go on", os.getpid())
 
 
