@@ -16,6 +16,7 @@ from ml_platform.foundation.settings import Settings
 from ml_platform.foundation.variables import IDENTITY, OWNER, ROUTED
 from ml_platform.rollout.record import Backend
 from ml_platform.rollout.record_files import folder
+from ml_platform.rollout.targets import Target, write_targets
 from ml_platform.serving import bundle, process
 from ml_platform.serving.hashed_keys import secret_of
 
@@ -205,8 +206,10 @@ def upgraded(value: Any) -> Any:
 
 
 def write_state(settings: Settings, state: SupervisorState) -> None:
-    """Write the state atomically."""
+    """Write the state atomically, and where a collector finds metrics."""
     write_atomic(state_path(settings), state.model_dump_json(indent=1) + "\n")
+    answering = (one for one in state.services if one.phase in {"live", "draining"})
+    write_targets(settings, (Target(one.port, one.model, one.version, one.replica) for one in answering))
 
 
 def owner(settings: Settings) -> str:

@@ -19,6 +19,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: Health is answered without a key.
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
+#: Path that a collector on this machine may read without one.
+METRICS = "/metrics"
 JSON_TYPE = "application/json"
 #: Seconds within which a body must have arrived, and bodies that are worked on at one time: one that stalls keeps no
 #: place from the others, since places are taken once a body is whole.
@@ -32,7 +34,9 @@ class Guard:
 
     ``key_sha256``: hexadecimal sha256 of the accepted keys; none given, none asked. ``max_body``: bytes.
     ``rate``: POST requests per second and key, with bursts of ``burst``; 0 sets no limit. ``headers`` are
-    added to every answer, health included.
+    added to every answer, health included. ``router``: a header that the router sets on every request, where there is
+    one: what has none was sent on this machine to the process itself, and may read metrics without a key. Empty: what
+    came from elsewhere cannot be told apart.
     """
 
     def __init__(
@@ -45,8 +49,10 @@ class Guard:
         headers: Mapping[str, str] | None = None,
         arrives: float = ARRIVES,
         places: int = PLACES,
+        router: bytes = b"",
     ) -> None:
         self.app = app
+        self.router = router
         self.keys = [bytes.fromhex(key) for key in key_sha256]
         self.max_body = max_body
         self.rate = rate
@@ -68,6 +74,8 @@ class Guard:
         if scope["path"] in OPEN_PATHS:
             return await self.app(scope, receive, marked)
         headers = dict(scope["headers"])
+        if scope["path"] == METRICS and scope["method"] == "GET" and self.router and self.router not in headers:
+            return await self.app(scope, receive, marked)
         key = hashlib.sha256(headers.get(b"x-api-key", b"")).digest()
         # A list, not a generator: every key is compared, so that time says nothing about which one matched.
         if self.keys and not any([hmac.compare_digest(key, known) for known in self.keys]):

@@ -155,6 +155,7 @@ def service(
         key_sha256=options.keys,
         max_body=options.service_body_limit,
         rate=options.service_rate,
+        router=SAID[2] if os.environ.get(ROUTED) else b"",
         headers={
             "x-model": config.model,
             "x-model-version": str(config.version),

@@ -20,6 +20,7 @@ from ml_platform.rollout.processes import (
     state_path,
     write_state,
 )
+from ml_platform.rollout.targets import targets_path
 from ml_platform.serving import process
 
 
@@ -84,3 +85,17 @@ def test_an_edited_state_leads_no_request_to_another_host(settings: Settings) ->
     write_state(settings, state)
     found = read_state(settings)
     assert (found.url("m"), found.services[0].url) == ("http://127.0.0.1:1", "http://127.0.0.1:1")
+
+
+def test_a_collector_of_metrics_finds_what_answers(settings: Settings) -> None:
+    state = answering(settings)
+    write_state(settings, state)
+    path = targets_path(settings)
+    labels = {"model": "m", "version": "1", "replica": "0"}
+    assert json.loads(path.read_text()) == [{"targets": ["127.0.0.1:1"], "labels": labels}]
+    written = path.stat().st_mtime_ns
+    write_state(settings, state)
+    assert path.stat().st_mtime_ns == written
+    state.services[0].phase = "waiting"
+    write_state(settings, state)
+    assert json.loads(path.read_text()) == []

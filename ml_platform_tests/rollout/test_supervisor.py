@@ -1,5 +1,6 @@
 """The supervisor with real processes and each router: start, replace, restart, take over, stop."""
 
+import json
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from ml_platform.rollout.processes import ServiceState, read_state
 from ml_platform.rollout.record import Backend
 from ml_platform.rollout.record_files import RecordFiles
 from ml_platform.rollout.routers.envoy import Envoy
+from ml_platform.rollout.targets import targets_path
 from ml_platform.serving import process
 from ml_platform.serving.client import Client, RequestRefused, ServiceDown
 from ml_platform_tests.serving.conftest import Inputs
@@ -99,6 +101,9 @@ def test_deploy_replace_and_stop(
             answered.append(client.predict(rows)["version"])
     assert answered == sorted(answered) and answered[0] == 1
     two = live(own, second)
+    (target,) = [one for one in json.loads(targets_path(own).read_text()) if one["labels"]["version"] == "2"]
+    with Client(f"http://{target['targets'][0]}") as collector:
+        assert 'ml_service_rows_total{model="tiny",version="2"}' in collector.metrics()
     assert version(url) == 2 and address(own) == url
     record = RecordFiles(own).load("tiny")
     assert record.previous is not None and (record.previous.version, record.candidate) == (1, None)

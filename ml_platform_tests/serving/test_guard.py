@@ -65,6 +65,18 @@ def test_health_needs_no_key() -> None:
     assert call(Guard(_echo, [SHA256]), [b""], {"x-api-key": ""}, "/readyz", "GET")[0] == 200
 
 
+def test_metrics_need_no_key_of_one_who_asks_the_process_itself() -> None:
+    def asked(guard: Guard, path: str = "/metrics", method: str = "GET", **headers: str) -> int:
+        return call(guard, [b"{}"], {"x-api-key": "", **headers}, path, method)[0]
+
+    behind = Guard(_echo, [SHA256], router=b"x-ml-route")
+    assert asked(behind) == 200
+    # The router sets the header on whatever comes through it.
+    assert asked(behind, **{"x-ml-route": "m"}) == 401
+    assert asked(behind, method="POST") == 401 and asked(behind, "/info") == 401
+    assert asked(Guard(_echo, [SHA256])) == 401, "without a router nobody can tell where it came from"
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/vnd.bentoml+pickle", "multipart/form-data", ""])
 def test_other_content_types_are_refused(kind: str) -> None:
     assert call(Guard(_echo), [b"{}"], {"content-type": kind})[0] == 415
