@@ -1,5 +1,6 @@
 """Commands and how they end: 0 done, 1 refused or failed, 2 bad usage. A mistake is one line, no traceback."""
 
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -34,6 +35,8 @@ cli.command()(gates)
 
 def app() -> None:
     """Entry point of the console script."""
+    # Objects between two collections (Python's own: 700): a command mostly loads libraries, which leave no garbage.
+    gc.set_threshold(10_000)
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:

@@ -1,5 +1,6 @@
 """The commands on a project that ran: what they print, write and end with."""
 
+import gc
 import json
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ import dagster as dg
 import pytest
 from filelock import FileLock
 
+from ml_platform.cli import app
 from ml_platform_tests.cli.conftest import Invoke, RanShop, only_line
 from ml_platform_tests.components.shop import APRIL, BIN, JANUARY, MARCH, MODEL, MONTHS
 
@@ -41,6 +43,18 @@ def test_help_is_fast_and_loads_no_dagster() -> None:
     assert done.stderr.splitlines()[-1] == "[]"
     assert "Usage: ml-platform" in done.stdout
     assert "--debug" in done.stdout
+
+
+def test_a_command_looks_for_garbage_seldom_whatever_it_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = gc.get_threshold()
+    monkeypatch.setattr(sys, "argv", ["ml-platform", "--version"])
+    gc.set_threshold(700, 10, 10)
+    try:
+        with pytest.raises(SystemExit):
+            app()
+        assert gc.get_threshold() == (10_000, 10, 10)
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_run_ends_with_everything_that_counts(ran: RanShop) -> None:
