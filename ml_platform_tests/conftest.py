@@ -36,16 +36,20 @@ _QUIET = {
 #: Files of slow tests that take a minute and more, the longest first (`make test-slow PYTEST=--durations=50`).
 LONGEST = (
     "docs/test_pages.py",
-    "upgrade/test_upgrade.py",
+    "creating/test_end_to_end.py",
     "cli/test_secrets.py",
-    "replay/test_replay.py",
+    "cli/test_rollout.py",
     "faults/test_killed_run.py",
+    "replay/test_replay.py",
+    "upgrade/test_upgrade.py",
+    "cli/test_refresh.py",
     "proving/test_flights.py",
-    "sensors/test_daemon.py",
+    "creating/test_odd_tables.py",
     "rollout/test_supervisor.py",
     "rollout/test_traffic.py",
+    "sensors/test_daemon.py",
+    "proving/test_cli.py",
     "sabotage/test_quality.py",
-    "creating/test_end_to_end.py",
     "datasets/test_lakefs_loop_commands.py",
 )
 

@@ -23,7 +23,7 @@ def test_an_interrupt_ends_the_run_and_the_next_one_goes_on(tmp_path: Path) -> N
         "PYTHONUNBUFFERED": "1",
     }
     environment.pop("ML_PLATFORM_LOCAL", None)
-    command = ["ml-platform", "run"]
+    command = ["ml-platform", "run", "--model", "returned"]
     with subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True) as started:
         assert started.stdout is not None
         said = []

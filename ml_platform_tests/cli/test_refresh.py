@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -20,38 +20,38 @@ MAY = "2024-05-01"
 ON_THE_FOURTH = {"ML_PLATFORM_NOW": "2024-05-04T08:00:00"}
 
 
+class Live(NamedTuple):
+    """A project whose model answers at an address."""
+
+    shop: Shop
+    settings: dict[str, str]
+    address: str
+
+    def row(self, day: date) -> dict[str, Any]:
+        """A row that the service takes, on a day."""
+        import polars as pl
+
+        raw = pl.read_parquet(self.shop.source / f"{APRIL}.parquet").row(0, named=True)
+        with Client(self.address) as client:
+            names = [field["name"] for field in client.info()["inputs"]]
+        return {name: raw[name] for name in names} | {"day": day.isoformat()}
+
+
 @pytest.fixture(scope="module")
-def live(shop_template: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shop, dict[str, str]]]:
+def live(shop_template: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """January to April were run and a version answers; May has begun at the source."""
     shop = shop_template.copy(tmp_path_factory.mktemp("refresh") / "shop")
     for month in MONTHS:
         shop.deliver(month)
     settings = {"ML_PLATFORM_PORTS": free_ports(), "ML_PLATFORM_PREDICTION_LOG_SECONDS": "0.5"}
     try:
-        done = shop.ml("run", **settings)
+        status = shop.root / "status.json"
+        done = shop.several(["run"], ["status", "--json", str(status)], **settings)
         assert done.returncode == 0, done.stdout + done.stderr
         shop.deliver(MAY)
-        yield shop, settings
+        yield Live(shop, settings, find(json.loads(status.read_text()), "url"))
     finally:
         shop.ml("stop", **settings)
-
-
-def row_of(shop: Shop, settings: dict[str, str], day: date) -> dict[str, Any]:
-    """A row that the service takes, on a day."""
-    import polars as pl
-
-    raw = pl.read_parquet(shop.source / f"{APRIL}.parquet").row(0, named=True)
-    with Client(url(shop, settings)) as client:
-        names = [field["name"] for field in client.info()["inputs"]]
-    return {name: raw[name] for name in names} | {"day": day.isoformat()}
-
-
-def url(shop: Shop, settings: dict[str, str]) -> str:
-    """The address of the model."""
-    status = shop.root / "status.json"
-    done = shop.ml("status", "--json", str(status), **settings)
-    assert done.returncode == 0, done.stderr
-    return find(json.loads(status.read_text()), "url")
 
 
 def find(value: Any, name: str) -> Any:
@@ -106,11 +106,10 @@ class Load:
 
 
 def test_days_of_a_month_under_way_reach_the_service_without_a_failed_request(
-    live: tuple[Shop, dict[str, str]],
+    live: Live,
 ) -> None:
-    shop, settings = live
-    address, fourth = url(shop, settings), date(2024, 5, 4)
-    row = row_of(shop, settings, fourth)
+    shop, settings, address = live
+    row = live.row(date(2024, 5, 4))
     with Client(address) as client:
         before, info = client.predict([row]), client.info()
     assert before["stale"] and info["history_until"] == "2024-04-30"
@@ -127,15 +126,15 @@ def test_days_of_a_month_under_way_reach_the_service_without_a_failed_request(
     assert not refresh(shop, settings, **ON_THE_FOURTH)["changed"]
 
 
-def test_a_trace_names_the_days_under_way(live: tuple[Shop, dict[str, str]]) -> None:
+def test_a_trace_names_the_days_under_way(live: Live) -> None:
     import time
     import urllib.request
 
-    shop, settings = live
+    shop, settings, address = live
     refresh(shop, settings, **ON_THE_FOURTH)
-    row = row_of(shop, settings, date(2024, 5, 4))
+    row = live.row(date(2024, 5, 4))
     request = urllib.request.Request(
-        f"{url(shop, settings)}/predict",
+        f"{address}/predict",
         json.dumps({"rows": [row]}).encode(),
         {"content-type": "application/json", "x-request-id": "in-may"},
     )
@@ -146,19 +145,18 @@ def test_a_trace_names_the_days_under_way(live: tuple[Shop, dict[str, str]]) -> 
     assert "until 2024-05-03" in done.stdout and f"{MAY}, days: commit" in done.stdout, done.stdout + done.stderr
 
 
-def test_a_day_after_the_other_is_answered_without_a_mark(live: tuple[Shop, dict[str, str]]) -> None:
-    shop, settings = live
-    address = url(shop, settings)
+def test_a_day_after_the_other_is_answered_without_a_mark(live: Live) -> None:
+    shop, settings, address = live
     for day in (date(2024, 5, 5), date(2024, 5, 6)):
         assert refresh(shop, settings, ML_PLATFORM_NOW=f"{day}T06:00:00")["until"] == str(day - timedelta(days=1))
         with Client(address) as client:
-            assert "stale" not in client.predict([row_of(shop, settings, day)])
+            assert "stale" not in client.predict([live.row(day)])
 
 
-def test_a_broken_day_is_seen_and_the_older_history_stays(live: tuple[Shop, dict[str, str]], tmp_path: Path) -> None:
+def test_a_broken_day_is_seen_and_the_older_history_stays(live: Live, tmp_path: Path) -> None:
     import polars as pl
 
-    shop, settings = live
+    shop, settings, _ = live
     before = refresh(shop, settings, ML_PLATFORM_NOW="2024-05-06T06:00:00")
     path = shop.source / f"{MAY}.parquet"
     sound = pl.read_parquet(path)
@@ -171,8 +169,8 @@ def test_a_broken_day_is_seen_and_the_older_history_stays(live: tuple[Shop, dict
     assert (found["sha256"], found["changed"]) == (before["sha256"], False)
 
 
-def test_other_feature_code_is_refused_in_one_line(live: tuple[Shop, dict[str, str]]) -> None:
-    shop, settings = live
+def test_other_feature_code_is_refused_in_one_line(live: Live) -> None:
+    shop, settings, _ = live
     file = next(shop.defs.rglob("features.py"))
     text = file.read_text()
     assert "prior" in text or "HistoricalMean(" in text

@@ -31,19 +31,18 @@ def live(shop_template: Shop, tmp_path_factory: pytest.TempPathFactory) -> Itera
         shop.deliver(month)
     settings = {"ML_PLATFORM_PORTS": free_ports()}
 
-    def ml(*arguments: str) -> None:
-        done = shop.ml(*arguments, **settings)
+    def ml(*commands: tuple[str, ...]) -> None:
+        done = shop.several(*commands, **settings)
         assert done.returncode == 0, done.stdout + done.stderr
 
     try:
         file = shop.edit(MODEL, "rounds: 200", "rounds: 20")
         file.write_text(file.read_text().replace("min: -0.01}", "min: -0.3}") + WAITS)
-        ml("run")
+        ml(("run",))
         shop.edit(MODEL, "rounds: 20", "rounds: 21")
-        ml("run", "--model", MODEL)
-        ml("rollout", "promote", MODEL, *WORDS)
+        ml(("run", "--model", MODEL), ("rollout", "promote", MODEL, *WORDS))
         shop.edit(MODEL, "rounds: 21", "rounds: 22")
-        ml("run", "--model", MODEL)
+        ml(("run", "--model", MODEL))
         yield shop, settings
     finally:
         assert shop.ml("stop", **settings).returncode == 0

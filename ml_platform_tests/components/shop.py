@@ -8,11 +8,13 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_platform_tests.conftest import ROOT
 from ml_platform_tests.prepared import once
+from ml_platform_tests.several import several
 
 BIN = Path(sys.executable).parent
 DATASET, MODEL = "orders", "returns"
@@ -63,13 +65,16 @@ class Shop:
 
     def run(self, *command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         """Run a command of the environment's ``bin`` in the project."""
+        return self._run([str(BIN / command[0]), *command[1:]], environment)
+
+    def _run(self, command: list[str], environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [str(BIN / command[0]), *command[1:]],
+            command,
             cwd=self.root,
             env=self.environment | environment,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
         )
 
     def dg(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -79,6 +84,10 @@ class Shop:
     def ml(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         """``ml-platform`` in the project, which is found from the folder, not from the import path."""
         return self.run("ml-platform", *arguments, **{"PYTHONPATH": "", **environment})
+
+    def several(self, *commands: Sequence[str], **environment: str) -> "subprocess.CompletedProcess[str]":
+        """Several commands of ``ml-platform`` in one process."""
+        return self._run(several(*commands), {"PYTHONPATH": "", **environment})
 
     def edit(self, folder: str, old: str, new: str, file: str = "defs.yaml") -> Path:
         """Replace text in a file below a folder of ``defs``; the text has to be there."""
