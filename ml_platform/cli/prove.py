@@ -93,9 +93,9 @@ def _findings(proof: Proof, console: Console, started: float) -> list[Finding]:
 
 def _rounds(context: ModelContext) -> int | None:
     """Rounds that a training of the model takes, where its trainer counts them."""
-    from ml_platform.training.trainer import trainer_of
+    from ml_platform.training.trainer import rounds_of, trainer_of
 
-    return trainer_of(context.model.trainer).rounds(context.model.parameters)
+    return rounds_of(trainer_of(context.model.trainer), context.model.parameters)
 
 
 def _about(proof: Proof, declared: ModelContext) -> list[str]:

@@ -169,12 +169,12 @@ def _fit(
     train: "pl.DataFrame", held: "pl.DataFrame", names: tuple[str, ...], spec: "ModelSpec", task: Task, rounds: int
 ) -> "tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]":
     from ml_platform.features.build import matrix
+    from ml_platform.training.trainer import limited, trainer_of
     from ml_platform.training.trainer import train as trained
-    from ml_platform.training.trainer import trainer_of
 
     trainer = trainer_of(spec.trainer)
     with tempfile.TemporaryDirectory(prefix="ml-platform-new-") as work:
-        few = trainer.limited(spec.parameters, rounds)
+        few = limited(trainer, spec.parameters, rounds)
         made = trained(trainer, lambda: iter([train]), names, spec.target, task, few, Path(work), 0)
         model = load_predictor(made.format, made.file)
         known, y = task.labels(held, spec.target)

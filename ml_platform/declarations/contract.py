@@ -1,4 +1,4 @@
-"""Feature functions, and the classes of models, tried on rows that the schema allows: no batch has to be read."""
+"""Feature functions, and classes and tasks of models, tried on rows that the schema allows: no batch has to be read."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -8,6 +8,8 @@ from ml_platform.declarations.model import ModelSpec
 from ml_platform.features.contract import FeatureFunction
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.names import meant
+from ml_platform.foundation.raised import raised
+from ml_platform.models.task import TASKS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,6 +56,31 @@ def foreign_classes(model: ModelSpec, dataset: DatasetSpec, function: FeatureFun
     for value in values:
         if value not in model.classes:
             yield f"lacks {value!r}; {what}: declare every class, or leave its rows without a label"
+
+
+def broken_task(model: ModelSpec, dataset: DatasetSpec, function: FeatureFunction) -> Iterator[str]:
+    """A line for each thing in which a task of one's own would fail on labels of a dataset.
+
+    They are those of the source, where it is on this machine; else as the schema allows them. Values that the task
+    refuses, and labels that nothing can be learnt from, are no mistake of the task.
+    """
+    from ml_platform.declarations.rows import rows_as_declared
+    from ml_platform.models.dry_run import broken
+
+    if model.task in TASKS:
+        return
+    frame = rows_as_declared(dataset)
+    labels = function.targets(_rows(dataset) if frame is None else frame)
+    task = model.kind()
+    try:
+        _, y = task.labels(labels, model.target)
+        task.require(y, model.target)
+    except PlatformError:
+        return
+    except Exception as error:
+        yield f"{model.task} cannot read labels: {raised(error)}"
+        return
+    yield from (line.removeprefix("task ") for line in broken(task, y))
 
 
 def _rows(dataset: DatasetSpec) -> "pl.DataFrame":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_platform.declarations.catalogue import Catalogue
-from ml_platform.declarations.contract import broken_contract, broken_on_rows, foreign_classes
+from ml_platform.declarations.contract import broken_contract, broken_on_rows, broken_task, foreign_classes
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.features import FeatureSpec
@@ -20,7 +20,7 @@ from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.names import meant
 from ml_platform.foundation.raised import raised
 from ml_platform.gates.gate import Gate
-from ml_platform.training.trainer import trainer_of
+from ml_platform.training.trainer import require_limits, trainer_of
 
 #: Kinds of gates whose ``metric`` is one of the evaluation's.
 MEASURE_METRICS = {"performance", "baseline", "leak_alarm"}
@@ -123,6 +123,7 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
             with suppress(Exception):
                 dataset = catalogue.dataset(features.dataset)
                 found += [(spec, "classes", reason) for reason in foreign_classes(spec, dataset, function)]
+                found += [(spec, "task", reason) for reason in broken_task(spec, dataset, function)]
         for index, gate in enumerate(spec.gates):
             try:
                 known = _metrics_of(spec, gate, deep)
@@ -178,14 +179,20 @@ def _untimely(spec: ModelSpec, dataset: DatasetSpec) -> list[tuple[str, str]]:
 
 
 def _untrainable(spec: ModelSpec) -> tuple[str, str] | None:
-    """Key and reason of parameters that the trainer cannot use for the task."""
+    """Key and reason of parameters that the trainer cannot use for the task, or of which it cannot limit the rounds."""
     try:
-        trainer_of(spec.trainer).check(spec.parameters, spec.kind())
+        trainer = trainer_of(spec.trainer)
+        trainer.check(spec.parameters, spec.kind())
     except PlatformError as error:
         key, colon, reason = str(error).partition(": ")
         return (key, reason) if colon and key.startswith("parameters") else ("parameters", str(error))
     except Exception as error:
         return "trainer", f"{spec.trainer} cannot check the parameters: {raised(error)}"
+    try:
+        # A proof and a gate ask for them, long after a training.
+        require_limits(trainer, spec.parameters)
+    except PlatformError as error:
+        return "trainer", str(error).removeprefix("trainer ")
     return None
 
 

@@ -50,17 +50,41 @@ class CheckedPredictor:
 
     def contributions(self, matrix: "np.ndarray") -> "np.ndarray | None":
         """See :meth:`ml_platform.models.predictor.Predictor.contributions`."""
-        found = self.predictor.contributions(matrix)
-        if found is not None and (found.ndim not in (2, 3) or (found.shape[0], found.shape[-1]) != matrix.shape):
+        import numpy as np
+
+        found: Any = self.predictor.contributions(matrix)
+        if found is None:
+            return None
+        right = isinstance(found, np.ndarray) and found.ndim in (2, 3)
+        if not right or (found.shape[0], found.shape[-1]) != matrix.shape or not np.isfinite(found).all():
             raise Misbehaved(
                 f"predictor {named(self.predictor)}: contributions gave {shown(found)}; expected None, or "
-                f"({len(matrix)}, {matrix.shape[1]}) with the classes in between where there are some"
+                f"({len(matrix)}, {matrix.shape[1]}) with the classes in between where there are some, finite"
             )
         return found
 
     def importance(self, names: Sequence[str]) -> Any:
         """See :meth:`ml_platform.models.predictor.Predictor.importance`."""
-        return self.predictor.importance(names)
+        found: Any = self.predictor.importance(names)
+        if found is not None and not isinstance(found, Mapping):
+            raise Misbehaved(
+                f"predictor {named(self.predictor)}: importance gave {shown(found)}; expected None, or an Importance "
+                "by name of a feature"
+            )
+        given: Mapping[Any, Any] = found or {}
+        for name, one in given.items():
+            if name not in names or not all(_finite(getattr(one, part, None)) for part in ("gain", "splits")):
+                raise Misbehaved(
+                    f"predictor {named(self.predictor)}: importance gave {shown(one)} for {name!r}; expected gain and "
+                    "splits, finite, of one of the features"
+                )
+        return found
+
+
+def _finite(value: Any) -> bool:
+    import math
+
+    return hasattr(value, "__float__") and math.isfinite(value)
 
 
 def optional(kind: Any) -> bool:

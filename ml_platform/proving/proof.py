@@ -15,7 +15,7 @@ from ml_platform.pipeline.workspace import Workspace
 from ml_platform.proving.findings import Finding
 from ml_platform.proving.scratch import Clean, Judged, clean_data, copied, delivering, let_through, scratch_settings
 from ml_platform.references.refs import ModelRef, ReportRef, SplitRef, VersionRef
-from ml_platform.training.trainer import trainer_of
+from ml_platform.training.trainer import limited, trainer_of
 
 
 class Stopped(Exception):
@@ -130,5 +130,5 @@ def _with_rounds(context: ModelContext, rounds: int) -> ModelContext:
     """The declarations with fewer rounds of training, for the clean model and for all that are compared with it."""
     if not rounds:
         return context
-    parameters = trainer_of(context.model.trainer).limited(context.model.parameters, rounds)
+    parameters = limited(trainer_of(context.model.trainer), context.model.parameters, rounds)
     return replace(context, model=context.model.model_copy(update={"parameters": parameters}))

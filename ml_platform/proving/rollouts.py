@@ -72,9 +72,10 @@ class Proved:
     longest: float = 0.0
 
 
-def breaks_of(latency: float, spread: float, regression: bool) -> list[Broken]:
-    """Every break; ``latency`` (seconds) and ``spread`` are those of the sound version's answers."""
-    far = max(4 * spread, 1.0) if regression else 0.5
+def breaks_of(latency: float, spread: float | None) -> list[Broken]:
+    """Every break; ``latency`` (seconds) and ``spread`` are those of the sound version's answers, None where they are
+    probabilities."""
+    far = 0.5 if spread is None else max(4 * spread, 1.0)
     return [
         Broken("errs on 30 %", ("errors",), {"fault": "fails", "number": 0.3}),
         Broken(
@@ -144,7 +145,7 @@ class RolloutProof:
             self._start(stable, Plan(replicas=self.plan.replicas, watch=0), "the version that answers")
             self.url = control.wait_live(self.settings, self.model, stable.sha256)
             sound = self._built()
-            breaks = breaks_of(*self._usual(), self.config.task == "regression")
+            breaks = breaks_of(*self._usual())
             found = []
             for one in [*breaks, Broken(SOUND, ())]:
                 if (only and one.name not in only) or (backend := self._broken(one, sound)) is None:
@@ -215,11 +216,11 @@ class RolloutProof:
         older.as_refreshed(history.refreshed).save(file, saved(file).get("code", ""))
         return True
 
-    def _usual(self) -> tuple[float, float]:
-        """Mean time to an answer of the sound version, seconds, and how far its predictions spread."""
+    def _usual(self) -> tuple[float, float | None]:
+        """Mean time to an answer of the sound version, seconds, and how far the values that it predicts spread."""
         from ml_platform.models.task import task_of
 
-        asked = task_of(self.config.task, self.config.classes).numbers
+        task = task_of(self.config.task, self.config.classes, self.config.decision_threshold)
         took, given = [], []
         with Client(self.url) as client:
             for body in [*self.bodies] * (1 + 50 // len(self.bodies)):
@@ -230,9 +231,8 @@ class RolloutProof:
                     raise PlatformError(
                         f"{self.model}: the version that answers refuses a row of its data: {content!r}"
                     )
-                given += json.loads(content)[asked]
-        spread = statistics.pstdev(given) if self.config.task == "regression" else 0.0
-        return statistics.fmean(took), spread
+                given += json.loads(content)[task.numbers]
+        return statistics.fmean(took), statistics.pstdev(given) if task.output == "value" else None
 
     def _start(self, backend: Backend, plan: Plan, why: str) -> None:
         self.records.update(

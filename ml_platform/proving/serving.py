@@ -11,6 +11,7 @@ from ml_platform.proving.findings import Finding
 from ml_platform.proving.proof import Proof
 from ml_platform.references.refs import DeploymentRef, ServiceRef
 from ml_platform.registry import evaluations
+from ml_platform.training.trainer import limited, rounds_of
 
 OTHER = "another version answers than was deployed"
 
@@ -48,8 +49,8 @@ def _another_model(proof: Proof) -> tuple[Path, str]:
 
     spec, train = proof.context.model, proof.split.train[:1]
     trainer = proof.workspace.steps.trainer(spec.trainer)
-    rounds = trainer.rounds(spec.parameters)
-    parameters = trainer.limited(spec.parameters, max(1, rounds // 10)) if rounds else spec.parameters
+    rounds = rounds_of(trainer, spec.parameters)
+    parameters = limited(trainer, spec.parameters, max(1, rounds // 10)) if rounds else spec.parameters
     work = Path(mkdtemp(prefix="other-", dir=proof.folder))
     trained = trainer.train(
         lambda: proof.workspace.steps.training_frames(proof.workspace.store, train),

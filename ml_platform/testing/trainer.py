@@ -18,7 +18,7 @@ from ml_platform.features.build import matrix
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.models.predictor import Importance, Predictor, load_predictor, predictor_type
 from ml_platform.models.task import TASKS, Task, task_of
-from ml_platform.training.trainer import Trained, train, trainer_of
+from ml_platform.training.trainer import Trained, limited, require_limits, train, trainer_of
 
 
 class Fit(NamedTuple):
@@ -108,14 +108,9 @@ class TrainerContract:
     def test_its_rounds_can_be_limited(self) -> None:
         """Where it counts any; with fewer it trains too, and more are not made of few."""
         trainer, declared = trainer_of(self.trainer), self.declared()
-        rounds = trainer.rounds(declared)
-        assert rounds is None or (isinstance(rounds, int) and not isinstance(rounds, bool) and rounds > 0)
-        for wanted in (1, (rounds or 1) + 5):
-            limited = trainer.limited(declared, wanted)
-            assert isinstance(limited, trainer.Parameters)
-            assert trainer.rounds(limited) == (rounds if rounds is None else min(rounds, wanted))
+        require_limits(trainer, declared)
         assert declared == self.declared(), "the parameters that were given stay as they are"
-        assert self.fit(parameters=trainer.limited(declared, 1)).trained.rows > 0
+        assert self.fit(parameters=limited(trainer, declared, 1)).trained.rows > 0
 
     def test_predictions_are_finite_and_equal_for_any_number_of_threads(self) -> None:
         """float32."""

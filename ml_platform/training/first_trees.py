@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ml_platform.foundation.files import sha256_file
 from ml_platform.models.predictor import load_predictor
 from ml_platform.models.task import task_of
-from ml_platform.training.trainer import Frames, Trainer, train
+from ml_platform.training.trainer import Frames, Trainer, limited, rounds_of, train
 
 if TYPE_CHECKING:
     from ml_platform.references.refs import ModelRef
@@ -40,10 +40,10 @@ def first_trees(file: Path, reference: "ModelRef", trainer: Trainer, frames: Fra
     parameters = trainer.Parameters.model_validate(reference.parameters)
     task = task_of(reference.task, reference.classes)
     held = load_predictor(reference.format, file, threads, reference.types)
-    rounds = trainer.rounds(parameters)
+    rounds = rounds_of(trainer, parameters)
     count = min(ROUNDS, rounds) if rounds is not None and hasattr(held, "beginning") else 0
     if count:
-        parameters = trainer.limited(parameters, count)
+        parameters = limited(trainer, parameters, count)
     with tempfile.TemporaryDirectory(prefix="training-") as work:
         trained = train(trainer, frames, reference.features, reference.target, task, parameters, Path(work), threads)
         if not count:

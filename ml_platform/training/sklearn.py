@@ -72,7 +72,8 @@ class SklearnTrainer:
         known = inspect.signature(_class(parameters)).parameters
         for name in (name for name in WORK if name in known):
             asked = parameters.arguments.get(name, known[name].default)
-            if isinstance(asked, int):
+            # -1 says that nothing limits them.
+            if isinstance(asked, int) and asked > 0:
                 return name, asked
         return None
 

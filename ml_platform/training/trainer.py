@@ -4,7 +4,7 @@ A declaration names its trainer as in :data:`TRAINERS`, or as ``module:Class`` o
 is read by the predictor of the file's format, see :mod:`ml_platform.models.predictor`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from ml_platform.features.build import matrix
 from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.objects import load_object, named, require_members, shown
+from ml_platform.foundation.raised import raised
 from ml_platform.models.checked import Misbehaved
 from ml_platform.models.predictor import FORMATS, load_predictor
 from ml_platform.models.task import Task, import_path
@@ -65,11 +66,11 @@ class Trainer(Protocol):
         ...
 
     def rounds(self, parameters: BaseModel) -> int | None:
-        """Rounds, trees or iterations that a training takes at most; None where it counts none."""
+        """Rounds, trees or iterations that a training takes at most, from 1; None where it counts none."""
         ...
 
     def limited(self, parameters: BaseModel, rounds: int) -> BaseModel:
-        """The same with so many :meth:`rounds` at most."""
+        """The same with so many :meth:`rounds`, where there are more; nothing else changes. What is given stays."""
         ...
 
     def train(
@@ -149,6 +150,67 @@ def train(
     if width != len(names):
         raise Misbehaved(f"predictor {found.format}: width is {shown(width)} after a training on {len(names)} features")
     return found
+
+
+def rounds_of(trainer: Trainer, parameters: BaseModel) -> int | None:
+    """:meth:`Trainer.rounds`, looked at. Raises Misbehaved where it raises or gives no number of rounds."""
+    who = f"trainer {named(trainer)}: rounds"
+    found: Any = _asked(who, lambda: trainer.rounds(parameters))
+    if found is not None and (isinstance(found, bool) or not isinstance(found, int) or found < 1):
+        raise Misbehaved(f"{who} gave {shown(found)}; expected None, or a whole number of 1 or more")
+    return found
+
+
+def limited(trainer: Trainer, parameters: BaseModel, rounds: int) -> BaseModel:
+    """:meth:`Trainer.limited`, looked at. Raises Misbehaved where it does anything but limit the rounds."""
+    who, total = f"trainer {named(trainer)}: limited to {rounds}", rounds_of(trainer, parameters)
+    before = _leaves(parameters.model_dump(mode="json"))
+    found: Any = _asked(who, lambda: trainer.limited(parameters, rounds))
+    if not isinstance(found, trainer.Parameters):
+        raise Misbehaved(f"{who} gave {shown(found)}; expected {named(trainer.Parameters)}")
+    if _leaves(parameters.model_dump(mode="json")) != before:
+        raise Misbehaved(f"{who} changed the parameters that it was given; return a copy")
+    wanted = None if total is None else min(total, rounds)
+    if (there := rounds_of(trainer, found)) != wanted:
+        raise Misbehaved(f"{who} gave parameters of {there} rounds, from {total}; expected {wanted}")
+    after = _leaves(found.model_dump(mode="json"))
+    changed = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
+    if other := [name for name in changed if wanted == total or not _counts(before.get(name), after.get(name), rounds)]:
+        raise Misbehaved(f"{who} changed {', '.join(other)} too; change nothing but the number of rounds")
+    return found
+
+
+def require_limits(trainer: Trainer, parameters: BaseModel) -> None:
+    """Raises Misbehaved where the rounds of these parameters cannot be counted, or not be limited."""
+    total = rounds_of(trainer, parameters)
+    for rounds in sorted({1, total // 2 or 1, total + 1}) if total else (1,):
+        limited(trainer, parameters, rounds)
+
+
+def _asked(who: str, call: Callable[[], Any]) -> Any:
+    """What a user's method gives; what it raises is Misbehaved, unless it is a message already."""
+    try:
+        return call()
+    except PlatformError:
+        raise
+    except Exception as error:
+        raise Misbehaved(f"{who} raises {raised(error)}") from error
+
+
+def _counts(before: Any, after: Any, rounds: int) -> bool:
+    """Whether a value that changed is a number of rounds, which was larger or is said now."""
+    larger = before is None or (isinstance(before, int) and before > rounds)
+    return larger and isinstance(after, int) and after <= rounds
+
+
+def _leaves(value: Any, path: str = "") -> dict[str, Any]:
+    """The values in parameters, by dotted path."""
+    if not isinstance(value, Mapping | list):
+        return {path: value}
+    items: Any = value.items() if isinstance(value, Mapping) else enumerate(value)
+    return {
+        name: leaf for key, one in items for name, leaf in _leaves(one, f"{path}.{key}" if path else str(key)).items()
+    }
 
 
 def labelled_rows(frames: Frames, names: Sequence[str], target: str, task: Task) -> Rows:

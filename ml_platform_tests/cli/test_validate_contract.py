@@ -1,5 +1,7 @@
 """``validate`` tries the feature function on rows that the schema allows: what would fail later is a line now."""
 
+import re
+
 import pytest
 
 from ml_platform.declarations.loading import find_weak
@@ -211,3 +213,42 @@ def test_kinds_are_listed_with_their_keys(
         shop.edit(DATASET, "{q: 0.5}", "{q: 5}")
         ended = call("gates")
         assert ended.code == 0 and "kinds of one's own are left out: ml-platform validate says why" in ended.err
+
+
+TRAINER = """
+from ml_platform.training.xgboost import XGBoostTrainer
+
+
+class Own(XGBoostTrainer):
+    def {method}:
+        {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "reason"),
+    [
+        ("limited(self, parameters, rounds)", "return parameters",
+         "limited to 1 gave parameters of {0} rounds, from {0}; expected 1"),
+        ("limited(self, parameters, rounds)", "return parameters.trees",
+         "limited to 1 raises AttributeError: 'XGBoostParameters' object has no attribute 'trees' "
+         "(in Own.limited, shop/trainers.py:7)"),
+        ("rounds(self, parameters)", "return str(parameters.rounds)",
+         "rounds gave str '{0}'; expected None, or a whole number of 1 or more"),
+    ],
+)  # fmt: skip
+def test_a_trainer_whose_rounds_cannot_be_limited(shop: Shop, method: str, body: str, reason: str) -> None:
+    (shop.defs.parent / "trainers.py").write_text(TRAINER.format(method=method, body=body))
+    text = (shop.defs / MODEL / "defs.yaml").read_text()
+    (rounds,) = re.findall(r"rounds: (\d+)", text)
+    shop.edit(MODEL, "task: binary\n", "task: binary\n  trainer: shop.trainers:Own\n")
+    (line,) = [line for line in mistakes_in(shop) if f"defs/{MODEL}/" in line]
+    assert line.endswith(f": attributes.trainer: shop.trainers:Own: {reason.format(rounds)}")
+
+
+def test_a_task_of_ones_own_is_tried_on_labels(shop: Shop) -> None:
+    imports, method = "from ml_platform.models.binary import Binary", "def scores(self, p): return p[1:]"
+    (shop.defs.parent / "tasks.py").write_text(f"{imports}\n\nclass Own(Binary):\n    {method}\n")
+    shop.edit(MODEL, "task: binary\n", "task: shop.tasks:Own\n")
+    (line,) = [line for line in mistakes_in(shop) if f"defs/{MODEL}/" in line]
+    assert "attributes.task: shop.tasks:Own: scores gave float32 (" in line and "; expected finite numbers" in line

@@ -8,7 +8,7 @@ import pytest
 
 from ml_platform.foundation.errors import DeclarationError
 from ml_platform.models.checked import CheckedPredictor, Misbehaved, answered, measured
-from ml_platform.models.predictor import load_predictor, predictor_type
+from ml_platform.models.predictor import Importance, load_predictor, predictor_type
 from ml_platform.models.regression import Regression
 from ml_platform.models.task import Task, task_of
 
@@ -96,6 +96,30 @@ def test_contributions_have_a_value_per_feature() -> None:
     assert gives(np.zeros((5, 3, 2))).contributions(X) is not None
     with pytest.raises(Misbehaved, match=r"contributions gave float64 \(5, 3\); expected None, or \(5, 2\)"):
         gives(np.zeros((5, 3))).contributions(X)
+
+
+@pytest.mark.parametrize("value", [[[0.0, 0.0]] * 5, np.full((5, 2), np.nan)])
+def test_contributions_are_finite_numbers_of_numpy(value: Any) -> None:
+    with pytest.raises(Misbehaved, match=r"contributions gave .*; expected None, or"):
+        gives(value).contributions(X)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ([1.0, 2.0], r"list \[1.0, 2.0\]; expected None, or an Importance by name of a feature"),
+        ({"a": 1.0}, "float 1.0 for 'a'; expected gain and splits, finite, of one of the features"),
+        ({"c": Importance(1.0, 2)}, r"Importance .* for 'c'; expected gain"),
+        ({"b": Importance(float("nan"), 2)}, r"Importance .* for 'b'; expected gain"),
+    ],
+)
+def test_importance_is_of_the_features(value: Any, said: str) -> None:
+    found = gives(None)
+    found.predictor.importance = lambda names: {"a": Importance(1.0, 2)}
+    assert found.importance(["a", "b"])
+    found.predictor.importance = lambda names: value
+    with pytest.raises(Misbehaved, match=f"^predictor {__name__}:Gives: importance gave {said}"):
+        found.importance(["a", "b"])
 
 
 def test_what_a_class_lacks_is_named(tmp_path: Path) -> None:

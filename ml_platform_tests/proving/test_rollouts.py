@@ -59,4 +59,4 @@ def test_broken_candidates_go_back_by_their_rule_and_a_sound_one_is_promoted(
     assert watched["errs on 30 %"].why.startswith("errors: ") and watched["errs on 30 %"].by_candidate
     # The project is as it was.
     assert RecordFiles(own).load("tiny") == before
-    assert {one.name for one in breaks_of(0.01, 1.0, True)} >= {*shared, *watched} - {SOUND}
+    assert {one.name for one in breaks_of(0.01, 1.0)} >= {*shared, *watched} - {SOUND}

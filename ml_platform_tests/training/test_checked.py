@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from ml_platform.foundation.errors import DeclarationError
 from ml_platform.models.checked import Misbehaved
 from ml_platform.models.task import task_of
-from ml_platform.training.trainer import Trained, train, trainer_of
+from ml_platform.training.trainer import Trained, require_limits, rounds_of, train, trainer_of
 from ml_platform_tests.extending.nearest_trainer import NearestTrainer, Parameters
 from ml_platform_tests.training.synthetic import NAMES, month_frame
 
@@ -85,3 +85,79 @@ def test_what_a_class_lacks_is_named() -> None:
         trainer_of(f"{__name__}:Loose")
     with pytest.raises(DeclarationError, match="expected a class"):
         trainer_of(f"{__name__}:FORMAT")
+
+
+class Counted(Parameters):
+    """Parameters with rounds, and one that is none."""
+
+    rounds: int = 20
+    depth: int = 6
+    more: dict[str, int] = {}  # noqa: RUF012
+
+
+class Rounds(NearestTrainer):
+    """Counts rounds, and limits them."""
+
+    Parameters: Any = Counted
+
+    def rounds(self, parameters: Any) -> Any:
+        return parameters.rounds
+
+    def limited(self, parameters: Any, rounds: int) -> Any:
+        return parameters.model_copy(update={"rounds": min(rounds, parameters.rounds)})
+
+
+def to(**update: Any) -> Any:
+    """A limit that changes something else, too."""
+    return lambda self, given, rounds: Rounds.limited(self, given, rounds).model_copy(update=update)
+
+
+def in_place(self: Any, given: Any, rounds: int) -> Any:
+    given.__dict__["rounds"] = min(given.rounds, rounds)
+    return given.model_copy()
+
+
+#: What is wrong with a method, and what is said of it.
+WRONG: dict[str, tuple[str, Any, str]] = {
+    "rounds raise": ("rounds", lambda self, given: given.rounds / 0, "rounds raises ZeroDivisionError: division by"),
+    "rounds of text": ("rounds", lambda self, given: "20", "rounds gave str '20'; expected None, or a whole number"),
+    "no rounds": ("rounds", lambda self, given: 0, "rounds gave int 0; expected None, or a whole number of 1 or more"),
+    "limited raises": ("limited", lambda self, given, rounds: given["rounds"], "limited to 1 raises TypeError: "),
+    "nothing": ("limited", lambda self, given, rounds: None, rf"limited to 1 gave NoneType None; expected {__name__}:"),
+    "another type": ("limited", lambda self, given, rounds: Parameters(), "limited to 1 gave Parameters "),
+    "not limited": ("limited", lambda self, given, rounds: given, "gave parameters of 20 rounds, from 20; expected 1"),
+    "more of few": (
+        "limited",
+        lambda self, given, rounds: given.model_copy(update={"rounds": rounds}),
+        "limited to 21 gave parameters of 21 rounds, from 20; expected 20",
+    ),
+    "another depth": ("limited", to(depth=3), "limited to 1 changed depth too; change nothing but the number"),
+    "fewer rows": ("limited", to(kept=10, more={"a": 70}), "limited to 1 changed kept, more.a too"),
+    "in place": ("limited", in_place, "limited to 1 changed the parameters that it was given; return a copy"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [*WRONG])
+def test_rounds_that_cannot_be_limited_are_named(case: str) -> None:
+    method, change, message = WRONG[case]
+    trainer: Any = type("Wrong", (Rounds,), {method: change})()
+    with pytest.raises(Misbehaved, match=rf"^trainer {__name__}:Wrong: .*{message}"):
+        require_limits(trainer, Counted())
+
+
+def test_rounds_may_be_limited_in_more_than_one_place_or_where_they_are_not_said() -> None:
+    def both(self: Any, given: Any, rounds: int) -> Any:
+        found = Rounds.limited(self, given, rounds)
+        return found.model_copy(update={"more": {"patience": 1}} if found.rounds < given.rounds else {})
+
+    sound: list[Any] = [type("Both", (Rounds,), {"limited": both})(), Rounds(), NearestTrainer()]
+    for trainer, parameters in zip(sound, (Counted(), Counted(rounds=1), Parameters()), strict=True):
+        require_limits(trainer, parameters)
+
+
+def test_an_estimator_whose_iterations_nothing_limits_counts_none() -> None:
+    trainer = trainer_of("sklearn")
+    for arguments, rounds in (({}, None), ({"max_iter": 500}, 500)):
+        found = trainer.Parameters.model_validate({"estimator": "sklearn.svm:SVR", "arguments": arguments})
+        require_limits(trainer, found)
+        assert rounds_of(trainer, found) == rounds

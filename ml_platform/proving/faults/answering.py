@@ -50,8 +50,7 @@ class Shifted:
     def predict(self, matrix: np.ndarray) -> np.ndarray:
         """The sound predictions, each moved."""
         predictions = self.sound.predict(matrix)
-        config = contents().config
-        if config.task == "regression":
+        if contents().task.output == "value":
             return (predictions + NUMBER).astype(predictions.dtype)
         towards = np.zeros_like(predictions)
         towards[..., -1 if predictions.ndim > 1 else slice(None)] = 1

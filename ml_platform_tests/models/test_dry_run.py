@@ -1,0 +1,53 @@
+"""A task of one's own is tried on labels before anything is trained: each method that fails is one line."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ml_platform.models.dry_run import broken
+from ml_platform.models.regression import Regression
+from ml_platform.models.task import TASKS, task_of
+
+Y = np.arange(40.0)
+
+#: A method that fails, and what is said of it.
+WRONG: dict[str, tuple[Any, str]] = {
+    "measure": (lambda self, y, p: {"mae": float("nan")}, "metric mae is nan; leave out what is undefined"),
+    "losses": (lambda self, y, p: {"mae": lambda: np.zeros(3)}, "losses gave for mae float64 (3,); expected finite"),
+    "cost": (lambda self, y, p: "much", "cost gave str 'much'; expected a finite number, or None"),
+    "comparable": (
+        lambda self, y, metrics: list(metrics),
+        "comparable gave list ['mae', 'rmse', 'r2']; expected some",
+    ),
+    "baselines": (
+        lambda self, y, rows: {"m": np.zeros(rows + 1)},
+        "baselines gave for m float64 (8,); expected",
+    ),
+    "counts": (lambda self, y: "many", "counts gave str 'many'; expected polars expressions by name"),
+    "by_group": (lambda self, y, p: {"mae": (y - p).abs()}, "by_group gave 40 values for a group; expected one"),
+    "calibrated": (lambda self, y, p: y, "calibrated gave float64 (40,); expected actual and predicted values"),
+    "curves": (lambda self, y, p: {"residuals": p}, "; expected lists of pairs of finite numbers, by name"),
+    "answer": (lambda self, p: {"values": p.tolist()}, "answer gave values; expected the fields predictions"),
+    "scores": (lambda self, p: p.mystery, "scores raises AttributeError: 'numpy.ndarray' object has no attribute"),
+}
+
+
+@pytest.mark.parametrize("method", [*WRONG])
+def test_a_method_that_fails_is_named(method: str) -> None:
+    change, said = WRONG[method]
+    own: Any = type("Own", (Regression,), {method: change})
+    (line,) = broken(own(), Y)
+    assert line.startswith(f"task {__name__}:Own: ") and said in line
+
+
+def test_a_compared_metric_has_a_better_side() -> None:
+    own: Any = type("Own", (Regression,), {"compared": ("mae", "near")})
+    assert next(broken(own(), Y)).endswith("compared names near; say in `better` which side is the better one")
+
+
+@pytest.mark.parametrize("name", [*TASKS])
+def test_sound_tasks_pass(name: str) -> None:
+    classes = ("a", "b", "c") if name == "multiclass" else ()
+    task = task_of(name, classes, 0.5 if name == "binary" else None)
+    assert [*broken(task, Y if task.output == "value" else Y % max(2, len(classes)))] == []
