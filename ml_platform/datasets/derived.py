@@ -9,6 +9,7 @@ from pathlib import Path
 from ml_platform.datasets.store import MAIN, NoChanges, NotFound, VersionedStore
 from ml_platform.foundation.errors import PlatformError, StoreError
 from ml_platform.foundation.files import sha256_file
+from ml_platform.foundation.provenance import Run
 
 #: How often a step starts again when another process changed the same branch meanwhile.
 ATTEMPTS = 10
@@ -65,6 +66,25 @@ def commit_objects(
             raise PlatformError(f"{', '.join(wrong)} changed while being put on branch {branch}; try again")
         return {path: (sha256, merged if path in changed else head) for path, sha256 in digests.items()}
     raise StoreError(f"branch {branch} kept moving during {ATTEMPTS} attempts; try again")
+
+
+def commit_derived(
+    store: VersionedStore,
+    branch: str,
+    files: Mapping[str, Path],
+    run: Run,
+    message: str,
+    objects: Mapping[str, Mapping[str, str]],
+    *,
+    more: Mapping[str, str] | None = None,
+) -> None:
+    """:func:`commit_objects` of what a run made of published data, with the commit of its code; nothing without files.
+
+    ``objects`` is the metadata of each file, by path; ``more`` that of the commit.
+    """
+    if files:
+        facts = {"code_commit": run.provenance.code_commit, **(more or {})}
+        commit_objects(store, branch, files, run_id=run.id, message=message, metadata=facts, objects=objects)
 
 
 def _holds(store: VersionedStore, commit: str, path: str, sha256: str, labels: Mapping[str, str]) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_platform.datasets import batches
-from ml_platform.datasets.derived import commit_objects
+from ml_platform.datasets.derived import commit_derived
 from ml_platform.datasets.store import NotFound, ObjectInfo, VersionedStore
 from ml_platform.features.contract import FeatureFunction, Refresh
 from ml_platform.features.growing import Content, Growing, from_tables
@@ -117,16 +117,8 @@ class Materializer:
                 metadata[self.path(partition)] = {"key": key, "rows": str(frame.height), "code": self.code}
                 self._add_history(partition, inputs, Path(folder), files, metadata)
                 pending[partition] = inputs
-            if files:
-                commit_objects(
-                    self.store,
-                    BRANCH,
-                    files,
-                    run_id=run.id,
-                    message=f"Features of {self.key}: {', '.join(sorted(pending))}",
-                    metadata={"code_commit": run.provenance.code_commit},
-                    objects=metadata,
-                )
+            message = f"Features of {self.key}: {', '.join(sorted(pending))}"
+            commit_derived(self.store, BRANCH, files, run, message, metadata)
             for partition, inputs in pending.items():
                 info = self.store.stat(BRANCH, self.path(partition))
                 _, refused = self._inputs(partition, published, held)

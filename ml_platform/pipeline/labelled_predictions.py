@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_platform.datasets import batches
-from ml_platform.datasets.derived import commit_objects
+from ml_platform.datasets.derived import commit_derived
 from ml_platform.datasets.store import NotFound, ObjectInfo
 from ml_platform.declarations.context import ModelContext
 from ml_platform.features.build import rows_of
@@ -89,16 +89,7 @@ def commit(
     workspace: Workspace, files: Mapping[str, Path], metadata: Mapping[str, Mapping[str, str]], message: str, run: Run
 ) -> None:
     """Bring files onto the branch of what is known of models in use; nothing where there are none."""
-    if files:
-        commit_objects(
-            workspace.store,
-            BRANCH,
-            files,
-            run_id=run.id,
-            message=message,
-            metadata={"code_commit": run.provenance.code_commit},
-            objects=metadata,
-        )
+    commit_derived(workspace.store, BRANCH, files, run, message, metadata)
 
 
 def stat(workspace: Workspace, path: str) -> ObjectInfo | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_platform.datasets import batches
-from ml_platform.datasets.derived import commit_objects
+from ml_platform.datasets.derived import commit_derived
 from ml_platform.datasets.store import NotFound, ObjectInfo, VersionedStore
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import MissingReference, PlatformError
@@ -72,16 +72,8 @@ def ingest(workspace: Workspace, context: ModelContext, run: Run) -> LiveRef:
             files[path] = Path(folder) / f"{day}.parquet"
             write_frame(frame, files[path])
             labels[path] = {"rows": str(frame.height), "files": fingerprint, **_events(frame, context, day)}
-        if files:
-            commit_objects(
-                workspace.store,
-                BRANCH,
-                files,
-                run_id=run.id,
-                message=f"Predictions of {model}: {', '.join(sorted(Path(path).stem for path in files))}",
-                metadata={"code_commit": run.provenance.code_commit},
-                objects=labels,
-            )
+        message = f"Predictions of {model}: {', '.join(sorted(Path(path).stem for path in files))}"
+        commit_derived(workspace.store, BRANCH, files, run, message, labels)
     there = _held(workspace.store, model)
     if not there:
         raise MissingReference(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_platform.datasets import batches
-from ml_platform.datasets.derived import commit_objects
+from ml_platform.datasets.derived import commit_derived
 from ml_platform.datasets.quarantine import separate
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.files import canonical_json, sha256_bytes
@@ -85,15 +85,9 @@ def take(workspace: Workspace, spec: DatasetSpec, run: Run) -> Taken:
         with tempfile.TemporaryDirectory(prefix="provisional-") as folder:
             file = Path(folder) / "rows.parquet"
             sha256 = write_frame(frame, file)
-            commit_objects(
-                workspace.store,
-                _branch(spec, partition),
-                {path: file},
-                run_id=run.id,
-                message=f"Days of {spec.name}/{partition} before {today}",
-                metadata={"code_commit": run.provenance.code_commit},
-                objects={path: {"rows": str(frame.height), "until": str(frame[spec.time].max())[:10]}},
-            )
+            said = f"Days of {spec.name}/{partition} before {today}"
+            labels = {path: {"rows": str(frame.height), "until": str(frame[spec.time].max())[:10]}}
+            commit_derived(workspace.store, _branch(spec, partition), {path: file}, run, said, labels)
         verdicts = _judge(workspace, spec, partition, frame, sha256, run)
     return Taken(accepted(workspace, spec, partition), verdicts)
 

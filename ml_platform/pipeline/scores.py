@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.datasets import batches
-from ml_platform.datasets.derived import commit_objects
+from ml_platform.datasets.derived import commit_derived
 from ml_platform.datasets.store import NotFound, ObjectInfo
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import MissingReference, Refused
@@ -78,15 +78,9 @@ def score(workspace: Workspace, context: ModelContext, features: DatasetRef, run
             sha256, rows = sha256_file(file), frame.height
             _require_usual(workspace, context, version, frame, f"{name}/{features.partition}", sha256, inputs, run)
             labels = {"key": made, "rows": str(rows), "version": str(version.version), "package": package}
-            commit_objects(
-                store,
-                BRANCH,
-                {path: file},
-                run_id=run.id,
-                message=f"Scores of {features.partition} by {context.model.name} version {version.version}",
-                metadata={"code_commit": run.provenance.code_commit, "inputs": json.dumps(inputs, sort_keys=True)},
-                objects={path: labels},
-            )
+            said = f"Scores of {features.partition} by {context.model.name} version {version.version}"
+            more = {"inputs": json.dumps(inputs, sort_keys=True)}
+            commit_derived(store, BRANCH, {path: file}, run, said, {path: labels}, more=more)
             known = store.stat(BRANCH, path)
     return DatasetRef(
         run_id=run.id,
