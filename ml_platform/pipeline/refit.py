@@ -9,7 +9,7 @@ from ml_platform.pipeline import recorded_trainings
 from ml_platform.pipeline.evaluation import require_model
 from ml_platform.pipeline.predictors import require_code
 from ml_platform.pipeline.refit_verdicts import require_recipe
-from ml_platform.pipeline.training import keys_of, recipes_of, require_split, train
+from ml_platform.pipeline.training import recipes_of, require_split, train
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef, ReportRef
 from ml_platform.training.split import refitted
@@ -52,13 +52,13 @@ def _require_recipe_of_now(workspace: Workspace, context: ModelContext, judged: 
     """The recipe of a judged model; raises Refused where that of now is another."""
     require_code(judged)
     now = recipes_of(workspace, context)
-    if judged.recipe in now:
+    if judged.recipe in (one.sha256 for one in now):
         return judged.recipe
     if not judged.recipe:
         # It was trained before a refit was declared: by this recipe, where its training would be adopted now.
-        keys = keys_of(workspace, context, judged.split)
+        keys = [one.key(judged.split) for one in now]
         if any(one.info.run_id == judged.mlflow_run_id for one in workspace.tracking.trained(judged.model, *keys)):
-            return now[0]
+            return now[0].sha256
     raise Refused(
         f"{judged.model} ({judged.sha256[:12]}) was trained by another recipe (parameters, trainer, or versions of "
         f"libraries) than that of now; train it again (job {judged.model}_train)",

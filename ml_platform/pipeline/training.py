@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ml_platform.datasets.unasked import require_asked
 from ml_platform.declarations.context import ModelContext
@@ -19,6 +20,9 @@ from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef, ManifestEntry, ModelRef, SplitRef
 from ml_platform.sources.partitions import WHOLE
 from ml_platform.training.split import Plan
+
+if TYPE_CHECKING:
+    from ml_platform.training.code import Recipe
 
 #: Kind of the ledger's entry that says which split was made.
 SPLIT = "split"
@@ -161,34 +165,16 @@ def fit(
     return train(workspace, context, manifest, run, known=known)
 
 
-def keys_of(workspace: Workspace, context: ModelContext, manifest: SplitRef) -> list[str]:
-    """The key of a training on this manifest by the recipe of now, and how earlier releases wrote the same."""
-    from ml_platform.training.code import training_key
+def recipes_of(workspace: Workspace, context: ModelContext) -> "list[Recipe]":
+    """The recipe of now, and how earlier releases wrote the same."""
+    from ml_platform.training.code import Recipe, code_versions
 
     model = context.model
+    codes = code_versions(workspace.steps.trainer(model.trainer), workspace.steps.training_code)
     return [
-        training_key(
-            *(manifest, model.trainer, model.task, model.target, context.names, model.parameters, code, model.classes)
-        )
-        for code in _codes(workspace, context)
+        Recipe(model.trainer, model.task, model.target, context.names, model.parameters, code, model.classes)
+        for code in codes
     ]
-
-
-def recipes_of(workspace: Workspace, context: ModelContext) -> list[str]:
-    """The recipe of now (everything but the rows that decides bytes), and how earlier releases wrote the same."""
-    from ml_platform.training.code import recipe
-
-    model = context.model
-    return [
-        recipe(model.trainer, model.task, model.target, context.names, model.parameters, code, model.classes)
-        for code in _codes(workspace, context)
-    ]
-
-
-def _codes(workspace: Workspace, context: ModelContext) -> tuple[str, ...]:
-    from ml_platform.training.code import code_versions
-
-    return code_versions(workspace.steps.trainer(context.model.trainer), workspace.steps.training_code)
 
 
 def train(
@@ -208,7 +194,8 @@ def train(
     from ml_platform.pipeline.mlflow_training import train_and_log
 
     model = context.model
-    key, *equal_keys = keys_of(workspace, context, manifest)
+    recipes = recipes_of(workspace, context)
+    key, *equal_keys = (one.key(manifest) for one in recipes)
     return train_and_log(
         workspace.tracking,
         manifest,
@@ -228,7 +215,7 @@ def train(
         extra_tags={"dagster_run_id": run.id},
         threads=workspace.settings.threads,
         classes=model.classes,
-        recipe=recipe or (recipes_of(workspace, context)[0] if model.split.refit else ""),
+        recipe=recipe or (recipes[0].sha256 if model.split.refit else ""),
         judged=judged,
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -27,46 +27,38 @@ def plain(parameters: BaseModel) -> dict[str, Any]:
     return parameters.model_dump(mode="json", exclude_none=True)
 
 
-def recipe(
-    trainer: str,
-    task: str,
-    target: str,
-    names: Sequence[str],
-    parameters: BaseModel,
-    code_version: str,
-    classes: Sequence[str] = (),
-) -> str:
-    """Hash of everything but the rows that decides the bytes of a model."""
-    return sha256_bytes(
-        canonical_json([trainer, task, target, list(names), plain(parameters), code_version, list(classes)])
-    )
+class Recipe(NamedTuple):
+    """Everything but the rows that decides the bytes of a model."""
 
+    trainer: str
+    task: str
+    target: str
+    #: Names of the features, in order.
+    names: Sequence[str]
+    parameters: BaseModel
+    #: Identifies the code that trains (:func:`code_versions`); that of the features is in the manifest, by content.
+    code: str
+    classes: Sequence[str] = ()
 
-def training_key(
-    split: SplitRef,
-    trainer: str,
-    task: str,
-    target: str,
-    names: Sequence[str],
-    parameters: BaseModel,
-    code_version: str,
-    classes: Sequence[str] = (),
-) -> str:
-    """Hash of everything that decides the bytes of a model, so that equal trainings are found again.
+    @property
+    def sha256(self) -> str:
+        """Its hash."""
+        parts = [self.trainer, self.task, self.target, list(self.names), plain(self.parameters), self.code]
+        return sha256_bytes(canonical_json([*parts, list(self.classes)]))
 
-    ``code_version`` identifies the code that trains; that of the features is part of the manifest, by content.
-    """
-    return sha256_bytes(
-        canonical_json(
-            {
-                "manifest": split.sha256,
-                "task": task,
-                "target": target,
-                "features": list(names),
-                "parameters": plain(parameters),
-                "code_version": code_version,
-                **({"classes": list(classes)} if classes else {}),
-                **({"trainer": trainer} if trainer != FIRST_TRAINER else {}),
-            }
+    def key(self, split: SplitRef) -> str:
+        """Hash of it and the rows of a manifest, so that equal trainings are found again."""
+        return sha256_bytes(
+            canonical_json(
+                {
+                    "manifest": split.sha256,
+                    "task": self.task,
+                    "target": self.target,
+                    "features": list(self.names),
+                    "parameters": plain(self.parameters),
+                    "code_version": self.code,
+                    **({"classes": list(self.classes)} if self.classes else {}),
+                    **({"trainer": self.trainer} if self.trainer != FIRST_TRAINER else {}),
+                }
+            )
         )
-    )

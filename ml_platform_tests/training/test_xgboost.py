@@ -11,7 +11,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.models.predictor import load_predictor
 from ml_platform.models.task import task_of
 from ml_platform.models.xgboost import XGBoost
-from ml_platform.training.code import code_versions, training_key
+from ml_platform.training.code import Recipe, code_versions
 from ml_platform.training.trainer import trainer_of
 from ml_platform.training.xgboost import XGBoostParameters
 from ml_platform_tests.training.synthetic import NAMES, Fit, fit, month_frame, split_ref
@@ -115,15 +115,15 @@ def test_the_key_changes_with_everything_that_decides_the_bytes() -> None:
 
     def made(**changed: Any) -> str:
         values: dict[str, Any] = {
-            "split": split,
             "trainer": "xgboost",
             "task": "binary",
             "target": "late",
             "names": NAMES,
             "parameters": PARAMETERS,
-            "code_version": "1",
+            "code": "1",
         }
-        return training_key(**(values | changed))
+        rows = changed.pop("split", split)
+        return Recipe(**(values | changed)).key(rows)
 
     other_run = split.model_copy(update={"run_id": "dagster-2"})
     assert made() == made() == made(split=other_run)
@@ -134,14 +134,18 @@ def test_the_key_changes_with_everything_that_decides_the_bytes() -> None:
         {"task": "regression"},
         {"names": NAMES[::-1]},
         {"parameters": PARAMETERS.model_copy(update={"seed": 9})},
-        {"code_version": "2"},
+        {"code": "2"},
     ]
     assert len({made(), *(made(**change) for change in changes)}) == 8
 
 
 def test_the_key_is_that_of_earlier_releases() -> None:
     """Written down when there was one trainer: what is trained is found again."""
-    key = training_key(split_ref(range(1, 4)), "xgboost", "binary", "late", NAMES, PARAMETERS, "1-xgboost-3.2.0")
+    recipe = Recipe("xgboost", "binary", "late", NAMES, PARAMETERS, "1-xgboost-3.2.0")
+    assert (
+        recipe.sha256 == "0ff4690c7f18ce84acaf1f877678938250a88f490ac88669a2d85d4876de6fa2"
+    )  # pragma: allowlist secret
+    key = recipe.key(split_ref(range(1, 4)))
     assert key == "3eb5dd51f8b36f0bdcbbf9ca609aa9bf27c2910bb5d7b130b9f1d9382731c7df"  # pragma: allowlist secret
     number, before = code_versions(trainer_of("xgboost"))
     assert number.startswith("1-xgboost-") and before.startswith("cc3080f55ea395fb-xgboost-")
