@@ -141,18 +141,7 @@ def evaluate(
         fairness={column: _fairness(predictions, column, task, together, options) for column in options.slices}
         if task.output != "value"
         else {},
-        robustness=robustness(
-            predictor,
-            x,
-            y,
-            reference.features,
-            options.feature_groups,
-            task,
-            options.seed,
-            unseen=unseen,
-            within=options.worst_case_within,
-            bounds=options.worst_case_bounds,
-        ),
+        robustness=robustness(predictor, x, y, reference.features, task, options, unseen),
         directions=directions(predictor, x, reference.features, options.seed),
         contributions=explained.by_feature,
         contributions_by=explained.by,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from ml_platform.evaluation.options import EvaluationOptions
 from ml_platform.evaluation.search import differing, worst_case
 from ml_platform.models.outputs import distance, flipped
 from ml_platform.models.predictor import Predictor
@@ -54,37 +55,35 @@ def robustness(
     x: "np.ndarray",
     y: "np.ndarray | None",
     features: tuple[str, ...],
-    groups: Mapping[str, tuple[str, ...]],
     task: Task,
-    seed: int = 0,
-    *,
+    options: EvaluationOptions,
     unseen: Unseen | None = None,
-    within: float = 0.1,
-    bounds: Mapping[str, float] | None = None,
 ) -> list[Disturbance]:
     """Predict again with disturbed features, on at most :data:`ROWS` rows of ``x`` (rows x features, float32).
 
     Without labels ``y`` no loss is measured.
 
-    - ``missing``: each feature alone, and each group of ``groups``, is missing in every row.
+    - ``missing``: each feature alone, and each of ``options.feature_groups``, is missing in every row.
     - ``noise``: Gaussian noise of :data:`NOISE` standard deviations on every feature with more than two values.
     - ``extreme``: each such feature alone is at the smallest or largest value of ``x`` in one row of ten each: a
       sensor that sticks at its stop.
     - ``unseen``: a raw column holds a value that nobody has seen, in all rows of ``unseen``.
     - ``worst_case``: what small changes of all features at once can do, see
-      :func:`~ml_platform.evaluation.search.worst_case` for ``within`` and ``bounds``.
+      :func:`~ml_platform.evaluation.search.worst_case`.
     """
     import numpy as np
 
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(options.seed)
     chosen = np.sort(random.choice(len(x), min(ROWS, len(x)), replace=False))
     x, y = np.ascontiguousarray(x[chosen]), y[chosen] if y is not None else None
     compare = _Comparison(predictor, task, x, y)
+    groups = options.feature_groups
     found = [compare(name, kind, disturbed) for name, kind, disturbed in _disturbed(x, features, groups, random)]
     if unseen is not None:
         compare = _Comparison(predictor, task, unseen.x, unseen.y)
         found += [compare(column, "unseen", changed) for column, changed in unseen.changed.items()]
-    rows, worst = worst_case(predictor, x, features, task.threshold, within, bounds or {}, seed)
+    within = options.worst_case_within
+    rows, worst = worst_case(predictor, x, features, task.threshold, within, options.worst_case_bounds, options.seed)
     changed = _Comparison(predictor, task, rows, None)
     found.append(changed(f"every feature within {within:g} of its interquartile range", "worst_case", worst))
     return found

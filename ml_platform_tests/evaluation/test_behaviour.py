@@ -10,6 +10,7 @@ import xgboost
 from ml_platform.documents import summaries
 from ml_platform.evaluation.evaluation import Evaluation
 from ml_platform.evaluation.explanation import beeswarm, contributions, stability
+from ml_platform.evaluation.options import EvaluationOptions
 from ml_platform.evaluation.robustness import Unseen, _Comparison, robustness
 from ml_platform.evaluation.search import directions, worst_case
 from ml_platform.evaluation.slices import BY, two_way
@@ -68,8 +69,8 @@ def test_slices_by_two_columns_are_the_metrics_of_their_rows() -> None:
 def test_the_feature_that_matters_is_the_one_whose_loss_hurts() -> None:
     x, y = holdout()
     booster = fitted(SPLIT).predictor
-    groups = {"both": ("signal", "weak")}
-    found = robustness(booster, x, y, NAMES, groups, BINARY)
+    options = EvaluationOptions(feature_groups={"both": ("signal", "weak")})
+    found = robustness(booster, x, y, NAMES, BINARY, options)
     missing = {one.name: one for one in found if one.kind == "missing"}
     assert set(missing) == {*NAMES, "both"}
     losses = {name: one.loss or 0 for name, one in missing.items()}
@@ -77,7 +78,7 @@ def test_the_feature_that_matters_is_the_one_whose_loss_hurts() -> None:
     (noisy,) = (one for one in found if one.kind == "noise")
     assert noisy.flipped is not None and 0 < noisy.flipped < 0.2
     assert {one.name for one in found if one.kind == "extreme"} == set(NAMES)
-    assert found == robustness(booster, x, y, NAMES, groups, BINARY)
+    assert found == robustness(booster, x, y, NAMES, BINARY, options)
     assert np.isfinite(x[:, 0]).all(), "the rows themselves stay as they are"
 
 
@@ -93,7 +94,7 @@ def test_the_worst_case_stays_in_its_box_and_is_worse_than_noise() -> None:
     before, after = booster.predict(rows), booster.predict(worst)
     # Nothing moves away from the other decision.
     assert (np.where(before >= 0.3, after - before, before - after) <= 0).all()
-    found = {one.kind: one for one in robustness(booster, x, y, NAMES, {}, BINARY)}
+    found = {one.kind: one for one in robustness(booster, x, y, NAMES, BINARY, EvaluationOptions())}
     assert (found["worst_case"].flipped or 0) > 2 * (found["noise"].flipped or 0)
     assert found["worst_case"].loss is None and found["worst_case"].rows == len(rows)
 
@@ -114,7 +115,7 @@ def test_unknown_values_are_compared_on_their_own_rows() -> None:
     lost = x[:200].copy()
     lost[:, 0] = np.nan
     unseen = Unseen(x[:200], y[:200], {"carrier": lost, "dest": x[:200]})
-    found = robustness(fitted(SPLIT).predictor, x, y, NAMES, {}, BINARY, unseen=unseen)
+    found = robustness(fitted(SPLIT).predictor, x, y, NAMES, BINARY, EvaluationOptions(), unseen)
     carrier, dest = (one for one in found if one.kind == "unseen")
     assert (carrier.name, carrier.rows) == ("carrier", 200) and (carrier.loss or 0) > 0.1
     assert (dest.loss, dest.flipped, dest.mean_absolute_difference) == (0, 0, 0)
