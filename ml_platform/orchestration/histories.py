@@ -10,7 +10,7 @@ from ml_platform.declarations.reading import one_line
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.orchestration.common import WORKSPACE, plainly, workspace_of
 from ml_platform.orchestration.events import step_run
-from ml_platform.orchestration.sensors import Tick
+from ml_platform.orchestration.sensors import Tick, model_sensor
 
 #: Tag of a refresh with what it was requested for: model, package and what history would be made from.
 REASON = "ml_platform/refreshed_for"
@@ -47,22 +47,8 @@ def refresh_jobs(catalogue: Catalogue) -> list[dg.JobDefinition]:
 
 def history_sensor(catalogue: Catalogue, jobs: list[Any]) -> dg.SensorDefinition:
     """What answers is given newer outcomes: once for each change of what history is made from."""
-
-    @dg.sensor(
-        name="history",
-        jobs=jobs,
-        minimum_interval_seconds=60,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Refreshes what services know of the past when a partition or another day of it has arrived.",
-    )
-    def history(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        tick = Tick(context, catalogue)
-        for name in catalogue.models:
-            if not tick.paused(name):
-                _look(tick, ModelContext.of(catalogue, name))
-        return tick.result()
-
-    return history
+    description = "Refreshes what services know of the past when a partition or another day of it has arrived."
+    return model_sensor(catalogue, "history", _look, description, jobs)
 
 
 def _look(tick: Tick, context: ModelContext) -> None:
@@ -90,14 +76,8 @@ def _look(tick: Tick, context: ModelContext) -> None:
         tick.notes.append(f"{name}: {type(error).__name__}: {one_line(str(error))}")
         return
     reason = f"{name}/{backend.sha256[:16]}/{wanted[:16]}"
-    if _refreshed(tick.instance, reason):
+    if tick.done(REASON, reason):
         tick.notes.append(f"{name}: its history is as new as can be")
         return
     why = "what history is made from changed"
     tick.ask(name, f"{name}_refresh", (REASON, reason), why, "attempts to refresh its history")
-
-
-def _refreshed(instance: dg.DagsterInstance, reason: str) -> bool:
-    """Whether there were runs for a reason, and the last one did not fail."""
-    runs = instance.get_runs(dg.RunsFilter(tags={REASON: reason}), limit=1)
-    return bool(runs) and runs[0].status not in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)

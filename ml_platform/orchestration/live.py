@@ -16,7 +16,7 @@ from ml_platform.orchestration.dataset import spec_store
 from ml_platform.orchestration.events import step_run
 from ml_platform.orchestration.metadata import ref_metadata, sentences, table
 from ml_platform.orchestration.publications import published_key
-from ml_platform.orchestration.sensors import Tick
+from ml_platform.orchestration.sensors import Tick, model_sensor
 from ml_platform.pipeline import logged_predictions, performance
 from ml_platform.references.refs import LiveRef
 
@@ -139,22 +139,8 @@ def live_job(name: str) -> Any:
 
 def live_sensor(catalogue: Catalogue, jobs: list[Any]) -> dg.SensorDefinition:
     """What services answered is ingested once a day is over, and measured again once labels come."""
-
-    @dg.sensor(
-        name="live",
-        jobs=jobs,
-        minimum_interval_seconds=60,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Ingests what services answered once a day is over, and measures it as labels are published.",
-    )
-    def live(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        tick = Tick(context, catalogue)
-        for name in catalogue.models:
-            if not tick.paused(name):
-                _look(tick, ModelContext.of(catalogue, name))
-        return tick.result()
-
-    return live
+    description = "Ingests what services answered once a day is over, and measures it as labels are published."
+    return model_sensor(catalogue, "live", _look, description, jobs)
 
 
 def _look(tick: Tick, context: ModelContext) -> None:
@@ -173,13 +159,7 @@ def _look(tick: Tick, context: ModelContext) -> None:
     if tick.busy(dataset, f"{dataset}_ingest", "ingestion"):
         return
     reason = f"{name}/{performance.about(tick.workspace, context, days)}"
-    if _done(tick.instance, reason):
+    if tick.done(REASON, reason):
         tick.notes.append(f"{name}: its {len(days)} days of predictions are measured by all labels that are published")
         return
     tick.ask(name, f"{name}_live", (REASON, reason), "predictions or their labels changed", "attempts to measure them")
-
-
-def _done(instance: dg.DagsterInstance, reason: str) -> bool:
-    """Whether there was a run for a reason, and the last one did not fail."""
-    runs = instance.get_runs(dg.RunsFilter(tags={REASON: reason}), limit=1)
-    return bool(runs) and runs[0].status not in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)

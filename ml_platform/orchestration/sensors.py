@@ -4,7 +4,7 @@ What a tick found is its skip reason or, where it requests runs, in its log and 
 run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -74,6 +74,11 @@ class Tick:
             self.notes.append(f"{owner}: {said}")
         return bool(said)
 
+    def done(self, tag: str, reason: str) -> bool:
+        """Whether there was a run for a reason, the value of its tag, and the last one did not fail."""
+        runs = self.instance.get_runs(dg.RunsFilter(tags={tag: reason}), limit=1)
+        return bool(runs) and runs[0].status not in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+
     def ask(self, name: str, job: str, reason: tuple[str, str], why: str, what: str) -> None:
         """Request a run for a reason, which is a tag and its value, unless runs for the same one came to nothing.
 
@@ -132,23 +137,36 @@ def new_data_sensor(catalogue: Catalogue, jobs: Sequence[Any]) -> dg.SensorDefin
     return new_data
 
 
-def drift_sensor(catalogue: Catalogue) -> dg.SensorDefinition:
-    """The newest partitions against what the live version learned; the sensor new_data decides what follows."""
+def model_sensor(
+    catalogue: Catalogue,
+    name: str,
+    look: Callable[[Tick, ModelContext], None],
+    description: str,
+    jobs: Sequence[Any] | None = None,
+) -> dg.SensorDefinition:
+    """A sensor that looks at each model once a minute, but for those that are paused, and may request these jobs."""
 
     @dg.sensor(
-        name="drift",
+        name=name,
+        jobs=jobs,
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Compares the newest partitions with what the champion learned and leads one to expect.",
+        description=description,
     )
-    def drift(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         tick = Tick(context, catalogue)
-        for name in catalogue.models:
-            if not tick.paused(name):
-                _look_for_drift(tick, ModelContext.of(catalogue, name))
+        for model in catalogue.models:
+            if not tick.paused(model):
+                look(tick, ModelContext.of(catalogue, model))
         return tick.result()
 
-    return drift
+    return sensor
+
+
+def drift_sensor(catalogue: Catalogue) -> dg.SensorDefinition:
+    """The newest partitions against what the live version learned; the sensor new_data decides what follows."""
+    description = "Compares the newest partitions with what the champion learned and leads one to expect."
+    return model_sensor(catalogue, "drift", _look_for_drift, description)
 
 
 def _request_ingestion(tick: Tick, catalogue: Catalogue, spec: DatasetSpec) -> bool:
