@@ -1,6 +1,7 @@
 """``predict``, ``stop``."""
 
 import json as jsonlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,15 @@ def live_url(workspace: Workspace, model: str) -> str:
     if url is None:
         raise PlatformError(f"{model}: no service is live; run ml-platform serve, or deploy a version first")
     return url
+
+
+def ask(workspace: Workspace, model: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Predictions of the live service. Raises PlatformError where there is none, or another installation answers."""
+    from ml_platform.rollout.processes import owner
+    from ml_platform.serving.client import predict
+
+    settings = workspace.settings
+    return predict(live_url(workspace, model), rows, settings.secret_key.get_secret_value(), owner=owner(settings))
 
 
 def rows_of(workspace: Workspace, context: ModelContext, partition: str, limit: int) -> list[dict[str, Any]]:
@@ -40,7 +50,6 @@ def rows_of(workspace: Workspace, context: ModelContext, partition: str, limit: 
 def predict_rows(model: str, file: Path | None, partition: str, limit: int) -> None:
     """Print the live service's answer as JSON."""
     from ml_platform.declarations.loading import project_catalogue
-    from ml_platform.serving.client import predict
 
     workspace = Workspace()
     context = ModelContext.of(project_catalogue(), declared_model(model))
@@ -52,7 +61,7 @@ def predict_rows(model: str, file: Path | None, partition: str, limit: int) -> N
         rows: Any = given["rows"] if isinstance(given, dict) and "rows" in given else given
     else:
         rows = rows_of(workspace, context, partition, limit)
-    answer = predict(live_url(workspace, model), rows, workspace.settings.secret_key.get_secret_value())
+    answer = ask(workspace, model, rows)
     print(jsonlib.dumps(answer, indent=1))
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from ml_platform.cli import screen
 from ml_platform.cli.output import written
-from ml_platform.cli.services import live_url, rows_of
+from ml_platform.cli.services import ask, live_url, rows_of
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import MAIN
 from ml_platform.declarations.catalogue import Catalogue
@@ -140,13 +140,12 @@ def _model(console: Console, workspace: Workspace, context: ModelContext) -> tup
 
 
 def _served(workspace: Workspace, context: ModelContext, table: Table) -> dict[str, Any]:
-    from ml_platform.serving.client import predict
     from ml_platform.validation.schema import MASK
 
     try:
         url = live_url(workspace, context.model.name)
         row = rows_of(workspace, context, "", 1)
-        answer = predict(url, row, workspace.settings.secret_key.get_secret_value())
+        answer = ask(workspace, context.model.name, row)
     except PlatformError as error:
         table.add_row("live service", str(error))
         return {"url": None, "prediction": None}

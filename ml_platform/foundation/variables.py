@@ -22,6 +22,8 @@ OWNER, IDENTITY, PARENT = f"{PREFIX}SUPERVISOR", f"{PREFIX}SUPERVISED", f"{PREFI
 SNAPSHOT = f"{PREFIX}SNAPSHOT"
 #: Set where a router in front says which request it is, and lets no caller say so.
 ROUTED = f"{PREFIX}ROUTED"
+#: Header of every answer of a service: which installation started it, as :data:`OWNER` says.
+INSTALLATION = "x-installation"
 #: What Kubernetes puts into every container for a Service whose name begins with ``ml-platform``.
 _LINK = re.compile(r"(.+?)_(SERVICE_(HOST|PORT\w*)|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)")
 

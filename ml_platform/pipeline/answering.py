@@ -38,6 +38,8 @@ def answering(state: "SupervisorState", model: str) -> "tuple[ServiceState | Non
 
     ``live`` is what has just answered there, and nothing else.
     """
+    from ml_platform.foundation.variables import INSTALLATION
+    from ml_platform.serving.client import foreign
     from ml_platform.serving.process import ready
 
     service = state.live(model) or next((item for item in state.services if item.model == model), None)
@@ -52,6 +54,8 @@ def answering(state: "SupervisorState", model: str) -> "tuple[ServiceState | Non
     headers = ready(route.url)
     if headers is None:
         return service, address, "does not answer" if state.url(model) else "no router"
+    if foreign(headers.get(INSTALLATION), state.owner):
+        return service, address, "another installation answers"
     return service, address, "live" if headers.get("x-service-sha256") == service.sha256 else "another answers"
 
 

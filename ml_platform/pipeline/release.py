@@ -315,12 +315,14 @@ def judge_route(
 
     ``chosen``: headers that choose a version; ``missing``: why there is no address.
     """
+    from ml_platform.rollout.processes import owner
     from ml_platform.serving.client import Client
 
     wanted, answering = f"{ref.version} {ref.sha256[:12]}", ""
     if not missing:
         try:
-            with Client(url, workspace.settings.secret_key.get_secret_value()) as client:
+            key, mine = workspace.settings.secret_key.get_secret_value(), owner(workspace.settings)
+            with Client(url, key, owner=mine) as client:
                 info = client.info(chosen or {})
             answering = f"{info['version']} {info['sha256'][:12]}"
         except PlatformError as error:

@@ -155,13 +155,17 @@ def withdrawn(record: RolloutRecord, *, by: str, why: str, run_id: str = "", at:
     return _changed(record, "withdraw", by, why, run_id, at, **update)
 
 
-def addressed(record: RolloutRecord, port: int, *, at: str | None = None) -> RolloutRecord:
-    """The record with the port at which the model is asked from now on. Raises PlatformError where it has another."""
-    if record.port not in (None, port):
-        raise PlatformError(f"{record.model} is asked at port {record.port}; that is never changed")
+def addressed(record: RolloutRecord, port: int, *, at: str | None = None, instead: str = "") -> RolloutRecord:
+    """The record with the port at which the model is asked from now on.
+
+    ``instead``: why it cannot keep the one that it has. Raises PlatformError where it has another, without a reason.
+    """
     if record.port == port:
         return record
-    return _changed(record, "address", SUPERVISOR, f"asked at port {port}", "", at, port=port)
+    if record.port is not None and not instead:
+        raise PlatformError(f"{record.model} is asked at port {record.port}; that is never changed")
+    why = f"asked at port {port}" + (f" instead of {record.port}: {instead}" if record.port is not None else "")
+    return _changed(record, "address", SUPERVISOR, why, "", at, port=port)
 
 
 def _require_candidate(record: RolloutRecord) -> Backend:

@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.inherited import inherited, search_path
+from ml_platform.foundation.locks import Locked, locked
 from ml_platform.foundation.settings import Settings
 from ml_platform.foundation.variables import PREFIX, ServiceOptions
 from ml_platform.rollout.factory import open_records
@@ -20,6 +22,24 @@ from ml_platform.serving import process
 
 #: Settings that the supervisor reads, beside those that it hands on to services.
 READ = ("local", "host", "ports", "router", "service_ready_seconds")
+
+
+class AlreadyRunning(PlatformError):
+    """Another supervisor of the same ``local`` folder runs."""
+
+
+@contextmanager
+def only_one(settings: Settings) -> Generator[None]:
+    """The lock that only one supervisor of an installation holds; the system frees it when the process ends."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder(settings) / "supervisor.lock", timeout=0))
+        except Locked:
+            pid = read_state(settings).pid
+            raise AlreadyRunning(
+                f"a supervisor runs already in {folder(settings)} (pid {pid}); stop it first"
+            ) from None
+        yield
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -10,20 +10,19 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.locks import Locked, locked
 from ml_platform.foundation.settings import Settings, get_settings
 from ml_platform.rollout import changes, rules
-from ml_platform.rollout.control import ensure_running, stop_all, wait_live
+from ml_platform.rollout.control import AlreadyRunning, ensure_running, only_one, stop_all, wait_live
 from ml_platform.rollout.counts import Counted
 from ml_platform.rollout.factory import open_records
 from ml_platform.rollout.fleet import Fleet
 from ml_platform.rollout.pace import Pace
+from ml_platform.rollout.placement import Placement
 from ml_platform.rollout.processes import Key, RouteState, SupervisorState, now, owner, read_state, write_state
 from ml_platform.rollout.record import Backend, RolloutRecord
 from ml_platform.rollout.record_files import folder
@@ -36,10 +35,6 @@ from ml_platform.serving import process
 __all__ = ["AlreadyRunning", "Supervisor", "ensure_running", "stop_all", "supervise", "wait_live"]
 
 logger = logging.getLogger(__name__)
-
-
-class AlreadyRunning(PlatformError):
-    """Another supervisor of the same ``local`` folder runs."""
 
 
 class Supervisor:
@@ -58,6 +53,7 @@ class Supervisor:
         self._unreadable: set[str] = set()
         self._watches: dict[str, Watch] = {}
         self._pending: dict[str, float] = {}
+        self.placement = Placement(settings, {})
         self._written = ""
         self.pace = Pace()
         self._complaints: dict[str, str] = {}
@@ -67,6 +63,7 @@ class Supervisor:
         left = read_state(self.settings)
         # The earlier lists first under this process's name: dying here, too, it leaves them for the next one.
         self.fleet.services, self.state.routes = left.services, left.routes
+        self.placement = Placement(self.settings, left.routes)
         self.keeper.state = left.router or self.keeper.state
         self.write()
         self._read()
@@ -139,8 +136,9 @@ class Supervisor:
         """Where a model is to be asked; None where nothing is deployed."""
         if not record.backends:
             return None
-        if record.port is None:
-            record = self._addressed(model)
+        instead = self.placement.elsewhere(model, record.port, self.keeper.state.running)
+        if record.port is None or instead:
+            record = self._addressed(model, instead)
         if record.port is None:
             return None
         named = record.stable, record.candidate, record.kept(datetime.now(UTC))
@@ -163,8 +161,11 @@ class Supervisor:
         backend = Backend(version=was.version, tag="", sha256=was.sha256, path="", snapshot=was.snapshot or None)
         return Route(model, was.port, self.fleet.side(model, backend))
 
-    def _addressed(self, model: str) -> RolloutRecord:
-        """The record with an address, which it keeps."""
+    def _addressed(self, model: str, instead: str = "") -> RolloutRecord:
+        """The record with an address, which it keeps. ``instead``: why it cannot keep the one that it came with."""
+        self.placement.known.add(model)
+        if instead:
+            self._complain(model, f"{model} gets another address than port {self._known[model].port}: {instead}")
         taken = self.fleet.public | {service.port for service in self.fleet.services if service.pid}
         try:
             port = process.free_port(self.settings.port_range, self.settings.host, taken)
@@ -172,7 +173,9 @@ class Supervisor:
             self._complain(model, str(error))
             return self._known[model]
         self.fleet.public.add(port)
-        return self._change(model, lambda record: record if record.port else changes.addressed(record, port))
+        was = self._known[model].port
+        keep = partial(changes.addressed, port=port, instead=instead)
+        return self._change(model, lambda record: keep(record) if record.port == was else record)
 
     def _told(self, model: str, route: Route, routed: bool) -> None:
         """Note what an address leads to, and let the model's rollout go on or back."""
@@ -194,9 +197,8 @@ class Supervisor:
         else:
             since = self._pending.setdefault(model, time.monotonic())
             if model in self.state.routes and time.monotonic() - since > 2:
-                self.state.routes[
-                    model
-                ].error = f"{self.keeper.router.kind} does not carry out revision {record.revision}"
+                error = f"{self.keeper.router.kind} does not carry out revision {record.revision}"
+                self.state.routes[model].error = error
         if record.candidate is not None:
             self._go_on(model, record, record.candidate, route, routed)
         elif record.stable is not None and route.behind is not None and record.previous is not None:
@@ -289,27 +291,13 @@ def _since(at: str | None) -> float:
     return (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds() if at else 0.0
 
 
-@contextmanager
-def _single(settings: Settings) -> Generator[None]:
-    """The lock that only one supervisor of an installation holds; the system frees it when the process ends."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(locked(folder(settings) / "supervisor.lock", timeout=0))
-        except Locked:
-            pid = read_state(settings).pid
-            raise AlreadyRunning(
-                f"a supervisor runs already in {folder(settings)} (pid {pid}); stop it first"
-            ) from None
-        yield
-
-
 def supervise(settings: Settings) -> None:
     """Run the supervisor until SIGTERM or SIGINT; services and router go on, ``ml-platform stop`` ends them.
 
     Raises :class:`AlreadyRunning` when there is one already.
     """
     ending: list[int] = []
-    with _single(settings):
+    with only_one(settings):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda got, _: ending.append(got))
         supervisor = Supervisor(settings)

@@ -7,10 +7,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.variables import INSTALLATION
 
 
 class ServiceDown(PlatformError):
     """Nothing answers at the address, or the connection broke."""
+
+
+class AnotherInstallation(PlatformError):
+    """Services of another folder answer at the address."""
 
 
 class RequestRefused(PlatformError):
@@ -25,10 +30,11 @@ class Client:
     """Requests to one service. Not for several threads at once; use it as a context manager to close it.
 
     Without ``again`` a request is never sent twice, not even where the other side has closed the kept connection.
+    ``owner``: the installation whose services are asked; an answer of another one raises AnotherInstallation.
     """
 
-    def __init__(self, url: str, key: str = "", timeout: float = 30.0, *, again: bool = True) -> None:
-        self._attempts = 2 if again else 1
+    def __init__(self, url: str, key: str = "", timeout: float = 30.0, *, again: bool = True, owner: str = "") -> None:
+        self._attempts, self._owner = 2 if again else 1, owner
         self.url = url.rstrip("/")
         parts = urlsplit(self.url)
         if parts.scheme != "http" or not parts.hostname:
@@ -61,7 +67,11 @@ class Client:
             try:
                 self._connection.request(method, self._prefix + path, body, sent)
                 answer = self._connection.getresponse()
-                return answer.status, answer.read()
+                content = answer.read()
+                if said := foreign(answer.getheader(INSTALLATION), self._owner):
+                    self.close()
+                    raise AnotherInstallation(f"{self.url}: {said}")
+                return answer.status, content
             except (http.client.HTTPException, OSError) as error:
                 self._connection.close()
                 # A kept connection may have been closed by the other side meanwhile; predicting twice is harmless.
@@ -102,6 +112,19 @@ class Client:
         return content.decode()
 
 
+def foreign(told: str | None, owner: str) -> str:
+    """Why an answer is not of the installation ``owner``; empty where it is, or where one of them is not known.
+
+    ``told``: its header. A service that an earlier release started has none.
+    """
+    if not told or not owner or told == owner:
+        return ""
+    return (
+        f"a service of another installation ({told}, not {owner}) answers there, as beside a copied folder; stop that "
+        "one, or give this one ports of its own (ML_PLATFORM_PORTS) and start its services again (ml-platform serve)"
+    )
+
+
 def _message(content: bytes) -> str:
     try:
         return str(json.loads(content)["error"])
@@ -109,7 +132,9 @@ def _message(content: bytes) -> str:
         return content[:200].decode(errors="replace").strip() or "no text"
 
 
-def predict(url: str, rows: Sequence[Mapping[str, Any]], key: str = "", timeout: float = 30.0) -> dict[str, Any]:
-    """Predictions of the service at ``url`` for rows; see :meth:`Client.predict`."""
-    with Client(url, key, timeout) as client:
+def predict(
+    url: str, rows: Sequence[Mapping[str, Any]], key: str = "", timeout: float = 30.0, *, owner: str = ""
+) -> dict[str, Any]:
+    """Predictions of the service at ``url`` for rows; see :class:`Client`."""
+    with Client(url, key, timeout, owner=owner) as client:
         return client.predict(rows)

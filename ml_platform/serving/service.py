@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ml_platform.features.build import featurize
-from ml_platform.foundation.variables import ROUTED, SettingsMistake, service_options
+from ml_platform.foundation.variables import INSTALLATION, OWNER, ROUTED, SettingsMistake, service_options
 from ml_platform.models.predictor import load_predictor
 from ml_platform.serving.answer import (
     REQUEST_ID,
@@ -160,6 +160,7 @@ def service(
             "x-model": config.model,
             "x-model-version": str(config.version),
             "x-service-sha256": package.sha256,
+            INSTALLATION: os.environ.get(OWNER, ""),
             "x-history-sha256": package.history.sha256,
             "x-history-until": package.history.until.isoformat() if package.history.until else "",
         },

@@ -39,6 +39,10 @@ class Direct:
         """A process of this module."""
         return [sys.executable, "-m", "ml_platform.rollout.routers.direct", str(self.folder.resolve())]
 
+    def fits(self) -> bool:
+        """Always: it has one kind of listener."""
+        return True
+
     def write(self, routes: Sequence[Route]) -> None:
         """One file with all of them."""
         self._routes = {route.model: route.version for route in routes}

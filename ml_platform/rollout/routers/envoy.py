@@ -63,6 +63,13 @@ class Envoy:
             *("--concurrency", "2", "--log-level", "warning"),
         ]
 
+    def fits(self) -> bool:
+        """Whether Envoy was started with the bootstrap of now."""
+        try:
+            return json.loads((self.folder / "bootstrap.json").read_bytes()) == _bootstrap()
+        except (OSError, ValueError):
+            return False
+
     def write(self, routes: Sequence[Route]) -> None:
         """Clusters come before the routes that name them and go after them: else requests would get 503.
 
@@ -199,7 +206,8 @@ def _binary() -> Path:
 def _bootstrap() -> dict[str, Any]:
     watched = {"resource_api_version": "V3"}
     return {
-        "node": {"id": "ml-platform", "cluster": "ml-platform"},
+        # The number is raised where a listener cannot be changed as long as Envoy runs.
+        "node": {"id": "ml-platform-2", "cluster": "ml-platform"},
         # Histograms are merged when counters are flushed: what rules look at is no older.
         "stats_flush_interval": "1s",
         "admin": {"address": {"pipe": {"path": ADMIN, "mode": 0o600}}},

@@ -59,6 +59,8 @@ def listener(route: Route, host: str, body_limit: int) -> dict[str, Any]:
         "config.listener.v3.Listener",
         name=route.model,
         address={"socket_address": {"address": host, "port_value": route.port}},
+        # With it a second Envoy, as that of a copied folder, would take half of the connections, and nobody notice.
+        enable_reuse_port=False,
         per_connection_buffer_limit_bytes=2 * body_limit,
         filter_chains=[{"filters": [{"name": "http", "typed_config": manager}]}],
     )

@@ -37,9 +37,10 @@ class Keeper:
         return folder(self.settings) / "logs" / f"{self.router.kind}.log"
 
     def adopt(self) -> None:
-        """Take over the process of an earlier supervisor; end one of another kind, or that nobody recorded."""
+        """Take over the process of an earlier supervisor; end one of another kind or of an earlier release whose
+        addresses are others, or that nobody recorded."""
         if self.state.running:
-            if self.state.kind == self.router.kind:
+            if self.state.kind == self.router.kind and self.router.fits():
                 logger.info("took over %s (pid %s)", self.state.kind, self.state.pid)
             else:
                 process.stop(self.state.pid, self.state.start_time)

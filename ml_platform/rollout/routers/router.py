@@ -66,6 +66,10 @@ class Router(Protocol):
         """The command of its process, which reads the files of :meth:`write`."""
         ...
 
+    def fits(self) -> bool:
+        """Whether a process that an earlier release may have started carries out what is written now."""
+        ...
+
     def write(self, routes: Sequence[Route]) -> None:
         """Say what is wanted; where nothing differs, nothing is written."""
         ...
