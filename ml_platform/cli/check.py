@@ -1,7 +1,8 @@
 """``ml-platform check``: every gate on the content there is now, outside any run."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.loading import project_catalogue
-from ml_platform.features.materialize import Stale
-from ml_platform.foundation.errors import DeclarationError, MissingReference, PlatformError
+from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import default_home
 from ml_platform.gates.gate import Gate, Verdict
 from ml_platform.gates.stages import Stage
+from ml_platform.ledger.chain import Broken
 from ml_platform.pipeline import data
 from ml_platform.pipeline.inspections import INSPECTIONS
 from ml_platform.pipeline.loosening import since_champion
@@ -91,14 +92,24 @@ def _lines(workspace: Workspace, catalogue: Catalogue, run: Run) -> Iterable[Lin
         yield from _features(workspace, spec, catalogue.dataset(spec.dataset), run)
     for name in catalogue.models:
         context = ModelContext.of(catalogue, name)
-        for stage, inspect in INSPECTIONS.items():
-            gates = context.model.gates_of(stage)
-            try:
-                ref = workspace.references.load(f"{name}/{stage}")
-            except MissingReference as error:
-                yield from (Line(f"{name}/{stage}", "", gate, None, str(error)) for gate in gates)
-                continue
-            yield from _joined(f"{name}/{stage}", "", gates, inspect(workspace, context, ref, run))
+        for stage in INSPECTIONS:
+            judged = partial(_stage, workspace, context, stage, run)
+            yield from _each(f"{name}/{stage}", "", context.model.gates_of(stage), judged)
+
+
+def _stage(workspace: Workspace, context: ModelContext, stage: Stage, run: Run) -> list[Verdict]:
+    ref = workspace.references.load(f"{context.model.name}/{stage}")
+    return INSPECTIONS[stage](workspace, context, ref, run)
+
+
+def _each(asset: str, partition: str, gates: tuple[Gate, ...], judged: Callable[[], list[Verdict]]) -> Iterable[Line]:
+    """The lines of a content; where it cannot be read they say so, and what comes after it is judged all the same."""
+    try:
+        return _joined(asset, partition, gates, judged())
+    except Broken:
+        raise  # the ledger: no verdict can be kept
+    except PlatformError as error:
+        return [Line(asset, partition, gate, None, str(error)) for gate in gates]
 
 
 def _trials(workspace: Workspace, catalogue: Catalogue, branch: str, keep: bool, run: Run) -> Iterable[Line]:
@@ -136,14 +147,18 @@ def _tried(trial: Trial, catalogue: Catalogue) -> Iterable[Line]:
 
 def _batches(workspace: Workspace, spec: DatasetSpec, run: Run) -> Iterable[Line]:
     asset = f"{spec.name}/batch"
-    require_asked(workspace.store, spec.name)
     gates = spec.gates_of("batch")
-    found = batches.newest(workspace.store, spec.name)
+    try:
+        require_asked(workspace.store, spec.name)
+        found = batches.newest(workspace.store, spec.name)
+    except PlatformError as error:
+        yield from (Line(asset, "", gate, None, str(error)) for gate in gates)
+        return
     if not found:
         yield from (Line(asset, "", gate, None, "nothing was ever ingested") for gate in gates)
     for partition, (branch, info) in sorted(found.items()):
         ref = batches.reference(info, spec.name, partition, branch, workspace.store.resolve(branch), run)
-        yield from _joined(asset, partition, gates, data.audit(workspace, spec, ref, run))
+        yield from _each(asset, partition, gates, partial(data.audit, workspace, spec, ref, run))
 
 
 def _features(workspace: Workspace, spec: FeatureSpec, dataset: DatasetSpec, run: Run) -> Iterable[Line]:
@@ -151,14 +166,13 @@ def _features(workspace: Workspace, spec: FeatureSpec, dataset: DatasetSpec, run
     published = sorted(batches.published(workspace.store, dataset.name))
     if not published:
         yield from (Line(spec.key, "", gate, None, "no batch was ever published") for gate in gates)
+
+    def judged(partition: str) -> list[Verdict]:
+        ref = workspace.references.load(spec.key, partition)
+        return data.inspect_features(workspace, spec, dataset, ref, run)
+
     for partition in published:
-        try:
-            ref = workspace.references.load(spec.key, partition)
-            verdicts = data.inspect_features(workspace, spec, dataset, ref, run)
-        except (MissingReference, Stale) as error:
-            yield from (Line(spec.key, partition, gate, None, str(error)) for gate in gates)
-            continue
-        yield from _joined(spec.key, partition, gates, verdicts)
+        yield from _each(spec.key, partition, gates, partial(judged, partition))
 
 
 def _joined(asset: str, partition: str, gates: tuple[Gate, ...], verdicts: list[Verdict]) -> Iterable[Line]:

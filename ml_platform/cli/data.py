@@ -168,6 +168,8 @@ def rollback(
     done = roll_back_by_hand(workspace, catalogue, spec, partition, reason=reason, to=to, withdraw=withdraw, by=by)
     print(summary(done))
     _show_uses(list(done.used_by))
+    for part, why in done.unreadable.items():
+        print(f"{part} cannot be read, so whether it uses that content is not known: {why}")
     stale = stale_features(workspace, catalogue, spec.name, done.withdrawn) if done.withdrawn else {}
     for key, partitions in stale.items():
         print(f"stale: {key} of {', '.join(partitions)}; materialize them again")
@@ -249,12 +251,14 @@ def trace_from_dataset(target: str, json: Path | None) -> None:
     """Print the registered versions and services that depend on a commit or content."""
     from ml_platform.declarations.loading import project_catalogue
     from ml_platform.foundation.errors import PlatformError
+    from ml_platform.foundation.parts import Parts
     from ml_platform.pipeline.lineage import contents, known, uses
     from ml_platform.pipeline.workspace import Workspace
 
     workspace = Workspace.reading()
     named = contents(workspace.store, target)
-    found = uses(workspace, project_catalogue().models, named)
+    parts = Parts()
+    found = uses(workspace, project_catalogue().models, named, parts)
     if named and not found and not known(workspace, named):
         raise PlatformError(f"no content begins with {target!r}; see ml-platform data log DATASET")
     for sha256, path in named.items():
@@ -262,7 +266,10 @@ def trace_from_dataset(target: str, json: Path | None) -> None:
     if not named:
         print("that commit brought no content")
     _show_uses(found)
-    written(json, {"contents": named, "uses": [use._asdict() for use in found]})
+    for note in parts.notes:
+        print(note)
+    written(json, {"contents": named, "uses": [use._asdict() for use in found], "unreadable": parts.unreadable})
+    parts.require_all()
 
 
 def _show_uses(found: "list[Use]") -> None:

@@ -16,6 +16,9 @@ ledger = typer.Typer(no_args_is_help=True, help="The record of every verdict and
 @ledger.command()
 def verify(json: Json = None) -> None:
     """Recompute the chain with its signatures, and compare it with what store and registry noted of it."""
+    from functools import partial
+
+    from ml_platform.foundation.parts import Parts
     from ml_platform.ledger.chain import CONTINUATION
     from ml_platform.pipeline import cards
     from ml_platform.pipeline.anchors import unheard
@@ -30,17 +33,19 @@ def verify(json: Json = None) -> None:
     for gap in gaps:
         print(gap)
     # Told and no failure of the chain: an alias, a tag or a card can be changed by whoever has MLflow.
-    edited = [
-        line
-        for model in _models()
-        for version in workspace.registry.versions(model)
-        for line in cards.edited(workspace, version)
-    ]
-    answering = [line for model in _models() for line in unfounded(workspace, model)]
+    parts, edited, answering = Parts(), list[str](), list[str]()
+    for model in _models():
+        versions = parts.read(f"versions of {model}", partial(workspace.registry.versions, model, parts), [])
+        for version in versions:
+            about = f"what MLflow tells of {model} version {version.version}"
+            edited += parts.read(about, lambda version=version: list(cards.edited(workspace, version)), [])
+        answering += parts.read(f"the rollout record of {model}", partial(unfounded, workspace, model), [])
     silent = [*unheard(workspace.ledger, workspace.registry, _models()), *edited, *answering]
-    for line in silent:
+    for line in [*silent, *parts.notes]:
         print(line)
-    written(json, {"entries": count, "head": anchor.head, "key": anchor.key, "gaps": gaps, "edited": silent})
+    found = {"entries": count, "head": anchor.head, "key": anchor.key, "gaps": gaps, "edited": silent}
+    written(json, {**found, "unreadable": parts.unreadable})
+    parts.require_all()
     if silent:
         raise typer.Exit(1)
 

@@ -44,7 +44,7 @@ class Counts:
         """Count commits on all branches, registered versions, and ledger entries."""
         store = workspace.store
         commits = {commit.id for branch in store.branches() for commit in store.log(branch)}
-        versions = sum(len(workspace.registry.versions(name)) for name in catalogue.models)
+        versions = sum(len(list(workspace.registry.tags(name))) for name in catalogue.models)
         return cls(len(commits), versions, workspace.ledger.anchor().length or 0)
 
 

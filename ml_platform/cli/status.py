@@ -1,42 +1,27 @@
 """``status``: what is published, registered and live, part by part, so that one that cannot be read hides no other."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ml_platform.cli import screen
 from ml_platform.cli.output import written
+from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.parts import Parts
 from ml_platform.pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
+    from ml_platform.ledger.ledger import Ledger
     from ml_platform.pipeline.published_verdicts import Standing
     from ml_platform.rollout.processes import SupervisorState
 
-
-Found = TypeVar("Found")
-
-
-class _Parts:
-    """Parts of the status, each read by itself."""
-
-    def __init__(self) -> None:
-        #: What is to be said below the tables, a line each.
-        self.notes: list[str] = []
-        #: Part to why it cannot be read.
-        self.unreadable: dict[str, str] = {}
-
-    def read(self, part: str, look: Callable[[], Found], otherwise: Found) -> Found:
-        """What a look finds, or where it cannot be read ``otherwise``, with a note."""
-        try:
-            return look()
-        except PlatformError as error:
-            self.unreadable[part] = str(error)
-            self.notes.append(f"{part} cannot be read: {error}")
-            return otherwise
+#: The part that others hang on.
+LEDGER = "the ledger"
 
 
 def show_status(json: Path | None) -> None:
@@ -44,18 +29,20 @@ def show_status(json: Path | None) -> None:
     from ml_platform.datasets.unasked import unasked
     from ml_platform.declarations.loading import project_catalogue
     from ml_platform.pipeline import alerts, automation, rollout
-    from ml_platform.rollout.processes import read_state
+    from ml_platform.rollout.processes import SupervisorState, read_state
 
     workspace, catalogue = Workspace.reading(), project_catalogue()
-    workspace.require_whole(catalogue.models, catalogue.datasets)
-    console, parts = screen.console(), _Parts()
+    console, parts = screen.console(), Parts()
 
     def say(lines: "Iterator[str] | list[str]") -> None:
         for line in lines:
             console.print(line, soft_wrap=True, markup=False, highlight=False)
 
-    say(rollout.attend(workspace, catalogue.models))
-    state = read_state(workspace.settings)
+    workspace = _whole(workspace, catalogue, parts)
+    say(parts.notes)
+    if LEDGER not in parts.unreadable:
+        say(rollout.attend(workspace, catalogue.models))
+    state = parts.read("the supervisor's state", lambda: read_state(workspace.settings), SupervisorState())
     found: dict[str, Any] = {
         "datasets": {},
         "models": {},
@@ -68,11 +55,13 @@ def show_status(json: Path | None) -> None:
     }
     data = screen.table("dataset", "published", "newest", "refused", "main at")
     for name, spec in catalogue.datasets.items():
-        row = found["datasets"][name] = parts.read(f"dataset {name}", partial(_dataset, workspace, spec), {})
-        there, refused = row.get("published", []), row.get("refused", [])
-        counted = str(len(there)) if row else "?"
-        newest = there[-1] if there else "-"
-        data.add_row(name, counted, newest, ", ".join(refused) or "-", row.get("main", "?")[:12])
+        row = found["datasets"][name] = parts.read(f"dataset {name}", partial(_published, workspace, spec), {})
+        refusals = parts.read(f"what is refused of dataset {name}", partial(_refused, workspace, spec), None)
+        if refusals is not None:
+            row["refused"] = refusals
+        there, refused = row.get("published", []), "?" if refusals is None else ", ".join(refusals) or "-"
+        counted = str(len(there)) if "published" in row else "?"
+        data.add_row(name, counted, there[-1] if there else "-", refused, row.get("main", "?")[:12])
     console.print(data)
     strange = parts.read("the store", lambda: unasked(workspace.store), [])
     found["unasked"] = [one._asdict() for one in strange]
@@ -84,26 +73,66 @@ def show_status(json: Path | None) -> None:
         context = ModelContext.of(catalogue, name)
         models.add_row(name, *_model(workspace, context, state, found, parts))
     console.print(models)
-    needed = parts.read("alerts", lambda: alerts.standing(workspace, catalogue), [])
+    needed = [] if LEDGER in parts.unreadable else alerts.standing(workspace, catalogue)
     found["alerts"] = [alert._asdict() for alert in needed]
     found["paused"] = parts.read("what is paused", lambda: automation.paused(workspace, catalogue), {})
-    say([*dict.fromkeys(parts.notes), *found["edited"]])
+    say([*_told_once(parts), *found["edited"]])
     say([*(alert.said for alert in needed), *(f"{name}: {said}" for name, said in found["paused"].items())])
     console.print(f"supervisor: {'running' if state.running else 'not running'}")
     written(json, found)
-    if parts.unreadable:
-        raise PlatformError(f"not everything could be read: {', '.join(parts.unreadable)}; see above")
+    parts.require_all()
 
 
-def _dataset(workspace: Workspace, spec: DatasetSpec) -> dict[str, Any]:
+def _whole(workspace: Workspace, catalogue: Catalogue, parts: Parts) -> Workspace:
+    """The workspace; where its ledger is broken or away, one in which whatever asks for it is told so.
+
+    Decisions that a cut ledger lost would be shown as pending, and a champion as never promoted.
+    """
+    # By itself first: MLflow that is away is no broken ledger.
+    parts.read("MLflow", lambda: workspace.registry, None)
+    try:
+        if "MLflow" in parts.unreadable:
+            workspace.ledger.require_whole({*catalogue.models, *catalogue.datasets})
+        else:
+            workspace.require_whole(catalogue.models, catalogue.datasets)
+    except PlatformError as error:
+        parts.missed(LEDGER, error)
+        # First, whatever else could not be read.
+        parts.notes.insert(0, parts.notes.pop())
+        return _without_ledger(workspace, str(error))
+    return workspace
+
+
+def _without_ledger(workspace: Workspace, why: str) -> Workspace:
+    def broken(_: Workspace) -> "Ledger":
+        raise PlatformError(why)
+
+    return Workspace(workspace.settings, replace(workspace.ports, ledger=broken, anchors=lambda _: ()))
+
+
+def _told_once(parts: Parts) -> list[str]:
+    """Notes on parts; what the ledger alone holds back is one line."""
+    why = parts.unreadable.get(LEDGER)
+    if why is None:
+        return [*dict.fromkeys(parts.notes)]
+    held = [part for part, reason in parts.unreadable.items() if reason == why and part != LEDGER]
+    others = [note for note in dict.fromkeys(parts.notes) if why not in note]
+    return [*others, *([f"not told without the ledger: {', '.join(held)}"] if held else [])]
+
+
+def _published(workspace: Workspace, spec: DatasetSpec) -> dict[str, Any]:
     from ml_platform.datasets import batches
-    from ml_platform.pipeline.data import refused_partitions
 
     return {
         "published": sorted(batches.published(workspace.store, spec.name)),
-        "refused": sorted(refused_partitions(workspace, spec)),
         "main": workspace.store.resolve("main"),
     }
+
+
+def _refused(workspace: Workspace, spec: DatasetSpec) -> list[str]:
+    from ml_platform.pipeline.data import refused_partitions
+
+    return sorted(refused_partitions(workspace, spec))
 
 
 def _stands(workspace: Workspace, spec: DatasetSpec, found: dict[str, Any]) -> Iterator[str]:
@@ -124,7 +153,7 @@ def _stands(workspace: Workspace, spec: DatasetSpec, found: dict[str, Any]) -> I
 
 
 def _model(
-    workspace: Workspace, context: ModelContext, state: "SupervisorState", found: dict[str, Any], parts: _Parts
+    workspace: Workspace, context: ModelContext, state: "SupervisorState", found: dict[str, Any], parts: Parts
 ) -> list[str]:
     """The row of a model; what of it cannot be read is a question mark."""
     from ml_platform.pipeline import approval, candidate, champions

@@ -1,5 +1,6 @@
 """The table at the end of ``ml-platform run``: data, metrics, verdicts, versions, services, predictions."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,15 @@ from ml_platform.datasets.store import MAIN
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.declarations.features import FeatureSpec
 from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.parts import Parts
 from ml_platform.gates.gate import Gate, Verdict
-from ml_platform.gates.stages import OF_MODEL
+from ml_platform.gates.stages import OF_MODEL, Stage
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.recorded_evaluations import kept
 from ml_platform.pipeline.workspace import Workspace
-
-#: Stages of a model that have gates, named as their assets are.
+from ml_platform.references.refs import ReportRef
 
 
 def show_summary(
@@ -33,46 +35,48 @@ def show_summary(
     success: bool,
     json: Path | None,
 ) -> int:
-    """Print everything that counts now; 0 where the run succeeded and nothing is held back."""
-    found: dict[str, Any] = {"success": success, "datasets": {}, "models": {}, "new": {}}
-    held = 0
+    """Print everything that counts now; 0 where the run succeeded and everything could be read."""
+    parts = Parts()
+    found: dict[str, Any] = {
+        "success": success,
+        "datasets": {},
+        "models": {},
+        "new": {},
+        "unreadable": parts.unreadable,
+    }
     for spec in catalogue.datasets.values():
-        found["datasets"][spec.name], failures = _dataset(console, workspace, catalogue, spec)
-        held += failures
+        look = partial(_dataset, console, workspace, catalogue, spec, parts)
+        found["datasets"][spec.name] = parts.read(f"dataset {spec.name}", look, [])
     for name in catalogue.models:
-        found["models"][name], failures = _model(console, workspace, ModelContext.of(catalogue, name))
-        held += failures
+        found["models"][name] = _model(console, workspace, ModelContext.of(catalogue, name), parts)
+    for note in dict.fromkeys(parts.notes):
+        console.print(note, soft_wrap=True, markup=False, highlight=False)
     found["new"] = {name: getattr(after, name) - getattr(before, name) for name in ("commits", "versions", "ledger")}
     new = found["new"]
     text = f"{new['commits']} commits, {new['versions']} versions, {new['ledger']} ledger entries"
     console.print(f"nothing new: {text}" if not any(new.values()) else f"new: {text}")
     written(json, found)
-    return 0 if success else 1
+    return 0 if success and not parts.unreadable else 1
 
 
-def _dataset(console: Console, workspace: Workspace, catalogue: Catalogue, spec: DatasetSpec) -> tuple[Any, int]:
+def _dataset(
+    console: Console, workspace: Workspace, catalogue: Catalogue, spec: DatasetSpec, parts: Parts
+) -> list[Any]:
     gates = spec.gates_of("batch")
     features = [item for item in catalogue.features.values() if item.dataset == spec.name]
     table = screen.table(
         "partition", "rows", "content", "commit", "batch gates", "feature gates", title=f"dataset {spec.name}"
     )
-    shown, held = [], 0
+    shown: list[Any] = []
     for partition, (branch, info) in sorted(batches.newest(workspace.store, spec.name).items()):
-        verdicts = workspace.ledger.judgement(f"{spec.prefix}{partition}", info.sha256)
-        text, failed = _verdicts(gates, verdicts)
-        feature_text = []
-        for item in features:
-            try:
-                ref = workspace.references.load(item.key, partition)
-            except MissingReference:
-                feature_text.append("-")
-                continue
-            line, more = _verdicts(
-                item.gates_of("features"), workspace.ledger.judgement(f"{item.key}/{partition}", ref.sha256)
-            )
-            feature_text.append(line)
-            failed += more
-        held += failed
+        name = f"{spec.prefix}{partition}"
+        judged = partial(workspace.ledger.judgement, name, info.sha256)
+        verdicts: dict[str, Verdict] | None = parts.read(f"verdicts on {name}", judged, None)
+        text = "?" if verdicts is None else _verdicts(gates, verdicts)
+        feature_text = [
+            parts.read(f"{item.key} {partition}", partial(_of_features, workspace, item, partition), "?")
+            for item in features
+        ]
         commit = _commit(workspace, spec, partition, info.sha256) if branch == MAIN else "refused"
         rows = info.metadata["rows"]
         table.add_row(partition, f"{int(rows):,}", info.sha256[:12], commit[:12], text, ", ".join(feature_text))
@@ -82,61 +86,77 @@ def _dataset(console: Console, workspace: Workspace, catalogue: Catalogue, spec:
                 "rows": int(rows),
                 "sha256": info.sha256,
                 "commit": commit,
-                "gates": _plain(verdicts),
+                "gates": _plain(verdicts or {}),
             }
         )
     console.print(table)
-    return shown, held
+    return shown
+
+
+def _of_features(workspace: Workspace, spec: FeatureSpec, partition: str) -> str:
+    """What the gates said of the features of a partition; a dash where there are none."""
+    try:
+        ref = workspace.references.load(spec.key, partition)
+    except MissingReference:
+        return "-"
+    return _verdicts(spec.gates_of("features"), workspace.ledger.judgement(f"{spec.key}/{partition}", ref.sha256))
 
 
 def _commit(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str) -> str:
     return workspace.store.resolve(batches.batch_tag(spec.name, partition, sha256))
 
 
-def _model(console: Console, workspace: Workspace, context: ModelContext) -> tuple[Any, int]:
+def _model(console: Console, workspace: Workspace, context: ModelContext, parts: Parts) -> dict[str, Any]:
     name = context.model.name
     shown: dict[str, Any] = {"gates": {}}
     table = screen.table("what", "value", title=f"model {name}")
-    held = 0
     for stage in OF_MODEL:
-        if stage == "refit" and not context.model.split.refit:
-            continue
-        try:
-            ref = workspace.references.load(f"{name}/{stage}")
-        except MissingReference:
-            table.add_row(stage, "not materialized")
-            continue
-        if stage == "evaluation":
-            evaluation = kept(workspace, ref.model_ref)
-            for metric in [name for name in evaluation.kind().compared if name in evaluation.metrics]:
-                best = {
-                    model: f"{values[metric]:.4f}" for model, values in evaluation.baselines.items() if metric in values
-                }
-                beside = ", ".join(f"{model} {value}" for model, value in best.items())
-                table.add_row(
-                    f"{metric} on the holdout",
-                    f"{evaluation.metrics[metric]:.4f}" + (f"  ({beside})" if beside else ""),
-                )
-            shown |= {
-                "metrics": evaluation.metrics,
-                "baselines": evaluation.baselines,
-                "model_sha256": ref.sha256,
-                "report": (report := str(workspace.settings.local / ref.html)),
-            }
-            table.add_row("report", report)
-        verdicts = workspace.ledger.verdicts(ref.sha256)
-        text, failed = _verdicts(context.model.gates_of(stage), verdicts)
-        held += failed
-        table.add_row(f"{stage} gates", text)
-        shown["gates"] |= _plain({gate: verdict for gate, verdict in verdicts.items() if verdict.stage == stage})
+        if stage != "refit" or context.model.split.refit:
+            parts.read(f"{name}/{stage}", partial(_stage, workspace, context, stage, table, shown), None)
+    parts.read(f"versions of {name}", partial(_version, workspace, name, table, shown), None)
+    shown |= _served(workspace, context, table)
+    console.print(table)
+    return shown
+
+
+def _stage(workspace: Workspace, context: ModelContext, stage: Stage, table: Table, shown: dict[str, Any]) -> None:
+    """Add what a stage of a model came to."""
+    try:
+        ref = workspace.references.load(f"{context.model.name}/{stage}")
+    except MissingReference:
+        table.add_row(stage, "not materialized")
+        return
+    if stage == "evaluation":
+        _measured(workspace, ref, table, shown)
+    verdicts = workspace.ledger.verdicts(ref.sha256)
+    table.add_row(f"{stage} gates", _verdicts(context.model.gates_of(stage), verdicts))
+    shown["gates"] |= _plain({gate: verdict for gate, verdict in verdicts.items() if verdict.stage == stage})
+
+
+def _measured(workspace: Workspace, ref: ReportRef, table: Table, shown: dict[str, Any]) -> None:
+    """Add the metrics of an evaluation beside those of the baselines."""
+    evaluation = kept(workspace, ref.model_ref)
+    for metric in [name for name in evaluation.kind().compared if name in evaluation.metrics]:
+        best = {model: f"{values[metric]:.4f}" for model, values in evaluation.baselines.items() if metric in values}
+        beside = ", ".join(f"{model} {value}" for model, value in best.items())
+        shown_beside = f"  ({beside})" if beside else ""
+        table.add_row(f"{metric} on the holdout", f"{evaluation.metrics[metric]:.4f}{shown_beside}")
+    shown |= {
+        "metrics": evaluation.metrics,
+        "baselines": evaluation.baselines,
+        "model_sha256": ref.sha256,
+        "report": (report := str(workspace.settings.local / ref.html)),
+    }
+    table.add_row("report", report)
+
+
+def _version(workspace: Workspace, name: str, table: Table, shown: dict[str, Any]) -> None:
+    """Add the newest version of a model."""
     version = workspace.registry.latest(name)
     if version is not None:
         decision = standing(workspace, version)
         table.add_row("version", f"{version.version} ({decision.said}), model {version.sha256[:12]}")
         shown |= {"version": version.version, "approval": decision.status}
-    shown |= _served(workspace, context, table)
-    console.print(table)
-    return shown, held
 
 
 def _served(workspace: Workspace, context: ModelContext, table: Table) -> dict[str, Any]:
@@ -158,7 +178,7 @@ def _served(workspace: Workspace, context: ModelContext, table: Table) -> dict[s
     return {"url": url, "prediction": answer}
 
 
-def _verdicts(gates: tuple[Gate, ...], verdicts: dict[str, Verdict]) -> tuple[str, int]:
+def _verdicts(gates: tuple[Gate, ...], verdicts: dict[str, Verdict]) -> str:
     bad = []
     for gate in gates:
         verdict = verdicts.get(gate.name)
@@ -169,7 +189,7 @@ def _verdicts(gates: tuple[Gate, ...], verdicts: dict[str, Verdict]) -> tuple[st
     good = len(gates) - len(bad)
     alone = sum(verdicts[gate.name].uncompared for gate in gates if gate.name in verdicts)
     parts = [f"{good} passed", *([f"{alone} of them with nothing to compare with"] if alone else []), *bad]
-    return ", ".join(parts), len(bad)
+    return ", ".join(parts)
 
 
 def _plain(verdicts: dict[str, Verdict]) -> dict[str, Any]:

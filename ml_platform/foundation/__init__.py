@@ -17,6 +17,7 @@ __all__ = [
     "names",
     "objects",
     "parquet",
+    "parts",
     "patience",
     "processes",
     "project",

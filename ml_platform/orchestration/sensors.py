@@ -6,7 +6,7 @@ run.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import dagster as dg
@@ -16,6 +16,7 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.reading import one_line
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.ledger.chain import Broken
 from ml_platform.live.retraining import ATTEMPTS
 from ml_platform.orchestration.lineage import FINGERPRINT
 from ml_platform.orchestration.runs import BUSY, RANGE_END, RANGE_START, attempts, end_dead_runs, under_way
@@ -46,6 +47,9 @@ class Tick:
     workspace: Workspace = field(default_factory=Workspace)
     requests: list[dg.RunRequest] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    #: Datasets and models that were looked at, and what could not be read of them.
+    looked: list[str] = field(default_factory=list)
+    needs: list[alerts.Alert] = field(default_factory=list)
 
     @property
     def instance(self) -> dg.DagsterInstance:
@@ -97,8 +101,31 @@ class Tick:
             f"{name}: given up after {ATTEMPTS} {what}; see its runs, then launch one or change the content"
         )
 
+    def alone(self, name: str, look: Callable[[], bool | None]) -> bool:
+        """Look at one dataset or model; whether that has others wait. What cannot be read is told, and stops no other.
+
+        Raises Broken, of the ledger, where nothing that is decided would hold.
+        """
+        self.looked.append(name)
+        try:
+            return bool(look())
+        except Broken:
+            raise
+        except PlatformError as error:
+            said = f"{name}: the sensor {self.context.sensor_name} cannot look at it: {error}"
+            self.needs.append(alerts.Alert(name, self.kind, said, str(error)))
+            return True
+
+    @property
+    def kind(self) -> str:
+        """What alerts of this sensor are about."""
+        return f"sensor {self.context.sensor_name}"
+
     def result(self) -> dg.SensorResult:
         """Requests, or the reason why there are none."""
+        if self.looked:
+            self.notes += [alert.said for alert in self.needs]
+            self.notes += alerts.tell(self.workspace, self.needs, kinds=[self.kind], names=self.looked)
         for note in [*self.notes, *(f"requested: {request.tags[WHY]}" for request in self.requests)]:
             self.context.log.info(note)
         if self.requests:
@@ -127,11 +154,13 @@ def new_data_sensor(catalogue: Catalogue, jobs: Sequence[Any]) -> dg.SensorDefin
             tick.notes.append(f"run {run[:8]} was killed")
         tick.notes += rollout.attend(tick.workspace, catalogue.models)
         for dataset in catalogue.datasets.values():
-            if tick.paused(dataset.name) or _request_ingestion(tick, catalogue, dataset):
+            if tick.paused(dataset.name) or tick.alone(
+                dataset.name, partial(_request_ingestion, tick, catalogue, dataset)
+            ):
                 continue
             for name, model in catalogue.models.items():
                 if model.features.partition("/")[0] == dataset.name:
-                    _request_training(tick, ModelContext.of(catalogue, name))
+                    tick.alone(name, partial(_request_training, tick, ModelContext.of(catalogue, name)))
         return tick.result()
 
     return new_data

@@ -1,7 +1,8 @@
 """What a person has to know and to decide, found in store, ledger and registry; each told once until it changes."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import NamedTuple
 
 from ml_platform.datasets import batches
@@ -10,6 +11,7 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_bytes
+from ml_platform.foundation.parts import Parts
 from ml_platform.foundation.provenance import Run
 from ml_platform.live.messages import send
 from ml_platform.pipeline import champions, drift
@@ -19,6 +21,8 @@ from ml_platform.pipeline.rollback import ROLLBACK
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
 
+#: That something of a dataset or model cannot be looked at: what was open of it stays so.
+UNREADABLE = "unreadable"
 #: Kind of the entries in the ledger.
 KIND = "alert"
 #: Partitions that may arrive after the newest that the champion knows, and lengths of one without any arriving.
@@ -39,14 +43,33 @@ class Alert(NamedTuple):
 
 
 #: Kinds that :func:`standing` looks for.
-KINDS = ("late", "refused", "champion", "stale", "data", "outcomes", "rollback")
+KINDS = ("late", "refused", "champion", "stale", "data", "outcomes", "rollback", UNREADABLE)
 
 
 def standing(workspace: Workspace, catalogue: Catalogue) -> list[Alert]:
-    """What holds now, of datasets first."""
-    found = [alert for spec in catalogue.datasets.values() for alert in _of_dataset(workspace, spec)]
+    """What holds now, of datasets first. Of what cannot be looked at that is an alert, beside all others."""
+    found: list[Alert] = []
+    for spec in catalogue.datasets.values():
+        found += _looked(spec.name, {"what is published": partial(_of_dataset, workspace, spec)})
     for name in catalogue.models:
-        found += _of_model(workspace, ModelContext.of(catalogue, name))
+        context = ModelContext.of(catalogue, name)
+        looks = {
+            "its candidates": partial(_refused, workspace, context),
+            "its champion": partial(_of_champion, workspace, context),
+            "its rollbacks": partial(_rolled_back, workspace, context),
+        }
+        found += _looked(name, looks)
+    return found
+
+
+def _looked(name: str, looks: Mapping[str, Callable[[], Iterable[Alert]]]) -> list[Alert]:
+    """What the looks at a dataset or model find; those that cannot be done are one alert."""
+    found, parts = list[Alert](), Parts()
+    for what, look in looks.items():
+        found += parts.read(what, lambda look=look: list(look()), [])
+    if parts.notes:
+        said = f"{name}: {'; '.join(parts.notes)}; see ml-platform status"
+        found.append(Alert(name, UNREADABLE, said, ", ".join(parts.unreadable)))
     return found
 
 
@@ -59,6 +82,7 @@ def tell(
     not take a message it is tried again the next time.
     """
     now = {(alert.name, alert.kind): alert for alert in alerts}
+    hidden = {name for name, kind in now if kind == UNREADABLE}
     told = {
         (entry.subject_name.partition("/")[0], entry.body["kind"]): entry.body
         for entry in workspace.ledger.log(kind=KIND)
@@ -76,7 +100,7 @@ def tell(
         _note(workspace, alert, True)
         said.append(f"told{'' if channels else ' here'}: {alert.said}")
     for (name, kind), body in told.items():
-        looked = kind in kinds and (names is None or name in names)
+        looked = kind in kinds and (names is None or name in names) and (kind == UNREADABLE or name not in hidden)
         if looked and body["open"] and (name, kind) not in now:
             _note(workspace, Alert(name, kind, body["said"], body["key"]), False)
             said.append(f"over: {body['said']}")
@@ -115,7 +139,7 @@ def _of_dataset(workspace: Workspace, spec: DatasetSpec) -> Iterator[Alert]:
         )
 
 
-def _of_model(workspace: Workspace, context: ModelContext) -> Iterator[Alert]:
+def _refused(workspace: Workspace, context: ModelContext) -> Iterator[Alert]:
     name = context.model.name
     count, accepted = refused_in_a_row(workspace, name)
     if count >= context.model.retrain.refusals:
@@ -126,6 +150,10 @@ def _of_model(workspace: Workspace, context: ModelContext) -> Iterator[Alert]:
             f"{name}: the last {count} candidates were refused by their gates; see ml-platform status and "
             f"ml-platform check --model {name}, {again}",
         )
+
+
+def _of_champion(workspace: Workspace, context: ModelContext) -> Iterator[Alert]:
+    name = context.model.name
     try:
         champion = champions.champion(workspace, name)
     except PlatformError as error:
@@ -133,9 +161,18 @@ def _of_model(workspace: Workspace, context: ModelContext) -> Iterator[Alert]:
         return
     if champion is None:
         return
-    yield from _outdated(workspace, context, champion)
-    yield from learned_from(workspace, context, champion)
-    yield from _unexpected(workspace, context, champion)
+    yield from _looked(
+        name,
+        {
+            "what was published since": partial(_outdated, workspace, context, champion),
+            "what it learned from": partial(learned_from, workspace, context, champion),
+            "what outcomes it leads one to expect": partial(_unexpected, workspace, context, champion),
+        },
+    )
+
+
+def _rolled_back(workspace: Workspace, context: ModelContext) -> Iterator[Alert]:
+    name = context.model.name
     entries = [
         entry
         for kind in ("promotion", "rollback")

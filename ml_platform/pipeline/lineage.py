@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from ml_platform.datasets.store import NotFound, VersionedStore
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.parts import Parts
 from ml_platform.pipeline import champions
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.workspace import Workspace
@@ -53,20 +55,30 @@ def known(workspace: Workspace, wanted: Mapping[str, str]) -> bool:
     return any(wanted.values()) or any(entry.subject.startswith(starts) for entry in workspace.ledger.log())
 
 
-def uses(workspace: Workspace, models: Iterable[str], wanted: Iterable[str]) -> list[Use]:
-    """Registered versions whose manifests name one of the contents (whole hashes or beginnings)."""
+def uses(workspace: Workspace, models: Iterable[str], wanted: Iterable[str], parts: Parts) -> list[Use]:
+    """Registered versions whose manifests name one of the contents (whole hashes or beginnings).
+
+    What cannot be read is told to ``parts``: another model or version is found all the same.
+    """
     starts = tuple(wanted)
     found = []
     for model in models:
-        versions = workspace.registry.versions(model)
-        aliases = champions.aliases(workspace, model) if versions else {}
+        versions = parts.read(f"versions of {model}", partial(workspace.registry.versions, model, parts), [])
+        aliases = (
+            parts.read(f"aliases of {model}", partial(champions.aliases, workspace, model), {}) if versions else {}
+        )
         for version in versions:
-            parts = _parts(version, starts)
-            if parts:
+            if roles := _parts(version, starts):
+                about = f"{model} version {version.version}"
+                status = parts.read(f"decisions on {about}", partial(_status, workspace, version), "unknown")
                 own = tuple(sorted(alias for alias, number in aliases.items() if number == version.version))
-                services = _services(workspace, version)
-                found.append(Use(model, version.version, standing(workspace, version).status, own, parts, services))
+                services = parts.read(f"services of {about}", partial(_services, workspace, version), ())
+                found.append(Use(model, version.version, status, own, roles, services))
     return found
+
+
+def _status(workspace: Workspace, version: VersionRef) -> str:
+    return standing(workspace, version).status
 
 
 def _parts(version: VersionRef, starts: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

@@ -9,6 +9,7 @@ from ml_platform.datasets.quarantine import quarantined
 from ml_platform.datasets.store import MAIN
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.parts import Parts
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline.lineage import Use, uses
@@ -39,6 +40,8 @@ class RolledBack:
     ref: DatasetRef | None
     #: Registered versions and services that depend on what was withdrawn.
     used_by: tuple[Use, ...]
+    #: Part to why it cannot be read: versions and services of which it is not known whether they depend on it.
+    unreadable: dict[str, str]
 
 
 def roll_back(
@@ -97,8 +100,10 @@ def roll_back(
         metadata={**anchor.facts, "by": by},
     )
     ref = _reference(workspace, spec, partition, wanted, commit, run) if wanted else None
-    used = tuple(uses(workspace, models, [taken])) if taken else ()
-    return RolledBack(spec.name, partition, taken, wanted, commit, by, reason, ref, used)
+    # Done is done, whatever of its users cannot be read.
+    parts = Parts()
+    used = tuple(uses(workspace, models, [taken], parts)) if taken else ()
+    return RolledBack(spec.name, partition, taken, wanted, commit, by, reason, ref, used, parts.unreadable)
 
 
 def _begun(workspace: Workspace, name: str, request: str) -> tuple[str, str] | None:

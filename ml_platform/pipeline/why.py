@@ -3,7 +3,8 @@
 Read from store, ledger, registry, references and rollout records; nothing is judged, made or written.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from ml_platform.datasets import batches
@@ -15,6 +16,7 @@ from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.names import meant
 from ml_platform.gates.stages import Stage
 from ml_platform.gates.verdict import Verdict
+from ml_platform.ledger.chain import Broken
 from ml_platform.pipeline import approval, candidate, data, published_verdicts
 from ml_platform.pipeline.answering import answering, strange, under_way
 from ml_platform.pipeline.champions import promotions
@@ -138,11 +140,21 @@ def _features(workspace: Workspace, catalogue: Catalogue, spec: DatasetSpec, key
 def _dataset(workspace: Workspace, catalogue: Catalogue, spec: DatasetSpec) -> Answer:
     there = sorted(batches.published(workspace.store, spec.name))
     keys = sorted({*there, *data.refused(workspace, spec), *workspace.source(spec).partitions()})
-    found = [partition(workspace, catalogue, spec, key) for key in keys]
+    found = [_read(f"{spec.name}/{key}", partial(partition, workspace, catalogue, spec, key)) for key in keys]
     open_ones = [one for one in found if one.because]
     state = f"{len(there)} of {len(keys)} partitions published" + (f", the newest {there[-1]}" if there else "")
     because = tuple(f"{one.name} is {one.state}: {'; '.join(one.because)}" for one in open_ones)
     return Answer(spec.name, state, because, tuple(dict.fromkeys(one.next[0] for one in open_ones if one.next)))
+
+
+def _read(name: str, look: Callable[[], Answer]) -> Answer:
+    """An answer that is one of several, all of which are given."""
+    try:
+        return look()
+    except Broken:
+        raise  # of the ledger: no other answer would hold
+    except PlatformError as error:
+        return Answer(name, "not known", (f"it cannot be read: {error}",))
 
 
 def _model(workspace: Workspace, context: ModelContext) -> Answer:

@@ -3,10 +3,12 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import canonical_json
+from ml_platform.foundation.parts import Parts
 from ml_platform.references.refs import ModelRef, VersionRef
 from ml_platform.registry.tracking import MODEL_FOLDER, Tracking
 
@@ -149,9 +151,16 @@ class Registry:
         """
         return self._ref(self._version(model, version))
 
-    def versions(self, model: str) -> list[VersionRef]:
-        """Every version, oldest first; empty for a model that was never registered."""
-        return [self._ref(version) for version in self._all(model)]
+    def versions(self, model: str, parts: Parts | None = None) -> list[VersionRef]:
+        """Every version, oldest first; empty for a model that was never registered.
+
+        One that cannot be read raises PlatformError, or is told to ``parts`` and left out.
+        """
+        if parts is None:
+            return [self._ref(version) for version in self._all(model)]
+        named: dict[str, Any] = {f"{model} version {one.version}": one for one in self._all(model)}
+        found = [parts.read(name, partial(self._ref, version), None) for name, version in named.items()]
+        return [version for version in found if version is not None]
 
     def of_model(self, model: str, sha256: str) -> list[VersionRef]:
         """Every version of this very model file, oldest first."""

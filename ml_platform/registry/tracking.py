@@ -261,8 +261,14 @@ class Tracking:
             return self._download(run_id, name, Path(temporary)).read_bytes()
 
     def model_ref(self, run_id: str) -> ModelRef:
-        """The reference that a training run left behind. Raises MissingReference."""
-        return ModelRef.model_validate_json(self.read_artifact(run_id, MODEL_REF))
+        """The reference that a training run left behind. Raises MissingReference; PlatformError for a damaged one."""
+        try:
+            return ModelRef.model_validate_json(self.read_artifact(run_id, MODEL_REF))
+        except ValueError as error:
+            raise PlatformError(
+                f"MLflow run {run_id}: its {MODEL_REF} is no reference of a training "
+                f"({str(error).splitlines()[0]}); restore it from a backup, or train again"
+            ) from error
 
     def model_path(self, reference: ModelRef) -> Path:
         """A local, verified copy of the model file.

@@ -10,6 +10,7 @@ import pytest
 
 from ml_platform.datasets import batches
 from ml_platform.foundation.errors import MissingReference, PlatformError, Refused
+from ml_platform.foundation.parts import Parts
 from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline import (
     alerts,
@@ -333,7 +334,7 @@ def test_a_live_refit_that_learned_from_a_withdrawn_month_is_told(shop: Project)
         assert used[2]["train"] == (APRIL,) and used[1]["holdout"] == (APRIL,)
         (told,) = alerts.learned_from(workspace, context, version)
         assert f"version 2 answers and learned from {APRIL}, which was withdrawn" in told.said
-        assert [one.version for one in lineage.uses(workspace, [MODEL], [april])] == [1, 2]
+        assert [one.version for one in lineage.uses(workspace, [MODEL], [april], Parts())] == [1, 2]
 
 
 def test_what_a_live_refit_leads_one_to_expect_is_said_by_the_judged_model(shop: Project) -> None:

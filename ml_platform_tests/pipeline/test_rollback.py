@@ -9,6 +9,7 @@ from ml_platform.datasets import batches
 from ml_platform.datasets.store import MAIN
 from ml_platform.features.materialize import Stale
 from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.parts import Parts
 from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline import data, evaluation, inspections, registration, training
 from ml_platform.pipeline.lineage import contents, uses
@@ -181,13 +182,13 @@ def test_users_of_a_dataset_are_found_from_commit_and_content(four_months: Path,
         workspace.registry.set_alias(MODEL, "champion", version.version)
         held = batches.published(workspace.store, DATASET)
         for partition, part in ((JANUARY, "train"), (APRIL, "holdout")):
-            (use,) = uses(workspace, [MODEL], [held[partition].sha256[:10]])
+            (use,) = uses(workspace, [MODEL], [held[partition].sha256[:10]], Parts())
             assert (use.model, use.version, use.aliases) == (MODEL, version.version, ("champion",))
             assert use.parts[part] == (partition,)
             commit = workspace.store.resolve(batches.batch_tag(DATASET, partition, held[partition].sha256))
             assert contents(workspace.store, commit) == {held[partition].sha256: held[partition].path}
-        (past,) = uses(workspace, [MODEL], [held[JANUARY].sha256])
+        (past,) = uses(workspace, [MODEL], [held[JANUARY].sha256], Parts())
         assert past.parts["history"] == (FEBRUARY, MARCH, APRIL)
-        assert uses(workspace, [MODEL], ["f" * 64]) == []
+        assert uses(workspace, [MODEL], ["f" * 64], Parts()) == []
         with pytest.raises(PlatformError, match="neither a commit or tag"):
             contents(workspace.store, "nonsense")
