@@ -75,10 +75,21 @@ def unknown(where: pl.Expr) -> pl.Expr:
     return pl.when(~where.fill_null(False)).then("arr_delay")
 
 
+def one_aeroplane_an_hour(every: int) -> pl.Expr:
+    """So many flights of an airport and hour are those of one aeroplane."""
+    first = pl.col("tailnum").drop_nulls().first().over("origin", "time_hour")
+    return pl.when(pl.int_range(pl.len()) % every == 0).then(first).otherwise("tailnum").alias("tailnum")
+
+
 #: Rules on a month as a whole: a break, and what is near it and in order.
 OF_THE_MONTH = {
     "ground_time": (pl.col("arr_time") + 9, pl.col("arr_time") + pl.int_range(pl.len()) % 2),
     "late_departures_arrive": (unknown(pl.col("dep_delay") > 120), unknown(pl.col("dep_delay") > 800)),
+    "no_edge_at_late": (
+        unknown((pl.col("arr_delay") > 15) & (pl.int_range(pl.len()) % 3 == 0)),
+        unknown((pl.col("arr_delay") > 15) & (pl.int_range(pl.len()) % 30 == 0)),
+    ),
+    "aeroplane_at_one_place": (one_aeroplane_an_hour(3), one_aeroplane_an_hour(1000)),
     "visibility_of_the_airports": (pl.col("visib") / 2, pl.col("visib") - 0.01),
 }
 

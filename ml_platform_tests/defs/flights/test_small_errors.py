@@ -140,6 +140,16 @@ def absolute(airline: str) -> Change:
     return arriving(pl.when(chosen).then(pl.col("arr_delay").abs()).otherwise("arr_delay"))
 
 
+def codeshares(rows: pl.DataFrame) -> pl.DataFrame:
+    """Every fifth flight of a known aeroplane comes again under the number of a partner, a minute later."""
+    minute = (pl.col("minute") + 1) % 60
+    again = rows.drop_nulls("tailnum").filter(pl.col("minute") < 59)[::5].with_columns(
+        minute, flight=pl.col("flight") % 1000 + 9000, sched_dep_time=pl.col("hour") * 100 + minute
+    )  # fmt: skip
+    return pl.concat([rows, again])
+
+
+EVERY_SECOND = pl.int_range(pl.len()) % 2 == 0
 EVERY_FIFTH = pl.int_range(pl.len()) % 5 == 0
 ERRORS: dict[str, tuple[Change, str]] = {
     "an airline is not there": (without("carrier", "9E"), "coverage_of_airlines"),
@@ -181,6 +191,22 @@ ERRORS: dict[str, tuple[Change, str]] = {
         arriving(pl.when(pl.col("arr_delay").is_between(16, 30)).then(15).otherwise("arr_delay")),
         "distribution_of_arrivals",
     ),
+    "delays up to twenty minutes are fifteen": (
+        arriving(pl.when(pl.col("arr_delay").is_between(16, 20)).then(15).otherwise("arr_delay")),
+        "rules",
+    ),
+    "half of those up to an hour late as if cancelled": (
+        lambda rows: rows.with_columns(
+            pl.when(~(pl.col("arr_delay").is_between(16, 60) & EVERY_SECOND).fill_null(False)).then(pl.col(name))
+            for name in OUTCOMES
+        ),
+        "rules",
+    ),
+    "half of the late flights are not delivered, nor counted": (
+        lambda rows: rows.filter(~((pl.col("arr_delay") > 15) & EVERY_SECOND).fill_null(False)),
+        "rules",
+    ),
+    "a fifth of the flights again as codeshares": (codeshares, "rules"),
     "a gap with the delay in it": (with_delay(pl.lit(True)), "association"),
     "a day on which everybody is late": (
         arriving(pl.when(pl.col("day") == 10).then(30).otherwise("arr_delay")),
