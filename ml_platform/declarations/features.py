@@ -52,8 +52,12 @@ class FeatureSpec(Declaration):
         """The feature function, checked for its attributes."""
         function = load_object(self.function, "function")
         if not isinstance(function, FeatureFunction):
-            wanted = [name for name in FeatureFunction.__protocol_attrs__ if not hasattr(function, name)]  # type: ignore[attr-defined]
-            raise DeclarationError(f"function: {self.function} lacks {', '.join(sorted(wanted))}")
+            members = {name for name in (*FeatureFunction.__annotations__, *vars(FeatureFunction)) if name[0] != "_"}
+            wanted = sorted(name for name in members if not hasattr(function, name))
+            raise DeclarationError(
+                f"function: {self.function} lacks {', '.join(wanted)}; "
+                "ml_platform.features.contract.FeatureFunction says what each is"
+            )
         return function
 
     def code_version(self) -> str:
