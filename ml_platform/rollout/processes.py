@@ -343,13 +343,5 @@ def _ours(settings: Settings, known: set[int]) -> Iterator[tuple[int, float, str
         if environment.get(OWNER) != mine or IDENTITY not in environment:
             continue
         started = process.start_time(found.pid)
-        if started is not None and _leads_session(found.pid):
+        if started is not None and process.leads_session(found.pid):
             yield found.pid, started, environment[IDENTITY]
-
-
-def _leads_session(pid: int) -> bool:
-    """Whether it is the service itself: its children have the same environment, but not their own session."""
-    try:
-        return os.getsid(pid) == pid
-    except ProcessLookupError:
-        return False

@@ -86,6 +86,14 @@ def alive(pid: int, started: float) -> bool:
     return start_time(pid) == started
 
 
+def leads_session(pid: int) -> bool:
+    """Whether it is the service itself: its children have the same environment, but not their own session."""
+    try:
+        return os.getsid(pid) == pid
+    except ProcessLookupError:
+        return False
+
+
 def reap(pid: int) -> None:
     """Take the exit status of an ended child; nothing when it runs or is not a child."""
     try:
