@@ -22,6 +22,7 @@ lacking = Lacking()
 
 
 def test_what_a_feature_function_lacks_is_named() -> None:
-    spec = FeatureSpec(dataset="sales", function=f"{__name__}:lacking", description="d", history_lag=1)
+    declared = {"dataset": "sales", "function": f"{__name__}:lacking", "description": "d", "history_lag": 1}
+    spec = FeatureSpec.model_validate(declared)
     with pytest.raises(DeclarationError, match=r"^function: .*:lacking lacks inputs, labels, targets; "):
         spec.load_function()
