@@ -10,7 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from hypothesis import settings as hypothesis_settings
+from sqlalchemy import event
 
 from ml_platform.foundation.files import replacing
 from ml_platform.foundation.provenance import current
@@ -128,6 +132,44 @@ def _own_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     get_settings.cache_clear()
     yield
     get_settings.cache_clear()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_outlives_a_power_cut() -> Iterator[None]:
+    """What this process writes need not be on the disk before it goes on: that is half of all waiting.
+
+    Processes that tests start wait as ever, and so does whoever is killed in a test.
+    """
+
+    def connected(connection: object, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous=OFF")
+
+    def logged(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+
+    event.listen(sa.Engine, "connect", connected)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ml_platform.foundation.database._sqlite_connect", logged)
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+    event.remove(sa.Engine, "connect", connected)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _migrations_are_read_once() -> Iterator[None]:
+    """Dagster and MLflow read some hundred files of migrations for every database that is opened."""
+    read, scripts = ScriptDirectory.from_config, {}
+
+    def from_config(config: Config) -> ScriptDirectory:
+        place = config.get_main_option("script_location") or ""
+        if place not in scripts:
+            scripts[place] = read(config)
+        return scripts[place]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", from_config)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

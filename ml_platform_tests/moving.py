@@ -12,7 +12,8 @@ def moved(root: Path, old: str, new: str) -> None:
     what still names the old place.
     """
     for database in databases(root):
-        settled(database)
+        if database.with_name(f"{database.name}-wal").exists():
+            settled(database)
     for file in left_behind(root, old):
         if _is_database(file):
             _rewrite_database(file, old, new)
@@ -35,12 +36,14 @@ def _is_database(file: Path) -> bool:
 def settled(database: Path) -> None:
     """Fold what is still in the log of a SQLite database into its one file, without free pages."""
     with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA synchronous=OFF")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("VACUUM")
 
 
 def _rewrite_database(file: Path, old: str, new: str) -> None:
     with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA synchronous=OFF")
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         for table in tables:
             for column in [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')]:

@@ -9,8 +9,9 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,18 +124,19 @@ def declared(
     from ml_platform.declarations.features import FeatureSpec
     from ml_platform.declarations.model import ModelSpec
 
-    data, feature = _attributes("flights")
+    data, feature = deepcopy(_attributes("flights"))
     specs: list[Declaration] = [
         DatasetSpec.model_validate({**data, **DATASET, **(dataset or {})}),
         FeatureSpec.model_validate({**feature, **(features or {})}),
     ]
-    (model,) = _attributes(MODEL)
+    (model,) = deepcopy(_attributes(MODEL))
     small = {**model, "split": {"holdout": 1}, "parameters": PARAMETERS, "gates": GATES}
     for name, changes in (models if models is not None else {MODEL: {}}).items():
         specs.append(ModelSpec.model_validate({**small, "name": name, **changes}))
     return Catalogue.of(specs)
 
 
+@cache
 def _attributes(folder: str) -> list[dict[str, Any]]:
     text = (ROOT / "ml_platform" / "defs" / folder / "defs.yaml").read_text()
     found = [document["attributes"] for document in yaml.safe_load_all(text)]
@@ -235,7 +237,7 @@ class Project:
         }
         before = {name: os.environ.get(name) for name in changed}
         os.environ.update(changed)
-        _forget()
+        forget()
         try:
             yield Workspace()
         finally:
@@ -244,7 +246,7 @@ class Project:
                     del os.environ[name]
                 else:
                     os.environ[name] = value
-            _forget()
+            forget()
 
     def prepare_tracking(self) -> None:
         """Make the tables of MLflow, which takes a second in each project that is not a copy of this one."""
@@ -458,7 +460,8 @@ def copy_of(folder: Path, target: Path, catalogue: Catalogue | None = None, **en
     return new_project(target, folder.parent / "flights", catalogue, environment=environment)
 
 
-def _forget() -> None:
+def forget() -> None:
+    """Forget settings and workspace of this process, and where it found artifacts of runs."""
     get_settings.cache_clear()
     common._workspace.cache_clear()
     if mlflow := sys.modules.get("mlflow.tracking._tracking_service.utils"):

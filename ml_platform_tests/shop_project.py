@@ -6,6 +6,8 @@ The declarations are those of ``shop/``, a project folder that the command line 
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +43,12 @@ USUAL = (
 
 def attributes(folder: str) -> list[dict[str, Any]]:
     """What the ``defs.yaml`` of a folder declares, as it stands there."""
-    text = (SHOP / "src" / "grocery" / "defs" / folder / "defs.yaml").read_text()
-    return [document["attributes"] for document in yaml.safe_load_all(text)]
+    return deepcopy(_read(SHOP / "src" / "grocery" / "defs" / folder / "defs.yaml"))
+
+
+@cache
+def _read(file: Path) -> list[dict[str, Any]]:
+    return [document["attributes"] for document in yaml.safe_load_all(file.read_text())]
 
 
 def usual(gates: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

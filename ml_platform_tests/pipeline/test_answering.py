@@ -1,7 +1,6 @@
 """A version that is rejected while it answers: what says so, and the way back to the one before."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,64 +11,25 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import Settings
 from ml_platform.gates.gate import Status
 from ml_platform.pipeline import answering, approval, champions, recorded_packages, rollout
-from ml_platform.pipeline.recorded_packages import BENTOS
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.rollout import control
-from ml_platform.rollout.changes import promoted, rolled_back, started
+from ml_platform.rollout.changes import rolled_back, started
 from ml_platform.rollout.processes import Phase, describe
 from ml_platform.rollout.record import Backend
 from ml_platform.serving import bundle
 from ml_platform_tests.conftest import ports
 from ml_platform_tests.ledger.writing import HERE, verdict
+from ml_platform_tests.pipeline.answered import NAME, nothing_runs, one_after_the_other, package, supervised
 from ml_platform_tests.registry.models import registered, trained
 from ml_platform_tests.shop_project import MODEL, PARAMETERS, STEPS, copy_of, declared, gates
 
-NAME = "tiny"
-
-
-def package(settings: Settings, version: int, model_sha256: str = "") -> Backend:
-    """A folder that is a package as far as anybody looks who does not start it."""
-    made = settings.local / BENTOS / "new"
-    (made / bundle.SOURCE).mkdir(parents=True)
-    (made / bundle.SOURCE / "code.py").write_text(f"VERSION = {version}")
-    (made / bundle.SOURCE / bundle.FOLDER).mkdir()
-    (made / bundle.SOURCE / bundle.FOLDER / bundle.SERVICE).write_text(
-        json.dumps({"entry": bundle.ENTRY, "model": NAME, "version": version, "model_sha256": model_sha256})
-    )
-    sha256 = bundle.content_sha256(made / bundle.SOURCE)
-    (made / "bento.yaml").write_text(
-        f"name: {NAME}\nversion: v{version}-{sha256[:12]}\nservice: {bundle.ENTRY}:Service\n"
-    )
-    place = made.rename(made.with_name(f"{NAME}-{version}-{sha256[:12]}"))
-    return Backend(
-        version=version, tag=f"{NAME}:v{version}-{sha256[:12]}", sha256=sha256, path=f"{BENTOS}/{place.name}"
-    )
-
-
-def supervised(workspace: Workspace) -> None:
-    """What the supervisor does with a candidate that answers."""
-    workspace.rollouts.update(NAME, lambda record: promoted(record, why="it answers") if record.candidate else record)
-
 
 @pytest.fixture
-def live(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+def live(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Versions 1 to 3 were live, one after the other; nothing runs, and who waits for one is told that it does."""
-    workspace, run = Workspace(settings), Run.new()
-
-    def waited(*_: object, **__: object) -> str:
-        supervised(workspace)
-        return "http://127.0.0.1:1"
-
-    monkeypatch.setattr(control, "ensure_running", lambda _: None)
-    monkeypatch.setattr(control, "wait_live", waited)
-    for number in (1, 2, 3):
-        registered(workspace.registry, trained(workspace.registry, NAME, seed=number), "approved")
-        backend = package(settings, number)
-        rollout.begin(workspace, NAME, backend, run, by="x", why="y")
-        workspace.rollouts.update(NAME, lambda record, new=backend: started(record, new, by="x", why="y"))
-        supervised(workspace)
-    assert rollout.project(workspace, NAME, run) == 3
-    yield workspace
+    workspace = one_after_the_other(tmp_path_factory.getbasetemp(), settings)
+    nothing_runs(workspace, monkeypatch)
+    return workspace
 
 
 def rejected(workspace: Workspace, number: int) -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import dagster as dg
 import pytest
 
 from ml_platform.foundation.files import sha256_bytes
 from ml_platform.foundation.provenance import Run
 from ml_platform.orchestration.alerts import failing
 from ml_platform.pipeline.rollback import roll_back
+from ml_platform_tests.histories import in_memory
 from ml_platform_tests.project import Project
 from ml_platform_tests.sensors.ticks import tick
 from ml_platform_tests.shop_project import APRIL, DATASET, MARCH, MODEL, copy_of, declared, registered
@@ -20,10 +20,9 @@ from ml_platform_tests.shop_project import APRIL, DATASET, MARCH, MODEL, copy_of
 @pytest.fixture
 def live(base: Path, tmp_path: Path) -> Project:
     """Version 1 of a model, trained on January to March, is the champion."""
-    (tmp_path / "dagster").mkdir()
     project = replace(
         copy_of(registered(base), tmp_path / "project", declared(), ML_PLATFORM_NOW="2024-05-10T00:00:00"),
-        instance=dg.DagsterInstance.local_temp(str(tmp_path / "dagster")),
+        instance=in_memory(tmp_path / "dagster"),
     )
     with project.active() as workspace:
         workspace.registry.set_alias(MODEL, "champion", 1)

@@ -12,11 +12,14 @@ import dagster as dg
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.orchestration.runs import RANGE_END, RANGE_START
 from ml_platform.orchestration.sensors import REASON, WANTED, WHY
+from ml_platform_tests.histories import in_memory, keep
 from ml_platform_tests.moving import moved
 from ml_platform_tests.prepared import once
 from ml_platform_tests.project import Outcome, Project
 from ml_platform_tests.shop_project import APRIL, JANUARY, MODEL, MONTHS, declared, new_project
 
+#: Folder of Dagster's history in that of a project.
+HISTORY = "dagster"
 OTHER = "second_returned"
 #: Two models on one feature set: each is trained once.
 TWO_MODELS: dict[str, dict[str, Any]] = {MODEL: {}, OTHER: {"gates": [{"gate": "disjoint"}]}}
@@ -96,15 +99,14 @@ def ingested_with_history(base: Path) -> Path:
         outcome = execute(project, found.only)
         assert outcome.success, outcome.error
         project.prepare_tracking()
+        keep(project.instance, folder / HISTORY)
 
     return once(base, "sensor-ingested", make)
 
 
 def opened(folder: Path, catalogue: Catalogue, arrived: Iterable[str] = ()) -> Project:
-    """A project with a Dagster history of its own on disk."""
-    (folder / "dagster").mkdir(parents=True, exist_ok=True)
-    instance = dg.DagsterInstance.local_temp(str(folder / "dagster"))
-    return new_project(folder, catalogue, instance=instance, arrived=arrived)
+    """A project with the Dagster history that was kept in its folder."""
+    return new_project(folder, catalogue, instance=in_memory(folder / HISTORY), arrived=arrived)
 
 
 def copied(base: Path, target: Path, catalogue: Catalogue | None = None) -> Project:
