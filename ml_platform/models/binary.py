@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.models.outputs import brier_losses, log_losses, roc_curves
+from ml_platform.models.outputs import auc, brier_losses, log_losses, roc_curves
 from ml_platform.models.task import Curve, Output, numeric_labels, paired
 
 if TYPE_CHECKING:
@@ -108,9 +108,7 @@ class Binary:
 
     def cost(self, y: "np.ndarray", p: "np.ndarray") -> float | None:
         """Minus the AUC."""
-        from sklearn.metrics import roc_auc_score
-
-        return -float(roc_auc_score(y, p)) if 0 < y.mean() < 1 else None
+        return -auc(y, p) if 0 < y.mean() < 1 else None
 
     def comparable(self, y: "np.ndarray", metrics: Sequence[str]) -> tuple[str, ...]:
         """None where one class only happens."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.models.outputs import EPSILON, brier_losses, log_losses, roc_curves
+from ml_platform.models.outputs import EPSILON, auc, brier_losses, log_losses, roc_curves
 from ml_platform.models.task import Curve, Output, paired, target_column
 
 if TYPE_CHECKING:
@@ -109,11 +109,10 @@ class Multiclass:
     def cost(self, y: "np.ndarray", p: "np.ndarray") -> float | None:
         """Minus the mean AUC of the classes against the rest."""
         import numpy as np
-        from sklearn.metrics import roc_auc_score
 
         if len(np.unique(y)) < p.shape[1]:
             return None
-        return -float(np.mean([roc_auc_score(y == index, p[:, index]) for index in range(p.shape[1])]))
+        return -float(np.mean([auc(y == index, p[:, index]) for index in range(p.shape[1])]))
 
     def comparable(self, y: "np.ndarray", metrics: Sequence[str]) -> tuple[str, ...]:
         """Without a row of each class the AUC against the rest is not defined."""

@@ -63,6 +63,20 @@ def brier_losses(y: "np.ndarray", p: "np.ndarray") -> "np.ndarray":
     return (p - y) ** 2
 
 
+def auc(y: "np.ndarray", p: "np.ndarray") -> float:
+    """Share of pairs of a row of label 1 and one of label 0 that ``p`` puts in order, ties count half; both (rows,).
+
+    That of scikit-learn but for the last bits, in a fiftieth of its time on some thousand rows; both labels have to
+    happen.
+    """
+    import numpy as np
+
+    positive = y > 0
+    ours, others = p[positive], np.sort(p[~positive])
+    won = np.searchsorted(others, ours, "left").sum() + np.searchsorted(others, ours, "right").sum()
+    return float(won / (2 * len(ours) * len(others)))
+
+
 def roc_curves(y: "np.ndarray", p: "np.ndarray") -> dict[str, list[list[float]]]:
     """``roc`` (false positive rate, true positive rate) and ``precision_recall`` (recall, precision) of 0 and 1.
 

@@ -21,6 +21,17 @@ def sample(rows: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return (random.random(rows) < p).astype(float), p
 
 
+def test_the_cost_agrees_with_scikit_learn() -> None:
+    y, p = sample()
+    assert len(np.unique(p)) < len(p), "ties are part of it"
+    assert binary().cost(y, p) == pytest.approx(-reference.roc_auc_score(y, p), abs=1e-12)
+    assert binary().cost(np.ones(len(p)), p) is None
+    classes = np.random.default_rng(1).integers(0, 3, len(p))
+    parts = np.stack([p, p / 2, 1 - p], axis=1)
+    mean = np.mean([reference.roc_auc_score(classes == one, parts[:, one]) for one in range(3)])
+    assert task_of("multiclass", ("a", "b", "c")).cost(classes, parts) == pytest.approx(-mean, abs=1e-12)
+
+
 def test_binary_metrics_agree_with_scikit_learn() -> None:
     y, p = sample()
     found = binary(0.3).measure(y, p)
