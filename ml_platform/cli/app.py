@@ -41,7 +41,7 @@ def app() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         with only_json(arguments):
-            sys.exit(cli(arguments, standalone_mode=True))
+            sys.exit(cli(arguments, prog_name="ml-platform", standalone_mode=True))
     except PlatformError as error:
         if debug:
             raise
@@ -256,11 +256,16 @@ def refresh(model: Annotated[str, typer.Argument(help="The model; default: all."
 
 
 @cli.command()
-def status(json: Json = None) -> None:
+def status(
+    json: Json = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again whenever it changes, until Ctrl+C.")] = False,
+) -> None:
     """What is published, registered and live."""
-    from ml_platform.cli.status import show_status
+    from ml_platform.cli.status import show_status, watch_status
 
-    show_status(json)
+    if watch and json is not None:
+        raise BadUsage("status: --watch shows it to people, --json writes it once; take one of them")
+    watch_status() if watch else show_status(json)
 
 
 for added in (score, live, estimate, withdraw, pause, resume, train, skip, backup, restore, prune, why, serve):

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.cli import screen
@@ -16,6 +18,8 @@ from ml_platform.foundation.parts import Parts
 from ml_platform.pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ml_platform.ledger.ledger import Ledger
     from ml_platform.pipeline.published_verdicts import Standing
     from ml_platform.rollout.processes import SupervisorState
@@ -24,7 +28,27 @@ if TYPE_CHECKING:
 LEDGER = "the ledger"
 
 
-def show_status(json: Path | None) -> None:
+def watch_status(seconds: float = 2.0) -> None:
+    """Print it whenever it has changed, until interrupted; on a terminal in place of what stood there."""
+    console, before = screen.console(), ""
+    try:
+        while True:
+            with console.capture() as captured:
+                try:
+                    show_status(None, console)
+                except PlatformError as error:
+                    console.print(f"ml-platform: {error}", soft_wrap=True, markup=False, highlight=False)
+            if (shown := captured.get()) != before:
+                before = shown
+                if console.is_terminal:
+                    console.clear()
+                print(f"{datetime.now():%H:%M:%S}", shown, sep="\n", flush=True)
+            sleep(seconds)
+    except KeyboardInterrupt:
+        return
+
+
+def show_status(json: Path | None, console: "Console | None" = None) -> None:
     """Print what is published, registered and live. Raises PlatformError, last, where a part cannot be read."""
     from ml_platform.datasets.unasked import unasked
     from ml_platform.declarations.loading import project_catalogue
@@ -32,7 +56,7 @@ def show_status(json: Path | None) -> None:
     from ml_platform.rollout.processes import SupervisorState, read_state
 
     workspace, catalogue = Workspace.reading(), project_catalogue()
-    console, parts = screen.console(), Parts()
+    console, parts = console or screen.console(), Parts()
 
     def say(lines: "Iterator[str] | list[str]") -> None:
         for line in lines:

@@ -13,7 +13,8 @@ import dagster as dg
 import pytest
 from filelock import FileLock
 
-from ml_platform.cli import app
+from ml_platform.cli import app, status
+from ml_platform.pipeline import rollout
 from ml_platform_tests.cli.conftest import Invoke, RanShop, only_line
 from ml_platform_tests.components.shop import APRIL, BIN, JANUARY, MARCH, MODEL, MONTHS
 
@@ -320,6 +321,24 @@ def test_status_says_what_is_there(invoke: Invoke, tmp_path: Path) -> None:
         "phase": "live",
         "promoted": True,
     }
+
+
+def test_a_watched_status_is_shown_again_when_it_has_changed(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+    said = iter([[], [], ["something is to be done"]])
+
+    def next_look(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(status, "sleep", next_look)
+    monkeypatch.setattr(rollout, "attend", lambda *_: next(said))
+    code, out, err = invoke("status", "--watch")
+    # The second look found nothing new.
+    assert (code, err, out.count("supervisor: running"), out.count("something is to be done")) == (0, "", 2, 1)
+    both = invoke("status", "--watch", "--json", "-")
+    assert both.code == 2 and "take one of them" in only_line(both.err)
 
 
 def test_the_standard_output_can_be_the_json_alone(invoke: Invoke) -> None:
