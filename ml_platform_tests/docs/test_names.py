@@ -10,6 +10,7 @@ from ml_platform.training.trainer import TRAINERS
 from ml_platform_tests.conftest import ROOT
 
 KEYS = (ROOT / "docs" / "reference" / "keys.md").read_text()
+DEVELOPMENT = (ROOT / "docs" / "development.md").read_text()
 EXTEND = (ROOT / "docs" / "extend.md").read_text()
 
 
@@ -32,3 +33,14 @@ def test_the_parameters_of_every_trainer_have_a_table() -> None:
 def test_the_page_about_extending_lists_what_there_is(seam: str, names: dict[str, str]) -> None:
     (row,) = re.findall(rf"^\| {seam} \|.*\|([^|]*)\|$", EXTEND, re.MULTILINE)[:1]
     assert quoted(row) == [*names]
+
+
+def test_the_page_about_development_lists_every_stored_format_with_its_number() -> None:
+    rows = re.findall(r"^\| [^|]+ \| (\d+) \| `(ml_platform/[\w/]+\.py)` \|$", DEVELOPMENT, re.MULTILINE)
+    number = re.compile(r"^(?:FORMAT = \"?|\w+, FORMAT = .*, | +format: Literal\[\d+\] = )(\d+)\"?$", re.MULTILINE)
+    found = [
+        (one, path.relative_to(ROOT).as_posix())
+        for path in (ROOT / "ml_platform").rglob("*.py")
+        for one in number.findall(path.read_text())
+    ]
+    assert len(found) > 5 and sorted(rows) == sorted(found)
