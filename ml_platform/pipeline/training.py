@@ -170,7 +170,7 @@ def recipes_of(workspace: Workspace, context: ModelContext) -> "list[Recipe]":
     from ml_platform.training.code import Recipe, code_versions
 
     model = context.model
-    codes = code_versions(workspace.steps.trainer(model.trainer), workspace.steps.training_code)
+    codes = code_versions(model.trainer, workspace.steps.trainer(model.trainer), workspace.steps.training_code)
     return [
         Recipe(model.trainer, model.task, model.target, context.names, model.parameters, code, model.classes)
         for code in codes

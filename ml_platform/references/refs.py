@@ -167,7 +167,7 @@ class ModelRef(Ref):
     code: dict[str, str] = {}
     #: sha256 of the file where that alone is not what the model is; ask :attr:`file_hash`.
     file_sha256: str = ""
-    #: Hash of everything but the rows that decides its bytes (:func:`ml_platform.training.code.recipe`), where it is to
+    #: Hash of everything but the rows that decides its bytes (:func:`ml_platform.training.code.Recipe`), where it is to
     #: be refitted.
     recipe: str = ""
     #: Of a refit: the model of the same recipe that was judged on rows which it did not learn from.

@@ -7,19 +7,27 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.foundation.user_code import of_platform, user_code_version
+from ml_platform.models.task import import_path
 from ml_platform.references.refs import SplitRef
-from ml_platform.training.trainer import FIRST_TRAINER, Trainer
+from ml_platform.training.trainer import FIRST_TRAINER, TRAINERS, Trainer
 
 
-def code_versions(trainer: Trainer, changed: str = "") -> tuple[str, ...]:
+def code_versions(name: str, trainer: Trainer, changed: str = "") -> tuple[str, ...]:
     """Version of the code that turns feature frames into a model, and how earlier releases wrote the same.
 
-    ``changed`` tells a training that is not the sound one, so that neither adopts the other's models.
+    Of the platform's trainers that is a number. A trainer of one's own, ``name`` as it is declared, is known by what
+    its code does too, with the modules of the project that it imports. ``changed`` tells a training that is not the
+    sound one, so that neither adopts the other's models. Raises UnknownModule where its module cannot be found.
     """
     libraries = [f"{name}-{version(name)}" for name in trainer.libraries]
+    path, number = import_path(TRAINERS, name, "trainer"), str(trainer.version)
+    own = not of_platform(path)
+    code = f"{number}.{user_code_version(path)}" if own else number
     if changed:
-        return ("-".join([str(trainer.version), changed, *libraries]),)
-    return tuple("-".join([code, *libraries]) for code in (str(trainer.version), *trainer.equal_versions))
+        return ("-".join([code, changed, *libraries]),)
+    # What code of one's own was under a bare number, nobody knows.
+    return tuple("-".join([one, *libraries]) for one in (code, *(() if own else trainer.equal_versions)))
 
 
 def plain(parameters: BaseModel) -> dict[str, Any]:

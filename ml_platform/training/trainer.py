@@ -52,9 +52,9 @@ class Trained(NamedTuple):
 class Trainer(Protocol):
     """Turns frames into a file. The same rows in the same order give the same bytes, for any number of threads."""
 
-    #: Raised when the same rows and parameters give other bytes.
+    #: Raised when the same rows and parameters give other bytes. Code of one's own is looked at beside it.
     version: int
-    #: How earlier releases wrote a version that trains the same.
+    #: How earlier releases wrote a version that trains the same; of the platform's own trainers only.
     equal_versions: tuple[str, ...]
     #: Installed packages whose versions are part of the version of the code.
     libraries: tuple[str, ...]

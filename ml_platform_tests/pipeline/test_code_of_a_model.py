@@ -95,8 +95,8 @@ class Code:
         self.git("commit", "--quiet", "-m", message)
         self.forget()
 
-    def edit(self, old: str, new: str) -> None:
-        file = self.package / "answering.py"
+    def edit(self, old: str, new: str, name: str = "answering.py") -> None:
+        file = self.package / name
         text = file.read_text()
         assert old in text
         file.write_text(text.replace(old, new))
@@ -190,3 +190,17 @@ def test_code_that_is_in_no_commit_is_not_guessed(project: Project, code: Code) 
         with pytest.raises(PlatformError, match=r"trained with .*, uncommitted.*whose code is committed"):
             predictor(workspace, uncommitted, 1).predict(np.zeros((3, len(uncommitted.features)), np.float32))
     assert not list((code.root / ".git" / "worktrees").glob("*")), "nothing is left behind"
+
+
+def test_an_edited_trainer_trains_anew(project: Project, code: Code) -> None:
+    """The model of the code before is adopted by nobody, until that code is back."""
+    with project.active() as workspace:
+        context, run = project.context(REGRESSION), Run.new()
+        manifest = training.split(workspace, context, workspace.references.all(FEATURES), run)
+        training.inspect_split(workspace, context, manifest, run)
+        first = training.fit(workspace, context, manifest, run)
+        code.edit("rows.y.mean()", "rows.y.mean() * 0.2", "training.py")
+        second = training.fit(workspace, context, manifest, Run.new())
+        assert second.run_id != first.run_id and second.file_hash != first.file_hash
+        code.edit("rows.y.mean() * 0.2", "rows.y.mean()", "training.py")
+        assert training.fit(workspace, context, manifest, Run.new()) == first

@@ -147,5 +147,5 @@ def test_the_key_is_that_of_earlier_releases() -> None:
     )  # pragma: allowlist secret
     key = recipe.key(split_ref(range(1, 4)))
     assert key == "3eb5dd51f8b36f0bdcbbf9ca609aa9bf27c2910bb5d7b130b9f1d9382731c7df"  # pragma: allowlist secret
-    number, before = code_versions(trainer_of("xgboost"))
+    number, before = code_versions("xgboost", trainer_of("xgboost"))
     assert number.startswith("1-xgboost-") and before.startswith("cc3080f55ea395fb-xgboost-")
