@@ -24,6 +24,8 @@ from ml_platform.training.trainer import require_limits, trainer_of
 
 #: Kinds of gates whose ``metric`` is one of the evaluation's.
 MEASURE_METRICS = {"performance", "baseline", "leak_alarm"}
+#: Those whose ``metric`` has an interval: drawn by the platform, or given by row by the task.
+PAIRED_METRICS = {"champion", "confidence", "jump"}
 
 
 def problems(catalogue: Catalogue, *specs: Declaration, deep: bool = True) -> list[tuple[Declaration, str, str]]:
@@ -134,6 +136,11 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
                 found.append((spec, f"gates.{index}.{wrong[0]}", f"gate {gate.name}: {wrong[1]}"))
             if known and gate.metric not in known:
                 reason = f"unknown metric {gate.metric!r}; {spec.task} models have {', '.join(map(str, known))}"
+                if gate.gate in PAIRED_METRICS and gate.metric in spec.kind().measured:
+                    reason = (
+                        f"{gate.metric!r} has no interval: `losses` of the task {spec.task} gives no value by row for "
+                        f"it, or `better` no side; take {', '.join(map(str, known))}, or give it there"
+                    )
                 reason += meant(str(gate.metric), map(str, known))
                 found.append((spec, f"gates.{index}.metric", reason))
     return found
@@ -200,6 +207,11 @@ def _metrics_of(spec: ModelSpec, gate: Gate, deep: bool) -> tuple[str | None, ..
     """Metrics that the task has for a gate; none where that is not known from the task."""
     if gate.gate in MEASURE_METRICS:
         return spec.kind().measured
+    if deep and gate.gate in PAIRED_METRICS:
+        from ml_platform.models.dry_run import paired_metrics
+
+        better = spec.kind().better
+        return tuple(name for name in paired_metrics(spec.kind()) if name in better)
     if gate.gate == "slices" and deep:
         import polars as pl
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.objects import named
 from ml_platform.models.task import Task
 
 if TYPE_CHECKING:
@@ -79,7 +80,10 @@ def weighted(metric: str, task: Task, y: "np.ndarray", p: "np.ndarray", codes: "
         return statistics[metric]()
     losses = task.losses(y, p)
     if metric not in losses:
-        raise PlatformError(f"comparison: metric {metric!r} is not one of {', '.join([*statistics, *losses])}")
+        raise PlatformError(
+            f"comparison: metric {metric!r} is not one of {', '.join([*statistics, *losses])}; give its value of each "
+            f"row in `losses` of the task {named(task)}, or compare by another"
+        )
     return _mean(losses[metric](), codes, clusters)
 
 

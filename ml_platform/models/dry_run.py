@@ -8,7 +8,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.objects import named, shown
 from ml_platform.foundation.raised import raised
 from ml_platform.models.checked import answered, measured
-from ml_platform.models.task import Task
+from ml_platform.models.task import DRAWN, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +50,14 @@ def broken(task: Task, y: "np.ndarray") -> Iterator[str]:
         else:
             if wrong:
                 yield f"task {named(task)}: {name} gave {wrong}"
+
+
+def paired_metrics(task: Task) -> tuple[str, ...]:
+    """Metrics of a task by which two models can be compared row by row: those that have an interval."""
+    import numpy as np
+
+    y = np.arange(12.0) if task.output == "value" else np.arange(12.0) % max(2, len(task.classes))
+    return (*DRAWN.get(task.output, ()), *task.losses(y, _predictions(task, y)))
 
 
 def _predictions(task: Task, y: "np.ndarray") -> "np.ndarray":
@@ -96,6 +104,8 @@ def _losses(task: Task, y: "np.ndarray", p: "np.ndarray") -> str:
         return f"{shown(found)}; expected a function by metric"
     if unknown := sorted(set(found) - set(task.measured)):
         return f"{', '.join(unknown)}, not among those in `measured` ({', '.join(task.measured)})"
+    if lacking := [name for name in task.compared if name not in (*DRAWN.get(task.output, ()), *found)]:
+        return f"nothing for {', '.join(lacking)}, which `compared` names; expected the value of each row"
     wrong = {name: _array(values(), (len(y),)) for name, values in found.items()}
     return next((f"for {name} {said}" for name, said in wrong.items() if said), "")
 

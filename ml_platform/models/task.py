@@ -23,6 +23,12 @@ TASKS = {
 
 #: What a prediction is: the probability of the positive class, those of all classes, or a value of the target.
 Output = Literal["probability", "classes", "value"]
+#: Metrics that are no means over rows and have an interval all the same, since the platform draws them itself.
+DRAWN: dict[Output, tuple[str, ...]] = {
+    "probability": ("auc", "pr_auc", "brier_skill"),
+    "classes": ("auc_macro", "f1_macro"),
+    "value": ("rmse", "r2"),
+}
 #: Points of a curve.
 Curve = list[list[float]]
 

@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.models.task import Task
+from ml_platform.foundation.objects import named
+from ml_platform.models.task import DRAWN, Task
 
 
 class TaskContract:
@@ -66,8 +67,13 @@ class TaskContract:
             self.task.measure(self.labels()[:0], self.predictions[:0])
 
     def test_losses_are_metrics_by_row(self) -> None:
+        """Of each that `compared` names and the platform does not draw itself."""
         y, p = self.labels(), self.predictions.astype(np.float64)
         measured = self.task.measure(y, p)
+        lacking = set(self.task.compared) - {*DRAWN[self.task.output], *self.task.losses(y, p)}
+        assert not lacking, (
+            f"{named(self.task)}: `compared` names {sorted(lacking)}; give their values by row in `losses`"
+        )
         for name, values in self.task.losses(y, p).items():
             assert values().shape == (len(y),)
             assert float(np.mean(values())) == pytest.approx(measured[name])

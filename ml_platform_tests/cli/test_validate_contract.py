@@ -246,6 +246,38 @@ def test_a_trainer_whose_rounds_cannot_be_limited(shop: Shop, method: str, body:
     assert line.endswith(f": attributes.trainer: shop.trainers:Own: {reason.format(rounds)}")
 
 
+@pytest.mark.parametrize(
+    ("metric", "reason"),
+    [
+        (
+            "f1",
+            "'f1' has no interval: `losses` of the task binary gives no value by row for it, or `better`",
+        ),
+        ("aux", "unknown metric 'aux'; binary models have auc, "),
+    ],
+)
+def test_a_metric_that_has_no_interval_is_told_before_a_training(shop: Shop, metric: str, reason: str) -> None:
+    gates = (
+        f"gates:\n    - {{gate: confidence, metric: {metric}, min: 0.1}}\n    - {{gate: jump, metric: auc, max: 0.4}}\n"
+    )
+    shop.edit(MODEL, "gates:\n", gates)
+    (line,) = [line for line in mistakes_in(shop) if f"defs/{MODEL}/" in line]
+    assert f": attributes.gates.0.metric: {reason}" in line
+
+
+def test_a_task_whose_compared_metric_has_no_values_by_row(shop: Shop) -> None:
+    code = """from ml_platform.models.binary import Binary
+
+class Own(Binary):
+    def losses(self, y, p):
+        return {}
+"""
+    (shop.defs.parent / "tasks.py").write_text(code)
+    shop.edit(MODEL, "task: binary\n", "task: shop.tasks:Own\n")
+    (line,) = [line for line in mistakes_in(shop) if f"defs/{MODEL}/" in line]
+    assert "attributes.task: shop.tasks:Own: losses gave nothing for brier, which `compared` names" in line
+
+
 def test_a_task_of_ones_own_is_tried_on_labels(shop: Shop) -> None:
     imports, method = "from ml_platform.models.binary import Binary", "def scores(self, p): return p[1:]"
     (shop.defs.parent / "tasks.py").write_text(f"{imports}\n\nclass Own(Binary):\n    {method}\n")

@@ -1,11 +1,14 @@
 """A task of one's own is tried on labels before anything is trained: each method that fails is one line."""
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ml_platform.models.dry_run import broken
+from ml_platform.evaluation.bootstrap import weighted
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.models.dry_run import broken, paired_metrics
 from ml_platform.models.regression import Regression
 from ml_platform.models.task import TASKS, task_of
 
@@ -44,6 +47,27 @@ def test_a_method_that_fails_is_named(method: str) -> None:
 def test_a_compared_metric_has_a_better_side() -> None:
     own: Any = type("Own", (Regression,), {"compared": ("mae", "near")})
     assert next(broken(own(), Y)).endswith("compared names near; say in `better` which side is the better one")
+
+
+def test_a_compared_metric_has_a_value_by_row() -> None:
+    """Where the platform does not draw it itself: else no evaluation comes to an end."""
+    names: Any = {"compared": ("near", "r2", "mae"), "better": {**Regression.better, "near": True}}
+    own: Any = type("Own", (Regression,), {**names, "measured": ("near", *Regression.measured)})
+    said = f"task {__name__}:Own: losses gave nothing for near, which `compared` names; expected the value of each row"
+    assert [*broken(own(), Y)] == [said]
+
+
+@pytest.mark.parametrize("name", [*TASKS])
+def test_what_can_be_compared_is_what_the_bootstrap_takes(name: str) -> None:
+    """Every other metric is refused there, with the task."""
+    task = task_of(name, ("a", "b", "c") if name == "multiclass" else (), 0.5 if name == "binary" else None)
+    y = Y if task.output == "value" else Y % max(2, len(task.classes))
+    p = np.eye(3)[y.astype(int)] if task.output == "classes" else y
+    taken = []
+    for metric in task.measured:
+        with suppress(PlatformError):
+            taken.append(weighted(metric, task, y, p, np.arange(len(y)) % 4, 4) and metric)
+    assert set(taken) == set(paired_metrics(task)) & set(task.measured)
 
 
 @pytest.mark.parametrize("name", [*TASKS])
