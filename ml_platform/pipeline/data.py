@@ -13,7 +13,7 @@ from ml_platform.foundation.errors import MissingReference, Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline.earlier_columns import EarlierColumns
-from ml_platform.pipeline.judging import batch_gates, feature_gates, judged, require
+from ml_platform.pipeline.judging import batch_gates, feature_gates, judged, require, unjudged
 from ml_platform.pipeline.rollback import require_none_again, withdrawal, withdrawn
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from ml_platform.datasets.store import ObjectInfo
 
-    #: Partition to the branch and object of its newest content.
-    Newest = dict[str, tuple[str, ObjectInfo]]
+    #: Partition to an object of its content and the branch that holds it.
+    Contents = dict[str, tuple[str, ObjectInfo]]
 
 
 def ingest(workspace: Workspace, spec: DatasetSpec, partition: str, run: Run) -> DatasetRef:
@@ -70,21 +70,20 @@ def audit(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) ->
     """Judge a staged batch by its content and write the verdicts to the ledger."""
     from ml_platform.gates.batch import BatchEvidence
 
-    newest = compared_with(workspace, spec, ref)
-    earlier = accepted(workspace, spec, newest, before=ref.partition)
+    earlier = compared_with(workspace, spec, ref)
     evidence = BatchEvidence(
         frame=lambda: _kept(workspace).keep(ref.sha256, batches.read(workspace.store, ref)),
         schema=spec.load_schema,
         key=spec.key,
-        earlier_rows={partition: int(info.metadata["rows"]) for partition, info in earlier.items()},
+        earlier_rows={partition: int(info.metadata["rows"]) for partition, (_, info) in earlier.items()},
         set_aside=lambda: quarantined(workspace.store, ref.commit, ref.dataset, ref.partition),
         new_columns=spec.new_columns,
-        earlier_columns=_earlier_columns(workspace, spec, ref.partition),
-        earlier=lambda partitions, columns: earlier_rows(workspace, spec, newest, partitions, columns),
+        earlier_columns=_earlier_columns(spec, earlier),
+        earlier=lambda partitions, columns: earlier_rows(workspace, spec, earlier, partitions, columns),
         time=spec.time,
         window=spec.partitions.window(ref.partition),
         now=workspace.now(),
-        contents={partition: info.sha256 for partition, info in earlier.items()},
+        contents={partition: info.sha256 for partition, (_, info) in earlier.items()},
         replaced=lambda: _replaced(workspace, spec, ref),
         measured=workspace.shared("measures of earlier batches", dict),
     )
@@ -115,55 +114,58 @@ def _held_back(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: 
     return any(known[name].status == "failed" for name in names if name in known)
 
 
-def _earlier_columns(workspace: Workspace, spec: DatasetSpec, before: str) -> tuple[str, ...]:
-    """Columns beyond the schema that the published batch before has: once accepted, none may vanish unnoticed."""
-    if spec.new_columns == "refuse":
+def _earlier_columns(spec: DatasetSpec, earlier: "Contents") -> tuple[str, ...]:
+    """Columns beyond the schema that the batch before has: once accepted, none may vanish unnoticed."""
+    if spec.new_columns == "refuse" or not earlier:
         return ()
-    published = batches.published(workspace.store, spec.name)
-    earlier = max((name for name in published if name < before or not spec.partitions.timed), default=None)
-    return () if earlier is None else new_columns_of(published[earlier])
+    return new_columns_of(earlier[max(earlier)][1])
 
 
 def earlier_rows(
-    workspace: Workspace, spec: DatasetSpec, newest: "Newest", partitions: tuple[str, ...], columns: tuple[str, ...]
+    workspace: Workspace, spec: DatasetSpec, earlier: "Contents", partitions: tuple[str, ...], columns: tuple[str, ...]
 ) -> "pl.DataFrame":
-    """Columns of the newest content of partitions, staged or published, one after the other."""
+    """Columns of the contents that a batch is compared with, one after the other."""
     import polars as pl
 
     kept = _kept(workspace)
 
-    def frames(found: "Newest") -> "list[pl.DataFrame]":
-        return [kept.read(*found[partition], columns) for partition in partitions]
+    def frame(partition: str) -> "pl.DataFrame":
+        branch, info = earlier[partition]
+        try:
+            return kept.read(branch, info, columns)
+        except NotFound:
+            # Published by another run since, so that its staging branch is gone.
+            return kept.read(batches.batch_tag(spec.name, partition, info.sha256), info, columns)
 
-    try:
-        found = frames(newest)
-    except NotFound:
-        # Published by another run since, so that its staging branch is gone.
-        found = frames(batches.newest(workspace.store, spec.name))
-    return pl.concat(found, how="vertical_relaxed")
+    return pl.concat([frame(partition) for partition in partitions], how="vertical_relaxed")
 
 
 def _kept(workspace: Workspace) -> EarlierColumns:
     return workspace.shared("columns of earlier batches", lambda: EarlierColumns(workspace.store))
 
 
-def compared_with(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef) -> "Newest":
-    """The newest content of each partition, by its branch; without partitions what this one is to replace."""
-    if spec.partitions.timed:
-        return batches.newest(workspace.store, spec.name)
-    published = batches.published(workspace.store, spec.name)
-    return {name: (MAIN, info) for name, info in published.items() if info.sha256 != ref.sha256}
+def compared_with(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef) -> "Contents":
+    """What a batch is compared with: of each earlier partition what is published, and else what waits for that with a
+    pass of every gate as it stands now; without partitions what this one is to replace.
 
-
-def accepted(workspace: Workspace, spec: DatasetSpec, newest: "Newest", *, before: str) -> "dict[str, ObjectInfo]":
-    """The newest content of the earlier partitions that is not held back.
-
-    Refused batches do not count: a bad March must not change April's verdict.
+    Whatever else lies on a staging branch counts for nothing: anybody may have put it there. Nor does what a gate holds
+    back: a bad March must not change April's verdict.
     """
+    # Before what is published: what another run publishes meanwhile is missed in neither.
+    staged = batches.newest(workspace.store, spec.name) if spec.partitions.timed else {}
+    published = {name: (MAIN, info) for name, info in batches.published(workspace.store, spec.name).items()}
     if not spec.partitions.timed:
-        return {name: info for name, (_, info) in newest.items()}
-    held = refused(workspace, spec)
-    return {name: info for name, (_, info) in sorted(newest.items()) if name < before and name not in held}
+        return {name: found for name, found in published.items() if found[1].sha256 != ref.sha256}
+    found = {name: one for name, one in sorted((staged | published).items()) if name < ref.partition}
+    gates = batch_gates(workspace, spec)
+    judged = workspace.ledger.judged({f"{spec.prefix}{name}": info.sha256 for name, (_, info) in found.items()}, gates)
+
+    def counts(name: str) -> bool:
+        known = judged[f"{spec.prefix}{name}"]
+        held = any(verdict.holds_back for verdict in known.values())
+        return not held and (name in published or not unjudged(known, gates))
+
+    return {name: one for name, one in found.items() if counts(name)}
 
 
 def publish(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) -> DatasetRef:
