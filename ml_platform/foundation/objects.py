@@ -76,8 +76,8 @@ def require_members(found: object, protocol: type, key: str, but_for: Collection
 
 
 def shown(value: object) -> str:
-    """A value in a message: arrays by type and shape."""
+    """A value in a message, in one line: arrays by type and shape."""
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"{value.dtype} {value.shape}"  # pyright: ignore[reportAttributeAccessIssue]
-    text = repr(value)
+    text = " ".join(repr(value).splitlines())
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:60] + '…'}"

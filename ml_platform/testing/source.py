@@ -7,6 +7,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from ml_platform.sources.source import Source
+from ml_platform.testing.attributes import others
 
 
 class SourceContract:
@@ -33,7 +34,9 @@ class SourceContract:
     def test_what_is_there_has_a_fingerprint_that_stays(self, source: Source) -> None:
         """As long as the content does."""
         offered = source.partitions()
-        assert offered and all(isinstance(one, str) and one for pair in offered.items() for one in pair)
+        assert offered, "partitions() gave none; give the contract a source that offers one or more"
+        texts = [one for pair in offered.items() for one in pair]
+        assert others(texts, str) == [] and "" not in texts, "partitions() gives texts: name to fingerprint"
         assert source.partitions() == offered
 
     def test_a_partition_has_equal_rows_in_equal_order_each_time(self, source: Source) -> None:

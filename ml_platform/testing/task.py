@@ -9,15 +9,34 @@ import pytest
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.objects import named
 from ml_platform.models.task import DRAWN, Task
+from ml_platform.testing.attributes import Wanted, others, require_attributes
+
+WANTED: Wanted = {
+    "task": (
+        lambda given: hasattr(given, "labels") and not isinstance(given, type),
+        'the task itself: task_of("module:Class", classes, threshold)',
+    ),
+    "target": (
+        lambda given: isinstance(given, pl.Series),
+        "a polars Series of values of the target, the last one missing",
+    ),
+    "predictions": (lambda given: isinstance(given, np.ndarray), "an array: a prediction for each label"),
+}
 
 
 class TaskContract:
     """The tests of a task, for one of one's own too."""
 
-    #: The task, a column of the target with a missing label at its end, and predictions for the others.
+    #: The task itself, as ``task_of("module:Class", classes, threshold)`` gives it: no text, unlike that of a trainer's
+    #: suite.
     task: Task
+    #: Values of the target as they come, the last one missing: a column, not its name.
     target: pl.Series
+    #: Predictions for all but the last: float32, rows or rows x classes.
     predictions: np.ndarray
+
+    def __init_subclass__(cls) -> None:
+        require_attributes(cls, WANTED)
 
     def labels(self) -> np.ndarray:
         return self.task.labels(pl.DataFrame({"target": self.target}), "target")[1]
@@ -34,9 +53,10 @@ class TaskContract:
     def test_it_says_what_it_is(self) -> None:
         """Texts for people, and ranges for counters."""
         task = self.task
-        assert all(isinstance(text, str) and text for text in (task.name, task.title, task.unit, *task.axes))
+        texts = {"name": task.name, "title": task.title, "unit": task.unit, **dict(enumerate(task.axes))}
+        assert {name: text for name, text in texts.items() if not (isinstance(text, str) and text)} == {}, "texts"
         assert task.output in ("probability", "classes", "value") and len(task.axes) == 2
-        assert isinstance(task.classes, tuple) and all(isinstance(one, str) for one in task.classes)
+        assert isinstance(task.classes, tuple) and others(task.classes, str) == []
         assert task.threshold is None or isinstance(task.threshold, float)
         assert task.numbers in task.fields and list(task.buckets) == sorted(set(task.buckets)) and task.buckets
 
@@ -95,7 +115,7 @@ class TaskContract:
 
     def test_baselines_have_the_shape_of_predictions(self) -> None:
         found = self.task.baselines(self.labels(), 7)
-        assert found and all(isinstance(name, str) for name in found)
+        assert found and others(found, str) == []
         for p in found.values():
             assert p.shape == (7, *self.predictions.shape[1:]) and np.isfinite(p).all()
 
@@ -108,10 +128,10 @@ class TaskContract:
     def test_counts_are_numbers_of_rows(self) -> None:
         """By name, as expressions of the column of labels."""
         y, found = self.labels(), self.task.counts(pl.col("label"))
-        assert isinstance(found, dict) and all(isinstance(one, pl.Expr) for one in found.values())
+        assert isinstance(found, dict) and others(found.values(), pl.Expr) == []
         if found:
             (row,) = pl.DataFrame({"label": y}).select(**found).to_dicts()
-            assert all(isinstance(one, int) and 0 <= one <= len(y) for one in row.values())
+            assert {name: one for name, one in row.items() if not (isinstance(one, int) and 0 <= one <= len(y))} == {}
 
     def test_calibration_has_a_pair_for_each_row(self) -> None:
         """Actual and predicted, both finite."""
@@ -126,7 +146,7 @@ class TaskContract:
         assert isinstance(found, dict) and json.loads(json.dumps(found, allow_nan=False)) == found
         for name, curve in found.items():
             assert name.startswith(("roc", "precision_recall", "residuals"))
-            assert isinstance(curve, list) and curve and all(len(point) == 2 for point in curve)
+            assert isinstance(curve, list) and curve and [point for point in curve if len(point) != 2] == [], name
 
     def test_answers_have_the_declared_fields(self) -> None:
         found = self.task.answer(self.predictions)

@@ -16,9 +16,22 @@ from pydantic import BaseModel, ValidationError
 
 from ml_platform.features.build import matrix
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.files import sha256_bytes
 from ml_platform.models.predictor import Importance, Predictor, load_predictor, predictor_type
 from ml_platform.models.task import TASKS, Task, task_of
+from ml_platform.testing.attributes import Wanted, others, require_attributes
 from ml_platform.training.trainer import Trained, limited, require_limits, train, trainer_of
+
+WANTED: Wanted = {
+    "trainer": (lambda given: isinstance(given, str), 'a text as declared, such as "module:Class"'),
+    "task": (lambda given: isinstance(given, str), 'a text as declared, such as "regression" or "module:Class"'),
+    "target": (lambda given: isinstance(given, str), "the name of the column of the labels"),
+    "frames": (
+        lambda given: isinstance(given, Sequence) and len(given) > 1 and isinstance(given[0], pl.DataFrame),
+        "two polars DataFrames to train on",
+    ),
+    "unseen": (lambda given: isinstance(given, pl.DataFrame), "a polars DataFrame to predict"),
+}
 
 
 class Fit(NamedTuple):
@@ -32,19 +45,23 @@ class Fit(NamedTuple):
 class TrainerContract:
     """The tests of a trainer, for one of one's own too."""
 
-    #: Trainer and parameters as declared.
+    #: Trainer and parameters as declared: texts, as they stand in a ``defs.yaml``.
     trainer: str
     parameters: dict[str, Any] = {}  # noqa: RUF012
-    #: Two different frames to train on, and one to predict: features, target, some labels missing.
+    #: Two frames to train on, of different rows: features and target, some labels missing.
     frames: Sequence[pl.DataFrame]
+    #: A third one of the same columns, of rows that are in neither: it is predicted and measured.
     unseen: pl.DataFrame
-    #: The features, and the column of the labels.
+    #: Names of the features, and of the column of the labels.
     names: Sequence[str]
     target: str
-    #: Task, classes and threshold as declared.
+    #: Task, classes and threshold as declared: a name or ``module:Class``, not the task itself as in a task's suite.
     task = "binary"
     classes: tuple[str, ...] = ()
     threshold: float | None = None
+
+    def __init_subclass__(cls) -> None:
+        require_attributes(cls, WANTED)
 
     def kind(self) -> Task:
         """The task with its classes and threshold."""
@@ -73,20 +90,24 @@ class TrainerContract:
 
     def test_equal_rows_give_equal_bytes(self) -> None:
         """For any number of threads, and however the rows are divided."""
-        one = self.fit().content
-        assert self.fit().content == one
-        assert self.fit(threads=2).content == one
-        assert self.fit([pl.concat(self.frames)]).content == one
-        assert self.fit([self.frames[1], self.frames[1]]).content != one
+        one = sha256_bytes(self.fit().content)
+        assert sha256_bytes(self.fit().content) == one, "trained again, equal rows gave other bytes"
+        assert sha256_bytes(self.fit(threads=2).content) == one, "two threads gave other bytes than one"
+        joined = sha256_bytes(self.fit([pl.concat(self.frames)]).content)
+        assert joined == one, "the same rows in one frame gave other bytes than in several"
+        other = sha256_bytes(self.fit([self.frames[1], self.frames[1]]).content)
+        assert other != one, "other rows gave the same bytes; give the contract two different frames"
 
     def test_it_says_what_it_is(self) -> None:
         """Versions, and packages that are installed."""
         trainer, kind = trainer_of(self.trainer), predictor_type(self.fit().trained.format)
-        assert isinstance(trainer.version, int) and all(isinstance(one, str) for one in trainer.equal_versions)
-        assert all(distribution(name) for name in trainer.libraries)
+        assert isinstance(trainer.version, int) and others(trainer.equal_versions, str) == []
+        missing = [name for name in trainer.libraries if not _installed(name)]
+        assert missing == [], "libraries: a tuple of distributions that are installed, as `pip list` names them"
         assert isinstance(kind.suffix, str) and kind.suffix and not kind.suffix.startswith(".")
-        assert all(isinstance(group, tuple) and any(map(_installed, group)) for group in kind.packages)
-        assert all(isinstance(name, str) for name in kind.unused)
+        missing = others(kind.packages, tuple) or [group for group in kind.packages if not any(map(_installed, group))]
+        assert missing == [], "packages: tuples of distributions of which one is installed"
+        assert others(kind.unused, str) == [], "unused: names of packages"
 
     def test_what_its_check_takes_it_can_train(self) -> None:
         """Of every task of the platform: refused before a training, or trained and predicted in its shape."""
@@ -162,7 +183,8 @@ class TrainerContract:
         importance = predictor.importance(self.names)
         assert values is None or np.isfinite(values).all()
         assert importance is None or set(importance) <= set(self.names)
-        assert all(isinstance(one, Importance) and np.isfinite(one).all() for one in (importance or {}).values())
+        found = (importance or {}).values()
+        assert [one for one in found if not isinstance(one, Importance) or not np.isfinite(one).all()] == []
 
     def test_what_cannot_be_done_is_named(self) -> None:
         """Unknown parameters, no labels, another width, a file that is no model."""

@@ -5,6 +5,7 @@ is read by the predictor of the file's format, see :mod:`ml_platform.models.pred
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -139,7 +140,7 @@ def train(
         raise Misbehaved(f"{who} gave {found.file} as file, which is not there; expected the model, in `work`")
     for name in ("rows", "dropped"):
         count = given[name]
-        if isinstance(count, bool) or not hasattr(count, "__index__") or count < (name == "rows"):
+        if not _is_count(count) or count < (name == "rows"):
             raise Misbehaved(f"{who} gave {shown(count)} as {name}; expected a number of rows")
     if not isinstance(given["format"], str):
         raise Misbehaved(f"{who} gave {shown(found.format)} as format; expected {', '.join(FORMATS)} or module:Class")
@@ -150,6 +151,13 @@ def train(
     if width != len(names):
         raise Misbehaved(f"predictor {found.format}: width is {shown(width)} after a training on {len(names)} features")
     return found
+
+
+def _is_count(value: Any) -> bool:
+    try:
+        return not isinstance(value, bool) and index(value) >= 0
+    except TypeError:
+        return False
 
 
 def rounds_of(trainer: Trainer, parameters: BaseModel) -> int | None:

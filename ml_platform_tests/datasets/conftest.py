@@ -15,7 +15,7 @@ from ml_platform_tests.datasets import lakefs_servers
 from ml_platform_tests.datasets.flow import Flow
 from ml_platform_tests.datasets.lakefs_standin import StandIn
 
-pytest.register_assert_rewrite("ml_platform.testing", "ml_platform_tests.datasets.workers")
+pytest.register_assert_rewrite("ml_platform_tests.datasets.workers")
 
 
 @pytest.fixture

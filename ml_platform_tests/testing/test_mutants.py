@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from ml_platform.datasets.embedded.store import EmbeddedStore
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.settings import Settings
 from ml_platform.gates.gate import Measurement, kind
 from ml_platform.models.regression import Regression
@@ -36,7 +36,8 @@ Fixtures = Callable[[Path], Mapping[str, Any]]
 
 
 def red(suite: type, fixtures: Fixtures = lambda _: {}) -> Iterator[str]:
-    """Names of the tests that fail, as they are found; those that draw or have parameters are left out."""
+    """Names of the tests that fail with what they say, as they are found; those that draw or have parameters are left
+    out."""
     for name, test in inspect.getmembers(suite, inspect.isfunction):
         if not name.startswith("test_") or hasattr(test, "hypothesis") or getattr(test, "pytestmark", ()):
             continue
@@ -47,8 +48,16 @@ def red(suite: type, fixtures: Fixtures = lambda _: {}) -> Iterator[str]:
                 test(one, **{wanted: given[wanted] for wanted in list(inspect.signature(test).parameters)[1:]})
             except pytest.skip.Exception:
                 pass
-            except (Exception, pytest.fail.Exception):
-                yield name
+            except (Exception, pytest.fail.Exception) as error:
+                yield f"{name}: {error}"
+
+
+def assert_told(found: Iterator[str]) -> None:
+    """A test fails, and says what was found: not only that something was."""
+    told = next(found, "")
+    name, _, said = told.partition(": ")
+    assert name, "no test fails"
+    assert said and "generator object" not in said, told
 
 
 def each(table: Mapping[str, Any]) -> Any:
@@ -97,7 +106,7 @@ class Regressions(TaskContract):
 @each(TASK)
 def test_a_task(method: str) -> None:
     own = type("Own", (Regression,), {"losses" if method == "comparable by row" else method: TASK[method]})
-    assert next(red(type("Suite", (Regressions,), {"task": own()})), None)
+    assert_told(red(type("Suite", (Regressions,), {"task": own()})))
 
 
 def frame(seed: int) -> pl.DataFrame:
@@ -184,13 +193,13 @@ class Trainers(TrainerContract):
 @each(TRAINER)
 def test_a_trainer(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Own, method.partition(",")[0], TRAINER[method])
-    assert next(red(Trainers), None)
+    assert_told(red(Trainers))
 
 
 @each(PREDICTOR)
 def test_a_predictor(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OwnNearest, method.partition(",")[0], PREDICTOR[method], raising=False)
-    assert next(red(type("Suite", (Trainers,), {"trainer": f"{__name__}:OwnFormat"})), None)
+    assert_told(red(type("Suite", (Trainers,), {"trainer": f"{__name__}:OwnFormat"})))
 
 
 class Till:
@@ -229,7 +238,7 @@ def till(kind: type) -> Fixtures:
 
 @each(SOURCE)
 def test_a_source(method: str) -> None:
-    assert next(red(SourceContract, till(type("Own", (Till,), {method.partition(",")[0]: SOURCE[method]}))), None)
+    assert_told(red(SourceContract, till(type("Own", (Till,), {method.partition(",")[0]: SOURCE[method]}))))
 
 
 STORE: dict[str, Any] = {
@@ -272,7 +281,7 @@ def opened(open_one: Callable[[Path], Any], name: str = "opened") -> Fixtures:
 @each(STORE)
 def test_a_store(method: str) -> None:
     own = type("Own", (EmbeddedStore,), {method.partition(",")[0]: STORE[method]})
-    assert next(red(StoreContract, opened(lambda folder: own(folder / "store", "test-repo"), "open_store")), None)
+    assert_told(red(StoreContract, opened(lambda folder: own(folder / "store", "test-repo"), "open_store")))
 
 
 REFERENCES: dict[str, Any] = {
@@ -288,7 +297,7 @@ REFERENCES: dict[str, Any] = {
 @each(REFERENCES)
 def test_references(method: str) -> None:
     own = type("Own", (FileReferences,), {method: REFERENCES[method]})
-    assert next(red(ReferencesContract, opened(lambda folder: own(folder / "refs"))), None)
+    assert_told(red(ReferencesContract, opened(lambda folder: own(folder / "refs"))))
 
 
 RECORDS: dict[str, Any] = {
@@ -304,7 +313,7 @@ RECORDS: dict[str, Any] = {
 @each(RECORDS)
 def test_rollout_records(method: str) -> None:
     own = type("Own", (RecordFiles,), {method: RECORDS[method]})
-    assert next(red(RolloutRecordsContract, opened(lambda folder: own(Settings(local=folder)))), None)
+    assert_told(red(RolloutRecordsContract, opened(lambda folder: own(Settings(local=folder)))))
 
 
 GATE: dict[str, Any] = {
@@ -337,7 +346,25 @@ class Gates(GateContract):
 @pytest.mark.parametrize("mutant", [*GATE])
 def test_a_kind_of_gate(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "measure", GATE[mutant])
-    assert next(red(Gates), None)
+    assert_told(red(Gates))
+
+
+@pytest.mark.parametrize(
+    ("suite", "name", "given", "told"),
+    [
+        (TaskContract, "task", "mine:Near", r"Own\.task is str 'mine:Near'; expected the task itself: task_of"),
+        (TaskContract, "task", Regression, r"Own\.task is type .*Regression.*; expected the task itself"),
+        (TaskContract, "target", "y", r"Own\.target is str 'y'; expected a polars Series"),
+        (TrainerContract, "task", Regression(), r"Own\.task is .*Regression.*; expected a text as declared"),
+        (TrainerContract, "target", pl.Series([1.0]), r"Own\.target is .*; expected the name of the column"),
+        (TrainerContract, "unseen", None, r"Own\.unseen is NoneType None; expected a polars DataFrame"),
+        (TrainerContract, "frames", frame(1), r"Own\.frames is .*; expected two polars DataFrames"),
+    ],
+)
+def test_an_attribute_of_another_kind_is_told_at_once(suite: type, name: str, given: Any, told: str) -> None:
+    with pytest.raises(DeclarationError, match=f"^{told}") as raised:
+        type("Own", (suite,), {name: given})
+    assert "\n" not in str(raised.value)
 
 
 def test_without_a_change_every_suite_is_green() -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 from pydantic import BaseModel
 
@@ -52,6 +53,10 @@ def trained(tmp_path: Path, change: Any) -> Trained:
         (lambda found: tuple(found), r"train gave tuple \(PosixPath.*; expected ml_platform.training.trainer.Trained"),
         (lambda found: found._replace(file=str(found.file)), "as file; expected a pathlib.Path"),
         (lambda found: found._replace(file=found.file.with_name("none")), "none as file, which is not there"),
+        (
+            lambda found: found._replace(rows=np.arange(3)),
+            "train gave int64 .3,. as rows; expected a number",
+        ),
         (lambda found: found._replace(rows=0), "train gave int 0 as rows; expected a number of rows"),
         (lambda found: found._replace(dropped=0.5), "train gave float 0.5 as dropped"),
         (lambda found: found._replace(format=None), "train gave NoneType None as format; expected ubj, skops"),
