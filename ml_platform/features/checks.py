@@ -54,6 +54,7 @@ def range_evidence(frame: "pl.DataFrame", names: Sequence[str]) -> dict[str, Ran
     if not frame.height:
         raise PlatformError("ranges of features without rows are undefined; check the volume of the batch first")
     features = frame.select(pl.col(name).cast(pl.Float32) for name in names)
+    known = pl.all().fill_nan(None)
     finite = pl.when(pl.all().is_finite()).then(pl.all())
     statistics = {
         "nulls": features.null_count(),
@@ -61,8 +62,8 @@ def range_evidence(frame: "pl.DataFrame", names: Sequence[str]) -> dict[str, Ran
         "infinite": features.select(pl.all().is_infinite().sum()),
         "min": features.select(finite).min(),
         "max": features.select(finite).max(),
-        # Counting distinct values costs ten times as much.
-        "various": features.select(pl.all().ne_missing(pl.all().first()).any()),
+        # Of the values that are known; counting distinct ones costs ten times as much.
+        "various": features.select(known.ne(known.drop_nulls().first()).any()),
     }
     values = {name: table.row(0, named=True) for name, table in statistics.items()}
     return {

@@ -168,9 +168,12 @@ def parity(evidence: FeatureEvidence, _: Gate) -> Measurement:
     )
 
 
-@kind("constancy", "features", "Features with one value in the whole partition, but for those in `columns`", limit=0)
+@kind(
+    "constancy", "features", "Features with one value in the whole partition, but for those in `columns`",
+    limit=0, version=2,
+)  # fmt: skip
 def constancy(evidence: FeatureEvidence, gate: Gate) -> Measurement:
-    """Constant features; missing throughout is constant too. ``columns`` names those that may be."""
+    """Features with one known value; missing throughout is constant too. ``columns`` names those that may be."""
     names = feature_names(evidence.function)
     if unknown := [name for name in gate.columns or () if name not in names]:
         raise PlatformError(f"gate {gate.name}: there is no feature {', '.join(unknown)}; see the feature function")

@@ -97,13 +97,18 @@ class Proof:
     def asked(
         self, finding: Finding, workspace: Workspace, stage: Stage, partition: str, verdicts: list[Verdict]
     ) -> None:
-        """Note what the gates of a stage say. Raises Stopped where one holds back that lets the clean twin pass."""
+        """Note what the gates of a stage say. Raises Stopped where one holds back that lets the clean twin pass.
+
+        One that could not judge has noticed nothing: where no other holds back, that is how the break ended.
+        """
         alarms = self.clean.alarms(stage, partition)
         finding.asked[stage] = finding.asked.get(stage, 0) + len(verdicts)
         finding.warned += [one.gate for one in verdicts if not one.blocking and not one.passed]
         holding = [one for one in verdicts if one.holds_back and one.gate not in alarms]
         if holding:
             finding.caught = sorted(holding, key=lambda one: one.status == "errored")
+            if (first := finding.caught[0]).status == "errored":
+                finding.caught, finding.crashed = [], f"{first.gate} errored: {first.reason}"[:500]
             raise Stopped
         let_through(workspace, verdicts, self.run)
 

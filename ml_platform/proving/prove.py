@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ml_platform.datasets.store import VersionedStore
 from ml_platform.declarations.context import ModelContext
 from ml_platform.gates.stages import Stage
 from ml_platform.pipeline import champions, data, evaluation, inspections, refit, training
@@ -13,8 +14,11 @@ from ml_platform.proving.batches import BatchBreak, batch_breaks
 from ml_platform.proving.findings import Finding
 from ml_platform.proving.proof import Proof
 from ml_platform.proving.scratch import delivering
-from ml_platform.references.refs import DatasetRef, SplitRef
+from ml_platform.references.refs import DatasetRef, ManifestEntry, SplitRef
 from ml_platform.training.trainer import Trained, Trainer
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def broken_batches(proof: Proof) -> Iterator[Finding]:
@@ -111,7 +115,7 @@ def _train(
     features: dict[str, DatasetRef] | None = None,
 ) -> None:
     """Split, train and evaluate, beside the clean model as the champion."""
-    run = proof.run
+    run, workspace = proof.run, _beside_the_champion(proof, workspace)
     champions.adopt(workspace, proof.workspace, context.model.name, run)
     split = training.split(workspace, context, features or proof.clean.features, run)
     proof.asked(finding, workspace, "split", "", training.inspect_split(workspace, context, split, run))
@@ -127,6 +131,19 @@ def _refit(proof: Proof, finding: Finding, workspace: Workspace, context: ModelC
     """Refit the clean model, whose judgement is sound, by broken code; the sound refit is not adopted."""
     refitted = refit.refit(workspace, context, proof.report, proof.run, known=lambda _: False)
     proof.asked(finding, workspace, "refit", "", inspections.inspect_refit(workspace, context, refitted, proof.run))
+
+
+def _beside_the_champion(proof: Proof, workspace: Workspace) -> Workspace:
+    """A workspace in which the rows of the clean model are found: where a batch arrives broken, the store has never had
+    its clean twin, which is of the holdout."""
+    read, clean = workspace.steps.evaluation_frames, proof.workspace.store
+    there = {entry.commit for entry in (*proof.split.train, *proof.split.holdout)}
+
+    def frames(store: VersionedStore, entries: tuple[ManifestEntry, ...]) -> "Iterator[pl.DataFrame]":
+        for entry in entries:
+            yield from read(clean if entry.commit in there else store, (entry,))
+
+    return workspace.with_(steps=replace(workspace.steps, evaluation_frames=frames))
 
 
 def _knowing(proof: Proof, finding: Finding, workspace: Workspace, context: ModelContext, split: SplitRef) -> Workspace:

@@ -53,13 +53,20 @@ def test_parity_of_other_rows_is_refused(january: pl.DataFrame) -> None:
 
 def test_ranges_tell_null_nan_infinite_and_constant_apart() -> None:
     frame = pl.DataFrame(
-        {"a": [1.0, None, float("nan"), float("inf")], "b": [2.0] * 4, "c": [None, None, None, None]},
-        schema={"a": pl.Float32, "b": pl.Float32, "c": pl.Float32},
+        {
+            "a": [1.0, None, float("nan"), float("inf")],
+            "b": [2.0] * 4,
+            "c": [None, None, None, None],
+            "d": [None, 0.0, float("nan"), 0.0],
+        },
+        schema=dict.fromkeys("abcd", pl.Float32),
     )
-    a, b, c = checks.range_evidence(frame, ["a", "b", "c"]).values()
+    a, b, c, d = checks.range_evidence(frame, list("abcd")).values()
     assert (a.missing, a.nan, a.infinite, a.min, a.max, a.constant) == (0.5, 1, 1, 1.0, 1.0, False)
     assert (b.missing, b.infinite, b.min, b.max, b.constant) == (0.0, 0, 2.0, 2.0, True)
     assert (c.missing, c.min, c.max, c.constant) == (1.0, None, None, True)
+    # What is not known is no second value.
+    assert (d.missing, d.constant) == (0.5, True)
     with pytest.raises(PlatformError, match="without rows"):
         checks.range_evidence(frame.clear(), ["a"])
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ml_platform.datasets.store import NotFound
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError
@@ -15,7 +16,7 @@ from ml_platform.proving import breaks
 from ml_platform.proving.batches import BatchBreak
 from ml_platform.proving.findings import Finding, rates
 from ml_platform.proving.proof import Proof
-from ml_platform.proving.prove import broken_batches, broken_code, broken_refit
+from ml_platform.proving.prove import broken_batch, broken_batches, broken_code, broken_refit
 from ml_platform.proving.serving import broken_services
 from ml_platform.training.code import plain
 from ml_platform_tests.conftest import ports
@@ -143,6 +144,40 @@ def test_a_batch_break_goes_on_until_a_gate_notices(proof: Proof, monkeypatch: p
     assert harmless.by == "" and set(harmless.asked) == {"batch", "features", "split", "evaluation"}
     # What nobody refuses with a reason is not caught.
     assert crash.by == "" and "no_such_method" in crash.crashed
+
+
+def test_what_arrives_broken_is_judged_beside_the_clean_model(project: Project, tmp_path: Path) -> None:
+    """The champion was held against the clean twin, which the store of a broken arrival has never held."""
+    import polars as pl
+
+    learned = [*(gate.model_dump(exclude_none=True, exclude_defaults=True) for gate in project.context().model.gates)]
+    gates = [*learned, {"gate": "expectation", "max": 0.5}]
+    spec = project.context().model.model_copy(update={"gates": tuple(Gate.model_validate(one) for one in gates)})
+    with project.active() as workspace:
+        context = ModelContext(spec, project.context().feature_set, project.context().dataset)
+        proof = Proof(context, workspace, tmp_path / "scratch", 5, ROUNDS)
+        proof.run_data()
+        proof.run_model()
+        harmless = BatchBreak("harmless", "", lambda rows: rows.with_columns(pl.col("price") * 1.01))
+        finding = broken_batch(proof, harmless)
+        assert (finding.by, finding.crashed) == ("", "")
+        turned = BatchBreak(
+            "turned", MODEL, lambda rows: rows.with_columns((1 - pl.col(MODEL)).cast(rows[MODEL].dtype).alias(MODEL))
+        )
+        finding = broken_batch(proof, turned)
+    assert [(one.gate, one.status) for one in finding.caught] == [("expectation", "failed")], finding.caught
+
+
+def test_a_gate_that_could_not_judge_has_caught_nothing(proof: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
+    import polars as pl
+
+    def lost(*_: object) -> object:
+        raise NotFound("features: 0123456789 is no branch, tag or commit")
+
+    monkeypatch.setattr("ml_platform.training.split.check_disjoint", lost)
+    harmless = BatchBreak("harmless", "", lambda rows: rows.with_columns(pl.col("price") * 1.01))
+    (finding,) = batches_of(proof, monkeypatch, harmless)
+    assert finding.by == "" and "errored" in finding.crashed
 
 
 def test_a_gate_that_clean_data_fails_catches_nothing(proof: Proof, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,8 +37,11 @@ def station_down(share: float) -> Change:
 
 
 def a_busy_month(month: pl.DataFrame) -> pl.DataFrame:
-    """As many more rows, of other flights."""
-    return pl.concat([month, month[500:600].with_columns(pl.col("flight") % 1000 + 9000)])
+    """As many more rows, of other flights by other aeroplanes."""
+    more = month[500:600].with_columns(
+        pl.col("flight") % 1000 + 9000, tailnum=pl.format("N{}QQ", pl.int_range(100, 100 + pl.len()))
+    )
+    return pl.concat([month, more])
 
 
 def with_a_page_of(month: str) -> Change:
