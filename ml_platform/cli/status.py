@@ -13,6 +13,7 @@ from ml_platform.cli.output import written
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.foundation.adapters import named_adapters
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.parts import Parts
 from ml_platform.pipeline.workspace import Workspace
@@ -56,6 +57,8 @@ def show_status(json: Path | None, console: "Console | None" = None) -> None:
     from ml_platform.rollout.processes import SupervisorState, read_state
 
     workspace, catalogue = Workspace.reading(), project_catalogue()
+    # Where the setting itself is wrong, no part of any store can be read.
+    named_adapters(workspace.settings)
     console, parts = console or screen.console(), Parts()
 
     def say(lines: "Iterator[str] | list[str]") -> None:

@@ -1,15 +1,21 @@
 """``ml-platform validate``: every mistake in the declarations, one line each, without loading Dagster's graph."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ml_platform.cli.output import written
+from ml_platform.datasets.factory import open_store
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.loading import find_mistakes, find_weak
 from ml_platform.declarations.model import ModelSpec
+from ml_platform.foundation.adapters import named_adapters
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.project import current_project
 from ml_platform.foundation.provenance import OUTSIDE_GIT, current
-from ml_platform.foundation.settings import get_settings
+from ml_platform.foundation.settings import Settings, get_settings
 from ml_platform.foundation.variables import SettingsMistake
+from ml_platform.references.factory import open_references
+from ml_platform.rollout.factory import open_records
 
 
 def validate_project(json: Path | None = None) -> int:
@@ -20,6 +26,7 @@ def validate_project(json: Path | None = None) -> int:
             Catalogue.of(accepted).paused(get_settings().paused)
         except SettingsMistake as error:
             mistakes.append(str(error))
+    mistakes += _wrong_adapters()
     for mistake in mistakes:
         print(mistake)
     warnings = [*find_weak(current_project())]
@@ -37,3 +44,23 @@ def validate_project(json: Path | None = None) -> int:
         print(f"{len(accepted)} declarations and {gates} gates are in order")
     written(json, {"mistakes": mistakes, "warnings": warnings, "declarations": len(accepted), "gates": gates})
     return 1 if mistakes else 0
+
+
+def _wrong_adapters() -> list[str]:
+    """A line for each adapter of the project's own that is none, or cannot be opened."""
+    settings, found = get_settings(), []
+    openers: dict[str, Callable[[Settings], object]] = {
+        "references": open_references,
+        "rollouts": open_records,
+        "store": open_store,
+    }
+    try:
+        named = named_adapters(settings)
+    except PlatformError as error:
+        return [str(error)]
+    for port in named:
+        try:
+            openers[port](settings)
+        except PlatformError as error:
+            found.append(str(error))
+    return found

@@ -6,7 +6,7 @@ from ml_platform.declarations.declaration import NAME, Declaration
 from ml_platform.features.contract import FeatureFunction, Refresh, Stale
 from ml_platform.features.expressions import Expressions
 from ml_platform.foundation.errors import DeclarationError
-from ml_platform.foundation.objects import load_object
+from ml_platform.foundation.objects import load_object, require_instance
 from ml_platform.gates.stages import OF_FEATURES, Stage
 
 
@@ -58,6 +58,7 @@ class FeatureSpec(Declaration):
                 f"function: {self.function} lacks {', '.join(wanted)}; "
                 "ml_platform.features.contract.FeatureFunction says what each is"
             )
+        require_instance(function, self.function, "function", ("rows", "outcomes", "targets"))
         return function
 
     def code_version(self) -> str:

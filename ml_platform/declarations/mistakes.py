@@ -20,7 +20,7 @@ from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.names import meant
 from ml_platform.foundation.raised import raised
 from ml_platform.gates.gate import Gate
-from ml_platform.training.trainer import require_limits, trainer_of
+from ml_platform.training.trainer import require_limits, takes_unknown, trainer_of
 
 #: Kinds of gates whose ``metric`` is one of the evaluation's.
 MEASURE_METRICS = {"performance", "baseline", "leak_alarm"}
@@ -200,6 +200,8 @@ def _untrainable(spec: ModelSpec) -> tuple[str, str] | None:
         require_limits(trainer, spec.parameters)
     except PlatformError as error:
         return "trainer", str(error).removeprefix("trainer ")
+    if takes_unknown(trainer, spec.parameters):
+        return "trainer", f'{spec.trainer}.Parameters takes keys that it does not know; add extra="forbid" to the class'
     return None
 
 

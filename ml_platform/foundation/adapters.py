@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from ml_platform.foundation.errors import DeclarationError, PlatformError
-from ml_platform.foundation.objects import load_object, require_members, shown
+from ml_platform.foundation.objects import load_object, named, require_members, shown
 from ml_platform.foundation.project import NoProject, current_project
 from ml_platform.foundation.raised import raised
 from ml_platform.foundation.settings import Settings
@@ -31,8 +31,24 @@ def opened(settings: Settings, port: str, protocol: type[T]) -> T | None:
 
     Raises DeclarationError where the setting names no such function, or what that gives is no adapter.
     """
-    if not settings.adapters:
+    given = named_adapters(settings)
+    if port not in given:
         return None
+    path = settings.adapters
+    found = _called(f"{path}, {port}", given[port], settings)
+    if isinstance(found, type):
+        raise DeclarationError(f"{KEY}: {path}, {port}: gave the class {named(found)}; give an instance of it")
+    require_members(found, protocol, f"{KEY}: {path}, {port}")
+    return found
+
+
+def named_adapters(settings: Settings) -> Mapping[str, Callable[[Settings], Any]]:
+    """What opens the project's own adapters, by port; none where the setting is empty. None is opened.
+
+    Raises DeclarationError where the setting names no function that gives such.
+    """
+    if not settings.adapters:
+        return {}
     path = settings.adapters
     with suppress(NoProject):  # What is installed can be imported without a project.
         current_project()
@@ -44,11 +60,7 @@ def opened(settings: Settings, port: str, protocol: type[T]) -> T | None:
         raise DeclarationError(f"{KEY}: {path} returned {shown(given)}; expected functions of the settings by port")
     if unknown := sorted(str(name) for name in given if name not in PORTS):
         raise DeclarationError(f"{KEY}: {path} names {', '.join(unknown)}; the ports are {', '.join(PORTS)}")
-    if port not in given:
-        return None
-    found = _called(f"{path}, {port}", given[port], settings)
-    require_members(found, protocol, f"{KEY}: {path}, {port}")
-    return found
+    return given
 
 
 def _called(what: str, function: Callable[..., Any], *arguments: Any) -> Any:

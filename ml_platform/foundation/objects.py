@@ -1,6 +1,7 @@
 """Objects of users' code, by ``module:object``."""
 
 import importlib.util
+import inspect
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -73,6 +74,16 @@ def require_members(found: object, protocol: type, key: str, but_for: Collection
     if missing := sorted(name for name in members(protocol) - set(but_for) if not hasattr(found, name)):
         asked = f"{protocol.__module__}:{protocol.__qualname__}"
         raise DeclarationError(f"{key}: {named(found)} lacks {', '.join(missing)}, which {asked} asks for")
+
+
+def require_instance(found: object, path: str, key: str, methods: Collection[str]) -> None:
+    """Raise DeclarationError for a class at ``module:object`` whose methods need an instance."""
+    if isinstance(found, type) and any(inspect.isfunction(inspect.getattr_static(found, name)) for name in methods):
+        module, _, name = path.partition(":")
+        raise DeclarationError(
+            f"{key}: {path} is a class; make an instance in the module ({name.lower()} = {name}()) and name it: "
+            f"{module}:{name.lower()}"
+        )
 
 
 def shown(value: object) -> str:

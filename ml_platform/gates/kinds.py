@@ -4,12 +4,13 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from pydantic import BaseModel
 
 from ml_platform.foundation.errors import DeclarationError
 from ml_platform.foundation.names import meant
-from ml_platform.foundation.objects import load_object
+from ml_platform.foundation.objects import load_object, shown
 from ml_platform.gates.asked import OFFERED
 from ml_platform.gates.measurement import Measurement
 from ml_platform.gates.stages import GATED, Stage
@@ -107,6 +108,15 @@ def kind(
         raise DeclarationError(f"kind {name!r}: a name has small letters, digits and _, such as {_near(name)!r}")
     if stage not in GATED:
         raise DeclarationError(f"kind {name!r}: there is no stage {stage!r} with gates; take {', '.join(GATED)}")
+    tuples = {"needs": needs, "requires": requires, "any_of": any_of, "options": options, "asks": asks}
+    for key, value in (tuples | {"metrics": metrics, "against": against}).items():
+        if isinstance(cast("object", value), str):
+            raise DeclarationError(f"kind {name!r}: {key} is the text {value!r}; expected a tuple: ({value!r},)")
+    if parameters is not None and not _is_model(parameters):
+        raise DeclarationError(
+            f"kind {name!r}: parameters is {shown(parameters)}; expected a model of pydantic, a class that "
+            "inherits from pydantic.BaseModel"
+        )
     known = {"min", "max", *KEYS}
     if unknown := sorted({*requires, *any_of, *options} - known) or sorted(set(needs) - {"min", "max"}):
         raise DeclarationError(
@@ -126,6 +136,14 @@ def kind(
                 f"kind {name!r}: its function wants {forgotten[0]!r} and the kind does not ask for it; "
                 f"add asks=({forgotten[0]!r},)"
             )
+        try:
+            inspect.signature(measure).bind(None, None, **dict.fromkeys(asks))
+        except TypeError as error:
+            wanted = ", ".join(["evidence", "gate", *(["*", *asks] if asks else [])])
+            raise DeclarationError(
+                f"kind {name!r}: its function cannot be called with what the kind gives ({error}); "
+                f"def {getattr(measure, '__name__', name)}({wanted})"
+            ) from error
         limits = (needs, requires, limit, any_of, options, metrics, against)
         made = Kind(name, stage, description, measure, *limits, timed, version, asks, of_time, refits, parameters)
         # A kind of a user's own is known by its module and never by a name that the platform may take one day.
@@ -135,6 +153,10 @@ def kind(
         return measure
 
     return register
+
+
+def _is_model(found: object) -> bool:
+    return isinstance(found, type) and issubclass(found, BaseModel)
 
 
 def _near(name: str) -> str:

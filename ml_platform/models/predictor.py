@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.objects import load_object, named, require_members, shown
 from ml_platform.foundation.raised import raised
 from ml_platform.models.checked import CheckedPredictor, Misbehaved
@@ -79,6 +79,8 @@ def predictor_path(format: str) -> str:
 def predictor_type(format: str) -> type[Predictor]:
     """The predictor of a format. Raises DeclarationError where there is none."""
     found = load_object(predictor_path(format), "format")
+    if not isinstance(found, type):
+        raise DeclarationError(f"format: {format} is {shown(found)}; expected a class")
     # Its width is known to a loaded model only.
     require_members(found, Predictor, "format", ("width",))
     return found

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, cast
 
 from ml_platform.foundation.errors import DeclarationError, PlatformError
-from ml_platform.foundation.objects import load_object
+from ml_platform.foundation.objects import load_object, require_instance
 from ml_platform.sources.context import SourceContext
 from ml_platform.sources.rules import AnySource, FolderSource, FsspecSource, SqlSource
 from ml_platform.sources.source import Source
@@ -52,6 +52,7 @@ def open_source(rule: AnySource, context: SourceContext) -> Source:
         for method in ("partitions", "read"):
             if not callable(getattr(source, method, None)):
                 raise DeclarationError(f"source: {rule} has no method {method}()")
+        require_instance(source, rule, "source", ("partitions", "read"))
         return OwnSource(rule, source)
     timed = context.partitions.timed
     if isinstance(rule, FolderSource | FsspecSource):

@@ -5,6 +5,7 @@ is read by the predictor of the file's format, see :mod:`ml_platform.models.pred
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -30,6 +31,9 @@ TRAINERS = {
 }
 #: The trainer of models that say nothing: those that were made before there was another.
 FIRST_TRAINER = "xgboost"
+
+#: A key that no trainer reads.
+UNKNOWN = "no_such_parameter"
 
 #: The frames of a training, in order. Called again, they are read again: a trainer may pass over them many times.
 Frames = Callable[[], "Iterator[pl.DataFrame]"]
@@ -115,7 +119,29 @@ def trainer_of(name: str) -> Trainer:
     parameters: Any = made.Parameters
     if not (isinstance(parameters, type) and issubclass(parameters, BaseModel)):
         raise DeclarationError(f"trainer: {name}.Parameters is {shown(parameters)}; expected a pydantic model")
+    if ":" in name:
+        _require_said(made, name)
     return made
+
+
+def _require_said(trainer: Trainer, name: str) -> None:
+    """Raise DeclarationError where versions or libraries of a trainer of one's own are none."""
+    said: dict[str, Any] = {key: getattr(trainer, key) for key in ("version", "equal_versions", "libraries")}
+    if isinstance(said["version"], bool) or not isinstance(said["version"], int):
+        raise DeclarationError(f"trainer: {name}.version is {shown(said['version'])}; expected a whole number")
+    for key in ("equal_versions", "libraries"):
+        if not isinstance(said[key], tuple) or not all(isinstance(one, str) for one in said[key]):
+            example = f", such as ({said[key]!r},)" if isinstance(said[key], str) else ""
+            raise DeclarationError(f"trainer: {name}.{key} is {shown(said[key])}; expected a tuple of texts{example}")
+    for library in said["libraries"]:
+        try:
+            version(library)
+        except (PackageNotFoundError, ValueError):
+            known = packages_distributions().get(library, [])
+            guess = f"; is it {' or '.join(sorted(set(known)))}?" if known else "; install it, or correct the name"
+            raise DeclarationError(
+                f"trainer: {name}: library {library!r} is not installed as a distribution{guess}"
+            ) from None
 
 
 def train(
@@ -186,6 +212,15 @@ def limited(trainer: Trainer, parameters: BaseModel, rounds: int) -> BaseModel:
     if other := [name for name in changed if wanted == total or not _counts(before.get(name), after.get(name), rounds)]:
         raise Misbehaved(f"{who} changed {', '.join(other)} too; change nothing but the number of rounds")
     return found
+
+
+def takes_unknown(trainer: Trainer, parameters: BaseModel) -> bool:
+    """Whether a key that nobody reads is no mistake beside these parameters."""
+    try:
+        trainer.Parameters.model_validate({**parameters.model_dump(by_alias=True, exclude_unset=True), UNKNOWN: 1})
+    except Exception:
+        return False
+    return True
 
 
 def require_limits(trainer: Trainer, parameters: BaseModel) -> None:

@@ -247,6 +247,80 @@ def test_a_trainer_whose_rounds_cannot_be_limited(shop: Shop, method: str, body:
 
 
 @pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("version = '1'", "shop.trainers:Own.version is str '1'; expected a whole number"),
+        ("libraries = ('sklearn',)",
+         "shop.trainers:Own: library 'sklearn' is not installed as a distribution; is it scikit-learn?"),
+        ("libraries = ('no_such_library',)", "'no_such_library' is not installed as a distribution; install it"),
+        ("libraries = 'xgboost'",
+         "shop.trainers:Own.libraries is str 'xgboost'; expected a tuple of texts, such as ('xgboost',)"),
+        ("Parameters = Loose", 'shop.trainers:Own.Parameters takes keys that it does not know; add extra="forbid" to'),
+    ],
+)  # fmt: skip
+def test_what_a_trainer_says_of_itself_is_looked_at(shop: Shop, line: str, reason: str) -> None:
+    loose = "class Loose(XGBoostTrainer.Parameters, extra='ignore'):\n    pass\n\n\nclass Own("
+    code = TRAINER.partition("    def")[0].replace("class Own(", loose) + f"    {line}\n"
+    (shop.defs.parent / "trainers.py").write_text(code)
+    shop.edit(MODEL, "task: binary\n", "task: binary\n  trainer: shop.trainers:Own\n")
+    (told,) = [told for told in mistakes_in(shop) if f"defs/{MODEL}/" in told]
+    assert ": attributes.trainer: " in told and reason in told
+
+
+def test_a_class_in_the_place_of_an_instance_is_told(shop: Shop) -> None:
+    code = """class Tills:
+    def partitions(self): return {}
+
+    def read(self, partition): ...
+"""
+    (shop.defs.parent / "tills.py").write_text(code)
+    shop.edit(DATASET, "source: shop.defs.orders.source:source", "source: shop.tills:Tills")
+    (line,) = mistakes_in(shop)
+    assert "source: shop.tills:Tills is a class; make an instance in the module (tills = Tills()) and name it: " in line
+    fixed = code.replace("def ", "@classmethod\n    def ").replace("(self", "(cls")
+    (shop.defs.parent / "others.py").write_text(fixed)
+    shop.edit(DATASET, "shop.tills:Tills", "shop.others:Tills")
+    assert not mistakes_in(shop), "one that needs no instance is a source"
+
+
+def test_a_feature_function_that_is_a_class_is_told(shop: Shop) -> None:
+    shop.edit(DATASET, "features:features", "features:Features")
+    (line, *_) = mistakes_in(shop)
+    assert "is a class; make an instance" in line
+
+
+@pytest.mark.parametrize(
+    ("adapters", "reason"),
+    [
+        ("shop.nowhere:adapters", "cannot import shop.nowhere"),
+        ("shop.mine", "is not of the form module:object"),
+        ("shop.mine:wrong", "names ledger; the ports are references, rollouts, store"),
+        ("shop.mine:classes", "shop.mine:classes, rollouts: gave the class "),
+        ("shop.mine:lacking", "builtins:str lacks "),
+    ],
+)
+def test_adapters_of_ones_own_are_opened(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], adapters: str, reason: str
+) -> None:
+    """By `validate`; whatever else needs them names the setting once."""
+    code = """from ml_platform.rollout.record_files import RecordFiles
+
+def wrong(): return {"ledger": RecordFiles}
+
+def classes(): return {"rollouts": lambda settings: RecordFiles}
+
+def lacking(): return {"store": lambda settings: "store"}
+"""
+    (shop.defs.parent / "mine.py").write_text(code)
+    with calling(shop, {}, monkeypatch, capfd) as call:
+        done = call("validate", ML_PLATFORM_ADAPTERS=adapters)
+        assert done.code == 1 and reason in done.out and done.out.count("ML_PLATFORM_ADAPTERS: ") == 1, done
+        if reason[:5] not in ("shop.", "built"):
+            done = call("status", ML_PLATFORM_ADAPTERS=adapters)
+            assert done.code == 1 and (done.out + done.err).count("ML_PLATFORM_ADAPTERS: ") == 1, done
+
+
+@pytest.mark.parametrize(
     ("metric", "reason"),
     [
         (

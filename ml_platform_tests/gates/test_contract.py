@@ -106,3 +106,17 @@ def test_a_function_that_wants_what_its_kind_does_not_ask_for_is_told_at_once() 
 
     with pytest.raises(DeclarationError, match=r"kind 'hungry': its function wants 'rows' .* add asks=\('rows',\)"):
         kind("hungry", "evaluation", "Wants more than it asks for", needs=("max",))(hungry)
+
+
+def test_a_function_that_lacks_what_its_kind_asks_for_is_told_at_once() -> None:
+    def deaf(_: Any, gate: Gate) -> Measurement:
+        return Measurement(0.0, "never")
+
+    def bare() -> Measurement:
+        return Measurement(0.0, "never")
+
+    expected = r"kind 'deaf': its function cannot .* 'rows'\); def deaf\(evidence, gate, \*, rows\)"
+    with pytest.raises(DeclarationError, match=expected):
+        kind("deaf", "evaluation", "Asks for more than it takes", needs=("max",), asks=("rows",))(deaf)
+    with pytest.raises(DeclarationError, match=r"kind 'bare': its function cannot .*; def bare\(evidence, gate\)"):
+        kind("bare", "evaluation", "Takes nothing", needs=("max",))(bare)

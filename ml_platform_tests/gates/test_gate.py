@@ -224,6 +224,17 @@ def test_a_kind_that_no_gate_can_be_is_refused_where_it_is_made():
         (("takings", "bach", ""), {}, "there is no stage 'bach' with gates"),
         (("takings", "batch", ""), {"requires": ("colums",)}, "no gate has the key 'colums'"),
         (("takings", "batch", ""), {"needs": ("most",)}, "no gate has the key 'most'"),
+        (
+            ("takings", "batch", ""),
+            {"parameters": {"ratio": 1.5}},
+            "kind 'takings': parameters is dict {'ratio': 1.5}; ",
+        ),
+        (
+            ("takings", "batch", ""),
+            {"parameters": int},
+            "parameters is type <class 'int'>; expected a model of pydantic",
+        ),
+        (("takings", "evaluation", ""), {"asks": "rows"}, r"asks is the text 'rows'; expected a tuple: \('rows',\)"),
     ):
         with pytest.raises(DeclarationError, match=message):
             made(*arguments, **options)
