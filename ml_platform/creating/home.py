@@ -1,5 +1,6 @@
 """What a project of one's own needs once: the component Platform, the instance of Dagster, what Git leaves alone."""
 
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,6 +20,7 @@ def home(project: Project) -> list[str]:
         write_atomic(platform, "type: ml_platform.Platform\n")
         made.append(platform)
     made += instance_files(project)
+    made += _found_by_pytest(project)
     return [str(path.relative_to(project.root)) for path in made]
 
 
@@ -37,3 +39,14 @@ def instance_files(project: Project) -> list[Path]:
         )
         made.append(ignored)
     return made
+
+
+def _found_by_pytest(project: Project) -> list[Path]:
+    """A section for pytest with where the code is, at the end of a ``pyproject.toml`` that has none and needs one."""
+    path, code = project.root / "pyproject.toml", project.code.relative_to(project.root).as_posix()
+    text = path.read_text()
+    elsewhere = any((project.root / name).exists() for name in ("pytest.ini", ".pytest.ini"))
+    if code == "." or elsewhere or "pytest" in tomllib.loads(text).get("tool", {}):
+        return []
+    write_atomic(path, f'{text.rstrip()}\n\n[tool.pytest.ini_options]\npythonpath = ["{code}"]\n')
+    return [path]

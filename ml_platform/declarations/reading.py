@@ -1,6 +1,7 @@
 """Reads the ``defs.yaml`` files of a project without Dagster, and says what is wrong with them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -12,6 +13,7 @@ from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.model import ModelSpec
 from ml_platform.declarations.positions import Positions
+from ml_platform.foundation.errors import DeclarationError
 from ml_platform.foundation.names import meant
 from ml_platform.foundation.objects import BrokenModule
 from ml_platform.foundation.project import Project
@@ -221,6 +223,9 @@ def _reason(mistake: Any, declared: type[BaseModel], attributes: Any) -> str:
     kind, value = mistake["type"], mistake.get("input")
     if kind == "extra_forbidden":
         *path, name = mistake["loc"]
+        with suppress(DeclarationError, LookupError, TypeError):
+            if name in _keys_at(declared, [*path, "parameters"], attributes):
+                return f"unknown key; it stands under parameters: {{{name}: …}}"
         known = _keys_at(declared, path, attributes)
         return f"unknown key{meant(str(name), known) or (known and '; known: ' + ', '.join(known)) or ''}"
     if kind == "missing":

@@ -7,6 +7,7 @@ A warning and no mistake. Only what needs no guess: the value of a model that kn
 import math
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.model import ModelSpec
@@ -101,6 +102,14 @@ def _weak(spec: Declaration, gate: Gate) -> tuple[str, str] | None:
     if not isinstance(spec, ModelSpec):
         return None
     nothing = _nothing(spec, metric)
+    better = _better(spec, metric) if kind in ("performance", "confidence") else None
+    if better is not None:
+        right, wrong = ("min", "max") if better else ("max", "min")
+        bound = getattr(gate, wrong)
+        if bound is not None and getattr(gate, right) is None:
+            side = "more" if better else "less"
+            passes = f"{wrong} {bound:g} lets bad models pass and refuses good ones"
+            return wrong, f"{passes} ({side} {metric} is better): give {right}"
     if kind in ("performance", "confidence") and nothing is not None:
         better = spec.kind().better.get(metric, True)
         key, bound = ("min", gate.min) if better else ("max", gate.max)
@@ -118,6 +127,13 @@ def _weak(spec: Declaration, gate: Gate) -> tuple[str, str] | None:
             return "min", f"min {gate.min:g} lets a model pass that knows nothing, beside a perfect champion"
         if kind == "jump" and gate.max is not None and gate.max >= widest:
             return "max", f"max {gate.max:g} is the way from a model that knows nothing to a perfect one"
+    return None
+
+
+def _better(spec: ModelSpec, metric: str) -> bool | None:
+    # A task that cannot be loaded or asked is a mistake, and told as one.
+    with suppress(Exception):
+        return spec.kind().better.get(metric)
     return None
 
 

@@ -124,8 +124,11 @@ def kind(
         )
     offered = OFFERED.get(stage, {})
     if foreign := sorted(set(asks) - set(offered)):
+        elsewhere = [other for other, names in OFFERED.items() if foreign[0] in names]
         raise DeclarationError(
-            f"kind {name!r}: the stage {stage} offers no {foreign[0]!r} to ask for; {', '.join(offered) or 'nothing'}"
+            f"kind {name!r}: the stage {stage} offers no {foreign[0]!r} to ask for; "
+            + (f"it offers {', '.join(offered)}" if offered else "it offers nothing")
+            + (f", {foreign[0]!r} is offered at {' and '.join(elsewhere)}" if elsewhere else "")
         )
 
     def register(measure: Measure) -> Measure:

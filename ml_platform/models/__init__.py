@@ -4,4 +4,15 @@ predicts). How it is trained is no business of this package.
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
-__all__ = ["checked", "code", "dry_run", "outputs", "predictor", "sklearn", "task"]
+__all__ = [
+    "binary",
+    "checked",
+    "code",
+    "dry_run",
+    "multiclass",
+    "outputs",
+    "predictor",
+    "regression",
+    "sklearn",
+    "task",
+]

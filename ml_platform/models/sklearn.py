@@ -43,7 +43,7 @@ class Sklearn:
             if unknown := unknown_types(file, types):
                 raise PlatformError(
                     f"model {file} holds types that were not recorded when it was trained: {', '.join(unknown)}; "
-                    "it is not loaded: train it again"
+                    "it is not loaded: train it again; a trainer of one's own returns them as Trained.types"
                 )
             estimator = load(file, trusted=list(types))
         except (BadZipFile, UnsupportedTypeException, UntrustedTypesFoundException, KeyError, ValueError) as error:

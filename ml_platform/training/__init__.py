@@ -5,4 +5,4 @@ It knows no tracking, no store and no registry; ``pipeline/mlflow_training.py`` 
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
-__all__ = ["code", "first_trees", "split", "trainer"]
+__all__ = ["code", "first_trees", "sklearn", "split", "trainer"]

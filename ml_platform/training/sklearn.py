@@ -92,7 +92,6 @@ class SklearnTrainer:
         Raises PlatformError for a type of another library in it that is not declared as trusted, by its name.
         """
         import numpy as np
-        from skops.io import dumps
         from threadpoolctl import threadpool_limits
 
         own = self._own(parameters)
@@ -108,16 +107,14 @@ class SklearnTrainer:
                     f"training: {own.estimator} cannot be fitted ({str(error).strip().splitlines()[0]}); change the "
                     "arguments or the preprocessing"
                 ) from error
-        file = work / "model.skops"
-        file.write_bytes(reproducible(dumps(estimator)))
-        types = unknown_types(file, ())
+        file, types = saved(estimator, work)
         foreign = [name for name in types if name.partition(".")[0] not in OWN_TYPES and name not in own.trusted]
         if foreign:
             raise PlatformError(
                 f"training: {own.estimator} holds {', '.join(foreign)}, which would not be loaded again; list what you "
                 "trust under parameters.trusted"
             )
-        return Trained(file, "skops", len(rows.y), rows.dropped, tuple(types))
+        return Trained(file, "skops", len(rows.y), rows.dropped, types)
 
     def _own(self, parameters: BaseModel) -> SklearnParameters:
         return SklearnParameters.model_validate(parameters, from_attributes=True)
@@ -152,6 +149,20 @@ def _instance(step: Step, seed: int) -> Any:
         raise PlatformError(f"parameters: {step.estimator} takes no {', '.join(unknown)}; it has {', '.join(known)}")
     seeded = {"random_state": seed} if "random_state" in known else {}
     return kind(**{**seeded, **step.arguments})
+
+
+def saved(estimator: Any, work: Path) -> tuple[Path, tuple[str, ...]]:
+    """A fitted estimator as a file of the format ``skops`` in the folder ``work``, and its ``Trained.types``.
+
+    Those are the types in it that skops does not trust by itself. For trainers of one's own too.
+
+    Equal estimators give equal bytes; histogram trees keep the number of threads they were fitted with.
+    """
+    from skops.io import dumps
+
+    file = work / "model.skops"
+    file.write_bytes(reproducible(dumps(estimator)))
+    return file, tuple(unknown_types(file, ()))
 
 
 def reproducible(content: bytes) -> bytes:

@@ -166,6 +166,13 @@ def test_parameters_of_a_gate_of_ones_own_are_checked_where_they_stand(
     assert not mistakes_in(shop)
 
 
+def test_a_parameter_beside_the_keys_of_a_gate_is_told_where_it_stands(shop: Shop) -> None:
+    own_gates(shop, GATES, "{q: 0.5}")
+    shop.edit(DATASET, ", parameters: {q: 0.5}", ", parameters: {q: 0.5}, q: 0.5")
+    (line,) = [line for line in mistakes_in(shop) if "defs/orders/" in line]
+    assert line.endswith("attributes.gates.1.q: unknown key; it stands under parameters: {q: …}")
+
+
 def test_a_gate_of_ones_own_without_parameters_takes_none(shop: Shop) -> None:
     own_gates(shop, GATES.replace(", parameters=Quantile", ""), "{q: 0.5}")
     (line,) = [line for line in mistakes_in(shop) if "defs/orders/" in line]

@@ -150,8 +150,13 @@ def test_files_of_people_are_never_overwritten_without_force(mine: Mine) -> None
 def test_a_project_gets_what_it_needs_once(mine: Mine) -> None:
     (mine.root / ".gitignore").write_text("*.pyc\n")
     table = mine.table(hourly().filter(pl.col("day") < date(2024, 1, 22)), "sales.csv")
+    before = (mine.root / "pyproject.toml").read_text()
     made = mine.new(table, "sold", every="week")
-    assert {"dagster.yaml", ".gitignore", f"src/{mine.package}/defs/platform/defs.yaml"} <= set(made.written)
+    after = (mine.root / "pyproject.toml").read_text()
+    assert after == f'{before.rstrip()}\n\n[tool.pytest.ini_options]\npythonpath = ["src"]\n'
+    assert {"pyproject.toml", "dagster.yaml", ".gitignore", f"src/{mine.package}/defs/platform/defs.yaml"} <= set(
+        made.written
+    )
     assert (mine.root / ".gitignore").read_text() == "*.pyc\n/.local/\n"
     instance, ours = (yaml.safe_load((folder / "dagster.yaml").read_text()) for folder in (mine.root, ROOT))
     assert instance == ours

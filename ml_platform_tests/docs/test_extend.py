@@ -13,6 +13,7 @@ import yaml
 from ml_platform.models.task import task_of
 from ml_platform.training.trainer import trainer_of
 from ml_platform_tests.conftest import ROOT
+from ml_platform_tests.docs.test_rooms import named
 
 PAGE = (ROOT / "docs" / "extend.md").read_text()
 FILE = re.compile(r"<!-- file: (\S+) -->\n```python\n(.*?)```", re.DOTALL)
@@ -38,13 +39,17 @@ class TestAverage(TrainerContract):
     target = "y"
     frames = (frame(1), frame(2))
     unseen = frame(3)
+
+
+class TestBoosted(TestAverage):
+    trainer = "mine.boosted:BoostedTrainer"
 """
 DECLARATION = re.compile(r"<!-- declaration -->\n```yaml\n(.*?)```", re.DOTALL)
 
 
 def test_the_examples_train_and_predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files, runs = FILE.findall(PAGE), RUN.findall(PAGE)
-    assert len(files) == 9 and len(runs) == 3
+    assert len(files) == 10 and len(runs) == 3
     for name, text in files:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -60,7 +65,7 @@ def test_the_examples_train_and_predict(tmp_path: Path, monkeypatch: pytest.Monk
     assert found["found"]["near"] > 0.9 and len(found["statuses"]) == 2 and found["told"] == ["m: revision 1"]
 
 
-def test_the_trainer_of_the_page_passes_its_contract(tmp_path: Path) -> None:
+def test_the_trainers_of_the_page_pass_their_contract(tmp_path: Path) -> None:
     for name, text in FILE.findall(PAGE):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -70,6 +75,12 @@ def test_the_trainer_of_the_page_passes_its_contract(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "test_average.py")]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout
+
+
+def test_what_the_page_names_of_a_room_the_room_offers() -> None:
+    modules = set(re.findall(r"\bml_platform\.(\w+)\.(\w+)", PAGE))
+    assert ("models", "regression") in modules and len(modules) > 15
+    assert {f"{room}.{module}" for room, module in modules if module not in named(room)} == set()
 
 
 def test_the_declaration_can_be_trained() -> None:

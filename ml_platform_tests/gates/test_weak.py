@@ -75,6 +75,18 @@ def test_regression_and_batches() -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", ["performance", "confidence"])
+@pytest.mark.parametrize(("task", "metric", "wrong"), [(REGRESSION, "mae", "min"), (MODEL, "auc", "max")])
+def test_a_threshold_on_the_side_where_a_metric_is_better(kind: str, task: str, metric: str, wrong: str) -> None:
+    side, right = ("less", "max") if wrong == "min" else ("more", "min")
+    (line,) = warned(task, gate=kind, metric=metric, **{wrong: 0.9})
+    assert line == (
+        f"gates.0.{wrong}: gate {kind}_{metric}: {wrong} 0.9 lets bad models pass and refuses good ones "
+        f"({side} {metric} is better): give {right}"
+    )
+    assert not warned(task, gate=kind, metric=metric, min=0.6, max=0.9)
+
+
 def test_a_stage_of_which_no_gate_blocks() -> None:
     spec = declared(models={MODEL: {"gates": [{**gate, "severity": "warn"} for gate in gates()]}}).models[MODEL]
     assert ("gates", "no gate of evaluation blocks: each has severity warn") in list(weak_gates(spec))
