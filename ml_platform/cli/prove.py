@@ -190,7 +190,8 @@ def _print_findings(console: Console, findings: list[Finding], open_: list[Findi
         asked = ", ".join(f"{stage} {count}" for stage, count in finding.asked.items())
         warned = f", warned {', '.join(finding.warned)}" if finding.warned else ""
         crash = f"a step crashed ({finding.crashed}); " if finding.crashed else ""
-        _tell(console, f"NOT CAUGHT: {_name(finding)}: {crash}gates asked: {asked or 'none'}{warned}")
+        held = f"held back by a gate that could not judge ({finding.errored}); " if finding.errored else ""
+        _tell(console, f"NOT CAUGHT: {_name(finding)}: {crash}{held}gates asked: {asked or 'none'}{warned}")
     kinds = len(groups)
     console.print(f"{len(findings)} breaks of {kinds} kinds, {len(open_)} that no gate caught", highlight=False)
 

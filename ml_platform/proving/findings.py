@@ -27,6 +27,9 @@ class Finding:
     refused: str = ""
     #: A step ended in an error that is no refusal: nobody can act on it.
     crashed: str = ""
+    #: It was held back by a gate that could not judge, and by none that did: the gate and its reason. Such a gate has
+    #: noticed nothing.
+    errored: str = ""
     #: Stage to the number of gates that were asked.
     asked: dict[str, int] = field(default_factory=dict)
     #: Gates of severity ``warn`` that noticed it.
@@ -54,6 +57,7 @@ class Finding:
             ],
             "refused": self.refused,
             "crashed": self.crashed,
+            "errored": self.errored,
             "asked": self.asked,
             "warned": self.warned,
         }  # fmt: skip

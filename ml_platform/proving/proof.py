@@ -99,7 +99,7 @@ class Proof:
     ) -> None:
         """Note what the gates of a stage say. Raises Stopped where one holds back that lets the clean twin pass.
 
-        One that could not judge has noticed nothing: where no other holds back, that is how the break ended.
+        One that could not judge has noticed nothing: where no other holds back, that is what is noted.
         """
         alarms = self.clean.alarms(stage, partition)
         finding.asked[stage] = finding.asked.get(stage, 0) + len(verdicts)
@@ -108,7 +108,7 @@ class Proof:
         if holding:
             finding.caught = sorted(holding, key=lambda one: one.status == "errored")
             if (first := finding.caught[0]).status == "errored":
-                finding.caught, finding.crashed = [], f"{first.gate} errored: {first.reason}"[:500]
+                finding.caught, finding.errored = [], f"{first.gate}: {first.reason}"[:500]
             raise Stopped
         let_through(workspace, verdicts, self.run)
 

@@ -147,7 +147,10 @@ def test_a_break_that_no_gate_notices_ends_with_1(shop: Shop, tmp_path: Path) ->
     assert breaks["a column is missing", "amount"]["caught_by"] == "schema"
     assert breaks["the batch breaks off in the middle", ""]["asked"]["batch"] == 6
     assert breaks["two columns change places at serving", breaks_case(breaks)]["caught_by"] == "skew"
-    assert not any(one["crashed"] for one in breaks.values())
+    assert [(name, one["crashed"]) for name, one in breaks.items() if one["crashed"]] == []
+    # Labels of one value alone: no metric can be measured, and no gate sees that it is the labels.
+    assert {name for name, one in breaks.items() if one["errored"]} <= {("other unit: mph to m/s", "outcome")}
+    assert "held back by a gate that could not judge (performance_auc: " in done.stdout
     assert not (lenient.root / ".local").exists()
 
 

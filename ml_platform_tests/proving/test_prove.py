@@ -160,7 +160,7 @@ def test_what_arrives_broken_is_judged_beside_the_clean_model(project: Project, 
         proof.run_model()
         harmless = BatchBreak("harmless", "", lambda rows: rows.with_columns(pl.col("price") * 1.01))
         finding = broken_batch(proof, harmless)
-        assert (finding.by, finding.crashed) == ("", "")
+        assert (finding.by, finding.crashed, finding.errored) == ("", "", "")
         turned = BatchBreak(
             "turned", MODEL, lambda rows: rows.with_columns((1 - pl.col(MODEL)).cast(rows[MODEL].dtype).alias(MODEL))
         )
@@ -177,7 +177,7 @@ def test_a_gate_that_could_not_judge_has_caught_nothing(proof: Proof, monkeypatc
     monkeypatch.setattr("ml_platform.training.split.check_disjoint", lost)
     harmless = BatchBreak("harmless", "", lambda rows: rows.with_columns(pl.col("price") * 1.01))
     (finding,) = batches_of(proof, monkeypatch, harmless)
-    assert finding.by == "" and "errored" in finding.crashed
+    assert finding.by == finding.crashed == "" and "disjoint: " in finding.errored and "no branch" in finding.errored
 
 
 def test_a_gate_that_clean_data_fails_catches_nothing(proof: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
