@@ -6,7 +6,7 @@ two have to be told apart within one module.
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ml_platform.foundation.files import canonical_json, sha256_bytes
@@ -22,14 +22,22 @@ from ml_platform.foundation.user_code import (
 #: Names by which code comes by files.
 _READS = re.compile(r"open|read|scan|load|path|file|resource", re.IGNORECASE)
 
+#: Names by which code comes by any object, or sets attributes of one.
+_ANY = {
+    *("exec", "eval", "globals", "locals", "vars", "modules", "__import__", "import_module"),
+    *("setattr", "delattr", "__setattr__", "__delattr__", "__dict__"),
+}
+
 
 def reached_version(path: str, *methods: str) -> str:
     """12 hexadecimal digits over what ``methods`` of the class, or of the instance, ``module:object`` reach.
 
     Followed are names: of the class's own members and bases, of what its module defines, and of the user's modules that
     are imported (each of those as a whole). What a module does beside defining things counts always, and the files
-    beside count where a name that is reached is one that reads. Where no class can be found, the whole module counts,
-    as :func:`~ml_platform.foundation.user_code.user_code_version` has it, with the files beside. Raises as that does.
+    beside count where a name that is reached is one that reads. So do statements that run with the instance or its
+    class, through whatever function or other name, and members that set what a reached one may read. Where no class can
+    be found, the whole module counts, as :func:`~ml_platform.foundation.user_code.user_code_version` has it, with the
+    files beside. Raises as that does.
     """
     module, _, name = path.partition(":")
     file = module_file(module)
@@ -49,10 +57,16 @@ class _Part:
         # The version of the module says what is wrong with one that is no Python.
         user_code_version(module)
         self._tree = ast.parse(file.read_bytes(), str(file))
+        #: Names of the instance, as it was found.
+        self._instance: set[str] = set()
         self.kind = self._class(name)
         #: Every name that is reached.
         self.names: set[str] = {name, *methods}
         if self.kind is not None:
+            self._free = {node: _free(node) for node in self._tree.body}
+            touching = self._through(self._itself(self.kind))
+            #: Statements that run with the instance or its class.
+            self._runs = {node for node in self._tree.body if any(_free(part) & touching for part in _run(node))}
             self._follow()
 
     def _class(self, name: str, tries: int = 5) -> ast.ClassDef | None:
@@ -63,9 +77,29 @@ class _Part:
         (node,) = bound
         if isinstance(node, ast.ClassDef):
             return node
+        self._instance.add(name)
         value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
         made = value.func if isinstance(value, ast.Call) else value
         return self._class(made.id, tries - 1) if isinstance(made, ast.Name) else None
+
+    def _itself(self, kind: ast.ClassDef) -> set[str]:
+        """Names by which the module comes by the instance, its class or its bases, and those that may stand for any."""
+        bases = {base.id for base in kind.bases if isinstance(base, ast.Name)}
+        package = self._module if self._file.name == "__init__.py" else self._module.rpartition(".")[0]
+        found = imports_of(self._tree, package)
+        again = {used_as for used_as, module, name, _ in found if self._module in (module, f"{module}.{name}")}
+        globally = {name for node in self._tree.body if _has_global(node) for name in _bound(node)}
+        return {*self._instance, kind.name, *bases, *again, *globally, *_ANY}
+
+    def _through(self, names: set[str]) -> set[str]:
+        """These names, and those of the module that mention one of them, also through each other."""
+        found, before = set(names), 0
+        while before != len(found):
+            before = len(found)
+            for node, mentioned in self._free.items():
+                if mentioned & found:
+                    found |= set(_bound(node))
+        return found
 
     def _follow(self) -> None:
         before = 0
@@ -82,18 +116,25 @@ class _Part:
                 continue
             if node is self.kind:
                 yield from self._members(self.kind)
-            # What mentions the class may change it.
-            elif not (names := set(_bound(node))) or names & self.names or self.kind.name in set(_named(node)):
+            # What mentions the class may change it, and so may what runs with the instance.
+            elif (
+                not (names := set(_bound(node)))
+                or names & self.names
+                or self.kind.name in set(_named(node))
+                or node in self._runs
+            ):
                 yield node
 
     def _members(self, node: ast.ClassDef) -> Iterator[ast.AST]:
         yield from (*node.bases, *node.keywords, *node.decorator_list)
+        setting = {name for one in self._tree.body if _sets(one, self.names) for name in _bound(one)}
+        setting = self._through(setting) if setting else setting
         for member in node.body:
             if _idle(member):
                 continue
             names = set(_bound(member))
             special = any(name.startswith("__") for name in names)
-            if special or not names or names & self.names:
+            if special or not names or names & self.names or _sets(member, self.names) or _free(member) & setting:
                 yield member
 
     def imported(self) -> list[list[str]]:
@@ -133,3 +174,64 @@ def _named(node: ast.AST) -> Iterator[str]:
             yield one.attr
         elif isinstance(one, ast.Constant) and isinstance(one.value, str) and one.value.isidentifier():
             yield one.value
+
+
+def _free(node: ast.AST) -> set[str]:
+    """Names of variables in a piece of code but for parameters of the functions in it, and of :data:`_ANY` those of
+    attributes as well."""
+    own: set[str] = set()
+    inner: set[str] = set()
+    for child in ast.iter_child_nodes(node):
+        # Who inherits from a class does nothing to it.
+        if not (isinstance(node, ast.ClassDef) and child in node.bases and isinstance(child, ast.Name)):
+            inner |= _free(child)
+    match node:
+        case ast.Name():
+            own = {node.id}
+        case ast.Attribute() if node.attr in _ANY:
+            own = {node.attr}
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
+            inner -= {one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)}
+            # What runs when it is defined knows no parameter.
+            own = {name for part in _run(node) for name in _free(part)}
+        case _:
+            pass
+    return own | inner
+
+
+def _run(node: ast.AST) -> Sequence[ast.AST]:
+    """What of a piece of code runs when it is loaded: of a function decorators and defaults, of anything else all."""
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
+            defaults = [*node.args.defaults, *(one for one in node.args.kw_defaults if one is not None)]
+            return [*getattr(node, "decorator_list", []), *defaults]
+        case ast.ClassDef():
+            parts: list[ast.AST] = [one for one in node.bases if not isinstance(one, ast.Name)]
+            parts += [*(one.value for one in node.keywords), *node.decorator_list]
+            return [*parts, *(part for member in node.body for part in _run(member))]
+        case _:
+            return [node]
+
+
+def _has_global(node: ast.AST) -> bool:
+    return any(isinstance(one, ast.Global) for one in ast.walk(node))
+
+
+def _sets(node: ast.AST, names: set[str]) -> bool:
+    """Whether a function sets a global or an attribute of one of these names, an item of that, or any; what is done to
+    what a method is handed beside its object does not count."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return False
+    handed = {one.arg for one in node.args.args[1:]}
+
+    def reached(one: ast.AST) -> bool:
+        if isinstance(one, ast.Global):
+            return not names.isdisjoint(one.names)
+        if not isinstance(one, ast.Attribute | ast.Subscript) or isinstance(one.ctx, ast.Load):
+            return False
+        held = one.value if isinstance(one, ast.Subscript) else one
+        its = held.value if isinstance(held, ast.Attribute) else None
+        mine = not (isinstance(its, ast.Name) and its.id in handed)
+        return isinstance(held, ast.Attribute) and held.attr in names and mine
+
+    return bool(_free(node) & _ANY) or any(reached(one) for one in ast.walk(node))
