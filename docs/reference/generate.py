@@ -23,7 +23,7 @@ from ml_platform.gates.gate import Kind
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from keys import Untold, tables
-from protocols import PROTOCOLS, members
+from protocols import PROTOCOLS, made, members
 
 HERE = Path(__file__).resolve().parent
 PYPROJECT = HERE.parent.parent / "pyproject.toml"
@@ -89,7 +89,15 @@ def protocols() -> str:
     """A table per protocol that a user's own code may fulfil: its members, each with what its source says of it."""
     parts: list[str] = []
     for path in PROTOCOLS:
-        parts += [f"## {path.partition(':')[2]}", "", f"`{path}`", "", "| member | what |", "|---|---|"]
+        parts += [
+            f"## {path.partition(':')[2]}",
+            "",
+            f"`{path}`",
+            "",
+            *((told, "") if (told := made(path)) else ()),
+            "| member | what |",
+            "|---|---|",
+        ]
         parts += [f"| `{member.replace('|', chr(92) + '|')}` | {what} |" for member, what in members(path)] + [""]
     return "\n".join(parts).rstrip()
 

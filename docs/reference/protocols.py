@@ -19,13 +19,17 @@ PROTOCOLS = (
 )
 
 
+def made(path: str) -> str:
+    """How what fulfils the protocol is made: the paragraph of its docstring that begins so; empty where it has none."""
+    told = ast.get_docstring(_protocol(path)[0]) or ""
+    return next(
+        (" ".join(part.split()).replace("``", "`") for part in told.split("\n\n") if part.startswith("Made ")), ""
+    )
+
+
 def members(path: str) -> Iterator[tuple[str, str]]:
     """Each member of the protocol ``module:Class``, as code, with the first sentence that its source says of it."""
-    module, _, name = path.partition(":")
-    found = importlib.util.find_spec(module)
-    assert found is not None and found.origin is not None, module
-    text = Path(found.origin).read_text()
-    (protocol,) = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == name]
+    protocol, text = _protocol(path)
     comment = ""
     for node in protocol.body:
         if isinstance(node, ast.AnnAssign):
@@ -36,6 +40,16 @@ def members(path: str) -> Iterator[tuple[str, str]]:
             attribute = any(ast.unparse(one) == "property" for one in node.decorator_list)
             told = first_sentence(ast.get_docstring(node) or "")
             yield (f"{node.name}: {ast.unparse(node.returns)}" if attribute and node.returns else _call(node)), told
+
+
+def _protocol(path: str) -> tuple[ast.ClassDef, str]:
+    """The class ``module:Class`` and the text of its module."""
+    module, _, name = path.partition(":")
+    found = importlib.util.find_spec(module)
+    assert found is not None and found.origin is not None, module
+    text = Path(found.origin).read_text()
+    (protocol,) = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == name]
+    return protocol, text
 
 
 def _call(node: ast.FunctionDef) -> str:

@@ -87,6 +87,8 @@ class Commit:
 class VersionedStore(Protocol):
     """Repository operations. References are branch names, tag names or commit ids, with ``~N`` for ancestors.
 
+    Made by the function that ``ML_PLATFORM_ADAPTERS`` names, from the settings.
+
     Every method raises :class:`NotFound` for a reference or path that does not exist and
     :class:`InvalidName` for a name that the store cannot hold.
     """

@@ -35,7 +35,10 @@ class Importance(NamedTuple):
 
 
 class Predictor(Protocol):
-    """A loaded model. One row gives the same bits alone and among others."""
+    """A loaded model. One row gives the same bits alone and among others.
+
+    Made by its class method ``load``, from the file that a trainer wrote.
+    """
 
     #: Name of a model's file after ``model.``.
     suffix: str

@@ -36,6 +36,8 @@ Curve = list[list[float]]
 class Task(Protocol):
     """A kind of label. An instance knows its classes and its decision threshold.
 
+    Made from what is declared, as ``Class(classes, threshold)``: a tuple of texts or ``()``, a number or ``None``.
+
     Labels ``y`` have shape (rows,) as float64, predictions ``p`` (rows,) or (rows, classes).
     """
 

@@ -7,7 +7,12 @@ from ml_platform.references.refs import Ref
 
 
 class References(Protocol):
-    """References of assets (``<owner>/<name>``). ``partition`` is empty for an asset without partitions."""
+    """References of assets (``<owner>/<name>``). ``partition`` is empty for an asset without partitions.
+
+    Made by the function that ``ML_PLATFORM_ADAPTERS`` names, from the settings. ``ml_platform.references.refs`` has
+    ``written(ref)``, the JSON to keep, and ``read(content, name)``, the reference from it; what there is none of is
+    raised as ``missing(asset, partition)`` of ``ml_platform.references.references``.
+    """
 
     def save(self, asset: str, partition: str, ref: Ref) -> None:
         """Keep a reference under its run and as the latest one, both or neither for who reads the latest."""

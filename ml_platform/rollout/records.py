@@ -12,7 +12,10 @@ class StaleRecord(PlatformError):
 
 
 class RolloutRecords(Protocol):
-    """Records of the models of one installation; safe for many processes."""
+    """Records of the models of one installation; safe for many processes.
+
+    Made by the function that ``ML_PLATFORM_ADAPTERS`` names, from the settings.
+    """
 
     def models(self) -> list[str]:
         """Models that have a record, sorted."""

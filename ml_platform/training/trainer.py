@@ -55,7 +55,10 @@ class Trained(NamedTuple):
 
 
 class Trainer(Protocol):
-    """Turns frames into a file. The same rows in the same order give the same bytes, for any number of threads."""
+    """Turns frames into a file. The same rows in the same order give the same bytes, for any number of threads.
+
+    Made without arguments, as ``Class()``.
+    """
 
     #: Raised when the same rows and parameters give other bytes. Code of one's own is looked at beside it.
     version: int

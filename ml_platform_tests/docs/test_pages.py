@@ -127,6 +127,13 @@ def test_a_dependency_without_a_reason_is_told(current_reference: Path, tmp_path
         assert (done.returncode, done.stderr.strip()) == (int(bool(told)), told)
 
 
+def test_the_protocols_say_how_what_fulfils_them_is_made() -> None:
+    sections = re.split(r"^## ", read(REFERENCE / "protocols.md"), flags=re.MULTILINE)[1:]
+    without = {section.split("\n")[0] for section in sections if "\n\nMade " not in section}
+    # An object that a declaration names is there, however it was made.
+    assert without == {"FeatureFunction", "Source"}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_make_targets_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", read(ROOT / "Makefile"), re.MULTILINE))
