@@ -45,6 +45,8 @@ class Decision(NamedTuple):
     sequence: int = 0
     #: The gates that stood then; None where an earlier release wrote the entry, and for rejections.
     declared: dict[str, Any] | None = None
+    #: Manifest of the split of what the gates decided on; None for a person's decision.
+    manifest: str | None = None
 
     @property
     def by_person(self) -> bool:
@@ -88,6 +90,7 @@ def _decided(entries: Iterable[Entry]) -> list[Decision]:
             entry.body.get("version"),
             entry.sequence,
             entry.body.get(DECLARED),
+            entry.body.get("manifest"),
         )
         for entry in sorted(entries, key=lambda entry: entry.sequence)
     ]
@@ -109,13 +112,18 @@ def in_force(made: Sequence[Decision]) -> Decision | None:
 def standing(workspace: Workspace, version: VersionRef) -> Decision:
     """What holds for a registered version, by ledger and registry together: approved only where both say so.
 
-    A rejection is of the content, whatever version it was spoken on; an approval of the version that it names.
+    A rejection is of the content, whatever version it was spoken on; an approval of the version that it names. Equal
+    bytes of another split that wait for a person take no approval back.
     """
-    made = [
-        one
-        for one in decisions_on(workspace, version.model_ref)
-        if one.status == "rejected" or (one.sha256 == version.sha256 and one.version in (None, version.version))
-    ]
+    manifest = version.model_ref.manifest_sha256
+
+    def counts(one: Decision) -> bool:
+        if one.status == "rejected":
+            return True
+        waits_elsewhere = one.status == "pending" and one.manifest not in (None, manifest)
+        return one.sha256 == version.sha256 and one.version in (None, version.version) and not waits_elsewhere
+
+    made = [one for one in decisions_on(workspace, version.model_ref) if counts(one)]
     found = in_force(made)
     if found is not None and (found.status == version.approval or found.status == "rejected"):
         return found
@@ -192,7 +200,9 @@ def admit(workspace: Workspace, context: ModelContext, reference: ModelRef, run:
         # Registered already, under the other setting: it keeps its approval, or goes on waiting. Its tag alone tells
         # nothing: somebody may have set it.
         outcome = other
-    if found is None or not found.by_person:
+    # What a person approved is another version where it comes from another split: this one is approved by its gates.
+    anew = outcome == "approved" and all(one.model_ref.manifest_sha256 != manifest for one in same)
+    if found is None or not found.by_person or anew:
         by = GATES if outcome == "approved" else ""
         body = {"by": by, "manifest": reference.manifest_sha256, DECLARED: declared(context)}
         _record(workspace, outcome, reference, body, run)

@@ -1,5 +1,6 @@
 """Where a person approves, a version waits for one; what a person decided no machine decides otherwise."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef
 from ml_platform.registry.registry import Registry
 from ml_platform_tests.project import Project
-from ml_platform_tests.shop_project import MODEL, STEPS, copy_of, lenient
+from ml_platform_tests.shop_project import APRIL, MODEL, STEPS, copy_of, lenient
 
 
 def test_a_version_waits_for_a_person(four_months: Path, tmp_path: Path) -> None:
@@ -177,3 +178,42 @@ def failed() -> Verdict:
         declaration="",
         reason="",
     )
+
+
+def of_another_holdout(project: Project, setting: Literal["automatic", "person"]) -> Project:
+    """Correct the month that is held out, so that equal bytes come from another split, and register them."""
+    project.batches.deliver(APRIL, change=lambda frame: frame.head(frame.height - 40))
+    assert project.ingest(APRIL).success
+    now = replace(project, environment={"ML_PLATFORM_APPROVAL": setting})
+    assert now.materialize(*STEPS, checks=None).success
+    return now
+
+
+def versions(project: Project) -> list[tuple[str, str, str]]:
+    """Of each version, which are of equal bytes, what registry and ledger say, and who."""
+    with project.active() as workspace:
+        found = workspace.registry.versions(MODEL)
+        assert len({one.sha256 for one in found}) == 1 and len({one.model_ref.manifest_sha256 for one in found}) == 2
+        held = [(one, approval.standing(workspace, one)) for one in sorted(found, key=lambda one: one.version)]
+        return [(one.approval, decision.status, decision.by) for one, decision in held]
+
+
+@pytest.mark.slow
+def test_equal_bytes_of_a_model_that_a_person_approved_pass_by_their_gates(four_months: Path, tmp_path: Path) -> None:
+    project = copy_of(four_months, tmp_path / "project", lenient(), ML_PLATFORM_APPROVAL="person")
+    project.train()
+    decided(project, "approved", "bob")
+    project = of_another_holdout(project, "automatic")
+    assert versions(project) == [("approved", "approved", "gates")] * 2
+    entries = len(project.entries())
+    assert project.materialize(STEPS[-1]).success
+    assert len(project.entries()) == entries and len(versions(project)) == 2
+
+
+@pytest.mark.slow
+def test_equal_bytes_that_wait_for_a_person_take_no_approval_back(automatic: Project) -> None:
+    project = of_another_holdout(automatic, "person")
+    assert versions(project) == [("approved", "approved", "gates"), ("pending", "pending", "gates")]
+    with project.active() as workspace:
+        two = approval.standing(workspace, workspace.registry.get(MODEL, 2))
+    assert two.reason == "every gate passed; waits for a person"
