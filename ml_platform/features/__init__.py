@@ -17,6 +17,7 @@ __all__ = [
     "history",
     "leakage",
     "lineage",
+    "made",
     "materialize",
     "parts",
 ]

@@ -1,7 +1,7 @@
 """Features of partitions in the store: incremental, content-addressed, with their history beside them."""
 
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -12,6 +12,7 @@ from ml_platform.datasets.derived import commit_derived
 from ml_platform.datasets.store import NotFound, ObjectInfo, VersionedStore
 from ml_platform.features.contract import FeatureFunction, Refresh
 from ml_platform.features.growing import Content, Growing, from_tables
+from ml_platform.features.made import Made
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.parquet import write_frame
@@ -39,6 +40,8 @@ class PartitionState(NamedTuple):
     published: dict[str, ObjectInfo]
     #: Refused, and nothing of them is published.
     refused: set[str]
+    #: What was made of the published ones.
+    made: Made
 
 
 class Materializer:
@@ -48,7 +51,8 @@ class Materializer:
     ``refresh`` when it is refreshed.
     ``codes`` are the version of the feature code and other names for the same, ``refused`` the partitions whose newest
     batch is held back: both are asked when they are first needed, as is ``function``. ``history`` makes a history of
-    daily tables, the first of which another history may hold already.
+    daily tables, the first of which another history may hold already. ``made`` says what was made here of some names,
+    and ``note`` keeps (sha256 and metadata, by name) what is: nothing else on the branch is adopted or read.
     """
 
     def __init__(
@@ -64,11 +68,14 @@ class Materializer:
         codes: Callable[[], Sequence[str]],
         refused: Callable[[], Collection[str]],
         history: "MakeHistory",
+        made: Callable[[Iterable[str]], Made],
+        note: Callable[[Mapping[str, tuple[str, Mapping[str, str]]], Run], None],
     ) -> None:
         self.store, self.key, self.dataset, self.partitions, self.lag = store, key, dataset, partitions, lag
         #: Partitions with which the history is refreshed; None: it follows each day, as it does with hours.
         self.refreshed = partitions if refresh == "partition" and not partitions.hourly else None
         self._load_function, self._name_codes, self._ask_refused, self._make_history = function, codes, refused, history
+        self._made, self._note = made, note
 
     @cached_property
     def function(self) -> FeatureFunction:
@@ -88,50 +95,66 @@ class Materializer:
 
     def path(self, partition: str) -> str:
         """Path of a partition's features in the store."""
-        return f"features/{self.key}/{partition}.parquet"
+        return f"features/{self._name(partition)}.parquet"
 
     def history_path(self, partition: str) -> str:
         """Path of a partition's daily aggregates in the store."""
-        return f"features/{self.key}/history/{partition}.parquet"
+        return f"features/{self._history_name(partition)}.parquet"
+
+    def _name(self, partition: str) -> str:
+        return f"{self.key}/{partition}"
+
+    def _history_name(self, partition: str) -> str:
+        return f"{self.key}/history/{partition}"
 
     def materialize(self, refs: dict[str, DatasetRef], run: Run) -> dict[str, DatasetRef]:
-        """Features of the given published partitions; what is there already for the same inputs is adopted."""
+        """Features of the given published partitions; what was made here already of the same inputs is adopted."""
         published = batches.published(self.store, self.dataset)
         held = self._refused(published)
-        built: dict[str, DatasetRef] = {}
+        made = self._made(self._name(partition) for partition in refs)
+        inputs = {partition: self._inputs(partition, published, held) for partition in sorted(refs)}
+        found: dict[str, ObjectInfo] = {}
         with tempfile.TemporaryDirectory(prefix="features-") as folder:
-            files: dict[str, Path] = {}
-            metadata: dict[str, dict[str, str]] = {}
-            pending: dict[str, dict[str, str]] = {}
-            for partition in sorted(refs):
-                inputs, refused = self._inputs(partition, published, held)
+            files: dict[str, tuple[Path, str, dict[str, str]]] = {}
+            contents: dict[str, str] = {}
+            for partition, (content, _) in inputs.items():
                 known = self._stat(self.path(partition))
-                if known is not None and known.metadata.get("key") in self._keys(inputs):
-                    built[partition] = self._ref(partition, known, inputs, refused, run)
+                own = f"{self.dataset}/{partition}"
+                if (
+                    known is not None
+                    and known.metadata.get("key") in self._keys(content)
+                    and made.known(self._name(partition), known, content)
+                ):
+                    found[partition] = known
+                    contents[own] = content[own]
                     continue
-                frame = self._build(partition, inputs)
+                frame = self._build(partition, content)
+                labels = {"key": self._keys(content)[0], "rows": str(frame.height), "code": self.code}
                 target = Path(folder) / f"{partition}.parquet"
-                write_frame(frame, target)
-                files[self.path(partition)] = target
-                key = self._keys(inputs)[0]
-                metadata[self.path(partition)] = {"key": key, "rows": str(frame.height), "code": self.code}
-                self._add_history(partition, inputs, Path(folder), files, metadata)
-                pending[partition] = inputs
-            message = f"Features of {self.key}: {', '.join(sorted(pending))}"
-            commit_derived(self.store, BRANCH, files, run, message, metadata)
-            for partition, inputs in pending.items():
-                info = self.store.stat(BRANCH, self.path(partition))
-                _, refused = self._inputs(partition, published, held)
-                built[partition] = self._ref(partition, info, inputs, refused, run)
-        return dict(sorted(built.items()))
+                files[self._name(partition)] = target, write_frame(frame, target), labels
+                contents |= content
+            message = f"Features of {self.key}: {', '.join(sorted(inputs.keys() - found.keys()))}"
+            self._add_histories(contents, Path(folder), files)
+            adopted = {self._name(partition): (info.sha256, info.metadata) for partition, info in found.items()}
+            self._note(adopted | {name: (sha256, labels) for name, (_, sha256, labels) in files.items()}, run)
+            put = {f"features/{name}.parquet": one for name, one in files.items()}
+            objects = {path: labels for path, (_, _, labels) in put.items()}
+            commit_derived(self.store, BRANCH, {path: one[0] for path, one in put.items()}, run, message, objects)
+        return {
+            partition: self._ref(
+                partition, found.get(partition) or self.store.stat(BRANCH, self.path(partition)), *one, run
+            )
+            for partition, one in inputs.items()
+        }
 
     def partition_state(self) -> "PartitionState":
         """What is published and what is refused now: asked once by those who look at many partitions."""
         published = batches.published(self.store, self.dataset)
-        return PartitionState(published, self._refused(published))
+        return PartitionState(published, self._refused(published), self._made(map(self._name, published)))
 
-    def require_stored(self, ref: DatasetRef) -> ObjectInfo:
-        """What the store has of a reference, which is a file. Raises Stale unless it names that as it is."""
+    def require_stored(self, ref: DatasetRef, made: Made | None = None) -> ObjectInfo:
+        """What the store has of a reference, which is a file. Raises Stale unless it names that as it is, and that was
+        made here, as ``made`` says or what is asked now."""
         name, way_out = f"{self.key}/{ref.partition}", f"materialize {self.key} again for {ref.partition}"
         try:
             info = self.store.stat(ref.commit, self.path(ref.partition))
@@ -142,19 +165,28 @@ class Materializer:
         if wrong := [fact for fact, value in named.items() if held[fact] != value]:
             said = ", ".join(f"{fact} {named[fact]}, the store has {held[fact]}" for fact in wrong)
             raise Stale(f"{name}: its reference was edited: it names {said}; {way_out}")
+        # What was asked before may be older than the content.
+        if not any(one.known(name, info, ref.inputs) for one in self._asked(name, made)):
+            raise Stale(f"{name}: the ledger names no making of this content ({info.sha256[:12]}); {way_out}")
         return info
+
+    def _asked(self, name: str, made: Made | None) -> Iterator[Made]:
+        if made is not None:
+            yield made
+        yield self._made([name])
 
     def check_current(self, ref: DatasetRef, state: "PartitionState | None" = None) -> None:
         """Raise Stale unless ``ref`` was built by the current code from what is published now (or in ``state``), and
         names what the store has of it (:meth:`require_stored`)."""
-        inputs, _ = self._inputs(ref.partition, *(state or self.partition_state()))
+        state = state or self.partition_state()
+        inputs, _ = self._inputs(ref.partition, state.published, state.refused)
         way_out = f"materialize {self.key} again for {ref.partition}"
         if ref.inputs != inputs:
             changed = sorted(
                 name for name in ref.inputs.keys() | inputs.keys() if ref.inputs.get(name) != inputs.get(name)
             )
             raise Stale(f"{self.key}/{ref.partition} is stale: {', '.join(changed)} changed since; {way_out}")
-        if self.require_stored(ref).metadata.get("key") not in self._keys(inputs):
+        if self.require_stored(ref, state.made).metadata.get("key") not in self._keys(inputs):
             raise Stale(f"{self.key}/{ref.partition} is stale: its code or history_lag changed since; {way_out}")
 
     def read(self, ref: DatasetRef) -> "pl.DataFrame":
@@ -231,30 +263,30 @@ class Materializer:
     def _daily(self, partition: str, sha256: str) -> "pl.DataFrame":
         from ml_platform.features.history import daily
 
-        known = self._stat(self.history_path(partition))
-        if known is not None and known.metadata.get("key") in self._history_keys(sha256):
-            return batches.read_at(self.store, BRANCH, self.history_path(partition), known.sha256)
+        if (known := self._stored_table(partition, sha256)) is not None:
+            return batches.read_at(self.store, BRANCH, known.path, known.sha256)
         return daily(self.function, self._raw(partition, sha256))
+
+    def _stored_table(self, partition: str, sha256: str) -> ObjectInfo | None:
+        """The daily aggregates of a content, where they were made here and are there."""
+        known, name = self._stat(self.history_path(partition)), self._history_name(partition)
+        if known is None or known.metadata.get("key") not in self._history_keys(sha256):
+            return None
+        return known if self._made([name]).named(name, known.sha256, known.metadata) else None
 
     def _history_keys(self, sha256: str) -> tuple[str, ...]:
         return tuple(sha256_bytes(f"{sha256} {code}") for code in self._codes)
 
-    def _add_history(
-        self,
-        partition: str,
-        inputs: dict[str, str],
-        folder: Path,
-        files: dict[str, Path],
-        metadata: dict[str, dict[str, str]],
+    def _add_histories(
+        self, contents: Mapping[str, str], folder: Path, files: dict[str, tuple[Path, str, dict[str, str]]]
     ) -> None:
-        """Keep the daily aggregates too: later partitions read them instead of the rows."""
-        sha256 = inputs[f"{self.dataset}/{partition}"]
-        table = self._daily(partition, sha256)
-        target = folder / f"{partition}.history.parquet"
-        write_frame(table, target)
-        path = self.history_path(partition)
-        files[path] = target
-        metadata[path] = {"key": self._history_keys(sha256)[0], "rows": str(table.height)}
+        """Keep the daily aggregates that are not there: later partitions read them instead of the rows."""
+        for dataset, sha256 in sorted(contents.items()):
+            partition = dataset.rpartition("/")[2]
+            if self._stored_table(partition, sha256) is None:
+                table, target = self._daily(partition, sha256), folder / f"{partition}.history.parquet"
+                labels = {"key": self._history_keys(sha256)[0], "rows": str(table.height)}
+                files[self._history_name(partition)] = target, write_frame(table, target), labels
 
     def _build(self, partition: str, inputs: dict[str, str]) -> "pl.DataFrame":
         from ml_platform.features.build import build

@@ -67,9 +67,7 @@ class Ledger:
         A verdict equal to the latest one of its gate on the same content, under the same declaration and in the same
         context, is not repeated: judging the same thing twice is no news, whatever commit the code stands at by then.
         """
-        entries = [
-            ("verdict", verdict.subject, verdict.subject_name, verdict.gate, verdict.recorded()) for verdict in verdicts
-        ]
+        entries = [("verdict", one.subject, one.subject_name, one.gate, one.recorded()) for one in verdicts]
         return self._append(entries, run_id=run_id, provenance=provenance)
 
     def decide(
@@ -80,7 +78,11 @@ class Ledger:
         The latest of its kind on that name, whichever code wrote it: who says the same again after something else was
         decided says in ``body`` what it follows.
         """
-        return self._append([(kind, subject, subject_name, "", body)], run_id=run_id, provenance=provenance)
+        return self.decide_each(kind, [(subject, subject_name, body)], run_id=run_id, provenance=provenance)
+
+    def decide_each(self, kind: str, said: Iterable[tuple[str, str, dict[str, Any]]], **by: Any) -> int:
+        """:meth:`decide` of several (subject, its name, body), in one transaction; returns how many were new."""
+        return self._append([(kind, subject, name, "", body) for subject, name, body in said], **by)
 
     def override(
         self, verdict: Verdict, *, by: str, reason: str, days: int, run_id: str, provenance: Provenance
@@ -247,6 +249,11 @@ class Ledger:
         chosen = [row for row in rows if kind in (None, row["kind"])]
         return [entry_of(row) for row in (chosen if newest is None else chosen[-newest:])]
 
+    def about(self, names: Iterable[str]) -> list[Entry]:
+        """Entries about what has one of these names, in order, asked at once. Raises Broken."""
+        chain = self._verified.follow(self._reader)
+        return [entry_of(row) for row in held(self._reader, chain, (n for name in names for n in chain.named(name)))]
+
     def log(self, **chosen: Any) -> list[Entry]:
         """Entries in order as they are stored, also of a broken ledger: to be shown, and nothing to rely on.
 
@@ -282,9 +289,8 @@ class Ledger:
 
     def _verdicts(self, subjects: Iterable[str]) -> list[Verdict]:
         rows = self._about(subjects)
-        return self._marked(
-            [Verdict.model_validate_json(row["body"]) for row in rows if row["kind"] == "verdict"], rows
-        )
+        given = [Verdict.model_validate_json(row["body"]) for row in rows if row["kind"] == "verdict"]
+        return self._marked(given, rows)
 
     def _about(self, subjects: Iterable[str]) -> list[Any]:
         """Rows about these contents, in order: exactly those that the chain holds. Raises Broken."""

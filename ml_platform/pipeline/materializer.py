@@ -5,6 +5,7 @@ from functools import partial
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.features.materialize import Materializer
+from ml_platform.pipeline import recorded_derivations
 from ml_platform.pipeline.judging import batch_gates
 from ml_platform.pipeline.workspace import Workspace
 
@@ -27,6 +28,8 @@ def materializer_of(workspace: Workspace, spec: FeatureSpec, dataset: DatasetSpe
                 for name in workspace.ledger.refused(dataset.prefix, batch_gates(workspace, dataset))
             ],
             history=workspace.steps.history,
+            made=partial(recorded_derivations.of, workspace),
+            note=partial(recorded_derivations.note, workspace),
         )
 
     return workspace.shared(f"features {spec.model_dump_json()} {dataset.model_dump_json()}", make)

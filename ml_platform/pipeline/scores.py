@@ -10,12 +10,12 @@ from ml_platform.datasets import batches
 from ml_platform.datasets.derived import commit_derived
 from ml_platform.datasets.store import NotFound, ObjectInfo
 from ml_platform.declarations.context import ModelContext
-from ml_platform.foundation.errors import MissingReference, Refused
+from ml_platform.foundation.errors import MissingReference, PlatformError, Refused
 from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_file
 from ml_platform.foundation.parquet import write_frame
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
-from ml_platform.pipeline import approval, published_verdicts, recorded_trainings, snapshot
+from ml_platform.pipeline import approval, published_verdicts, recorded_derivations, recorded_trainings, snapshot
 from ml_platform.pipeline.champions import promoted
 from ml_platform.pipeline.data import inspect_features
 from ml_platform.pipeline.judging import feature_gates, require
@@ -69,17 +69,21 @@ def score(workspace: Workspace, context: ModelContext, features: DatasetRef, run
     }
     path, store = path_of(context.model.name, features.partition), workspace.store
     made = sha256_bytes(canonical_json([inputs, config.decision_threshold, _limit(context), VERSION]))
-    known = _stat(workspace, path)
-    with tempfile.TemporaryDirectory(prefix="scores-") as folder:
-        if known is None or known.metadata.get("key") != made:
+    known, about = _stat(workspace, path), f"{name}/{features.partition}"
+    if known is not None and known.metadata.get("key") == made and _made_here(workspace, about, known, inputs):
+        # One of an earlier release is named from now on.
+        recorded_derivations.note(workspace, {about: (known.sha256, known.metadata)}, run)
+    else:
+        with tempfile.TemporaryDirectory(prefix="scores-") as folder:
             frame = _scored(workspace, context, features, version, config)
             file = Path(folder) / "scores.parquet"
             write_frame(frame, file)
             sha256, rows = sha256_file(file), frame.height
-            _require_usual(workspace, context, version, frame, f"{name}/{features.partition}", sha256, inputs, run)
+            _require_usual(workspace, context, version, frame, about, sha256, inputs, run)
             labels = {"key": made, "rows": str(rows), "version": str(version.version), "package": package}
             said = f"Scores of {features.partition} by {context.model.name} version {version.version}"
             more = {"inputs": json.dumps(inputs, sort_keys=True)}
+            recorded_derivations.note(workspace, {about: (sha256, labels)}, run)
             commit_derived(store, BRANCH, {path: file}, run, said, {path: labels}, more=more)
             known = store.stat(BRANCH, path)
     return DatasetRef(
@@ -94,6 +98,10 @@ def score(workspace: Workspace, context: ModelContext, features: DatasetRef, run
         rows=int(known.metadata["rows"]),
         inputs=inputs,
     )
+
+
+def _made_here(workspace: Workspace, about: str, info: ObjectInfo, inputs: dict[str, str]) -> bool:
+    return recorded_derivations.of(workspace, [about]).known(about, info, inputs)
 
 
 def verdicts_on(workspace: Workspace, ref: DatasetRef) -> list[Verdict]:
@@ -248,12 +256,18 @@ def _stat(workspace: Workspace, path: str) -> ObjectInfo | None:
 
 
 def at(workspace: Workspace, model: str, partition: str) -> dict[str, Any]:
-    """Which version scored a partition, from what, and by which verdict. Raises MissingReference where none did."""
-    info = _stat(workspace, path_of(model, partition))
+    """Which version scored a partition, from what, and by which verdict. Raises MissingReference where none did, and
+    PlatformError for scores that were not made here."""
+    info, about = _stat(workspace, path_of(model, partition)), f"{key_of(model)}/{partition}"
     if info is None:
-        raise MissingReference(f"{key_of(model)}/{partition}: there is none; ml-platform score {model} makes it")
+        raise MissingReference(f"{about}: there is none; ml-platform score {model} makes it")
     ref = workspace.references.load(key_of(model), partition)
     assert isinstance(ref, DatasetRef)
+    if ref.sha256 != info.sha256 or not _made_here(workspace, about, info, ref.inputs):
+        raise PlatformError(
+            f"{about} ({info.sha256[:12]}): the ledger names no scoring that its reference tells of; ml-platform score "
+            f"{model} makes them again"
+        )
     return {
         "partition": partition,
         "sha256": ref.sha256,

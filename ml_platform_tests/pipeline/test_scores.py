@@ -9,7 +9,7 @@ import pytest
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import NotFound
 from ml_platform.foundation.provenance import Run
-from ml_platform.pipeline import approval, scores
+from ml_platform.pipeline import approval, recorded_derivations, scores
 from ml_platform_tests.pipeline.served import answering, packaged, published_rows
 from ml_platform_tests.project import Project
 from ml_platform_tests.shop_project import APRIL, DATASET, MAY, MODEL, STEPS, copy_of, declared
@@ -97,7 +97,9 @@ def test_their_clean_twin_is_scored(project: Project) -> None:
     loose = project.variant(declared(models={MODEL: {"rollout": {"rules": {"predictions": None}}}}))
     before = len(project.entries(subject_name=f"{SCORES}/{MAY}"))
     assert loose.materialize(SCORES, partition=MAY).success
-    assert len(project.entries(subject_name=f"{SCORES}/{MAY}")) == before
+    # That they were made is told, and no verdict.
+    (new,) = project.entries(subject_name=f"{SCORES}/{MAY}")[before:]
+    assert new.kind == recorded_derivations.DERIVATION
 
 
 def test_nothing_scores_that_may_not_answer(project: Project, with_models: Path, tmp_path: Path) -> None:
