@@ -178,9 +178,9 @@ def test_what_an_earlier_release_judged_is_adopted_and_named_once(project: Proje
         materializer.check_current(honest[MARCH])
         with pytest.raises(Stale, match="the ledger names no making"):
             materializer.check_current(honest[APRIL])
-        info, asked = workspace.store.stat(BRANCH, feature_path(MARCH)), [f"{FEATURES}/{MARCH}"]
+        info, name = workspace.store.stat(BRANCH, feature_path(MARCH)), f"{FEATURES}/{MARCH}"
         for inputs, known in ((honest[MARCH].inputs, True), (honest[APRIL].inputs, False)):
-            assert recorded_derivations.of(workspace, asked).known(*asked, info, inputs) is known
+            assert recorded_derivations.of(workspace, [name]).known(name, info, inputs) is known
         assert not workspace.ledger.entries(kind=DERIVATION)
         head = workspace.store.resolve(BRANCH)
         # Their daily tables, and what has no verdict, are made again, and are the same.
