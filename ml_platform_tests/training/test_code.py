@@ -82,7 +82,10 @@ def test_a_changed_training_of_ones_own_has_its_code_too(versions: Written) -> N
 
 @pytest.mark.parametrize(
     ("name", "number", "before"),
-    [("xgboost", "1", ["cc3080f55ea395fb"]), ("sklearn", trainer_of("sklearn").version, [])],
+    [
+        ("xgboost", "1", ["cc3080f55ea395fb"]),  # pragma: allowlist secret
+        ("sklearn", trainer_of("sklearn").version, []),
+    ],
 )
 def test_the_platforms_trainers_are_known_by_their_number(name: str, number: object, before: list[str]) -> None:
     """However they are declared: their models are found again."""
