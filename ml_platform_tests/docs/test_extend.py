@@ -13,7 +13,7 @@ import yaml
 from ml_platform.models.task import task_of
 from ml_platform.training.trainer import trainer_of
 from ml_platform_tests.conftest import ROOT
-from ml_platform_tests.docs.test_rooms import named
+from ml_platform_tests.docs.rooms import named
 
 PAGE = (ROOT / "docs" / "extend.md").read_text()
 FILE = re.compile(r"<!-- file: (\S+) -->\n```python\n(.*?)```", re.DOTALL)

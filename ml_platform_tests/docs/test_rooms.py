@@ -6,20 +6,11 @@ from pathlib import Path
 import pytest
 
 from ml_platform_tests.conftest import ROOT
+from ml_platform_tests.docs.rooms import PRODUCT, named
 
-PRODUCT = ROOT / "ml_platform"
 ROOMS = sorted(path.parent.name for path in PRODUCT.glob("*/__init__.py") if path.parent.name != "defs")
 #: Most lines of one file: beyond them there is a second idea in it.
 LONGEST = 350
-
-
-def named(room: str) -> set[str]:
-    """What the face of a room exports."""
-    tree = ast.parse((PRODUCT / room / "__init__.py").read_text())
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
-            return set(ast.literal_eval(node.value))
-    return set()
 
 
 def used(file: Path) -> set[tuple[str, str]]:

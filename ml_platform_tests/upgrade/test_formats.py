@@ -5,7 +5,6 @@ and a file of literals beside this one.
 """
 
 import json
-import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +18,6 @@ from ml_platform.gates.gate import Verdict
 from ml_platform.ledger.ledger import Broken, Ledger
 from ml_platform.references.files import FileReferences
 from ml_platform.rollout.record_files import RecordFiles
-from ml_platform_tests.conftest import ROOT
 from ml_platform_tests.upgrade.installation import HERE
 
 STORED: dict[str, Any] = json.loads((HERE / "formats-1.json").read_text())
@@ -125,16 +123,3 @@ def test_declarations_of_gates_keep_the_hash_that_verdicts_name() -> None:
     assert len(STORED["gate_declarations"]) > 40
     for declaration, gate in STORED["gate_declarations"].items():
         assert Gate.model_validate(gate).declaration == declaration, gate
-
-
-def test_every_number_of_a_format_is_in_the_docs() -> None:
-    product = ROOT / "ml_platform"
-    numbers = re.compile(r"^FORMAT = (\d+)$|^    format: Literal\[(\d+)\]", re.MULTILINE)
-    found = {
-        (str(file.relative_to(ROOT)), first or second)
-        for file in product.rglob("*.py")
-        for first, second in numbers.findall(file.read_text())
-    }
-    page = (ROOT / "docs" / "development.md").read_text()
-    told = re.findall(r"^\| .* \| (\d+) \| `(ml_platform/\S+)` \|$", page, re.MULTILINE)
-    assert found and found == {(file, number) for number, file in told}
