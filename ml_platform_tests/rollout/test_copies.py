@@ -24,6 +24,9 @@ from ml_platform.serving import process
 from ml_platform.serving.client import AnotherInstallation, Client, predict
 from ml_platform_tests.conftest import ports
 
+#: Sockets cannot be copied, and files that are being written are gone before they are.
+PASSING = shutil.ignore_patterns("*.sock", ".*.tmp")
+
 
 class Original:
     """A service that names the installation that started it, as those of packages do."""
@@ -130,7 +133,7 @@ def test_a_copy_of_a_running_installation_answers_at_an_address_of_its_own(
         supervisor.ensure_running(own)
         theirs = supervisor.wait_live(own, first.model, first.sha256, 60)
         place = own.local.with_name("copy")
-        shutil.copytree(own.local, place, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
+        shutil.copytree(own.local, place, symlinks=True, ignore=PASSING)
         # The same ports: what a person gets who copies the folder and its settings.
         copy = own.model_copy(update={"local": place})
         with Client(theirs, owner=owner(own)) as client:
@@ -155,7 +158,7 @@ def test_a_copy_of_a_running_installation_answers_at_an_address_of_its_own(
         # The other way: who names a range, is asked in that range.
         other = own.model_copy(update={"local": place, "ports": ports(26500, 20)})
         shutil.rmtree(place)
-        shutil.copytree(own.local, place, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
+        shutil.copytree(own.local, place, symlinks=True, ignore=PASSING)
         try:
             supervisor.ensure_running(other)
             url = supervisor.wait_live(other, first.model, first.sha256, 60)
