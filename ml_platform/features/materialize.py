@@ -267,12 +267,13 @@ class Materializer:
             return batches.read_at(self.store, BRANCH, known.path, known.sha256)
         return daily(self.function, self._raw(partition, sha256))
 
-    def _stored_table(self, partition: str, sha256: str) -> ObjectInfo | None:
-        """The daily aggregates of a content, where they were made here and are there."""
+    def _stored_table(self, partition: str, sha256: str, made: Made | None = None) -> ObjectInfo | None:
+        """The daily aggregates of a content, where they were made here, as ``made`` says or what is asked now, and are
+        there."""
         known, name = self._stat(self.history_path(partition)), self._history_name(partition)
         if known is None or known.metadata.get("key") not in self._history_keys(sha256):
             return None
-        return known if self._made([name]).named(name, known.sha256, known.metadata) else None
+        return known if (made or self._made([name])).named(name, known.sha256, known.metadata) else None
 
     def _history_keys(self, sha256: str) -> tuple[str, ...]:
         return tuple(sha256_bytes(f"{sha256} {code}") for code in self._codes)
@@ -281,9 +282,11 @@ class Materializer:
         self, contents: Mapping[str, str], folder: Path, files: dict[str, tuple[Path, str, dict[str, str]]]
     ) -> None:
         """Keep the daily aggregates that are not there: later partitions read them instead of the rows."""
-        for dataset, sha256 in sorted(contents.items()):
-            partition = dataset.rpartition("/")[2]
-            if self._stored_table(partition, sha256) is None:
+        partitions = {name.rpartition("/")[2]: sha256 for name, sha256 in sorted(contents.items())}
+        # Asked once: each has all that came before it among its inputs.
+        there = self._made(map(self._history_name, partitions))
+        for partition, sha256 in partitions.items():
+            if self._stored_table(partition, sha256, there) is None:
                 table, target = self._daily(partition, sha256), folder / f"{partition}.history.parquet"
                 made, keys = write_frame(table, target), self._history_keys(sha256)
                 known = self._stat(self.history_path(partition))

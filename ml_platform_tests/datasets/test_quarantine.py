@@ -26,6 +26,7 @@ from ml_platform.pipeline import data
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
 from ml_platform.validation.schema import validate
+from ml_platform_tests.delivered import Delivered
 
 JANUARY, FEBRUARY = "2024-01-01", "2024-02-01"
 GATES = [{"gate": "schema"}, {"gate": "rules", "max": 0}, {"gate": "duplicates", "max": 0}]
@@ -43,20 +44,7 @@ class Orders(pa.DataFrameModel):
         return data.lazyframe.select((pl.col("price") > 0).fill_null(True) | (pl.col("number") < 10))
 
 
-class Delivery:
-    """What the source of this test delivers now."""
-
-    def __init__(self) -> None:
-        self.frames: dict[str, pl.DataFrame] = {}
-
-    def partitions(self) -> dict[str, str]:
-        return {partition: str(frame.hash_rows().sum()) for partition, frame in self.frames.items()}
-
-    def read(self, partition: str) -> pl.DataFrame:
-        return self.frames[partition]
-
-
-delivery = Delivery()
+delivery = Delivered()
 
 
 def orders(*bad: dict[str, Any], rows: int = 200) -> pl.DataFrame:

@@ -16,6 +16,7 @@ from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline import data
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
+from ml_platform_tests.delivered import Delivered
 
 JANUARY, FEBRUARY, MARCH, APRIL = MONTHS = tuple(f"2024-{month:02d}-01" for month in range(1, 5))
 GATES = [
@@ -32,20 +33,7 @@ class Orders(pa.DataFrameModel):
     price: float
 
 
-class Till:
-    """What the source of this test delivers now."""
-
-    def __init__(self) -> None:
-        self.frames: dict[str, pl.DataFrame] = {}
-
-    def partitions(self) -> dict[str, str]:
-        return {partition: str(frame.hash_rows().sum()) for partition, frame in self.frames.items()}
-
-    def read(self, partition: str) -> pl.DataFrame:
-        return self.frames[partition]
-
-
-till = Till()
+till = Delivered()
 
 
 def orders(month: str, factor: float = 1.0, rows: int = 400) -> pl.DataFrame:
