@@ -28,8 +28,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Without bytecode every process compiles a gigabyte of libraries again: 20 s to start instead of 4.
 unexport PYTHONDONTWRITEBYTECODE
 
-SUPPORTED := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
-CANDIDATES := python3 python3.11 python3.12 python3.13 python3.14 python
+SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+CANDIDATES := python3 python3.11 python3.12 python3.13 python
 PYTHON ?= $(shell for name in $(CANDIDATES); do \
 	$$name -c '$(SUPPORTED)' 2>/dev/null && command -v $$name && break; done)
 
@@ -57,6 +57,10 @@ serve: $(STAMP) ## start the services of what is deployed, in the background (af
 .PHONY: stop
 stop: ## stop the services, the rollout supervisor and the UI
 	@if [ -x $(BIN)/ml-platform ]; then ml-platform stop; ml-platform ui --stop; fi
+
+.PHONY: demo
+demo: $(STAMP) ## half a year of the example, in a folder of its own (.local/demo)
+	@ml-platform demo
 
 .PHONY: clean
 clean: stop ## stop everything and delete all that runs wrote (.local)
@@ -120,7 +124,7 @@ lock: $(STAMP) ## resolve the lock files again (UPGRADE=--upgrade takes newer ve
 # uv installs in seconds what takes pip minutes; it is itself installed from the lock. Where it cannot be used
 # (an index that only pip is configured for), pip does the same from the same hashes.
 $(STAMP): requirements.lock pyproject.toml
-	@[ -n "$(PYTHON)" ] || { echo "No Python 3.11 or newer with venv found: install one (Debian: apt-get install" \
+	@[ -n "$(PYTHON)" ] || { echo "No Python 3.11 to 3.13 with venv found: install one (Debian: apt-get install" \
 		"python3 python3-venv) or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Creating $(VENV) with $$($(PYTHON) --version): downloads about a gigabyte the first time"
 	@$(PYTHON) -m venv $(VENV)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ml_platform.foundation.files import canonical_json
 from ml_platform.foundation.provenance import Provenance
-from ml_platform.gates import catalogue  # noqa: F401 - registers the kinds
+from ml_platform.gates import every_kind  # noqa: F401 - registers the kinds
 from ml_platform.gates.gate import Gate, Verdict
 from ml_platform.ledger import verified
 from ml_platform.ledger.chain import Anchor

@@ -1,4 +1,5 @@
-"""What one row costs: XGBoost alone, bare Starlette, our services, BentoML as it comes, MLflow's server.
+"""What one row costs: XGBoost alone, bare Starlette, our services, behind Envoy too, BentoML as it comes, MLflow's
+server; and 1,000 rows as an Arrow stream.
 
 ``python benchmarks/serving.py [--seconds 5] [--only NAME …]`` prints Markdown: the same model (200 trees on January of
 the example) and the same rows for all, one row a request, on 1 and 16 connections that are kept open and ask again as
@@ -19,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROWS, TREES = 200, 200
+ROWS, TREES, BATCH = 200, 200, 1_000
 STARLETTE = """
 import numpy as np, xgboost
 from starlette.applications import Starlette
@@ -75,6 +76,7 @@ class Server(NamedTuple):
     path: str
     bodies: list[bytes]
     pid: int
+    kind: str = "application/json"
 
 
 class Measured(NamedTuple):
@@ -118,13 +120,15 @@ def prepare(folder: Path) -> dict[str, Any]:
     }
 
 
-def alone(folder: Path, prepared: dict[str, Any], seconds: float) -> Measured:
-    """``inplace_predict`` of one row, in this process."""
+def alone(folder: Path, prepared: dict[str, Any], seconds: float, height: int = 1) -> Measured:
+    """``inplace_predict`` of so many rows at once, in this process."""
     import numpy as np
     import xgboost
 
     booster = xgboost.Booster({"nthread": 1}, model_file=str(folder / "model.ubj"))
-    rows = [np.ascontiguousarray(row[None]) for row in prepared["matrix"]]
+    matrix = prepared["matrix"]
+    rows = [np.ascontiguousarray(np.roll(matrix, -n, axis=0)) for n in range(ROWS)]
+    rows = [np.concatenate([one] * (height // ROWS)) if height > 1 else one[:1] for one in rows]
     times: list[float] = []
     end, before = time.perf_counter() + seconds, time.process_time()
     while (begun := time.perf_counter()) < end:
@@ -143,7 +147,7 @@ def summary(times: list[float], seconds: float, cpu: float) -> Measured:
 async def ask(server: Server, connections: int, seconds: float) -> list[float]:
     """Ask on kept connections, each again as soon as it is answered; the time of every answer."""
     times: list[float] = []
-    head = f"POST {server.path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: "
+    head = f"POST {server.path} HTTP/1.1\r\nhost: x\r\ncontent-type: {server.kind}\r\ncontent-length: "
     requests = [f"{head}{len(body)}\r\n\r\n".encode() + body for body in server.bodies]
     end = time.perf_counter() + seconds
 
@@ -248,6 +252,50 @@ def ours(
         process.stop(started.pid, started.start_time)
 
 
+@contextmanager
+def behind(made: Any, folder: Path) -> Generator[Server]:
+    """A server of ours behind Envoy, as the supervisor configures it."""
+    from ml_platform.rollout.routers.envoy import Envoy
+    from ml_platform.rollout.routers.router import Route, Side
+    from ml_platform.serving.process import free_port
+
+    place = folder / "envoy"
+    with made as server:
+        router, port = Envoy(place, "127.0.0.1", 2 << 20, ""), free_port(range(3700, 3799))
+        side = Side("1", 1, (server.port,), (server.port,))
+        router.write([Route("bench", port, side)])
+        process = subprocess.Popen(router.command(), cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        router.watch(process.pid)
+        try:
+            deadline = time.monotonic() + 30
+            while not router.applied():
+                if time.monotonic() > deadline:
+                    raise SystemExit("Envoy did not take the route")
+                time.sleep(0.1)
+            # Envoy asks a process for its health first.
+            time.sleep(2)
+            yield server._replace(port=port)
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@contextmanager
+def streams(made: Any, rows: list[dict[str, Any]]) -> Generator[Server]:
+    """A server of ours that is asked for 1,000 rows at once, as an Arrow stream."""
+    import io
+    from datetime import date
+
+    import polars as pl
+
+    frame = pl.DataFrame([{**row, "day": date.fromisoformat(row["day"])} for row in rows], infer_schema_length=None)
+    stream = io.BytesIO()
+    pl.concat([frame] * (BATCH // ROWS)).write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())
+    with made as server:
+        kind = "application/vnd.apache.arrow.stream"
+        yield server._replace(path="/predict_columns", bodies=[stream.getvalue()], kind=kind)
+
+
 def servers(folder: Path, prepared: dict[str, Any]) -> dict[str, Any]:
     """Each contender: a function that gives it, running."""
     import polars as pl
@@ -292,14 +340,20 @@ def servers(folder: Path, prepared: dict[str, Any]) -> dict[str, Any]:
         bodies = [json.dumps({"inputs": [row]}).encode() for row in values]
         return running(parts, folder, port, "/invocations", bodies, "/ping")
 
+    def whole() -> Any:
+        function = "ml_platform.defs.flights.features:flights"
+        return ours(folder, prepared, function, prepared["request"], prepared["rows"])
+
     return {
         "bare Starlette, given features": starlette,
         "ours, given features": lambda: ours(folder, prepared, "given:Given", schema, rows),
-        "ours, whole": lambda: ours(
-            folder, prepared, "ml_platform.defs.flights.features:flights", prepared["request"], prepared["rows"]
-        ),
+        "ours, whole": whole,
+        "ours, whole, behind Envoy": lambda: behind(whole(), folder),
         "BentoML with defaults": bento,
         "mlflow models serve": mlflow,
+        f"ours, given features, {BATCH:,} rows by Arrow": lambda: streams(
+            ours(folder, prepared, "given:Given", schema, rows), rows
+        ),
     }
 
 
@@ -322,6 +376,7 @@ def main() -> None:
             )
 
         line("`inplace_predict`", "", alone(folder, prepared, options.seconds))
+        line(f"`inplace_predict`, {BATCH:,} rows", "", alone(folder, prepared, options.seconds, BATCH))
         for what, start in servers(folder, prepared).items():
             if options.only and not any(part in what for part in options.only):
                 continue

@@ -17,6 +17,8 @@ for _name, _off in (
     ("DAGSTER_DISABLE_TELEMETRY", "yes"),
     ("DO_NOT_TRACK", "1"),
     ("MLFLOW_DISABLE_TELEMETRY", "true"),
+    # What runs say is said by the platform: the address of a run stands in the metadata of its model.
+    ("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"),
 ):
     os.environ.setdefault(_name, _off)
 

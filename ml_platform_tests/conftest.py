@@ -42,6 +42,7 @@ LONGEST = (
     "docs/test_pages.py",
     "creating/test_end_to_end.py",
     "cli/test_secrets.py",
+    "cli/test_databases_restarted.py",
     "cli/test_rollout.py",
     "faults/test_killed_run.py",
     "replay/test_replay.py",

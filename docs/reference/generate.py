@@ -18,12 +18,13 @@ from pydantic import SecretStr
 
 from ml_platform.foundation.settings import Settings
 from ml_platform.foundation.variables import ServiceOptions
-from ml_platform.gates.catalogue import KINDS
+from ml_platform.gates.every_kind import KINDS
 from ml_platform.gates.gate import Kind
+from ml_platform.gates.stages import GATED
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from keys import Untold, tables
-from protocols import PROTOCOLS, made, members
+from protocols import ALIASES, GIVEN, PROTOCOLS, alias, made, members
 
 HERE = Path(__file__).resolve().parent
 PYPROJECT = HERE.parent.parent / "pyproject.toml"
@@ -31,7 +32,6 @@ PYPROJECT = HERE.parent.parent / "pyproject.toml"
 COMPUTED = {"local": "`.local` in the project", "actor": "`$USER`"}
 #: Where ``pyproject.toml`` lists dependencies: the table, and how a list begins there.
 LISTS = {"[project]": r"(dependencies) = \[", "[project.optional-dependencies]": r"([\w-]+) = \["}
-STAGES = ("batch", "dataset", "features", "split", "evaluation", "refit", "service", "deployment")
 
 
 class OutOfDate(Exception):
@@ -50,7 +50,7 @@ class Group(NamedTuple):
 def gates() -> str:
     """One line per kind of gate, in the order in which data flows."""
     lines = ["| gate | stage | what is measured | keys |", "|---|---|---|---|"]
-    for kind in sorted(KINDS.values(), key=lambda kind: STAGES.index(kind.stage)):
+    for kind in sorted(KINDS.values(), key=lambda kind: GATED.index(kind.stage)):
         lines.append(f"| `{kind.name}` | {kind.stage} | {kind.description} | {_keys(kind)} |")
     return "\n".join(lines)
 
@@ -88,7 +88,7 @@ def keys() -> str:
 def protocols() -> str:
     """A table per protocol that a user's own code may fulfil: its members, each with what its source says of it."""
     parts: list[str] = []
-    for path in PROTOCOLS:
+    for path in (*PROTOCOLS, *GIVEN):
         parts += [
             f"## {path.partition(':')[2]}",
             "",
@@ -98,8 +98,14 @@ def protocols() -> str:
             "| member | what |",
             "|---|---|",
         ]
-        parts += [f"| `{member.replace('|', chr(92) + '|')}` | {what} |" for member, what in members(path)] + [""]
+        parts += [f"| `{_cell(member)}` | {what} |" for member, what in members(path)] + [""]
+    parts += ["## Names of types", "", "| name | stands for | what |", "|---|---|---|"]
+    parts += [f"| `{path}` | `{_cell(stands)}` | {what} |" for path in ALIASES for stands, what in [alias(path)]]
     return "\n".join(parts).rstrip()
+
+
+def _cell(code: str) -> str:
+    return code.replace("|", chr(92) + "|")
 
 
 def groups(pyproject: str) -> list[Group]:

@@ -12,13 +12,20 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from ml_platform.foundation.objects import named
+from ml_platform.sources.kinds import SOURCES
+from ml_platform.training.trainer import TRAINERS, trainer_of
+
+
+def parameters_of(trainer: str) -> str:
+    """``module:Class`` of the parameters of a trainer of the platform."""
+    return named(trainer_of(trainer).Parameters)
+
+
 #: Title and model of each table, in the order in which data flows.
 MODELS = (
     ("`ml_platform.Dataset`", "ml_platform.declarations.dataset:DatasetSpec"),
-    ("`source: {kind: folder, …}`", "ml_platform.sources.rules:FolderSource"),
-    ("`source: {kind: fsspec, …}`", "ml_platform.sources.rules:FsspecSource"),
-    ("`source: {kind: sql, …}`", "ml_platform.sources.rules:SqlSource"),
-    ("`source: {kind: function, …}`", "ml_platform.sources.rules:FunctionSource"),
+    *((f"`source: {{kind: {kind}, …}}`", path) for kind, path in SOURCES.items()),
     ("`partitions`", "ml_platform.sources.partitions:Partitions"),
     ("`quarantine`", "ml_platform.declarations.dataset:QuarantineRule"),
     ("`ml_platform.FeatureSet`", "ml_platform.declarations.features:FeatureSpec"),
@@ -26,12 +33,11 @@ MODELS = (
     ("`expressions.past`", "ml_platform.features.expressions:PastMean"),
     ("`ml_platform.Model`", "ml_platform.declarations.model:ModelSpec"),
     ("`split`", "ml_platform.training.split:SplitRule"),
-    ("`parameters` of `xgboost`", "ml_platform.training.xgboost:XGBoostParameters"),
-    ("`parameters` of `sklearn`", "ml_platform.training.sklearn:SklearnParameters"),
+    *((f"`parameters` of `{name}`", parameters_of(name)) for name in TRAINERS),
     ("`worst_case`", "ml_platform.evaluation.options:WorstCase"),
     ("`retrain`", "ml_platform.live.retraining:RetrainPolicy"),
     ("`retrain.live_performance`", "ml_platform.live.performance:LiveRule"),
-    ("`drift`", "ml_platform.live.rules:DriftRule"),
+    ("`drift`", "ml_platform.live.drift_rule:DriftRule"),
     ("`rollout`", "ml_platform.rollout.record:Plan"),
     ("`rollout.steps`", "ml_platform.rollout.record:Step"),
     ("`rollout.rules`", "ml_platform.rollout.record:Rules"),

@@ -10,18 +10,33 @@ import typer
 from ml_platform.cli.automation import pause, resume, skip, train
 from ml_platform.cli.backup import backup, prune, restore
 from ml_platform.cli.data import data
+from ml_platform.cli.demo import demo
 from ml_platform.cli.estimate import estimate
+from ml_platform.cli.evidence import evidence
 from ml_platform.cli.gates import gates
 from ml_platform.cli.ledger import ledger
 from ml_platform.cli.live import live
 from ml_platform.cli.new import new
-from ml_platform.cli.output import HELPS, BadUsage, By, Json, Reason, Version, only_json, supervised
+from ml_platform.cli.output import (
+    HELPS,
+    BadUsage,
+    By,
+    Json,
+    OnlyDatasets,
+    OnlyModels,
+    Reason,
+    Version,
+    only_json,
+    say,
+    supervised,
+)
 from ml_platform.cli.proofs import prove, suggest
 from ml_platform.cli.rollout import rollout, serve, withdraw
 from ml_platform.cli.score import score
 from ml_platform.cli.ui import ui
 from ml_platform.cli.why import why
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.project import read_env_file
 from ml_platform.foundation.raised import explained
 from ml_platform.foundation.settings import get_settings
 
@@ -45,15 +60,15 @@ def app() -> None:
     except PlatformError as error:
         if debug:
             raise
-        print(f"ml-platform: {error}", file=sys.stderr)
+        say(f"ml-platform: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, BadUsage) else 1)
     except Exception as error:
         if debug or (told := explained(error)) is None:
             raise
-        print(f"ml-platform: {told}", file=sys.stderr)
+        say(f"ml-platform: {told}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("ml-platform: interrupted", file=sys.stderr)
+        say("ml-platform: interrupted", file=sys.stderr)
         sys.exit(130)
 
 
@@ -67,6 +82,7 @@ def main(
 
     Ends with 0: done, 1: refused or failed, 2: bad usage.
     """
+    read_env_file()
     # Whatever the command reads of them: what was meant by a variable that nobody reads is never guessed.
     if not {*HELPS["help_option_names"]} & {*sys.argv}:
         supervised(get_settings(), context.invoked_subcommand or "")
@@ -76,8 +92,8 @@ def main(
 def run(
     first: Annotated[str, typer.Option("--from", help="First partition; default: the first at the source.")] = "",
     last: Annotated[str, typer.Option("--to", help="Last partition; default: the newest at the source.")] = "",
-    dataset: Annotated[list[str] | None, typer.Option("--dataset", help="Only this one, and models on it.")] = None,
-    model: Annotated[list[str] | None, typer.Option("--model", help="Only this one, and its dataset.")] = None,
+    dataset: OnlyDatasets = None,
+    model: OnlyModels = None,
     json: Json = None,
 ) -> None:
     """Take everything from the source to a served prediction, in one run, and show what came out."""
@@ -96,7 +112,8 @@ def validate(json: Json = None) -> None:
 
 @cli.command()
 def check(
-    model: Annotated[str, typer.Option("--model", help="Only this model and what it depends on.")] = "",
+    dataset: OnlyDatasets = None,
+    model: OnlyModels = None,
     json: Json = None,
     junit: Annotated[Path | None, typer.Option("--junit", help="Also write JUnit XML to this file.")] = None,
     markdown: Annotated[
@@ -119,7 +136,7 @@ def check(
     """
     from ml_platform.cli.check import check_project
 
-    raise typer.Exit(check_project(model, json, junit, markdown, every, branch, keep))
+    raise typer.Exit(check_project(dataset or (), model or (), json, junit, markdown, every, branch, keep))
 
 
 cli.command()(prove)
@@ -159,7 +176,10 @@ def trace(
 
 @cli.command()
 def approve(
-    target: Annotated[str, typer.Argument(help="MODEL@VERSION.")], by: By, reason: Reason, json: Json = None
+    target: Annotated[str, typer.Argument(help="MODEL@VERSION, or MODEL@VERSION:SHA256 with its first digits.")],
+    by: By,
+    reason: Reason,
+    json: Json = None,
 ) -> None:
     """Approve a registered version, so that it may be packaged and deployed; its gates must let it pass."""
     from ml_platform.cli.approve import decide
@@ -169,7 +189,7 @@ def approve(
 
 @cli.command()
 def reject(
-    target: Annotated[str, typer.Argument(help="MODEL@VERSION.")],
+    target: Annotated[str, typer.Argument(help="MODEL@VERSION, or MODEL@VERSION:SHA256 with its first digits.")],
     by: By,
     reason: Reason,
     rollback: Annotated[
@@ -234,7 +254,10 @@ def replay(
 @cli.command()
 def predict(
     model: str,
-    rows: Annotated[Path | None, typer.Option("--rows", help='JSON file: {"rows": [...]} or a list of rows.')] = None,
+    rows: Annotated[
+        Path | None,
+        typer.Option("--rows", help='File of rows: JSON ({"rows": [...]} or a list), or a table in CSV or Parquet.'),
+    ] = None,
     partition: Annotated[str, typer.Option(help="Take rows of this published partition; default: the newest.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many rows of the partition.")] = 1,
 ) -> None:
@@ -245,18 +268,20 @@ def predict(
 
 
 @cli.command()
-def refresh(model: Annotated[str, typer.Argument(help="The model; default: all.")] = "", json: Json = None) -> None:
+def refresh(dataset: OnlyDatasets = None, model: OnlyModels = None, json: Json = None) -> None:
     """Let what answers read all outcomes that are known now, those of days of a partition under way included.
 
     A new process with the same package takes the place of the old one. 1 where a gate holds it back.
     """
     from ml_platform.cli.histories import refresh_histories
 
-    raise typer.Exit(refresh_histories(model, json))
+    raise typer.Exit(refresh_histories(dataset or (), model or (), json))
 
 
 @cli.command()
 def status(
+    dataset: OnlyDatasets = None,
+    model: OnlyModels = None,
     json: Json = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show it again whenever it changes, until Ctrl+C.")] = False,
 ) -> None:
@@ -265,10 +290,27 @@ def status(
 
     if watch and json is not None:
         raise BadUsage("status: --watch shows it to people, --json writes it once; take one of them")
-    watch_status() if watch else show_status(json)
+    chosen = (dataset or (), model or ())
+    watch_status(*chosen) if watch else show_status(json, *chosen)
 
 
-for added in (score, live, estimate, withdraw, pause, resume, train, skip, backup, restore, prune, why, serve):
+for added in (
+    score,
+    live,
+    estimate,
+    evidence,
+    withdraw,
+    pause,
+    resume,
+    train,
+    skip,
+    backup,
+    restore,
+    prune,
+    why,
+    serve,
+    demo,
+):
     cli.command()(added)
 
 

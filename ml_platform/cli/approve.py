@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from ml_platform.cli.output import BadUsage, declared_model, written
+from ml_platform.cli.output import BadUsage, declared_model, say, written
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
-from ml_platform.pipeline import answering, approval, loosening
+from ml_platform.ledger.kinds import VERDICT
+from ml_platform.pipeline import answering, approval, current_splits, loosening
 from ml_platform.pipeline.workspace import Workspace
 
 
@@ -22,27 +23,35 @@ def decide(
     *,
     rollback: bool | None = None,
 ) -> None:
-    """Decide on ``MODEL@VERSION``. Approval raises Refused by name where a gate holds the version back.
+    """Decide on ``MODEL@VERSION`` or ``MODEL@VERSION:SHA256``, of which the first digits do. Approval raises Refused by
+    name where a gate holds the version back; PlatformError where the version is another model.
 
     A version that is rejected while it answers is taken back where there is one to go back to; ``rollback``: False
     leaves it, True fails where there is none.
     """
-    name, _, number = target.partition("@")
-    number = number.removeprefix("v")
+    name, _, meant = target.partition("@")
+    number, _, content = meant.removeprefix("v").partition(":")
     catalogue = project_catalogue()
     context = ModelContext.of(catalogue, declared_model(name, catalogue))
     if not number.isdigit():
         raise BadUsage(f"{target!r} names no version; write {name}@1, say: a decision is about one version")
     workspace = Workspace()
     version = workspace.registry.get(name, int(number))
+    if not version.sha256.startswith(content):
+        raise PlatformError(
+            f"{name} version {number} is model {version.sha256[:12]}, not {content}; nothing was decided"
+        )
     before, run = approval.standing(workspace, version), Run.new()
     decided = approval.decide(workspace, context, version, status, by=by, reason=reason, run=run)
-    print(f"{name} version {decided.version} is {decided.approval} by {by}: {reason}")
+    say(f"{name} version {decided.version} ({decided.sha256[:12]}) is {decided.approval} by {by}: {reason}")
+    if status == "approved" and (newer := current_splits.superseded(workspace, version.model_ref.evaluated.split)):
+        say(f"it was judged on an older split: {newer}")
     if before.by_person and before.status != status:
-        print(f"before, it was {before.status} by {before.by}: {before.reason}")
+        say(f"before, it was {before.status} by {before.by}: {before.reason}")
     shown: dict[str, Any] = {
         "model": name,
         "version": decided.version,
+        "sha256": decided.sha256,
         "approval": decided.approval,
         "by": by,
         "reason": reason,
@@ -58,20 +67,20 @@ def _leave(
     """Take a rejected version that answers back, or say how; the version that answers then."""
     if not answering.answers(workspace, model, version):
         if rollback:
-            print(f"version {version} does not answer: there is nothing to go back from")
+            say(f"version {version} does not answer: there is nothing to go back from")
         return None
     try:
         answering.way_back(workspace, model, version)
     except PlatformError as error:
         if rollback:
             raise
-        print(f"version {version} still answers; {error}")
+        say(f"version {version} still answers; {error}")
         return version
     if rollback is False:
-        print(f"version {version} still answers; ml-platform rollout rollback {model} takes it back")
+        say(f"version {version} still answers; ml-platform rollout rollback {model} takes it back")
         return version
     earlier, url = answering.go_back(workspace, model, version, run, by=by, reason=reason)
-    print(f"version {earlier.version} answers again, at {url}")
+    say(f"version {earlier.version} answers again, at {url}")
     return earlier.version
 
 
@@ -81,11 +90,11 @@ def accept_looser_gates(model: str, by: str, reason: str, json: Path | None) -> 
     context = ModelContext.of(catalogue, declared_model(model, catalogue))
     found = loosening.accept(Workspace(), context, by=by, reason=reason, run=Run.new())
     for one in found:
-        print(f"{one.change.gate} of {one.change.asset} {one.change.text}")
+        say(f"{one.change.gate} of {one.change.asset} {one.change.text}")
     if found:
-        print(f"accepted by {by} against version {found[0].version}: {reason}")
+        say(f"accepted by {by} against version {found[0].version}: {reason}")
     else:
-        print(f"no gate of {model} is looser than its champion's, or all that are were accepted before")
+        say(f"no gate of {model} is looser than its champion's, or all that are were accepted before")
     written(json, {"model": model, "by": by, "reason": reason, "accepted": [one.change._asdict() for one in found]})
 
 
@@ -94,7 +103,7 @@ def override_gate(gate: str, subject: str, by: str, reason: str, days: int, json
     workspace, run = Workspace(), Run.new()
     ledger = workspace.ledger
     hashed = re.fullmatch(r"[0-9a-f]{64}", subject)
-    entries = ledger.entries(subject_name=subject, kind="verdict")
+    entries = ledger.entries(subject_name=subject, kind=VERDICT)
     known = ledger.verdicts(subject) if hashed else {}
     if entries:
         known = ledger.judgement(subject, entries[-1].subject)
@@ -106,7 +115,7 @@ def override_gate(gate: str, subject: str, by: str, reason: str, days: int, json
     verdict = known[gate]
     expires = ledger.override(verdict, by=by, reason=reason, days=days, run_id=run.id, provenance=run.provenance)
     about = f"{gate} on {verdict.subject_name} ({verdict.subject[:12]})"
-    print(f"{about} is overridden by {by} until {expires:%Y-%m-%d %H:%M}Z")
+    say(f"{about} is overridden by {by} until {expires:%Y-%m-%d %H:%M}Z")
     written(
         json, {"gate": gate, "subject": verdict.subject, "by": by, "reason": reason, "expires": expires.isoformat()}
     )

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_platform.cli.output import By, Json, Reason, written
+from ml_platform.cli.output import By, Json, Reason, say, written
 
 if TYPE_CHECKING:
     from ml_platform.pipeline.automation import Action
@@ -42,5 +42,5 @@ def _act(action: "Action", name: str, by: str, reason: str, json: Json) -> None:
     from ml_platform.pipeline.workspace import Workspace
 
     said = act(Workspace(), project_catalogue(), action, name, by=by, reason=reason)
-    print(said)
+    say(said)
     written(json, {"action": action, "name": name, "by": by, "reason": reason, "said": said})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_platform.cli.output import Json, written
+from ml_platform.cli.output import Json, say, written
 
 if TYPE_CHECKING:
     from ml_platform.pipeline.backup import Backup
@@ -18,7 +18,7 @@ def backup(folder: Annotated[Path, typer.Argument(help="A new folder, outside of
     from ml_platform.pipeline.backup import back_up
 
     done = back_up(get_settings(), folder)
-    print(
+    say(
         f"{done.folder}: {done.files:,} files, {done.bytes / 1e6:,.1f} MB, as of {done.at}; "
         f"writers waited {done.held_seconds:.1f} s"
     )
@@ -46,11 +46,11 @@ def restore(
         os.environ.setdefault("DAGSTER_HOME", str(default_home()))
         with dg.DagsterInstance.get() as instance:
             ended = end_dead_runs(instance, every=True)
-    print(f"{done.folder}: {done.files:,} files, {done.bytes / 1e6:,.1f} MB, as of {done.at}, each as it was backed up")
+    say(f"{done.folder}: {done.files:,} files, {done.bytes / 1e6:,.1f} MB, as of {done.at}, each as it was backed up")
     if ended:
-        print(f"{len(ended)} runs were under way then and are marked as failed; ml-platform run takes up what is left")
+        say(f"{len(ended)} runs were under way then and are marked as failed; ml-platform run takes up what is left")
     _told(done, json)
-    print("next: ml-platform ledger verify, then ml-platform serve --detach")
+    say("next: ml-platform ledger verify, then ml-platform serve --detach")
 
 
 def prune(
@@ -72,16 +72,16 @@ def prune(
         remove(workspace, found)
     for kind in sorted({one.kind for one in found}):
         of_kind = [one for one in found if one.kind == kind]
-        print(f"{kind}: {len(of_kind)}, {sum(one.bytes for one in of_kind) / 1e6:,.1f} MB")
+        say(f"{kind}: {len(of_kind)}, {sum(one.bytes for one in of_kind) / 1e6:,.1f} MB")
         if dry_run:
             for one in of_kind:
-                print(f"  {one.name}, {one.age_days:.0f} days old")
+                say(f"  {one.name}, {one.age_days:.0f} days old")
     freed = sum(one.bytes for one in found)
-    print(f"{freed / 1e6:,.1f} MB {'would be' if dry_run else 'were'} removed" if found else "nothing is that old")
+    say(f"{freed / 1e6:,.1f} MB {'would be' if dry_run else 'were'} removed" if found else "nothing is that old")
     written(json, [one._asdict() for one in found])
 
 
 def _told(done: "Backup", json: Path | None) -> None:
     for name in done.elsewhere:
-        print(f"not part of it: {name}; back it up where it is, at a moment when nothing runs")
+        say(f"not part of it: {name}; back it up where it is, at a moment when nothing runs")
     written(json, done._asdict())

@@ -1,23 +1,23 @@
 """``ml-platform check``: every gate on the content there is now, outside any run."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ml_platform.cli import screen
-from ml_platform.cli.outcomes import Changed, Line, junit, markdown, plain
-from ml_platform.cli.output import BadUsage, saved, written
+from ml_platform.cli.outcomes import Changed, Line, junit, markdown, plain, warns
+from ml_platform.cli.output import BadUsage, limited, saved, say, written
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import InvalidName
-from ml_platform.datasets.unasked import require_asked
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.loading import project_catalogue
-from ml_platform.foundation.errors import DeclarationError, PlatformError
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import default_home
 from ml_platform.gates.gate import Gate, Verdict
@@ -26,6 +26,7 @@ from ml_platform.ledger.chain import Broken
 from ml_platform.pipeline import data
 from ml_platform.pipeline.inspections import INSPECTIONS
 from ml_platform.pipeline.loosening import since_champion
+from ml_platform.pipeline.published import published_batches, require_asked
 from ml_platform.pipeline.trial import Trial
 from ml_platform.pipeline.workspace import Workspace
 
@@ -34,7 +35,8 @@ JOB = "ml_platform_check"
 
 
 def check_project(
-    name: str,
+    datasets: Sequence[str],
+    models: Sequence[str],
     json: Path | None,
     junit_file: Path | None,
     comment: Path | None,
@@ -49,30 +51,34 @@ def check_project(
     """
     os.environ.setdefault("DAGSTER_HOME", str(default_home()))
     workspace, catalogue, run = Workspace.reading(), project_catalogue(), Run.new()
-    selected = _selected(catalogue, name)
+    selected = _selected(catalogue, datasets, models)
     lines = list(_trials(workspace, selected, branch, keep, run) if branch else _lines(workspace, selected, run))
     changed = list(_changed(workspace, selected)) if branch else []
     _print(lines, every)
     for change in changed:
-        print(change.text)
+        say(change.text)
     if not branch:
         _report(lines, run)
     written(json, plain(lines) + [change.plain for change in changed])
     if junit_file is not None:
         saved("--junit", junit_file, junit(lines))
     if comment is not None:
-        saved("--markdown", comment, markdown(lines, f"Gates of {name}" if name else "Gates", changed).encode())
+        named = ", ".join((*datasets, *models))
+        saved(
+            "--markdown",
+            comment,
+            markdown(lines, f"Gates of {named}" if named else "Gates", changed).encode(),
+        )
     return 1 if any(line.blocks for line in lines) else 0
 
 
-def _selected(catalogue: Catalogue, name: str) -> Catalogue:
-    if not name:
-        return catalogue
-    try:
-        context = ModelContext.of(catalogue, name)
-    except DeclarationError as error:
-        raise BadUsage(f"--model: {error}") from error
-    return Catalogue.of([context.dataset, context.feature_set, context.model])
+def _selected(catalogue: Catalogue, datasets: Sequence[str], models: Sequence[str]) -> Catalogue:
+    """What is checked: of models alone their own features, and no others of their datasets."""
+    chosen = limited(catalogue, datasets, models)
+    if not models or datasets:
+        return chosen
+    own = {spec.features for spec in chosen.models.values()}
+    return replace(chosen, features={key: spec for key, spec in chosen.features.items() if key in own})
 
 
 def _changed(workspace: Workspace, catalogue: Catalogue) -> Iterable[Changed]:
@@ -149,7 +155,7 @@ def _batches(workspace: Workspace, spec: DatasetSpec, run: Run) -> Iterable[Line
     asset = f"{spec.name}/batch"
     gates = spec.gates_of("batch")
     try:
-        require_asked(workspace.store, spec.name)
+        require_asked(workspace, spec.name)
         found = batches.newest(workspace.store, spec.name)
     except PlatformError as error:
         yield from (Line(asset, "", gate, None, str(error)) for gate in gates)
@@ -163,7 +169,7 @@ def _batches(workspace: Workspace, spec: DatasetSpec, run: Run) -> Iterable[Line
 
 def _features(workspace: Workspace, spec: FeatureSpec, dataset: DatasetSpec, run: Run) -> Iterable[Line]:
     gates = spec.gates_of("features")
-    published = sorted(batches.published(workspace.store, dataset.name))
+    published = sorted(published_batches(workspace, dataset.name))
     if not published:
         yield from (Line(spec.key, "", gate, None, "no batch was ever published") for gate in gates)
 
@@ -216,7 +222,7 @@ def _cells(lines: list[Line]) -> tuple[str, str, str, str]:
     values = [line.verdict.observed for line in lines if line.verdict and line.verdict.observed is not None]
     ends = sorted({f"{value:.4g}" for value in (min(values), max(values))}, key=float) if values else ["-"]
     line = lines[0]
-    status = line.status.replace("_", " ") + ("" if line.gate.blocking else " (warns)")
+    status = line.status.replace("_", " ") + warns(line.gate)
     return line.gate.name, status, " to ".join(ends), line.gate.threshold
 
 

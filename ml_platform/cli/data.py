@@ -2,11 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_platform.cli.output import BadUsage, Json, written
+from ml_platform.cli.output import BadUsage, Json, say, words, written
+from ml_platform.foundation.settings import StoreKind
+from ml_platform.ledger.kinds import PUBLICATION, ROLLBACK
 
 if TYPE_CHECKING:
     from ml_platform.declarations.catalogue import Catalogue
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 data = typer.Typer(no_args_is_help=True, help="Versioned datasets: log, diff, show, rollback, copy, fsck, gc.")
 
 Dataset = Annotated[str, typer.Argument(help="Name of a declared dataset.")]
-Store = Literal["embedded", "lakefs"]
 Reference = Annotated[str, typer.Argument(help="Commit, tag or branch, with ~N for ancestors.")]
 
 
@@ -32,16 +33,16 @@ def log(
     from itertools import islice
 
     from ml_platform.datasets.history import publications
-    from ml_platform.datasets.unasked import unasked
+    from ml_platform.pipeline.published import known, strange
 
     workspace, _, spec = _opened(dataset)
-    found = list(islice(publications(workspace.store, spec.name, partition or None), limit))
+    found = list(islice(publications(workspace.store, spec.name, partition or None, known=known(workspace)), limit))
     rows = [
         (
             f"{item.created:%Y-%m-%d %H:%M}",
             item.partition,
             # A withdrawn partition that comes back takes nothing away, but has its reason.
-            "rollback" if item.rolled_back or item.reason else "publication",
+            ROLLBACK if item.rolled_back or item.reason else PUBLICATION,
             item.sha256[:12] or "withdrawn",
             f"{item.rows:,}",
             f"{item.quarantined:,}" if item.quarantined else "-",
@@ -53,9 +54,9 @@ def log(
     ]
     titles = ("when", "partition", "what", "content", "rows", "quarantined", "commit", "run", "reason")
     _table(titles, rows, f"{spec.name}: nothing was ever published")
-    for one in unasked(workspace.store, spec.name):
+    for one in strange(workspace, spec.name):
         if partition in ("", one.partition):
-            print(f"{one.what}; {one.way_out}")
+            say(f"{one.what}; {one.way_out}")
     written(json, [item._asdict() for item in found])
 
 
@@ -137,14 +138,14 @@ def show(
         }
         for name, kind in frame.schema.items()
     ]
-    print(
+    say(
         f"{spec.name}/{partition}{' quarantine' if quarantine else ''}: {frame.height:,} rows, content "
         f"{info.sha256[:12]}, commit {commit[:12]}, {aside.count_of(info):,} rows set aside"
     )
     _table(tuple(listed[0]) if listed else (), [tuple(map(str, item.values())) for item in listed], "")
     shown = json_rows(head)
     for row in shown:
-        print("  ".join(f"{name}={value}" for name, value in row.items()))
+        say("  ".join(f"{name}={value}" for name, value in row.items()))
     about = {"rows": frame.height, "sha256": info.sha256, "commit": commit, "columns": listed, "head": shown}
     written(json, {"dataset": spec.name, "partition": partition, **about})
 
@@ -153,10 +154,10 @@ def show(
 def rollback(
     dataset: Dataset,
     partition: Annotated[str, typer.Argument(help="Partition, e.g. 2013-01-01.")],
-    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.", callback=words("--reason"))],
     to: Annotated[str, typer.Option(help="First digits of the content to return to; default: the one before.")] = "",
     withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the partition out altogether.")] = False,
-    by: Annotated[str, typer.Option(help="Who wants it; default: the actor of the settings.")] = "",
+    by: Annotated[str, typer.Option(help="Who wants it; default: the actor in force.", callback=words("--by"))] = "",
     json: Json = None,
 ) -> None:
     """Publish an earlier content of a partition again, and show what was built from the present one."""
@@ -166,44 +167,49 @@ def rollback(
 
     workspace, catalogue, spec = _opened(dataset)
     done = roll_back_by_hand(workspace, catalogue, spec, partition, reason=reason, to=to, withdraw=withdraw, by=by)
-    print(summary(done))
+    say(summary(done))
     _show_uses(list(done.used_by))
     for part, why in done.unreadable.items():
-        print(f"{part} cannot be read, so whether it uses that content is not known: {why}")
+        say(f"{part} cannot be read, so whether it uses that content is not known: {why}")
     stale = stale_features(workspace, catalogue, spec.name, done.withdrawn) if done.withdrawn else {}
     for key, partitions in stale.items():
-        print(f"stale: {key} of {', '.join(partitions)}; materialize them again")
+        say(f"stale: {key} of {', '.join(partitions)}; materialize them again")
     written(json, {**asdict(done), "ref": done.ref.model_dump() if done.ref else None, "stale": stale})
 
 
 @data.command("copy")
 def copy_store(
-    origin: Annotated[Store, typer.Option("--from", help="The store that has it all.")],
-    to: Annotated[Store, typer.Option("--to", help="The store that gets it.")],
+    origin: Annotated[StoreKind, typer.Option("--from", help="The store that has it all.")],
+    to: Annotated[StoreKind, typer.Option("--to", help="The store that gets it.")],
     json: Json = None,
 ) -> None:
     """Copy contents, history, tags and metadata into the other kind of store; repeated, it copies what is new.
 
-    Both are those of the settings. Set ML_PLATFORM_STORE to the new one afterwards, everything else stays as it is.
+    All are those of the settings, `own` the one that ML_PLATFORM_ADAPTERS names. Let the settings name the new one
+    afterwards, everything else stays as it is.
     """
     from ml_platform.datasets.copying import copy
+    from ml_platform.datasets.factory import open_kind
     from ml_platform.declarations.loading import project_catalogue
     from ml_platform.foundation.settings import get_settings
-    from ml_platform.pipeline.workspace import Workspace
+    from ml_platform.pipeline.workspace import Ports, Workspace
 
     settings, owners = get_settings(), {*project_catalogue().datasets}
     if origin == to:
         raise BadUsage(f"--from {origin} --to {to}: name two kinds of stores")
-    if settings.adapters:
-        raise BadUsage("--from, --to: a store by ML_PLATFORM_ADAPTERS is neither; unset it for this command")
-    old, new = (Workspace(settings.model_copy(update={"store": kind})) for kind in (origin, to))
+    old, new = (
+        Workspace(settings, Ports(store=lambda workspace, kind=kind: open_kind(workspace.settings, kind)))
+        for kind in (origin, to)
+    )
     # With another ledger than that of its commits the copy could be read, and nothing be published in it.
     old.ledger.require_whole(owners)
-    done = copy(old.store, new.store, lambda line: print(line, flush=True))
+    way = "`store` in ML_PLATFORM_ADAPTERS" if to == "own" else f"ML_PLATFORM_STORE={to}"
+    way += " and no `store` in ML_PLATFORM_ADAPTERS" if origin == "own" else ""
+    done = copy(old.store, new.store, lambda line: say(line, flush=True))
     new.ledger.require_whole(owners)
-    print(
+    say(
         f"{done.commits} commits copied, {done.known} were there; {done.branches} branches and {done.tags} tags hold "
-        f"the same on both sides. Use it with ML_PLATFORM_STORE={to}"
+        f"the same on both sides. Use it with {way}"
     )
     written(json, done._asdict())
 
@@ -215,21 +221,20 @@ def fsck(json: Json = None) -> None:
     Ends with 1 where something is damaged, or got in or out without the platform.
     """
     from ml_platform.datasets.maintenance import check
-    from ml_platform.datasets.unasked import unasked
     from ml_platform.declarations.loading import project_catalogue
+    from ml_platform.pipeline.published import elsewhere, mislabelled, strange
     from ml_platform.pipeline.rollback import published_again
     from ml_platform.pipeline.workspace import Workspace
 
     workspace = Workspace.reading()
     store = workspace.store
-    problems = [*check(store), *(f"{one.what}; {one.way_out}" for one in unasked(store))]
-    problems += [
-        line for spec in project_catalogue().datasets.values() for line in published_again(workspace, spec).values()
-    ]
+    problems = [*check(store), *(f"{one.what}; {one.way_out}" for one in strange(workspace)), *mislabelled(workspace)]
+    for spec in project_catalogue().datasets.values():
+        problems += [*filter(None, [elsewhere(workspace, spec.name)]), *published_again(workspace, spec).values()]
     for problem in problems:
-        print(problem)
+        say(problem)
     found = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
-    print(found if problems else "all content is as it was written")
+    say(found if problems else "all content is as it was written")
     written(json, problems)
     raise typer.Exit(1 if problems else 0)
 
@@ -243,7 +248,7 @@ def gc(
     from ml_platform.pipeline.workspace import Workspace
 
     removed = collect(Workspace.reading().store, grace_hours * 3600)
-    print(f"{removed} files removed")
+    say(f"{removed} files removed")
     written(json, {"removed": removed})
 
 
@@ -262,12 +267,12 @@ def trace_from_dataset(target: str, json: Path | None) -> None:
     if named and not found and not known(workspace, named):
         raise PlatformError(f"no content begins with {target!r}; see ml-platform data log DATASET")
     for sha256, path in named.items():
-        print(f"content {sha256[:16]}{f' ({path})' if path else ''}")
+        say(f"content {sha256[:16]}{f' ({path})' if path else ''}")
     if not named:
-        print("that commit brought no content")
+        say("that commit brought no content")
     _show_uses(found)
     for note in parts.notes:
-        print(note)
+        say(note)
     written(json, {"contents": named, "uses": [use._asdict() for use in found], "unreadable": parts.unreadable})
     parts.require_all()
 
@@ -302,10 +307,10 @@ def _opened(dataset: str) -> "tuple[Workspace, Catalogue, DatasetSpec]":
 def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]], empty: str) -> None:
     """Print columns side by side, never cut: hashes are there to be copied. Columns without any value are left out."""
     if not rows:
-        print(empty)
+        say(empty)
         return
     used = [index for index in range(len(titles)) if any(row[index] not in ("", "-") for row in rows)]
     lines = [[row[index] for index in used] for row in (titles, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(used))]
     for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

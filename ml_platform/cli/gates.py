@@ -17,7 +17,7 @@ def gates(
     """List the kinds of gates with their keys: those of the platform, and those of one's own that are declared."""
     from ml_platform.cli.screen import console, table
     from ml_platform.declarations.loading import project_catalogue
-    from ml_platform.gates.catalogue import KINDS
+    from ml_platform.gates.every_kind import KINDS
     from ml_platform.gates.gate import kind_of
     from ml_platform.gates.stages import GATED
 

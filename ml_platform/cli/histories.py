@@ -1,10 +1,10 @@
 """``ml-platform refresh``: what services know of the past."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_platform.cli.output import declared_model, written
+from ml_platform.cli.output import limited, say, written
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.loading import project_catalogue
@@ -13,11 +13,11 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline.workspace import Workspace
 
 
-def refresh_histories(model: str, json: Path | None) -> int:
-    """Refresh the history of a model that answers, or of all; 1 where one was refused or failed."""
+def refresh_histories(datasets: Sequence[str], models: Sequence[str], json: Path | None) -> int:
+    """Refresh the histories of models that answer, of all or of some; 1 where one was refused or failed."""
     catalogue = project_catalogue()
-    models = [declared_model(model, catalogue)] if model else list(catalogue.models)
-    found, good = refresh_each(Workspace(), catalogue, models, print)
+    chosen = limited(catalogue, datasets, models)
+    found, good = refresh_each(Workspace(), catalogue, list(chosen.models), say)
     written(json, found)
     return 0 if good else 1
 

@@ -4,6 +4,7 @@ import socket
 import sys
 import threading
 
+from ml_platform.cli.output import say
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.settings import Settings
 from ml_platform.pipeline.workspace import Workspace
@@ -38,17 +39,15 @@ def serve_merge_hook(install_at: str, port: int) -> None:
         answering = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         answering.start()
         try:
-            print(f"answering on http://{workspace.settings.host}:{taken}{HOOK}", flush=True)
+            say(f"answering on http://{workspace.settings.host}:{taken}{HOOK}", flush=True)
             # The merge that sets the hook up is asked about already, so the answers must be running.
             if install_at:
                 done = install(store, install_at)
                 if done.branches:
                     where = f"{install_at.rstrip('/')}{HOOK}"
-                    print(
-                        f"{store.repository}: lakeFS asks {where} before main changes (on {', '.join(done.branches)})"
-                    )
+                    say(f"{store.repository}: lakeFS asks {where} before main changes (on {', '.join(done.branches)})")
                 for line in done.without:
-                    print(f"without {ACTION}, so what is merged from there is not asked about: {line}", file=sys.stderr)
+                    say(f"without {ACTION}, so what is merged from there is not asked about: {line}", file=sys.stderr)
             answering.join()
         finally:
             server.should_exit = True

@@ -1,11 +1,11 @@
 """``ml-platform ledger``: verify, continue, sign, rotate, log."""
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ml_platform.cli.output import By, Json, Reason, written
+from ml_platform.cli.output import By, Json, Reason, say, written
 
 if TYPE_CHECKING:
     from ml_platform.pipeline.workspace import Workspace
@@ -19,7 +19,8 @@ def verify(json: Json = None) -> None:
     from functools import partial
 
     from ml_platform.foundation.parts import Parts
-    from ml_platform.ledger.chain import CONTINUATION
+    from ml_platform.ledger.itself import accepted, backdated
+    from ml_platform.ledger.itself import gaps as gaps_in
     from ml_platform.pipeline import cards
     from ml_platform.pipeline.anchors import unheard
     from ml_platform.pipeline.rollout import unfounded
@@ -28,10 +29,11 @@ def verify(json: Json = None) -> None:
     count = workspace.ledger.verify(_models())
     anchor = workspace.ledger.anchor()
     signed = f"; signed with {anchor.key}" if anchor.key else ""
-    print(f"{count} entries, unbroken; head {anchor.head[:16]}{signed}")
-    gaps = [f"entry {entry.sequence}: {_gap(entry.body)}" for entry in workspace.ledger.log(kind=CONTINUATION)]
-    for gap in gaps:
-        print(gap)
+    say(f"{count} entries, unbroken; head {anchor.head[:16]}{signed}")
+    gaps = [f"entry {entry.sequence}: {accepted(entry.body)}" for entry in gaps_in(workspace.ledger)]
+    late = backdated(workspace.ledger)
+    for line in [*gaps, *late]:
+        say(line)
     # Told and no failure of the chain: an alias, a tag or a card can be changed by whoever has MLflow.
     parts, edited, answering = Parts(), list[str](), list[str]()
     for model in _models():
@@ -42,8 +44,15 @@ def verify(json: Json = None) -> None:
         answering += parts.read(f"the rollout record of {model}", partial(unfounded, workspace, model), [])
     silent = [*unheard(workspace.ledger, workspace.registry, _models()), *edited, *answering]
     for line in [*silent, *parts.notes]:
-        print(line)
-    found = {"entries": count, "head": anchor.head, "key": anchor.key, "gaps": gaps, "edited": silent}
+        say(line)
+    found = {
+        "entries": count,
+        "head": anchor.head,
+        "key": anchor.key,
+        "gaps": gaps,
+        "backdated": late,
+        "edited": silent,
+    }
     written(json, {**found, "unreadable": parts.unreadable})
     parts.require_all()
     if silent:
@@ -54,12 +63,13 @@ def verify(json: Json = None) -> None:
 def accept_gap(by: By, reason: Reason) -> None:
     """Go on from a restored backup: what store and registry show as lost is accepted, visibly and for good."""
     from ml_platform.foundation.provenance import Run
+    from ml_platform.ledger.itself import accepted
 
     workspace, run = _compared(), Run.new()
     entry = workspace.ledger.accept_gap(
         by=by, reason=reason, owners=_models(), run_id=run.id, provenance=run.provenance
     )
-    print(f"entry {entry.sequence}: {_gap(entry.body)}")
+    say(f"entry {entry.sequence}: {accepted(entry.body)}")
 
 
 @ledger.command()
@@ -69,7 +79,7 @@ def sign(by: By, reason: Reason) -> None:
 
     run = Run.new()
     public = _compared().ledger.sign(by=by, reason=reason, run_id=run.id, provenance=run.provenance)
-    print(f"the next entries are signed with {public}; set ML_PLATFORM_LEDGER_KEY everywhere")
+    say(f"the next entries are signed with {public}; set ML_PLATFORM_LEDGER_KEY everywhere")
 
 
 @ledger.command()
@@ -82,7 +92,7 @@ def rotate(
 
     run = Run.new()
     Workspace().ledger.rotate(public, by=by, reason=reason, run_id=run.id, provenance=run.provenance)
-    print(f"the next entries are signed with {public}; set ML_PLATFORM_LEDGER_KEY to its private half everywhere")
+    say(f"the next entries are signed with {public}; set ML_PLATFORM_LEDGER_KEY to its private half everywhere")
 
 
 @ledger.command()
@@ -133,9 +143,3 @@ def _models() -> list[str]:
     from ml_platform.declarations.loading import project_catalogue
 
     return list(project_catalogue().models)
-
-
-def _gap(body: dict[str, Any]) -> str:
-    lost = body["lost"]
-    upto = f"up to {lost['to']}" if lost["to"] is not None else "up to an unknown end"
-    return f"{body['by']} accepted that entries after {lost['after']} {upto} are lost: {body['because']}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ml_platform.cli.output import OUTPUT, BadUsage, Json, written
+from ml_platform.cli.output import OUTPUT, BadUsage, Json, say, written
 from ml_platform.foundation.project import Project
 
 if TYPE_CHECKING:
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 def new(
     table: Annotated[str, typer.Argument(help="File or folder of CSV or Parquet, or an address such as s3://…/*.csv.")],
     target: Annotated[str, typer.Option("--target", help="Column that is to be predicted.")],
-    time: Annotated[str, typer.Option("--time", help="Column with the time of the event; default: found.")] = "",
+    time: Annotated[
+        str, typer.Option("--time", help="Column with the time of the event, or none; default: found.")
+    ] = "",
     key: Annotated[
         list[str] | None, typer.Option("--key", help="Column that identifies a row; may be repeated.")
     ] = None,
@@ -53,7 +55,7 @@ def new(
     out = sys.stderr if json == OUTPUT else sys.stdout
 
     def told(line: str) -> None:
-        print(line, file=out, flush=True)
+        say(line, file=out, flush=True)
 
     wishes = Wishes(target, time, tuple(key or ()), tuple(known_later or ()), tuple(group or ()))
     asked = _ask if _terminal() else None
@@ -77,6 +79,8 @@ def _ask(question: str, guess: str) -> str:
 
 def _lines(made: "Created") -> list[str]:
     """What was guessed, what was written, and what to type next."""
+    from ml_platform.creating.home import ADDED
+
     plan, fit = made.plan, made.tried.fit
     parts = (
         f"{len(plan.partitions)} {plan.every}s from {plan.begins}, {plan.holdout} held out" if plan.timed else "no time"
@@ -90,12 +94,17 @@ def _lines(made: "Created") -> list[str]:
     shown = ", ".join(f"{name} {fit.metrics[name]:.3g}" for name in fit.task.compared if name in fit.metrics)
     lines.append(f"a quick fit on rows it has not seen: {shown}")
     lines += [made.tried.linear] if made.tried.linear else []
-    lines += [f"wrote {name}" for name in made.written]
+    lines += [f"added to {name}: {ADDED[name]}" if name in ADDED else f"wrote {name}" for name in made.written]
     lines += [f"{name} is there already, as it would be written" for name in made.unchanged]
-    if made.noise:
+    if made.noise and fit.noise:
         lines.append(
             f"no model, and nothing is written: what is known before it says nothing of {plan.roles.target!r} "
             f"(predictions agree with it by {fit.agreement:.1f} standard errors). Bring columns that do, and try again"
+        )
+    elif made.noise:
+        lines.append(
+            f"no model, and nothing is written: on the {made.tried.first.rows} rows that are held out it would do no "
+            "better than a trivial one. Bring more rows, and try again"
         )
     else:
         lines.append("next: ml-platform run")

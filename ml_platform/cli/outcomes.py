@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
+from ml_platform.foundation.words import printable
 from ml_platform.gates.changes import Change
 from ml_platform.gates.gate import Gate, Verdict
 
@@ -127,13 +128,13 @@ def junit(lines: Sequence[Line]) -> bytes:
             found = ElementTree.SubElement(
                 case,
                 "failure" if line.status == "failed" else "error",
-                message=_printable(f"{line.status}: {line.reason}"),
+                message=printable(f"{line.status}: {line.reason}"),
                 type=line.status,
             )
             found.text = f"threshold: {line.gate.threshold}"
         elif line.status != "passed":
             noted = ElementTree.SubElement(case, "system-out")
-            noted.text = _printable(f"{line.status}: {line.reason}")
+            noted.text = printable(f"{line.status}: {line.reason}")
     suites = ElementTree.Element("testsuites")
     suites.append(suite)
     return ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
@@ -181,9 +182,14 @@ def _changes(changed: Sequence[Changed]) -> str:
     return "\n\n".join(filter(None, [table if rows else "", rest]))
 
 
+def warns(gate: Gate) -> str:
+    """Behind the status of a gate that holds nothing back."""
+    return "" if gate.blocking else " (warns)"
+
+
 def _row(line: Line) -> str:
     observed = "" if line.observed is None else f"{line.observed:.4g}"
-    status = line.status.replace("_", " ") + ("" if line.gate.blocking else " (warns)")
+    status = line.status.replace("_", " ") + warns(line.gate)
     reason = line.reason if len(line.reason) <= REASON else line.reason[: REASON - 1] + "…"
     cells = (line.asset, line.partition, line.gate.name, status, observed, line.gate.threshold, reason)
     return f"| {' | '.join(_text(cell) for cell in cells)} |"
@@ -191,10 +197,5 @@ def _row(line: Line) -> str:
 
 def _text(cell: str) -> str:
     """Text that Markdown shows as it is: no markup, no link, no mention of people, no new row."""
-    escaped = re.sub(r"([\\`*_\[\]|~#])", r"\\\1", html.escape(_printable(cell), quote=False))
+    escaped = re.sub(r"([\\`*_\[\]|~#])", r"\\\1", html.escape(printable(cell), quote=False))
     return escaped.replace("@", "@\u200b").replace("://", ":\u200b//")
-
-
-def _printable(text: str) -> str:
-    """Text on one line without the control characters that XML cannot hold."""
-    return "".join(character if character.isprintable() else " " for character in text)

@@ -1,7 +1,7 @@
 """What the commands share: how a result is written, and how bad usage is told."""
 
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +11,7 @@ import typer
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.settings import Settings
+from ml_platform.foundation.words import no_text, printable
 
 if TYPE_CHECKING:
     from ml_platform.declarations.catalogue import Catalogue
@@ -24,16 +25,29 @@ def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        print(f"ml-platform {version('ml-platform')}")
+        say(f"ml-platform {version('ml-platform')}")
         raise typer.Exit
 
 
 Version = Annotated[
     bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
 ]
+
+
+def words(option: str) -> Callable[[str], str]:
+    """What looks at an option that is for people: BadUsage for what is no text."""
+
+    def look(given: str) -> str:
+        if given and (wrong := no_text(given)):
+            raise BadUsage(f"{option}: it {wrong}")
+        return given
+
+    return look
+
+
 #: Who decides and why, for the commands by which people do.
-By = Annotated[str, typer.Option("--by", help="Who decides.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why.")]
+By = Annotated[str, typer.Option("--by", help="Who decides.", callback=words("--by"))]
+Reason = Annotated[str, typer.Option("--reason", help="Why.", callback=words("--reason"))]
 #: Ways to ask for help, also below a command.
 HELPS = {"help_option_names": ["-h", "--help"]}
 #: The path that means the standard output.
@@ -61,6 +75,30 @@ def only_json(arguments: Sequence[str]) -> Generator[None]:
         _outputs.pop()
 
 
+#: To what a command is limited, wherever it can be: each may be repeated.
+OnlyDatasets = Annotated[
+    list[str] | None, typer.Option("--dataset", help="Only this dataset, and models on it; may be repeated.")
+]
+OnlyModels = Annotated[
+    list[str] | None, typer.Option("--model", help="Only this model, and its dataset; may be repeated.")
+]
+
+
+def limited(catalogue: "Catalogue", datasets: Collection[str], models: Collection[str]) -> "Catalogue":
+    """What a command is limited to by its options; of none, everything.
+
+    Raises BadUsage, naming those that there are, for one that is not declared.
+    """
+    from ml_platform.foundation.names import meant
+
+    for option, wanted, known in (("dataset", datasets, catalogue.datasets), ("model", models, catalogue.models)):
+        for name in wanted:
+            if name not in known:
+                there = ", ".join(sorted(known)) or "none"
+                raise BadUsage(f"--{option}: there is no {name!r}; declared: {there}{meant(name, known)}")
+    return catalogue.limited(datasets, models)
+
+
 def declared_model(name: str, catalogue: "Catalogue | None" = None) -> str:
     """The name of a model of the declarations, by default those of this project.
 
@@ -76,7 +114,7 @@ def declared_model(name: str, catalogue: "Catalogue | None" = None) -> str:
 
 
 #: Commands that leave the supervisor as it is.
-UNSUPERVISED = {"stop", "serve", "serve-hooks", "validate", "ui", "new", "restore"}
+UNSUPERVISED = {"stop", "serve", "serve-hooks", "validate", "ui", "new", "restore", "demo"}
 
 
 def supervised(settings: Settings, command: str) -> None:
@@ -88,9 +126,14 @@ def supervised(settings: Settings, command: str) -> None:
 
     try:
         if keep_running(settings):
-            print("ml-platform: the supervisor of the services had ended; it runs again", file=sys.stderr)
+            say("ml-platform: the supervisor of the services had ended; it runs again", file=sys.stderr)
     except PlatformError as error:
-        print(f"ml-platform: {error}", file=sys.stderr)
+        say(f"ml-platform: {error}", file=sys.stderr)
+
+
+def say(*values: object, sep: str = " ", file: TextIO | None = None, flush: bool = False) -> None:
+    """A line for people: each value is made :func:`~ml_platform.foundation.words.printable`, whoever wrote it."""
+    print(*(printable(str(value)) for value in values), sep=sep, file=file, flush=flush)
 
 
 def written(path: Path | None, value: Any) -> None:

@@ -6,6 +6,8 @@ import typer
 
 from ml_platform.cli.output import BadUsage, Json
 
+PARTITIONS = "At most this many, the newest; default: 12, or twice what the split holds back."
+
 
 def prove(
     model: Annotated[str, typer.Option("--model", help="The model whose gates, and those below it, are proved.")] = "",
@@ -33,7 +35,7 @@ def prove(
     minutes: Annotated[
         float, typer.Option("--minutes", min=0, help="Time for --power, of all runs that go on with each other.")
     ] = 15,
-    partitions: Annotated[int, typer.Option("--partitions", min=3, help="At most this many, the newest.")] = 12,
+    partitions: Annotated[int | None, typer.Option("--partitions", min=3, help=PARTITIONS)] = None,
     rounds: Annotated[
         int | None,
         typer.Option(
@@ -60,10 +62,10 @@ def prove(
     if power:
         from ml_platform.cli.power import measure_power
 
-        raise typer.Exit(measure_power(model, minutes, partitions, limited, json))
+        raise typer.Exit(measure_power(model, minutes, partitions or 0, limited, json))
     from ml_platform.cli.prove import prove_model
 
-    raise typer.Exit(prove_model(model, alarms, allowed, partitions, limited, json))
+    raise typer.Exit(prove_model(model, alarms, allowed, partitions or 0, limited, json))
 
 
 def suggest(
@@ -74,7 +76,7 @@ def suggest(
         str,
         typer.Option("--until", help="Only what had ended by this date (YYYY-MM-DD) proposes; default: all."),
     ] = "",
-    partitions: Annotated[int, typer.Option("--partitions", min=3, help="At most this many, the newest.")] = 12,
+    partitions: Annotated[int | None, typer.Option("--partitions", min=3, help=PARTITIONS)] = None,
     json: Json = None,
 ) -> None:
     """Propose thresholds from what clean data gave before a date, as lines for defs.yaml, with their alarms after it.
@@ -83,4 +85,4 @@ def suggest(
     """
     from ml_platform.cli.suggest import suggest_thresholds
 
-    suggest_thresholds(model, until, partitions, json)
+    suggest_thresholds(model, until, partitions or 0, json)

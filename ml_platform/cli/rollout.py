@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml_platform.cli.output import By, Json, Reason, declared_model, written
+from ml_platform.cli.output import By, Json, Reason, declared_model, say, written
 from ml_platform.foundation.errors import PlatformError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def start(model: Model, by: By, reason: Reason, json: Json = None) -> None:
     assert isinstance(ref, ServiceRef)
     deployed = deploy(workspace, context, ref, Run.new(), by=by, why=reason)
     _say(model, json)
-    print(f"asked at {deployed.url}")
+    say(f"asked at {deployed.url}")
 
 
 @rollout.command()
@@ -82,7 +82,7 @@ def rollback(
     from ml_platform.pipeline.answering import roll_back
 
     version, url = roll_back(_workspace(), declared_model(model), Run.new(), by=by, reason=reason, to=to)
-    print(f"version {version.version} answers at {url}")
+    say(f"version {version.version} answers at {url}")
     _say(model, json)
 
 
@@ -112,7 +112,7 @@ def history(model: Model, json: Json = None) -> None:
 def withdraw(model: Model, by: By, reason: Reason) -> None:
     """Take the service of a model down, without another in its place; its address stays its own."""
     _decide(model, "withdraw", by, reason)
-    print(f"{model} is withdrawn by {by}: {reason}; ml-platform rollout start {model} lets it answer again")
+    say(f"{model} is withdrawn by {by}: {reason}; ml-platform rollout start {model} lets it answer again")
 
 
 def serve(
@@ -129,7 +129,7 @@ def serve(
         from ml_platform.rollout.control import ensure_running
 
         state = ensure_running(settings)
-        print(f"the supervisor runs (pid {state.pid}); it logs to {settings.local / 'rollout' / 'logs'}")
+        say(f"the supervisor runs (pid {state.pid}); it logs to {settings.local / 'rollout' / 'logs'}")
         return
     import logging
 
@@ -143,13 +143,25 @@ def _decide(model: str, what: "Decision", by: str, reason: str) -> None:
     from ml_platform.pipeline.rollout import decide
 
     if untold := decide(_workspace(), declared_model(model), what, by=by, reason=reason):
-        print(f"{model}: it is done, and will be told to ledger and registry by the next command: {untold}")
+        say(f"{model}: it is done, and will be told to ledger and registry by the next command: {untold}")
 
 
 def _workspace() -> Any:
     from ml_platform.pipeline.workspace import Workspace
 
     return Workspace()
+
+
+def copies_said(workspace: Any, record: Any) -> list[str]:
+    """What gates on copies of requests would say now, a line each."""
+    from ml_platform.rollout.shadow import compare
+
+    if not record.compares:
+        return []
+    try:
+        return [f"gate {one.reason}: {one.status}" for one in compare(workspace.settings, record)]
+    except PlatformError as error:
+        return [f"{record.model}: the answers to copies cannot be compared: {error}"]
 
 
 def _say(model: str, json: Any) -> None:
@@ -162,14 +174,14 @@ def _say(model: str, json: Any) -> None:
     record = workspace.rollouts.load(declared_model(model))
     _, url, phase = answering(read_state(workspace.settings), model)
     stable = record.stable.said if record.stable else "no version"
-    print(f"{model}: {stable}: {phase}{f' at {url}' if url else ''}")
+    say(f"{model}: {stable}: {phase}{f' at {url}' if url else ''}")
     try:
         doubts = unfounded(workspace, model)
     except PlatformError as error:
         # The record says what answers, also while ledger or registry are away.
         doubts = [f"{model}: whether that was promoted is not known: {error}"]
-    for line in [*doubts, *filter(None, [under_way(record)])]:
-        print(line)
+    for line in [*doubts, *filter(None, [under_way(record)]), *copies_said(workspace, record)]:
+        say(line)
     if record.change is not None:
-        print(f"last change: {record.change.action} by {record.change.who}: {record.change.why}")
+        say(f"last change: {record.change.action} by {record.change.who}: {record.change.why}")
     written(json, {**record.model_dump(mode="json"), "url": url, "phase": phase, "unfounded": doubts})

@@ -13,8 +13,9 @@ import dagster as dg
 from rich.console import Console
 
 from ml_platform.cli import screen
-from ml_platform.cli.output import BadUsage
+from ml_platform.cli.output import BadUsage, limited
 from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.locks import locked
@@ -25,6 +26,7 @@ from ml_platform.foundation.settings import default_home
 from ml_platform.orchestration.dagster_internals import attribute_of, execute
 from ml_platform.orchestration.platform import whole_loops
 from ml_platform.orchestration.runs import PROCESS, RANGE_END, RANGE_START, end_dead_runs
+from ml_platform.pipeline import data
 from ml_platform.pipeline.workspace import Workspace
 
 #: Exit code of a command that Ctrl-C ended.
@@ -61,9 +63,11 @@ def run_loop(
     with only_one(workspace), waiting(workspace.settings.patience_seconds):
         started = time.monotonic()
         everything = project_catalogue()
-        catalogue = everything.limited(datasets, models)
+        catalogue = limited(everything, datasets, models)
         workspace.require_whole(catalogue.models, catalogue.datasets)
-        ranges = _ranges(workspace, everything, catalogue, first, last)
+        ranges, notes = _ranges(workspace, everything, catalogue, first, last)
+        for note in notes:
+            console.print(note)
         with dg.DagsterInstance.get() as instance:
             for run_id in end_dead_runs(instance):
                 console.print(f"run {run_id[:8]} was killed; its work is taken up again")
@@ -87,19 +91,19 @@ def only_one(workspace: Workspace) -> Generator[None]:
 
 def _ranges(
     workspace: Workspace, everything: Catalogue, chosen: Catalogue, first: str, last: str
-) -> dict[str, dict[str, str]]:
-    """The tags of each run: one run for all chosen datasets that have the same partitions."""
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """The tags of each run, one for all chosen datasets that have the same partitions; and what is odd about them."""
     ranges: dict[str, dict[str, str]] = {}
     offered: dict[str, set[str]] = {}
+    notes: list[str] = []
     for job, part in whole_loops(everything).items():
-        offered[job] = {
-            name
-            for spec in part.datasets.values()
-            if spec.name in chosen.datasets
-            for name in spec.load_source().partitions()
-            # Days of a partition under way are for histories only.
-            if name != spec.partitions.under_way(workspace.now())
-        }
+        offered[job] = set()
+        for spec in part.datasets.values():
+            if spec.name in chosen.datasets:
+                there, others = data.offered(workspace, spec)
+                offered[job].update(there)
+                # Days of a partition under way are for histories only.
+                notes += _notes(workspace, spec, there, {*others} - spec.partitions.to_come(workspace.now()))
         names = sorted(name for name in offered[job] if (not first or name >= first) and (not last or name <= last))
         if names:
             ranges[job] = {RANGE_START: names[0], RANGE_END: names[-1], PROCESS: process_identity()}
@@ -113,9 +117,20 @@ def _ranges(
         raise PlatformError(
             f"no source has a partition from {first} to {last}; there are {span}"
             if known
-            else "no source has a partition yet; see the sources that defs.yaml names"
+            else "; ".join(notes) or "no source has a partition yet; see the sources that defs.yaml names"
         )
-    return ranges
+    return ranges, notes
+
+
+def _notes(workspace: Workspace, spec: DatasetSpec, there: Collection[str], others: Collection[str]) -> list[str]:
+    """What is odd about the partitions that a source offers."""
+    notes = [data.no_partitions(spec, sorted(others))] if others else []
+    if not there and (published := workspace.references.partitions(f"{spec.name}/dataset")):
+        notes.append(
+            f"{spec.name}: the source offers none of the {len(published)} partitions that it had ({published[0]} to "
+            f"{published[-1]}); see what `source` of its defs.yaml names"
+        )
+    return notes
 
 
 def _formed(option: str, wanted: str, chosen: Catalogue) -> None:

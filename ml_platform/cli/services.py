@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_platform.cli.output import declared_model
+from ml_platform.cli.output import declared_model, say
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.pipeline.workspace import Workspace
@@ -47,6 +47,32 @@ def rows_of(workspace: Workspace, context: ModelContext, partition: str, limit: 
     return to_rows(request, materializer.raw(chosen).select(context.function.inputs).head(limit))
 
 
+def _rows_of_file(context: ModelContext, file: Path) -> Any:
+    """Rows of a JSON file as they stand there, or those of a CSV or Parquet file as the source's own are read."""
+    from ml_platform.serving.arrow import checked
+    from ml_platform.serving.schema import MAX_ROWS, request_schema, to_rows
+    from ml_platform.sources.table_file import TABLES, content_of, read_table_file
+
+    name, model = str(file), context.model.name
+    if not name.lower().endswith(TABLES):
+        try:
+            given = jsonlib.loads(file.read_text())
+        except (OSError, ValueError) as error:
+            raise PlatformError(
+                f"{name}: cannot be read as JSON ({error}); --rows takes JSON, or a table: {', '.join(TABLES)}"
+            ) from error
+        return given["rows"] if isinstance(given, dict) and "rows" in given else given
+    request = request_schema(context.function, context.dataset.load_schema(), context.dataset.added)
+    asked = {field.name: request.types[field.name] for field in request.asked}
+    frame, _ = read_table_file(content_of(name), name, context.dataset.source, asked)
+    if not 1 <= frame.height <= MAX_ROWS:
+        raise PlatformError(
+            f"{name}: {frame.height:,} rows; a request has 1 to {MAX_ROWS:,}, and ml-platform score {model} --table "
+            f"{name} takes any number"
+        )
+    return to_rows(request, checked(request, frame))
+
+
 def predict_rows(model: str, file: Path | None, partition: str, limit: int) -> None:
     """Print the live service's answer as JSON."""
     from ml_platform.declarations.loading import project_catalogue
@@ -54,15 +80,11 @@ def predict_rows(model: str, file: Path | None, partition: str, limit: int) -> N
     workspace = Workspace()
     context = ModelContext.of(project_catalogue(), declared_model(model))
     if file is not None:
-        try:
-            given = jsonlib.loads(file.read_text())
-        except (OSError, ValueError) as error:
-            raise PlatformError(f"{file}: cannot be read as JSON ({error})") from error
-        rows: Any = given["rows"] if isinstance(given, dict) and "rows" in given else given
+        rows: Any = _rows_of_file(context, file)
     else:
         rows = rows_of(workspace, context, partition, limit)
     answer = ask(workspace, model, rows)
-    print(jsonlib.dumps(answer, indent=1))
+    say(*jsonlib.dumps(answer, indent=1).split("\n"), sep="\n")
 
 
 def stop_everything() -> None:
@@ -76,6 +98,6 @@ def stop_everything() -> None:
     stop_all(workspace.settings)
     if supervised or count:
         services = "1 service" if count == 1 else f"{count} services"
-        print(f"stopped {services}{' and the supervisor' if supervised else ''}")
+        say(f"stopped {services}{' and the supervisor' if supervised else ''}")
     else:
-        print("no service runs")
+        say("no service runs")

@@ -1,6 +1,7 @@
 """``status``: what is published, registered and live, part by part, so that one that cannot be read hides no other."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -9,13 +10,14 @@ from time import sleep
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.cli import screen
-from ml_platform.cli.output import written
+from ml_platform.cli.output import limited, written
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.adapters import named_adapters
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.parts import Parts
+from ml_platform.foundation.words import printable
 from ml_platform.pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -29,48 +31,58 @@ if TYPE_CHECKING:
 LEDGER = "the ledger"
 
 
-def watch_status(seconds: float = 2.0) -> None:
+def watch_status(datasets: Sequence[str] = (), models: Sequence[str] = (), seconds: float = 2.0) -> None:
     """Print it whenever it has changed, until interrupted; on a terminal in place of what stood there."""
     console, before = screen.console(), ""
     try:
         while True:
             with console.capture() as captured:
                 try:
-                    show_status(None, console)
+                    show_status(None, datasets, models, console=console)
                 except PlatformError as error:
-                    console.print(f"ml-platform: {error}", soft_wrap=True, markup=False, highlight=False)
+                    console.print(printable(f"ml-platform: {error}"), soft_wrap=True, markup=False, highlight=False)
             if (shown := captured.get()) != before:
                 before = shown
                 if console.is_terminal:
                     console.clear()
-                print(f"{datetime.now():%H:%M:%S}", shown, sep="\n", flush=True)
+                sys.stdout.write(f"{datetime.now():%H:%M:%S}\n{shown}\n")
+                sys.stdout.flush()
             sleep(seconds)
     except KeyboardInterrupt:
         return
 
 
-def show_status(json: Path | None, console: "Console | None" = None) -> None:
-    """Print what is published, registered and live. Raises PlatformError, last, where a part cannot be read."""
-    from ml_platform.datasets.unasked import unasked
+def show_status(
+    json: Path | None, datasets: Sequence[str] = (), models: Sequence[str] = (), *, console: "Console | None" = None
+) -> None:
+    """Print what is published, registered and live, of everything or of some.
+
+    Raises PlatformError, last, where a part cannot be read.
+    """
     from ml_platform.declarations.loading import project_catalogue
-    from ml_platform.pipeline import alerts, automation, rollout
+    from ml_platform.ledger import itself
+    from ml_platform.pipeline import alerts, automation, published, rollout
     from ml_platform.rollout.processes import SupervisorState, read_state
 
-    workspace, catalogue = Workspace.reading(), project_catalogue()
+    workspace, everything = Workspace.reading(), project_catalogue()
+    catalogue = limited(everything, datasets, models)
     # Where the setting itself is wrong, no part of any store can be read.
     named_adapters(workspace.settings)
     console, parts = console or screen.console(), Parts()
 
     def say(lines: "Iterator[str] | list[str]") -> None:
         for line in lines:
-            console.print(line, soft_wrap=True, markup=False, highlight=False)
+            console.print(printable(line), soft_wrap=True, markup=False, highlight=False)
 
     workspace = _whole(workspace, catalogue, parts)
     say(parts.notes)
+    told: list[str] = []
     if LEDGER not in parts.unreadable:
         say(rollout.attend(workspace, catalogue.models))
+        say(told := itself.brief(workspace.ledger))
     state = parts.read("the supervisor's state", lambda: read_state(workspace.settings), SupervisorState())
     found: dict[str, Any] = {
+        "ledger": told,
         "datasets": {},
         "models": {},
         "supervisor": state.running,
@@ -90,19 +102,25 @@ def show_status(json: Path | None, console: "Console | None" = None) -> None:
         counted = str(len(there)) if "published" in row else "?"
         data.add_row(name, counted, there[-1] if there else "-", refused, row.get("main", "?")[:12])
     console.print(data)
-    strange = parts.read("the store", lambda: unasked(workspace.store), [])
-    found["unasked"] = [one._asdict() for one in strange]
-    say([f"{one.what}; {one.way_out}" for one in strange])
+    unasked = parts.read("what got into the store unasked", lambda: published.strange(workspace), [])
+    found["unasked"] = [one._asdict() for one in unasked]
+    for name in catalogue.datasets:
+        about = f"whether {name} is in this store"
+        say(list(filter(None, [parts.read(about, partial(published.elsewhere, workspace, name), "")])))
+    say([f"{one.what}; {one.way_out}" for one in unasked])
+    say(parts.read("what the store says of published batches", lambda: published.mislabelled(workspace), []))
     for name, spec in catalogue.datasets.items():
         say(parts.read(f"what stands of dataset {name}", lambda spec=spec: list(_stands(workspace, spec, found)), []))
-    models = screen.table("model", "newest candidate", "newest version", "approval", "champion", "service", "phase")
+    answering = screen.table("model", "newest candidate", "newest version", "approval", "champion", "service", "phase")
     for name in catalogue.models:
         context = ModelContext.of(catalogue, name)
-        models.add_row(name, *_model(workspace, context, state, found, parts))
-    console.print(models)
+        answering.add_row(name, *_model(workspace, context, state, found, parts))
+    console.print(answering)
     needed = [] if LEDGER in parts.unreadable else alerts.standing(workspace, catalogue)
     found["alerts"] = [alert._asdict() for alert in needed]
-    found["paused"] = parts.read("what is paused", lambda: automation.paused(workspace, catalogue), {})
+    paused = parts.read("what is paused", lambda: automation.paused(workspace, everything), {})
+    chosen = {*catalogue.datasets, *catalogue.models}
+    found["paused"] = {name: said for name, said in paused.items() if name in chosen}
     say([*_told_once(parts), *found["edited"]])
     say([*(alert.said for alert in needed), *(f"{name}: {said}" for name, said in found["paused"].items())])
     console.print(f"supervisor: {'running' if state.running else 'not running'}")
@@ -183,7 +201,7 @@ def _model(
     workspace: Workspace, context: ModelContext, state: "SupervisorState", found: dict[str, Any], parts: Parts
 ) -> list[str]:
     """The row of a model; what of it cannot be read is a question mark."""
-    from ml_platform.pipeline import approval, candidate, champions
+    from ml_platform.pipeline import approval, candidate, champions, recorded_versions
     from ml_platform.pipeline.answering import answering, objections, under_way
     from ml_platform.registry.registry import CHAMPION
 
@@ -206,9 +224,12 @@ def _model(
         "url": url,
         "phase": phase,
     }
+    about = f"which versions of {name} were exchanged"
+    exchanged = parts.read(about, lambda: list(recorded_versions.doubts(workspace, name)), [])
     for number in sorted({number for number in (champion, newest and newest.version) if number}):
         about = f"version {number} of {name}"
         found["edited"] += parts.read(about, lambda number=number: list(_edited(workspace, name, number)), [])
+    found["edited"] += [line for line in exchanged if line not in found["edited"]]
     record = parts.read(
         f"the rollout record of {name}",
         lambda: workspace.rollouts.load(name) if name in workspace.rollouts.models() else None,

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ml_platform.cli import screen
+from ml_platform.cli.outcomes import warns
 from ml_platform.cli.output import written
 from ml_platform.cli.services import ask, live_url, rows_of
 from ml_platform.datasets import batches
@@ -111,7 +112,8 @@ def _model(console: Console, workspace: Workspace, context: ModelContext, parts:
     shown: dict[str, Any] = {"gates": {}}
     table = screen.table("what", "value", title=f"model {name}")
     for stage in OF_MODEL:
-        if stage != "refit" or context.model.split.refit:
+        # A refit and a comparison of copies are there where they are declared.
+        if stage not in ("refit", "shadow") or context.model.gates_of(stage):
             parts.read(f"{name}/{stage}", partial(_stage, workspace, context, stage, table, shown), None)
     parts.read(f"versions of {name}", partial(_version, workspace, name, table, shown), None)
     shown |= _served(workspace, context, table)
@@ -122,7 +124,9 @@ def _model(console: Console, workspace: Workspace, context: ModelContext, parts:
 def _stage(workspace: Workspace, context: ModelContext, stage: Stage, table: Table, shown: dict[str, Any]) -> None:
     """Add what a stage of a model came to."""
     try:
-        ref = workspace.references.load(f"{context.model.name}/{stage}")
+        # Copies are answered, and compared, by what the deployment began with.
+        asset = "deployment" if stage == "shadow" else stage
+        ref = workspace.references.load(f"{context.model.name}/{asset}")
     except MissingReference:
         table.add_row(stage, "not materialized")
         return
@@ -183,9 +187,9 @@ def _verdicts(gates: tuple[Gate, ...], verdicts: dict[str, Verdict]) -> str:
     for gate in gates:
         verdict = verdicts.get(gate.name)
         if verdict is None:
-            bad.append(f"{gate.name} missing")
+            bad.append(f"{gate.name} missing{warns(gate)}")
         elif not verdict.passed:
-            bad.append(f"{gate.name} {verdict.shown}")
+            bad.append(f"{gate.name} {verdict.shown}{warns(gate)}")
     good = len(gates) - len(bad)
     alone = sum(verdicts[gate.name].uncompared for gate in gates if gate.name in verdicts)
     parts = [f"{good} passed", *([f"{alone} of them with nothing to compare with"] if alone else []), *bad]

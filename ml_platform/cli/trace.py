@@ -1,6 +1,7 @@
 """``ml-platform trace``: from what answers back to the data and code it came from."""
 
 import json as jsonlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from ml_platform.cli import screen
 from ml_platform.cli.output import BadUsage, declared_model, written
 from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.gates.gate import Gate, Verdict
 from ml_platform.pipeline import cards, champions
 from ml_platform.pipeline.answering import strange
 from ml_platform.pipeline.approval import standing
@@ -119,6 +121,7 @@ def _origin(workspace: Workspace, version: VersionRef, package: str = "") -> dic
     live = state.live(version.model)
     why = strange(workspace, live.model, live.version, live.sha256) if live and live is not service else ""
     instead = f"version {live.version} ({live.sha256[:12]}) answers, but {why}" if live and why else ""
+    gates = {gate.name: gate for gate in project_catalogue().model(version.model).gates}
     return {
         "model": version.model,
         "version": version.version,
@@ -151,9 +154,11 @@ def _origin(workspace: Workspace, version: VersionRef, package: str = "") -> dic
         "train": [_entry(workspace, entry) for entry in split.train],
         "holdout": [_entry(workspace, entry) for entry in split.holdout],
         **({"judged": _judged(workspace, of)} if reference.judged else {}),
+        **({"trainer": reference.trainer} if ":" in reference.trainer else {}),
         "verdicts": [
             {
                 "about": about,
+                **_of_gate(gates, verdict),
                 **verdict.model_dump(
                     include={"gate", "status", "observed", "threshold", "reason", "subject", "override"}
                 ),
@@ -167,6 +172,16 @@ def _origin(workspace: Workspace, version: VersionRef, package: str = "") -> dic
             for verdict in workspace.ledger.verdicts(subject).values()
         ],
     }
+
+
+def _of_gate(gates: Mapping[str, Gate], verdict: Verdict) -> dict[str, Any]:
+    """Whose verdict it is: of a gate that is declared no more, or of a kind of one's own with its code as it stands."""
+    gate = gates.get(verdict.gate)
+    if gate is None:
+        return {"undeclared": True}
+    if ":" not in gate.gate:
+        return {}
+    return {"kind": gate.gate, "code": gate.own_code}
 
 
 def _judged(workspace: Workspace, reference: ModelRef) -> dict[str, Any]:
@@ -242,6 +257,8 @@ def _tree(found: dict[str, Any]) -> Tree:
         version.add("code of its " + ", ".join(f"{part} {code}" for part, code in found["model_code"].items()))
     run = version.add(f"MLflow run {found['mlflow_run']}, Dagster run {found['dagster_run']}")
     dirty = " with uncommitted changes" if found["dirty"] else ""
+    if "trainer" in found:
+        run.add(f"trainer {found['trainer']}")
     run.add(f"code {found['code_commit'][:12]}{dirty}, lock {found['lock_sha256'][:12]}, Python {found['python']}")
     manifest = run.add(
         f"manifest {found['manifest'][:16]}" + (f", refused: {', '.join(found['refused'])}" if found["refused"] else "")
@@ -257,7 +274,9 @@ def _tree(found: dict[str, Any]) -> Tree:
     verdicts = tree.add("verdicts")
     for verdict in found["verdicts"]:
         status = "overridden" if verdict["override"] else verdict["status"]
-        verdicts.add(f"{verdict['about']} {verdict['gate']}: {status}; {verdict['reason']}")
+        whose = " (no gate of this name is declared any more)" if verdict.get("undeclared") else ""
+        whose = f" ({verdict['kind']}, its code now {verdict['code']})" if "kind" in verdict else whose
+        verdicts.add(f"{verdict['about']} {verdict['gate']}{whose}: {status}; {verdict['reason']}")
     return tree
 
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from ml_platform.cli.output import say
 from ml_platform.foundation.settings import get_settings
 
 
@@ -15,10 +16,10 @@ def ui(
     from ml_platform.orchestration import webserver as dagster_ui
 
     if stop:
-        print("stopped the UI" if dagster_ui.stop(get_settings()) else "the UI does not run")
+        say("stopped the UI" if dagster_ui.stop(get_settings()) else "the UI does not run")
     else:
         from ml_platform.rollout.control import start_wanted
 
         if start_wanted(get_settings()):
-            print("started the supervisor of the services")
-        print(f"Dagster UI: {dagster_ui.start(get_settings(), port)}")
+            say("started the supervisor of the services")
+        say(f"Dagster UI: {dagster_ui.start(get_settings(), port)}")

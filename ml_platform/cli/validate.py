@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ml_platform.cli.output import written
+from ml_platform.cli.output import say, written
 from ml_platform.datasets.factory import open_store
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.loading import find_mistakes, find_weak
@@ -11,7 +11,7 @@ from ml_platform.declarations.model import ModelSpec
 from ml_platform.foundation.adapters import named_adapters
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.project import current_project
-from ml_platform.foundation.provenance import OUTSIDE_GIT, current
+from ml_platform.foundation.provenance import without_commit
 from ml_platform.foundation.settings import Settings, get_settings
 from ml_platform.foundation.variables import SettingsMistake
 from ml_platform.references.factory import open_references
@@ -28,20 +28,19 @@ def validate_project(json: Path | None = None) -> int:
             mistakes.append(str(error))
     mistakes += _wrong_adapters()
     for mistake in mistakes:
-        print(mistake)
+        say(mistake)
     warnings = [*find_weak(current_project())]
-    if current().code_commit == OUTSIDE_GIT:
+    if why := without_commit():
         warnings += [
-            f"{spec.name}: gate replay needs the code of a commit, and the project is outside a Git work tree; run "
-            "git init, git add -A, git commit before it is trained"
+            f"{spec.name}: gate replay needs the code of a commit, and {why} before it is trained"
             for spec in accepted
             if isinstance(spec, ModelSpec) and any(gate.gate == "replay" for gate in spec.gates)
         ]
     for warning in warnings:
-        print(f"warning: {warning}")
+        say(f"warning: {warning}")
     gates = sum(len(spec.gates) for spec in accepted)
     if not mistakes:
-        print(f"{len(accepted)} declarations and {gates} gates are in order")
+        say(f"{len(accepted)} declarations and {gates} gates are in order")
     written(json, {"mistakes": mistakes, "warnings": warnings, "declarations": len(accepted), "gates": gates})
     return 1 if mistakes else 0
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ml_platform.cli.output import Json, written
+from ml_platform.cli.output import Json, say, written
 
 
 def why(
@@ -20,5 +20,5 @@ def why(
     owner = name.partition("/")[0].partition("@")[0]
     workspace.require_whole({owner} & catalogue.models.keys(), {owner} & catalogue.datasets.keys())
     answer = explained(workspace, catalogue, name)
-    print(answer.text)
+    say(*answer.lines, sep="\n")
     written(json, answer._asdict())

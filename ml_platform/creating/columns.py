@@ -1,8 +1,10 @@
 """What a column of a table is like: its kind, its gaps, its range, its values."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+from ml_platform.creating.personal import POSTAL, born, personal, postal, standing
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,18 +23,7 @@ _TAKEN = {
     *("lambda", "global", "del", "yield", "async", "await", "raise", "True", "False", "elif", "except", "finally"),
     *("assert", "break", "continue", "nonlocal", "pydantic_validate", "build_schema_", "model_config"),
 }
-_PERSONAL = (
-    r"e_?mail|phone|mobile|telephone|passport|iban|ssn|social_security|licen[cs]e_plate|credit_card|card_number|"
-    r"birth|(^|_)dob($|_)|(first|last|full|sur|family|given|maiden|middle|user|customer|patient|person|employee|"
-    r"driver|passenger|nick)_?name|surname|street|postal_address|home_address|(^|_)address($|_)|ip_address|(^|_)ip$"
-)
-_PERSONAL_TEXT = (
-    r"^[^@\s]+@[^@\s]+\.[A-Za-z]{2,}$",
-    r"^\+\d[\d ()/.-]{7,}$",
-    r"^[A-Z]{2}\d{2}[A-Z0-9]{11,30}$",
-    r"^\d{1,3}(\.\d{1,3}){3}$",
-)
-_IDENTITY = r"(^|_)(id|ids|key|no|nr|number|code|zip|zipcode|postcode|uuid|guid|sku|ref)$"
+_IDENTITY = rf"(^|_)(id|ids|key|no|nr|number|code|{POSTAL}|uuid|guid|sku|ref)$"
 
 
 @dataclass(frozen=True)
@@ -82,11 +73,23 @@ class Column:
         return bool(re.search(_IDENTITY, self.field)) and self.kind in ("int", "text")
 
     @property
+    def birth(self) -> bool:
+        """Whether it is a date of birth by its name: never when a row was seen."""
+        return self.kind in ("date", "timestamp") and born(self.field)
+
+    @property
+    def standing(self) -> bool:
+        """Whether it says, by its name, since when something is and not when something happened."""
+        return standing(self.field)
+
+    @property
     def prose(self) -> bool:
         """Text of whole sentences."""
         return self.kind == "text" and not self.identity and self.length > 60
 
 
+#: Where a word begins inside of another: ``fareAmount``, ``customerID``, ``GDPGrowth``; not in units such as kWh.
+_WORD = r"(?<=[A-Za-z0-9])(?=[A-Z][a-z]{2})|(?<=[a-z0-9]{2})(?=[A-Z])"
 #: Letters that are no other one with a sign.
 _LETTERS = str.maketrans(
     {"ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ł": "l", "Ł": "L"}
@@ -96,14 +99,21 @@ _LETTERS = str.maketrans(
 def look(frame: "pl.DataFrame") -> dict[str, Column]:
     """Every column of a typed frame, by name."""
     taken: set[str] = set()
-    return {name: _column(frame[name], _free(plain(name), taken)) for name in frame.columns}
+    found = {name: _column(frame[name], _free(plain(name), taken)) for name in frame.columns}
+    if person := next((one.name for one in found.values() if one.personal), ""):
+        # Beside a person it is a part of where they live.
+        for name, one in found.items():
+            if postal(one.field) and one.kind in ("text", "int") and not one.personal:
+                found[name] = replace(one, personal=f"its name, beside {person!r}")
+    return found
 
 
 def plain(name: str) -> str:
-    """A name in small letters, digits and _ that Python can write: ``Fare Amount ($)`` is ``fare_amount``."""
+    """A name in small letters, digits and _ that Python can write: ``Fare Amount ($)`` is ``fare_amount``, and
+    ``Energy (kWh) used`` is ``energy_kwh_used``."""
     import unicodedata
 
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    spaced = re.sub(_WORD, "_", name)
     ascii_only = unicodedata.normalize("NFKD", spaced.translate(_LETTERS)).encode("ascii", "ignore").decode()
     found = re.sub(r"[^A-Za-z0-9]+", "_", ascii_only).strip("_").lower()[:55] or "column"
     return f"n_{found}" if found[0].isdigit() else found
@@ -132,17 +142,5 @@ def _column(values: "pl.Series", field: str) -> Column:
         about["values"] = tuple(counts.iter_rows())
     if kind == "text" and there.len():
         about["length"] = there.str.len_chars().mean()
-    about["personal"] = _personal(there, field, kind)
+    about["personal"] = personal(there, field, kind)
     return Column(values.name, field, kind, values.len(), values.null_count(), there.n_unique(), **about)
-
-
-def _personal(there: "pl.Series", field: str, kind: str) -> str:
-    if kind in ("text", "int", "date") and re.search(_PERSONAL, field):
-        return "its name"
-    if kind == "text" and field == "name":
-        return "its name"
-    if kind == "text" and there.len():
-        few = there[:2_000]
-        if any(few.str.contains(pattern).sum() > 0.8 * few.len() for pattern in _PERSONAL_TEXT):
-            return "its values"
-    return ""

@@ -3,6 +3,7 @@
 import re
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,13 +14,13 @@ from ml_platform.creating.history_gates import history_gates
 from ml_platform.creating.home import home
 from ml_platform.creating.periods import Every, TooSparse
 from ml_platform.creating.plan import Plan, plan_of
+from ml_platform.creating.progress import telling
 from ml_platform.creating.questions import Ask, Questions
 from ml_platform.creating.quick import QuickFit
 from ml_platform.creating.roles import Roles, Wishes, roles_of
 from ml_platform.creating.schema_text import schema_text
-from ml_platform.creating.sql_tables import read_sql
 from ml_platform.creating.tables import Table, read_table
-from ml_platform.creating.thresholds import feature_gates, gates_of, not_nearer
+from ml_platform.creating.thresholds import feature_gates, gates_of, no_better, not_nearer
 from ml_platform.creating.trial import Tried, context_of, try_out, written_aside
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.declaration import NAME
@@ -30,7 +31,7 @@ from ml_platform.foundation.files import write_atomic
 from ml_platform.foundation.project import Project
 from ml_platform.pipeline.workspace import Workspace
 
-HALFWAY = "Thresholds lie halfway between a trivial model and a quick fit, where a comment names one."
+HALFWAY = "Thresholds lie halfway to a trivial model, or as far as the error of a holdout of this size asks for."
 
 
 @dataclass
@@ -67,13 +68,15 @@ def create(
     project = Project.find()
     project.make_importable()
     workspace = Workspace()
-    table = read_sql(where, url_env, workspace.now()) if url_env else read_table(where, project.root)
+    with telling(told, "reading the table"):
+        table = read_table(where, project.root, url_env, workspace.now())
     called = plain(name or table.name)
     if not re.fullmatch(NAME, called):
         raise PlatformError(f"--name: {called!r} is no name for assets: take lower-case letters, digits and _")
     told(f"read {table.frame.height:,} rows of {len(table.frame.columns)} columns")
-    roles = roles_of(table, wishes, Questions(ask))
-    if table.bounded and roles.row_id:
+    with telling(told, f"looking at {len(table.frame.columns)} columns") if ask is None else nullcontext():
+        roles = roles_of(table, wishes, Questions(ask))
+    if roles.row_id and not table.found.adds_row_id:
         raise PlatformError(
             f"{where}: no column identifies a row; name those that do with --key, or add one in a query"
         )
@@ -90,7 +93,7 @@ def create(
     package = ".".join(folder.relative_to(project.code).parts)
     with tempfile.TemporaryDirectory(prefix="ml-platform-new-") as work:
         texts, tried = _tried(plan, table, package, workspace, Path(work), told)
-    if tried.fit.noise:
+    if tried.noise:
         return Created(plan, tried, [], [], True, plan.roles.notes)
     target = {project.defs_folder / path: text for path, text in texts.items()}
     written, unchanged = _write(project, target, force)
@@ -117,21 +120,24 @@ def _tried(
         context = context_of(
             dataset_text(plan, table, aside, first), model_text(plan, ["- gate: disjoint"], "", threshold)
         )
-        tried = try_out(plan, context)
+        with telling(told, "trying schema, features and a quick fit on the real rows"):
+            tried = try_out(plan, context)
         told(f"tried on the real rows: {tried.rows:,} keep the schema, {tried.features} features, a quick fit")
         features = feature_gates(tried.alone, plan.label)
-        history = history_gates(plan, context, workspace.now())
+        with telling(told, "trying gates on the table's own past"):
+            history = history_gates(plan, context, workspace.now())
         told(f"gates on batches from the table's own past: {len(history)}")
         texts = {f"{plan.name}/{file}": text for file, text in code.items()}
         texts[f"{plan.name}/defs.yaml"] = dataset_text(plan, table, package, features, history)
-        if tried.fit.noise:
+        if tried.noise:
             return texts, tried
-        lines, seen = [gate_line(*one) for one in gates_of(tried.fit, timed=plan.timed)], HALFWAY
+        lines = [gate_line(*one) for one in gates_of(tried.fit, tried.first, timed=plan.timed)]
+        seen = HALFWAY
         if plan.timed:
             data = dataset_text(plan, table, aside, features, history)
-            draft = context_of(data, model_text(plan, lines, seen, threshold))
+            draft = context_of(data, model_text(plan, lines, seen, threshold, tried.rounds))
             lines, seen = _from_windows(draft, workspace, work, tried.fit, lines, told)
-        texts[f"{plan.model}/defs.yaml"] = model_text(plan, lines, seen, threshold)
+        texts[f"{plan.model}/defs.yaml"] = model_text(plan, lines, seen, threshold, tried.rounds)
     return texts, tried
 
 
@@ -144,7 +150,7 @@ def _from_windows(
     told: Callable[[str], None],
 ) -> tuple[list[str], str]:
     """Thresholds from quick models on the newest windows, as scaffolds propose them; with too few windows, as given."""
-    from ml_platform.proving.first import ROUNDS, first_thresholds
+    from ml_platform.proving.first import first_thresholds
 
     try:
         found, windows = first_thresholds(context, workspace, work / "windows", told)
@@ -152,13 +158,16 @@ def _from_windows(
         told(f"no thresholds from windows of the past: {one_line(str(error))}")
         return lines, HALFWAY
     # What was not measured in windows, or is kept, keeps the comment that says why.
-    proposed = [
-        not_nearer(one, fit).line() if one.proposed != one.declared else line
-        for one, line in zip(found, lines, strict=True)
-    ]
+    judged = [(not_nearer(one, fit), line) for one, line in zip(found, lines, strict=True)]
+    proposed = [line if one.proposed == one.declared else one.line() for one, line in judged if one]
+    if no_better(found):
+        told(
+            f"in each of the {len(windows)} windows of the past the model was no better than a trivial one: the gate "
+            "baseline would refuse them all. Where the time is not when a row was seen: --time COLUMN, or --time none"
+        )
     return proposed, (
-        f"Thresholds from what {len(windows)} windows showed, to {windows[0].last} up to {windows[-1].last}, by models "
-        f"of {ROUNDS} rounds; where a comment names a trivial model, halfway to a quick fit."
+        f"Thresholds from what {len(windows)} windows showed, to {windows[0].last} up to {windows[-1].last}, and the "
+        "first model; where a comment names a trivial model, halfway to it."
     )
 
 

@@ -10,7 +10,8 @@ from ml_platform.creating.plan import HOLDOUT, Plan
 from ml_platform.creating.roles import Roles
 from ml_platform.creating.schema_text import class_name
 from ml_platform.creating.tables import Table
-from ml_platform.proving.suggest import limit
+from ml_platform.gates.every_kind import Gate
+from ml_platform.proving.suggest import limit, span
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,10 +34,8 @@ def dataset_text(plan: Plan, table: Table, package: str, features: Sequence[str]
     """
     roles = plan.roles
     source = dict(table.source)
-    if plan.timed and table.bounded:
-        source["query"] = table.bounded(roles.timestamp or roles.time)
-    elif plan.timed:
-        source["by"] = "time"
+    if plan.timed:
+        source |= table.found.partitioned(roles.timestamp or roles.time)
     if roles.timestamp:
         source["days"] = {roles.time: roles.timestamp}
     if roles.row_id:
@@ -48,7 +47,7 @@ def dataset_text(plan: Plan, table: Table, package: str, features: Sequence[str]
         "type: ml_platform.Dataset",
         "attributes:",
         f"  name: {plan.name}",
-        f"  description: {flow(f'{rows} from {_where(table)}')}",
+        f"  description: {flow(f'{rows} from {table.found.said}')}",
         f"  source: {flow(source)}",
         f"  schema: {package}.schema:{class_name(plan.name)}",
         f"  partitions: {partitions}",
@@ -71,14 +70,21 @@ def dataset_text(plan: Plan, table: Table, package: str, features: Sequence[str]
     return "\n".join(lines)
 
 
-def model_text(plan: Plan, gates: Sequence[str], seen: str, threshold: float | None) -> str:
-    """``defs.yaml`` of the model. ``gates``: their lines; ``seen``: where the thresholds are from."""
-    roles, rows = plan.roles, plan.roles.frame.height
-    sized = (
-        {"rounds": 100, "max_depth": 3, "eta": 0.1, "min_child_weight": 2, "subsample": 0.8, "seed": 7}
-        if rows < 3_000
-        else {"rounds": 200, "max_depth": 6, "eta": 0.05, "min_child_weight": 20, "subsample": 0.8, "seed": 7}
-    )
+def parameters(rows: int) -> dict[str, float]:
+    """Parameters of the generated model for a table of so many rows."""
+    if rows < 3_000:
+        return {"rounds": 100, "max_depth": 3, "eta": 0.1, "min_child_weight": 2, "subsample": 0.8, "seed": 7}
+    return {"rounds": 200, "max_depth": 6, "eta": 0.05, "min_child_weight": 20, "subsample": 0.8, "seed": 7}
+
+
+def model_text(plan: Plan, gates: Sequence[str], seen: str, threshold: float | None, rounds: int | None = None) -> str:
+    """``defs.yaml`` of the model. ``gates``: their lines; ``seen``: where the thresholds are from; ``rounds`` that did
+    best, by itself the usual ones."""
+    roles = plan.roles
+    sized = parameters(roles.frame.height)
+    fewer = rounds is not None and rounds < sized["rounds"]
+    if fewer:
+        sized = {**sized, "rounds": rounds}
     more = []
     if roles.task == "binary":
         base = base_rate(roles)
@@ -116,7 +122,7 @@ def model_text(plan: Plan, gates: Sequence[str], seen: str, threshold: float | N
             *more,
             "  split:",
             *split,
-            f"  parameters: {flow(sized)}",
+            f"  parameters: {flow(sized)}{'   # more rounds did worse on rows not seen' if fewer else ''}",
             *(f"  # {line}" for line in textwrap.wrap(seen, 110)),
             "  gates:",
             *(f"    {line}" for line in gates),
@@ -142,23 +148,13 @@ def flow(value: Any) -> str:
     )
 
 
-def _where(table: Table) -> str:
-    source = table.source
-    if table.bounded:
-        return f"{table.name} in the database of {source['url_env']}"
-    if "url" in source:
-        return str(source["url"])
-    return str(source["pattern"]) if "*" not in source["pattern"] else f"{source['path']}/{source['pattern']}"
-
-
 def _batch_gates(plan: Plan) -> list[str]:
     lines = [gate_line({"gate": "schema"}), gate_line({"gate": "rules", "max": 0})]
     lines += [gate_line(*one) for one in _missing_gates(plan)]
     lines.append(gate_line(*_duplicates(plan)))
     if plan.timed:
         lines.append(gate_line({"gate": "window"}))
-        low, high, seen = _volume(list(plan.partitions.values()))
-        lines.append(gate_line({"gate": "volume", "min": low, "max": high}, seen))
+        lines.append(gate_line(*volume(list(plan.partitions.values()))))
         lines.append(gate_line({"gate": "correction", "max": CORRECTED}, "of a partition that is delivered again"))
     return lines
 
@@ -170,7 +166,8 @@ def _duplicates(plan: Plan) -> tuple[dict[str, Any], str]:
     worst = _worst(plan, pl.struct(*plan.roles.key).is_first_distinct().not_())
     if not worst:
         return {"gate": "duplicates", "max": 0}, ""
-    return {"gate": "duplicates", "max": math.ceil(worst * 1_000) / 1_000}, f"{worst:.2g} seen; 0 once they are out"
+    gate = {"gate": "duplicates", "max": math.ceil(worst * 1_000) / 1_000}
+    return gate, f"{seen_as([worst], gate)} seen; 0 once they are out"
 
 
 def _missing_gates(plan: Plan) -> list[tuple[dict[str, Any], str]]:
@@ -178,22 +175,26 @@ def _missing_gates(plan: Plan) -> list[tuple[dict[str, Any], str]]:
     import polars as pl
 
     roles = plan.roles
+    # An outcome that comes late is not there when a batch arrives; any other is, and a batch without one is none.
+    target = () if plan.label_delay else (roles.target,)
     names = [
-        name for name in (*plan.inputs, roles.target)
-        if roles.columns[name].nulls and name not in (*roles.key, roles.time)
-    ]  # fmt: skip
+        *(name for name in plan.inputs if roles.columns[name].nulls and name not in (*roles.key, roles.time)),
+        *target,
+    ]
     worst = {name: _worst(plan, pl.col(name).is_null()) for name in names}
     found: list[tuple[dict[str, Any], str]] = []
     for title, chosen in (
         ("missing", {name: share for name, share in worst.items() if share < _OFTEN}),
         ("missing_often", {name: share for name, share in worst.items() if _OFTEN <= share < 0.9}),
+        ("missing_outcome", {name: share for name, share in worst.items() if name in target and 0.9 <= share < 1}),
     ):
         if not chosen:
             continue
         high = max(chosen.values())
-        bound = min(0.95, round(max(1.5 * high, high + 0.03) + 0.005, 2))
+        bound = min(0.95, round(max(1.5 * high, high + 0.03) + 0.005, 2)) if high < 0.9 else (1 + high) / 2
         named = {} if title == "missing" else {"name": title}
-        found.append(({"gate": "missing", **named, "columns": [*chosen], "max": bound}, f"at most {high:.3g} seen"))
+        gate = {"gate": "missing", **named, "columns": [*chosen], "max": float(f"{bound:.6g}")}
+        found.append((gate, f"at most {seen_as([high], gate)} seen"))
     return found
 
 
@@ -209,15 +210,25 @@ def _worst(plan: Plan, flag: "pl.Expr") -> float:
     return max(shares.to_list(), default=0.0)
 
 
-def _volume(rows: Sequence[int]) -> tuple[float, float, str]:
-    """Bounds of the rows of a partition against the median of those before it, and what was seen."""
+def volume(rows: Sequence[int]) -> tuple[dict[str, Any], str]:
+    """The gate on the rows of a partition against the median of those before it, and what was seen."""
     seen = [count / median(rows[:place]) for place, count in enumerate(rows) if place]
     low, high = min(0.5, _down(limit(seen, "min"))), max(2.0, round(limit(seen, "max") + 0.05, 1))
-    return low, high, f"{min(seen):.2g} to {max(seen):.2g} seen"
+    gate = {"gate": "volume", "min": low, "max": high}
+    return gate, f"{seen_as(seen, gate)} seen"
+
+
+def seen_as(values: Iterable[float], gate: Mapping[str, Any]) -> str:
+    """What was seen, in two digits; in more where those would lie beyond the threshold."""
+    return span(values, Gate.model_validate(gate), 2)
 
 
 def _down(value: float) -> float:
-    return max(0.01, int(value * 20) / 20)
+    """A twentieth below, of less than that two digits."""
+    if value >= 0.05:
+        return int(value * 20) / 20
+    step = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return float(f"{math.floor(value / step) * step:.6g}")
 
 
 def base_rate(roles: Roles) -> float:
@@ -255,7 +266,7 @@ def _limits(plan: Plan) -> str:
         parts.append(f"Only {roles.frame.height} rows: every metric is rough.")
     if plan.pasts:
         parts.append("Values without a past count as the mean of all.")
-    elif any(" == " in one.expression for one in plan.features):
+    elif plan.categories or any(" == " in one.expression for one in plan.features):
         parts.append("Values that were not seen count as none of the known ones.")
     personal = [name for name, why in plan.left_out.items() if why.startswith("personal")]
     if personal:

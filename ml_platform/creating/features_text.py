@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from ml_platform.creating.plan import Plan, literal, quoted
+from ml_platform.creating.plan import Categories, Plan, literal, quoted
 from ml_platform.creating.schema_text import class_name
 
 _WIDTH = 118
@@ -17,7 +17,8 @@ def features_text(plan: Plan, package: str) -> str:
     ]
     # Imports of one's own project stand apart from those of packages.
     apart = [""] if package.startswith("ml_platform.") else []
-    contract = [*apart, "from ml_platform.features.contract import HistoricalMean"] if made else []
+    taken = [*(["HistoricalMean"] if made else []), *(["one_hot"] if plan.categories else [])]
+    contract = [*apart, f"from ml_platform.features.contract import {', '.join(taken)}"] if taken else []
     lines = [
         f'"""Features of {plan.name}: the same code for training and for serving."""',
         "",
@@ -27,6 +28,7 @@ def features_text(plan: Plan, package: str) -> str:
         "#: Feature to what it is made of. A missing value stays missing.",
         "FEATURES = {",
         *(f"    {quoted(one.name)}: {one.expression}," for one in plan.features),
+        *(line for one in plan.categories for line in _one_hot(one)),
         "}",
         "",
         "",
@@ -60,6 +62,19 @@ def features_text(plan: Plan, package: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _one_hot(categories: Categories) -> list[str]:
+    """Line after line as ruff would break it."""
+    column, values = quoted(categories.column), ", ".join(categories.values)
+    if len(whole := f"    **one_hot({column}, [{values}]),") <= _WIDTH + 2:
+        return [whole]
+    if len(inside := f"        {column}, [{values}]") <= _WIDTH + 2:
+        return ["    **one_hot(", inside, "    ),"]
+    listed = [f"        [{values}],"]
+    if len(listed[0]) > _WIDTH + 2:
+        listed = ["        [", *(f"            {value}," for value in categories.values), "        ],"]
+    return ["    **one_hot(", f"        {column},", *listed, "    ),"]
 
 
 def _histories(made: list[str]) -> list[str]:

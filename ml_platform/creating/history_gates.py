@@ -10,12 +10,12 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
 from ml_platform.creating.columns import Column
-from ml_platform.creating.declarations_text import gate_line
+from ml_platform.creating.declarations_text import gate_line, seen_as
 from ml_platform.creating.plan import Plan
 from ml_platform.creating.thresholds import rounded_down
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.times import days as days_of
-from ml_platform.gates.catalogue import Gate
+from ml_platform.gates.every_kind import Gate
 from ml_platform.proving.suggest import FEWEST, limit
 
 if TYPE_CHECKING:
@@ -228,12 +228,29 @@ def history_gates(plan: Plan, context: ModelContext, now: "datetime") -> list[st
     drafted = context.dataset.model_copy(update={"gates": tuple(tried)})
     seen = _seen(ModelContext(context.model, context.feature_set, drafted), plan, now)
     chosen: dict[str, list[tuple[Candidate, float, list[float]]]] = {}
+    lines: list[str] = []
     for gate, one in zip(tried, found, strict=True):
-        values = seen.get(gate.name, [])
-        bound = one.threshold(values) if values else None
+        values = seen.get(gate.name, {})
+        bound = one.threshold([*values.values()]) if values else None
         if bound is not None:
-            chosen.setdefault(one.name, []).append((one, bound, values))
-    return [*map(_line, chosen.values()), *([] if plan.timed else _standing(plan))]
+            chosen.setdefault(one.name, []).append((one, bound, [*values.values()]))
+        elif line := _but_for_the_last(one, values, plan):
+            lines.append(line)
+    return [*map(_line, chosen.values()), *lines, *([] if plan.timed else _standing(plan))]
+
+
+def _but_for_the_last(one: Candidate, values: dict[str, float], plan: Plan) -> str:
+    """A gate that every partition keeps but the newest, where the table ends in the middle of it: it warns, since it
+    would hold that one back; empty where there is none."""
+    rest = [value for name, value in values.items() if name != plan.unfinished]
+    bound = one.threshold(rest) if rest and len(rest) < len(values) and not one.together else None
+    if bound is None:
+        return ""
+    ends = plan.roles.frame[plan.roles.time].max()
+    gate = {**one.gate, one.side: bound, "severity": "warn"}
+    return gate_line(
+        _short(gate), f"{seen_as(rest, gate)} seen; {plan.unfinished} ends on {ends}: block once it is whole"
+    )
 
 
 def _line(parts: list[tuple[Candidate, float, list[float]]]) -> str:
@@ -241,7 +258,7 @@ def _line(parts: list[tuple[Candidate, float, list[float]]]) -> str:
     gate = {**first.gate, first.side: max(bounds) if first.side == "max" else min(bounds)}
     if first.together:
         gate["columns"] = [one.gate["columns"][0] for one, _, _ in parts]
-    return gate_line(_short(gate), _told([value for _, _, some in parts for value in some]))
+    return gate_line(_short(gate), f"{seen_as((value for _, _, some in parts for value in some), gate)} seen")
 
 
 def _standing(plan: Plan) -> list[str]:
@@ -260,31 +277,27 @@ def _short(gate: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in gate.items() if key != "name" or value != usual}
 
 
-def _told(values: list[float]) -> str:
-    low, high = f"{min(values):.2g}", f"{max(values):.2g}"
-    return f"{low} seen" if low == high else f"{low} to {high} seen"
-
-
-def _seen(drafted: ModelContext, plan: Plan, now: "datetime") -> dict[str, list[float]]:
-    """What each gate came to on every partition behind those before it; none where it could not tell on one of them.
+def _seen(drafted: ModelContext, plan: Plan, now: "datetime") -> dict[str, dict[str, float]]:
+    """What each gate came to on every partition, behind those before it, by their names; none where it could not tell
+    on one of them.
 
     The first one counts where it needs none before it: it is to be published, too.
     """
     from ml_platform.proving.arrivals import Arrivals
     from ml_platform.sources.partitions import WHOLE
 
-    frame, found = plan.roles.frame, dict[str, list[float]]()
+    frame, found = plan.roles.frame, dict[str, dict[str, float]]()
     if plan.timed:
         keys = sorted(plan.partitions)[-_PARTITIONS:]
         frames = {key: plan.of(frame, key) for key in keys}
-        measured = [Arrivals(drafted, frames, key, now).clean for key in keys]
+        measured = {key: Arrivals(drafted, frames, key, now).clean for key in keys}
     else:
-        measured = [Arrivals(drafted, {WHOLE: frame}, WHOLE, now).clean]
+        measured = {WHOLE: Arrivals(drafted, {WHOLE: frame}, WHOLE, now).clean}
     unable: set[str] = set()
-    for verdicts in measured:
+    for key, verdicts in measured.items():
         for name, verdict in verdicts.items():
             if verdict.observed is not None and verdict.status in ("passed", "failed"):
-                found.setdefault(name, []).append(verdict.observed)
+                found.setdefault(name, {})[key] = verdict.observed
             elif not verdict.uncompared:
                 unable.add(name)
     return {name: values for name, values in found.items() if name not in unable}

@@ -10,6 +10,11 @@ from ml_platform.foundation.project import Project
 
 #: What runs write; the path is that of ``.local`` in the project's root.
 _IGNORED = "/.local/"
+#: What is added to files that may have been there.
+ADDED = {
+    "pyproject.toml": "[tool.pytest.ini_options] with pythonpath, so that pytest finds the code",
+    ".gitignore": "the folder of what runs write",
+}
 
 
 def home(project: Project) -> list[str]:

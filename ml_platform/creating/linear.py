@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ml_platform.creating.quick import QuickFit, divided, quick_fit
+from ml_platform.creating.quick import LOSSES, QuickFit, divided
 from ml_platform.models.checked import measured
 
 if TYPE_CHECKING:
@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from ml_platform.declarations.model import ModelSpec
 
-#: What is compared, by what a task predicts.
-_LOSSES = {"probability": "log_loss", "classes": "log_loss", "value": "mae"}
 #: From this relative difference on it is told.
 _WORTH = 0.02
 _STEPS = "{estimator: sklearn.impute:SimpleImputer}, {estimator: sklearn.preprocessing:StandardScaler}"
@@ -25,22 +23,16 @@ def linear_instead(
     parts: "np.ndarray",
     fit: QuickFit,
     *,
-    timed: bool,
+    once: bool,
 ) -> str:
-    """What a linear model came to on the same rows and how it is declared; empty where it is not better.
-
-    The generated model is given all its rounds before it is said to be worse.
-    """
-    loss = _LOSSES[fit.task.output]
-    found = measured(fit.task, fit.y, _linear(features, names, spec, parts, timed))[loss]
-    if found >= fit.metrics[loss] * (1 - _WORTH):
-        return ""
-    whole = quick_fit(features, names, spec, parts, timed=timed, rounds=10**9).metrics[loss]
-    if found >= whole * (1 - _WORTH):
+    """What a linear model came to on the same rows and how it is declared; empty where it is not better."""
+    loss = LOSSES[fit.task.output]
+    found = measured(fit.task, fit.y, _linear(features, names, spec, parts, once))[loss]
+    if found >= fit.loss * (1 - _WORTH):
         return ""
     return (
-        f"a linear model does better on these rows ({loss} {found:.3g}, the generated one {whole:.3g} with all its "
-        f"rounds). To take it, write: {linear_declaration(fit.task.output)}"
+        f"a linear model does better on these rows ({loss} {found:.3g}, the generated one {fit.loss:.3g}). To take it, "
+        f"write: {linear_declaration(fit.task.output)}"
     )
 
 
@@ -51,7 +43,7 @@ def linear_declaration(output: str) -> str:
 
 
 def _linear(
-    features: "pl.DataFrame", names: tuple[str, ...], spec: "ModelSpec", parts: "np.ndarray", timed: bool
+    features: "pl.DataFrame", names: tuple[str, ...], spec: "ModelSpec", parts: "np.ndarray", once: bool
 ) -> "np.ndarray":
     import numpy as np
 
@@ -59,7 +51,7 @@ def _linear(
     from ml_platform.features.build import matrix
 
     task, found = spec.kind(), []
-    for train, held in divided(features, parts, timed=timed):
+    for train, held in divided(features, parts, once=once):
         (known, y), (asked, _) = task.labels(train, spec.target), task.labels(held, spec.target)
         found.append(linear_model(task, matrix(known, names), y, matrix(asked, names)))
     return np.concatenate(found)

@@ -1,7 +1,7 @@
 """How the time of a table is divided: the largest partitions of which there are enough, and how late outcomes come."""
 
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ml_platform.creating.roles import Roles
 from ml_platform.foundation.errors import PlatformError
@@ -16,6 +16,8 @@ Every = Literal["hour", "day", "week", "month", "year"]
 ENOUGH, FEWEST, ROWS = 6, 3, 20
 #: Most hours that are partitions: features of each one note the content of all before it.
 HOURS = 1_000
+#: Share of the usual known outcomes from which on those of a day are known, and how seldom none may be by chance.
+_KNOWN, _BY_CHANCE = 0.5, 0.001
 
 
 class TooSparse(PlatformError):
@@ -60,16 +62,31 @@ def partitions_for(roles: Roles, wanted: Every | None, now: datetime) -> "tuple[
     return every, start, rows
 
 
-def late_of(roles: Roles, every: Every, partitions: dict[str, int], now: datetime) -> int:
-    """How many of the newest partitions have hardly a target yet: outcomes come late."""
-    there = roles.frame.filter(roles.frame[roles.target].is_not_null())
-    _, known = divided(there[roles.timestamp or roles.time], every, now)
-    shares = [known.get(name, 0) / max(rows, 1) for name, rows in partitions.items()]
-    usual = sorted(shares)[len(shares) // 2]
-    late = 0
-    while late < len(shares) and shares[-1 - late] < 0.1 * usual:
-        late += 1
-    return late
+def few_rows(partitions: dict[str, int]) -> int:
+    """Rows of the middle one of the partitions, where they are too few to say something of a model; else 0."""
+    middle = sorted(partitions.values())[len(partitions) // 2]
+    return middle if middle < ROWS else 0
+
+
+def late_of(roles: Roles, every: Every) -> int:
+    """Days until outcomes are known: from the newest day, of hours the newest hour, that has some to the last one of
+    the table; begun days count.
+
+    0 where the last ones may lack them by chance.
+    """
+    import polars as pl
+
+    times = roles.frame[roles.time]
+    at = instants(times).dt.truncate("1h") if every == "hour" else days(times)
+    known = roles.frame[roles.target].is_not_null()
+    each = pl.DataFrame({"at": at, "known": known}).group_by("at").agg(pl.len().alias("rows"), pl.col("known").sum())
+    # Single ones may come early: of a day is known what is known of half as many rows as usual.
+    usual = int(known.sum()) / known.len()
+    newest: Any = each.filter(pl.col("known") >= _KNOWN * usual * pl.col("rows"))["at"].max()
+    last: Any = each["at"].max()
+    behind = int((at > newest).sum())
+    share = int(known.filter(at <= newest).sum()) / (known.len() - behind)
+    return 0 if (1 - share) ** behind > _BY_CHANCE else -((newest - last) // timedelta(days=1))
 
 
 def divided(times: "pl.Series", every: Every, now: datetime) -> tuple[date, dict[str, int]]:

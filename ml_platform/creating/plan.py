@@ -6,8 +6,9 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ml_platform.creating.columns import ONE_HOT, Column, plain
-from ml_platform.creating.periods import Every, late_of, partitions_for
+from ml_platform.creating.periods import Every, few_rows, late_of, partitions_for
 from ml_platform.creating.roles import Roles, by_the_hour
+from ml_platform.features.contract import feature_of
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.times import comparable
 from ml_platform.serving.schema import unservable
@@ -31,6 +32,14 @@ class Feature:
 
     name: str
     expression: str
+
+
+@dataclass(frozen=True)
+class Categories:
+    """Values of a column that get a feature each, as Python writes them."""
+
+    column: str
+    values: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,7 @@ class Plan:
     label_delay: int = 0
     inputs: tuple[str, ...] = ()
     features: list[Feature] = field(default_factory=list)
+    categories: list[Categories] = field(default_factory=list)
     pasts: list[Past] = field(default_factory=list)
     #: Outcome that is averaged to its expression.
     outcomes: dict[str, str] = field(default_factory=dict)
@@ -86,9 +96,17 @@ class Plan:
     @property
     def held_out(self) -> date:
         """Beginning of the first partition that is held out."""
-        windows, keys = self.windows, sorted(self.partitions)
-        rule = SplitRule(label_delay=self.label_delay)
-        return windows.window(rule.labelled(windows, keys, windows.window(keys[-1])[1])[-self.holdout])[0]
+        return self.windows.window(_labelled(self)[-self.holdout])[0]
+
+    @property
+    def unfinished(self) -> str:
+        """The newest partition where the table ends before the last day of it; empty where it does not."""
+        if not self.timed or self.every in ("hour", "day"):
+            return ""
+        key = max(self.partitions)
+        last = self.roles.frame[self.roles.time].max()
+        assert isinstance(last, date)
+        return key if last < self.windows.window(key)[1] - timedelta(days=1) else ""
 
     def of(self, frame: "pl.DataFrame", key: str) -> "pl.DataFrame":
         """The rows of a partition."""
@@ -110,23 +128,36 @@ def plan_of(name: str, roles: Roles, every: Every | None, now: datetime) -> Plan
         raise PlatformError(f"--every {every}: the table has no time; name its column with --time")
     model = roles.label if roles.label.startswith(f"{name}_") else f"{name}_{roles.label}"
     model = model if model != name else f"{name}_model"
-    late = late_of(roles, chosen, partitions, now) if chosen else 0
-    holdout = max(1, round(HOLDOUT * (len(partitions) - late))) if chosen else 0
-    plan = Plan(name, model[:61], roles, chosen, start, partitions, holdout)
-    if late and chosen and start:
-        windows = plan.windows
-        newest, known = (windows.window(key)[1] for key in ([*partitions][-1], [*partitions][-1 - late]))
-        plan.label_delay = -(-(newest - known) // timedelta(days=1))
+    plan = Plan(name, model[:61], roles, chosen, start, partitions, holdout=0)
+    if chosen:
+        plan.label_delay = late_of(roles, chosen)
+        plan.holdout = max(1, round(HOLDOUT * len(_labelled(plan))))
+    if chosen and partitions and (few := few_rows(partitions)):
         roles.notes.append(
-            f"{roles.target!r} is not known yet in the newest {late} of {len(partitions)} {chosen}s: outcomes are "
-            f"taken to come {plan.label_delay} days late"
+            f"{(roles.timestamp or roles.time)!r} goes over {len(partitions)} {chosen}s with {few} rows in most of "
+            "them, which say little of a model; where it is not when a row was seen: --time COLUMN, or --time none"
         )
+    if late := plan.label_delay:
+        told = (
+            f"{roles.target!r} is not known yet in the newest {late} days: outcomes are taken to come so late, and no"
+        )
+        roles.notes.append(f"{told} gate asks for them when a batch arrives")
     _features(plan)
-    if not plan.features and not plan.pasts:
+    if not plan.features and not plan.categories and not plan.pasts:
         raise PlatformError(
             f"nothing is left to learn from: {'; '.join(f'{key}: {why}' for key, why in plan.left_out.items())}"
         )
     return plan
+
+
+def _labelled(plan: Plan) -> list[str]:
+    """Partitions whose outcomes are known. Raises PlatformError where they are too few to train and to judge."""
+    windows, keys = plan.windows, sorted(plan.partitions)
+    try:
+        return SplitRule(label_delay=plan.label_delay).labelled(windows, keys, windows.window(keys[-1])[1])
+    except PlatformError:
+        told = f"{plan.roles.target!r} is not known yet in the newest {plan.label_delay} days"
+        raise PlatformError(f"{told}, which leaves no {plan.every} to learn from; bring more time") from None
 
 
 def _features(plan: Plan) -> None:
@@ -241,9 +272,15 @@ def _one_hot(plan: Plan, column: Column, names: set[str]) -> None:
     values = [value for value, count in column.values if count >= max(5, 0.002 * column.rows)][:ONE_HOT]
     if column.distinct == 2 and not column.nulls:
         values = values[-1:]
-    for value in sorted(values):
-        name = _free(plain(f"{column.field}_{value}")[:60], names)
-        plan.features.append(Feature(name, f"pl.col({quoted(column.name)}) == {literal(column, value)}"))
+    values, own = sorted(values), [feature_of(column.name, value) for value in values]
+    if len(set(own)) == len(own) and not names.intersection(own) and all(map(str.isidentifier, own)):
+        names.update(own)
+        plan.categories.append(Categories(column.name, tuple(literal(column, value) for value in values)))
+    else:
+        # Values that differ in signs alone have names that were given one by one.
+        for value in values:
+            name = _free(plain(f"{column.field}_{value}")[:60], names)
+            plan.features.append(Feature(name, f"pl.col({quoted(column.name)}) == {literal(column, value)}"))
     rest = column.distinct - len(values)
     if rest > 1:
         plan.roles.notes.append(

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.models.checked import measured
 from ml_platform.models.predictor import load_predictor
 from ml_platform.models.task import Task
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
 
     from ml_platform.declarations.model import ModelSpec
 
-#: Most rounds of a quick fit.
-ROUNDS = 50
 #: Standard errors by which predictions have to agree with the target: one table of noise in a hundred does by chance.
 _SIGNAL = 2.33
 #: Fits without time, each on all rows but its part.
 _FOLDS = 4
-_BOOTSTRAPS, _BOOTSTRAP_ROWS = 40, 4_000
+_BOOTSTRAPS, _BOOTSTRAP_ROWS = 80, 4_000
+#: Fewest clusters that are resampled in place of rows.
+_CLUSTERS = 10
+#: What is compared between recipes and with a linear model, by what a task predicts.
+LOSSES = {"probability": "log_loss", "classes": "log_loss", "value": "mae"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class QuickFit:
     trivial: "dict[str, np.ndarray]"
     #: Rows of a holdout, for errors of its size.
     rows: int
+    #: What the rows that belong together have in common: the day, or the customer; ``None`` where each is for itself.
+    clusters: "np.ndarray | None" = None
 
     @cached_property
     def metrics(self) -> dict[str, float]:
@@ -63,22 +68,41 @@ class QuickFit:
     @cached_property
     def spread(self) -> dict[str, float]:
         """Standard error of each metric on a holdout of :attr:`rows`, of the ``gain`` over the trivial model in each,
-        and of the ``calibration`` error; by bootstrap over rows."""
+        and of the ``calibration`` error; by bootstrap over clusters."""
+        import numpy as np
+
+        shrunk = math.sqrt(min(self.rows, len(self.y), _BOOTSTRAP_ROWS) / max(self.rows, 1))
+        return {name: float(np.std(values)) * shrunk for name, values in self._resampled.items()}
+
+    @cached_property
+    def expected_calibration(self) -> float:
+        """Calibration error to be expected on a holdout of :attr:`rows`: it grows as the rows become fewer."""
+        import numpy as np
+
+        return float(np.mean(self._resampled["calibration"]))
+
+    @cached_property
+    def _resampled(self) -> dict[str, list[float]]:
         import numpy as np
 
         random, size = np.random.default_rng(0), min(self.rows, len(self.y), _BOOTSTRAP_ROWS)
         base = next(iter(self.trivial.values()))
+        codes = np.arange(len(self.y)) if self.clusters is None else np.unique(self.clusters, return_inverse=True)[1]
+        order = np.argsort(codes, kind="stable")
+        members = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+        if len(members) < _CLUSTERS:
+            members = [*order.reshape(-1, 1)]
+        drawn = max(2, round(len(members) * size / len(self.y)))
         found: dict[str, list[float]] = {}
         for _ in range(_BOOTSTRAPS):
-            chosen = random.integers(0, len(self.y), size)
+            chosen = np.concatenate([members[one] for one in random.integers(0, len(members), drawn)])
             part = QuickFit(self.task, self.y[chosen], self.p[chosen], {self.against: base[chosen]}, size)
             for name, value in part.metrics.items():
                 found.setdefault(name, []).append(value)
                 if part.trivially.get(name):
                     found.setdefault(f"gain {name}", []).append(part.gain(name))
             found.setdefault("calibration", []).append(part.calibration)
-        shrunk = math.sqrt(size / max(self.rows, 1))
-        return {name: float(np.std(values)) * shrunk for name, values in found.items()}
+        return found
 
     @cached_property
     def calibration(self) -> float:
@@ -105,14 +129,24 @@ class QuickFit:
         return _agreement(np.asarray(self.y, float), np.asarray(self.p, float))
 
     @property
-    def noise(self) -> bool:
-        """Whether nothing says that there is more in the predictions than chance."""
-        worthless = {
-            "probability": lambda: self.metrics.get("auc", 0.5) <= 0.5,
+    def loss(self) -> float:
+        """What recipes are compared by."""
+        return self.metrics[LOSSES[self.task.output]]
+
+    @property
+    def worthless(self) -> bool:
+        """Whether a trivial model would have done as well on these rows."""
+        found = {
+            "probability": lambda: self.metrics["auc"] <= 0.5,
             "classes": lambda: self.gain("log_loss") <= 0,
             "value": lambda: self.metrics.get("r2", 0.0) <= 0,
         }
-        return self.agreement < _SIGNAL or worthless[self.task.output]()
+        return found[self.task.output]()
+
+    @property
+    def noise(self) -> bool:
+        """Whether nothing says that there is more in the predictions than chance."""
+        return self.agreement < _SIGNAL or self.worthless
 
 
 def _agreement(y: "np.ndarray", p: "np.ndarray") -> float:
@@ -125,61 +159,101 @@ def _agreement(y: "np.ndarray", p: "np.ndarray") -> float:
     return float(np.corrcoef(first, second)[0, 1]) * math.sqrt(len(y) - 1)
 
 
+def best_fit(
+    features: "pl.DataFrame",
+    names: tuple[str, ...],
+    spec: "ModelSpec",
+    parts: "np.ndarray",
+    *,
+    once: bool,
+    rows: int,
+    cluster: str = "",
+) -> "tuple[QuickFit, int | None]":
+    """The better of two recipes on rows that it has not seen: all declared rounds, or a quarter of them, and which.
+
+    A small or noisy table is learnt by heart with all; a fit of another recipe would say nothing of the model to come.
+    """
+    from ml_platform.training.trainer import rounds_of, trainer_of
+
+    total = rounds_of(trainer_of(spec.trainer), spec.parameters)
+    tried = [(quick_fit(features, names, spec, parts, once=once, rows=rows, cluster=cluster), total)]
+    if total is not None and total >= 4:
+        few = quick_fit(features, names, spec, parts, once=once, rows=rows, cluster=cluster, rounds=total // 4)
+        tried.append((few, total // 4))
+    return min(tried, key=lambda one: one[0].loss)
+
+
 def quick_fit(
     features: "pl.DataFrame",
     names: tuple[str, ...],
     spec: "ModelSpec",
     parts: "np.ndarray",
     *,
-    timed: bool,
-    rounds: int = ROUNDS,
+    once: bool,
+    rows: int = 0,
+    cluster: str = "",
+    rounds: int | None = None,
 ) -> QuickFit:
-    """Fit and predict. ``parts``: with time 1 for rows that are held out; else the fold of each row. At most
-    ``rounds`` of those that are declared.
+    """Fit and predict. ``parts``: with ``once`` 1 for rows that are held out; else the fold of each row. At most
+    ``rounds`` of those that are declared; ``rows`` of a holdout, by itself all that were predicted; ``cluster`` is the
+    column that rows have in common that belong together.
 
-    Raises PlatformError as the trainer does.
+    Raises PlatformError as the trainer does, and where the rows that are predicted have one class only.
     """
     import numpy as np
 
     task = spec.kind()
-    labels, predictions = [], []
+    labels, predictions, together = [], [], []
     trivial: dict[str, list[Any]] = {}
-    for train, held in divided(features, parts, timed=timed):
-        y, p, base = _fit(train, held, names, spec, task, rounds)
+    for train, held in divided(features, parts, once=once):
+        y, p, base, known = _fit(train, held, names, spec, task, rounds)
         labels.append(y)
         predictions.append(p)
+        if cluster:
+            together.append(known[cluster].to_numpy())
         for name, values in base.items():
             trivial.setdefault(name, []).append(values)
     y = np.concatenate(labels)
+    if task.output == "probability" and y.min() == y.max():
+        raise PlatformError(
+            f"all {len(y)} rows that are held out have the same {spec.target!r}, by which no model can be judged; "
+            "bring more rows, or another target"
+        )
     joined = {name: np.concatenate(values) for name, values in trivial.items()}
-    return QuickFit(task, y, np.concatenate(predictions), joined, len(y) if timed else max(1, len(y) // 5))
+    codes = np.concatenate(together) if together else None
+    return QuickFit(task, y, np.concatenate(predictions), joined, rows or len(y), codes)
 
 
 def divided(
-    features: "pl.DataFrame", parts: "np.ndarray", *, timed: bool
+    features: "pl.DataFrame", parts: "np.ndarray", *, once: bool
 ) -> "Iterator[tuple[pl.DataFrame, pl.DataFrame]]":
-    """Rows to fit on and rows to predict: once with time, else fold by fold."""
+    """Rows to fit on and rows to predict: once, or fold by fold."""
     import polars as pl
 
-    for fold in [1] if timed else sorted(set(parts.tolist())):
+    for fold in [1] if once else sorted(set(parts.tolist())):
         yield features.filter(pl.Series(parts != fold)), features.filter(pl.Series(parts == fold))
 
 
 def _fit(
-    train: "pl.DataFrame", held: "pl.DataFrame", names: tuple[str, ...], spec: "ModelSpec", task: Task, rounds: int
-) -> "tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]":
+    train: "pl.DataFrame",
+    held: "pl.DataFrame",
+    names: tuple[str, ...],
+    spec: "ModelSpec",
+    task: Task,
+    rounds: int | None,
+) -> "tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], pl.DataFrame]":
     from ml_platform.features.build import matrix
     from ml_platform.training.trainer import limited, trainer_of
     from ml_platform.training.trainer import train as trained
 
     trainer = trainer_of(spec.trainer)
     with tempfile.TemporaryDirectory(prefix="ml-platform-new-") as work:
-        few = limited(trainer, spec.parameters, rounds)
+        few = spec.parameters if rounds is None else limited(trainer, spec.parameters, rounds)
         made = trained(trainer, lambda: iter([train]), names, spec.target, task, few, Path(work), 0)
         model = load_predictor(made.format, made.file)
         known, y = task.labels(held, spec.target)
         _, before = task.labels(train, spec.target)
-        return y, model.predict(matrix(known, names)), task.baselines(before, len(y))
+        return y, model.predict(matrix(known, names)), task.baselines(before, len(y)), known
 
 
 def folds(frame: "pl.DataFrame", group: tuple[str, ...]) -> "np.ndarray":

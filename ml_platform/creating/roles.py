@@ -39,6 +39,8 @@ _POSITIVE = (
     "failed",
     "sick",
 )
+#: What is said in place of a column where a table has no time.
+NO_TIME = "none"
 #: Name of the column that is added, the first that the table does not have.
 _DAY = ("day", "event_day", "day_of_event")
 
@@ -87,17 +89,21 @@ def roles_of(table: Table, wishes: Wishes, questions: Questions) -> Roles:
     """Decide the part of every column. Raises PlatformError for a wish that the table cannot fulfil."""
     frame, notes = table.frame, list(table.notes)
     columns = look(frame)
-    for name in (wishes.target, *filter(None, [wishes.time]), *wishes.key, *wishes.known_later, *wishes.group):
+    given = wishes.time if wishes.time != NO_TIME or NO_TIME in columns else ""
+    for name in (wishes.target, *filter(None, [given]), *wishes.key, *wishes.known_later, *wishes.group):
         if name not in columns:
             raise PlatformError(
                 f"there is no column {name!r}; the table has {', '.join(columns)}{meant(name, columns)}"
             )
-    for name in (*filter(None, [wishes.time]), *wishes.key, *wishes.group):
+    for name in (*filter(None, [given]), *wishes.key, *wishes.group):
         if unservable(name):
             raise PlatformError(f"{name!r} is a name that a request cannot carry; rename the column")
     target = columns[wishes.target]
     if target.nulls == target.rows or target.constant:
-        raise PlatformError(f"target {target.name!r} has one value only: there is nothing to learn")
+        raise PlatformError(
+            f"target {target.name!r} has one value only, so there is nothing to learn; bring rows with another, or "
+            "take another --target"
+        )
     if target.rows - target.nulls < ROWS:
         raise PlatformError(
             f"{target.rows - target.nulls} rows with a value of {target.name!r} are too few to learn from and to judge "
@@ -187,6 +193,9 @@ def _time(table: Table, columns: dict[str, Column], wishes: Wishes, questions: Q
     """The column with the time of the event; empty where there is none."""
     if wishes.timeless:
         return ""
+    if wishes.time == NO_TIME and NO_TIME not in columns:
+        notes.append("the rows are divided by a hash, as --time none says, and nothing is said of later times")
+        return ""
     if wishes.time:
         column = columns[wishes.time]
         if wishes.time in table.unclear:
@@ -201,6 +210,8 @@ def _time(table: Table, columns: dict[str, Column], wishes: Wishes, questions: Q
                 f"--time: {column.nulls} rows have no {wishes.time!r} and would belong to no partition; take another "
                 "column, or leave them out"
             )
+        if column.birth:
+            notes.append(f"{wishes.time!r} is a date of birth by its name, and the time because --time says so")
         return wishes.time
     for name, (one, other) in table.unclear.items():
         notes.append(f"{name!r} may be {one} or {other}: it is kept as text; write ISO dates to use it")
@@ -209,11 +220,20 @@ def _time(table: Table, columns: dict[str, Column], wishes: Wishes, questions: Q
         if one.kind in ("date", "timestamp") and not one.nulls and not one.personal and _long(one)
         and one.name not in wishes.known_later and not unservable(one.name)
     ]  # fmt: skip
+    births = [one.name for one in columns.values() if one.birth and one.name not in wishes.known_later]
+    if births and not dated:
+        notes.append(
+            f"{births[0]!r} is a date of birth by its name, which says nothing of when a row was seen; name the column "
+            "that does with --time COLUMN"
+        )
     if not dated:
         notes.append("there is no time: the rows are divided by a hash, and nothing is said of later times")
         return ""
-    # What happens first is what a prediction is asked for at.
-    first = min(dated, key=lambda one: (-sum(_before(table.frame, one, other) for other in dated), one.name))
+    # What happens first is what a prediction is asked for at; since when somebody is a customer is no event of it.
+    first = min(
+        dated,
+        key=lambda one: (one.standing, -sum(_before(table.frame, one, other) for other in dated), one.name),
+    )
     if len(dated) == 1:
         notes.append(f"the time is {first.name!r}, the only date that every row has")
         return first.name

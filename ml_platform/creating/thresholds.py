@@ -1,6 +1,7 @@
 """The gates of a new model: halfway between the best trivial model and a quick fit, what was seen beside each."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,39 +13,56 @@ from ml_platform.proving.suggest import Suggestion
 _METRICS = {"probability": ("auc", "brier"), "classes": ("accuracy", "log_loss"), "value": ("r2", "mae")}
 #: A fit this near to perfect leaves no room for an alarm above it.
 _PERFECT = 0.97
+#: From here on an alarm would never be raised.
+_ALARMING = 0.995
+#: Standard errors that an honest model of the same recipe may lie beyond what was seen.
+ERRORS = 3.0
+_WHY = "with three standard errors"
+_TO_PERFECT = "halfway from the best, the first model's too, to perfect"
+#: Least share of the way from a trivial model to what was seen.
+_NEAREST = 0.25
 
 
-def gates_of(fit: QuickFit, *, timed: bool) -> list[tuple[dict[str, Any], str]]:
-    """Each gate with a comment on its threshold."""
+def gates_of(fit: QuickFit, first: QuickFit, *, timed: bool) -> list[tuple[dict[str, Any], str]]:
+    """Each gate with a comment on its threshold.
+
+    ``fit`` says what is to be expected of the recipe, ``first`` is the first model on the rows that it is to be judged
+    by. The worse of both counts: a threshold lies halfway from it to a trivial model, and that of the gain, which every
+    one of those lacks, :data:`ERRORS` standard errors from it where that is further.
+    """
     metric, loss = _METRICS[fit.task.output]
     if metric == "accuracy" and fit.gain(metric) < 0.01:
         # Where one class is most of the rows, being right says nothing.
         metric = loss
-    observed, trivial = fit.metrics[metric], _trivial(fit, metric)
     better = fit.task.better[metric]
     compared = "auc" if metric == "auc" else loss
-    gain, margin = fit.gain(loss), champion_margin(fit, compared)
+    gain, margin = min(fit.gain(loss), first.gain(loss)), champion_margin(fit, compared)
     gates: list[tuple[dict[str, Any], str]] = [({"gate": "disjoint"}, "")]
     if timed:
         gates.append(({"gate": "time_order"}, ""))
-    halfway = {"min" if better else "max": rounded((observed + trivial) / 2)}
-    low = f"{observed:.3g} seen, {trivial:.3g} trivial"
-    gates.append(({"gate": "performance", "metric": metric, **halfway}, low))
+    sign = 1 if better else -1
+    worse = min(fit.metrics[metric], first.metrics[metric], key=lambda value: sign * value)
+    trivial = _trivial(fit, metric)
+    # Without room for the error on both sides, halfway is as far from an honest model as from one that knows nothing.
+    bound = between((worse + trivial) / 2, trivial)
+    seen = f"{worse:.3g} seen, {trivial:.3g} trivial"
+    gates.append(({"gate": "performance", "metric": metric, "min" if better else "max": bound}, seen))
     if gain > 0:
-        line = {"gate": "baseline", "metric": loss, "against": fit.against, "min": rounded(gain / 2)}
-        gates.append((line, f"{gain:.3g} seen"))
+        least = threshold(gain, 0.0, fit.spread[f"gain {loss}"])
+        gates.append(({"gate": "baseline", "metric": loss, "against": fit.against, "min": least}, f"{gain:.3g} seen"))
     gates.append(
         (
             {"gate": "champion", "metric": compared, "mode": "non_inferior", "min": -rounded(margin)},
             "two standard errors of the metric on a holdout of this size",
         )
     )
-    if better and observed < _PERFECT:
-        top = rounded(observed + (1 - observed) / 2)
+    best = max(fit.metrics[metric], first.metrics[metric])
+    if better and (top := _alarm(best, fit.spread[metric])):
         gates.append(({"gate": "leak_alarm", "metric": metric, "max": top}, "halfway from what was seen to perfect"))
     if fit.task.output == "probability":
-        error, top = fit.calibration, fit.calibration + 2 * fit.spread["calibration"] + 0.02
-        gates.append(({"gate": "calibration", "max": rounded(top)}, f"{error:.3g} seen"))
+        error = max(fit.calibration, first.calibration)
+        top = max(error, fit.expected_calibration) + ERRORS * fit.spread["calibration"] + 0.02
+        gates.append(({"gate": "calibration", "max": -rounded_down(-top)}, f"{error:.3g} seen"))
     gates += [
         ({"gate": "servability"}, ""),
         ({"gate": "skew", "max": 0}, ""),
@@ -52,6 +70,30 @@ def gates_of(fit: QuickFit, *, timed: bool) -> list[tuple[dict[str, Any], str]]:
         ({"gate": "health"}, ""),
     ]
     return gates
+
+
+def threshold(worst: float, trivial: float, error: float, *, nearest: float = _NEAREST, least: float = 0.5) -> float:
+    """A threshold between what was seen at worst and a trivial model, which it refuses.
+
+    :data:`ERRORS` standard errors from what was seen, or the share ``least`` of the way, whichever is further; but the
+    share ``nearest`` of the way from the trivial model at least: of a weak signal on few rows nobody can ask for more.
+    """
+    way = abs(worst - trivial)
+    left = max(way - max(least * way, ERRORS * error), nearest * way)
+    return between(trivial + math.copysign(left, worst - trivial), trivial)
+
+
+def between(value: float, trivial: float) -> float:
+    """As few digits as keep a value on its side of another, from two on; rounded towards that one."""
+    if value == trivial:
+        return value
+    sign = 1.0 if value > trivial else -1.0
+    for digits in range(2, 12):
+        step = 10.0 ** (math.floor(math.log10(abs(value))) - digits + 1) if value else 1.0
+        found = float(f"{sign * math.floor(round(sign * value / step, 6)) * step:.10g}")
+        if sign * found > sign * trivial:
+            return found
+    return value
 
 
 def feature_gates(alone: float, label: str) -> list[str]:
@@ -68,26 +110,46 @@ def champion_margin(fit: QuickFit, metric: str) -> float:
     return max(0.005 * abs(fit.metrics[metric]), 2 * fit.spread[metric])
 
 
-def not_nearer(one: Suggestion, fit: QuickFit) -> Suggestion:
-    """A proposal no nearer to the worst value seen than two standard errors: a few windows lie together by chance."""
-    gate = one.proposed
-    names = {"performance": gate.metric, "baseline": f"gain {gate.metric}", "calibration": "calibration"}
-    slack = 2 * fit.spread.get(names.get(gate.gate) or "", 0.0)
-    if not slack or not one.before:
+def _alarm(best: float, error: float) -> float:
+    """From where on a model is too good, given the best that was seen; 0 where that leaves no room for an alarm."""
+    top = max(best + (1 - best) / 2, best + ERRORS * error)
+    return rounded(top) if best < _PERFECT and top < _ALARMING else 0.0
+
+
+def not_nearer(one: Suggestion, fit: QuickFit) -> Suggestion | None:
+    """A proposal no nearer to the worst value seen than :data:`ERRORS` standard errors: a few windows lie together by
+    chance, and none of them has learnt from as many rows as the first model, which ``fit`` is.
+
+    What windows and that model showed keeps the threshold. None where no alarm is left above the best of them.
+    """
+    gate, metric, seen = one.proposed, one.proposed.metric or "", one.before.values()
+    if gate.gate == "leak_alarm":
+        top = _alarm(max(*seen, fit.metrics[metric]), fit.spread[metric]) if seen else gate.max
+        return replace(one, proposed=gate.model_copy(update={"max": top}), reason=_TO_PERFECT) if top else None
+    if gate.gate not in ("performance", "baseline", "calibration") or not seen:
         return one
-    changed = {}
-    low, high = min(one.before.values()) - slack, max(one.before.values()) + slack
-    if gate.min is not None and low < gate.min:
-        changed["min"] = rounded_down(low)
-    if gate.max is not None and high > gate.max:
-        changed["max"] = -rounded_down(-high)
-    # What a model that knows nothing would pass is no threshold.
-    trivial = fit.trivially.get(gate.metric or "", 0.0) if gate.gate == "performance" and gate.metric != "r2" else 0.0
-    if "min" in changed and changed["min"] <= trivial:
-        return one
-    if not changed:
-        return one
-    return replace(one, proposed=gate.model_copy(update=changed), reason="two standard errors beyond")
+    if gate.gate == "calibration":
+        worst = max(*seen, fit.calibration, fit.expected_calibration)
+        bound = -rounded_down(-(worst + ERRORS * fit.spread["calibration"]))
+    else:
+        gain = gate.gate == "baseline"
+        own, trivial = (fit.gain(metric), 0.0) if gain else (fit.metrics[metric], _trivial(fit, metric))
+        worst = min(*seen, own) if gate.min is not None else max(*seen, own)
+        if (worst - trivial) * (own - trivial) <= 0:
+            return one  # a window that was no better than a trivial model says nothing of where to draw a line
+        error = fit.spread[f"gain {metric}" if gain else metric]
+        bound = threshold(worst, trivial, error, nearest=_NEAREST if gain else 0.5, least=0)
+    if gate.min is not None and bound < gate.min:
+        return replace(one, proposed=gate.model_copy(update={"min": bound}), reason=_WHY)
+    if gate.max is not None and bound > gate.max:
+        return replace(one, proposed=gate.model_copy(update={"max": bound}), reason=_WHY)
+    return one
+
+
+def no_better(found: Sequence[Suggestion]) -> bool:
+    """Whether in each window of the past the model was no better than a trivial one."""
+    seen = [value for one in found if one.declared.gate == "baseline" for value in one.before.values()]
+    return bool(seen) and max(seen) <= 0
 
 
 def rounded_down(value: float) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_platform.creating.linear import linear_instead
 from ml_platform.creating.plan import Plan
-from ml_platform.creating.quick import QuickFit, folds, quick_fit
+from ml_platform.creating.quick import QuickFit, best_fit, folds, quick_fit
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
@@ -20,13 +20,18 @@ from ml_platform.declarations.reading import one_line
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_bytes
 from ml_platform.foundation.times import comparable
-from ml_platform.sources.rules import SqlSource
+from ml_platform.sources.sql import SqlSource
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
 
 #: Fewest rows with a label that are held out, in all.
 _FEWEST = 20
+#: Rows from which on the ones that are held out say enough, so that there is one fit and not one for each fold.
+_MANY = 20_000
+#: A column that no table has.
+_CLUSTER = "\x00cluster"
 
 
 @contextmanager
@@ -77,9 +82,19 @@ class Tried:
     features: int
     #: AUC of the best single feature; 0 where there is none.
     alone: float
+    #: What is to be expected of the recipe, on all rows where they are few; and the first model, on the rows that it is
+    #: to be judged by. One and the same with time.
     fit: QuickFit
+    first: QuickFit
+    #: Rounds of training that did best; ``None`` where the trainer has none.
+    rounds: int | None
     #: What a linear model came to, where it is better.
     linear: str
+
+    @property
+    def noise(self) -> bool:
+        """Whether no gate could tell the first model from one that knows nothing."""
+        return self.fit.noise or self.first.worthless
 
 
 def try_out(plan: Plan, context: ModelContext) -> Tried:
@@ -104,19 +119,45 @@ def try_out(plan: Plan, context: ModelContext) -> Tried:
     alone = max(
         (auc for rows in judged for auc in single_feature_auc(rows, context.names, label).values()), default=0.0
     )
-    if plan.timed:
-        parts = (comparable(features[plan.roles.time], plan.held_out) >= plan.held_out).cast(pl.Int64).to_numpy()
-    else:
-        parts = folds(features, plan.roles.group)
-    held = features.filter(pl.Series(parts == 1))[label].count() if plan.timed else features[label].count()
-    if held < _FEWEST:
-        what = f"the newest {plan.holdout} {plan.every}s have {held}" if plan.timed else f"there are {held}"
+    held = _held_out(plan, features, context)
+    labelled = features.filter(pl.Series(held == 1))[label].count()
+    if labelled < _FEWEST:
+        what = f"the newest {plan.holdout} {plan.every}s have {labelled}" if plan.timed else f"{labelled} are held out:"
         raise PlatformError(
             f"{what} rows with a value of {plan.roles.target!r} to judge a model by, which are too few; bring {_FEWEST}"
         )
-    fit = quick_fit(features, context.names, context.model, parts, timed=plan.timed)
-    linear = "" if fit.noise else linear_instead(features, context.names, context.model, parts, fit, timed=plan.timed)
-    return Tried(found.rows, frame.height, len(context.names), alone, fit, linear)
+    once = plan.timed or features.height > _MANY
+    parts = held if once else folds(features, plan.roles.group)
+    cluster = _CLUSTER if plan.timed or plan.roles.group else ""
+    if cluster:
+        features = features.with_columns(_together(plan).alias(_CLUSTER))
+    spec = context.model
+    fit, rounds = best_fit(features, context.names, spec, parts, once=once, rows=labelled, cluster=cluster)
+    linear = "" if fit.noise else linear_instead(features, context.names, spec, parts, fit, once=once)
+    first = fit if once else quick_fit(features, context.names, spec, held, once=True, cluster=cluster, rounds=rounds)
+    return Tried(found.rows, frame.height, len(context.names), alone, fit, first, rounds, linear)
+
+
+def _held_out(plan: Plan, features: "pl.DataFrame", context: ModelContext) -> "np.ndarray":
+    """1 for each row that the declared split holds out, else 0: (rows,)."""
+    import polars as pl
+
+    from ml_platform.features.parts import place
+
+    if plan.timed:
+        newest = comparable(features[plan.roles.time], plan.held_out) >= plan.held_out
+        return newest.cast(pl.Int64).to_numpy()
+    by = plan.roles.group or tuple(context.function.key)
+    return (place(features, by, context.model.name) < context.model.split.share).astype(int)
+
+
+def _together(plan: Plan) -> "pl.Expr":
+    """What rows have in common that belong together: the day, of hours the hour; without time the group."""
+    import polars as pl
+
+    if not plan.timed:
+        return pl.struct(*plan.roles.group).hash(0)
+    return pl.col(plan.roles.time).dt.truncate("1h" if plan.every == "hour" else "1d")
 
 
 def featured(context: ModelContext, frame: "pl.DataFrame") -> "pl.DataFrame":

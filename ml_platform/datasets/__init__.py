@@ -13,6 +13,7 @@ __all__ = [
     "history",
     "lakefs",
     "maintenance",
+    "names",
     "publishing",
     "quarantine",
     "rollback",

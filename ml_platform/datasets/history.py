@@ -1,6 +1,6 @@
 """What happened to a dataset: its publications, and the difference between two of its states, row by row."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,6 +11,11 @@ from ml_platform.foundation.errors import PlatformError
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+#: Whether a dataset's partition ever was published with a content, or taken out where that is empty. Commits say it of
+#: themselves, and whoever may write to the store can let one say anything: the ledger knows.
+Known = Callable[[str, str, str], bool]
 
 
 class Publication(NamedTuple):
@@ -35,22 +40,25 @@ class Publication(NamedTuple):
 
 #: What a server adds to the metadata of a commit that was copied from elsewhere, its other metadata included.
 _COPIED = "cherry-pick-origin"
+_FACTS = {"ledger_head", "dataset", "partition", "sha256", "rows"}
 
 
 def facts_of(commit: Commit) -> Mapping[str, str] | None:
-    """What a commit of the platform on ``main`` published or took back; None for any other commit."""
+    """What a commit on ``main`` says that the platform published or took back by it; None where it says nothing."""
     facts = commit.metadata
-    return facts if "ledger_head" in facts and "dataset" in facts and _COPIED not in facts else None
+    return facts if facts.keys() >= _FACTS and _COPIED not in facts else None
 
 
-def publications(store: VersionedStore, dataset: str, partition: str | None = None) -> Iterator[Publication]:
-    """Publications and rollbacks of a dataset, or of one partition, newest first."""
+def publications(
+    store: VersionedStore, dataset: str, partition: str | None = None, *, known: Known
+) -> Iterator[Publication]:
+    """Publications and rollbacks of a dataset, or of one partition, newest first; those that are ``known`` only."""
     for commit in store.log(MAIN):
         facts = facts_of(commit)
         if facts is None or facts["dataset"] != dataset:
             continue
         name = facts["partition"]
-        if partition is not None and name != partition:
+        if partition not in (None, name) or not known(dataset, name, facts["sha256"]):
             continue
         yield Publication(
             commit=commit.id,
@@ -67,32 +75,18 @@ def publications(store: VersionedStore, dataset: str, partition: str | None = No
         )
 
 
-def earlier_contents(store: VersionedStore, dataset: str, partition: str) -> list[str]:
+def earlier_contents(store: VersionedStore, dataset: str, partition: str, *, known: Known) -> list[str]:
     """Contents of a partition, oldest first, up to the one that ``main`` holds; what was withdrawn is not among them.
 
     An empty text stands for a withdrawal.
     """
     stack: list[str] = []
-    for item in reversed(list(publications(store, dataset, partition))):
+    for item in reversed(list(publications(store, dataset, partition, known=known))):
         if item.rolled_back and item.sha256 in stack:
             del stack[stack.index(item.sha256) + 1 :]
         elif not stack or stack[-1] != item.sha256:
             stack.append(item.sha256)
     return stack
-
-
-def published_before(store: VersionedStore, dataset: str, partition: str, sha256: str) -> list[str]:
-    """Contents of a partition that were published before ``sha256`` was, or would be; oldest first, each once.
-
-    What was withdrawn is meant too: a correction answers to it.
-    """
-    before: list[str] = []
-    for item in reversed(list(publications(store, dataset, partition))):
-        if item.sha256 == sha256:
-            break
-        if item.sha256 and item.sha256 not in before[-1:]:
-            before.append(item.sha256)
-    return before
 
 
 class Difference(NamedTuple):

@@ -1,7 +1,5 @@
 """Upkeep of a store, for adapters that keep the bytes themselves."""
 
-from contextlib import AbstractContextManager, nullcontext
-
 from ml_platform.datasets.store import VersionedStore
 from ml_platform.foundation.errors import StoreError
 
@@ -35,9 +33,3 @@ def collect(store: VersionedStore, grace_seconds: float) -> int:
             "add one, or leave it to the rules of its server"
         )
     return gc(grace_seconds)
-
-
-def held(store: VersionedStore) -> AbstractContextManager[None]:
-    """Nothing is committed, merged or collected until the block ends, where the store lies on this machine."""
-    hold = getattr(store, "held", None)
-    return nullcontext() if hold is None else hold()

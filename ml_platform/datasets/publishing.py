@@ -182,8 +182,8 @@ def publish(
 def publishable(store: VersionedStore, ref: DatasetRef) -> str:
     """Commit whose merge publishes what a reference names; empty where ``main`` holds it already.
 
-    Raises PlatformError unless the store holds it as the reference names it, which is a file: asked before anything is
-    said of a publication.
+    Raises PlatformError unless the store holds it as the reference names it, which is a file, and beside it what was
+    set aside from it: asked before anything is said of a publication.
     """
     name, path = f"{ref.dataset}/{ref.partition}", batch_path(ref.dataset, ref.partition)
     if ref.path != path:
@@ -191,6 +191,7 @@ def publishable(store: VersionedStore, ref: DatasetRef) -> str:
     main = store.resolve(MAIN)
     published = sha256_at(store, main, path) == ref.sha256
     staged = "" if published else _publishable(store, staging_branch(ref.dataset, ref.partition), ref)
+    quarantine.require_named(store, staged or main, ref.dataset, ref.partition)
     rows = row_count(store.local_path(staged or main, path))
     if rows != ref.rows:
         raise PlatformError(f"{name}: its reference names {ref.rows} rows, the content has {rows}; stage it again")

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from ml_platform.datasets.derived import sha256_at
 from ml_platform.datasets.store import ObjectInfo, VersionedStore
 from ml_platform.foundation.errors import Corrupt, PlatformError
 
@@ -69,18 +70,30 @@ def quarantined(store: VersionedStore, ref: str, dataset: str, partition: str) -
 
     Raises Corrupt where they are not those that the batch names.
     """
-    from ml_platform.foundation.parquet import read_facts, read_frame
+    from ml_platform.foundation.parquet import read_frame
 
     commit = store.resolve(ref)
-    batch = store.local_path(commit, f"datasets/{dataset}/{partition}.parquet")
-    named = read_facts(batch).get(FOOTER)
-    if named is None:
+    if not require_named(store, commit, dataset, partition):
         return None
-    path = quarantine_path(dataset, partition)
-    held = store.stat(commit, path).sha256
+    return read_frame(store.local_path(commit, quarantine_path(dataset, partition)))
+
+
+def require_named(store: VersionedStore, commit: str, dataset: str, partition: str) -> bool:
+    """Whether rows were set aside from a batch, at a commit.
+
+    Raises Corrupt where another file lies there than the batch names, none, or one that no batch names.
+    """
+    from ml_platform.foundation.parquet import read_facts
+
+    batch, path = f"datasets/{dataset}/{partition}.parquet", quarantine_path(dataset, partition)
+    holds_batch, held = sha256_at(store, commit, batch) is not None, sha256_at(store, commit, path)
+    named = read_facts(store.local_path(commit, batch)).get(FOOTER) if holds_batch else None
     if held != named:
-        raise Corrupt(f"{path} at commit {commit} is content {held}, but the batch names {named}; stage it again")
-    return read_frame(store.local_path(commit, path))
+        raise Corrupt(
+            f"{path} at commit {commit} is {f'content {held[:12]}' if held else 'not there'}, but the batch names "
+            f"{named[:12] if named else 'no rows that were set aside'}; stage it again"
+        )
+    return held is not None
 
 
 def count_of(info: ObjectInfo) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ml_platform.datasets.batches import batch_path, batch_tag, published
 from ml_platform.datasets.derived import private_commit, sha256_at
-from ml_platform.datasets.history import earlier_contents, publications
+from ml_platform.datasets.history import Known, earlier_contents, publications
 from ml_platform.datasets.quarantine import quarantine_path
 from ml_platform.datasets.store import MAIN, Conflict, NotFound, VersionedStore
 from ml_platform.datasets.unasked import unasked
@@ -24,30 +24,31 @@ def _paths(dataset: str, partition: str) -> tuple[str, str]:
     return batch_path(dataset, partition), quarantine_path(dataset, partition)
 
 
-def target(store: VersionedStore, dataset: str, partition: str, content: str = "") -> str:
+def target(store: VersionedStore, dataset: str, partition: str, content: str = "", *, known: Known) -> str:
     """sha256 of the content to return to: the one before the present, or the one that starts with ``content``.
 
-    Where ``main`` holds what was never published (see :mod:`ml_platform.datasets.unasked`), that is what was last.
+    Only what is ``known`` to have been published counts. Where ``main`` holds what never was (see
+    :mod:`ml_platform.datasets.unasked`), it is what was last.
     Raises PlatformError where there is none or several.
     """
     name = f"{dataset}/{partition}"
     held = published(store, dataset).get(partition)
-    known = dict.fromkeys(item.sha256 for item in publications(store, dataset, partition) if item.sha256)
+    items = list(publications(store, dataset, partition, known=known))
     if content:
-        fitting = [sha256 for sha256 in known if sha256.startswith(content)]
+        there = dict.fromkeys(item.sha256 for item in items if item.sha256)
+        fitting = [sha256 for sha256 in there if sha256.startswith(content)]
         if len(fitting) != 1:
             what = f"{len(fitting)} contents that start" if fitting else "no content that starts"
             raise PlatformError(
-                f"{name} has {what} with {content}; published were {', '.join(sha256[:12] for sha256 in known)}"
+                f"{name} has {what} with {content}; published were {', '.join(sha256[:12] for sha256 in there)}"
             )
         if held is not None and fitting[0] == held.sha256:
             raise PlatformError(f"{name} holds {content} already; nothing was changed")
         return fitting[0]
-    last = next(iter(publications(store, dataset, partition)), None)
-    if last is not None and last.sha256 and any(one.partition == partition for one in unasked(store, dataset)):
-        return last.sha256
+    if items and items[0].sha256 and any(one.partition == partition for one in unasked(store, dataset, known=known)):
+        return items[0].sha256
     require_present(store, dataset, partition)
-    stack = earlier_contents(store, dataset, partition)
+    stack = earlier_contents(store, dataset, partition, known=known)
     if len(stack) < 2 or not stack[-2]:
         raise PlatformError(
             f"{name}: there is no content before the present one; publish a corrected batch, or take the partition "

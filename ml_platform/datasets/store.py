@@ -5,7 +5,6 @@ Adapters: :mod:`ml_platform.datasets.embedded.store` (Git and content-addressed 
 Identity of content is our own sha256, kept in the object's metadata, never a server's ETag.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,10 +13,6 @@ from typing import BinaryIO, Literal, Protocol, runtime_checkable
 
 from ml_platform.foundation.errors import StoreError
 
-BRANCH_NAME = re.compile(r"^\w[-\w]*$")
-REPOSITORY_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{2,62}$")
-#: How stores write the ids of commits.
-COMMIT_ID = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 MAIN = "main"
 
 

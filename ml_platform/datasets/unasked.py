@@ -1,20 +1,19 @@
 """What ``main`` holds although the platform did not publish it, and what it lacks although nobody took it back.
 
 The platform changes ``main`` by merges whose metadata say what they published. A server lets other tools change it too:
-by a merge of a branch without the hook, a revert, a cherry-pick, a reset. The newest word of the platform on each
-partition is compared with what is there, so it does not matter how something came in.
+by a merge of a branch without the hook, a revert, a cherry-pick, a reset; and whoever may write to the store can let a
+commit look like one of ours. The newest word of the platform on each partition, which is one that is known elsewhere
+too, is compared with what is there, so it does not matter how something came in.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import NamedTuple
 
 from ml_platform.datasets.batches import batch_path, partition_of
 from ml_platform.datasets.derived import sha256_at
-from ml_platform.datasets.history import facts_of
+from ml_platform.datasets.history import Known, facts_of
 from ml_platform.datasets.quarantine import count_of, quarantine_path
 from ml_platform.datasets.store import MAIN, Commit, NotFound, ObjectInfo, VersionedStore
-from ml_platform.foundation.errors import PlatformError
 
 #: How many commits are searched for the one that changed something.
 SEARCHED = 200
@@ -34,6 +33,8 @@ class Unasked(NamedTuple):
     #: Commit that changed it, with its message; empty where that is older than what the log was searched for.
     commit: str
     message: str
+    #: Whether a commit says that the platform did it, and the ledger knows nothing of that.
+    claimed: bool = False
 
     @property
     def what(self) -> str:
@@ -47,7 +48,8 @@ class Unasked(NamedTuple):
             found = f"{held} came in"
         said = (self.message.splitlines() or [""])[0][:80]
         by = f" by commit {self.commit[:12]} ({said})" if self.commit else ""
-        return f"{self.path} on {MAIN}: {found}{by} without the platform"
+        who = "without an entry in the ledger, though a commit says it was published" if self.claimed else ""
+        return f"{self.path} on {MAIN}: {found}{by} {who or 'without the platform'}"
 
     @property
     def way_out(self) -> str:
@@ -55,17 +57,22 @@ class Unasked(NamedTuple):
         if not self.partition:
             return "remove it on a branch and merge that"
         end = "--reason TEXT" if self.published else "--withdraw --reason TEXT"
-        return f"ml-platform data rollback {self.dataset} {self.partition} {end}"
+        out = f"ml-platform data rollback {self.dataset} {self.partition} {end}"
+        if not self.claimed:
+            return out
+        if self.sha256 is None:
+            return f"{out} brings it back, with --withdraw it stays out"
+        return f"ingest and publish it again (ml-platform run --from {self.partition} --to {self.partition}), or {out}"
 
 
-def unasked(store: VersionedStore, dataset: str | None = None, head: str = "") -> list[Unasked]:
+def unasked(store: VersionedStore, dataset: str | None = None, head: str = "", *, known: Known) -> list[Unasked]:
     """What differs from the newest publication or rollback of its partition, by path; of one dataset, or of all.
 
-    ``head``: a commit of ``main``, by default its newest.
+    ``head``: a commit of ``main``, by default its newest. A commit whose word is not ``known`` says nothing.
     """
     head = head or store.resolve(MAIN)
     held = {info.path: info for info in store.list(head)}
-    wanted = _published(store, head, held)
+    wanted, claims = _published(store, head, held, known)
     found = []
     for path in sorted(held.keys() | wanted.keys()):
         info, sha256 = held.get(path), wanted.get(path, "")
@@ -75,36 +82,35 @@ def unasked(store: VersionedStore, dataset: str | None = None, head: str = "") -
         if dataset in (None, name):
             changed = _changed(store, head, path)
             by, message = (changed.id, changed.message) if changed else ("", "")
-            found.append(Unasked(path, name, partition, info and info.sha256, sha256, by, message))
+            batch = held.get(batch_path(name, partition)) if partition else None
+            claimed = claims.get((name, partition)) == (batch.sha256 if batch else "")
+            found.append(Unasked(path, name, partition, info and info.sha256, sha256, by, message, claimed))
     return found
 
 
-def require_asked(store: VersionedStore, dataset: str) -> None:
-    """Raise PlatformError where ``main`` holds something of a dataset that was not published, or lacks what was."""
-    _require(store, store.resolve(MAIN), dataset)
-
-
-@lru_cache(maxsize=16)
-def _require(store: VersionedStore, head: str, dataset: str) -> None:
-    """The same of one state of ``main``: what was found sound is not asked for again."""
-    if found := unasked(store, dataset, head):
-        more = f" (and {len(found) - 1} more, see ml-platform data fsck)" if len(found) > 1 else ""
-        raise PlatformError(f"{found[0].what}; {found[0].way_out}{more}")
-
-
-def _published(store: VersionedStore, head: str, held: Mapping[str, ObjectInfo]) -> dict[str, str]:
-    """Path to the content that the platform put there last; empty where it took it out."""
+def _published(
+    store: VersionedStore, head: str, held: Mapping[str, ObjectInfo], known: Known
+) -> tuple[dict[str, str], dict[tuple[str, str], str]]:
+    """Path to the content that the platform put there last, empty where it took it out; and by dataset and partition
+    what a later commit says of that, which is not known."""
     wanted: dict[str, str] = {}
+    claims: dict[tuple[str, str], str] = {}
     for commit in store.log(head):
         facts = facts_of(commit)
-        if facts is None or (path := batch_path(facts["dataset"], facts["partition"])) in wanted:
+        if facts is None:
+            continue
+        about = facts["dataset"], facts["partition"]
+        if not known(*about, facts["sha256"]):
+            claims.setdefault(about, facts["sha256"])
+            continue
+        if (path := batch_path(*about)) in wanted:
             continue
         wanted[path] = facts["sha256"]
         aside = quarantine_path(facts["dataset"], facts["partition"])
         # Only a batch that says so has one: a server is not asked for each of the others.
         if facts["sha256"] and (path not in held or count_of(held[path])):
             wanted[aside] = sha256_at(store, commit.id, aside) or ""
-    return wanted
+    return wanted, claims
 
 
 def _changed(store: VersionedStore, head: str, path: str) -> Commit | None:

@@ -115,6 +115,6 @@ def _assets(spec: Declaration) -> list[str]:
         f"{spec.name}/{asset}"
         for asset in (
             *("split", "model", "evaluation", "refit", "registered_model", "service", "deployment"),
-            *("drift", "scores", "predictions", "live_performance"),
+            *("drift", "scores", "predictions", "live_performance", "live_drift"),
         )
     ]

@@ -7,13 +7,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_platform.declarations.declaration import NAME, Declaration
+from ml_platform.foundation.names import listed
 from ml_platform.foundation.objects import load_object
-from ml_platform.gates.catalogue import Gate
+from ml_platform.gates.every_kind import Gate
 from ml_platform.gates.stages import OF_DATASET, Stage
 from ml_platform.sources.context import SourceContext
-from ml_platform.sources.opening import open_source
+from ml_platform.sources.kinds import SOURCES
+from ml_platform.sources.opening import AnySource, open_source
 from ml_platform.sources.partitions import Partitions
-from ml_platform.sources.rules import AnySource, FolderSource, FsspecSource, SqlSource
 from ml_platform.sources.source import Source
 
 
@@ -31,8 +32,10 @@ class DatasetSpec(Declaration):
 
     #: Begins the keys of its assets.
     name: str = Field(pattern=NAME)
-    #: ``module:object`` with ``partitions()`` and ``read(partition)``, or a mapping with a ``kind``.
-    source: AnySource
+    source: AnySource = Field(
+        description="`module:object` with `partitions()` and `read(partition)`, or a mapping with a `kind`: "
+        f"{listed(SOURCES)}."
+    )
     #: ``module:object``: a pandera DataFrameModel for polars.
     schema_: str = Field(alias="schema")
     #: Stretches of time into which rows are divided, or ``none``.
@@ -121,11 +124,7 @@ class DatasetSpec(Declaration):
     @property
     def added(self) -> dict[str, str]:
         """Columns that the source adds: the day of a timestamp with its column, the identity of a row with nothing."""
-        if isinstance(self.source, SqlSource):
-            return self.source.days
-        if not isinstance(self.source, FolderSource | FsspecSource):
-            return {}
-        return {**self.source.days, **({self.source.row_id: ""} if self.source.row_id else {})}
+        return {} if isinstance(self.source, str) else self.source.added
 
     @property
     def prefix(self) -> str:

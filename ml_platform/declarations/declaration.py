@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from ml_platform.gates.catalogue import Gate
+from ml_platform.gates.every_kind import Gate
 from ml_platform.gates.stages import Stage
 
 #: Keys that no judgement reads, each with the reason. Every other one is part of the context of verdicts.

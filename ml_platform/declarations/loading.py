@@ -11,11 +11,13 @@ from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.mistakes import problems
-from ml_platform.declarations.reading import Document, Reading, read_declarations
+from ml_platform.declarations.model import ModelSpec
+from ml_platform.declarations.reading import Document, Reading, placed, read_declarations
 from ml_platform.declarations.rows import unlike
 from ml_platform.declarations.weak import untouched_texts, weak_gates
-from ml_platform.foundation.errors import DeclarationError
+from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.project import Project, current_project
+from ml_platform.gates.gate import Gate
 
 
 def find_mistakes(project: Project, *, deep: bool = True) -> tuple[list[str], list[Declaration]]:
@@ -27,7 +29,7 @@ def find_mistakes(project: Project, *, deep: bool = True) -> tuple[list[str], li
     mistakes, accepted, documents = _well_formed(reading)
     for spec, key, reason in problems(Catalogue.of(accepted), deep=deep):
         if not any(f"there is no {name!r}" in reason for name in reading.broken):
-            mistakes.append(documents[id(spec)].mistake(_path(key), reason))
+            mistakes.append(placed(project, reason) or documents[id(spec)].mistake(_path(key), reason))
     mistakes += _platform_mistakes(project, reading)
     return mistakes, accepted
 
@@ -39,10 +41,16 @@ def find_weak(project: Project) -> list[str]:
     See :mod:`ml_platform.declarations.weak`.
     """
     _, accepted, documents = _well_formed(read_declarations(project))
+    catalogue = Catalogue.of(accepted)
     return [
         documents[id(spec)].mistake(_path(key), reason)
         for spec in accepted
-        for key, reason in (*weak_gates(spec), *untouched_texts(spec), *_unlike(spec))
+        for key, reason in (
+            *weak_gates(spec),
+            *untouched_texts(spec),
+            *_unlike(spec),
+            *_unseen_outcomes(spec, catalogue),
+        )
     ]
 
 
@@ -50,7 +58,36 @@ def _unlike(spec: Declaration) -> Iterator[tuple[str, str]]:
     if isinstance(spec, DatasetSpec):
         # What cannot be loaded is a mistake, and told as one.
         with suppress(DeclarationError):
-            yield from (("source", reason) for reason in unlike(spec))
+            yield from ((one.key, one.reason) for one in unlike(spec) if not one.certain)
+
+
+def _unseen_outcomes(spec: Declaration, catalogue: Catalogue) -> Iterator[tuple[str, str]]:
+    """Outcomes of a model that may be missing and that no gate on batches looks at: without any a batch would pass."""
+    # Those that come late are not there when a batch arrives, and no gate can ask for them.
+    if not isinstance(spec, ModelSpec) or spec.split.label_delay:
+        return
+    with suppress(PlatformError):
+        name = spec.labels or catalogue.feature_set(spec.features).dataset
+        dataset = catalogue.dataset(name)
+        from ml_platform.validation.schema import columns
+
+        outcomes = [one for one in columns(dataset.load_schema()) if one.outcome and one.nullable]
+        looked = {name for gate in dataset.gates_of("batch") for name in _columns_of(gate)}
+        # A kind of one's own may look at anything.
+        own = any(":" in gate.gate for gate in dataset.gates_of("batch"))
+        if outcomes and not own and not looked & {one.name for one in outcomes}:
+            named = ", ".join(one.name for one in outcomes)
+            yield (
+                "target",
+                f"no gate looks at the outcomes of {name} ({named}), so that a batch without any passes; give it one, "
+                f"such as {{gate: missing, columns: [{outcomes[0].name}], max: 0.5}}",
+            )
+
+
+def _columns_of(gate: Gate) -> Iterator[str]:
+    yield from gate.columns or ()
+    if isinstance(gate.against, str):
+        yield gate.against
 
 
 def load_catalogue(project: Project, *, working: bool) -> Catalogue:

@@ -13,6 +13,8 @@ from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.model import ModelSpec
+from ml_platform.declarations.places import broken_module, in_code
+from ml_platform.declarations.rows import unlike
 from ml_platform.declarations.weak import impossible
 from ml_platform.evaluation.options import MONTH
 from ml_platform.features.contract import FeatureFunction, feature_names
@@ -20,6 +22,8 @@ from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.names import meant
 from ml_platform.foundation.raised import raised
 from ml_platform.gates.gate import Gate
+from ml_platform.gates.stages import GATED, Stage
+from ml_platform.sources.source import Checked
 from ml_platform.training.trainer import require_limits, takes_unknown, trainer_of
 
 #: Kinds of gates whose ``metric`` is one of the evaluation's.
@@ -45,7 +49,7 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
         try:
             return check()
         except DeclarationError as error:
-            found.append((spec, key, str(error).removeprefix(f"{key}: ")))
+            found.append((spec, key, broken_module(error, str(error).removeprefix(f"{key}: "))))
             return None
 
     def unknown(key: str, wanted: Iterable[str], known: Iterable[str] | None, what: str) -> None:
@@ -58,16 +62,22 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
                     (spec, key, f"unknown column {column!r}; {what} has {', '.join(names)}{meant(column, names)}")
                 )
 
-    def gate_columns(known: Iterable[str] | None, what: str) -> None:
+    def gate_columns(known: Iterable[str] | None, what: str, stages: Iterable[Stage] = GATED) -> None:
         for index, gate in enumerate(spec.gates):
+            if gate.stage not in stages:
+                continue
             more = (MONTH,) if gate.gate == "slices" and gate.against else ()
             for key in ("columns", "by", "but_for"):
                 names = None if known is None else (*known, *more)
                 unknown(f"gates.{index}.{key}", getattr(gate, key) or (), names, what)
 
     if isinstance(spec, DatasetSpec):
-        attempt("source", spec.load_source)
+        source = attempt("source", spec.load_source)
+        if deep and isinstance(source, Checked):
+            attempt("source", source.check)
         known = attempt("schema", lambda: schema_columns(spec, deep))
+        if deep and source is not None and known is not None:
+            found += [(spec, one.key, one.reason) for one in unlike(spec) if one.certain]
         unknown("key", spec.key, known, spec.schema_)
         unknown("time", [spec.time] if spec.time else [], known, spec.schema_)
         gate_columns(known, spec.schema_)
@@ -82,8 +92,12 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
             with suppress(DeclarationError):
                 before = len(found)
                 there = schema_columns(dataset, deep)
+                start = len(found)
                 for name in dict.fromkeys((*function.inputs, *function.key, *filter(None, [function.time]))):
                     unknown(where, [name], there, dataset.schema_)
+                if dataset.partitions.timed and not function.time:
+                    said = f"its time is empty, and {dataset.name} has partitions; name the column: {dataset.time!r}"
+                    found.append((spec, where, said))
                 if deep and len(found) == before:
                     found += [(spec, where, reason) for reason in broken_contract(dataset, function)]
                 if deep and len(found) == before:
@@ -97,6 +111,8 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
                         )
                         for name in outcomes_among(dataset, function.inputs)
                     ]
+                if spec.expressions is None:
+                    found[start:] = [(spec, where, in_code(spec.function, reason)) for *_, reason in found[start:]]
     elif isinstance(spec, ModelSpec):
         if mistake := _untrainable(spec):
             found.append((spec, *mistake))
@@ -113,7 +129,11 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
                 unknown("labels", _needed(spec, labels, function), schema_columns(labels, deep), labels.schema_)
         if function is not None:
             unknown("target", [spec.target], function.labels, "the feature function")
-            gate_columns(function.slices, "the feature function")
+            gate_columns(function.slices, "the feature function", [stage for stage in GATED if stage != "shadow"])
+            with suppress(DeclarationError):
+                private = catalogue.dataset(features.dataset).private() if features is not None and deep else ()
+                logged = [name for name in function.inputs if name not in private]
+                gate_columns(logged, "the prediction log", ["shadow"])
             names = feature_names(function)
             for index, gate in enumerate(spec.gates):
                 unknown(f"gates.{index}.increasing", gate.increasing or (), names, "the feature function")

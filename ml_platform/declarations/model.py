@@ -2,22 +2,25 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import Any
 
 from pydantic import BaseModel, Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 from ml_platform.declarations.declaration import NAME, Declaration
 from ml_platform.evaluation.options import WorstCase
+from ml_platform.foundation.earlier import FIRST_TRAINER
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.names import listed
 from ml_platform.foundation.raised import raised
 from ml_platform.gates.gate import Gate
 from ml_platform.gates.stages import OF_MODEL, Stage
+from ml_platform.live.drift_rule import DriftRule
 from ml_platform.live.retraining import RetrainPolicy
-from ml_platform.live.rules import DriftRule
-from ml_platform.models.task import Task, task_of
+from ml_platform.models.task import TASKS, Task, task_of
 from ml_platform.rollout.record import Plan
 from ml_platform.training.split import SplitRule
-from ml_platform.training.trainer import FIRST_TRAINER, trainer_of
+from ml_platform.training.trainer import TRAINERS, trainer_of
 
 
 class _Nothing(BaseModel):
@@ -36,20 +39,21 @@ class ModelSpec(Declaration):
     features: str
     #: Label column of the feature function.
     target: str
-    #: ``binary``, ``multiclass``, ``regression``, or ``module:Class`` of a task of one's own.
-    task: str
+    task: str = Field(description=f"{listed(TASKS)}, or `module:Class` of a task of one's own.")
     #: Values of a multiclass target, in the order in which their probabilities are given.
     classes: tuple[str, ...] = ()
     #: What is trained on and what is held out.
     split: SplitRule
-    #: ``xgboost``, ``sklearn``, or ``module:Class`` of a trainer of one's own.
-    trainer: str = FIRST_TRAINER
+    trainer: str = Field(
+        default=FIRST_TRAINER,
+        description=f"{listed(TRAINERS)}, or `module:Class` of a trainer of one's own.",
+    )
     #: As the trainer declares them.
     parameters: SerializeAsAny[BaseModel] = Field(default={}, validate_default=True)  # type: ignore[assignment]
     #: Newest published partitions on which ``ml-platform check --branch`` trains; ``None``: all.
     check_partitions: int | None = Field(default=None, ge=2)
-    #: Probability from which on a row counts as positive.
-    decision_threshold: float | None = Field(None, gt=0, lt=1)
+    #: Prediction from which on a row counts as positive: a probability between 0 and 1, or any value of the target.
+    decision_threshold: float | None = Field(None, allow_inf_nan=False)
     #: What the model is for, for the model card.
     purpose: str = ""
     #: Where it must not be used, for the model card.
@@ -95,6 +99,18 @@ class ModelSpec(Declaration):
             raise ValueError("gates: agreement is of a refit; set `split.refit`, or remove the gate")
         return self
 
+    @model_validator(mode="after")
+    def _copies_are_made(self) -> "ModelSpec":
+        if not any(gate.stage == "shadow" for gate in self.gates):
+            return self
+        before = [*takewhile(lambda step: not step.weight, self.rollout.steps)]
+        if not before or not before[-1].shadow:
+            raise ValueError(
+                "gates: shadow compares answers to copies of requests; let the last step of `rollout.steps` before one "
+                "with a weight make some: {shadow: 100, requests: 1000}"
+            )
+        return self
+
     def gates_of(self, stage: Stage) -> tuple[Gate, ...]:
         """The declared gates of a stage, in order; of a refit also those of the evaluation that can judge one."""
         own = super().gates_of(stage)
@@ -107,6 +123,16 @@ class ModelSpec(Declaration):
     def _task_is_known(cls, value: str) -> str:
         with _as_mistake("task: "):
             task_of(value)
+        return value
+
+    @field_validator("decision_threshold")
+    @classmethod
+    def _threshold_is_a_prediction(cls, value: float | None, info: ValidationInfo) -> float | None:
+        # An unknown task is a mistake that has been found already.
+        if value is None or 0 < value < 1 or "task" not in info.data:
+            return value
+        if task_of(info.data["task"]).output == "probability":
+            raise ValueError(f"{info.data['task']} models predict a probability; give a number between 0 and 1")
         return value
 
     @field_validator("trainer")

@@ -19,6 +19,10 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
+class Twice(yaml.MarkedYAMLError):
+    """A key that stands twice in one mapping: YAML takes the last without a word."""
+
+
 @dataclass(frozen=True)
 class Positions:
     """Where a value stands, and the values inside it."""
@@ -35,7 +39,7 @@ class Positions:
 
 
 def documents(text: str) -> list[tuple[Any, Positions]]:
-    """The documents of a YAML file with their positions. Raises yaml.YAMLError."""
+    """The documents of a YAML file with their positions. Raises yaml.YAMLError, Twice among them."""
     loader = _Loader(text)
     try:
         found = []
@@ -49,6 +53,11 @@ def documents(text: str) -> list[tuple[Any, Positions]]:
 
 def _positions(node: yaml.Node, line: int) -> Positions:
     if isinstance(node, yaml.MappingNode):
+        first: dict[object, int] = {}
+        for key, _ in node.value:
+            if (before := first.setdefault(key.value, key.start_mark.line + 1)) != key.start_mark.line + 1:
+                said = f"the key {key.value!r} stands there twice, first in line {before}; keep one of them"
+                raise Twice(problem=said, problem_mark=key.start_mark)
         # A mapping stands where its key stands, so that the line named is the one to look at.
         inside = {key.value: _positions(value, key.start_mark.line + 1) for key, value in node.value}
         return Positions(line, inside)

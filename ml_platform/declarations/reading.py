@@ -1,29 +1,25 @@
 """Reads the ``defs.yaml`` files of a project without Dagster, and says what is wrong with them."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.features import FeatureSpec
-from ml_platform.declarations.model import ModelSpec
+from ml_platform.declarations.known_keys import DOCUMENT_KEYS, TYPES, unknown_beside_attributes, unknown_key
+from ml_platform.declarations.places import InCode, broken_module
 from ml_platform.declarations.positions import Positions
-from ml_platform.foundation.errors import DeclarationError
 from ml_platform.foundation.names import meant
 from ml_platform.foundation.objects import BrokenModule
 from ml_platform.foundation.project import Project
-from ml_platform.gates.gate import kind_of
-from ml_platform.training.trainer import FIRST_TRAINER, trainer_of
 
-TYPES: dict[str, type[Declaration]] = {"Dataset": DatasetSpec, "FeatureSet": FeatureSpec, "Model": ModelSpec}
 PLATFORM = "Platform"
-#: Keys of a document of ``defs.yaml``, by Dagster.
-DOCUMENT_KEYS = ("type", "attributes", "template_vars_module", "requirements", "post_processing")
+#: A stretch of time with its unit, where a key has a unit of its own.
+_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(d|days?|h|hours?|w|weeks?|months?)\s*$", re.IGNORECASE)
 
 
 class NoAttributes(BaseModel):
@@ -73,8 +69,17 @@ def read_declarations(project: Project) -> Reading:
     """Read every ``defs.yaml`` of a project."""
     reading = Reading()
     for file in project.files():
-        _read(file, str(file.relative_to(project.root)), reading)
+        _read(file, project, reading)
     return reading
+
+
+def placed(project: Project, reason: str) -> str:
+    """A mistake in code as one line, with its own file and line; empty for one of a declaration."""
+    if not isinstance(reason, InCode):
+        return ""
+    file = reason.file.resolve()
+    shown = file.relative_to(project.root) if file.is_relative_to(project.root) else file
+    return f"{shown}:{reason.line}: {one_line(reason)}"
 
 
 def one_line(text: str) -> str:
@@ -82,37 +87,44 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _read(file: Path, shown: str, reading: Reading) -> None:
+def _read(file: Path, project: Project, reading: Reading) -> None:
     from yaml import YAMLError
 
     from ml_platform.declarations.positions import documents
 
+    shown = str(file.relative_to(project.root))
     try:
         found = documents(file.read_text())
     except (YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        reading.mistakes.append(f"{shown}{line}: not YAML: {_no_yaml(error)}")
+        reading.mistakes.append(f"{shown}{line}: {_no_yaml(error)}")
         return
     if not found:
         reading.mistakes.append(f"{shown}:1: type: the file declares nothing")
     for value, positions in found:
-        _document(Document(shown, value, positions), reading)
+        _document(Document(shown, value, positions), project, reading)
 
 
 def _no_yaml(error: Exception) -> str:
-    """What is wrong with a text that is no YAML, and what mostly helps."""
+    """What is wrong with a text that is no YAML, or says one thing twice, and what mostly helps."""
+    from ml_platform.declarations.positions import Twice
+
     said = one_line(str(getattr(error, "problem", None) or error))
+    if isinstance(error, Twice):
+        return said
     if isinstance(error, UnicodeDecodeError):
-        return f"{said}; save the file as UTF-8"
-    if "\\t" in said or "\t" in said:
-        return f"{said}; indent with spaces, not with tabs"
-    if "mapping values" in said:
-        return f"{said}; a value with a colon and a space in it needs quotes, and keys of one level the same indent"
-    return f"{said}; close every bracket and quote, and give keys of one level the same indent"
+        help_ = "save the file as UTF-8"
+    elif "\\t" in said or "\t" in said:
+        help_ = "indent with spaces, not with tabs"
+    elif "mapping values" in said:
+        help_ = "a value with a colon and a space in it needs quotes, and keys of one level the same indent"
+    else:
+        help_ = "close every bracket and quote, and give keys of one level the same indent"
+    return f"not YAML: {said}; {help_}"
 
 
-def _document(document: Document, reading: Reading) -> None:
+def _document(document: Document, project: Project, reading: Reading) -> None:
     value = document.value
     if not isinstance(value, dict) or not isinstance(value.get("type"), str):
         reading.mistakes.append(document.mistake(("type",), "is missing; name a component, e.g. ml_platform.Model"))
@@ -122,11 +134,8 @@ def _document(document: Document, reading: Reading) -> None:
         return
     for key in value:
         if key not in DOCUMENT_KEYS:
-            reading.mistakes.append(
-                document.mistake(
-                    (key,), f"unknown key; known: {', '.join(DOCUMENT_KEYS)}{meant(str(key), DOCUMENT_KEYS)}"
-                )
-            )
+            said = unknown_beside_attributes(str(key), TYPES.get(name, NoAttributes))
+            reading.mistakes.append(document.mistake((key,), said))
     if name == PLATFORM:
         reading.platforms.append(document)
     elif name not in TYPES:
@@ -141,9 +150,10 @@ def _document(document: Document, reading: Reading) -> None:
         spec = kind.model_validate(attributes)
     except ValidationError as error:
         reading.mistakes += [
-            document.mistake(("attributes", *mistake["loc"]), _reason(mistake, kind, attributes))
+            placed(project, reason) or document.mistake(("attributes", *mistake["loc"]), reason)
             for mistake in error.errors()
             if _is_new(mistake, reading)
+            for reason in [_reason(mistake, kind, attributes)]
         ]
         if isinstance(attributes, dict):
             name, dataset = str(attributes.get("name", "features")), attributes.get("dataset")
@@ -193,44 +203,23 @@ def _rest(
         reading.declared.append((spec, replace(document, gates=kept)))
 
 
-def _keys_at(model: type[BaseModel], path: Sequence[str | int], attributes: Mapping[str, Any]) -> list[str]:
-    """The keys that a declaration takes at a place in it; none where that cannot be told from its model."""
-    if model is ModelSpec and path == ["parameters"]:
-        return list(trainer_of(str(attributes.get("trainer", FIRST_TRAINER))).Parameters.model_fields)
-    if len(path) == 3 and (path[0], path[2]) == ("gates", "parameters"):
-        parameters = kind_of(attributes["gates"][path[1]]["gate"]).parameters
-        return list(parameters.model_fields) if parameters else []
-    for part in path:
-        field = next((one for name, one in model.model_fields.items() if (one.alias or name) == part), None)
-        if field is not None:
-            inner = _models(field.annotation)
-            if len(inner) != 1:
-                return []
-            model = inner[0]
-        elif not isinstance(part, int):
-            return []
-    return [one.alias or name for name, one in model.model_fields.items()]
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """The models that an annotation names, however deep: ``tuple[Gate, ...]``, ``DriftRule | None``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [found for one in get_args(annotation) for found in _models(one)]
-
-
 def _reason(mistake: Any, declared: type[BaseModel], attributes: Any) -> str:
     kind, value = mistake["type"], mistake.get("input")
     if kind == "extra_forbidden":
         *path, name = mistake["loc"]
-        with suppress(DeclarationError, LookupError, TypeError):
-            if name in _keys_at(declared, [*path, "parameters"], attributes):
-                return f"unknown key; it stands under parameters: {{{name}: …}}"
-        known = _keys_at(declared, path, attributes)
-        return f"unknown key{meant(str(name), known) or (known and '; known: ' + ', '.join(known)) or ''}"
+        return unknown_key(str(name), path, declared, attributes)
     if kind == "missing":
         return "is missing"
     if kind in ("tuple_type", "list_type") and isinstance(value, str | int | float):
         return f"has to be a list: [{str(value)[:60]}]"
+    if kind.startswith(("int_", "float_")) and isinstance(value, str) and (stretch := _DURATION.match(value)):
+        alone = (
+            f"a number of days, without the word: {stretch[1]}"
+            if stretch[2][0] in "dD"
+            else "a number alone, in the unit of the key"
+        )
+        return f"has to be {alone} (found {value!r})"
     text = str(mistake["msg"]).removeprefix("Value error, ")
+    if error := mistake.get("ctx", {}).get("error"):
+        text = broken_module(error, text)
     return text if kind == "value_error" else f"{text} (found {str(value)[:60]!r})"

@@ -4,25 +4,17 @@ for people that nobody wrote.
 A warning and no mistake. Only what needs no guess: the value of a model that knows nothing, the end of a scale.
 """
 
-import math
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.model import ModelSpec
-from ml_platform.gates.gate import Gate, kind_of
+from ml_platform.evaluation.options import GROUP_ROWS
+from ml_platform.gates.gate import KINDS, Gate, kind_of
 from ml_platform.gates.stages import GATED
+from ml_platform.models.task import chance_of
 
-#: Task and metric to the value of a model that knows nothing: of constant predictions, or of a coin.
-_KNOWING_NOTHING = {
-    ("binary", "auc"): 0.5,
-    ("binary", "brier_skill"): 0.0,
-    ("binary", "brier"): 0.25,
-    ("binary", "log_loss"): math.log(2),
-    ("multiclass", "auc_macro"): 0.5,
-    ("regression", "r2"): 0.0,
-}
 #: Metrics of which 1 is the largest value, of a model that is always right.
 _PERFECT = 1.0
 _BOUNDED = {"auc", "pr_auc", "brier_skill", "precision", "recall", "f1", "accuracy", "f1_macro", "auc_macro", "r2"}
@@ -65,6 +57,9 @@ def impossible(spec: ModelSpec, gate: Gate) -> tuple[str, str] | None:
         if getattr(gate, right) is None and getattr(gate, wrong) is not None:
             side = "above" if better else "below"
             return wrong, f"{metric} that is too good lies {side} a limit: give {right}"
+    decides = spec.kind().output == "classes" or spec.decision_threshold is not None
+    if kind == "shadow" and metric == "decisions" and not decides:
+        return "metric", "no decision is made without `decision_threshold`; give it, or compare outputs"
     if kind == "agreement":
         right = "min" if metric == "correlation" else "max"
         if getattr(gate, right) is None:
@@ -97,10 +92,20 @@ def weak_gates(spec: Declaration) -> Iterator[tuple[str, str]]:
 
 def _weak(spec: Declaration, gate: Gate) -> tuple[str, str] | None:
     kind, metric = kind_of(gate.gate).name, gate.metric or ""
+    if ":" in gate.gate:
+        alike = kind in KINDS and "name" not in gate.model_fields_set
+        return (
+            ("gate", f"{gate.gate} has the name of a kind of the platform; give the gate a `name`") if alike else None
+        )
     if kind in _SHARES and gate.max is not None and gate.max >= 1:
         return "max", f"max {gate.max:g} never fails: what is measured is at most 1"
     if not isinstance(spec, ModelSpec):
         return None
+    if kind in ("slices", "fairness") and 0 < gate.min_support < GROUP_ROWS:
+        return "min_support", (
+            f"min_support {gate.min_support} lowers nothing: groups are measured from {GROUP_ROWS} rows on, and a gate "
+            "can ask for more"
+        )
     nothing = _nothing(spec, metric)
     better = _better(spec, metric) if kind in ("performance", "confidence") else None
     if better is not None:
@@ -138,6 +143,6 @@ def _better(spec: ModelSpec, metric: str) -> bool | None:
 
 
 def _nothing(spec: ModelSpec, metric: str) -> float | None:
-    if (spec.task, metric) == ("multiclass", "log_loss"):
-        return math.log(len(spec.classes))
-    return _KNOWING_NOTHING.get((spec.task, metric))
+    with suppress(Exception):
+        return chance_of(spec.kind()).get(metric)
+    return None

@@ -5,4 +5,19 @@ Nothing is measured here, and nothing is decided.
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
-__all__ = ["detection", "drift_report", "estimates", "live", "model_card", "report", "server"]
+__all__ = [
+    "annex_iv",
+    "attestation",
+    "bill_of_materials",
+    "detection",
+    "dossier",
+    "drift_report",
+    "estimates",
+    "exposition",
+    "live",
+    "model_card",
+    "plots",
+    "report",
+    "server",
+    "traffic",
+]

@@ -26,11 +26,16 @@ class DriftSummary(NamedTuple):
 
 
 def write(reference: "pl.DataFrame", current: "pl.DataFrame", path: Path) -> DriftSummary:
-    """Write Evidently's data drift report of equal columns as one HTML file.
+    """Write Evidently's data drift report of equal columns as one HTML file; one without a value on a side is left out.
 
     Raises PlatformError without rows or columns, and for more than :data:`ROWS` rows.
     """
     rows = reference.height + current.height
+    # Evidently compares no column that is empty on one side, and gives up on all others, too.
+    told = [
+        name for name in reference.columns if all(one[name].null_count() < one.height for one in (reference, current))
+    ]
+    reference, current = reference.select(told), current.select(told)
     if not reference.height or not current.height or not reference.width:
         raise PlatformError("drift report: reference and current data need rows and columns")
     if rows > ROWS:

@@ -1,8 +1,10 @@
 """Live performance as a plot and as series of Prometheus."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ml_platform.documents.exposition import Family, exposition
 from ml_platform.documents.plots import BLUE, GREY, ORANGE, svg
 from ml_platform.live.performance import WHOLE, Window
 
@@ -40,37 +42,36 @@ def _panel(ax: "Axes", windows: Sequence[Window], metric: str) -> None:
 def series(model: str, windows: Sequence[Window]) -> str:
     """The newest window of each version, in the text format of Prometheus."""
     newest = {one.version: one for one in windows}
-    families = {
-        "ml_live_predictions": ("Predictions of the newest window.", [*_counts(model, newest, "predictions")]),
-        "ml_live_labelled": ("Those of them whose label is known.", [*_counts(model, newest, "labelled")]),
-        "ml_live_metric": ("Live performance of the newest window, with its interval.", [*_metrics(model, newest)]),
-        "ml_live_below": (
-            "1: below the evaluation; NaN: too few labels.",
-            [*_below(model, newest)],
-        ),
-    }
-    lines = []
-    for name, (said, values) in families.items():
-        lines += [f"# HELP {name} {said}", f"# TYPE {name} gauge", *(f"{name}{value}" for value in values)]
-    return "\n".join(lines) + "\n"
+    return exposition(
+        [
+            Family("ml_live_predictions", "Predictions of the newest window.", _counts(model, newest, "predictions")),
+            Family("ml_live_labelled", "Those of them whose label is known.", _counts(model, newest, "labelled")),
+            Family(
+                "ml_live_metric", "Live performance of the newest window, with its interval.", _metrics(model, newest)
+            ),
+            Family("ml_live_below", "1: below the evaluation; NaN: too few labels.", _below(model, newest)),
+        ]
+    )
 
 
-def _of(model: str, one: Window, **further: str) -> str:
-    labels = {"model": model, "version": str(one.version), "window": one.window, **further}
-    return "{" + ",".join(f'{name}="{value}"' for name, value in labels.items()) + "}"
+Values = Iterator[tuple[dict[str, str], float]]
 
 
-def _counts(model: str, newest: dict[int, Window], name: str) -> Iterator[str]:
-    yield from (f"{_of(model, one)} {getattr(one, name)}" for one in newest.values())
+def _of(model: str, one: Window, **further: str) -> dict[str, str]:
+    return {"model": model, "version": str(one.version), "window": one.window, **further}
 
 
-def _metrics(model: str, newest: dict[int, Window]) -> Iterator[str]:
+def _counts(model: str, newest: dict[int, Window], name: str) -> Values:
+    yield from ((_of(model, one), getattr(one, name)) for one in newest.values())
+
+
+def _metrics(model: str, newest: dict[int, Window]) -> Values:
     for one in newest.values():
         for metric, found in one.metrics.items():
             for bound in ("value", "lower", "upper"):
-                yield f"{_of(model, one, metric=metric, bound=bound)} {getattr(found, bound):.6g}"
+                yield _of(model, one, metric=metric, bound=bound), getattr(found, bound)
 
 
-def _below(model: str, newest: dict[int, Window]) -> Iterator[str]:
-    values = {"below": "1", "kept": "0", "unknown": "NaN"}
-    yield from (f"{_of(model, one)} {values[one.status]}" for one in newest.values())
+def _below(model: str, newest: dict[int, Window]) -> Values:
+    values = {"below": 1.0, "kept": 0.0, "unknown": math.nan}
+    yield from ((_of(model, one), values[one.status]) for one in newest.values())

@@ -43,7 +43,7 @@ def beeswarm(evaluation: "Evaluation") -> str:
                 bar.outline.set_visible(False)
         ax.axvline(0, color=GREY, linewidth=1)
         ax.set_yticks(range(len(table)), [row["feature"] for row in reversed(table)])
-        unit = evaluation.kind().unit
+        unit = evaluation.contributions_unit or evaluation.kind().unit
         ax.set(
             xlabel=f"SHAP value ({unit}); colour: value of the feature, grey: missing", ylim=(-0.6, len(table) - 0.4)
         )

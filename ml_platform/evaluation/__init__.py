@@ -19,5 +19,6 @@ __all__ = [
     "options",
     "refit",
     "robustness",
+    "student",
     "tables",
 ]

@@ -26,7 +26,7 @@ from ml_platform.features.build import matrix
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.times import days, instants
 from ml_platform.models import outputs
-from ml_platform.models.checked import measured
+from ml_platform.models.checked import measured, unit_of
 from ml_platform.models.predictor import Predictor
 from ml_platform.models.task import Task, task_of
 from ml_platform.references.refs import ModelRef
@@ -145,6 +145,7 @@ def evaluate(
         directions=directions(predictor, x, reference.features, options.seed),
         contributions=explained.by_feature,
         contributions_by=explained.by,
+        contributions_unit=unit_of(predictor) if explained.by == "shap" else "",
         beeswarm=beeswarm(predictor, x, reference.features, explained) if explained.by == "shap" else [],
         drift=feature_drift(x_train, x, reference.features),
         stability=stable,

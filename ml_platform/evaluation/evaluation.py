@@ -94,6 +94,8 @@ class Evaluation(BaseModel):
     #: gives none, the mean absolute change of the prediction where the feature is permuted among the rows.
     contributions: dict[str, float] = {}
     contributions_by: Literal["shap", "permutation"] = "shap"
+    #: Unit of the SHAP values where the predictor says another one than the task.
+    contributions_unit: str = ""
     #: By feature that varies; empty for several classes.
     directions: dict[str, Direction] = {}
     #: None where there is no champion.

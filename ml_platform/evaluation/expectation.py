@@ -5,15 +5,15 @@ mean outcome and mean expectation has an interval whose variance is clustered by
 Miller 2015, "A Practitioner's Guide to Cluster-Robust Inference", section II): a snow storm is one day, however many
 rows it has. What a slice had too much or too little on the reference already is taken off, with its variance; of the
 many slices of a column each has a wider interval (Bonferroni). The quantile is Student's, for as many clusters as there
-are (Abramowitz and Stegun 1964, 26.7.5).
+are.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_platform.evaluation.calibration import Calibration, by_output
+from ml_platform.evaluation.student import quantile
 from ml_platform.models.task import Task
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Expectation:
         few = now.clusters < CLUSTERS
         variance = max(now.variance, before.between / now.clusters) if few else now.variance
         freedom = (before.clusters if few else min(now.clusters, before.clusters)) - 1
-        wide = _student(1 - (1 - LEVEL) / 2 / slices, freedom) * (variance + before.variance) ** 0.5
+        wide = quantile(freedom, 1 - (1 - LEVEL) / 2 / slices) * (variance + before.variance) ** 0.5
         difference = now.mean - before.mean
         return Gap(
             column=column,
@@ -198,18 +198,6 @@ def _levels(rows: Rows, column: str, outcome: "np.ndarray", residual: "np.ndarra
             between=float((sums / n).var(ddof=1)) if clusters > 1 else 0.0,
         )
     return found
-
-
-def _student(share: float, freedom: int) -> float:
-    """Quantile of Student's distribution, from that of the normal one."""
-    z = NormalDist().inv_cdf(share)
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return z + sum(term / freedom**power for power, term in enumerate(terms, 1))
 
 
 def table(partition: str, gaps: Sequence[Gap]) -> list[dict[str, Any]]:

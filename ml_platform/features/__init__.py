@@ -7,6 +7,7 @@ Where feature files lie is said in ``datasets``, when they are built in ``pipeli
 # pyright: reportUnsupportedDunderAll=false
 __all__ = [
     "build",
+    "calls",
     "checks",
     "code",
     "contract",
@@ -20,4 +21,5 @@ __all__ = [
     "made",
     "materialize",
     "parts",
+    "single",
 ]

@@ -1,10 +1,11 @@
 """From raw rows to features: the one path that training, evaluation and serving share."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from ml_platform.features import calls
 from ml_platform.features.contract import FeatureFunction, feature_names
 from ml_platform.features.daily import check_days
 from ml_platform.features.history import History
@@ -37,7 +38,7 @@ def _float32(columns: tuple[str, ...]) -> "list[pl.Expr]":
 
 def rows_of(function: FeatureFunction, raw: "pl.DataFrame") -> "pl.DataFrame":
     """``function.rows(raw)``, checked against the contract. Raises PlatformError where it is broken."""
-    rows = function.rows(raw)
+    rows = calls.rows(function, raw)
     if rows.height != raw.height:
         raise PlatformError(f"rows() returned {rows.height} rows for {raw.height}: it must keep every row, in order")
     for mistake in lacking_columns(function, rows):
@@ -75,7 +76,7 @@ def build(
     if lacking:
         raise PlatformError(f"the raw rows lack the input columns {lacking}")
     rows = rows_of(function, raw) if rows is None else rows
-    targets = _same_height("targets", function.targets(raw), raw)
+    targets = _same_height("targets", calls.targets(function, raw), raw)
     lacking = [label for label in function.labels if label not in targets.columns]
     if lacking:
         raise PlatformError(f"targets() lacks the labels {lacking}; add them or take them off the declaration")
@@ -151,14 +152,19 @@ def _row(
 
     None for what polars converts by rules of its own (text, times, decimals, very large numbers).
     """
-    import numpy as np
-
     day = days.item() if days is not None else None
     if type(day) is not date and (days is not None or function.histories):
         return None
-    values = rows.row(0)
-    places = {name: place for place, name in enumerate(rows.columns)}
-    given = [values[places[name]] for name in function.columns]
+    return numbers_of_row(function, dict(zip(rows.columns, rows.row(0), strict=True)), day, history)
+
+
+def numbers_of_row(
+    function: FeatureFunction, values: Mapping[str, Any], day: Any, history: History
+) -> "np.ndarray | None":
+    """The features of a row whose :func:`rows_of` has these values; None as :func:`_row`."""
+    import numpy as np
+
+    given = [values[name] for name in function.columns]
     for value in given:
         kind = type(value)
         if (
@@ -168,7 +174,7 @@ def _row(
             and not (kind is int and -EXACT <= value <= EXACT)
         ):
             return None
-    past: Any = history.row(values, places, day) if isinstance(day, date) and function.histories else None
+    past: Any = history.row(values, day) if isinstance(day, date) and function.histories else None
     if past is None and function.histories:
         return None
     result = np.empty((1, len(given) + len(function.histories)), dtype=np.float32)

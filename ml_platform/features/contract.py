@@ -1,6 +1,8 @@
 """What a feature function must be: the same object featurizes months for training and one row for serving."""
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
@@ -106,6 +108,20 @@ class FeatureFunction(Protocol):
     def targets(self, raw: "pl.DataFrame") -> "pl.DataFrame":
         """Same height and order as ``raw``: the label columns; null where the outcome is unknown."""
         ...
+
+
+def one_hot(column: str, values: Sequence[str | int]) -> "dict[str, pl.Expr]":
+    """A feature for each value of a column, by its name: whether the column has it. A value that is not listed is none
+    of them; a missing one stays missing. To be put into other features: ``{**one_hot("payment", ["cash", "card"])}``.
+    """
+    import polars as pl
+
+    return {feature_of(column, value): pl.col(column) == value for value in values}
+
+
+def feature_of(column: str, value: str | int) -> str:
+    """Name of the feature that says whether a column has a value: ``payment_cash`` of ``Payment``, ``Cash``."""
+    return re.sub(r"[^a-z0-9]+", "_", f"{column}_{value}".lower()).strip("_")
 
 
 def load_function(path: str) -> FeatureFunction:

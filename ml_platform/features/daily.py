@@ -5,6 +5,7 @@ from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from ml_platform.features import calls
 from ml_platform.features.contract import FeatureFunction, HistoricalMean
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.times import days
@@ -149,7 +150,7 @@ def daily(function: FeatureFunction, raw: "pl.DataFrame", rows: "pl.DataFrame | 
     import polars as pl
 
     groups, values = groups_of(function.histories), values_of(function.histories)
-    outcomes = function.outcomes(raw)
+    outcomes = calls.outcomes(function, raw)
     for value in values:
         if (wrong := wrong_outcome(value, outcomes.schema.get(value))) is not None:
             raise PlatformError(wrong)
@@ -158,7 +159,7 @@ def daily(function: FeatureFunction, raw: "pl.DataFrame", rows: "pl.DataFrame | 
         return empty(function.histories)
     check_days(raw[function.time])
     keys = keys_in(
-        function.rows(raw) if rows is None else rows, function.histories, key_expressions(function.histories)
+        calls.rows(function, raw) if rows is None else rows, function.histories, key_expressions(function.histories)
     )
     parts = pl.DataFrame(
         [

@@ -1,8 +1,9 @@
 """What breaks the contract of a feature function, all at once, on a few rows: before any batch has been read."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
+from ml_platform.features import calls
 from ml_platform.features.build import lacking_columns
 from ml_platform.features.contract import FeatureFunction, feature_names
 from ml_platform.features.daily import without_time, wrong_days, wrong_key, wrong_outcome
@@ -24,7 +25,7 @@ def broken(function: FeatureFunction, raw: "pl.DataFrame") -> Iterator[str]:
         yield without_time(function.histories)
     tried = _Tried(function, raw)
     # As in a service: a function that reads what is known only afterwards fails here.
-    rows = tried.frame("rows", function.rows, raw.select(function.inputs))
+    rows = tried.frame("rows", raw.select(function.inputs))
     if rows is not None:
         yield from lacking_columns(function, rows)
         yield from _beyond_their_row(function, raw, rows)
@@ -34,11 +35,11 @@ def broken(function: FeatureFunction, raw: "pl.DataFrame") -> Iterator[str]:
         for column in dict.fromkeys(column for history in function.histories for column in history.by):
             if (wrong := wrong_key(column, rows.schema.get(column))) is not None:
                 yield wrong
-    if function.histories and (outcomes := tried.frame("outcomes", function.outcomes, raw)) is not None:
+    if function.histories and (outcomes := tried.frame("outcomes", raw)) is not None:
         for value in dict.fromkeys(history.of for history in function.histories):
             if (wrong := wrong_outcome(value, outcomes.schema.get(value))) is not None:
                 yield wrong
-    if (targets := tried.frame("targets", function.targets, raw)) is not None:
+    if (targets := tried.frame("targets", raw)) is not None:
         for label in function.labels:
             if label not in targets.columns:
                 yield f"targets() lacks the label {label!r}; add it or take it off the declaration"
@@ -73,8 +74,10 @@ def _beyond_their_row(function: FeatureFunction, raw: "pl.DataFrame", rows: "pl.
     names = [name for name in function.columns if name in rows.columns]
     inputs = raw.select(function.inputs).head(_ALONE)
     try:
-        alone = pl.concat([function.rows(inputs[place : place + 1]).select(names) for place in range(inputs.height)])
-        batch = function.rows(inputs).select(names)
+        alone = pl.concat(
+            [calls.rows(function, inputs[place : place + 1]).select(names) for place in range(inputs.height)]
+        )
+        batch = calls.rows(function, inputs).select(names)
     except Exception as error:
         yield f"rows() fails on a single row: {raised(error)}"
         return
@@ -94,20 +97,24 @@ class _Tried:
     """Calls of a user's functions, with what went wrong in them."""
 
     def __init__(self, function: FeatureFunction, raw: "pl.DataFrame") -> None:
-        self.height, self.mistakes = raw.height, list[str]()
+        self.function, self.height, self.mistakes = function, raw.height, list[str]()
 
-    def frame(
-        self, name: str, call: "Callable[[pl.DataFrame], pl.DataFrame]", given: "pl.DataFrame"
-    ) -> "pl.DataFrame | None":
+    def frame(self, name: str, given: "pl.DataFrame") -> "pl.DataFrame | None":
         """What the function gives, ``None`` where it fails."""
         import polars as pl
 
         try:
             # A user's function may return anything.
-            found = cast("object", call(given))
+            own = given.clone()
+            found = cast("object", calls.call(getattr(self.function, name), name, own))
+        except calls.UnknownColumn as error:
+            self.mistakes.append(str(error))
+            return None
         except Exception as error:
             self.mistakes.append(f"{name}() fails on rows as the schema allows them: {raised(error)}")
             return None
+        if own.columns != given.columns or not own.equals(given):
+            self.mistakes.append(f"{name}() changes the frame that it is given; make another one of it")
         if not isinstance(found, pl.DataFrame):
             self.mistakes.append(f"{name}() returned {type(found).__name__}, no polars DataFrame")
             return None

@@ -4,13 +4,12 @@ The function's path is this module and what is declared, as JSON: whoever loads 
 service, a replay) gets the same function, and needs no file of the project.
 """
 
-import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ml_platform.features.contract import HistoricalMean
+from ml_platform.features.contract import HistoricalMean, feature_of, one_hot
 from ml_platform.foundation.files import canonical_json
 
 if TYPE_CHECKING:
@@ -101,15 +100,13 @@ class ExpressionFeatures:
     """The feature function of declared expressions; see :class:`~ml_platform.features.contract.FeatureFunction`."""
 
     def __init__(self, declared: Expressions) -> None:
-        import polars as pl
-
         self._features = [_compiled(name, text) for name, text in declared.features.items()]
         self._labels = [_compiled(name, text) for name, text in declared.labels.items()]
         self.time, self.key, self.slices = declared.time, declared.key, declared.slices
         self._features += [
-            (pl.col(column) == value).alias(feature_of(column, value))
+            made.alias(name)
             for column, values in declared.categories.items()
-            for value in values
+            for name, made in one_hot(column, values).items()
         ]
         self.columns, self.labels = (*declared.features, *declared.one_hot), tuple(declared.labels)
         self.histories = tuple(
@@ -135,11 +132,6 @@ class ExpressionFeatures:
         import polars as pl
 
         return raw.select(self._labels).with_columns(pl.col(pl.Boolean).cast(pl.Int8))
-
-
-def feature_of(column: str, value: str | int) -> str:
-    """Name of the feature that says whether a column has a value: ``payment_cash`` of ``Payment``, ``Cash``."""
-    return re.sub(r"[^a-z0-9]+", "_", f"{column}_{value}".lower()).strip("_")
 
 
 def _compiled(name: str, text: str) -> "pl.Expr":

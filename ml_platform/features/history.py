@@ -107,9 +107,6 @@ class History:
         if self._days.is_duplicated().any():
             twice = self._days.filter(self._days.is_duplicated()).min()
             raise PlatformError(f"day {twice} comes in two daily tables; pass one table per partition")
-        first = self._days.min()
-        if isinstance(first, date) and first < EPOCH:
-            raise PlatformError(f"history begins on {first}: days before {EPOCH} are not supported")
         if missing := set(groups_of(self.histories)) - set(parts):
             raise PlatformError(
                 f"daily tables lack the groups {sorted(missing)}; rebuild the features of their partitions"
@@ -217,17 +214,17 @@ class History:
         )
         return self._means(sums)
 
-    def row(self, values: Sequence[object], places: Mapping[str, int], day: date) -> "np.ndarray | None":
+    def row(self, values: Mapping[str, object], day: date) -> "np.ndarray | None":
         """:meth:`matrix` of one row, to the last bit, without a collection of polars; shape (1, histories).
 
-        ``values`` are those of the row and ``places`` where each column is among them. None where only
-        :meth:`matrix` knows how a value becomes a key, or why it does not.
+        ``values`` are those of the row. None where only :meth:`matrix` knows how a value becomes a key, or why it does
+        not.
         """
         import numpy as np
 
         keys = {ALL: ALL}
         for name, by in self._by:
-            parts = [text_of(values[places[column]]) if column in places else None for column in by]
+            parts = [text_of(values[column]) if column in values else None for column in by]
             if None in parts:
                 return None
             keys[name] = JOINER.join(parts)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from ml_platform.features import calls
 from ml_platform.features.contract import FeatureFunction, feature_names
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def observed_lineage(function: FeatureFunction, raw: "pl.DataFrame", lag_days: i
     history = History.from_tables(function, [daily(function, raw)], lag_days)
     base = build(function, raw, history).select(names)
     found: dict[str, set[str]] = {name: set() for name in names}
-    outcomes = function.outcomes(raw)
+    outcomes = calls.outcomes(function, raw)
     for column in raw.columns:
         values = raw[column]
         if values.n_unique() < 2:
@@ -34,7 +35,7 @@ def observed_lineage(function: FeatureFunction, raw: "pl.DataFrame", lag_days: i
                 if not base[name].equals(now[name], null_equal=True):
                     found[name].add(column)
         else:
-            after = function.outcomes(changed)
+            after = calls.outcomes(function, changed)
             for past in function.histories:
                 if not outcomes[past.of].equals(after[past.of], null_equal=True):
                     found[past.name].add(column)

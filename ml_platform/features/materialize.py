@@ -47,8 +47,8 @@ class PartitionState(NamedTuple):
 class Materializer:
     """Builds, finds and reads the features of one feature set, and keeps what it has read.
 
-    ``key`` names the feature set and ``dataset`` what it is made from; ``lag`` is the declared age of history in days,
-    ``refresh`` when it is refreshed.
+    ``key`` names the feature set and ``dataset`` what it is made from, of which ``published`` gives what counts;
+    ``lag`` is the declared age of history in days, ``refresh`` when it is refreshed.
     ``codes`` are the version of the feature code and other names for the same, ``refused`` the partitions whose newest
     batch is held back: both are asked when they are first needed, as is ``function``. ``history`` makes a history of
     daily tables, the first of which another history may hold already. ``made`` says what was made here of some names,
@@ -62,6 +62,7 @@ class Materializer:
         key: str,
         dataset: str,
         partitions: Partitions,
+        published: Callable[[], dict[str, ObjectInfo]],
         lag: int,
         refresh: Refresh = "day",
         function: Callable[[], FeatureFunction],
@@ -74,6 +75,7 @@ class Materializer:
         self.store, self.key, self.dataset, self.partitions, self.lag = store, key, dataset, partitions, lag
         #: Partitions with which the history is refreshed; None: it follows each day, as it does with hours.
         self.refreshed = partitions if refresh == "partition" and not partitions.hourly else None
+        self._published = published
         self._load_function, self._name_codes, self._ask_refused, self._make_history = function, codes, refused, history
         self._made, self._note = made, note
 
@@ -109,7 +111,7 @@ class Materializer:
 
     def materialize(self, refs: dict[str, DatasetRef], run: Run) -> dict[str, DatasetRef]:
         """Features of the given published partitions; what was made here already of the same inputs is adopted."""
-        published = batches.published(self.store, self.dataset)
+        published = self._published()
         held = self._refused(published)
         made = self._made(self._name(partition) for partition in refs)
         inputs = {partition: self._inputs(partition, published, held) for partition in sorted(refs)}
@@ -149,7 +151,7 @@ class Materializer:
 
     def partition_state(self) -> "PartitionState":
         """What is published and what is refused now: asked once by those who look at many partitions."""
-        published = batches.published(self.store, self.dataset)
+        published = self._published()
         return PartitionState(published, self._refused(published), self._made(map(self._name, published)))
 
     def require_stored(self, ref: DatasetRef, made: Made | None = None) -> ObjectInfo:
@@ -195,7 +197,7 @@ class Materializer:
 
     def raw(self, partition: str) -> "pl.DataFrame":
         """The published rows of a partition."""
-        info = batches.published(self.store, self.dataset)[partition]
+        info = self._published()[partition]
         return self._raw(partition, info.sha256)
 
     def raw_at(self, entry: ManifestEntry) -> "pl.DataFrame":
@@ -209,7 +211,7 @@ class Materializer:
 
     def published_partitions(self) -> list[str]:
         """Partitions that are published now, in order."""
-        return sorted(batches.published(self.store, self.dataset))
+        return sorted(self._published())
 
     @lru_cache(maxsize=2)  # noqa: B019 - one materializer per process
     def _raw(self, partition: str, sha256: str) -> "pl.DataFrame":
@@ -233,7 +235,7 @@ class Materializer:
         return self._declared.history(self._published_content(partitions))
 
     def _published_content(self, partitions: list[str]) -> "Content":
-        published = batches.published(self.store, self.dataset)
+        published = self._published()
         return tuple((name, published[name].sha256) for name in partitions)
 
     def _history(self, content: "Content") -> "History":

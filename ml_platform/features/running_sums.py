@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,10 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-#: Days since 1970 fit into 20 bits until the year 4840.
-DAY_BITS = 20
+#: Every day that Python has, counted from the year 1 as its ordinals are, fits into 22 bits.
+DAY_BITS = 22
+#: Ordinal of the day from which polars and numpy count: days before it are negative there, and have a place here.
+_SINCE = date(1970, 1, 1).toordinal()
 #: Keys that are looked up one by one; of more, those that are equal are looked up together.
 FEW_KEYS = 200
 
@@ -66,7 +69,7 @@ class RunningSums:
         codes = dict(self.codes)
         numbers = [codes.setdefault(key, len(codes)) for key in runs["value"].to_list()]
         ids = np.repeat(np.array(numbers, np.int64), runs["len"].to_numpy())
-        added = (ids << DAY_BITS) + table["day"].to_numpy().astype("datetime64[D]").astype(np.int64)
+        added = (ids << DAY_BITS) + table["day"].to_numpy().astype("datetime64[D]").astype(np.int64) + _SINCE
         order = np.argsort(added)
         new = np.empty((table.height, self.totals.shape[1]), np.int64)
         for place, name in enumerate(table.columns[-new.shape[1] :] if new.shape[1] else ()):
@@ -105,10 +108,10 @@ class RunningSums:
     def sums(
         self, codes: "np.ndarray", last: "np.ndarray", window: int | None, half_life: float | None
     ) -> "np.ndarray":
-        """Sums of each code up to and including the day ``last``; shape (columns, rows)."""
+        """Sums of each code up to and including the day ``last``, in days since 1970; shape (columns, rows)."""
         import numpy as np
 
-        base = codes << DAY_BITS
+        base, last = codes << DAY_BITS, last + _SINCE
         end = self.places.searchsorted(base + last, side="right")
         if half_life is None:
             first = base if window is None else base + np.maximum(last - (window - 1), 0)
@@ -126,7 +129,7 @@ class RunningSums:
 
     def sums_of_row(self, key: str, last: int, window: int | None, half_life: float | None) -> list[float]:
         """:meth:`sums` of one key, to the last bit, in a tenth of its time: numbers of Python instead of arrays."""
-        base = self.codes.get(key, len(self.codes)) << DAY_BITS
+        base, last = self.codes.get(key, len(self.codes)) << DAY_BITS, last + _SINCE
         end = int(self.places.searchsorted(base + last, side="right"))
         if half_life is None:
             first = base if window is None else base + max(last - (window - 1), 0)

@@ -9,6 +9,7 @@ __all__ = [
     "adapters",
     "clock",
     "database",
+    "earlier",
     "errors",
     "files",
     "inherited",
@@ -28,4 +29,5 @@ __all__ = [
     "times",
     "user_code",
     "variables",
+    "words",
 ]

@@ -3,8 +3,9 @@
 The factories of the rooms ask here first, so that commands, steps in Dagster, replay and the supervisor have the same.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Protocol, TypeVar
 
 from ml_platform.foundation.errors import DeclarationError, PlatformError
@@ -21,21 +22,25 @@ PORTS = ("references", "rollouts", "store")
 
 
 class Adapters(Protocol):
-    """The function that the setting names: port to what opens its adapter under these settings."""
+    """The function that the setting names: port to what opens its adapter under these settings.
+
+    What opens a store may take ``create`` too, by name: False for a command that only looks.
+    """
 
     def __call__(self) -> Mapping[str, Callable[[Settings], Any]]: ...
 
 
-def opened(settings: Settings, port: str, protocol: type[T]) -> T | None:
+def opened(settings: Settings, port: str, protocol: type[T], **offered: Any) -> T | None:
     """The project's own adapter of one of :data:`PORTS`; None where it has none.
 
+    ``offered`` are arguments that what opens it gets by name, as far as it takes them.
     Raises DeclarationError where the setting names no such function, or what that gives is no adapter.
     """
     given = named_adapters(settings)
     if port not in given:
         return None
     path = settings.adapters
-    found = _called(f"{path}, {port}", given[port], settings)
+    found = _called(f"{path}, {port}", given[port], settings, **_taken(given[port], offered))
     if isinstance(found, type):
         raise DeclarationError(f"{KEY}: {path}, {port}: gave the class {named(found)}; give an instance of it")
     require_members(found, protocol, f"{KEY}: {path}, {port}")
@@ -63,9 +68,23 @@ def named_adapters(settings: Settings) -> Mapping[str, Callable[[Settings], Any]
     return given
 
 
-def _called(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+def held(adapter: object) -> AbstractContextManager[None]:
+    """Nothing is written to an adapter until the block ends, where it has a method ``held`` for that."""
+    hold = getattr(adapter, "held", None)
+    return nullcontext() if hold is None else hold()
+
+
+def _taken(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        return function(*arguments)
+        names = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # what is written in C says nothing of its arguments
+        return {}
+    return {name: value for name, value in offered.items() if name in names}
+
+
+def _called(what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    try:
+        return function(*arguments, **named)
     except PlatformError:
         raise
     except Exception as error:

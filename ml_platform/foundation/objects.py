@@ -3,12 +3,14 @@
 import importlib.util
 import inspect
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ml_platform.foundation.errors import DeclarationError
-from ml_platform.foundation.raised import raised
+from ml_platform.foundation.names import meant
+from ml_platform.foundation.raised import place_of, raised
 
 #: Modules that users' code may import (scaffolds wrote the first two), by where they were in the release before.
 MOVED = {
@@ -24,9 +26,23 @@ MOVED = {
 class BrokenModule(DeclarationError):
     """A module of a user's own raises while it is imported: mended there, wherever it is named."""
 
-    def __init__(self, module: str, message: str) -> None:
+    def __init__(self, module: str, message: str, error: Exception) -> None:
         super().__init__(message)
         self.module = module
+        #: File and line that raised, where they are a user's own.
+        self.place = place_of(error)
+
+
+def import_path(table: Mapping[str, str], name: str, key: str) -> str:
+    """``module:Class`` of what a declaration names: from the table, or as it stands.
+
+    Raises DeclarationError for a name that is neither.
+    """
+    if ":" in name:
+        return name
+    if name not in table:
+        raise DeclarationError(f"{key}: there is no {name!r}; use {', '.join(table)} or module:Class of your own")
+    return table[name]
 
 
 def load_object(path: str, key: str) -> Any:
@@ -35,18 +51,21 @@ def load_object(path: str, key: str) -> Any:
     if not name:
         raise DeclarationError(f"{key}: {path!r} is not of the form module:object")
     try:
-        return getattr(importlib.import_module(module), name)
-    except AttributeError:
-        raise DeclarationError(f"{key}: module {module} has no object {name!r}") from None
+        found = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name in MOVED:
             raise DeclarationError(f"{key}: {_moved(module, error.name)}; correct the import") from error
         text = f"{key}: cannot import {module}: {type(error).__name__}: {error}"
         if error.name and f"{module}.".startswith(f"{error.name}."):
             raise DeclarationError(text) from error
-        raise BrokenModule(module, text) from error
+        raise BrokenModule(module, text, error) from error
     except Exception as error:
-        raise BrokenModule(module, f"{key}: cannot import {module}: {raised(error)}") from error
+        raise BrokenModule(module, f"{key}: cannot import {module}: {raised(error)}", error) from error
+    try:
+        return getattr(found, name)
+    except AttributeError:
+        known = [one for one in vars(found) if not one.startswith("_")]
+        raise DeclarationError(f"{key}: module {module} has no object {name!r}{meant(name, known)}") from None
 
 
 def _moved(module: str, first: str) -> str:
@@ -84,6 +103,24 @@ def require_instance(found: object, path: str, key: str, methods: Collection[str
             f"{key}: {path} is a class; make an instance in the module ({name.lower()} = {name}()) and name it: "
             f"{module}:{name.lower()}"
         )
+
+
+def require_texts(value: object, who: str) -> None:
+    """Raise DeclarationError where what ``who`` names is no tuple of texts."""
+    if not isinstance(value, tuple) or not all(isinstance(one, str) for one in cast("tuple[object, ...]", value)):
+        example = f", such as ({value!r},)" if isinstance(value, str) else ""
+        raise DeclarationError(f"{who} is {shown(value)}; expected a tuple of texts{example}")
+
+
+def not_installed(distribution: str) -> str:
+    """Why a distribution cannot be found, with the way out; empty where it is installed."""
+    try:
+        version(distribution)
+    except (PackageNotFoundError, ValueError):
+        known = packages_distributions().get(distribution, [])
+        guess = f"; is it {' or '.join(sorted(set(known)))}?" if known else "; install it, or correct the name"
+        return f"{distribution!r} is not installed as a distribution{guess}"
+    return ""
 
 
 def shown(value: object) -> str:

@@ -3,6 +3,7 @@
 import os
 import sys
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -43,7 +44,8 @@ class Project:
                     return cls._of(folder, found)
         raise NoProject(
             f"{places[-1]}: no pyproject.toml with [tool.dg.project] here or above; "
-            "run this in the project or set DAGSTER_HOME to its root"
+            "run this in the project or set DAGSTER_HOME to its root; "
+            "`uvx create-dagster@latest project NAME` makes a new one"
         )
 
     @classmethod
@@ -75,6 +77,18 @@ def current_project() -> Project:
     project = Project.find()
     project.make_importable()
     return project
+
+
+def read_env_file() -> None:
+    """Set what ``.env`` of the project says and the environment does not: Dagster's processes read it as well.
+
+    The environment outranks the file, which anybody who may edit the project can write. Without project or file nothing
+    is set.
+    """
+    from dotenv import load_dotenv
+
+    with suppress(NoProject):
+        load_dotenv(Project.find().root / ".env", override=False)
 
 
 def code_root() -> Path:

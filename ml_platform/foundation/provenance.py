@@ -3,9 +3,11 @@
 import platform
 import subprocess
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,6 +16,12 @@ from ml_platform.foundation.inherited import GIT, inherited
 from ml_platform.foundation.project import code_root
 from ml_platform.foundation.settings import get_settings
 
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+#: The lock file of a project, in its root.
+LOCK = "requirements.lock"
+_HASH = "--hash=sha256:"
 #: The commit of code that lies in no Git work tree.
 OUTSIDE_GIT = "none"
 
@@ -54,18 +62,50 @@ def _installed() -> str:
     return canonical_json(sorted({f"{item.name}=={item.version}" for item in distributions()}))
 
 
+def pinned(lock: str) -> "Iterator[tuple[Requirement, tuple[str, ...]]]":
+    """What the text of a lock file pins, each with the sha256 of the files that may be installed for it."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    found: Requirement | None = None
+    hashes: list[str] = []
+    for line in lock.splitlines():
+        text = line.partition(" #")[0].strip().removesuffix("\\").strip()
+        if text.startswith(_HASH):
+            hashes.append(text.removeprefix(_HASH))
+            continue
+        try:
+            pin = Requirement(text)
+        except InvalidRequirement:
+            continue  # a comment, an option
+        if found is not None:
+            yield found, tuple(hashes)
+        found, hashes = pin, []
+    if found is not None:
+        yield found, tuple(hashes)
+
+
 @lru_cache(maxsize=4)
 def current(root: Path | None = None) -> Provenance:
     """The provenance of this process; read once, since code loaded now is what runs later."""
     root = root or code_root()
     commit = _git(root, "rev-parse", "HEAD")
-    lock = root / "requirements.lock"
+    lock = root / LOCK
     return Provenance(
         code_commit=commit or OUTSIDE_GIT,
         dirty=bool(commit and _git(root, "status", "--porcelain", *_but_local(root))),
         lock_sha256=sha256_file(lock) if lock.exists() else sha256_bytes(_installed()),
         python=platform.python_version(),
     )
+
+
+def without_commit(root: Path | None = None) -> str:
+    """Why the code has no commit, with the way out; empty where it has one."""
+    root = root or code_root()
+    if current(root).code_commit != OUTSIDE_GIT:
+        return ""
+    if _git(root, "rev-parse", "--is-inside-work-tree") == "true":
+        return "the project has none yet; run git add -A, git commit"
+    return "the project is outside a Git work tree; run git init, git add -A, git commit"
 
 
 @dataclass(frozen=True)

@@ -32,13 +32,26 @@ def explained(error: Exception) -> PlatformError | None:
     return PlatformError(f"{raised(error)}; correct that code") if _place(error) else None
 
 
+def place_of(error: Exception) -> tuple[Path, int] | None:
+    """File and line of a user's own code that raised, or that cannot be parsed."""
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        return Path(error.filename), error.lineno
+    found = _innermost(error)
+    return found[1:] if found else None
+
+
 def _place(error: Exception) -> str:
+    found = _innermost(error)
+    return f"{found[0]}, {'/'.join(found[1].parts[-2:])}:{found[2]}" if found else ""
+
+
+def _innermost(error: Exception) -> tuple[str, Path, int] | None:
     """The innermost function that is no library's, if it is a user's: what a library raised is put to who called it."""
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         file = Path(frame.f_code.co_filename)
         if not file.is_absolute() or any(map(file.is_relative_to, installed())):
             continue
         if file.is_relative_to(_PLATFORM) and not file.is_relative_to(_PLATFORM / "defs"):
-            return ""
-        return f"{frame.f_code.co_qualname}, {'/'.join(file.parts[-2:])}:{line}"
-    return ""
+            return None
+        return frame.f_code.co_qualname, file, line
+    return None

@@ -17,6 +17,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ml_platform.foundation.variables import PREFIX, ServiceOptions, SettingsMistake, told, unknown
 
+#: Stores and routers of the platform, each opened by the factory of its room.
+StoreName = Literal["embedded", "lakefs"]
+#: What a copy may be made from and to: these, and the one that ``adapters`` names.
+StoreKind = Literal["embedded", "lakefs", "own"]
+RouterName = Literal["auto", "envoy", "direct"]
+
 
 def default_home() -> Path:
     """The project root: DAGSTER_HOME where it is set, else the working folder."""
@@ -41,11 +47,12 @@ class Settings(ServiceOptions, BaseSettings):
         description="Folder for everything that a run writes.",
     )
     environment: str = Field(default="local", description="Name of the environment, shown in ledger entries.")
-    store: Literal["embedded", "lakefs"] = Field(default="embedded", description="Adapter of the dataset store.")
+    store: StoreName = Field(default="embedded", description="Adapter of the dataset store.")
     repository: str = Field(default="ml-platform", description="Name of the repository in the dataset store.")
     adapters: str = Field(
         default="",
-        description="Function, module:name, that gives stores of the project's own; empty: the platform's.",
+        description="Function, module:name, that gives store, references or rollout records of the project's own; "
+        "empty: the platform's.",
     )
     lakefs_endpoint: str = Field(default="", description="Address of the lakeFS server, with http:// or https://.")
     lakefs_access_key: str = Field(default="", description="Access key id of lakeFS.")
@@ -118,13 +125,16 @@ class Settings(ServiceOptions, BaseSettings):
         default="3100-3199",
         description="Range of ports: from its beginning one for each model, kept for ever; from its end the processes.",
     )
-    router: Literal["auto", "envoy", "direct"] = Field(
+    router: RouterName = Field(
         default="auto",
         description="What stands at a model's address; auto: Envoy where its wheel is installed, else `direct`, which "
         "shares, copies and repeats no requests.",
     )
     service_ready_seconds: float = Field(
         default=90, gt=0, allow_inf_nan=False, description="Time within which a service must become ready."
+    )
+    sensor_seconds: int = Field(
+        default=30, ge=1, description="Seconds from one look of the sensors to the next, of most of them twice that."
     )
     paused: str = Field(default="", description="Comma-separated datasets and models that sensors leave alone.")
     alert_webhook: SecretStr = Field(

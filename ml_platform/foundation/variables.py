@@ -20,8 +20,10 @@ PREFIX = "ML_PLATFORM_"
 #: ends with the process that started it, and the file of a history that is newer than that of its package.
 OWNER, IDENTITY, PARENT = f"{PREFIX}SUPERVISOR", f"{PREFIX}SUPERVISED", f"{PREFIX}PARENT_FD"
 SNAPSHOT = f"{PREFIX}SNAPSHOT"
-#: Set where a router in front says which request it is, and lets no caller say so.
+#: Set where a router in front says which request it is: the secret that it says with each, in the header
+#: :data:`ROUTER`. What else reaches the port is a caller's word.
 ROUTED = f"{PREFIX}ROUTED"
+ROUTER = "x-ml-router"
 #: Header of every answer of a service: which installation started it, as :data:`OWNER` says.
 INSTALLATION = "x-installation"
 #: What Kubernetes puts into every container for a Service whose name begins with ``ml-platform``.

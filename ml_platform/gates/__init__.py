@@ -8,13 +8,14 @@ Recording a verdict, and asking whether it allows a step, is the business of ``l
 __all__ = [
     "asked",
     "batch",
-    "catalogue",
     "changes",
     "deployment",
+    "every_kind",
     "features",
     "gate",
     "replay",
     "service",
+    "shadow",
     "stages",
     "verdict",
 ]

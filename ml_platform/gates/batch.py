@@ -89,16 +89,20 @@ class BatchEvidence:
             return None
         sha256, frame = self._before
         self.looked_at["replaced"] = sha256
-        return frame
+        return frame.clone()
 
     @cached_property
     def _before(self) -> "tuple[str, pl.DataFrame] | None":
         return self._replaced()
 
     @cached_property
-    def frame(self) -> "pl.DataFrame":
-        """The rows of the batch."""
+    def _rows(self) -> "pl.DataFrame":
         return self._frame()
+
+    @property
+    def frame(self) -> "pl.DataFrame":
+        """The rows of the batch: to each that asks a frame of its own of the same columns, for it to change or not."""
+        return self._rows.clone()
 
     @cached_property
     def schema(self) -> Any:

@@ -14,12 +14,25 @@ Direction = Literal["loosened", "removed", "changed", "tightened", "added"]
 #: Directions that may let pass what did not pass before: what is not clearly tighter counts as looser.
 LOOSER: tuple[Direction, ...] = ("removed", "loosened", "changed")
 
-#: Lists of names of which fewer look at less, for kinds that take them; in these kinds it is the other way round.
+#: Lists of names.
 _NAMES = ("columns", "increasing", "decreasing", "by", "but_for")
-_FEWER_IS_MORE = {("constancy", "columns"), ("dependency", "by")}
-#: Here ``columns`` are two different things in an order, or other groups are counted; what differs is another gate.
-_ORDERED = {("observation_age", "columns"), ("counts", "by")}
-_ABSENT_IS_ALL = {("slices", "columns")}
+#: Those in which each name is judged by itself and the worst counts: more names let pass no more. Of any list that
+#: stands neither here nor below, other names are another gate.
+_MORE_IS_TIGHTER = {
+    *((kind, "columns") for kind in ("missing", "referential", "labels", "association", "dependency", "counts")),
+    *((kind, "columns") for kind in ("slices", "fairness", "single_feature", "distribution", "correction")),
+    *(("monotonic", "increasing"), ("monotonic", "decreasing"), ("near_duplicates", "but_for")),
+}
+#: Those that exempt what they name, or name what has to agree for rows to be held against each other.
+_FEWER_IS_TIGHTER = {("constancy", "columns"), ("dependency", "by"), ("near_duplicates", "columns")}
+#: Where nothing is named, all are judged.
+_ABSENT_IS_ALL = {("slices", "columns"), ("correction", "columns")}
+#: Of these a share of the names is taken, to which every further name adds.
+_SHARES = {("distribution", "share")}
+#: What may be named in one of two ways: the other way is another gate.
+_EITHER = ("near_duplicates",)
+#: Here the order of the names says which is which.
+_ORDERED = {("observation_age", "columns")}
 #: Kinds in which a larger ``min_support`` leaves groups out; in others it asks for more evidence.
 _LEAVES_OUT = ("slices",)
 
@@ -123,15 +136,22 @@ def _direction(gate: Mapping[str, Any], key: str, before: Any, after: Any) -> Di
             return "tightened" if ((after or 0) > (before or 0)) != (kind in _LEAVES_OUT) else "loosened"
         case _:
             pass
-    # With slices and without them two things are measured.
-    among = (before is None or after is None) and key == "by"
-    if key in _NAMES and (kind, key) not in _ORDERED and not among:
-        if before is None or after is None:
-            absent_is_stricter = (kind, key) in _ABSENT_IS_ALL | _FEWER_IS_MORE
-            return "loosened" if (after is None) != absent_is_stricter else "tightened"
-        old, new = set(before), set(after)
-        if old < new or new < old:
-            return "tightened" if (old < new) != ((kind, key) in _FEWER_IS_MORE) else "loosened"
+    return _direction_of_names(gate, key, before, after) if key in _NAMES else "changed"
+
+
+def _direction_of_names(gate: Mapping[str, Any], key: str, before: Any, after: Any) -> Direction:
+    of = str(gate.get("gate")), key
+    more, fewer = of in _MORE_IS_TIGHTER, of in _FEWER_IS_TIGHTER
+    if not (more or fewer) or (of[0], gate.get("metric")) in _SHARES:
+        return "changed"
+    if before is None or after is None:
+        if of[0] in _EITHER:
+            return "changed"
+        absent_is_stricter = of in _ABSENT_IS_ALL or fewer
+        return "loosened" if (after is None) != absent_is_stricter else "tightened"
+    old, new = set(before), set(after)
+    if old < new or new < old:
+        return "tightened" if (old < new) == more else "loosened"
     return "changed"
 
 

@@ -1,6 +1,7 @@
 """Gates on an evaluation: is the model good enough, better than trivial, no worse than the champion, and
 not too good to be true?"""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.foundation.errors import PlatformError
@@ -10,6 +11,11 @@ if TYPE_CHECKING:
     from ml_platform.evaluation.champion import Comparison
     from ml_platform.evaluation.evaluation import Evaluation
     from ml_platform.training.first_trees import FirstTrees
+
+
+def unknown(gate: Gate, what: str, known: Iterable[Any]) -> PlatformError:
+    """The error of a gate that asks for what was not measured."""
+    return PlatformError(f"gate {gate.name}: there is no {what}; measured: {', '.join(sorted(known)) or 'nothing'}")
 
 
 def _metric(evaluation: "Evaluation", gate: Gate) -> tuple[str, float]:
@@ -145,22 +151,24 @@ def jump(evaluation: "Evaluation", gate: Gate) -> Measurement:
 @kind(
     "trained_on",
     "evaluation",
-    "First trees of the model that differ from those that the manifest's rows, parameters and seed give",
+    "What of the model's beginning (its first trees, say; else all of it) differs from what the manifest's rows, "
+    "parameters and seed give",
     limit=0,
     asks=("first_trees",),
     refits=True,
 )
 def trained_on(_: "Evaluation", gate: Gate, *, first_trees: "FirstTrees") -> Measurement:
-    """A model that was trained on its holdout, or on anything else than its manifest says, has other trees from the
-    first on. Costs the reading of the rows and two trees of hundreds."""
+    """A model that was trained on its holdout, or on anything else than its manifest says, is another one from the
+    beginning. Costs the reading of the rows and two trees of hundreds; of a model without a beginning all of it."""
     found = first_trees
-    return Measurement(
-        found.different,
-        f"{found.different} of the first {found.trees} trees are not those of the {found.rows:,} rows of the manifest"
-        if found.different
-        else f"the first {found.trees} trees are those of the {found.rows:,} rows of the manifest",
-        support=found.rows,
-    )
+    rows = f"the {found.rows:,} rows of the manifest"
+    if found.whole:
+        reason = f"trained again as a whole on {rows}, the model is {'another' if found.different else 'the same'}"
+    elif found.different:
+        reason = f"{found.different} of the first {found.trees} trees are not those of {rows}"
+    else:
+        reason = f"the first {found.trees} trees are those of {rows}"
+    return Measurement(found.different, reason, support=found.rows)
 
 
 def _compared(evaluation: "Evaluation", gate: Gate) -> "Comparison | None":

@@ -32,14 +32,22 @@ class FeatureEvidence:
         self.outcomes = outcomes
 
     @cached_property
-    def frame(self) -> "pl.DataFrame":
-        """The features, verified."""
+    def _rows(self) -> "pl.DataFrame":
         return self.materializer.read(self.ref)
 
     @cached_property
-    def raw(self) -> "pl.DataFrame":
-        """The published rows that the features were built from."""
+    def _raw(self) -> "pl.DataFrame":
         return self.materializer.raw(self.ref.partition)
+
+    @property
+    def frame(self) -> "pl.DataFrame":
+        """The features, verified: to each that asks a frame of its own of the same columns, for it to change or not."""
+        return self._rows.clone()
+
+    @property
+    def raw(self) -> "pl.DataFrame":
+        """The published rows that the features were built from, in the same way."""
+        return self._raw.clone()
 
     @cached_property
     def ranges(self) -> "dict[str, RangeEvidence]":

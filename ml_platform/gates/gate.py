@@ -22,9 +22,9 @@ from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.raised import raised
 from ml_platform.foundation.user_code import files_beside, user_code_version
 from ml_platform.gates.asked import Asked, taken
-from ml_platform.gates.kinds import KINDS, NAME, Kind, kind, kind_of
+from ml_platform.gates.kind import KINDS, NAME, Kind, kind, kind_of
 from ml_platform.gates.measurement import Measurement, require_plain
-from ml_platform.gates.stages import Stage
+from ml_platform.gates.stages import ROLLBACK, SCORES_DISTRIBUTION, Stage
 from ml_platform.gates.verdict import Status, Verdict
 
 __all__ = ["KINDS", "Gate", "Kind", "Measurement", "Status", "Verdict", "judge", "kind", "kind_of"]
@@ -109,6 +109,9 @@ class Gate(BaseModel):
         except DeclarationError as error:
             raise ValueError(str(error)) from error
         given = {"min": self.min, "max": self.max}
+        for name, value in {**given, "above": self.above}.items():
+            if isinstance(value, float) and math.isnan(value):
+                raise ValueError(f"gate {self.gate!r}: {name} is no number (nan), which nothing is above or below")
         missing = [name for name in known.needs if given[name] is None]
         if missing:
             raise ValueError(f"gate {self.gate!r} has no threshold: give {' and '.join(missing)}")
@@ -119,6 +122,8 @@ class Gate(BaseModel):
         for name in known.requires:
             if getattr(self, name) in (None, ()):
                 raise ValueError(f"gate {self.gate!r} needs {name}")
+        if self.columns is not None and (wrong := known.miscounted(self.metric, self.columns)):
+            raise ValueError(f"gate {self.gate!r}{wrong}")
         if known.metrics and self.metric not in known.metrics:
             raise ValueError(f"gate {self.gate!r} has no metric {self.metric!r}; take {', '.join(known.metrics)}")
         if known.against and self.against not in (None, *known.against):
@@ -130,6 +135,8 @@ class Gate(BaseModel):
             raise ValueError(f"gate {self.gate!r} does nothing with {foreign[0]}; remove it")
         if both := sorted(set(self.increasing or ()) & set(self.decreasing or ())):
             raise ValueError(f"gate {self.gate!r}: {', '.join(both)} cannot be increasing and decreasing")
+        if self.name in (ROLLBACK, SCORES_DISTRIBUTION):
+            raise ValueError(f"gate {self.gate!r}: the name {self.name!r} is the platform's own; give it another one")
         if not self.name:
             # The model is frozen; a name that is not given stays out of `model_fields_set`.
             object.__setattr__(self, "name", self._usual_name)
@@ -215,6 +222,12 @@ class Gate(BaseModel):
         code: Any = self._own_code if ":" in self.gate else kind_of(self.gate).version
         bound = self.model_copy()
         bound._context = sha256_bytes(canonical_json([context, code]))[:16]
+        return bound
+
+    def as_it_was(self, context: str) -> "Gate":
+        """This gate in a context that :meth:`within` gave it at another time."""
+        bound = self.model_copy()
+        bound._context = context
         return bound
 
     def judged(self, verdict: Verdict | None) -> bool:

@@ -17,7 +17,7 @@ class Measurement:
     observed: float | None
     #: One sentence for people.
     reason: str = ""
-    #: Rows, groups or days that the value is computed from.
+    #: Rows, groups or days that the value is computed from; ``None`` where there is no value.
     support: int | None = None
     #: Further numbers and small tables (lists of flat records) for the UI.
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -31,6 +31,13 @@ def require_plain(measured: Measurement) -> None:
             raise TypeError(f"Measurement.{name} is {shown(given[name])}; make it a number")
     if not isinstance(given["reason"], str):
         raise TypeError(f"Measurement.reason is {shown(given['reason'])}; make it one sentence")
+    if measured.observed is None and not measured.reason.strip():
+        raise TypeError("Measurement.observed is None and nothing says why; give the reason why nothing is measured")
+    if measured.observed is None and measured.support is not None:
+        raise TypeError(
+            f"Measurement.observed is None and support says that it is computed from {measured.support} rows; "
+            "give NaN where that refuses, and no support where there is nothing to measure"
+        )
     for name, value in measured.details.items():
         try:
             TypeAdapter(Any).dump_python(value, mode="json")

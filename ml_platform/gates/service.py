@@ -72,9 +72,15 @@ def servability(evidence: ServiceEvidence, _: Gate) -> Measurement:
     )
 
 
-@kind("skew", "service", "Largest difference between served and evaluated predictions of holdout rows", needs=("max",))
+@kind(
+    "skew",
+    "service",
+    "Largest difference between served predictions of holdout rows, together and alone, and those of the evaluation",
+    needs=("max",),
+    version=2,
+)
 def skew(evidence: ServiceEvidence, _: Gate) -> Measurement:
-    """Training-serving skew: raw holdout rows through HTTP against the predictions of the evaluation."""
+    """Training-serving skew: raw holdout rows through HTTP against what the model says among all of a partition."""
     if not evidence.compared:
         return Measurement(float("nan"), f"no row was compared: {evidence.error or 'the service gave no answer'}")
     return Measurement(

@@ -48,6 +48,8 @@ def time_order(split: SplitRef, _: Gate) -> Measurement:
     needs=("max",),
     options=("columns",),
     asks=("gaps",),
+    # 1: by an approximation of Student's quantiles.
+    version=2,
 )
 def expectation(_: SplitRef, gate: Gate, *, gaps: "Gaps") -> Measurement:
     """Falsified outcomes look like a changed world: before a model learns from what nobody expected, a person looks.

@@ -5,4 +5,4 @@ It knows no store and no registry: what they noted of its head is handed in (:mo
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
-__all__ = ["chain", "ledger", "verified"]
+__all__ = ["chain", "itself", "kinds", "ledger", "signing", "verified"]

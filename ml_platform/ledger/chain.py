@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Provenance
+from ml_platform.ledger.kinds import CONTINUATION, KEY, PUBLICATION, ROLLBACK, VERDICT
 from ml_platform.ledger.signing import holds, is_public, signed_by
+from ml_platform.ledger.times import Times
 
 GENESIS = "0" * 64
-#: Kinds of entries about the ledger itself, and their name.
-KEY, CONTINUATION, ITSELF = "key", "continuation", "ledger"
+#: Name of entries about the ledger itself.
+ITSELF = "ledger"
 #: Keys in the metadata of a commit; the registry's tags have a prefix of their own.
 HEAD, LENGTH, PUBLIC_KEY = "ledger_head", "ledger_length", "ledger_key"
 _WAY_OUT = (
@@ -26,6 +28,16 @@ _BYTES, _TAKEN = 32, "taken away:"
 
 class Broken(PlatformError):
     """The ledger is not what was written; names the first entry that is wrong, and the way out."""
+
+
+class Published(NamedTuple):
+    """A content that was published."""
+
+    sha256: str
+    #: What its object says of itself besides, as far as the entry tells: ``rows``, what was set aside, new columns.
+    labels: Mapping[str, str]
+    #: Number of its entry.
+    sequence: int
 
 
 @dataclass(frozen=True)
@@ -140,13 +152,18 @@ class Chain:
         self._hashes = bytearray()
         #: Public key that the next entry has to be signed with; empty while nothing is signed.
         self.key = ""
+        #: The first signed entry; 0 while nothing is.
+        self.signed_since = 0
         #: Content to the sequences of entries about it.
         self._about: dict[str, list[int]] = {}
         #: Name of a content to the sequences of entries about it.
         self._named: dict[str, list[int]] = {}
         #: Name to the content that was judged last under it.
         self.newest: dict[str, str] = {}
+        #: Name to what was published under it, the oldest first; an empty content where it was taken out.
+        self.published: dict[str, list[Published]] = {}
         self.excuses: list[Excuse] = []
+        self.times = Times()
 
     def __len__(self) -> int:
         return len(self._hashes) // _BYTES
@@ -175,7 +192,7 @@ class Chain:
         ``every_signature`` checks each.
         """
         hashes: list[str] = []
-        count, key, end = len(self), self.key, len(self) + len(rows)
+        count, key, end, since = len(self), self.key, len(self) + len(rows), self.signed_since
         excuses: list[Excuse] = []
         previous = self.head
         before = _quoted(previous)
@@ -201,23 +218,52 @@ class Chain:
             if key or kind == KEY or signature:
                 named = json.loads(body)["public"] if kind == KEY else ""
                 key = _key_after(number, found, signature, named, key, every_signature or count == end)
+                since = since or (count if key else 0)
             if kind == CONTINUATION:
                 anchors = json.loads(body)["anchors"]
                 excuses.append(Excuse(count, frozenset((length, head) for length, head in anchors), key))
+        times = self.times.copy()
+        for number, at, *_ in rows:
+            try:
+                times.add(number, at)
+            except ValueError as error:
+                raise Broken(f"ledger: entry {number} was changed after it was written; {_WAY_OUT}") from error
         self._hashes += bytes.fromhex("".join(hashes))
-        self.key = key
+        self.key, self.signed_since, self.times = key, since, times
         self.excuses += excuses
-        for number, _, kind, subject, name, *_ in rows:
+        for number, _, kind, subject, name, _, body, *_ in rows:
             self._about.setdefault(subject, []).append(number)
             self._named.setdefault(name, []).append(number)
-            if kind == "verdict":
+            if kind == VERDICT:
                 self.newest[name] = subject
+            elif kind in (PUBLICATION, ROLLBACK):
+                said = json.loads(body)
+                # What takes a model's version back has the same kind, and names no content.
+                current = said.get("current") if kind == ROLLBACK else subject
+                if current is not None:
+                    told = {"rows": str(said["rows"])} if kind == PUBLICATION and "rows" in said else {}
+                    labels = told | said.get("labels", {})
+                    self.published.setdefault(name, []).append(Published(current, labels, number))
+
+    def accepted(self) -> int:
+        """Number of the newest entry by which a person accepted a gap; 0 where none did."""
+        return self.excuses[-1].sequence if self.excuses else 0
 
     def lacking(self, anchors: Iterable[Anchor]) -> list[Anchor]:
         """Anchors that this chain does not hold and that no entry accepted."""
         seen = list(anchors)
         keys = {anchor.key for anchor in seen if anchor.key}
         return [anchor for anchor in seen if not self._holds(anchor) and not self._excused(anchor, keys)]
+
+    def lost(self, anchors: Collection[Anchor]) -> dict[str, Any]:
+        """What these anchors show as lost, and which of them do: the body of the entry that accepts it."""
+        gone = self.lacking(anchors)
+        known = [anchor.length for anchor in gone if anchor.length is not None]
+        return {
+            "lost": {"after": self.proven(anchors), "to": max(known, default=None), "present": len(self)},
+            "anchors": sorted({(anchor.length, anchor.head) for anchor in gone}, key=str),
+            "places": sorted({anchor.place for anchor in gone}),
+        }
 
     def require(self, anchors: Iterable[Anchor]) -> None:
         """Raise Broken unless every anchor is held or accepted."""
@@ -302,15 +348,3 @@ def unsigned(entries: int) -> str:
         f"ledger: its {entries} entries are not signed and ML_PLATFORM_LEDGER_KEY is set; where they never were, "
         f"ml-platform ledger sign --by NAME --reason TEXT begins to; where they were, {_WAY_OUT}"
     )
-
-
-def lost_range(chain: Chain, anchors: Collection[Anchor]) -> dict[str, Any]:
-    """Body of the entry that accepts a gap: what is lost, and the anchors that say so."""
-    gone = chain.lacking(anchors)
-    after = chain.proven(anchors)
-    known = [anchor.length for anchor in gone if anchor.length is not None]
-    return {
-        "lost": {"after": after, "to": max(known, default=None), "present": len(chain)},
-        "anchors": sorted({(anchor.length, anchor.head) for anchor in gone}, key=str),
-        "places": sorted({anchor.place for anchor in gone}),
-    }

@@ -17,17 +17,18 @@ from ml_platform.foundation.database import engines, exclusive, waiting_for
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Provenance
+from ml_platform.foundation.words import require_words
 from ml_platform.gates.gate import Gate, Verdict
-from ml_platform.ledger.chain import CONTINUATION, GENESIS, ITSELF, KEY, Anchor, Broken, Chain, Entry, lost_range
+from ml_platform.ledger.chain import GENESIS, ITSELF, Anchor, Broken, Chain, Entry, Published
+from ml_platform.ledger.kinds import CONTINUATION, KEY, OVERRIDE, VERDICT
 from ml_platform.ledger.reading import held, stored
 from ml_platform.ledger.reliance import allowed, latest, not_before, same
 from ml_platform.ledger.signing import Signer, is_public, signed_by
-from ml_platform.ledger.table import LOCK, entry_of, last, prepare, table
+from ml_platform.ledger.table import FIRST, LOCK, entry_of, last, newest_moment, prepare, table
 from ml_platform.ledger.verified import NEWEST, AnchorSource, noted, verified_at, whole
 from ml_platform.ledger.writing import begin_signing, extendable, insert, overriding, require_signed_alike, speaking
 
 __all__ = ["GENESIS", "Broken", "Ledger"]
-
 
 #: Each of these may be done again: an entry that was written before the answer was lost is not written twice.
 _waiting = waiting_for(lambda ledger, *_, **__: ledger._engine)
@@ -67,7 +68,7 @@ class Ledger:
         A verdict equal to the latest one of its gate on the same content, under the same declaration and in the same
         context, is not repeated: judging the same thing twice is no news, whatever commit the code stands at by then.
         """
-        entries = [("verdict", one.subject, one.subject_name, one.gate, one.recorded()) for one in verdicts]
+        entries = [(VERDICT, one.subject, one.subject_name, one.gate, one.recorded()) for one in verdicts]
         return self._append(entries, run_id=run_id, provenance=provenance)
 
     def decide(
@@ -95,7 +96,7 @@ class Ledger:
         """
         expires = self._clock() + timedelta(days=days)
         body = overriding(verdict, by, reason, days) | {"expires": expires.isoformat()}
-        entry = ("override", verdict.subject, verdict.subject_name, verdict.gate, body)
+        entry = (OVERRIDE, verdict.subject, verdict.subject_name, verdict.gate, body)
         self._append([entry], run_id=run_id, provenance=provenance)
         return expires
 
@@ -103,13 +104,11 @@ class Ledger:
         self, other: "Ledger", subjects: Collection[str], *, run_id: str, provenance: Provenance
     ) -> int:
         """Append the overrides that another ledger has on these contents; returns how many were new here."""
-        known = {
-            (row["subject"], row["gate"], row["body"]) for row in self._about(subjects) if row["kind"] == "override"
-        }
+        known = {(row["subject"], row["gate"], row["body"]) for row in self._about(subjects) if row["kind"] == OVERRIDE}
         entries = [
             (entry.kind, entry.subject, entry.subject_name, entry.gate, entry.body)
             for subject in subjects
-            for entry in other.entries(subject=subject, kind="override")
+            for entry in other.entries(subject=subject, kind=OVERRIDE)
             if (entry.subject, entry.gate, canonical_json(entry.body)) not in known
         ]
         return self._append(entries, run_id=run_id, provenance=provenance)
@@ -124,14 +123,13 @@ class Ledger:
     def _marked(self, verdicts: Iterable[Verdict], rows: Iterable[Any]) -> list[Verdict]:
         found: dict[tuple[str, ...], dict[str, Any]] = {}
         for row in rows:
-            if row["kind"] == "override":
+            if row["kind"] == OVERRIDE:
                 body, about = json.loads(row["body"]), (row["subject_name"], row["subject"], row["gate"])
                 found[*about, body["declaration"], body.get("context", "")] = body
-
         now = self._clock()
         if found:
             with self._reader.connect() as connection:
-                now = not_before(now, last(connection))
+                now = not_before(now, newest_moment(connection))
 
         def marked(verdict: Verdict) -> Verdict:
             about = (verdict.subject_name, verdict.subject, verdict.gate)
@@ -180,13 +178,12 @@ class Ledger:
         Raises Broken where the chain itself is damaged, and PlatformError without name or reason, and without the key
         that the lost entries were signed with.
         """
-        if not by.strip() or not reason.strip():
-            raise PlatformError("ledger continue: give a name and a reason")
+        require_words("ledger continue", by=by, reason=reason)
         with self._reader.connect() as connection:
             chain = whole(connection)
         anchors = noted(self._anchors, self._owners(chain, owners))
         require_signed_alike(self._signer, chain.lacking(anchors))
-        body = {"by": by, "because": reason, **lost_range(chain, anchors)}
+        body = {"by": by, "because": reason, **chain.lost(anchors)}
         self._append([(CONTINUATION, chain.head, ITSELF, "", body)], run_id=run_id, provenance=provenance)
         return self.log(kind=CONTINUATION, newest=1)[0]
 
@@ -204,6 +201,7 @@ class Ledger:
                 latest = connection.execute(
                     sa.select(table.c.body, table.c.subject)
                     .where(table.c.kind == kind, table.c.subject_name == subject_name, table.c.gate == gate)
+                    .where(table.c.sequence >= FIRST)
                     .order_by(table.c.sequence.desc())
                     .limit(1)
                 ).first()
@@ -254,19 +252,20 @@ class Ledger:
         chain = self._verified.follow(self._reader)
         return [entry_of(row) for row in held(self._reader, chain, (n for name in names for n in chain.named(name)))]
 
-    def log(self, **chosen: Any) -> list[Entry]:
-        """Entries in order as they are stored, also of a broken ledger: to be shown, and nothing to rely on.
+    def published(self) -> Mapping[str, Sequence[Published]]:
+        """What was published, by name, the oldest first; an empty content where it was taken out. Raises Broken."""
+        return self._verified.follow(self._reader).published
 
-        ``subject``, ``subject_name`` and ``kind`` choose them, ``prefix`` those whose subject's name begins so;
-        ``newest`` keeps the last N.
-        """
+    def chain(self) -> Chain:
+        """What was verified of it: its length, gaps, times and key. Raises Broken."""
+        return self._verified.follow(self._reader)
+
+    def log(self, **chosen: Any) -> list[Entry]:
+        """Entries in order as they are :func:`stored`, also of a broken ledger: to be shown, nothing to rely on."""
         return stored(self._reader, **chosen)
 
     def verdicts(self, subject: str) -> dict[str, Verdict]:
-        """The latest verdict of each gate on a content hash under whatever name, overridden ones marked: to be shown.
-
-        What acts on a content asks by its name (:meth:`judged`).
-        """
+        """The latest verdict of each gate on a content under any name: to be shown (who acts asks :meth:`judged`)."""
         return latest(self._verdicts([subject]), {})
 
     def judged(self, subjects: Mapping[str, str], gates: Iterable[Gate] = ()) -> dict[str, dict[str, Verdict]]:
@@ -289,7 +288,7 @@ class Ledger:
 
     def _verdicts(self, subjects: Iterable[str]) -> list[Verdict]:
         rows = self._about(subjects)
-        given = [Verdict.model_validate_json(row["body"]) for row in rows if row["kind"] == "verdict"]
+        given = [Verdict.model_validate_json(row["body"]) for row in rows if row["kind"] == VERDICT]
         return self._marked(given, rows)
 
     def _about(self, subjects: Iterable[str]) -> list[Any]:

@@ -43,7 +43,11 @@ def stored(
     kind: str | None = None,
     newest: int | None = None,
 ) -> list[Entry]:
-    """Entries in order, whatever became of them; ``newest`` and ``prefix`` as in :meth:`Ledger.log`."""
+    """Entries in order, whatever became of them.
+
+    ``subject``, ``subject_name`` and ``kind`` choose them, ``prefix`` those whose subject's name begins so; ``newest``
+    keeps the last N.
+    """
     query = sa.select(table)
     if subject is not None:
         query = query.where(table.c.subject == subject)

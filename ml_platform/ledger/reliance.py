@@ -54,14 +54,14 @@ def allowed(name: str, subject: str, known: Mapping[str, Verdict], gates: Iterab
     return found
 
 
-def not_before(moment: datetime, newest: Mapping[str, Any] | None) -> datetime:
-    """What a wall clock says, and no time before the newest entry: one that is set back prolongs no override.
+def not_before(moment: datetime, written: str | None) -> datetime:
+    """What a wall clock says, and no time before any entry was ``written``: one that is set back prolongs no override.
 
     A time that is injected is whatever it is set to.
     """
-    if newest is None or abs(now_utc() - moment) > _WALL:
+    if written is None or abs(now_utc() - moment) > _WALL:
         return moment
-    return max(moment, datetime.fromisoformat(newest["at"]))
+    return max(moment, datetime.fromisoformat(written))
 
 
 def _otherwise(gate: Gate, verdict: Verdict) -> str:

@@ -40,7 +40,11 @@ class Signer:
 
     def sign(self, digest: str) -> str:
         """Signature of an entry's hash with the public key it can be checked with: ``<public key>:<signature>``."""
-        return f"{self.public}:{base64.b64encode(self._key.sign(digest.encode())).decode()}"
+        return f"{self.public}:{base64.b64encode(self.sign_bytes(digest.encode())).decode()}"
+
+    def sign_bytes(self, content: bytes) -> bytes:
+        """Signature of a content, 64 bytes."""
+        return self._key.sign(content)
 
 
 def signed_by(signature: str) -> str:

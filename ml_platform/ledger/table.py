@@ -16,6 +16,8 @@ LOCK = "mlpl"
 #: 1: without signatures, and without a note of the format. 2: with them. 3: verdicts and overrides name their context.
 FORMAT = 3
 _PAGE = 5000
+#: Sequence of the first entry.
+FIRST = 1
 
 _tables = sa.MetaData()
 table = sa.Table(
@@ -113,11 +115,20 @@ def last(connection: sa.Connection) -> Any:
     return connection.execute(sa.select(table).order_by(table.c.sequence.desc()).limit(1)).mappings().first()
 
 
-def pages(connection: sa.Connection, first: int) -> Iterator[Sequence[Row]]:
-    """Rows from a sequence on, in order, a few thousand at a time."""
+def newest_moment(connection: sa.Connection) -> str | None:
+    """The latest time that any entry says it was written at, ISO; None where there is none."""
+    return connection.execute(sa.select(sa.func.max(table.c.at))).scalar()
+
+
+def pages(connection: sa.Connection, first: int = FIRST) -> Iterator[Sequence[Row]]:
+    """Rows from a sequence on, in order, a few thousand at a time; before them those that stand before the first entry,
+    where nobody of the platform writes any."""
     columns = [table.c[name] for name in COLUMNS]
+    # Two searches by the key: one condition with `or` would read every row.
+    before = sa.select(*columns).where(table.c.sequence < FIRST)
     while True:
-        query = sa.select(*columns).where(table.c.sequence >= first).order_by(table.c.sequence).limit(_PAGE)
+        rest = sa.select(*columns).where(table.c.sequence >= first)
+        query = sa.union_all(before, rest).order_by("sequence").limit(_PAGE)
         with connection.execute(query) as result:
             assert result.cursor is not None
             # Past SQLAlchemy's rows, which take as long as the database does.

@@ -65,7 +65,7 @@ class Verified:
 def whole(connection: sa.Connection, every_signature: bool = False) -> Chain:
     """The whole chain, verified by itself: without anchors, and without what this process knows. Raises Broken."""
     chain = Chain()
-    for rows in pages(connection, 0):
+    for rows in pages(connection):
         chain.extend(rows, every_signature)
     return chain
 

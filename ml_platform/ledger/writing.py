@@ -9,8 +9,10 @@ import sqlalchemy as sa
 from ml_platform.foundation.clock import now_utc
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.foundation.words import require_words
 from ml_platform.gates.gate import Verdict
-from ml_platform.ledger.chain import GENESIS, ITSELF, KEY, Anchor, Broken, digest, unsigned
+from ml_platform.ledger.chain import GENESIS, ITSELF, Anchor, Broken, digest, unsigned
+from ml_platform.ledger.kinds import KEY
 from ml_platform.ledger.signing import Signer, holds, signed_by
 from ml_platform.ledger.table import last, table
 
@@ -47,8 +49,7 @@ def extendable(connection: sa.Connection, signer: Signer | None, common: dict[st
 
 def speaking(signer: Signer | None, by: str, reason: str, wanted: str) -> Signer:
     """The key of whoever decides on keys. Raises PlatformError without name, reason or key (which is ``wanted``)."""
-    if not by.strip() or not reason.strip():
-        raise PlatformError("key of the ledger: give a name and a reason")
+    require_words("key of the ledger", by=by, reason=reason)
     if signer is None:
         raise PlatformError(f"key of the ledger: set ML_PLATFORM_LEDGER_KEY to {wanted}")
     return signer
@@ -97,8 +98,7 @@ def following(signer: Signer | None, newest: Any, values: dict[str, Any]) -> dic
 def overriding(verdict: Verdict, by: str, reason: str, days: int) -> dict[str, Any]:
     """What an override of a verdict says. Raises PlatformError as :meth:`Ledger.override` does."""
     about = f"override of {verdict.gate} on {verdict.subject_name}"
-    if not by.strip() or not reason.strip():
-        raise PlatformError(f"{about}: give a name and a reason")
+    require_words(about, by=by, reason=reason)
     if days < 1:
         raise PlatformError(f"{about}: {days} days; an override holds for a day at least")
     if verdict.passed or not verdict.blocking:

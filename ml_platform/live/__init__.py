@@ -5,4 +5,4 @@ Rollouts are said in ``rollout``, and gates before a rollout in ``gates``.
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
-__all__ = ["messages", "performance", "retraining", "rules"]
+__all__ = ["drift_rule", "messages", "performance", "retraining", "traffic"]

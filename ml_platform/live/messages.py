@@ -3,6 +3,7 @@
 import json
 import smtplib
 import ssl
+from collections.abc import Callable, Collection, Mapping
 from email.message import EmailMessage
 from urllib.error import URLError
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -16,22 +17,22 @@ from ml_platform.foundation.errors import PlatformError
 TIMEOUT = 10
 
 
-def send(text: str, *, webhook: SecretStr, email: SecretStr) -> int:
-    """Hand a message to every channel that is set; returns how many there are.
+def send(text: str, channels: Mapping[str, SecretStr], only: Collection[str] = ()) -> dict[str, str]:
+    """Hand a message to channels, each with its address, or to ``only`` some; returns which did not take it, with why.
 
-    ``webhook`` is an address that takes ``{"text": …}`` (Slack, Mattermost, Teams and others do), ``email`` one as
-    ``smtp://user:password@host:587/?from=a@b.org&to=c@d.org`` (``smtps`` for TLS from the beginning; with ``smtp``
-    TLS is begun where the server offers it, and always before a password is sent). Raises PlatformError, without the
-    address, where a channel does not take it.
+    By name: ``webhook``, an address that takes ``{"text": …}`` (Slack, Mattermost, Teams and others do), and ``email``,
+    one as ``smtp://user:password@host:587/?from=a@b.org&to=c@d.org`` (``smtps`` for TLS from the beginning; with
+    ``smtp`` TLS is begun where the server offers it, and always before a password is sent). What is told of a failure
+    has no address.
     """
-    channels = 0
-    if address := webhook.get_secret_value():
-        _post(address, text)
-        channels += 1
-    if address := email.get_secret_value():
-        _mail(address, text)
-        channels += 1
-    return channels
+    failed: dict[str, str] = {}
+    for name, address in channels.items():
+        if not only or name in only:
+            try:
+                CHANNELS[name](address.get_secret_value(), text)
+            except PlatformError as error:
+                failed[name] = str(error)
+    return failed
 
 
 def _post(address: str, text: str) -> None:
@@ -63,3 +64,7 @@ def _mail(address: str, text: str) -> None:
             server.send_message(message)
     except (smtplib.SMTPException, OSError) as error:
         raise PlatformError(f"ML_PLATFORM_ALERT_EMAIL: the message was not taken ({type(error).__name__})") from None
+
+
+#: Name of a channel to what hands it a message: a setting ``ML_PLATFORM_ALERT_…`` has its address.
+CHANNELS: dict[str, Callable[[str, str], None]] = {"webhook": _post, "email": _mail}

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_platform.foundation.names import some
 from ml_platform.live.performance import LiveRule
 
 #: How often a training on the same content is begun before it is given up.
@@ -128,7 +129,7 @@ def decide(policy: RetrainPolicy, facts: Facts) -> Decision:
         return Decision("stuck", f"{name}: {said}")
     for partitions, said, consequence in _touched(policy, facts):
         if consequence == "stop":
-            stopped = f"stopped, since {_some(partitions)} {said} after it was trained; {command} ends that"
+            stopped = f"stopped, since {some(partitions)} {said} after it was trained; {command} ends that"
             return Decision("stuck", f"{name}: {stopped}")
     due = [*_due(policy, facts)]
     advised = [*_advised(policy, facts)]
@@ -165,12 +166,12 @@ def _due(policy: RetrainPolicy, facts: Facts) -> Iterator[str]:
         if not facts.trained:
             yield "first training"
         elif len(facts.new) >= policy.min_new_partitions:
-            yield f"new data ({_some(facts.new)})"
+            yield f"new data ({some(facts.new)})"
         if facts.rebuilt:
-            yield f"features built anew ({_some(facts.rebuilt)})"
+            yield f"features built anew ({some(facts.rebuilt)})"
     for partitions, said, consequence in _touched(policy, facts):
         if consequence == "retrain":
-            yield f"{_some(partitions)} {said}"
+            yield f"{some(partitions)} {said}"
     changed = not facts.trained or facts.new or facts.corrected or facts.withdrawn or facts.rebuilt
     if policy.every is not None and changed:
         if facts.last is None and facts.trained:
@@ -187,7 +188,7 @@ def _advised(policy: RetrainPolicy, facts: Facts) -> Iterator[str]:
     """What a person may want to train for."""
     for partitions, said, consequence in _touched(policy, facts):
         if consequence == "advise":
-            yield f"{_some(partitions)} {said}"
+            yield f"{some(partitions)} {said}"
     yield from (f"drift of {kind}" for kind in facts.drifted if kind not in (*policy.drift, "outcomes"))
     if facts.fallen and policy.live_performance is None:
         yield f"live performance: {facts.fallen}"
@@ -207,7 +208,7 @@ def _idle(policy: RetrainPolicy, facts: Facts) -> str:
     if not policy.new_data:
         return f"not trained on new data (retrain.new_data: false); {_others(policy)}"
     if facts.new:
-        return f"{len(facts.new)} of {policy.min_new_partitions} new partitions ({_some(facts.new)}); waits for more"
+        return f"{len(facts.new)} of {policy.min_new_partitions} new partitions ({some(facts.new)}); waits for more"
     return "nothing changed since the last training; waits for new data"
 
 
@@ -216,7 +217,3 @@ def _others(policy: RetrainPolicy) -> str:
     ways += ["live performance"] * (policy.live_performance is not None)
     ways += [f"a {key}" for key in ("correction", "withdrawal") if getattr(policy, key) == "retrain"]
     return f"trained on {', '.join(ways) or 'request'}"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,5 +1,6 @@
 """Yes or no: labels 0 and 1, predictions are probabilities of 1."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -32,6 +33,8 @@ class Binary:
         **{name: True for name in ("auc", "pr_auc", "brier_skill", "precision", "recall", "f1")},
         **{name: False for name in ("brier", "log_loss")},
     }
+    #: Of constant predictions, or of a coin.
+    chance: ClassVar[Mapping[str, float]] = {"auc": 0.5, "brier_skill": 0.0, "brier": 0.25, "log_loss": math.log(2)}
     unit: ClassVar[str] = "log-odds"
     axes: ClassVar[tuple[str, str]] = ("predicted probability", "share that happened")
     fields: ClassVar[Mapping[str, Any]] = {"predictions": list[float], "decisions": list[bool] | None}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.objects import named, shown
+from ml_platform.foundation.raised import raised
 from ml_platform.models.task import Task
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ class Misbehaved(PlatformError):
 
 
 class CheckedPredictor:
-    """A predictor whose predictions are float32, finite, and as many as rows; others raise Misbehaved."""
+    """A predictor whose predictions are float32, finite, and as many as rows, and that leaves its matrix as it is.
+
+    Others raise Misbehaved.
+    """
 
     def __init__(self, predictor: Any) -> None:
         self.predictor = predictor
@@ -29,7 +33,21 @@ class CheckedPredictor:
 
     def predict(self, matrix: "np.ndarray") -> "np.ndarray":
         """See :meth:`ml_platform.models.predictor.Predictor.predict`."""
-        return self.require(self.predictor.predict(matrix), len(matrix))
+        return self.require(self._asked("predict", matrix), len(matrix))
+
+    def _asked(self, method: str, matrix: "np.ndarray") -> Any:
+        """What the predictor gives of a matrix that others read after it, so that it cannot be written to."""
+        shown_only = matrix.view()
+        shown_only.flags.writeable = False
+        try:
+            return getattr(self.predictor, method)(shown_only)
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise Misbehaved(
+                f"predictor {named(self.predictor)}: {method} changes the matrix that it is given ({raised(error)}); "
+                "copy it first"
+            ) from error
 
     def require(self, found: Any, rows: int) -> "np.ndarray":
         """The predictions, if they are what a predictor gives. Raises Misbehaved."""
@@ -52,7 +70,7 @@ class CheckedPredictor:
         """See :meth:`ml_platform.models.predictor.Predictor.contributions`."""
         import numpy as np
 
-        found: Any = self.predictor.contributions(matrix)
+        found: Any = self._asked("contributions", matrix)
         if found is None:
             return None
         right = isinstance(found, np.ndarray) and found.ndim in (2, 3)
@@ -75,10 +93,18 @@ class CheckedPredictor:
         for name, one in given.items():
             if name not in names or not all(_finite(getattr(one, part, None)) for part in ("gain", "splits")):
                 raise Misbehaved(
-                    f"predictor {named(self.predictor)}: importance gave {shown(one)} for {name!r}; expected gain and "
-                    "splits, finite, of one of the features"
+                    f"predictor {named(self.predictor)}: importance gave {shown(one)} for {name!r}; expected "
+                    "ml_platform.models.predictor.Importance(gain, splits), finite, of one of the features"
                 )
         return found
+
+
+def unit_of(predictor: Any) -> str:
+    """Unit of a predictor's contributions; empty where that is the task's. Raises Misbehaved where it is no text."""
+    said: Any = getattr(predictor, "contributions_unit", "")
+    if not isinstance(said, str):
+        raise Misbehaved(f"predictor {named(predictor)}: contributions_unit is {shown(said)}; expected a text")
+    return said
 
 
 def _finite(value: Any) -> bool:

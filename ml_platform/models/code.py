@@ -16,6 +16,8 @@ from ml_platform.models.task import task_path
 TASK, PREDICTOR = "task", "predictor"
 #: The number of a class that names none.
 FIRST = 1
+#: Stands between the version of a user's module and the class in it.
+CLASS = ":"
 
 
 def code_of(task: str, format: str) -> dict[str, str]:
@@ -28,6 +30,19 @@ def code_of(task: str, format: str) -> dict[str, str]:
     return {name: version for name, version in versions.items() if version}
 
 
+def same(written: str | None, now: str | None) -> bool:
+    """Whether a version that a model was trained with is that of now.
+
+    Earlier releases named a user's module, and no class of it: which one predicts stands in the model's format.
+    """
+    return written == now or (written is not None and now is not None and written == now.partition(CLASS)[0])
+
+
+def differing(written: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """The names under which a model was trained with other code than that of now."""
+    return [name for name in sorted({*written, *now}) if not same(written.get(name), now.get(name))]
+
+
 def identity(file_sha256: str, code: Mapping[str, str]) -> str:
     """What a model is known by: the sha256 of its file, or where there is ``code`` that of both."""
     return sha256_bytes(canonical_json([file_sha256, dict(code)])) if code else file_sha256
@@ -38,4 +53,5 @@ def _version(path: str, key: str) -> str:
     number = getattr(load_object(path, key), "version", FIRST)
     if of_platform(path):
         return "" if number == FIRST else str(number)
-    return f"{number}.{user_code_version(path)}"
+    # Two classes of one module answer otherwise by equal files.
+    return f"{number}.{user_code_version(path)}{CLASS}{path.partition(':')[2]}"

@@ -1,4 +1,7 @@
-"""A task of a user's own, tried on some labels: what an evaluation or a service would stumble over is told before."""
+"""A task of a user's own, tried on some labels: what an evaluation or a service would stumble over is told before.
+
+``validate`` tells each line; :class:`ml_platform.testing.task.TaskContract` asks the same and more.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -17,17 +20,28 @@ if TYPE_CHECKING:
 ROWS = 7
 
 
+#: What is tried of a task.
+TRIED = (
+    "compared", "measure", "losses", "cost", "comparable", "baselines", "counts", "by_group", "calibrated", "curves",
+    "answer", "scores",
+)  # fmt: skip
+
+
 def broken(task: Task, y: "np.ndarray") -> Iterator[str]:
     """A line for each method that fails on labels ``y``, (rows,), and predictions that are made up for them."""
+    p = _predictions(task, y)
+    yield from filter(None, (mistake(task, name, y, p) for name in TRIED))
+
+
+def mistake(task: Task, name: str, y: "np.ndarray", p: "np.ndarray") -> str:
+    """What is wrong with one of :data:`TRIED` on labels, (rows,), and predictions; empty where nothing is."""
     import polars as pl
 
     from ml_platform.models.outputs import series
 
-    p = _predictions(task, y)
-    if missing := [name for name in task.compared if name not in task.better]:
-        yield f"task {named(task)}: compared names {', '.join(missing)}; say in `better` which side is the better one"
     groups = pl.DataFrame({"label": y}).with_columns(series("prediction", p))
     tried: dict[str, Callable[[], str]] = {
+        "compared": lambda: _compared(task),
         "measure": lambda: _looked_at(measured, task, y, p),
         "losses": lambda: _losses(task, y, p),
         "cost": lambda: _number(task.cost(y, p)),
@@ -40,16 +54,13 @@ def broken(task: Task, y: "np.ndarray") -> Iterator[str]:
         "answer": lambda: _looked_at(answered, task, p),
         "scores": lambda: _array(task.scores(p), (len(p),)),
     }
-    for name, attempt in tried.items():
-        try:
-            wrong = attempt()
-        except PlatformError as error:
-            yield str(error)
-        except Exception as error:
-            yield f"task {named(task)}: {name} raises {raised(error)}"
-        else:
-            if wrong:
-                yield f"task {named(task)}: {name} gave {wrong}"
+    try:
+        wrong = tried[name]()
+    except PlatformError as error:
+        return str(error)
+    except Exception as error:
+        return f"task {named(task)}: {name} raises {raised(error)}"
+    return wrong and f"task {named(task)}: {name} {'names' if name == 'compared' else 'gave'} {wrong}"
 
 
 def paired_metrics(task: Task) -> tuple[str, ...]:
@@ -98,6 +109,11 @@ def _names(found: Any, known: tuple[str, ...]) -> str:
     return "" if right else f"{shown(found)}; expected some of {', '.join(known)}, as a tuple"
 
 
+def _compared(task: Task) -> str:
+    missing = [name for name in task.compared if name not in task.better]
+    return f"{', '.join(missing)}; say in `better` which side is the better one" if missing else ""
+
+
 def _losses(task: Task, y: "np.ndarray", p: "np.ndarray") -> str:
     found: Any = task.losses(y, p)
     if not isinstance(found, Mapping) or not all(map(callable, found.values())):
@@ -111,7 +127,7 @@ def _losses(task: Task, y: "np.ndarray", p: "np.ndarray") -> str:
 
 
 def _baselines(found: Any, p: "np.ndarray") -> str:
-    if not isinstance(found, Mapping):
+    if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
         return f"{shown(found)}; expected predictions by name"
     wrong = {name: _array(one, (ROWS, *p.shape[1:])) for name, one in found.items()}
     return next((f"for {name} {said}" for name, said in wrong.items() if said), "")
@@ -135,6 +151,7 @@ def _calibrated(found: Any, y: "np.ndarray") -> str:
 def _curves(found: Any) -> str:
     try:
         right = isinstance(found, dict) and json.loads(json.dumps(found, allow_nan=False)) == found
+        right = right and all(len(point) == 2 for curve in found.values() for point in curve)
     except (TypeError, ValueError):
         right = False
     return "" if right else f"{shown(found)}; expected lists of pairs of finite numbers, by name"

@@ -1,5 +1,6 @@
 """One of several classes: labels are indices of the classes, predictions the probabilities of all of them."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -38,6 +39,11 @@ class Multiclass:
     }
     numbers: ClassVar[str] = "probabilities"
     buckets: ClassVar[tuple[float, ...]] = tuple(step / 20 for step in range(1, 20))
+
+    @property
+    def chance(self) -> Mapping[str, float]:
+        """Of equal probabilities for every class."""
+        return {"auc_macro": 0.5, "log_loss": math.log(len(self.classes))} if self.classes else {}
 
     def check(self) -> None:
         """Three or more different classes have to be declared, a threshold may not."""

@@ -107,6 +107,17 @@ def series(name: str, p: "np.ndarray") -> "pl.Series":
     return pl.Series(name, p.astype(np.float64), dtype=pl.Array(pl.Float64, p.shape[1]) if p.ndim == 2 else pl.Float64)
 
 
+def each(outputs: "pl.Series") -> "list[pl.Series]":
+    """Predictions as columns of numbers, as :func:`series` or the prediction log has them; of classes one for each."""
+    import numpy as np
+    import polars as pl
+
+    if not outputs.dtype.is_nested():
+        return [outputs.cast(pl.Float64)]
+    columns = np.array(outputs.to_list(), dtype=np.float64).reshape(len(outputs), -1).T
+    return [pl.Series(outputs.name, column) for column in columns]
+
+
 def of_class(frame: "pl.DataFrame", index: int) -> "pl.DataFrame":
     """``frame`` as if one class were asked for alone: ``label`` 0 or 1, ``prediction`` 1 where it is decided for."""
     import polars as pl

@@ -4,33 +4,41 @@ The format of a model file names its predictor: as in :data:`FORMATS`, or as ``m
 """
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, cast
 
+from ml_platform.foundation.earlier import FIRST_FORMAT
 from ml_platform.foundation.errors import DeclarationError, PlatformError
-from ml_platform.foundation.objects import load_object, named, require_members, shown
+from ml_platform.foundation.objects import (
+    import_path,
+    load_object,
+    named,
+    not_installed,
+    require_members,
+    require_texts,
+    shown,
+)
 from ml_platform.foundation.raised import raised
 from ml_platform.models.checked import CheckedPredictor, Misbehaved
-from ml_platform.models.task import import_path
 
 if TYPE_CHECKING:
     import numpy as np
 
 #: Predictors of the platform, by the format of the files that they read.
 FORMATS = {
-    "ubj": "ml_platform.models.xgboost:XGBoost",
+    FIRST_FORMAT: "ml_platform.models.xgboost:XGBoost",
     "skops": "ml_platform.models.sklearn:Sklearn",
 }
-#: The format of models whose references and packages say nothing: those that were made before there was another.
-FIRST_FORMAT = "ubj"
 
 
 class Importance(NamedTuple):
     """What the training says about one feature."""
 
-    #: Total reduction of the loss over its splits, and their number.
+    #: How much of the loss it took away, in any unit that the features have in common: of trees over all its splits.
     gain: float
+    #: How often it was used, of trees the number of its splits.
     splits: int
 
 
@@ -74,6 +82,25 @@ class Predictor(Protocol):
         ...
 
 
+class OptionalPredictor(Protocol):
+    """What a predictor may have besides.
+
+    Made part of a predictor one by one: each is asked for by its name, and without it the platform goes another way.
+    """
+
+    #: Unit of a contribution, such as `log of the target`, where that is not the `unit` of the task.
+    contributions_unit: str
+    #: Whether the contributions of a row are the same alone and among others; without, services explain no rows.
+    explains_rows: bool
+
+    def beginning(self, rounds: int) -> list[str]:
+        """What the first rounds made (trees, say), each as a text that other rows, parameters or seeds change.
+
+        The gate ``trained_on`` trains those rounds again and compares them; without, it trains the whole model again.
+        """
+        ...
+
+
 def predictor_path(format: str) -> str:
     """``module:Class`` of the predictor of a format. Raises DeclarationError."""
     return import_path(FORMATS, format, "format")
@@ -86,7 +113,30 @@ def predictor_type(format: str) -> type[Predictor]:
         raise DeclarationError(f"format: {format} is {shown(found)}; expected a class")
     # Its width is known to a loaded model only.
     require_members(found, Predictor, "format", ("width",))
+    if ":" in format:
+        _require_said(found, format)
     return found
+
+
+def _require_said(kind: type[Predictor], name: str) -> None:
+    """Raise DeclarationError where suffix or packages of a predictor of one's own are none."""
+    suffix: Any = kind.suffix
+    if not isinstance(suffix, str) or not re.fullmatch(r"\w[\w.-]*", suffix):
+        raise DeclarationError(
+            f"format: {name}.suffix is {shown(suffix)}; expected the end of a file's name, such as 'json'"
+        )
+    groups: Any = kind.packages
+    right = isinstance(groups, tuple) and all(isinstance(one, tuple) and one for one in cast("tuple[Any, ...]", groups))
+    if not right or not all(isinstance(one, str) for group in groups for one in group):
+        raise DeclarationError(
+            f"format: {name}.packages is {shown(groups)}; expected a tuple of tuples of texts, of each of which one is "
+            "installed, such as (('numpy',),)"
+        )
+    for group in groups:
+        reasons = [not_installed(one) for one in group]
+        if all(reasons):
+            raise DeclarationError(f"format: {name}.packages: {'; '.join(reasons)}")
+    require_texts(kind.unused, f"format: {name}.unused")
 
 
 def file_name(format: str) -> str:
@@ -94,10 +144,13 @@ def file_name(format: str) -> str:
     return f"model.{predictor_type(format).suffix}"
 
 
-def load_predictor(format: str, file: Path, threads: int = 1, types: Sequence[str] = ()) -> Predictor:
+def load_predictor(
+    format: str, file: Path, threads: int = 1, types: Sequence[str] = (), *, way_out: str = "train it again"
+) -> Predictor:
     """The model in a file, by the format's predictor; see :meth:`Predictor.load`.
 
-    What it predicts is looked at: :class:`~ml_platform.models.checked.CheckedPredictor`.
+    What it predicts is looked at: :class:`~ml_platform.models.checked.CheckedPredictor`. ``way_out``: what to do about
+    a file that its predictor cannot read.
     """
     if not file.is_file():
         raise PlatformError(f"model {file} does not exist; train or download it again")
@@ -108,9 +161,7 @@ def load_predictor(format: str, file: Path, threads: int = 1, types: Sequence[st
         raise
     except Exception as error:
         # A file that is no model makes a format's own reader raise anything.
-        raise PlatformError(
-            f"model {file} cannot be loaded by {named(kind)}: {raised(error)}; train it again"
-        ) from error
+        raise PlatformError(f"model {file} cannot be loaded by {named(kind)}: {raised(error)}; {way_out}") from error
     if found is None:
         raise Misbehaved(f"predictor {named(kind)}: load gave {shown(found)}; expected a model, ready to predict")
     require_members(found, Predictor, "format")

@@ -27,6 +27,8 @@ class Regression:
     )
     compared: ClassVar[tuple[str, ...]] = ("mae", "rmse", "r2")
     better: ClassVar[Mapping[str, bool]] = {"r2": True, "mae": False, "rmse": False, "median_ae": False}
+    #: Of a constant prediction.
+    chance: ClassVar[Mapping[str, float]] = {"r2": 0.0}
     unit: ClassVar[str] = "unit of the target"
     axes: ClassVar[tuple[str, str]] = ("mean prediction", "label (mean, 10-90 %)")
     fields: ClassVar[Mapping[str, Any]] = {"predictions": list[float], "decisions": list[bool] | None}

@@ -92,6 +92,14 @@ class Sklearn:
             return centred * weights[0]
         return centred[:, None, :] * weights[None, :, :]
 
+    @property
+    def contributions_unit(self) -> str:
+        """The logarithm of the target where a generalized linear model has that link; empty where it is the task's."""
+        final, _ = self._parts()
+        name, link = type(final).__name__, getattr(final, "link", "")
+        tweedie = name == "TweedieRegressor" and (link == "log" or (link == "auto" and final.power > 0))
+        return "log of the target" if tweedie or name in ("PoissonRegressor", "GammaRegressor") else ""
+
     def importance(self, names: Sequence[str]) -> dict[str, Importance] | None:
         """None: estimators of scikit-learn have no measure in common."""
         return None

@@ -5,10 +5,10 @@ project. Predictions of a task have shape (rows,) or, of several classes, (rows,
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from ml_platform.foundation.errors import DeclarationError, PlatformError
-from ml_platform.foundation.objects import load_object, require_members, shown
+from ml_platform.foundation.objects import import_path, load_object, require_members, require_texts, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,7 +113,8 @@ class Task(Protocol):
         ...
 
     def by_group(self, y: "pl.Expr", p: "pl.Expr") -> "dict[str, pl.Expr]":
-        """Metrics of a group of rows as expressions of its columns of labels and predictions."""
+        """Metrics of a group of rows as expressions of its columns of labels and predictions, the first of `compared`
+        among them."""
         ...
 
     def calibrated(self, y: "np.ndarray", p: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":
@@ -133,16 +134,21 @@ class Task(Protocol):
         ...
 
 
-def import_path(table: Mapping[str, str], name: str, key: str) -> str:
-    """``module:Class`` of what a declaration names: from the table, or as it stands.
+class OptionalTask(Protocol):
+    """What a task may have besides.
 
-    Raises DeclarationError for a name that is neither.
+    Made part of a task: it is asked for by its name, and without it nothing is said of chance.
     """
-    if ":" in name:
-        return name
-    if name not in table:
-        raise DeclarationError(f"{key}: there is no {name!r}; use {', '.join(table)} or module:Class of your own")
-    return table[name]
+
+    @property
+    def chance(self) -> Mapping[str, float]:
+        """Metric to its value of a model that knows nothing: ``validate`` warns of thresholds that such a one keeps."""
+        ...
+
+
+def chance_of(task: Task) -> Mapping[str, float]:
+    """Metric to its value of a model that knows nothing, of those that the task says."""
+    return getattr(task, "chance", {})
 
 
 def task_path(name: str) -> str:
@@ -160,6 +166,16 @@ def task_of(name: str, classes: Sequence[str] = (), threshold: float | None = No
     except TypeError as error:
         raise DeclarationError(f"task: {name} cannot be made from classes and threshold ({error})") from error
     require_members(made, Task, "task")
+    if ":" in name:
+        for key in ("name", "title", "unit"):
+            if not isinstance(said := getattr(made, key), str) or not said.strip():
+                raise DeclarationError(f"task: {name}.{key} is {shown(said)}; expected a text for people")
+        for key in ("measured", "compared"):
+            require_texts(getattr(made, key), f"task: {name}.{key}")
+        if made.output not in get_args(Output):
+            raise DeclarationError(
+                f"task: {name}.output is {shown(made.output)}; expected {' or '.join(get_args(Output))}"
+            )
     return made
 
 

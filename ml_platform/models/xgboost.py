@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.models.predictor import Importance, check_width, thread_count
+from ml_platform.models.xgboost_internals import in_place
 
 if TYPE_CHECKING:
     import numpy as np
     import xgboost
+
+
+#: Objectives whose margin is the logarithm of what is predicted.
+LOGARITHMS = ("count:poisson", "reg:gamma", "reg:tweedie")
 
 
 class XGBoost:
@@ -26,6 +31,7 @@ class XGBoost:
     def __init__(self, booster: "xgboost.Booster") -> None:
         self.booster = booster
         self.width = booster.num_features()
+        self._in_place = in_place(booster)
 
     @classmethod
     def load(cls, file: Path, threads: int = 1, types: Sequence[str] = ()) -> Self:
@@ -46,7 +52,7 @@ class XGBoost:
         import numpy as np
 
         check_width(self.width, matrix)
-        return np.asarray(self.booster.inplace_predict(matrix), dtype=np.float32)
+        return self._in_place(np.ascontiguousarray(matrix, dtype=np.float32))
 
     def contributions(self, matrix: "np.ndarray") -> "np.ndarray":
         """SHAP values in units of the margin, by XGBoost's TreeSHAP (Lundberg et al. 2020)."""
@@ -55,6 +61,14 @@ class XGBoost:
         # The last column is the bias.
         data = xgboost.DMatrix(matrix, feature_names=self.booster.feature_names)
         return self.booster.predict(data, pred_contribs=True)[..., :-1]
+
+    @property
+    def contributions_unit(self) -> str:
+        """The logarithm of the target where the objective predicts it; empty where it is the task's own."""
+        import json
+
+        objective = json.loads(self.booster.save_config())["learner"]["objective"]["name"]
+        return "log of the target" if objective in LOGARITHMS else ""
 
     def beginning(self, rounds: int) -> list[str]:
         """The trees of the first rounds, with the statistics of their nodes, as text."""

@@ -12,6 +12,7 @@ __all__ = [
     "events",
     "metadata",
     "platform",
+    "quiet",
     "refusals",
     "runs",
     "webserver",

@@ -6,6 +6,8 @@ import dagster as dg
 
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.reading import one_line
+from ml_platform.foundation.settings import get_settings
+from ml_platform.orchestration.runs import under_way
 from ml_platform.orchestration.sensors import Tick
 from ml_platform.pipeline.alerts import KINDS, Alert, standing, tell
 
@@ -18,14 +20,17 @@ def alert_sensor(catalogue: Catalogue) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="alerts",
-        minimum_interval_seconds=60,
+        minimum_interval_seconds=2 * get_settings().sensor_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Tells people what needs them, by ML_PLATFORM_ALERT_WEBHOOK and ML_PLATFORM_ALERT_EMAIL, or here.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         tick = Tick(context, catalogue)
-        found = [*standing(tick.workspace, catalogue), *failing(context.instance)]
-        tick.notes += tell(tick.workspace, found, kinds=[*KINDS, SENSOR])
+        # Of a dataset whose batches are being taken the next tick knows more.
+        taking = {name for name in catalogue.datasets if under_way(context.instance, name, f"{name}_ingest")}
+        everything = [*standing(tick.workspace, catalogue), *failing(context.instance)]
+        found = [alert for alert in everything if alert.name not in taking]
+        tick.notes += tell(tick.workspace, found, kinds=[*KINDS, SENSOR], unless=taking)
         tick.notes += [alert.said for alert in found] or ["nothing needs a person"]
         return tick.result()
 

@@ -62,6 +62,9 @@ def dataset_definitions(spec: DatasetSpec) -> dg.Definitions:
     def batch(context: dg.AssetExecutionContext) -> Iterator[Any]:
         workspace, run = workspace_of(context), step_run(context)
         refs = {name: data.ingest(workspace, spec, name, run) for name in context.partition_keys}
+        for ref in refs.values():
+            if said := data.reordered(workspace, spec, ref):
+                context.log.warning(said)
         yield from materialized(context, refs, metadata=batch_metadata(workspace, spec, refs))
 
     def judge_batches(context: Any, subject: dict[str, DatasetRef]) -> Iterator[Any]:
@@ -163,6 +166,8 @@ def feature_definitions(spec: FeatureSpec, dataset: DatasetSpec) -> dg.Definitio
 
 def spec_store() -> str:
     """Kind shown on assets that live in the dataset store."""
+    from ml_platform.datasets.factory import kind_of_store
     from ml_platform.foundation.settings import get_settings
 
-    return "git" if get_settings().store == "embedded" else get_settings().store
+    kind = kind_of_store(get_settings())
+    return "git" if kind == "embedded" else kind

@@ -1,30 +1,34 @@
-"""The assets of a model in use, ``<model>/predictions`` and ``<model>/live_performance``: their job, and the sensor
-that asks for it."""
+"""The assets of a model in use, ``<model>/predictions``, ``live_performance`` and ``live_drift``: their job, and the
+sensor that asks for it."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
 
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
+from ml_platform.documents.server import report_url
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.live.drift_rule import DriftRule
 from ml_platform.live.performance import Window, judged_metrics
+from ml_platform.live.traffic import TrafficWindow, share
 from ml_platform.orchestration.common import WORKSPACE, asset_options, code_version, plainly, workspace_of
 from ml_platform.orchestration.dataset import spec_store
 from ml_platform.orchestration.events import step_run
 from ml_platform.orchestration.metadata import ref_metadata, sentences, table
 from ml_platform.orchestration.publications import published_key
 from ml_platform.orchestration.sensors import Tick, model_sensor
-from ml_platform.pipeline import logged_predictions, performance
+from ml_platform.pipeline import live_drift, logged_predictions, performance
+from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import LiveRef
 
-PREDICTIONS, PERFORMANCE = "predictions", "live_performance"
+PREDICTIONS, PERFORMANCE, DRIFT = "predictions", "live_performance", "live_drift"
 #: Assets that follow what a service is asked, not what it was trained on.
-LIVE = (PREDICTIONS, PERFORMANCE)
-#: Name of the check of live performance.
-KEPT = "not_below_evaluation"
+LIVE = (PREDICTIONS, PERFORMANCE, DRIFT)
+#: Names of the checks of live performance and of what was asked.
+KEPT, SAME = "not_below_evaluation", "as_trained"
 #: Tag of a run with what it was requested for.
 REASON = "ml_platform/live_for"
 
@@ -64,33 +68,52 @@ def live_assets(context: ModelContext) -> list[Any]:
         performance.write_series(workspace, context, windows)
         return _materialized(ref, _shown(context, windows))
 
-    return [ingested, measured]
+    said = "how far what it was asked and answered moved from what it learned from; no label is needed."
+
+    @dg.asset(**options(DRIFT, said, before[:1], "json", version=live_drift.VERSION))
+    @plainly
+    def compared(context_: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        workspace = workspace_of(context_)
+        ref, windows = live_drift.update(workspace, context, step_run(context_))
+        live_drift.write_series(workspace, context, windows)
+        return _materialized(ref, _traffic(workspace, context, windows))
+
+    return [ingested, measured, compared]
 
 
-def live_check(context: ModelContext) -> Any:
-    """Whether the version that answers is not worse in use than its evaluation lets expect. It holds nothing back."""
+def live_checks(context: ModelContext) -> list[Any]:
+    """Whether the version that answers is not worse in use than its evaluation lets expect, and is asked what it
+    learned. They hold nothing back."""
     name = context.model.name
-    key = dg.AssetKey([name, PERFORMANCE])
-    spec = dg.AssetCheckSpec(
-        KEPT,
-        asset=key,
-        blocking=False,
-        description="The newest window of the version that answers is not below its evaluation, by more than both "
-        "intervals allow. No result where too few labels are known.",
+    text = (
+        "The newest window of the version that answers is not below its evaluation, by more than both intervals allow. "
+        "No result where too few labels are known."
     )
+    kept = _check(name, PERFORMANCE, KEPT, text, performance.statement, "kept")
+    text = (
+        "Inputs and outputs of the newest windows that are over are distributed as the version that answers learned "
+        "them and was evaluated, by the model's `drift`. No result where too little was asked."
+    )
+    return [kept, _check(name, DRIFT, SAME, text, live_drift.statement, "same")]
 
-    @dg.multi_asset_check(name=f"{name}_{PERFORMANCE}_check", specs=[spec], required_resource_keys={WORKSPACE})
+
+def _check(
+    name: str, asset: str, check_name: str, text: str, statement: Callable[[Workspace, str], Any], good: str
+) -> Any:
+    spec = dg.AssetCheckSpec(check_name, asset=dg.AssetKey([name, asset]), blocking=False, description=text)
+
+    @dg.multi_asset_check(name=f"{name}_{asset}_check", specs=[spec], required_resource_keys={WORKSPACE})
     @plainly
     def check(context_: dg.AssetCheckExecutionContext) -> Iterator[Any]:
-        found = performance.statement(workspace_of(context_), name)
+        found = statement(workspace_of(context_), name)
         context_.log.info(f"{name}: {found.said}")
         if found.status == "unknown":
             # Neither a pass nor an alarm: the page shows no result.
             yield dg.Output(None, output_name=spec.get_python_identifier())
             return
         yield dg.AssetCheckResult(
-            check_name=KEPT,
-            passed=found.status == "kept",
+            check_name=check_name,
+            passed=found.status == good,
             severity=dg.AssetCheckSeverity.WARN,
             description=found.said,
             metadata={"window": found.window, "version": found.version},
@@ -121,10 +144,38 @@ def _shown(context: ModelContext, windows: list[Window]) -> dict[str, Any]:
     for column, groups in newest.slices.items():
         if groups:
             shown[f"by_{column}"] = table(groups)
-    if plot := figure(windows, judged):
-        content = base64.b64encode(plot.encode()).decode()
-        shown["plot"] = dg.MetadataValue.md(f"![live performance](data:image/svg+xml;base64,{content})")
-    return shown
+    return shown | _plot("live performance", figure(windows, judged))
+
+
+def _traffic(workspace: Workspace, context: ModelContext, windows: list[TrafficWindow]) -> dict[str, Any]:
+    from ml_platform.documents.traffic import figure
+
+    rule = context.model.drift or DriftRule()
+    rows = [
+        {
+            "window": one.window,
+            "version": one.version,
+            "rows": one.rows,
+            "drifted_inputs": share(one, rule) if one.inputs else None,
+            "outputs_psi": one.outputs,
+            "said": one.why,
+        }
+        for one in reversed(windows)
+    ]
+    shown: dict[str, Any] = {"windows": table(rows), "said": live_drift.statement(workspace, context.model.name).said}
+    compared = [one for one in windows if one.inputs]
+    if compared:
+        shown["inputs"] = table([{"input": name, "psi": psi} for name, psi in compared[-1].inputs.items()])
+    if (path := live_drift.write_report(workspace, context, windows)) is not None:
+        shown["report"] = dg.MetadataValue.url(report_url(workspace.settings, path))
+    return shown | _plot("live drift", figure(windows, rule))
+
+
+def _plot(name: str, svg: str) -> dict[str, Any]:
+    if not svg:
+        return {}
+    content = base64.b64encode(svg.encode()).decode()
+    return {"plot": dg.MetadataValue.md(f"![{name}](data:image/svg+xml;base64,{content})")}
 
 
 def live_job(name: str) -> Any:
@@ -132,7 +183,8 @@ def live_job(name: str) -> Any:
     return dg.define_asset_job(
         f"{name}_live",
         selection=dg.AssetSelection.assets(*[dg.AssetKey([name, asset]) for asset in LIVE]),
-        description=f"Ingest what services of {name} answered on days that are over, and measure how good that was.",
+        description=f"Ingest what services of {name} answered on days that are over, measure how good it was, and how "
+        "far what was asked moved from what it learned.",
         tags={"ml_platform/model": name},
     )
 

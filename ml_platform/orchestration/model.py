@@ -8,6 +8,7 @@ import dagster as dg
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.model import ModelSpec
 from ml_platform.documents.server import report_url
+from ml_platform.foundation.earlier import FIRST_TRAINER
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json
 from ml_platform.foundation.settings import Settings
@@ -15,7 +16,7 @@ from ml_platform.gates.gate import Verdict
 from ml_platform.orchestration.common import WORKSPACE, asset_options, code_version, gate_check, plainly, workspace_of
 from ml_platform.orchestration.estimated import estimated_asset
 from ml_platform.orchestration.events import results, step_run
-from ml_platform.orchestration.live import live_assets, live_check
+from ml_platform.orchestration.live import live_assets, live_checks
 from ml_platform.orchestration.metadata import mlflow_link, ref_metadata, sentences, table
 from ml_platform.orchestration.publications import inherited_tags, published_key
 from ml_platform.orchestration.refusals import tag_refusal
@@ -25,7 +26,6 @@ from ml_platform.pipeline.inspections import INSPECTIONS
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef, ModelRef, ReportRef, ServiceRef, SplitRef, VersionRef
 from ml_platform.training.split import SplitRule
-from ml_platform.training.trainer import FIRST_TRAINER
 
 ASSETS = ("split", "model", "evaluation", "registered_model", "service", "deployment")
 #: Between evaluation and registered_model, where it is declared.
@@ -235,7 +235,7 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
         *live_assets(context),
         estimated_asset(context),
     ]
-    return dg.Definitions(assets=assets, asset_checks=[*checks, live_check(context)])
+    return dg.Definitions(assets=assets, asset_checks=[*checks, *live_checks(context)])
 
 
 def _seen_metadata(workspace: Workspace, context: ModelContext) -> dict[str, Any]:

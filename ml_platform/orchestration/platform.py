@@ -9,6 +9,7 @@ from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
+from ml_platform.foundation.settings import get_settings
 from ml_platform.orchestration.alerts import alert_sensor
 from ml_platform.orchestration.automation import hand_jobs
 from ml_platform.orchestration.common import REFERENCES, WORKSPACE, WorkspaceResource, partitions_of
@@ -80,7 +81,7 @@ def platform_definitions(catalogue: Catalogue) -> dg.Definitions:
         "automation",
         target=dg.AssetSelection.key_prefixes(*catalogue.datasets) if catalogue.datasets else dg.AssetSelection.all(),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=get_settings().sensor_seconds,
     )
     return dg.Definitions(
         resources={WORKSPACE: WorkspaceResource(), REFERENCES: ReferenceIOManager(), MLFLOW: mlflow_run},

@@ -13,7 +13,6 @@ from typing import Any
 
 import dagster as dg
 
-from ml_platform.datasets import batches
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.orchestration.common import WORKSPACE, plainly, workspace_of
@@ -23,6 +22,7 @@ from ml_platform.orchestration.dagster_internals import (
     get_input_data_version_tag,
 )
 from ml_platform.orchestration.events import input_tags
+from ml_platform.pipeline.published import published_batches
 from ml_platform.pipeline.workspace import Workspace
 
 
@@ -75,7 +75,7 @@ def publication_definitions(spec: DatasetSpec, partitions: dg.PartitionsDefiniti
 
 def contents(workspace: Workspace, spec: DatasetSpec) -> dict[str, str]:
     """What is published now: sha256 by ``<dataset>/<partition>``, in order."""
-    found = batches.published(workspace.store, spec.name)
+    found = published_batches(workspace, spec.name)
     return {f"{spec.name}/{partition}": info.sha256 for partition, info in sorted(found.items())}
 
 

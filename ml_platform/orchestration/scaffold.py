@@ -171,7 +171,7 @@ class ModelScaffolder(_TemplateScaffolder):
         import yaml
 
         from ml_platform.pipeline.workspace import Workspace
-        from ml_platform.proving.first import ROUNDS, first_thresholds
+        from ml_platform.proving.first import first_thresholds
 
         model = ModelSpec.model_validate(yaml.safe_load(text)["attributes"])
         catalogue = Catalogue(
@@ -190,8 +190,8 @@ class ModelScaffolder(_TemplateScaffolder):
             return text
         lines = "".join(f"    {one.line()}\n" for one in found)
         seen = (
-            f"  # Proposed from what {len(windows)} windows showed, to {windows[0].last} up to {windows[-1].last}, in "
-            f"at most {ROUNDS} rounds;\n  # ml-platform suggest {model.name} proposes from models as declared.\n"
+            f"  # Proposed from what {len(windows)} windows showed, to {windows[0].last} up to {windows[-1].last};\n"
+            f"  # ml-platform suggest {model.name} proposes from all windows.\n"
         )
         return f"{text.partition(GATES)[0]}{seen}{GATES}{lines}"
 

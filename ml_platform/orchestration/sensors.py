@@ -16,11 +16,12 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.reading import one_line
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.settings import get_settings
 from ml_platform.ledger.chain import Broken
 from ml_platform.live.retraining import ATTEMPTS
 from ml_platform.orchestration.lineage import FINGERPRINT
 from ml_platform.orchestration.runs import BUSY, RANGE_END, RANGE_START, attempts, end_dead_runs, under_way
-from ml_platform.pipeline import alerts, automation, retraining, rollout
+from ml_platform.pipeline import alerts, automation, data, retraining, rollout
 from ml_platform.pipeline.backlog import Pending, pending_partitions
 from ml_platform.pipeline.workspace import Workspace
 
@@ -144,7 +145,7 @@ def new_data_sensor(catalogue: Catalogue, jobs: Sequence[Any]) -> dg.SensorDefin
     @dg.sensor(
         name="new_data",
         jobs=jobs,
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=get_settings().sensor_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Ingests what is new at the sources, then trains each model as its `retrain` says.",
     )
@@ -173,12 +174,12 @@ def model_sensor(
     description: str,
     jobs: Sequence[Any] | None = None,
 ) -> dg.SensorDefinition:
-    """A sensor that looks at each model once a minute, but for those that are paused, and may request these jobs."""
+    """A sensor that looks at each model, but for those that are paused, and may request these jobs."""
 
     @dg.sensor(
         name=name,
         jobs=jobs,
-        minimum_interval_seconds=60,
+        minimum_interval_seconds=2 * get_settings().sensor_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=description,
     )
@@ -204,20 +205,14 @@ def _request_ingestion(tick: Tick, catalogue: Catalogue, spec: DatasetSpec) -> b
     if tick.busy(spec.name, job, "ingestion"):
         return True
     try:
-        everything = tick.workspace.source(spec).partitions()
+        offered, ignored = data.offered(tick.workspace, spec)
     except Exception as error:
         # Somebody else's system: what else this sensor looks after goes on without it.
         tick.context.log.warning(f"{spec.name}: the source cannot be asked", exc_info=True)
         tick.notes.append(f"{spec.name}: the source cannot be asked: {type(error).__name__}: {one_line(str(error))}")
         return False
-    now = tick.workspace.now()
-    known = set(spec.partitions.all_keys(now)) - {spec.partitions.under_way(now)}
-    offered = {name: fingerprint for name, fingerprint in everything.items() if name in known}
-    if ignored := sorted(everything.keys() - known):
-        tick.notes.append(
-            f"{spec.name}: the source offers {_some(ignored)}, which is no partition that has ended "
-            f"({spec.partitions.shown})"
-        )
+    if ignored:
+        tick.notes.append(data.no_partitions(spec, ignored))
     features = [item for item in catalogue.features.values() if item.dataset == spec.name]
     pending = pending_partitions(tick.workspace, spec, features, offered, _ingested(tick.instance, spec, offered))
     tried = {item.partition: attempts(tick.instance, {f"{WANTED}{item.partition}": item.wanted}) for item in pending}
@@ -326,7 +321,3 @@ def _ingested(instance: dg.DagsterInstance, spec: DatasetSpec, offered: dict[str
             break
         cursor = page.cursor
     return found
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

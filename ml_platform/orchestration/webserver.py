@@ -18,6 +18,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import write_atomic
 from ml_platform.foundation.inherited import inherited
 from ml_platform.foundation.locks import locked
+from ml_platform.foundation.project import Project
 from ml_platform.foundation.settings import Settings, default_home
 from ml_platform.serving.process import rotate
 
@@ -32,7 +33,7 @@ REPORTS = "reports.json"
 READY_SECONDS = 180.0
 #: Seconds for an orderly end; a run in progress is given this long.
 STOP_SECONDS = 30.0
-_COMMAND = ("-W", "ignore", "-m", "dagster", "dev", "--workspace", "workspace.yaml", "--log-format", "json")
+_COMMAND = ("-W", "ignore", "-m", "dagster", "dev", "--log-format", "json")
 
 
 class UiRecord(BaseModel):
@@ -68,12 +69,13 @@ def start(settings: Settings, port: int = DEFAULT_PORT) -> str:
             raise PlatformError(f"the UI of this project runs already at {running.url}; `make stop` ends it")
         _require_free(settings.ui_host, port)
         home = default_home()
+        places = _places(home)
         own = {"DAGSTER_HOME": str(home), LOCAL: str(settings.local.resolve())}
         log = folder / "ui.log"
         rotate(log)
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, *_COMMAND, "--host", settings.ui_host, "--port", str(port)],
+                [sys.executable, *_COMMAND, *places, "--host", settings.ui_host, "--port", str(port)],
                 cwd=home,
                 env=os.environ | own,
                 stdin=subprocess.DEVNULL,
@@ -91,6 +93,14 @@ def start(settings: Settings, port: int = DEFAULT_PORT) -> str:
             _end(settings, record)
             raise
     return url
+
+
+def _places(home: Path) -> tuple[str, ...]:
+    """Where Dagster finds the definitions: by ``workspace.yaml``, else by the project. Raises NoProject."""
+    if (home / "workspace.yaml").is_file():
+        return "--workspace", "workspace.yaml"
+    project = Project.find(home)
+    return "--module-name", project.definitions, "--working-directory", str(project.code)
 
 
 def _start_reports(settings: Settings, own: dict[str, str]) -> None:

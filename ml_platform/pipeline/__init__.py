@@ -4,8 +4,8 @@ deploy.
 Dagster, the command line, trials, replays and proofs drive the same steps; none of them is known here.
 
 The modules of the steps are ``data``, ``training``, ``evaluation``, ``refit``, ``registration``, ``release`` and
-``rollout``; ``recorded_derivations``, ``recorded_trainings``, ``recorded_evaluations`` and ``recorded_packages``
-say what was made here, by the ledger.
+``rollout``; ``recorded_derivations``, ``recorded_trainings``, ``recorded_evaluations``,
+``recorded_versions`` and ``recorded_packages`` say what was made here, by the ledger.
 """
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
@@ -21,23 +21,28 @@ __all__ = [
     "candidate",
     "cards",
     "champions",
+    "current_splits",
     "data",
     "drift",
     "estimating",
     "evaluation",
+    "evidence",
     "inspections",
     "lineage",
+    "live_drift",
     "logged_predictions",
     "loosening",
     "materializer",
     "merge_hook",
     "performance",
     "prune",
+    "published",
     "published_verdicts",
     "recorded_derivations",
     "recorded_evaluations",
     "recorded_packages",
     "recorded_trainings",
+    "recorded_versions",
     "refit",
     "registration",
     "release",
@@ -49,6 +54,7 @@ __all__ = [
     "scores",
     "snapshot",
     "steps",
+    "table_scores",
     "training",
     "trial",
     "why",

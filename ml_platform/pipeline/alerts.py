@@ -5,26 +5,27 @@ from datetime import timedelta
 from functools import partial
 from typing import NamedTuple
 
-from ml_platform.datasets import batches
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_bytes
+from ml_platform.foundation.names import some
 from ml_platform.foundation.parts import Parts
 from ml_platform.foundation.provenance import Run
+from ml_platform.gates import stages
+from ml_platform.ledger.kinds import ALERT, PROMOTION, ROLLBACK
 from ml_platform.live.messages import send
-from ml_platform.pipeline import champions, drift
+from ml_platform.pipeline import champions, current_splits, data, drift, live_drift
 from ml_platform.pipeline.judging import batch_gates, held_by
+from ml_platform.pipeline.published import published_batches
 from ml_platform.pipeline.retraining import refused_in_a_row
-from ml_platform.pipeline.rollback import ROLLBACK
+from ml_platform.pipeline.rollback import withdrawn
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
 
 #: That something of a dataset or model cannot be looked at: what was open of it stays so.
 UNREADABLE = "unreadable"
-#: Kind of the entries in the ledger.
-KIND = "alert"
 #: Partitions that may arrive after the newest that the champion knows, and lengths of one without any arriving.
 LATE = 2
 
@@ -43,14 +44,18 @@ class Alert(NamedTuple):
 
 
 #: Kinds that :func:`standing` looks for.
-KINDS = ("late", "refused", "champion", "stale", "data", "outcomes", "rollback", UNREADABLE)
+KINDS = ("batch", "late", "refused", "champion", "stale", "data", "outcomes", "traffic", "rollback", UNREADABLE)
 
 
 def standing(workspace: Workspace, catalogue: Catalogue) -> list[Alert]:
     """What holds now, of datasets first. Of what cannot be looked at that is an alert, beside all others."""
     found: list[Alert] = []
     for spec in catalogue.datasets.values():
-        found += _looked(spec.name, {"what is published": partial(_of_dataset, workspace, spec)})
+        looks = {
+            "what was refused": partial(_refused_batches, workspace, spec),
+            "what is published": partial(_of_dataset, workspace, spec),
+        }
+        found += _looked(spec.name, looks)
     for name in catalogue.models:
         context = ModelContext.of(catalogue, name)
         looks = {
@@ -74,53 +79,83 @@ def _looked(name: str, looks: Mapping[str, Callable[[], Iterable[Alert]]]) -> li
 
 
 def tell(
-    workspace: Workspace, alerts: Iterable[Alert], *, kinds: Collection[str], names: Collection[str] | None = None
+    workspace: Workspace,
+    alerts: Iterable[Alert],
+    *,
+    kinds: Collection[str],
+    names: Collection[str] | None = None,
+    unless: Collection[str] = (),
 ) -> list[str]:
     """Send what was not told before; note in the ledger what was told, and what is over. Returns sentences about that.
 
-    ``kinds`` and ``names`` (default: all) are what was looked at: other alerts stay as they are. Where a channel does
-    not take a message it is tried again the next time.
+    ``kinds`` and ``names`` (default: all, ``unless`` these) are what was looked at: other alerts stay as they are.
+    A channel that does not take a message is tried again the next time, and the others are not told again.
     """
+    settings = workspace.settings
+    channels = {"webhook": settings.alert_webhook, "email": settings.alert_email}
+    channels = {name: address for name, address in channels.items() if address.get_secret_value()}
     now = {(alert.name, alert.kind): alert for alert in alerts}
     hidden = {name for name, kind in now if kind == UNREADABLE}
     told = {
         (entry.subject_name.partition("/")[0], entry.body["kind"]): entry.body
-        for entry in workspace.ledger.log(kind=KIND)
+        for entry in workspace.ledger.log(kind=ALERT)
     }
     said = []
     for alert in now.values():
         before = told.get((alert.name, alert.kind))
-        if before is not None and before["open"] and before["key"] == alert.key:
+        known = before is not None and before["open"] and before["key"] == alert.key
+        missing = before.get("missing", []) if before is not None and known else []
+        if known and not missing:
             continue
-        try:
-            channels = send(alert.said, webhook=workspace.settings.alert_webhook, email=workspace.settings.alert_email)
-        except PlatformError as error:
-            said.append(f"{error}; tried again at the next tick: {alert.said}")
-            continue
-        _note(workspace, alert, True)
-        said.append(f"told{'' if channels else ' here'}: {alert.said}")
+        failed = send(alert.said, channels, only=missing)
+        said += [f"{error}; tried again at the next tick: {alert.said}" for error in failed.values()]
+        if reached := known or len(failed) < max(len(channels), 1):
+            _note(workspace, alert, True, sorted(failed))
+        if not failed or (reached and not known):
+            said.append(f"told{'' if channels else ' here'}: {alert.said}")
     for (name, kind), body in told.items():
-        looked = kind in kinds and (names is None or name in names) and (kind == UNREADABLE or name not in hidden)
+        chosen = name not in unless and (names is None or name in names)
+        looked = kind in kinds and chosen and (kind == UNREADABLE or name not in hidden)
         if looked and body["open"] and (name, kind) not in now:
             _note(workspace, Alert(name, kind, body["said"], body["key"]), False)
             said.append(f"over: {body['said']}")
     return said
 
 
-def _note(workspace: Workspace, alert: Alert, opened: bool) -> None:
+def _note(workspace: Workspace, alert: Alert, opened: bool, missing: Collection[str] = ()) -> None:
+    """``missing``: channels that have not taken it yet."""
     run = Run(id="sensor")
     workspace.ledger.decide(
-        KIND,
+        ALERT,
         subject=sha256_bytes(f"{alert.name} {alert.kind} {alert.key}"),
-        subject_name=f"{alert.name}/{KIND}/{alert.kind}",
-        body={"kind": alert.kind, "said": alert.said, "key": alert.key, "open": opened},
+        subject_name=f"{alert.name}/{ALERT}/{alert.kind}",
+        body={"kind": alert.kind, "said": alert.said, "key": alert.key, "open": opened}
+        | ({"missing": list(missing)} if missing else {}),
         run_id=run.id,
         provenance=run.provenance,
     )
 
 
+def _refused_batches(workspace: Workspace, spec: DatasetSpec) -> Iterator[Alert]:
+    """Batches that came last for their partition and are held back; not what a person took out."""
+    refused = data.refused(workspace, spec)
+    held = {name: verdicts for name, verdicts in refused.items() if name not in withdrawn(refused)}
+    if not held:
+        return
+    published = published_batches(workspace, spec.name)
+    said = "; ".join(
+        f"{name} is refused by {some([verdict.gate for verdict in verdicts])}"
+        f"{', what was published of it stays' if name in published else ' and published nowhere'}"
+        for name, verdicts in sorted(held.items())
+    )
+    contents = sorted({verdict.subject for verdicts in held.values() for verdict in verdicts})
+    yield Alert(
+        spec.name, "batch", f"{spec.name}: {said}; see ml-platform why {spec.name}/{max(held)}", ", ".join(contents)
+    )
+
+
 def _of_dataset(workspace: Workspace, spec: DatasetSpec) -> Iterator[Alert]:
-    published = batches.published(workspace.store, spec.name)
+    published = published_batches(workspace, spec.name)
     if not published or not spec.partitions.timed:
         return
     first, after = spec.partitions.window(max(published))
@@ -167,6 +202,7 @@ def _of_champion(workspace: Workspace, context: ModelContext) -> Iterator[Alert]
             "what was published since": partial(_outdated, workspace, context, champion),
             "what it learned from": partial(learned_from, workspace, context, champion),
             "what outcomes it leads one to expect": partial(_unexpected, workspace, context, champion),
+            "what it is asked": partial(_traffic, workspace, context, champion),
         },
     )
 
@@ -175,11 +211,11 @@ def _rolled_back(workspace: Workspace, context: ModelContext) -> Iterator[Alert]
     name = context.model.name
     entries = [
         entry
-        for kind in ("promotion", "rollback")
+        for kind in (PROMOTION, ROLLBACK)
         for entry in workspace.ledger.entries(subject_name=f"{name}/champion", kind=kind, newest=1)
     ]
     newest = max(entries, key=lambda entry: entry.sequence, default=None)
-    if newest is not None and newest.kind == "rollback":
+    if newest is not None and newest.kind == ROLLBACK:
         yield Alert(
             name,
             "rollback",
@@ -192,7 +228,7 @@ def _rolled_back(workspace: Workspace, context: ModelContext) -> Iterator[Alert]
 def _outdated(workspace: Workspace, context: ModelContext, champion: VersionRef) -> Iterator[Alert]:
     split = champion.model_ref.split
     newest = max(entry.partition for entry in split.learned)
-    published = batches.published(workspace.store, context.dataset.name)
+    published = published_batches(workspace, context.dataset.name)
     since = [partition for partition in published if partition > newest]
     if context.dataset.partitions.timed and len(since) >= LATE:
         yield Alert(
@@ -221,23 +257,32 @@ def _unexpected(workspace: Workspace, context: ModelContext, champion: VersionRe
         )
 
 
+def _traffic(workspace: Workspace, context: ModelContext, champion: VersionRef) -> Iterator[Alert]:
+    """Requests that are not what the champion learned from: a caller that changed, or the world did."""
+    name, found = context.model.name, live_drift.statement(workspace, context.model.name)
+    if found.status == "drifted" and found.version == champion.version:
+        yield Alert(
+            name,
+            "traffic",
+            f"{name}: {found.said}; is what callers send right? See the asset {live_drift.key_of(name)}; if the world "
+            f"changed, ml-platform train {name}",
+            f"{champion.version} {found.window}",
+        )
+
+
 def learned_from(workspace: Workspace, context: ModelContext, champion: VersionRef) -> Iterator[Alert]:
     """Whether the champion learned from data that was withdrawn, or that its gates refuse now."""
     name, split = context.model.name, champion.model_ref.split
-    contents = {
-        f"{context.dataset.prefix}{input_.rpartition('/')[2]}": sha256
-        for entry in split.learned
-        for input_, sha256 in entry.inputs.items()
-    }
+    contents = current_splits.contents(split)
     gates = batch_gates(workspace, context.dataset)
-    withdrawn, refused = dict[str, str](), dict[str, str]()
+    taken_out, refused = dict[str, str](), dict[str, str]()
     for about, verdicts in workspace.ledger.judged(contents, gates).items():
         partition = about.removeprefix(context.dataset.prefix)
-        if (taken := verdicts.get(ROLLBACK)) is not None and taken.holds_back:
-            withdrawn[partition] = taken.reason
+        if (taken := verdicts.get(stages.ROLLBACK)) is not None and taken.holds_back:
+            taken_out[partition] = taken.reason
         elif held := held_by(verdicts, gates):
             refused[partition] = ", ".join(held)
-    for partitions, what in ((withdrawn, "was"), (refused, "is refused by")):
+    for partitions, what in ((taken_out, "was"), (refused, "is refused by")):
         if partitions:
             told = "; ".join(f"{partition}, which {what} {why}" for partition, why in sorted(partitions.items()))
             yield Alert(

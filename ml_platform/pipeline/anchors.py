@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from ml_platform.datasets.store import MAIN, VersionedStore
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.ledger.chain import Anchor
+from ml_platform.ledger.kinds import PROMOTION
 from ml_platform.ledger.ledger import Ledger
 from ml_platform.ledger.verified import AnchorSource
 from ml_platform.registry.registry import CHAMPION, DECIDED_TAG, LEDGER_TAG, SHA_TAG, Registry
@@ -59,7 +60,7 @@ def unheard(ledger: Ledger, registry: Registry, models: Iterable[str]) -> Iterat
         except PlatformError as error:
             _log.warning("ledger: not compared with the champion of %s: %s", model, error)
             continue
-        entries = ledger.entries(subject_name=f"{model}/champion", kind="promotion")
+        entries = ledger.entries(subject_name=f"{model}/champion", kind=PROMOTION)
         last = int(entries[-1].body["version"]) if entries else None
         named = champion.version if champion is not None else None
         if last is not None and named != last:

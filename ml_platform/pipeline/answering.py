@@ -94,7 +94,7 @@ def objections(workspace: Workspace, service: "ServiceState", went_live: bool) -
     if service.snapshot and not _judged(workspace, service):
         yield (
             f"{model}: version {version} answers from a history ({service.snapshot[:12]}) that no gate judged; "
-            f"ml-platform refresh {model} makes one that is"
+            f"ml-platform refresh --model {model} makes one that is"
         )
     # One that starts is promoted once it answers.
     if service.phase == "live" and not went_live:

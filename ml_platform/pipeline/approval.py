@@ -14,9 +14,11 @@ from ml_platform.foundation.errors import Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
 from ml_platform.ledger.chain import Entry
-from ml_platform.pipeline import cards
+from ml_platform.ledger.kinds import APPROVAL, REGISTRATION, REJECTION
+from ml_platform.pipeline import cards, current_splits, recorded_versions
 from ml_platform.pipeline.anchors import note_decision
 from ml_platform.pipeline.declared import declared
+from ml_platform.pipeline.evaluation import compare_with_champion
 from ml_platform.pipeline.loosening import DECLARED, GATES, require_accepted, require_person
 from ml_platform.pipeline.refit_verdicts import require
 from ml_platform.pipeline.workspace import Workspace
@@ -24,7 +26,7 @@ from ml_platform.references.refs import ModelRef, VersionRef
 
 Outcome = Literal["approved", "pending", "rejected"]
 #: Kind of a ledger entry to what it means for a candidate.
-OUTCOMES: dict[str, Outcome] = {"approval": "approved", "registration": "pending", "rejection": "rejected"}
+OUTCOMES: dict[str, Outcome] = {APPROVAL: "approved", REGISTRATION: "pending", REJECTION: "rejected"}
 KINDS: dict[Outcome, str] = {outcome: kind for kind, outcome in OUTCOMES.items()}
 #: What a decision on a refit names: the model that was judged.
 JUDGED = "judged"
@@ -113,8 +115,11 @@ def standing(workspace: Workspace, version: VersionRef) -> Decision:
     """What holds for a registered version, by ledger and registry together: approved only where both say so.
 
     A rejection is of the content, whatever version it was spoken on; an approval of the version that it names. Equal
-    bytes of another split that wait for a person take no approval back.
+    bytes of another split that wait for a person take no approval back. One that is another than was registered under
+    its number is approved by nobody.
     """
+    if why := recorded_versions.doubt(workspace, version):
+        return Decision("pending", GATES, why, workspace.now(), version.sha256, version.version)
     manifest = version.model_ref.manifest_sha256
 
     def counts(one: Decision) -> bool:
@@ -141,11 +146,13 @@ def require_approved(workspace: Workspace, context: ModelContext, version: Versi
     """The version as the registry has it, approved, and its model file passed every gate, none looser than accepted.
 
     Its reference is a file that anybody can edit: all that is taken from there is which version is meant. Raises
-    Refused where it is not approved or does not pass, PlatformError where its model's reference was edited.
+    Refused where it is not approved or does not pass, PlatformError where its model's reference was edited or it is
+    another than was registered under its number.
     """
     version = workspace.registry.get(version.model, version.version)
     # Of a ledger that lost the approval nobody should be told to approve again.
     workspace.ledger.require_whole({version.model})
+    recorded_versions.require(workspace, version)
     found = standing(workspace, version)
     if found.status != "approved":
         raise Refused(
@@ -222,12 +229,16 @@ def decide(
     """A person's decision on a registered version, in ledger, registry and model card.
 
     The ledger first: a rejection counts from then on, an approval once the registry has it too. Repeated, it finishes
-    what was interrupted. Raises Refused by name where a gate holds back what is to be approved, PlatformError without
-    a name or a reason.
+    what was interrupted. Raises Refused by name where a gate holds back what is to be approved, or it learned from what
+    was taken out since; PlatformError without a name or a reason, and for a version that is another than was registered
+    under its number.
     """
     require_person(f"approval of {version.model} version {version.version}", by, reason)
+    recorded_versions.require(workspace, version)
     with _deciding(workspace, version.model):
         if status == "approved":
+            current_splits.require_published(workspace, version)
+            compare_with_champion(workspace, context, version.model_ref.evaluated, run)
             require_gates(workspace, context, version, run)
             require_accepted(workspace, context)
         body: dict[str, Any] = {"by": by, "because": reason, "version": version.version}
@@ -254,7 +265,7 @@ def _record(workspace: Workspace, outcome: Outcome, reference: ModelRef, body: d
     made = decisions_on(workspace, reference)
     if reference.judged is None:
         # An approval of its refit came in between.
-        refits = workspace.ledger.entries(subject_name=_name(reference.model), kind="approval")
+        refits = workspace.ledger.entries(subject_name=_name(reference.model), kind=APPROVAL)
         refits = [one for one in refits if one.body.get(JUDGED) == reference.sha256]
         made = sorted([*made, *_decided(refits)], key=lambda one: one.sequence)
     else:

@@ -11,12 +11,11 @@ from ml_platform.foundation.files import sha256_bytes
 from ml_platform.foundation.names import meant
 from ml_platform.foundation.provenance import Run
 from ml_platform.ledger.chain import Entry
+from ml_platform.ledger.kinds import AUTOMATION
 from ml_platform.pipeline import training
 from ml_platform.pipeline.loosening import require_person
 from ml_platform.pipeline.workspace import Workspace
 
-#: Kind of the entries in the ledger.
-KIND = "automation"
 #: Stands for every dataset and model.
 EVERYTHING = "everything"
 
@@ -54,7 +53,12 @@ def act(workspace: Workspace, catalogue: Catalogue, action: Action, name: str, *
         # An order that was carried out does not stand for the next one in the same words.
         body["after"] = before[-1].sequence
     workspace.ledger.decide(
-        KIND, subject=subject, subject_name=f"{name}/{KIND}", body=body, run_id=run.id, provenance=run.provenance
+        AUTOMATION,
+        subject=subject,
+        subject_name=f"{name}/{AUTOMATION}",
+        body=body,
+        run_id=run.id,
+        provenance=run.provenance,
     )
     return {
         "pause": f"{name} is paused: sensors leave it alone; ml-platform resume ends that",
@@ -99,4 +103,4 @@ def _who(entry: Entry) -> str:
 
 
 def _entries(workspace: Workspace, name: str) -> Sequence[Entry]:
-    return workspace.ledger.entries(subject_name=f"{name}/{KIND}", kind=KIND)
+    return workspace.ledger.entries(subject_name=f"{name}/{AUTOMATION}", kind=AUTOMATION)

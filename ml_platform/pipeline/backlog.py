@@ -18,6 +18,7 @@ from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.data import withdrawn_partitions
 from ml_platform.pipeline.judging import batch_gates, feature_gates, held_by, model_gates, unjudged
 from ml_platform.pipeline.materializer import materializer_of
+from ml_platform.pipeline.published import published_batches
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import SplitRef
 
@@ -50,7 +51,7 @@ def pending_partitions(
     ]
     gates = [[gate.declaration, gate.context] for gate in expected]
     candidates = batches.candidates(workspace.store, spec.name)
-    published = batches.published(workspace.store, spec.name)
+    published = published_batches(workspace, spec.name)
     main = workspace.store.resolve(MAIN)
     states = {item.key: materializer_of(workspace, item, spec).partition_state() for item in features}
     judged = workspace.ledger.judged(

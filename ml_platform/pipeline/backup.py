@@ -13,9 +13,10 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from ml_platform.foundation.adapters import held
 from ml_platform.foundation.database import is_sqlite
 from ml_platform.foundation.errors import Corrupt, PlatformError
 from ml_platform.foundation.files import canonical_json, made, sha256_file, sync_folder, write_atomic
@@ -49,9 +50,11 @@ class Backup(NamedTuple):
 
 def elsewhere(settings: Settings) -> tuple[str, ...]:
     """What these settings keep outside ``.local``: it has backups of its own."""
+    from ml_platform.datasets.factory import kind_of_store
+
     local = settings.local.resolve()
     found = {
-        "the dataset store (lakeFS)": settings.store != "embedded",
+        "the dataset store (lakeFS)": kind_of_store(settings) == "lakefs",
         "ledger and references (ML_PLATFORM_LEDGER_URL)": not _within(settings.ledger, local),
         "MLflow (ML_PLATFORM_MLFLOW_TRACKING_URI)": not _within(settings.mlflow_uri, local),
         "Dagster's history (ML_PLATFORM_DAGSTER_POSTGRES_URL)": bool(settings.dagster_postgres_url.get_secret_value()),
@@ -148,20 +151,23 @@ def _manifest(folder: Path) -> Mapping[str, Any]:
         raise PlatformError(
             f"{folder}: a backup in format {value.get('format')}, this release reads {FORMAT}; install that release"
         )
+    for name in value["files"]:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts:
+            raise PlatformError(f"{folder / MANIFEST} names {name}, which is not below .local; it is not from backup")
     return value
 
 
 @contextmanager
 def _held(settings: Settings) -> Generator[None]:
     """Nobody writes to store, rollout records, ledger and MLflow below ``.local`` until the block ends."""
-    from ml_platform.datasets import maintenance
-    from ml_platform.datasets.factory import open_store
-    from ml_platform.rollout.record_files import RecordFiles
+    from ml_platform.datasets.factory import store_on_disk
+    from ml_platform.references.factory import open_references
+    from ml_platform.rollout.factory import open_records
 
     with ExitStack() as stack:
-        if settings.store == "embedded" and (settings.local / "store").is_dir():
-            stack.enter_context(maintenance.held(open_store(settings)))
-        stack.enter_context(RecordFiles(settings).held())
+        for keeper in (store_on_disk(settings), open_references(settings), open_records(settings)):
+            stack.enter_context(held(keeper))
         for database in _locked_databases(settings):
             connection = stack.enter_context(closing(sqlite3.connect(database, _PATIENCE, isolation_level=None)))
             try:

@@ -13,7 +13,8 @@ from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import sha256_bytes
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.stages import Stage
-from ml_platform.pipeline import recorded_evaluations, recorded_trainings
+from ml_platform.ledger.kinds import CARD
+from ml_platform.pipeline import recorded_evaluations, recorded_trainings, recorded_versions
 from ml_platform.pipeline.judging import model_gates
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef, VersionRef
@@ -21,9 +22,6 @@ from ml_platform.references.refs import ModelRef, VersionRef
 if TYPE_CHECKING:
     from ml_platform.evaluation.evaluation import Evaluation
     from ml_platform.gates.gate import Verdict
-
-#: Kind of the ledger's entry that says which card a version has.
-CARD = "card"
 
 
 def render(
@@ -43,6 +41,28 @@ def render(
         approvals=approvals,
         owners=context.model.owners,
     )
+
+
+def described(context: ModelContext, version: VersionRef) -> str:
+    """What a service's documentation says of its model first, as Markdown, in the words that are declared."""
+    model, task = context.model, context.model.kind()
+    gives = {
+        "probability": f"the probability that `{model.target}` is true",
+        "classes": f"the probability of each `{model.target}`: {', '.join(model.classes)}",
+        "value": f"`{model.target}`",
+    }[task.output]
+    decides = f", and a decision from {task.threshold:g} on" if task.threshold is not None else ""
+    trained = [entry.partition for entry in version.model_ref.split.train]
+    parts = [
+        f"**{model.name}**, version {version.version}: {gives}{decides} (task {task.name}).",
+        model.purpose or model.description,
+        f"Limits: {model.limits}" if model.limits else "",
+        f"Trained on {len({*trained})} partitions of `{context.dataset.name}`, up to {max(trained)}."
+        if context.dataset.partitions.timed
+        else f"Trained on `{context.dataset.name}`.",
+        f"Of {', '.join(model.owners)}." if model.owners else "",
+    ]
+    return "\n\n".join(part.strip() for part in parts if part and part.strip())
 
 
 def keep(workspace: Workspace, version: VersionRef, card: str, run: Run) -> None:
@@ -93,6 +113,8 @@ def named(workspace: Workspace, version: VersionRef) -> bool:
 def edited(workspace: Workspace, version: VersionRef) -> Iterator[str]:
     """What MLflow tells of a version and the ledger does not bear out, a line each with the way out."""
     about, again = f"{version.model} version {version.version}", f"materialize {version.model}/registered_model"
+    if why := recorded_versions.doubt(workspace, version):
+        yield why
     if why := recorded_trainings.doubt(workspace, version.model_ref):
         yield f"{about}: {why}"
     elif tags := workspace.registry.edited(version):

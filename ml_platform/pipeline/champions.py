@@ -5,13 +5,11 @@ from typing import NamedTuple
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.ledger.chain import Entry
+from ml_platform.ledger.kinds import PROMOTION
 from ml_platform.pipeline import recorded_trainings
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
 from ml_platform.registry.registry import CHAMPION
-
-#: Kind of the ledger's entry by which a version became the one that answers.
-PROMOTION = "promotion"
 
 
 class Promotion(NamedTuple):

@@ -3,17 +3,24 @@
 from typing import TYPE_CHECKING
 
 from ml_platform.datasets import batches, publishing
-from ml_platform.datasets.history import published_before
 from ml_platform.datasets.quarantine import labels, new_columns_of, quarantined, separate
 from ml_platform.datasets.store import MAIN, NotFound
-from ml_platform.datasets.unasked import require_asked
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.foundation.errors import MissingReference, Refused
+from ml_platform.foundation.names import some
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
+from ml_platform.ledger.kinds import OVERRIDE, PUBLICATION, VERDICT
 from ml_platform.pipeline.earlier_columns import EarlierColumns
 from ml_platform.pipeline.judging import batch_gates, feature_gates, judged, require, unjudged
+from ml_platform.pipeline.published import (
+    labels_of,
+    name_of,
+    published_batches,
+    published_before,
+    require_asked,
+)
 from ml_platform.pipeline.rollback import require_none_again, withdrawal, withdrawn
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
@@ -31,10 +38,14 @@ def ingest(workspace: Workspace, spec: DatasetSpec, partition: str, run: Run) ->
     """Read one partition at its source and commit it on a staging branch. Nothing is published.
 
     Where the dataset declares a quarantine, rows that break a rule are set aside into the same commit; how many
-    may be is for the gate to say.
+    may be is for the gate to say. Raises MissingReference for a partition that the source lacks, or that has not ended:
+    what is refused of half a month would stay refused.
     """
-    spec.partitions.window(partition)
-    require_asked(workspace.store, spec.name)
+    _, end = spec.partitions.window(partition)
+    if partition in spec.partitions.to_come(workspace.now()):
+        until = spec.partitions.key(end)
+        raise MissingReference(f"{spec.name}: partition {partition} has not ended, wait until {until}")
+    require_asked(workspace, spec.name, ingesting=True)
     # Named before any code is loaded: what is edited from here on is another context.
     batch_gates(workspace, spec)
     source = workspace.source(spec)
@@ -54,6 +65,42 @@ def ingest(workspace: Workspace, spec: DatasetSpec, partition: str, run: Run) ->
         provenance=run.provenance,
         set_aside=aside,
         labels=labels(_unknown(spec, frame)),
+    )
+
+
+def reordered(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef) -> str:
+    """That a staged batch has the rows that are published, in another order: its source broke its promise. Else empty.
+
+    Only where content differs and as many rows came: both are read then.
+    """
+    there = published_batches(workspace, spec.name).get(ref.partition)
+    if there is None or there.sha256 == ref.sha256 or int(there.metadata.get("rows", ref.rows)) != ref.rows:
+        return ""
+    before = batches.read_at(workspace.store, MAIN, there.path, there.sha256)
+    now = batches.read(workspace.store, ref)
+    if before.schema != now.schema or before.height != now.height:
+        return ""
+    if not before.hash_rows().sort().equals(now.hash_rows().sort()):
+        return ""
+    return (
+        f"{spec.name}: partition {ref.partition} has the rows that are published, in another order, which is another "
+        "batch: everything is made again from it; let the source give equal content in equal order (sort it in read)"
+    )
+
+
+def offered(workspace: Workspace, spec: DatasetSpec) -> tuple[dict[str, str], list[str]]:
+    """Fingerprints of the partitions that the source offers and that have ended, and the names of all others, sorted.
+
+    Raises what the source does, and DeclarationError where it names partitions otherwise than they are declared.
+    """
+    there, ended = workspace.source(spec).partitions(), {*spec.partitions.keys(workspace.now())}
+    return {name: mark for name, mark in there.items() if name in ended}, sorted(there.keys() - ended)
+
+
+def no_partitions(spec: DatasetSpec, names: list[str]) -> str:
+    """That what a source offers cannot be ingested."""
+    return (
+        f"{spec.name}: the source offers {some(names)}, which is no partition that has ended ({spec.partitions.shown})"
     )
 
 
@@ -96,22 +143,33 @@ def _replaced(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef) -> "tupl
     follow each other, the first content, or the last that a person let pass; a table without time grows, and answers
     to the one before.
     """
-    before = published_before(workspace.store, spec.name, ref.partition, ref.sha256)
+    before = published_before(workspace, spec.name, ref.partition, ref.sha256)
     if not before:
         return None
     if spec.partitions.timed:
         # From the newest on: no more verdicts are read than up to the last that was let pass.
-        sha256 = next((one for one in reversed(before) if _held_back(workspace, spec, ref.partition, one)), before[0])
+        sha256 = next((one for one in reversed(before) if _accepted(workspace, spec, ref.partition, one)), before[0])
     else:
         sha256 = before[-1]
     return sha256, batches.read_batch(workspace.store, spec.name, ref.partition, sha256)
 
 
-def _held_back(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str) -> bool:
-    """Whether a content was published although it changed more than a correction may."""
-    names, about = [gate.name for gate in spec.gates if gate.gate == "correction"], f"{spec.prefix}{partition}"
-    known = workspace.ledger.judgement(about, sha256)
-    return any(known[name].status == "failed" for name in names if name in known)
+def let_in(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str) -> set[str]:
+    """Gates that held the content back and that a person had overridden when it was published last."""
+    entries, name = workspace.ledger.entries(subject=sha256), name_of(spec.name, partition)
+    last = max((one.sequence for one in entries if (one.kind, one.subject_name) == (PUBLICATION, name)), default=0)
+    before = [one for one in entries if one.sequence < last and one.subject_name == f"{spec.prefix}{partition}"]
+    status = {one.gate: one.body["status"] for one in before if one.kind == VERDICT}
+    return {one.gate for one in before if one.kind == OVERRIDE and status.get(one.gate) != "passed"}
+
+
+def _accepted(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str) -> bool:
+    """Whether a person let a content pass that changed more than a correction may.
+
+    What fails only now was published under other gates, and nobody accepted what it changed.
+    """
+    names = {gate.name for gate in spec.gates if gate.gate == "correction"}
+    return not names.isdisjoint(let_in(workspace, spec, partition, sha256))
 
 
 def _earlier_columns(spec: DatasetSpec, earlier: "Contents") -> tuple[str, ...]:
@@ -153,7 +211,7 @@ def compared_with(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef) -> "
     """
     # Before what is published: what another run publishes meanwhile is missed in neither.
     staged = batches.newest(workspace.store, spec.name) if spec.partitions.timed else {}
-    published = {name: (MAIN, info) for name, info in batches.published(workspace.store, spec.name).items()}
+    published = {name: (MAIN, info) for name, info in published_batches(workspace, spec.name).items()}
     if not spec.partitions.timed:
         return {name: found for name, found in published.items() if found[1].sha256 != ref.sha256}
     found = {name: one for name, one in sorted((staged | published).items()) if name < ref.partition}
@@ -180,10 +238,10 @@ def publish(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) 
         )
     staged = publishing.publishable(workspace.store, ref)
     workspace.ledger.decide(
-        "publication",
+        PUBLICATION,
         subject=ref.sha256,
-        subject_name=f"{spec.name}/dataset/{ref.partition}",
-        body={"rows": ref.rows},
+        subject_name=name_of(spec.name, ref.partition),
+        body={"rows": ref.rows, **labels_of(workspace.store.stat(staged or MAIN, ref.path))},
         run_id=run.id,
         provenance=run.provenance,
     )
@@ -207,7 +265,7 @@ def refused(workspace: Workspace, spec: DatasetSpec) -> dict[str, list[Verdict]]
 
 def refused_partitions(workspace: Workspace, spec: DatasetSpec) -> dict[str, list[Verdict]]:
     """Partitions whose newest batch is held back and of which nothing is published."""
-    published = batches.published(workspace.store, spec.name)
+    published = published_batches(workspace, spec.name)
     held = refused(workspace, spec)
     return {partition: verdicts for partition, verdicts in held.items() if partition not in published}
 
@@ -219,7 +277,7 @@ def withdrawn_partitions(workspace: Workspace, spec: DatasetSpec) -> set[str]:
 
 def refused_corrections(workspace: Workspace, spec: DatasetSpec) -> dict[str, list[Verdict]]:
     """Published partitions whose newest batch is another one and is held back."""
-    published = batches.published(workspace.store, spec.name)
+    published = published_batches(workspace, spec.name)
     held = refused(workspace, spec)
     return {
         partition: verdicts
@@ -242,7 +300,7 @@ def featurize(
     """Build the features of published partitions, each from its own rows and the history before them."""
     from ml_platform.pipeline.materializer import materializer_of
 
-    require_asked(workspace.store, dataset.name)
+    require_asked(workspace, dataset.name)
     require_none_again(workspace, dataset)
     return materializer_of(workspace, spec, dataset).materialize(refs, run)
 

@@ -43,6 +43,8 @@ def declared(context: ModelContext) -> dict[str, Any]:
     }
     if not model.split.refit:
         del gates[f"{model.name}/refit"]
+    if not gates[f"{model.name}/shadow"]:
+        del gates[f"{model.name}/shadow"]  # as it was noted before there were any
     read = {key: value for spec in (dataset, features, model) for key, value in _noted(spec).items()}
     read |= {
         "schema": _code(dataset.schema_),
@@ -50,6 +52,7 @@ def declared(context: ModelContext) -> dict[str, Any]:
         # As it was noted from the beginning: what has its default is left out.
         "split": canonical_json(model.split.model_dump(mode="json", exclude_defaults=True)),
         "slices": list(context.function.slices),
+        "time of the features": context.function.time,
         "labels": labels_version(features),
         "task": f"{model.task} {_code(model.task)}" if ":" in model.task else model.task,
     }

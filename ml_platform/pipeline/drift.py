@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 from ml_platform.datasets import batches
 from ml_platform.declarations.context import ModelContext
 from ml_platform.documents.server import folder
-from ml_platform.features.contract import FeatureFunction
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Run
+from ml_platform.ledger.kinds import DRIFT
+from ml_platform.live.drift_rule import DriftRule
 from ml_platform.live.retraining import Kind
-from ml_platform.live.rules import DriftRule
 from ml_platform.pipeline import champions, expecting, recorded_trainings
 from ml_platform.pipeline.materializer import materializer_of
+from ml_platform.pipeline.published import published_batches
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ManifestEntry, VersionRef
 from ml_platform.sources.partitions import WHOLE
@@ -28,12 +29,6 @@ if TYPE_CHECKING:
     from ml_platform.documents.drift_report import DriftSummary
     from ml_platform.evaluation.expectation import Gap
 
-#: Kind of the entries in the ledger with what was seen.
-KIND = "drift"
-#: Rows drawn of each partition of the reference: PSI of deciles needs no more.
-REFERENCE_ROWS = 20_000
-#: Share of distinct values above which a column of the key is an identifier.
-IDENTIFYING = 0.5
 #: Gaps of a partition that are told.
 TOLD = 3
 
@@ -92,7 +87,7 @@ def observe(workspace: Workspace, context: ModelContext, known: str = "") -> Dri
     if version is None:
         raise MissingReference(f"no version of {name} is registered; drift is compared with its training data")
     train = version.model_ref.split.train
-    published = batches.published(workspace.store, context.dataset.name)
+    published = published_batches(workspace, context.dataset.name)
     if context.dataset.partitions.timed:
         newest = sorted(partition for partition in published if partition > train[-1].partition)[-rule.window :]
     else:
@@ -136,18 +131,11 @@ def _look_at_inputs(
     newest: Sequence[str],
     found: "Drift",
 ) -> None:
-    import polars as pl
-
     from ml_platform.validation.drift import drifted_columns
 
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
-    reference = pl.concat(
-        frame.gather_every(max(1, frame.height // REFERENCE_ROWS))
-        for frame in (
-            materializer.raw_at(entry).select(context.function.inputs) for entry in version.model_ref.split.train
-        )
-    )
-    columns = compared_columns(reference, context.function, context.model.split.group)
+    reference = expecting.learned_inputs(workspace, context, version.model_ref)
+    columns = expecting.compared_columns(reference, context)
     each = {part: drifted_columns(reference, materializer.raw(part).select(columns), columns) for part in newest}
     found.shares |= {
         part: sum(one > rule.psi for one in values.values()) / len(values) for part, values in each.items()
@@ -167,16 +155,10 @@ def _look_at_outputs(
     found: "Drift",
 ) -> None:
     """The predictions of partitions against those for the holdout, which the version did not learn from either."""
-    from ml_platform.validation.drift import psi
-
-    def columns(frame: "pl.DataFrame") -> "list[pl.Series]":
-        values = frame[expecting.PREDICTION]
-        return values.arr.to_struct().struct.unnest().get_columns() if values.dtype.is_nested() else [values]
-
-    usual = columns(expecting.held_out(workspace, context, version.model_ref.evaluated))
+    usual = expecting.held_out(workspace, context, version.model_ref.evaluated)[expecting.PREDICTION]
     for part, frame in frames.items():
         if frame.height:
-            found.outputs[part] = max(psi(*pair) for pair in zip(usual, columns(frame), strict=True))
+            found.outputs[part] = expecting.moved(usual, frame[expecting.PREDICTION])
     over = [part for part, value in found.outputs.items() if value > rule.psi]
     if found.outputs:
         largest = max(found.outputs.values())
@@ -242,7 +224,7 @@ def look(workspace: Workspace, context: ModelContext) -> str:
 def _note(workspace: Workspace, name: str, body: dict[str, Any]) -> None:
     run = Run(id="sensor")
     workspace.ledger.decide(
-        KIND, subject=body["key"], subject_name=f"{name}/{KIND}", body=body, run_id=run.id, provenance=run.provenance
+        DRIFT, subject=body["key"], subject_name=f"{name}/{DRIFT}", body=body, run_id=run.id, provenance=run.provenance
     )
 
 
@@ -254,7 +236,7 @@ def _glance(workspace: Workspace, context: ModelContext) -> str:
     standing = champions.in_force(workspace, context.model.name)
     if not standing:
         return ""
-    rule, published = context.model.drift, batches.published(workspace.store, context.dataset.name)
+    rule, published = context.model.drift, published_batches(workspace, context.dataset.name)
     content: list[Any] = []
     for partition in sorted(published)[-(rule or DriftRule()).window :]:
         try:
@@ -272,7 +254,7 @@ def seen(workspace: Workspace, model: str) -> dict[str, Any] | None:
 
     ``unexpected`` (partition to a sentence) is not there where an earlier release looked.
     """
-    entries = workspace.ledger.entries(subject_name=f"{model}/{KIND}", kind=KIND, newest=1)
+    entries = workspace.ledger.entries(subject_name=f"{model}/{DRIFT}", kind=DRIFT, newest=1)
     return entries[0].body if entries else None
 
 
@@ -305,24 +287,10 @@ def write_report(workspace: Workspace, context: ModelContext, version: VersionRe
 
     reference, current = drawn(split.train), drawn(split.holdout)
     private = context.dataset.private()
-    compared = compared_columns(reference, context.function, context.model.split.group)
+    compared = expecting.compared_columns(reference, context)
     columns = [name for name in compared if name not in private]
     path = folder(workspace.settings) / f"{context.model.name}-drift-{version.sha256[:16]}.html"
     return path, write(reference.select(columns), current.select(columns), path)
-
-
-def compared_columns(reference: "pl.DataFrame", function: FeatureFunction, group: tuple[str, ...] = ()) -> list[str]:
-    """Inputs that can drift: not the day, no column of the ``group`` that a split keeps together, and no part of the
-    key that names nearly every row by itself."""
-
-    def names_rows(column: str) -> bool:
-        return reference[column].n_unique() > IDENTIFYING * max(reference.height, 1)
-
-    return [
-        name
-        for name in function.inputs
-        if name not in (function.time, *group) and not (name in function.key and names_rows(name))
-    ]
 
 
 def _text(

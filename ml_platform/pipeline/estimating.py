@@ -9,6 +9,7 @@ from ml_platform.documents.server import folder
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import write_atomic
 from ml_platform.pipeline import champions, expecting
+from ml_platform.pipeline.published import published_batches
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
 
@@ -137,7 +138,7 @@ def _partitions(
     ):
         frames[entry.partition] = frame
     if context.dataset.partitions.timed:
-        published = batches.published(workspace.store, context.dataset.name)
+        published = published_batches(workspace, context.dataset.name)
         newer = [one for one in sorted(published) if one > reference.split.holdout[-1].partition]
         features = expecting.current_features(workspace, context, newer)
         frames |= {name: batches.read(workspace.store, ref) for name, ref in features.items()}

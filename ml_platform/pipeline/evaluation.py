@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
@@ -111,10 +111,9 @@ def evaluation_of(workspace: Workspace, context: ModelContext, reference: ModelR
 
 def options_of(context: ModelContext) -> "EvaluationOptions":
     """What is measured, as it is declared now; some of it because a gate asks."""
-    from ml_platform.evaluation.options import EvaluationOptions
+    from ml_platform.evaluation.options import EvaluationOptions, WorstCase
 
-    box = context.model.worst_case
-    worst_case: dict[str, Any] = {"worst_case_within": box.within, "worst_case_bounds": box.bounds} if box else {}
+    box = context.model.worst_case or WorstCase()
     return EvaluationOptions(
         threshold=context.model.decision_threshold,
         time=context.function.time,
@@ -122,7 +121,8 @@ def options_of(context: ModelContext) -> "EvaluationOptions":
         slices=slices_of(context),
         contrasts=contrasts_of(context),
         feature_groups=_feature_groups(context),
-        **worst_case,
+        worst_case_within=box.within,
+        worst_case_bounds=box.bounds,
     )
 
 
@@ -158,9 +158,10 @@ def contrasts_of(context: ModelContext) -> tuple[str, ...]:
 
 
 def unseen_categories(workspace: Workspace, context: ModelContext, reference: ModelRef) -> "Unseen | None":
-    """Rows of the last holdout partition, made into features again with a text in each raw column that nobody knows.
+    """Rows of the last holdout partition that has outcomes, made into features again with a text in each raw column
+    that nobody knows.
 
-    None where no input is text.
+    None where no input is text, or no row of the holdout has an outcome.
     """
     import polars as pl
 
@@ -169,29 +170,29 @@ def unseen_categories(workspace: Workspace, context: ModelContext, reference: Mo
     from ml_platform.features.build import featurize, matrix
     from ml_platform.models.task import task_of
 
-    last = reference.split.holdout[-1]
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
-    raw = materializer.raw_at(last)
-    texts = [
-        name for name in context.function.inputs if isinstance(raw.schema[name], pl.String | pl.Categorical | pl.Enum)
-    ]
-    if not texts:
-        return None
-    # By its row in the batch: a part has fewer.
-    whole = next(workspace.steps.evaluation_frames(workspace.store, (last.model_copy(update={"part": None}),)))
-    stored = parts.of(whole.with_row_index("row in the batch"), last.part)
     task = task_of(reference.task, reference.classes)
-    known, _ = task.labels(stored, reference.target)
-    known, y = task.labels(known.gather_every(max(1, known.height // UNSEEN_ROWS)).head(UNSEEN_ROWS), reference.target)
-    history, rows = materializer.history_at(last), raw[known["row in the batch"]]
-    return Unseen(
-        matrix(known, reference.features),
-        y,
-        {
+    for last in reversed(reference.split.holdout):
+        raw = materializer.raw_at(last)
+        inputs = context.function.inputs
+        texts = [name for name in inputs if isinstance(raw.schema[name], pl.String | pl.Categorical | pl.Enum)]
+        if not texts:
+            return None
+        # By its row in the batch: a part has fewer.
+        whole = next(workspace.steps.evaluation_frames(workspace.store, (last.model_copy(update={"part": None}),)))
+        stored = parts.of(whole.with_row_index("row in the batch"), last.part)
+        known, _ = task.labels(stored, reference.target)
+        if not known.height:
+            continue
+        few = known.gather_every(max(1, known.height // UNSEEN_ROWS)).head(UNSEEN_ROWS)
+        few, y = task.labels(few, reference.target)
+        history, rows = materializer.history_at(last), raw[few["row in the batch"]]
+        changed = {
             name: featurize(context.function, rows.with_columns(pl.lit(NEVER_SEEN).alias(name)), history)
             for name in texts
-        },
-    )
+        }
+        return Unseen(matrix(few, reference.features), y, changed)
+    return None
 
 
 def _feature_groups(context: ModelContext) -> dict[str, tuple[str, ...]]:
@@ -246,6 +247,21 @@ def require_model(workspace: Workspace, context: ModelContext, reference: ModelR
         name=f"{reference.model}/model",
         again=lambda: judge_model(workspace, context, reference, run),
     )
+
+
+def compare_with_champion(workspace: Workspace, context: ModelContext, reference: ModelRef, run: Run) -> None:
+    """Evaluate and judge a model anew where another version became champion since its gates compared it.
+
+    Asked before a version is approved: what was no worse than the champion of then may be worse than that of now.
+    Nothing is done for a model that was never judged, and raised as :func:`evaluate` does.
+    """
+    rival = rival_of(workspace, reference)
+    gates = model_gates(workspace, context, "evaluation")
+    known = workspace.ledger.judgement(f"{reference.model}/model", reference.sha256, gates)
+    compared = {verdict.compared.get("champion") for verdict in known.values()}
+    if rival is not None and known and rival.model_ref.evaluated.sha256 not in compared:
+        evaluate(workspace, context, reference, run)
+        judge_model(workspace, context, reference, run)
 
 
 def require_declared(context: ModelContext, reference: ModelRef) -> None:

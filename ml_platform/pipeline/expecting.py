@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 #: Column of a frame with what the model says of its rows.
 PREDICTION = "(prediction)"
+#: Rows drawn of each partition that a model learned from: PSI of deciles needs no more.
+REFERENCE_ROWS = 20_000
+#: Rows for each value of a column of the key, on average, below which it is an identifier.
+REPEATED = 10
 
 
 def predicted(
@@ -70,6 +74,47 @@ def held_out(workspace: Workspace, context: ModelContext, reference: ModelRef) -
         return predicted(workspace, context, reference, pl.concat(frames))
 
     return workspace.shared(f"predicted holdout {reference.sha256} {reference.split.sha256}", make)
+
+
+def learned_inputs(workspace: Workspace, context: ModelContext, reference: ModelRef) -> "pl.DataFrame":
+    """Raw inputs of the rows that a model was trained on, evenly drawn where a partition has very many."""
+    import polars as pl
+
+    from ml_platform.features import parts
+
+    materializer = materializer_of(workspace, context.feature_set, context.dataset)
+
+    def make() -> pl.DataFrame:
+        frames = (
+            parts.of(materializer.raw_at(entry).select(context.function.inputs), entry.part)
+            for entry in reference.split.train
+        )
+        return pl.concat(frame.gather_every(max(1, frame.height // REFERENCE_ROWS)) for frame in frames)
+
+    return workspace.shared(f"inputs learned by {reference.sha256} {context.function.inputs}", make)
+
+
+def compared_columns(inputs: "pl.DataFrame", context: ModelContext) -> list[str]:
+    """Inputs that can drift: not the day, no column of the group that a split keeps together, and no part of the
+    key that names few rows by itself, as an order's number does: others come next month."""
+    function = context.function
+
+    def names_rows(column: str) -> bool:
+        return inputs[column].n_unique() * REPEATED > max(inputs.height, 1)
+
+    return [
+        name
+        for name in function.inputs
+        if name not in (function.time, *context.model.split.group) and not (name in function.key and names_rows(name))
+    ]
+
+
+def moved(usual: "pl.Series", now: "pl.Series") -> float:
+    """PSI of outputs beside usual ones; of several classes the largest. Raises PlatformError without rows."""
+    from ml_platform.models import outputs
+    from ml_platform.validation.drift import psi
+
+    return max(psi(*pair) for pair in zip(outputs.each(usual), outputs.each(now), strict=True))
 
 
 def expectation(workspace: Workspace, context: ModelContext, reference: ModelRef) -> "Expectation":

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from ml_platform.datasets import batches
 from ml_platform.declarations.context import ModelContext
+from ml_platform.features import calls
 from ml_platform.features.build import rows_of
 from ml_platform.models.task import Task
+from ml_platform.pipeline.published import published_batches
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.serving.hashed_keys import hashed, secret_of
 from ml_platform.serving.prediction_log import KEY_HASH
@@ -31,9 +33,7 @@ class Labels:
     def __init__(self, workspace: Workspace, context: ModelContext, task: Task, slices: Sequence[str]) -> None:
         self.workspace, self.context, self.task, self.slices = workspace, context, task, tuple(slices)
         self.dataset = context.outcomes
-        self.published = {
-            name: info.sha256 for name, info in batches.published(workspace.store, self.dataset.name).items()
-        }
+        self.published = {name: info.sha256 for name, info in published_batches(workspace, self.dataset.name).items()}
         self._frames: dict[tuple[str, str], pl.DataFrame] = {}
 
     @property
@@ -89,7 +89,7 @@ class Labels:
             given = raw.select(pl.col(target).alias(LABEL))
         else:
             rows = rows_of(function, raw).select(slices_of(self.slices))
-            given = function.targets(raw).select(pl.col(target).alias(LABEL))
+            given = calls.targets(function, raw).select(pl.col(target).alias(LABEL))
         key = raw.select(self.dataset.key if self.dataset.by_request else function.key)
         if self.by == (KEY_HASH,):
             settings = self.workspace.settings

@@ -16,9 +16,9 @@ from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.parquet import write_frame
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.times import days as days_of
-from ml_platform.pipeline.requests import log_folder
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import LiveRef
+from ml_platform.rollout.pairs import log_folder
 from ml_platform.serving.prediction_log import DAY
 
 if TYPE_CHECKING:
@@ -143,6 +143,14 @@ def stored(store: VersionedStore, model: str) -> list[Day]:
         )
         for path, info in sorted(_held(store, model).items())
     ]
+
+
+def require_stored(store: VersionedStore, model: str, asset: str) -> list[Day]:
+    """The days of predictions in the store, in order. Raises MissingReference where there are none."""
+    days = stored(store, model)
+    if not days:
+        raise MissingReference(f"{asset}: no predictions are ingested; materialize {model}/predictions first")
+    return days
 
 
 def read(store: VersionedStore, day: Day) -> "pl.DataFrame":

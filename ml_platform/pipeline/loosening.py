@@ -5,15 +5,15 @@ from typing import Any, NamedTuple
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
+from ml_platform.foundation.words import require_words
 from ml_platform.gates.changes import Change, changes
+from ml_platform.ledger.kinds import APPROVAL, LOOSENING, PROMOTION, REGISTRATION, VERDICT
 from ml_platform.pipeline import champions
 from ml_platform.pipeline.declared import declared, read_otherwise
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
 from ml_platform.rollout.changes import SUPERVISOR
 
-#: Kind of the ledger's entries by which a person accepts looser gates.
-LOOSENING = "loosening"
 #: Who decides where no person does.
 GATES = "gates"
 #: What a decision on a version says of the gates that stood then.
@@ -95,8 +95,7 @@ def accept(workspace: Workspace, context: ModelContext, *, by: str, reason: str,
 
 def require_person(about: str, by: str, reason: str) -> None:
     """Raise PlatformError for a decision without a name or a reason, or in the name of the machine."""
-    if not by.strip() or not reason.strip():
-        raise PlatformError(f"{about}: give a name and a reason")
+    require_words(about, by=by, reason=reason)
     if by.strip().lower() in (GATES, SUPERVISOR):
         raise PlatformError(f"{about}: {by!r} is what the machine decides as; give the name of a person")
 
@@ -106,7 +105,7 @@ def _registered_under(workspace: Workspace, context: ModelContext, version: Vers
     name = f"{version.model}/model"
     entries = [
         entry
-        for kind in ("registration", "approval")
+        for kind in (REGISTRATION, APPROVAL)
         for entry in workspace.ledger.entries(subject=version.sha256, subject_name=name, kind=kind)
     ]
     entries.sort(key=lambda entry: entry.sequence)
@@ -121,9 +120,7 @@ def _by_verdicts(workspace: Workspace, context: ModelContext, version: VersionRe
     dataset, model = context.dataset.name, version.model
     service = [
         entry.body["service"]
-        for entry in workspace.ledger.entries(
-            subject=version.sha256, subject_name=f"{model}/champion", kind="promotion"
-        )
+        for entry in workspace.ledger.entries(subject=version.sha256, subject_name=f"{model}/champion", kind=PROMOTION)
     ]
     subjects = {
         f"{dataset}/batch": last.inputs.get(f"{dataset}/{last.partition}", ""),
@@ -140,7 +137,7 @@ def _by_verdicts(workspace: Workspace, context: ModelContext, version: VersionRe
         after = stage in ("service", "deployment")
         known = {
             entry.gate: entry.body
-            for entry in (workspace.ledger.entries(subject=subject, kind="verdict") if subject else [])
+            for entry in (workspace.ledger.entries(subject=subject, kind=VERDICT) if subject else [])
             if entry.body["stage"] == stage and (after or until is None or entry.sequence <= until)
         }
         gates[asset] = [

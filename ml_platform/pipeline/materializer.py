@@ -7,6 +7,7 @@ from ml_platform.declarations.features import FeatureSpec
 from ml_platform.features.materialize import Materializer
 from ml_platform.pipeline import recorded_derivations
 from ml_platform.pipeline.judging import batch_gates
+from ml_platform.pipeline.published import published_batches
 from ml_platform.pipeline.workspace import Workspace
 
 
@@ -19,6 +20,7 @@ def materializer_of(workspace: Workspace, spec: FeatureSpec, dataset: DatasetSpe
             key=spec.key,
             dataset=dataset.name,
             partitions=dataset.partitions,
+            published=lambda: published_batches(workspace, dataset.name),
             lag=spec.history_lag,
             refresh=spec.refresh,
             function=partial(workspace.function, spec),

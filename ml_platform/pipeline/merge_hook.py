@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 
 from ml_platform.datasets.quarantine import FOLDER as QUARANTINE
+from ml_platform.datasets.quarantine import require_named
 from ml_platform.datasets.store import MAIN, Change
-from ml_platform.datasets.unasked import unasked
 from ml_platform.declarations.dataset import DatasetSpec
-from ml_platform.foundation.errors import Refused
+from ml_platform.foundation.errors import Corrupt, Refused
+from ml_platform.gates.stages import ROLLBACK
 from ml_platform.pipeline.judging import batch_gates
-from ml_platform.pipeline.rollback import ROLLBACK, withdrawal
+from ml_platform.pipeline.published import strange
+from ml_platform.pipeline.rollback import withdrawal
 from ml_platform.pipeline.workspace import Workspace
 
 _BATCHES, _ENDING = "datasets/", ".parquet"
@@ -24,9 +26,9 @@ def require_verdicts(workspace: Workspace, datasets: Mapping[str, DatasetSpec], 
     changes = workspace.store.diff(MAIN, source)
     # What got in unasked may always be taken out.
     removed = {change.path for change in changes if change.type == "removed"}
-    strange = {one.path for one in unasked(workspace.store)} if removed else set()
+    unasked = {one.path for one in strange(workspace)} if removed else set()
     for change in changes:
-        if change.path not in removed & strange:
+        if change.path not in removed & unasked:
             _require(workspace, datasets, source, change)
 
 
@@ -35,12 +37,17 @@ def _require(workspace: Workspace, datasets: Mapping[str, DatasetSpec], source: 
     spec = datasets.get(dataset)
     if spec is None or not change.path.startswith(_BATCHES) or not file.endswith(_ENDING):
         raise Refused(f"{change.path} is no batch of a declared dataset; publish data through the platform")
+    partition = file.removeprefix(QUARANTINE).removesuffix(_ENDING)
+    try:
+        # What was set aside is named by the batch's own content, which is judged.
+        require_named(workspace.store, workspace.store.resolve(source), dataset, partition)
+    except Corrupt as error:
+        raise Refused(str(error)) from error
     if file.startswith(QUARANTINE):
-        # What a batch set aside is named by the batch's own content, which is judged.
         return
-    name = f"{spec.prefix}{file.removesuffix(_ENDING)}"
+    name = f"{spec.prefix}{partition}"
     held = workspace.store.stat(MAIN if change.type == "removed" else source, change.path).sha256
-    why = withdrawal(workspace, dataset, file.removesuffix(_ENDING), held)
+    why = withdrawal(workspace, dataset, partition, held)
     if change.type == "removed":
         if not why:
             raise Refused(f"{name} ({held[:12]}) is published and was not withdrawn; use ml-platform data rollback")

@@ -4,21 +4,21 @@ A window is measured again where one of its days changed, and only then; see
 :mod:`~ml_platform.pipeline.labelled_predictions`.
 """
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_platform.datasets import batches
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json, sha256_bytes, write_atomic
 from ml_platform.foundation.provenance import Run
+from ml_platform.ledger.kinds import LIVE_PERFORMANCE
 from ml_platform.live.performance import WHOLE, LiveRule, Window, judge, judged_metrics, newest
 from ml_platform.pipeline import champions, labelled_predictions, logged_predictions, recorded_trainings
 from ml_platform.pipeline.labelled_predictions import BRANCH, Joined, folder
 from ml_platform.pipeline.labels import LABEL, SLICE
 from ml_platform.pipeline.predictors import predictor
+from ml_platform.pipeline.published import published_batches
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import LiveRef, ManifestEntry, ModelRef
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 #: Raised when the same rows give other numbers.
 VERSION = 2
-#: Kind of the entries in the ledger with what was seen of the version that answers.
-KIND = "live_performance"
 #: Fewest rows, and rows of either class, for the metrics of a group.
 SUPPORT, POSITIVES = 100, 10
 
@@ -55,32 +53,29 @@ def update(workspace: Workspace, context: ModelContext, run: Run) -> Performance
     Raises MissingReference where no predictions were ingested.
     """
     model = context.model.name
-    days = logged_predictions.stored(workspace.store, model)
-    if not days:
-        raise MissingReference(f"{key_of(model)}: no predictions are ingested; materialize {model}/predictions first")
+    days = logged_predictions.require_stored(workspace.store, model, key_of(model))
     windows = _measure(workspace, context, labelled_predictions.join(workspace, context, days, run), run)
     _note(workspace, context, windows, run)
-    objects = logged_predictions.held(workspace.store, BRANCH, folder(model))
+    objects = labelled_predictions.made(workspace, folder(model))
     rows, labelled = sum(one.predictions for one in windows), sum(one.labelled for one in windows)
     return Performance(logged_predictions.reference(workspace, model, BRANCH, objects, rows, run, labelled), windows)
 
 
 def known(workspace: Workspace, model: str) -> list[Window]:
-    """The windows as they were measured last, by time and version. Raises MissingReference where none was."""
-    found = logged_predictions.held(workspace.store, BRANCH, _windows_of(model))
+    """The windows as they were measured last, by time and version, as far as the ledger names them. Raises
+    MissingReference where none was."""
+    found = labelled_predictions.known(workspace, _windows_of(model))
     if not found:
         raise MissingReference(
             f"{key_of(model)}: it was never measured; the sensor live does so once a day of predictions is over, the "
             f"job {model}_live at once"
         )
-    return [
-        Window.model_validate(one) for path in sorted(found) for one in labelled_predictions.read_json(workspace, path)
-    ]
+    return [Window.model_validate(one) for one in found]
 
 
 def seen(workspace: Workspace, model: str) -> dict[str, Any] | None:
     """What was noted last: ``version``, and of its windows ``statements``, each a status and a sentence."""
-    entries = workspace.ledger.entries(subject_name=f"{model}/{KIND}", kind=KIND, newest=1)
+    entries = workspace.ledger.entries(subject_name=f"{model}/{LIVE_PERFORMANCE}", kind=LIVE_PERFORMANCE, newest=1)
     return entries[0].body if entries else None
 
 
@@ -105,7 +100,7 @@ def statement(workspace: Workspace, model: str) -> Statement:
 
 def about(workspace: Workspace, context: ModelContext, days: Mapping[str, str]) -> str:
     """Names what would be measured now, in few characters: these days of predictions, and what is published."""
-    published = batches.published(workspace.store, context.outcomes.name)
+    published = published_batches(workspace, context.outcomes.name)
     contents = {name: info.sha256 for name, info in published.items()}
     return sha256_bytes(canonical_json([dict(days), contents]))[:16]
 
@@ -147,32 +142,28 @@ def _measure(workspace: Workspace, context: ModelContext, days: list[Joined], ru
     for day in days:
         for name in day.windows:
             among.setdefault(name, []).append(day)
-    there = logged_predictions.held(workspace.store, BRANCH, place)
     about = [VERSION, labelled_predictions.VERSION, context.model.decision_threshold]
-    found: list[Window] = []
-    files: dict[str, Path] = {}
-    metadata: dict[str, dict[str, str]] = {}
-    with tempfile.TemporaryDirectory(prefix="live-") as temporary:
-        for name, parts in sorted(among.items()):
-            key = sha256_bytes(canonical_json([about, {one.path: one.sha256 for one in parts}]))
-            path = f"{place}{name}.json"
-            if path in there and there[path].metadata.get("key") == key:
-                found += [Window.model_validate(one) for one in labelled_predictions.read_json(workspace, path)]
-                continue
-            read = [labelled_predictions.read(workspace, one).filter(pl.col("window") == name) for one in parts]
-            rows = pl.concat(read, how="diagonal_relaxed")
-            windows = [
-                _window(workspace, context, name, int(version), of_version, run)
-                for (version,), of_version in sorted(rows.group_by("version"), key=lambda one: str(one[0]).zfill(12))
-            ]
-            found += windows
-            files[path] = Path(temporary) / f"{name}.json"
-            write_atomic(files[path], canonical_json([one.model_dump(mode="json") for one in windows]))
-            metadata[path] = {"key": key}
-        labelled_predictions.commit(
-            workspace, files, metadata, f"Live performance of {model} in {len(files)} windows", run
-        )
-    return found
+
+    def measured(name: str) -> list[dict[str, Any]]:
+        read = [labelled_predictions.read(workspace, one).filter(pl.col("window") == name) for one in among[name]]
+        rows = pl.concat(read, how="diagonal_relaxed")
+        return [
+            _window(workspace, context, name, int(version), of_version, run).model_dump(mode="json")
+            for (version,), of_version in sorted(rows.group_by("version"), key=lambda one: str(one[0]).zfill(12))
+        ]
+
+    windows = labelled_predictions.kept(
+        workspace,
+        place,
+        {
+            name: sha256_bytes(canonical_json([about, {one.path: one.sha256 for one in parts}]))
+            for name, parts in sorted(among.items())
+        },
+        measured,
+        lambda many: f"Live performance of {model} in {many} windows",
+        run,
+    )
+    return [Window.model_validate(one) for of in windows.values() for one in of]
 
 
 def _window(
@@ -262,18 +253,21 @@ def _usual(workspace: Workspace, context: ModelContext, version: int, run: Run) 
     key = sha256_bytes(
         canonical_json([VERSION, reference.sha256, reference.split.sha256, context.model.decision_threshold])
     )
-    path = f"{folder(context.model.name)}versions/{version}.json"
-    there = labelled_predictions.stat(workspace, path)
-    if there is None or there.metadata.get("key") != key:
-        found = _on_holdout(workspace, context, reference.evaluated)
-        with tempfile.TemporaryDirectory(prefix="live-") as temporary:
-            content = {name: {at: one.model_dump(mode="json") for at, one in of.items()} for name, of in found.items()}
-            file = write_atomic(Path(temporary) / "usual.json", canonical_json(content))
-            said = f"Holdout of {context.model.name} version {version} by partition"
-            labelled_predictions.commit(workspace, {path: file}, {path: {"key": key}}, said, run)
     from ml_platform.evaluation.intervals import Interval
 
-    kept: Mapping[str, Mapping[str, Any]] = labelled_predictions.read_json(workspace, path)
+    def measured(_: str) -> dict[str, dict[str, Any]]:
+        found = _on_holdout(workspace, context, reference.evaluated)
+        return {name: {at: one.model_dump(mode="json") for at, one in of.items()} for name, of in found.items()}
+
+    name = context.model.name
+    kept: Mapping[str, Mapping[str, Any]] = labelled_predictions.kept(
+        workspace,
+        f"{folder(name)}versions/",
+        {str(version): key},
+        measured,
+        lambda _: f"Holdout of {name} version {version} by partition",
+        run,
+    )[str(version)]
     return {name: {at: Interval.model_validate(one) for at, one in of.items()} for name, of in kept.items()}
 
 
@@ -325,9 +319,9 @@ def _note(workspace: Workspace, context: ModelContext, windows: list[Window], ru
     ours = [one for one in windows if one.version == champion.version]
     body = {"version": champion.version, "statements": {one.window: [one.status, one.said] for one in ours}}
     workspace.ledger.decide(
-        KIND,
+        LIVE_PERFORMANCE,
         subject=sha256_bytes(canonical_json(body)),
-        subject_name=f"{context.model.name}/{KIND}",
+        subject_name=f"{context.model.name}/{LIVE_PERFORMANCE}",
         body=body,
         run_id=run.id,
         provenance=run.provenance,

@@ -17,6 +17,7 @@ from ml_platform.datasets import batches
 from ml_platform.datasets.store import MAIN
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.documents.server import folder as reports
+from ml_platform.ledger.kinds import PROMOTION
 from ml_platform.pipeline.recorded_packages import BENTOS
 from ml_platform.pipeline.workspace import Workspace
 
@@ -87,7 +88,7 @@ def _packages(workspace: Workspace, catalogue: Catalogue) -> Iterator[Old]:
     for model in catalogue.models:
         if (service := workspace.latest(f"{model}/service")) is not None:
             named.add(service.sha256)
-    for entry in workspace.ledger.entries(kind="promotion"):
+    for entry in workspace.ledger.entries(kind=PROMOTION):
         if sha256 := str(entry.body.get("service", "")):
             named.add(sha256)
         else:

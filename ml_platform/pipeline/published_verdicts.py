@@ -14,6 +14,7 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.gates.verdict import uncompared
 from ml_platform.pipeline import data
 from ml_platform.pipeline.judging import batch_gates, held_by, judged_otherwise, unjudged
+from ml_platform.pipeline.published import published_batches
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
 
@@ -38,7 +39,7 @@ def require(workspace: Workspace, spec: DatasetSpec, features: Mapping[str, Data
 
 
 def _require(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str) -> None:
-    known = let_in(workspace, spec, partition, sha256)
+    known = data.let_in(workspace, spec, partition, sha256)
     asked = [gate for gate in batch_gates(workspace, spec) if gate.name not in known]
     name = f"{spec.prefix}{partition}"
     try:
@@ -49,15 +50,6 @@ def _require(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: st
             f"with ml-platform data rollback {spec.name} {partition} --withdraw --reason TEXT",
             because=refusal.because,
         ) from refusal
-
-
-def let_in(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str) -> set[str]:
-    """Gates that held the content back and that a person had overridden when it was published last."""
-    entries, name = workspace.ledger.entries(subject=sha256), f"{spec.name}/dataset/{partition}"
-    last = max((one.sequence for one in entries if (one.kind, one.subject_name) == ("publication", name)), default=0)
-    before = [one for one in entries if one.sequence < last and one.subject_name == f"{spec.prefix}{partition}"]
-    status = {one.gate: one.body["status"] for one in before if one.kind == "verdict"}
-    return {one.gate for one in before if one.kind == "override" and status.get(one.gate) != "passed"}
 
 
 class Standing(NamedTuple):
@@ -76,7 +68,7 @@ class Standing(NamedTuple):
 def standing(workspace: Workspace, spec: DatasetSpec) -> Standing:
     """How the published partitions of a dataset stand now, as far as the ledger says; nothing is judged."""
     gates = batch_gates(workspace, spec)
-    contents = {name: info.sha256 for name, info in sorted(batches.published(workspace.store, spec.name).items())}
+    contents = {name: info.sha256 for name, info in sorted(published_batches(workspace, spec.name).items())}
     judged = workspace.ledger.judged({f"{spec.prefix}{name}": sha256 for name, sha256 in contents.items()}, gates)
     found = Standing({}, {}, [], {})
     for name, sha256 in contents.items():
@@ -84,7 +76,7 @@ def standing(workspace: Workspace, spec: DatasetSpec) -> Standing:
         if said := uncompared(verdicts[gate.name] for gate in gates if gate.name in verdicts):
             found.uncompared[name] = said
         if held := held_by(verdicts, gates):
-            known = set(held) <= let_in(workspace, spec, name, sha256)
+            known = set(held) <= data.let_in(workspace, spec, name, sha256)
             (found.let_in if known else found.failing)[name] = held
         elif unjudged(verdicts, gates):
             found.unjudged.append(name)

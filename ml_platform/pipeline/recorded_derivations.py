@@ -7,14 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.foundation.provenance import Run
+from ml_platform.ledger.kinds import DERIVATION, VERDICT
 from ml_platform.pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
     from ml_platform.datasets.store import ObjectInfo
     from ml_platform.ledger.chain import Entry
-
-#: Kind of the ledger's entry that says which derived content was made, and all that the store says of it.
-DERIVATION = "derivation"
 
 
 class Derivations:
@@ -29,6 +27,10 @@ class Derivations:
         """Whether a content was made here under this name, and the store says of it what was said then."""
         return any(one.subject == sha256 and one.body == dict(labels) for one in self._made(name))
 
+    def newest(self, name: str, sha256: str, labels: Mapping[str, str]) -> bool:
+        """Whether a content is what was made last under this name, and the store says of it what was said then."""
+        return any(one.subject == sha256 and one.body == dict(labels) for one in self._made(name)[-1:])
+
     def known(self, name: str, info: "ObjectInfo", inputs: Mapping[str, str]) -> bool:
         """Whether what the store has under a name is :meth:`named`, or was made of ``inputs`` by an earlier release.
 
@@ -37,7 +39,7 @@ class Derivations:
         """
         if self._made(name):
             return self.named(name, info.sha256, info.metadata)
-        verdicts = [one for one in self._by_name.get(name, ()) if one.kind == "verdict" and one.subject == info.sha256]
+        verdicts = [one for one in self._by_name.get(name, ()) if one.kind == VERDICT and one.subject == info.sha256]
         return any(one.body["status"] == "passed" and _made_of(one.body, inputs) for one in verdicts)
 
     def _made(self, name: str) -> "list[Entry]":
@@ -49,16 +51,18 @@ def of(workspace: Workspace, names: Iterable[str]) -> Derivations:
     return Derivations(workspace.ledger.about(names))
 
 
-def note(workspace: Workspace, made: Mapping[str, tuple[str, Mapping[str, str]]], run: Run) -> None:
-    """Let the ledger name derived content (its sha256 and labels, by name), in one transaction; each once."""
+def note(
+    workspace: Workspace, made: Mapping[str, tuple[str, Mapping[str, str]]], run: Run, *, newest: bool = False
+) -> None:
+    """Let the ledger name derived content (its sha256 and labels, by name), in one transaction; each once.
+
+    Where only the ``newest`` of a name counts, what was made before and is made again is named again.
+    """
     known = of(workspace, made)
+    there = known.newest if newest else known.named
     workspace.ledger.decide_each(
         DERIVATION,
-        [
-            (sha256, name, dict(labels))
-            for name, (sha256, labels) in made.items()
-            if not known.named(name, sha256, labels)
-        ],
+        [(sha256, name, dict(labels)) for name, (sha256, labels) in made.items() if not there(name, sha256, labels)],
         run_id=run.id,
         provenance=run.provenance,
     )

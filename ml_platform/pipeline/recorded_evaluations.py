@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
+from ml_platform.ledger.kinds import MEASUREMENT, VERDICT
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
 #: Name of the evaluation among the contents that an entry on a model names.
 EVALUATION = "evaluation"
-#: Kind of the ledger's entry that says which evaluation of a model was measured.
-MEASUREMENT = "measurement"
 
 
 def note(workspace: Workspace, reference: ModelRef, content: str, run: Run) -> None:
@@ -40,7 +39,7 @@ def measured(workspace: Workspace, reference: ModelRef) -> set[str]:
 
 def _named(entries: "list[Entry]") -> set[str]:
     noted = {one.body.get(EVALUATION) for one in entries if one.kind == MEASUREMENT}
-    judged = {one.body.get("compared", {}).get(EVALUATION) for one in entries if one.kind == "verdict"}
+    judged = {one.body.get("compared", {}).get(EVALUATION) for one in entries if one.kind == VERDICT}
     return {one for one in noted | judged if one}
 
 
@@ -55,7 +54,7 @@ def kept(workspace: Workspace, reference: ModelRef) -> "Evaluation":
 
     found, entries = evaluations.load(workspace.tracking, reference), _entries(workspace, reference)
     known = _named(entries)
-    early = not known and any(one.kind == "verdict" for one in entries)
+    early = not known and any(one.kind == VERDICT for one in entries)
     if evaluations.content(found) not in known and not early:
         raise PlatformError(
             f"{reference.model} ({reference.sha256[:12]}): the ledger names no such evaluation as MLflow has of it; "

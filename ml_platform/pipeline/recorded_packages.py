@@ -3,13 +3,12 @@
 import json
 
 from ml_platform.foundation.provenance import Run
+from ml_platform.ledger.kinds import PACKAGING
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
 
 #: Folder of packaged services, below the folder of a run's outputs.
 BENTOS = "bentos"
-#: Kind of the ledger's entry that says in which context a package was made.
-PACKAGING = "packaging"
 
 
 def note(workspace: Workspace, version: VersionRef, sha256: str, context: str, run: Run) -> None:

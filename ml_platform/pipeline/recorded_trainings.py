@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Run
+from ml_platform.ledger.kinds import TRAINING, VERDICT
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef
 from ml_platform.registry.tracking import MODEL_REF
@@ -17,8 +18,6 @@ from ml_platform.registry.tracking import MODEL_REF
 if TYPE_CHECKING:
     from ml_platform.ledger.chain import Entry
 
-#: Kind of the ledger's entry that says what a model was trained on, by whom and how.
-TRAINING = "training"
 #: Names in its body: hashes of the references that were made; whether an earlier release made them.
 REFERENCES, ADOPTED = "references", "adopted"
 
@@ -109,7 +108,7 @@ def _doubt(entries: "list[Entry]", reference: ModelRef) -> str:
 
 def _early(entries: "list[Entry]") -> bool:
     """Whether an earlier release judged a model, which named no training, and nothing was taken over from it yet."""
-    judged = min((one.sequence for one in entries if one.kind == "verdict"), default=None)
+    judged = min((one.sequence for one in entries if one.kind == VERDICT), default=None)
     noted = [one for one in entries if one.kind == TRAINING]
     # This release names a training before anything else is said of the model.
     return (

@@ -5,8 +5,8 @@ from functools import partial
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import Refused
 from ml_platform.foundation.provenance import Run
-from ml_platform.pipeline import anchors, approval, cards, recorded_trainings, refit_verdicts
-from ml_platform.pipeline.evaluation import evaluation_of
+from ml_platform.pipeline import anchors, approval, cards, recorded_trainings, recorded_versions, refit_verdicts
+from ml_platform.pipeline.evaluation import compare_with_champion, evaluation_of
 from ml_platform.pipeline.loosening import require_accepted
 from ml_platform.pipeline.training import require_split
 from ml_platform.pipeline.workspace import Workspace
@@ -14,13 +14,20 @@ from ml_platform.references.refs import ModelRef, ReportRef, VersionRef
 
 
 def register(
-    workspace: Workspace, context: ModelContext, report: ReportRef, run: Run, refitted: ModelRef | None = None
+    workspace: Workspace,
+    context: ModelContext,
+    report: ReportRef,
+    run: Run,
+    refitted: ModelRef | None = None,
+    *,
+    compared: bool = False,
 ) -> VersionRef:
     """Register the evaluated model, or its refit where one is declared; raises Refused by name where a verdict on
     either does not allow that, or where a person approves and gates are looser than the champion's.
 
     The approval is automatic where the settings say so; otherwise the version waits as ``pending``. What a person
-    rejected stays rejected. Refused is a refit of another model than was evaluated, too.
+    rejected stays rejected. Refused is a refit of another model than was evaluated, too. ``compared``: it was evaluated
+    beside the champion of now, which is another registry's.
     """
     reference, judged = refitted or report.model_ref, report.model_ref
     if reference.evaluated != judged or (refitted is None and context.model.split.refit):
@@ -30,6 +37,8 @@ def register(
             because=f"a refit that {made}",
         )
     recorded_trainings.require(workspace, reference, run)
+    if not compared:
+        compare_with_champion(workspace, context, judged, run)
     try:
         require_split(workspace, context, judged.split, run)
         verdicts = refit_verdicts.require(workspace, context, reference, run)
@@ -48,7 +57,7 @@ def register(
         verdicts,
         approval.told(workspace, reference),
     )
-    anchor = workspace.ledger.anchor()
+    anchor, before = workspace.ledger.anchor(), dict(workspace.registry.tags(reference.model))
     version = workspace.registry.register(
         reference,
         approval=outcome,
@@ -57,6 +66,7 @@ def register(
         card_markdown=card,
         known=partial(recorded_trainings.known, workspace),
     )
+    recorded_versions.note(workspace, version, run, new=version.version not in before)
     if not cards.named(workspace, version):
         # New, or of an earlier release.
         cards.keep(workspace, version, card, run)

@@ -14,12 +14,13 @@ from ml_platform.gates.asked import Asked
 from ml_platform.gates.deployment import DeploymentEvidence
 from ml_platform.gates.gate import Verdict
 from ml_platform.gates.service import RunningService, ServiceEvidence
-from ml_platform.pipeline import recorded_packages, snapshot
+from ml_platform.pipeline import cards, current_splits, recorded_packages, recorded_versions, snapshot
 from ml_platform.pipeline.approval import require_approved
 from ml_platform.pipeline.judging import judged, model_context, model_gates, require
 from ml_platform.pipeline.materializer import materializer_of
 from ml_platform.pipeline.predictors import require_code
 from ml_platform.pipeline.recorded_packages import BENTOS
+from ml_platform.pipeline.shadow_verdicts import shadow_gates
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DeploymentRef, ManifestEntry, ServiceRef, VersionRef
 
@@ -35,7 +36,10 @@ SKEW_ROWS = 500
 
 
 def package(workspace: Workspace, context: ModelContext, version: VersionRef, run: Run) -> ServiceRef:
-    """Package an approved version with its feature code and the newest history as a Bento folder."""
+    """Package an approved version with its feature code and the newest history as a Bento folder.
+
+    Raises Refused where something that it learned from was taken out since.
+    """
     from ml_platform.serving import snapshots
     from ml_platform.serving.schema import request_schema, to_rows
 
@@ -43,6 +47,7 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
     about = model_context(workspace, context)
     version = require_approved(workspace, context, version, run)
     reference = version.model_ref
+    current_splits.require_published(workspace, version)
     require_code(reference)
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
     request = request_schema(context.function, context.dataset.load_schema(), context.dataset.added)
@@ -66,6 +71,7 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
         types=reference.types,
         feature_code=materializer.code,
         stale=context.feature_set.stale,
+        description=cards.described(context, version),
         example=without_private(request, to_rows(request, raw.select(context.function.inputs).head(1))[0]),
     )
     # Which context a package is of is for the ledger to say: a reference is a file that anybody can edit.
@@ -152,6 +158,7 @@ def service_evidence(
     from ml_platform.serving.schema import to_rows
 
     version = workspace.registry.get(ref.model, ref.version)
+    recorded_versions.require(workspace, version)
     raw, expected = holdout_sample(workspace, context, version)
     bento = workspace.settings.local / ref.path
     try:
@@ -182,7 +189,10 @@ def service_evidence(
 def holdout_sample(
     workspace: Workspace, context: ModelContext, version: VersionRef
 ) -> "tuple[pl.DataFrame, np.ndarray]":
-    """Raw rows of the newest partition of its manifest, and the model's predictions from their stored features."""
+    """Raw rows of the newest partition of its manifest, and the model's predictions from their stored features.
+
+    They are predicted as for the evaluation, among all rows of the partition: who asks a service has other company.
+    """
     import polars as pl
 
     from ml_platform.features.build import matrix
@@ -200,7 +210,8 @@ def holdout_sample(
         )
     step = max(1, raw.height // SKEW_ROWS)
     chosen = pl.int_range(0, raw.height, step, eager=True).head(SKEW_ROWS)
-    expected = predictor(workspace, reference, threads=1).predict(matrix(features[chosen], reference.features))
+    model = predictor(workspace, reference, workspace.settings.threads)
+    expected = model.predict(matrix(features, reference.features))[chosen.to_numpy()]
     return raw[chosen].select(context.function.inputs), expected
 
 
@@ -227,7 +238,7 @@ def deploy(
     tag, place = there
     gates, name = model_gates(workspace, context, "service"), f"{ref.model}/service"
     require(workspace, ref.sha256, gates, name=name, again=lambda: inspect_service(workspace, context, ref, run))
-    backend = backend_in(place, ref.version, tag, ref.sha256)
+    backend = snapshot.with_newest(workspace, context, backend_in(place, ref.version, tag, ref.sha256), run)
     plan = context.model.rollout
     begun = partial(
         started,
@@ -237,6 +248,7 @@ def deploy(
         rules=plan.rules,
         replicas=plan.replicas,
         watch=plan.watch,
+        gates=shadow_gates(workspace, context),
     )
     by, why = by or workspace.settings.actor, why or "every gate passed"
     url = go_live(workspace, ref.model, backend, run, begun, by=by, why=why, whole=not plan.waits)

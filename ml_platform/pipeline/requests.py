@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from ml_platform.datasets.batches import batch_tag
 from ml_platform.datasets.store import NotFound
 from ml_platform.foundation.errors import MissingReference, PlatformError
-from ml_platform.foundation.settings import Settings
-from ml_platform.pipeline.snapshot import HISTORY
+from ml_platform.ledger.kinds import HISTORY, PROMOTION
 from ml_platform.pipeline.workspace import Workspace
+from ml_platform.rollout.pairs import log_folder
 
 #: Columns of the log that make a request findable; the first is ours.
 IDS = ("request_id", "client_request_id")
@@ -31,11 +31,6 @@ class Then(NamedTuple):
     package_sha256: str
     #: When it was promoted.
     since: datetime
-
-
-def log_folder(settings: Settings) -> Path:
-    """Where services of this installation write what they answered."""
-    return Path(settings.prediction_log or settings.local / "predictions")
 
 
 def find(workspace: Workspace, models: Iterable[str], request: str) -> list[Answered]:
@@ -123,11 +118,16 @@ def _commit(workspace: Workspace, tag: str) -> str:
 
 
 def at(workspace: Workspace, model: str, when: datetime) -> Then:
-    """The version that answered at a time (aware), by the promotions in the ledger. Raises MissingReference."""
-    entries = workspace.ledger.entries(subject_name=f"{model}/champion", kind="promotion")
-    before = [entry for entry in entries if entry.at <= when]
+    """The version that answered at a time (aware), by the promotions in the ledger. Raises MissingReference.
+
+    A promotion counts from the newest time of the entries up to it, so that a clock that was set back rewrites no past.
+    """
+    entries = workspace.ledger.entries(subject_name=f"{model}/champion", kind=PROMOTION)
+    times = workspace.ledger.chain().times
+    since = [times.since(entry.sequence, entry.at) for entry in entries]
+    before = [place for place, moment in enumerate(since) if moment <= when]
     if not before:
-        first = f"; the first version was promoted at {entries[0].at.isoformat()}" if entries else ""
+        first = f"; the first version was promoted at {since[0].isoformat()}" if entries else ""
         raise MissingReference(f"{model}: no version had been promoted by {when.isoformat()}{first}")
-    last = before[-1]
-    return Then(int(last.body["version"]), str(last.body.get("service", "")), last.at)
+    last = entries[before[-1]]
+    return Then(int(last.body["version"]), str(last.body.get("service", "")), since[before[-1]])

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
+from ml_platform.ledger.chain import Entry
+from ml_platform.ledger.kinds import RETRAIN
 from ml_platform.live.retraining import Decision, Facts, decide
 from ml_platform.pipeline import automation, champions, performance, recorded_trainings, training
 from ml_platform.pipeline.approval import decisions
@@ -16,9 +18,6 @@ from ml_platform.pipeline.drift import seen
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ManifestEntry, ModelRef, SplitRef
 from ml_platform.training.split import Differences, differences
-
-#: Kind of the entries in the ledger that say why a training was asked for.
-KIND = "retrain"
 
 
 class Proposal(NamedTuple):
@@ -88,19 +87,23 @@ def propose(
 
 
 def record(workspace: Workspace, proposal: Proposal) -> None:
-    """Write to the ledger why a training is asked for; once, however often the same is asked."""
+    """Write to the ledger why and when a training is asked for; once, however often the same is asked."""
     split, run = proposal.split, Run(id="sensor")
     assert split is not None
-    body: dict[str, Any] = {
+    name = f"{split.model}/{RETRAIN}"
+    body = {
         "because": proposal.decision.said,
         "causes": list(proposal.decision.causes),
         "attempt": proposal.attempts + 1,
     }
+    before = workspace.ledger.entries(subject=split.sha256, subject_name=name, kind=RETRAIN, newest=1)
+    if before and body.items() <= before[0].body.items():
+        return
     workspace.ledger.decide(
-        KIND,
+        RETRAIN,
         subject=split.sha256,
-        subject_name=f"{split.model}/{KIND}",
-        body=body,
+        subject_name=name,
+        body={**body, "now": workspace.now().isoformat()},
         run_id=run.id,
         provenance=run.provenance,
     )
@@ -126,11 +129,16 @@ def _requests(workspace: Workspace, model: str, split: str, now: datetime) -> tu
     """When a training on something else was asked for last, and on how many contents in the last 24 hours."""
     entries = [
         entry
-        for entry in workspace.ledger.entries(subject_name=f"{model}/{KIND}", kind=KIND, newest=100)
+        for entry in workspace.ledger.entries(subject_name=f"{model}/{RETRAIN}", kind=RETRAIN, newest=100)
         if entry.subject != split
     ]
-    recent = {entry.subject for entry in entries if now - entry.at < timedelta(days=1)}
-    return (entries[-1].at if entries else None), len(recent)
+    recent = {entry.subject for entry in entries if now - _asked(entry) < timedelta(days=1)}
+    return (_asked(entries[-1]) if entries else None), len(recent)
+
+
+def _asked(entry: Entry) -> datetime:
+    """When a training was asked for, by the clock that limits go by; earlier releases noted wall time only."""
+    return datetime.fromisoformat(entry.body["now"]) if "now" in entry.body else entry.at
 
 
 def _drifted(workspace: Workspace, model: str) -> dict[str, str]:

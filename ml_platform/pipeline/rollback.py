@@ -11,13 +11,14 @@ from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.parts import Parts
 from ml_platform.foundation.provenance import Run
+from ml_platform.foundation.words import require_words
 from ml_platform.gates.gate import Verdict
+from ml_platform.gates.stages import ROLLBACK
+from ml_platform.ledger import kinds
 from ml_platform.pipeline.lineage import Use, uses
+from ml_platform.pipeline.published import known, name_of, strange
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
-
-#: Name of the verdict that keeps withdrawn content from being published again.
-ROLLBACK = "rollback"
 
 #: Subject of the decision to take out an object whose content the platform does not know.
 UNKNOWN = "unknown"
@@ -66,26 +67,25 @@ def roll_back(
     nothing to return to.
     """
     store, by = workspace.store, by or workspace.settings.actor
-    name = f"{spec.name}/dataset/{partition}"
-    if not reason.strip():
-        raise PlatformError(f"rollback of {name}: give a reason; it is kept in the ledger")
+    name, was = name_of(spec.name, partition), known(workspace)
+    require_words(f"rollback of {name}", by=by, reason=reason)
     if withdraw and to:
         raise PlatformError(f"rollback of {name}: withdraw it, or name the content to return to, not both")
     # A ledger that does not know what others decided would undo it.
     workspace.ledger.require_whole({spec.name})
     begun = _begun(workspace, name, request)
     held = batches.published(store, spec.name).get(partition)
-    last = next(publications(store, spec.name, partition), None)
+    last = next(publications(store, spec.name, partition, known=was), None)
     if begun is not None:
         taken, wanted = begun
         if (held.sha256 if held is not None else "") not in begun:
             raise PlatformError(f"rollback of {name}: it was published anew since this was asked for; ask again")
     else:
-        if withdraw:
+        if withdraw and not any(one.claimed and one.partition == partition for one in strange(workspace, spec.name)):
             rollback.require_present(store, spec.name, partition)
         # What got in unasked was judged bad by nobody: taken out, it may still be published.
         taken = held.sha256 if held is not None and last is not None and last.sha256 == held.sha256 else ""
-        wanted = "" if withdraw else rollback.target(store, spec.name, partition, to)
+        wanted = "" if withdraw else rollback.target(store, spec.name, partition, to, known=was)
         _record(workspace, spec, partition, run, taken, wanted, by, reason, request)
     anchor = workspace.ledger.anchor()
     commit = rollback.roll_back(
@@ -108,7 +108,7 @@ def roll_back(
 
 def _begun(workspace: Workspace, name: str, request: str) -> tuple[str, str] | None:
     """What a request that was made before withdraws and returns to."""
-    entries = workspace.ledger.entries(subject_name=name, kind=ROLLBACK) if request else []
+    entries = workspace.ledger.entries(subject_name=name, kind=kinds.ROLLBACK) if request else []
     for entry in reversed(entries):
         if entry.body.get("request") == request:
             return entry.body["taken_back"], entry.body["current"]
@@ -145,10 +145,10 @@ def _record(
     verdicts = [*([verdict(taken, False)] if taken else []), *([verdict(wanted, True)] if wanted else [])]
     workspace.ledger.record(verdicts, run_id=run.id, provenance=run.provenance)
     workspace.ledger.decide(
-        ROLLBACK,
+        kinds.ROLLBACK,
         # What another tool put has no hash of ours; it can be published by no run, so no verdict has to hold it back.
         subject=taken or wanted or UNKNOWN,
-        subject_name=f"{spec.name}/dataset/{partition}",
+        subject_name=name_of(spec.name, partition),
         body={"taken_back": taken, "current": wanted, "by": by, "because": reason, "request": request},
         run_id=run.id,
         provenance=run.provenance,
@@ -168,7 +168,7 @@ def withdrawal(workspace: Workspace, dataset: str, partition: str, sha256: str) 
     if found is not None:
         return found.reason if found.holds_back else ""
     # A ledger that was restored or begun anew knows less than the store.
-    for item in publications(workspace.store, dataset, partition):
+    for item in publications(workspace.store, dataset, partition, known=lambda *_: True):
         if sha256 in (item.sha256, item.rolled_back):
             by = f" by {item.by}" if item.by else ""
             return f"withdrawn{by}: {item.reason}" if item.rolled_back == sha256 else ""

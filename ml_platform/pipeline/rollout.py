@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
+from ml_platform.ledger.kinds import PROMOTION, ROLLBACK, ROLLOUT, WITHDRAWAL
+from ml_platform.pipeline import shadow_verdicts
 from ml_platform.pipeline.anchors import note_decision
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.champions import promoted, promotions
@@ -17,10 +19,8 @@ from ml_platform.rollout import changes
 from ml_platform.rollout.record import Action, Backend, Change, RolloutRecord
 
 #: What a change is in the ledger; the others say nothing about which version answers.
-ENTRIES: dict[Action, str] = {"promote": "promotion", "roll_back": "rollback", "withdraw": "withdrawal"}
+ENTRIES: dict[Action, str] = {"promote": PROMOTION, "roll_back": ROLLBACK, "withdraw": WITHDRAWAL}
 
-#: Kind of the ledger's entry that a package may take over.
-BEGUN = "rollout"
 
 #: What a person may decide on a rollout.
 Decision = Literal["promote", "pause", "resume", "abort", "withdraw"]
@@ -107,7 +107,7 @@ def begin(workspace: Workspace, model: str, backend: Backend, run: Run, *, by: s
     if _begun(workspace, model, backend, ended):
         return
     workspace.ledger.decide(
-        BEGUN,
+        ROLLOUT,
         subject=backend.sha256,
         subject_name=f"{model}/deployment",
         # Begun again, it is another entry.
@@ -125,7 +125,7 @@ def _begun(workspace: Workspace, model: str, backend: Backend, ended: str, by: s
         entry.body["version"] == backend.version
         and entry.body.get("after", "") == ended
         and (until is None or entry.at <= until)
-        for entry in workspace.ledger.entries(subject=backend.sha256, subject_name=f"{model}/deployment", kind=BEGUN)
+        for entry in workspace.ledger.entries(subject=backend.sha256, subject_name=f"{model}/deployment", kind=ROLLOUT)
     )
 
 
@@ -136,11 +136,11 @@ def _ended(workspace: Workspace, model: str, backend: Backend, untold: Iterable[
     """
     told = [
         str(entry.body["at"])
-        for kind in ("rollback", "withdrawal")
+        for kind in (ROLLBACK, WITHDRAWAL)
         for entry in workspace.ledger.entries(subject_name=f"{model}/champion", kind=kind)
         if entry.body.get("service") == backend.sha256 and "at" in entry.body
     ]
-    seen = [one.change.at for one in untold if one.kind != "promotion" and one.backend.sha256 == backend.sha256]
+    seen = [one.change.at for one in untold if one.kind != PROMOTION and one.backend.sha256 == backend.sha256]
     return max([*told, *seen], default="")
 
 
@@ -188,7 +188,10 @@ def _told(workspace: Workspace, model: str) -> list[Event]:
 def _untold(workspace: Workspace, model: str, told: list[Event]) -> list[Event]:
     """Those of these events that the ledger does not have."""
     known = _revisions(workspace, model) if told else set()
-    return [event for event in told if event.change.revision not in known]
+    # By its time as well: a record that was set back counts its revisions from there again.
+    return [
+        event for event in told if not known & {(event.change.revision, event.change.at), (event.change.revision, "")}
+    ]
 
 
 def _doubt(workspace: Workspace, model: str, event: Event, before: list[Event]) -> str:
@@ -197,7 +200,7 @@ def _doubt(workspace: Workspace, model: str, event: Event, before: list[Event]) 
     A package that went live needs no verdict of today, but only as the version that it went live as: the record says
     both, and either may be edited. One that was rolled back before it went live needs a rollout of its own again.
     """
-    if event.kind != "promotion":
+    if event.kind != PROMOTION:
         return ""
     version, sha256 = event.backend.version, event.backend.sha256
     try:
@@ -207,6 +210,9 @@ def _doubt(workspace: Workspace, model: str, event: Event, before: list[Event]) 
     decision = standing(workspace, registered)
     if decision.status == "rejected":
         return f"{decision.by} rejected it ({decision.reason})"
+    history = workspace.rollouts.history(model)
+    if held := shadow_verdicts.held_back(model, history, event.change, event.began):
+        return held
     if promoted(workspace, model, version, sha256):
         return ""
     ended = _ended(workspace, model, event.backend, before)
@@ -215,7 +221,7 @@ def _doubt(workspace: Workspace, model: str, event: Event, before: list[Event]) 
     if ended:
         return f"its rollout ended at {ended}"
     # An earlier release told no rollout before it had succeeded. That ends with the first one under this release.
-    begun = workspace.ledger.entries(subject_name=f"{model}/deployment", kind=BEGUN)
+    begun = workspace.ledger.entries(subject_name=f"{model}/deployment", kind=ROLLOUT)
     if not begun and decision.status == "approved" and of_an_earlier_release(workspace, registered, sha256):
         return ""
     return "the ledger knows of no rollout of this package"
@@ -260,7 +266,7 @@ def project(workspace: Workspace, model: str, run: Run) -> int:
         versions = {event.backend.version: workspace.registry.get(model, event.backend.version) for event in missing}
         for event in missing:
             began = event.began
-            asked = began if event.kind == "promotion" else event.change
+            asked = began if event.kind == PROMOTION else event.change
             workspace.ledger.decide(
                 event.kind,
                 subject=versions[event.backend.version].sha256,
@@ -272,16 +278,17 @@ def project(workspace: Workspace, model: str, run: Run) -> int:
                     "by": asked.who,
                     "because": asked.why,
                     "at": event.change.at,
-                    **({"instead_of": began.before} if began.action == "return" and event.kind == "promotion" else {}),
+                    **({"instead_of": began.before} if began.action == "return" and event.kind == PROMOTION else {}),
                 },
                 run_id=began.run_id or run.id,
                 provenance=run.provenance,
             )
         _alias(workspace, model)
+        verdicts = shadow_verdicts.tell(workspace, model, workspace.rollouts.history(model), run)
         # Last: how far the ledger is with all that, where the ledger is not.
         if missing:
             note_decision(workspace.ledger, workspace.registry, model, missing[-1].backend.version)
-    return len(missing)
+    return len(missing) + verdicts
 
 
 def _alias(workspace: Workspace, model: str) -> None:
@@ -293,12 +300,15 @@ def _alias(workspace: Workspace, model: str) -> None:
             workspace.registry.set_alias(model, "champion", wanted)
 
 
-def _revisions(workspace: Workspace, model: str) -> set[int]:
-    """Revisions that the ledger has. Entries of an earlier release name none: nothing of theirs is told again, since
-    that release's changes are none of :data:`ENTRIES` but withdrawals, which nothing ever made."""
+def _revisions(workspace: Workspace, model: str) -> set[tuple[int, str]]:
+    """Revisions that the ledger has, each with its time where the entry says it.
+
+    Entries of an earlier release name no revision: nothing of theirs is told again, since that release's changes are
+    none of :data:`ENTRIES` but withdrawals, which nothing ever made.
+    """
     entries = [
         entry
         for kind in set(ENTRIES.values())
         for entry in workspace.ledger.entries(subject_name=f"{model}/champion", kind=kind)
     ]
-    return {int(entry.body["revision"]) for entry in entries if "revision" in entry.body}
+    return {(int(entry.body["revision"]), entry.body.get("at", "")) for entry in entries if "revision" in entry.body}

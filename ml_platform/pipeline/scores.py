@@ -2,9 +2,9 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_platform.datasets import batches
 from ml_platform.datasets.derived import commit_derived
@@ -15,6 +15,7 @@ from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_fi
 from ml_platform.foundation.parquet import write_frame
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
+from ml_platform.gates.stages import SCORES_DISTRIBUTION
 from ml_platform.pipeline import approval, published_verdicts, recorded_derivations, recorded_trainings, snapshot
 from ml_platform.pipeline.champions import promoted
 from ml_platform.pipeline.data import inspect_features
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 #: Derived data like features, but read by others: only scores that passed are committed.
 BRANCH = "scores"
-#: Name of the verdict on them.
-DISTRIBUTION = "scores_distribution"
+#: Name of the input that is a table of somebody's, and no partition.
+TABLE = "table"
 #: Raised when the same model and features give another file or another judgement.
 VERSION = 1
 
@@ -58,7 +59,7 @@ def score(workspace: Workspace, context: ModelContext, features: DatasetRef, run
     has. Raises MissingReference where no version answers, Stale for features of other content, and Refused by the name
     of the gate that holds features or scores back: then nothing is committed.
     """
-    config, version, package = _answering(workspace, context)
+    config, version, package = answering(workspace, context)
     _require_features(workspace, context, features, config, run)
     name = key_of(context.model.name)
     inputs = {
@@ -67,21 +68,44 @@ def score(workspace: Workspace, context: ModelContext, features: DatasetRef, run
         f"{name.partition('/')[0]}@{version.version}": version.sha256,
         f"{name.partition('/')[0]}/service": package,
     }
-    path, store = path_of(context.model.name, features.partition), workspace.store
+    return kept(
+        workspace,
+        context,
+        Answering(config, version, package),
+        features.partition,
+        inputs,
+        lambda: _scored(workspace, context, features, version, config),
+        run,
+    )
+
+
+def kept(
+    workspace: Workspace,
+    context: ModelContext,
+    by: "Answering",
+    partition: str,
+    inputs: dict[str, str],
+    make: "Callable[[], pl.DataFrame]",
+    run: Run,
+) -> DatasetRef:
+    """Scores by what answers, judged and committed under the name of a partition; what is there for the same inputs
+    is adopted, else ``make`` gives it. Raises Refused where they are distributed otherwise than in the evaluation."""
+    config, version, package = by
+    name, path, store = key_of(context.model.name), path_of(context.model.name, partition), workspace.store
     made = sha256_bytes(canonical_json([inputs, config.decision_threshold, _limit(context), VERSION]))
-    known, about = _stat(workspace, path), f"{name}/{features.partition}"
+    known, about = _stat(workspace, path), f"{name}/{partition}"
     if known is not None and known.metadata.get("key") == made and _made_here(workspace, about, known, inputs):
         # One of an earlier release is named from now on.
         recorded_derivations.note(workspace, {about: (known.sha256, known.metadata)}, run)
     else:
         with tempfile.TemporaryDirectory(prefix="scores-") as folder:
-            frame = _scored(workspace, context, features, version, config)
+            frame = make()
             file = Path(folder) / "scores.parquet"
             write_frame(frame, file)
             sha256, rows = sha256_file(file), frame.height
             _require_usual(workspace, context, version, frame, about, sha256, inputs, run)
             labels = {"key": made, "rows": str(rows), "version": str(version.version), "package": package}
-            said = f"Scores of {features.partition} by {context.model.name} version {version.version}"
+            said = f"Scores of {partition} by {context.model.name} version {version.version}"
             more = {"inputs": json.dumps(inputs, sort_keys=True)}
             recorded_derivations.note(workspace, {about: (sha256, labels)}, run)
             commit_derived(store, BRANCH, {path: file}, run, said, {path: labels}, more=more)
@@ -90,7 +114,7 @@ def score(workspace: Workspace, context: ModelContext, features: DatasetRef, run
         run_id=run.id,
         provenance=run.provenance,
         dataset=name,
-        partition=features.partition,
+        partition=partition,
         branch=BRANCH,
         commit=store.resolve(BRANCH),
         path=path,
@@ -106,12 +130,23 @@ def _made_here(workspace: Workspace, about: str, info: ObjectInfo, inputs: dict[
 
 def verdicts_on(workspace: Workspace, ref: DatasetRef) -> list[Verdict]:
     """The verdicts by which scores were committed, with the overrides that hold now."""
-    found = workspace.ledger.judgement(f"{ref.dataset}/{ref.partition}", ref.sha256)
-    return workspace.ledger.with_overrides(list(found.values()))
+    about = f"{ref.dataset}/{ref.partition}"
+    # Those of a table are on what was scored, too.
+    subjects = (ref.inputs.get(TABLE), ref.sha256)
+    found = [one for subject in subjects if subject for one in workspace.ledger.judgement(about, subject).values()]
+    return workspace.ledger.with_overrides(found)
 
 
-def _answering(workspace: Workspace, context: ModelContext) -> "tuple[ServiceConfig, VersionRef, str]":
-    """What the package that answers says of itself, its version, and its content hash."""
+class Answering(NamedTuple):
+    """The package that answers: what it says of itself, its version, and its content hash."""
+
+    config: "ServiceConfig"
+    version: VersionRef
+    package: str
+
+
+def answering(workspace: Workspace, context: ModelContext) -> Answering:
+    """The package that answers. Raises MissingReference where none does, Refused for one that nobody promoted."""
     from ml_platform.serving import bundle
 
     model = context.model.name
@@ -125,7 +160,7 @@ def _answering(workspace: Workspace, context: ModelContext) -> "tuple[ServiceCon
     package = workspace.settings.local / backend.path
     bundle.tag_of(package, backend.sha256)
     config, _ = bundle.read(package / bundle.SOURCE / bundle.FOLDER)
-    return config, version, backend.sha256
+    return Answering(config, version, backend.sha256)
 
 
 def _require_features(
@@ -147,19 +182,25 @@ def _require_features(
 def _scored(
     workspace: Workspace, context: ModelContext, ref: DatasetRef, version: VersionRef, config: "ServiceConfig"
 ) -> "pl.DataFrame":
+    from ml_platform.features.build import matrix
+
+    features = batches.read(workspace.store, ref)
+    p = predictor(workspace, version.model_ref, workspace.settings.threads).predict(
+        matrix(features, version.model_ref.features)
+    )
+    return with_key(context, features, p, config)
+
+
+def with_key(context: ModelContext, rows: "pl.DataFrame", p: "np.ndarray", config: "ServiceConfig") -> "pl.DataFrame":
+    """Predictions beside key and time of their rows, with decisions where the package decides."""
     import polars as pl
 
-    from ml_platform.features.build import matrix
     from ml_platform.models import outputs
     from ml_platform.models.task import task_of
 
     function = context.function
-    features = batches.read(workspace.store, ref)
     named = list(dict.fromkeys((*function.key, *((function.time,) if function.time else ()))))
-    p = predictor(workspace, version.model_ref, workspace.settings.threads).predict(
-        matrix(features, version.model_ref.features)
-    )
-    frame = features.select(named).with_columns(outputs.series("prediction", p))
+    frame = rows.select(named).with_columns(outputs.series("prediction", p))
     decided = outputs.decisions(p, task_of(config.task, config.classes, config.decision_threshold).threshold)
     if decided is None:
         return frame
@@ -190,7 +231,7 @@ def _require_usual(
     worst, differences = min((max(one - chance for one, chance in found), found) for found in compared)
     shown = ", ".join(f"{difference:.3f} (chance explains {chance:.3f})" for difference, chance in differences)
     verdict = Verdict(
-        gate=DISTRIBUTION,
+        gate=SCORES_DISTRIBUTION,
         stage="scores",
         subject=sha256,
         subject_name=name,
@@ -198,7 +239,7 @@ def _require_usual(
         blocking=True,
         observed=max(0.0, worst),
         threshold=f"<= {limit:g}",
-        declaration=sha256_bytes(canonical_json([DISTRIBUTION, limit, VERSION])),
+        declaration=sha256_bytes(canonical_json([SCORES_DISTRIBUTION, limit, VERSION])),
         reason=f"distributed otherwise than on every partition of the holdout, by {shown} (Kolmogorov-Smirnov)",
         support=frame.height,
         compared=inputs,
@@ -206,7 +247,9 @@ def _require_usual(
     workspace.ledger.record([verdict], run_id=run.id, provenance=run.provenance)
     (judged,) = workspace.ledger.with_overrides([verdict])
     if judged.holds_back:
-        raise Refused(f"{name} ({sha256[:12]}): held back by {DISTRIBUTION} ({verdict.reason}; {verdict.threshold})")
+        raise Refused(
+            f"{name} ({sha256[:12]}): held back by {SCORES_DISTRIBUTION} ({verdict.reason}; {verdict.threshold})"
+        )
 
 
 def _limit(context: ModelContext) -> float | None:

@@ -2,16 +2,17 @@
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_platform.datasets import batches
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import MissingReference, PlatformError, Refused
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Gate
 from ml_platform.gates.service import ServiceEvidence
+from ml_platform.ledger.kinds import HISTORY
 from ml_platform.pipeline import provisional, recorded_trainings
 from ml_platform.pipeline.judging import judged, model_gates
 from ml_platform.pipeline.materializer import materializer_of
+from ml_platform.pipeline.published import published_batches
 from ml_platform.pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 #: Gates of a service that judge a package with another history.
 KINDS = ("servability", "skew")
-#: Kind of the ledger's entry on what a history was made from.
-HISTORY = "history"
 #: Rows that are asked and compared.
 ROWS = 300
 
@@ -45,7 +44,7 @@ class Refreshed(NamedTuple):
 
 def about(workspace: Workspace, context: ModelContext, taken: provisional.Provisional | None = None) -> dict[str, Any]:
     """What a history is made from: contents of published partitions, and of the one that is under way."""
-    published = batches.published(workspace.store, context.dataset.name)
+    published = published_batches(workspace, context.dataset.name)
     return {
         "features": context.feature_set.key,
         "contents": {name: info.sha256 for name, info in sorted(published.items())},
@@ -112,18 +111,12 @@ def refresh(workspace: Workspace, context: ModelContext, run: Run, *, wait: bool
     model = context.model.name
     backend = answering(workspace, model)
     config, _ = bundle.read(workspace.settings.local / backend.path / bundle.SOURCE / bundle.FOLDER)
-    materializer = materializer_of(workspace, context.feature_set, context.dataset)
-    require_code(config, materializer)
-    taken = None
-    if context.feature_set.refresh == "day":
-        taken = provisional.take(workspace, context.dataset, run).accepted
-    days = provisional.rows(workspace, taken) if taken else None
-    history = materializer.history(materializer.published_partitions(), days)
-    sha256 = keep(workspace, context, history, materializer.code, run, taken)
-    until = history.until.isoformat() if history.until else ""
+    require_code(config, materializer_of(workspace, context.feature_set, context.dataset))
+    made = _newest(workspace, context, run)
+    sha256, until = made.sha256, made.history.until.isoformat() if made.history.until else ""
     if sha256 == (backend.snapshot or config.history_sha256):
         return Refreshed(model, backend.version, sha256, until, False)
-    _require_sound(workspace, context, backend, history, sha256, days, run)
+    _require_sound(workspace, context, backend, made, run)
     by, why = workspace.settings.actor, f"history until {until}"
     workspace.rollouts.update(model, lambda record: changes.refreshed(record, sha256, by=by, why=why, run_id=run.id))
     url = ""
@@ -132,6 +125,41 @@ def refresh(workspace: Workspace, context: ModelContext, run: Run, *, wait: bool
         url = control.wait_live(workspace.settings, model, backend.sha256, snapshot=sha256)
     forget(workspace)
     return Refreshed(model, backend.version, sha256, until, True, url)
+
+
+def with_newest(workspace: Workspace, context: ModelContext, backend: "Backend", run: Run) -> "Backend":
+    """A package that is to take over, with the outcomes of a partition under way, where some are known.
+
+    Beside a version that was refreshed it would be sent back for its older history. Raises Refused where a gate holds
+    the package back with that history.
+    """
+    if context.feature_set.refresh != "day" or not provisional.offered(workspace, context.dataset):
+        return backend
+    made = _newest(workspace, context, run)
+    if made.days is None:
+        return backend
+    _require_sound(workspace, context, backend, made, run)
+    return backend.model_copy(update={"snapshot": made.sha256})
+
+
+class _Made(NamedTuple):
+    """A history that was made now, and kept."""
+
+    sha256: str
+    history: "History"
+    #: Rows of the partition under way that are in it; None where there are none.
+    days: "pl.DataFrame | None"
+
+
+def _newest(workspace: Workspace, context: ModelContext, run: Run) -> _Made:
+    """The history of all that is known now, kept beside the packages."""
+    materializer = materializer_of(workspace, context.feature_set, context.dataset)
+    taken = None
+    if context.feature_set.refresh == "day":
+        taken = provisional.take(workspace, context.dataset, run).accepted
+    days = provisional.rows(workspace, taken) if taken else None
+    history = materializer.history(materializer.published_partitions(), days)
+    return _Made(keep(workspace, context, history, materializer.code, run, taken), history, days)
 
 
 def forget(workspace: Workspace) -> None:
@@ -164,24 +192,22 @@ def _require_sound(
     workspace: Workspace,
     context: ModelContext,
     backend: "Backend",
-    history: "History",
-    sha256: str,
-    days: "pl.DataFrame | None",
+    made: _Made,
     run: Run,
 ) -> None:
     """Judge package and history together. Raises Refused by the names of the gates that hold them back."""
     gates = tuple(gate for gate in model_gates(workspace, context, "service") if gate.gate in KINDS)
-    subject = judged_with(backend.sha256, sha256)
+    subject = judged_with(backend.sha256, made.sha256)
     name = f"{context.model.name}/history"
     known = workspace.ledger.judgement(name, subject, gates)
     if all(gate.judged(known.get(gate.name)) for gate in gates):
         verdicts = list(known.values())
     else:
-        evidence = _evidence(workspace, context, backend, history, sha256, days, gates)
+        evidence = _evidence(workspace, context, backend, made, gates)
         verdicts = judged(workspace, gates, evidence, subject=subject, name=name, run=run)
     if held := [f"{verdict.gate} ({verdict.reason})" for verdict in verdicts if verdict.holds_back]:
         raise Refused(
-            f"{name} ({sha256[:12]}): held back by {', '.join(held)}; version {backend.version} goes on with the "
+            f"{name} ({made.sha256[:12]}): held back by {', '.join(held)}; version {backend.version} goes on with the "
             "history that it has"
         )
 
@@ -190,9 +216,7 @@ def _evidence(
     workspace: Workspace,
     context: ModelContext,
     backend: "Backend",
-    history: "History",
-    sha256: str,
-    days: "pl.DataFrame | None",
+    made: _Made,
     gates: tuple[Gate, ...],
 ) -> ServiceEvidence:
     """The newest rows, asked of a process that reads this history, against the path of training."""
@@ -202,13 +226,13 @@ def _evidence(
     from ml_platform.serving.schema import to_rows
 
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
-    raw = days if days is not None else materializer.raw(materializer.published_partitions()[-1])
+    raw = made.days if made.days is not None else materializer.raw(materializer.published_partitions()[-1])
     chosen = raw.gather_every(max(1, raw.height // ROWS)).tail(ROWS)
     reference = workspace.registry.get(context.model.name, backend.version).model_ref
     recorded_trainings.require_known(workspace, reference)
-    features = matrix(build(context.function, chosen, history), reference.features)
+    features = matrix(build(context.function, chosen, made.history), reference.features)
     expected = predictor(workspace, reference, threads=1).predict(features)
-    file = snapshots.path(workspace.settings.local, sha256)
+    file = snapshots.path(workspace.settings.local, made.sha256)
     environment = workspace.settings.for_service(snapshot=str(file), prediction_log="", service_rate=0)
     package = workspace.settings.local / backend.path
     try:

@@ -5,16 +5,17 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ml_platform.datasets.unasked import require_asked
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.asked import Asked
 from ml_platform.gates.gate import Verdict
-from ml_platform.pipeline import expecting, published_verdicts, recorded_trainings
+from ml_platform.ledger.kinds import SPLIT, VERDICT
+from ml_platform.pipeline import current_splits, expecting, published_verdicts, recorded_trainings
 from ml_platform.pipeline.data import inspect_features, refused_partitions
 from ml_platform.pipeline.judging import feature_gates, judged, model_gates, require, require_each
 from ml_platform.pipeline.materializer import materializer_of
+from ml_platform.pipeline.published import require_asked
 from ml_platform.pipeline.rollback import require_none_again, withdrawn
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef, ManifestEntry, ModelRef, SplitRef
@@ -23,9 +24,6 @@ from ml_platform.training.split import Plan
 
 if TYPE_CHECKING:
     from ml_platform.training.code import Recipe
-
-#: Kind of the ledger's entry that says which split was made.
-SPLIT = "split"
 
 
 def split(
@@ -37,7 +35,7 @@ def split(
     Raises Refused, MissingReference or Stale where a partition of the window is not there as declared:
     the training set is never made smaller in silence.
     """
-    require_asked(workspace.store, context.dataset.name)
+    require_asked(workspace, context.dataset.name)
     require_none_again(workspace, context.dataset)
     prefix = f"{context.feature_set.key}/"
     gates = feature_gates(workspace, context.feature_set, context.dataset)
@@ -127,18 +125,19 @@ def inspect_split(workspace: Workspace, context: ModelContext, ref: SplitRef, ru
     the ledger, and judged each.
     """
     entries = workspace.ledger.entries(subject=ref.sha256, subject_name=f"{ref.model}/split")
-    if not any(one.kind in (SPLIT, "verdict") for one in entries):
+    if not any(one.kind in (SPLIT, VERDICT) for one in entries):
         raise PlatformError(
             f"{ref.model}/split ({ref.sha256[:12]}): the ledger names no split of these partitions and contents "
             f"(its reference was edited); materialize {ref.model}/split again"
         )
+    current_splits.require(workspace, ref)
     gates = model_gates(workspace, context, "split")
     asked: Asked = {"gaps": partial(expecting.of_split, workspace, context, ref)}
     return judged(workspace, gates, ref, subject=ref.sha256, name=f"{ref.model}/split", run=run, asked=asked)
 
 
 def require_split(workspace: Workspace, context: ModelContext, ref: SplitRef, run: Run) -> None:
-    """Raise Refused unless every gate on the split lets it pass in the context of now."""
+    """Raise Refused unless it is the split of now, and every gate on it lets it pass in the context of now."""
     require(
         workspace,
         ref.sha256,
@@ -146,6 +145,7 @@ def require_split(workspace: Workspace, context: ModelContext, ref: SplitRef, ru
         name=f"{ref.model}/split",
         again=lambda: inspect_split(workspace, context, ref, run),
     )
+    current_splits.require(workspace, ref)
 
 
 def fit(

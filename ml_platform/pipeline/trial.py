@@ -13,7 +13,8 @@ from typing import NamedTuple
 from pydantic import SecretStr
 
 from ml_platform.datasets import batches
-from ml_platform.datasets.store import BRANCH_NAME, MAIN, InvalidName
+from ml_platform.datasets.names import check_name
+from ml_platform.datasets.store import MAIN
 from ml_platform.datasets.view import StoreView
 from ml_platform.declarations.context import ModelContext
 from ml_platform.features.materialize import BRANCH
@@ -22,6 +23,7 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
 from ml_platform.gates.stages import GATED, Stage
 from ml_platform.pipeline import champions, data, evaluation, inspections, refit, registration, release, training
+from ml_platform.pipeline.published import adopt, published_batches
 from ml_platform.pipeline.workspace import Ports, Workspace
 from ml_platform.references.refs import DatasetRef
 
@@ -47,8 +49,7 @@ class Trial:
     """
 
     def __init__(self, workspace: Workspace, branch: str, run: Run) -> None:
-        if not BRANCH_NAME.fullmatch(branch):
-            raise InvalidName(f"branch {branch!r}: use letters, digits, _ and -, with no - in front")
+        check_name("branch", branch)
         self.named, self.run = workspace, run
         self.branch = f"{PREFIX}{branch}"
         self._folder = workspace.settings.local / "check" / branch
@@ -92,6 +93,7 @@ class Trial:
         reached = 0
         try:
             refs = self._batches(context)
+            adopt(self.workspace, self.named, context.dataset.name, self.run)
             for partition, ref in refs.items():
                 yield Judged("batch", partition, self._judge(context, ref))
             reached = 1
@@ -114,7 +116,7 @@ class Trial:
                 refitted = refit.refit(workspace, context, report, run)
                 yield Judged("refit", "", inspections.inspect_refit(beside, context, refitted, run))
             reached = 5
-            version = registration.register(workspace, context, report, run, refitted)
+            version = registration.register(workspace, context, report, run, refitted, compared=True)
             service = release.package(workspace, context, version, run)
             yield Judged("service", "", release.inspect_service(workspace, context, service, run))
         except Exception as error:
@@ -129,8 +131,13 @@ class Trial:
     def _batches(self, context: ModelContext) -> dict[str, DatasetRef]:
         """References to the newest published batches, as many as the model declares for a trial."""
         store, name = self.named.store, context.dataset.name
-        published = batches.published(store, name)
-        chosen = sorted(published)[-(context.model.check_partitions or len(published)) :]
+        there = published_batches(self.named, name)
+        chosen = sorted(there)[-(context.model.check_partitions or len(there)) :]
+        if not chosen and (held := batches.published(store, name)):
+            raise MissingReference(
+                f"repository {store.repository} has {len(held)} batches of {name}, and the ledger knows of no "
+                "publication of them; name the ledger that does (ML_PLATFORM_LEDGER_URL)"
+            )
         if not chosen:
             raise MissingReference(
                 f"repository {store.repository} has no published batch of {name}; "
@@ -138,7 +145,7 @@ class Trial:
             )
         head = store.resolve(MAIN)
         return {
-            partition: batches.reference(published[partition], name, partition, MAIN, head, self.run)
+            partition: batches.reference(there[partition], name, partition, MAIN, head, self.run)
             for partition in chosen
         }
 

@@ -17,11 +17,12 @@ from ml_platform.foundation.names import meant
 from ml_platform.gates.stages import Stage
 from ml_platform.gates.verdict import Verdict
 from ml_platform.ledger.chain import Broken
-from ml_platform.pipeline import approval, candidate, data, published_verdicts
+from ml_platform.pipeline import approval, candidate, current_splits, data
 from ml_platform.pipeline.answering import answering, strange, under_way
 from ml_platform.pipeline.champions import promotions
 from ml_platform.pipeline.judging import batch_gates, feature_gates, held_by, model_gates
 from ml_platform.pipeline.materializer import materializer_of
+from ml_platform.pipeline.published import published_batches
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import SplitRef
 
@@ -42,10 +43,18 @@ class Answer(NamedTuple):
     next: tuple[str, ...] = ()
 
     @property
-    def text(self) -> str:
+    def lines(self) -> list[str]:
         """All of it, for people."""
-        lines = [f"{self.name}: {self.state}", *(f"  because {one}" for one in self.because)]
-        return "\n".join([*lines, *(f"  next: {one}" for one in self.next)])
+        return [
+            f"{self.name}: {self.state}",
+            *(f"  because {one}" for one in self.because),
+            *(f"  next: {one}" for one in self.next),
+        ]
+
+    @property
+    def text(self) -> str:
+        """Its lines in one text."""
+        return "\n".join(self.lines)
 
 
 def why(workspace: Workspace, catalogue: Catalogue, name: str) -> Answer:
@@ -91,7 +100,7 @@ def _override(verdicts: Iterable[Verdict]) -> Iterator[str]:
 def partition(workspace: Workspace, catalogue: Catalogue, spec: DatasetSpec, key: str) -> Answer:
     """The answer for one partition of a dataset."""
     name, again = f"{spec.name}/{key}", f"{RUN} --from {key} --to {key}"
-    there = batches.published(workspace.store, spec.name)
+    there = published_batches(workspace, spec.name)
     held = data.refused(workspace, spec).get(key, [])
     if held:
         state = "refused" if key not in there else f"published ({there[key].sha256[:12]}); a correction is refused"
@@ -108,7 +117,7 @@ def partition(workspace: Workspace, catalogue: Catalogue, spec: DatasetSpec, key
     gates = batch_gates(workspace, spec)
     known = workspace.ledger.judgement(f"{spec.prefix}{key}", sha256, gates)
     if wrong := [known[gate] for gate in held_by(known, gates)]:
-        if {one.gate for one in wrong} <= published_verdicts.let_in(workspace, spec, key, sha256):
+        if {one.gate for one in wrong} <= data.let_in(workspace, spec, key, sha256):
             return Answer(name, "published, since a person let it pass", tuple(_said(wrong)))
         out = f"ml-platform data rollback {spec.name} {key} --withdraw --reason TEXT"
         because = (*_said(wrong), "no split is made with it until it is corrected or withdrawn")
@@ -138,7 +147,7 @@ def _features(workspace: Workspace, catalogue: Catalogue, spec: DatasetSpec, key
 
 
 def _dataset(workspace: Workspace, catalogue: Catalogue, spec: DatasetSpec) -> Answer:
-    there = sorted(batches.published(workspace.store, spec.name))
+    there = sorted(published_batches(workspace, spec.name))
     keys = sorted({*there, *data.refused(workspace, spec), *workspace.source(spec).partitions()})
     found = [_read(f"{spec.name}/{key}", partial(partition, workspace, catalogue, spec, key)) for key in keys]
     open_ones = [one for one in found if one.because]
@@ -179,6 +188,8 @@ def _model(workspace: Workspace, context: ModelContext) -> Answer:
             f"{', '.join(newer)} came after the training up to {trained_to} (held out {split.holdout[-1].partition})"
         )
         return Answer(name, "not trained on the newest data", (because, *live.because), (RUN,))
+    if unfinished := _unfinished(workspace, name, split):
+        return Answer(name, *unfinished, next=(RUN,))
     if newest is not None and newest.status in ("rejected", "errored", "unjudged"):
         held = list(_holding(workspace, context, newest.judged, newest.sha256))
         said = tuple(_said(held)) or (newest.said,)
@@ -191,11 +202,22 @@ def _model(workspace: Workspace, context: ModelContext) -> Answer:
     return Answer(name, f"version {version.version}: {of_version.state}", of_version.because, of_version.next)
 
 
+def _unfinished(workspace: Workspace, name: str, split: SplitRef) -> tuple[str, tuple[str, ...]] | None:
+    """The step that has not ended since the split was made, as state and reason; None where both have."""
+    trained, evaluated = workspace.latest(f"{name}/model"), workspace.latest(f"{name}/evaluation")
+    to = f"up to {split.train[-1].partition}"
+    if trained is None or trained.manifest_sha256 != split.sha256:
+        return "not trained", (f"a split {to} was made, and no training on it came to its end",)
+    if evaluated is None or evaluated.manifest_sha256 != split.sha256:
+        return "trained, not evaluated", (f"no evaluation of the model trained {to} came to its end",)
+    return None
+
+
 def _newer(workspace: Workspace, context: ModelContext, split: SplitRef) -> list[str]:
     """Published partitions, beginning with the first that was used, whose features the split does not have."""
     used = {entry.partition: entry.sha256 for entry in split.learned}
     there = workspace.references.all(context.feature_set.key)
-    published_now = batches.published(workspace.store, context.dataset.name)
+    published_now = published_batches(workspace, context.dataset.name)
     first = min(used)
     return sorted(
         key
@@ -214,7 +236,9 @@ def _version(workspace: Workspace, context: ModelContext, number: int) -> Answer
         return Answer(name, decision.said, said or (f"{decision.by}: {decision.reason}",), (RUN,) if said else ())
     if decision.status == "pending":
         approve = f"ml-platform approve {name} --by NAME --reason TEXT"
-        return Answer(name, "waits for a person", (decision.reason,), (approve,))
+        newer = current_splits.superseded(workspace, version.model_ref.evaluated.split)
+        older = (f"it was judged on an older split: {newer}",) if newer else ()
+        return Answer(name, "waits for a person", (decision.reason, *older), (approve,))
     record = workspace.rollouts.load(model) if model in workspace.rollouts.models() else None
     stable = record.stable if record else None
     if stable is not None and stable.version == number:

@@ -7,6 +7,7 @@ Breaks go through ports and steps of a workspace of their own; nothing of the pr
 # pyright: reportUnsupportedDunderAll=false
 __all__ = [
     "arrivals",
+    "builds",
     "doses",
     "findings",
     "first",

@@ -1,4 +1,4 @@
-"""Thresholds for a model that is new: what the last windows of the data that is there propose, by quick models."""
+"""Thresholds for a model that is new: what the last windows of the data that is there propose."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,9 +12,7 @@ from ml_platform.proving.scratch import require_time, usable
 from ml_platform.proving.suggest import FEWEST, Suggestion, suggestions
 from ml_platform.proving.windows import Window, first_window, run_windows
 
-#: Most rounds of training: seconds in place of minutes.
-ROUNDS = 50
-#: Kinds that bound how good a model may be: of fewer rounds than it will have it says nothing about that.
+#: Kinds that bound how good a model may be: one of fewer rows than it will have says nothing about that.
 BOUNDING = ("leak_alarm", "jump")
 
 
@@ -29,21 +27,22 @@ def first_thresholds(
     """
     require_time(context, "suggest")
     rule = context.model.split
-    most = max(2 * FEWEST - 1, rule.back(context.dataset.partitions) + FEWEST)
-    there = usable(context.dataset, workspace)[-most:]
+    most = max(2 * FEWEST - 1, 2 * rule.back(context.dataset.partitions) + FEWEST - 1)
+    every = usable(context.dataset, workspace)
+    there = every[-most:]
     if len(there) - first_window(context, there) + 1 < FEWEST:
         raise PlatformError(
             f"{len(there)} partitions at the source of {context.dataset.name} are too few for {FEWEST} windows of the "
             "past"
         )
-    proof = Proof(context, workspace, folder, most, ROUNDS)
+    proof = Proof(context, workspace, folder, most)
     windows = run_windows(proof, folder / "kept", told)
     found = suggestions(proof.context, proof.clean.judged, workspace.now().date())
-    quick = proof.context.model.parameters != context.model.parameters
-    return [_bounded(one) if quick else one for one in found if one.owner == context.model.name], windows
+    fewer = len(there) < len(every)
+    return [_bounded(one) if fewer else one for one in found if one.owner == context.model.name], windows
 
 
 def _bounded(one: Suggestion) -> Suggestion:
     if one.declared.gate not in BOUNDING:
         return one
-    return replace(one, proposed=one.declared, reason="kept: a model of all its rounds may be better")
+    return replace(one, proposed=one.declared, reason="kept: a model of all rows may be better")

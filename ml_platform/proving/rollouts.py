@@ -4,8 +4,6 @@ Whoever decides is the supervisor alone: it has no Dagster, no registry, no ledg
 """
 
 import json
-import os
-import re
 import shutil
 import socket
 import statistics
@@ -17,12 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.files import canonical_json, sha256_file, write_atomic
-from ml_platform.foundation.provenance import Provenance
+from ml_platform.foundation.files import sha256_file
 from ml_platform.foundation.settings import Settings
-from ml_platform.pipeline.recorded_packages import BENTOS
 from ml_platform.pipeline.release import backend_in
-from ml_platform.proving import faults
+from ml_platform.proving import builds
 from ml_platform.proving.scratch import ACTOR, scratch_settings
 from ml_platform.proving.users import load
 from ml_platform.rollout import changes, control
@@ -33,6 +29,8 @@ from ml_platform.serving.client import Client
 
 #: Most requests and seconds that a declared step asks for here, and seconds after which a rollout is given up.
 REQUESTS, SECONDS, PATIENCE = 200, 1.0, 120.0
+#: Answers from which it is known how long one usually takes.
+USUAL = 200
 #: Seconds for which a promoted version is watched here, at least: a silent one is seen after 3.
 WATCHED = 8.0
 #: Ports of the scratch processes.
@@ -144,7 +142,7 @@ class RolloutProof:
             control.ensure_running(self.settings)
             self._start(stable, Plan(replicas=self.plan.replicas, watch=0), "the version that answers")
             self.url = control.wait_live(self.settings, self.model, stable.sha256)
-            sound = self._built()
+            sound = builds.built(stable, self.settings.local, self.config.version + 1)
             breaks = breaks_of(*self._usual())
             found = []
             for one in [*breaks, Broken(SOUND, ())]:
@@ -156,48 +154,16 @@ class RolloutProof:
         finally:
             control.stop_all(self.settings)
 
-    def _built(self) -> Path:
-        """The package of the live version's model and history, by the faulty entry module, with no fault yet."""
-        from ml_platform.serving import packaging
-
-        config, files = self.config, self.settings.local / self.live.path / bundle.SOURCE / bundle.FOLDER
-        _, request = bundle.read(files)
-        return packaging.package(
-            config.model,
-            config.version + 1,
-            files / config.file,
-            config.model_sha256,
-            files / bundle.HISTORY,
-            config.function,
-            request,
-            task=config.task,
-            provenance=Provenance.model_validate(config.provenance),
-            destination=self.settings.local / BENTOS,
-            decision_threshold=config.decision_threshold,
-            classes=config.classes,
-            format=config.format,
-            types=config.types,
-            example=config.example,
-            entry=f"{faults.__name__}.answering",
-            feature_code=config.feature_code,
-            stale=config.stale,
-        ).path
-
     def _broken(self, one: Broken, sound: Path) -> Backend | None:
         """The package with its fault; None where a model without history cannot have it."""
-        place = self.settings.local / BENTOS / re.sub(r"\W+", "_", one.name)
-        shutil.copytree(sound, place, copy_function=os.link)
-        files = place / bundle.SOURCE / bundle.FOLDER
-        config, _ = bundle.read(files)
-        snapshot = self.live.snapshot
+        place = builds.copied(sound, one.name)
+        files, snapshot, changed = place / bundle.SOURCE / bundle.FOLDER, self.live.snapshot, dict[str, str]()
         if not one.options and one.name != SOUND:
-            if config.history_until is None or not self._aged(files / bundle.HISTORY):
+            if self.config.history_until is None or not self._aged(files / bundle.HISTORY):
                 return None
-            config, snapshot = config.model_copy(update={"history_sha256": sha256_file(files / bundle.HISTORY)}), None
-        config = config.model_copy(update={"options": dict(one.options)})
-        write_atomic(files / bundle.SERVICE, canonical_json(config.model_dump(mode="json")))
-        sha256 = bundle.content_sha256(place / bundle.SOURCE)
-        return backend_in(place, config.version, one.name, sha256, snapshot)
+            changed, snapshot = {"history_sha256": sha256_file(files / bundle.HISTORY)}, None
+        sha256 = builds.with_fault(place, one.options, **changed)
+        return backend_in(place, self.config.version + 1, one.name, sha256, snapshot)
 
     def _aged(self, file: Path) -> bool:
         """Leave the older half of a history's days; False where there are too few."""
@@ -217,22 +183,27 @@ class RolloutProof:
         return True
 
     def _usual(self) -> tuple[float, float | None]:
-        """Mean time to an answer of the sound version, seconds, and how far the values that it predicts spread."""
+        """Mean time to an answer of the sound version under the load of a proof, seconds, and how far the values that
+        it predicts spread."""
         from ml_platform.models.task import task_of
 
         task = task_of(self.config.task, self.config.classes, self.config.decision_threshold)
-        took, given = [], []
+        given = []
         with Client(self.url) as client:
-            for body in [*self.bodies] * (1 + 50 // len(self.bodies)):
-                before = time.monotonic()
+            for body in self.bodies:
                 status, content = client.send("POST", "/predict", body)
-                took.append(time.monotonic() - before)
                 if status != 200:
                     raise PlatformError(
                         f"{self.model}: the version that answers refuses a row of its data: {content!r}"
                     )
                 given += json.loads(content)[task.numbers]
-        return statistics.fmean(took), statistics.pstdev(given) if task.output == "value" else None
+        # Beside each other, as users ask a candidate: what one of them waits for alone says little of that.
+        with load(self.url, self.bodies) as users:
+            deadline = time.monotonic() + PATIENCE
+            while users.asked < USUAL and time.monotonic() < deadline:
+                time.sleep(0.02)
+        took = users.waited / max(1, users.asked)
+        return took, statistics.pstdev(given) if task.output == "value" else None
 
     def _start(self, backend: Backend, plan: Plan, why: str) -> None:
         self.records.update(

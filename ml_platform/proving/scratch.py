@@ -20,7 +20,8 @@ from ml_platform.gates.stages import Stage
 from ml_platform.pipeline.workspace import Ports, Workspace
 from ml_platform.proving.substitutes import FrameSource
 from ml_platform.references.refs import DatasetRef
-from ml_platform.sources.partitions import WHOLE
+from ml_platform.sources.partitions import WHOLE, Partitions
+from ml_platform.training.split import SplitRule
 
 if TYPE_CHECKING:
     import polars as pl
@@ -102,14 +103,21 @@ def require_time(context: ModelContext, what: str) -> None:
         )
 
 
+def usual(rule: SplitRule, partitions: Partitions) -> int:
+    """How many partitions a proof takes where nobody says: a year of months, or enough for three windows that learn
+    from as many as they hold back."""
+    return max(12, 2 * rule.back(partitions) + 2)
+
+
 def clean_data(context: ModelContext, workspace: Workspace, most: int) -> Clean:
-    """The newest ``most`` partitions of the model's source (and any before them that a gate names as reference).
+    """The newest ``most`` partitions of the model's source (0: :func:`usual`), and any before them that a gate names as
+    reference.
 
     Raises PlatformError where there are too few for a split.
     """
     dataset, rule = context.dataset, context.model.split
     source, there = workspace.source(dataset), usable(dataset, workspace)
-    chosen = there[-most:]
+    chosen = there[-(most or usual(rule, dataset.partitions)) :] if dataset.partitions.timed else there
     named = [name for gate in dataset.gates for name in gate.reference or () if name in there]
     chosen = there[there.index(min([*named, *chosen[:1]])) :] if chosen else []
     if not dataset.partitions.timed:
@@ -118,9 +126,10 @@ def clean_data(context: ModelContext, workspace: Workspace, most: int) -> Clean:
         return Clean(chosen, context, {WHOLE: source.read(WHOLE)})
     needed = rule.back(dataset.partitions) + 1
     if len(chosen) < max(needed, 3):
+        asked = "ask for more with --partitions" if len(there) >= max(needed, 3) else "deliver more"
         raise PlatformError(
-            f"prove: the source of {dataset.name} has {len(chosen)} usable partitions, the proof of "
-            f"{context.model.name} needs {max(needed, 3)}; deliver more, or ask for more with --partitions"
+            f"prove: of {len(there)} usable partitions at the source of {dataset.name} {len(chosen)} are taken, and "
+            f"the proof of {context.model.name} needs {max(needed, 3)}; {asked}"
         )
     frames = {name: source.read(name) for name in chosen}
     starting = dataset.partitions.model_copy(update={"start": dataset.partitions.window(chosen[0])[0]})

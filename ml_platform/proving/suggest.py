@@ -45,10 +45,10 @@ class Suggestion:
         if not self.before and not self.after:
             return self.reason
         if not self.after:
-            return f"{_span(self.before.values())} seen{f'; {self.reason}' if self.reason else ''}"
-        seen = f"{_span(self.before.values())} before" if self.before else "nothing seen before"
+            return f"{span(self.before.values(), self.proposed)} seen{f'; {self.reason}' if self.reason else ''}"
+        seen = f"{span(self.before.values(), self.proposed)} before" if self.before else "nothing seen before"
         late = self.alarms(self.proposed)
-        after = f"; {_span(self.after.values())} after"
+        after = f"; {span(self.after.values(), self.proposed)} after"
         alarms = f", alarm on {', '.join(late)}" if late else ""
         return f"{seen}{after}{alarms}{f'; {self.reason}' if self.reason else ''}"
 
@@ -109,7 +109,7 @@ def propose(gate: Gate, seen: Sequence[float]) -> tuple[Gate, str]:
     kind = kind_of(gate.gate)
     if kind.limit is not None:
         return gate, ""
-    if kind.timed or gate.stage in ("service", "deployment"):
+    if kind.timed or gate.stage in ("service", "deployment", "shadow"):
         return gate, "not measured in windows"
     if gate.mode == "superior":
         return gate, "a gain that is asked for, not one that was seen"
@@ -139,6 +139,8 @@ def limit(seen: Sequence[float], side: Side) -> float:
     bound = high + (high - low) if side == "max" else below
     worst = high if side == "max" else low
     step = 10.0 ** (math.floor(math.log10(abs(bound - worst))) - 1)
+    if side == "min" and 0 < bound < step:
+        step = 10.0 ** (math.floor(math.log10(bound)) - 1)
     rounded = (math.ceil if side == "max" else math.floor)(round(bound / step, 6)) * step
     return float(f"{rounded:.10g}")
 
@@ -156,6 +158,14 @@ def _yaml(gate: Gate) -> str:
     return yaml.safe_dump(given, default_flow_style=True, sort_keys=False, width=math.inf).strip()
 
 
-def _span(values: Iterable[float]) -> str:
+def span(values: Iterable[float], gate: Gate, digits: int = 3) -> str:
+    """The smallest and the largest value, rounded to so many digits; to more where that would say another verdict."""
     ordered = sorted(values)
-    return " to ".join(dict.fromkeys(f"{value:.3g}" for value in (ordered[0], ordered[-1])))
+    return " to ".join(dict.fromkeys(_shown(value, gate, digits) for value in (ordered[0], ordered[-1])))
+
+
+def _shown(value: float, gate: Gate, digits: int) -> str:
+    for more in range(digits, 17):
+        if gate.accepts(float(text := f"{value:.{more}g}")) == gate.accepts(value):
+            return text
+    return repr(value)

@@ -14,11 +14,12 @@ CLIENTS, PAUSE = 8, 0.02
 
 
 class Users:
-    """What clients got: ``version N``, or what came in place of an answer; and the longest that one waited."""
+    """What clients got: ``version N``, or what came in place of an answer; how long they waited, and the longest."""
 
     def __init__(self) -> None:
         self.got: Counter[str] = Counter()
-        self.longest, self._lock = 0.0, threading.Lock()
+        self.longest = self.waited = 0.0
+        self._lock = threading.Lock()
 
     @property
     def asked(self) -> int:
@@ -30,6 +31,7 @@ class Users:
         """Count one request."""
         with self._lock:
             self.got[seen] += 1
+            self.waited += seconds
             self.longest = max(self.longest, seconds)
 
 

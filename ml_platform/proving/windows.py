@@ -40,10 +40,11 @@ class Window:
 
 
 def first_window(context: ModelContext, partitions: list[str]) -> int:
-    """Partitions of the first window: half of all, and no fewer than a split needs."""
+    """Partitions of the first window: half of all, and no fewer than twice what a split holds back, so that there is as
+    much to learn from."""
     require_time(context, "a window of the past")
     rule = context.model.split
-    return min(len(partitions), max((len(partitions) + 1) // 2, rule.back(context.dataset.partitions) + 1))
+    return min(len(partitions), max((len(partitions) + 1) // 2, 2 * rule.back(context.dataset.partitions)))
 
 
 def run_windows(proof: Proof, kept: Path, told: Callable[[str], None] = lambda _: None) -> list[Window]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, JsonValue, TypeAdapter, ValidationError
 
+from ml_platform.foundation.earlier import FIRST_FORMAT, FIRST_TRAINER
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import below_local, canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Provenance
@@ -160,8 +161,8 @@ class ModelRef(Ref):
     parameters: dict[str, JsonValue]
     seed: int
     #: What trained it, the format of its file, and the types in the file beyond those of the format.
-    trainer: str = "xgboost"
-    format: str = "ubj"
+    trainer: str = FIRST_TRAINER
+    format: str = FIRST_FORMAT
     types: tuple[str, ...] = ()
     #: Versions of the code of its task and predictor, where that is not what the platform has had from the beginning.
     code: dict[str, str] = {}
@@ -263,6 +264,7 @@ class LiveRef(Ref):
     labelled: int = 0
 
 
+#: Every kind of reference.
 AnyRef = DatasetRef | SplitRef | ModelRef | ReportRef | VersionRef | ServiceRef | DeploymentRef | LiveRef
 _adapter: TypeAdapter[AnyRef] = TypeAdapter(Annotated[AnyRef, Discriminator("kind")])
 

@@ -43,7 +43,9 @@ def content(evaluation: Evaluation) -> str:
 
 def written(evaluation: Evaluation) -> str:
     """An evaluation as JSON, with the number of its form."""
-    return json.dumps({"format": FORMAT, **evaluation.model_dump(mode="json")}, indent=1)
+    # What came later is there only where it says something, so that older ones keep their hash.
+    later = set() if evaluation.contributions_unit else {"contributions_unit"}
+    return json.dumps({"format": FORMAT, **evaluation.model_dump(mode="json", exclude=later)}, indent=1)
 
 
 def read(content: bytes | str, name: str) -> Evaluation:

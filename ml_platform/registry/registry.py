@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import canonical_json
 from ml_platform.foundation.parts import Parts
+from ml_platform.foundation.words import require_words
 from ml_platform.references.refs import ModelRef, VersionRef
 from ml_platform.registry.tracking import MODEL_FOLDER, Tracking
 
@@ -60,13 +61,14 @@ class Registry:
         alone. Everything that identifies a version is written in the request that creates it, so a kill leaves a
         whole version or none.
 
-        Raises MissingReference where the model file is gone, PlatformError where its bytes changed or
-        MLflow fails.
+        Raises MissingReference where the model file is gone, PlatformError where its bytes changed, where they are
+        those of a version of another task, or MLflow fails.
         """
         model = reference.model
         with self.tracking.lock(f"register-{model}"):
             for version in self.of_model(model, reference.sha256):
                 if version.model_ref.manifest_sha256 == reference.manifest_sha256 and known(version.model_ref):
+                    _require_alike(version, reference)
                     return version
             self.tracking.model_path(reference)
             self._ensure_model(model)
@@ -96,8 +98,7 @@ class Registry:
         """
         if status not in ("approved", "rejected"):
             raise PlatformError(f"approval of {model} version {version}: {status!r} is no decision")
-        if not by.strip() or not reason.strip():
-            raise PlatformError(f"approval of {model} version {version}: give a name and a reason")
+        require_words(f"approval of {model} version {version}", by=by, reason=reason)
         current = self._version(model, version)
         if current.tags.get(APPROVAL_TAG) != status:
             decision = {"status": status, "by": by, "reason": reason, "at": datetime.now(UTC).isoformat()}
@@ -320,3 +321,12 @@ def _description(card: str) -> str:
         return card
     more = f"\n\n(The whole card is the artifact {CARD_ARTIFACT} of the run.)"
     return card[: DESCRIPTION_LIMIT - len(more)].rpartition("\n")[0] + more
+
+
+def _require_alike(version: VersionRef, reference: ModelRef) -> None:
+    """Raise PlatformError where equal bytes are of another task: gates of one say nothing about the other."""
+    if version.model_ref.task != reference.task:
+        raise PlatformError(
+            f"{version.model}: version {version.version} has the same file ({version.sha256[:12]}) and was judged as "
+            f"{version.model_ref.task}, not as {reference.task}; change a parameter, or give the model a new name"
+        )

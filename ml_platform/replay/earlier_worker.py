@@ -18,12 +18,14 @@ def main(request_text: str) -> None:
 
     import numpy as np
 
-    from ml_platform.models.code import code_of
+    from ml_platform.models import code
     from ml_platform.models.predictor import load_predictor
 
     request = json.loads(request_text)
-    found = code_of(request["task"], request["format"]).get("predictor")
-    if found != request["code"]:
+    found = code.code_of(request["task"], request["format"]).get("predictor")
+    # A release that the commit may have named no class, and had nothing to compare by.
+    same = getattr(code, "same", lambda written, now: written.partition(":")[0] == now)
+    if not same(request["code"], found):
         sys.exit(f"the commit has predictor {found}, the model was trained with {request['code']}, uncommitted")
     predictor = load_predictor(request["format"], Path(request["file"]), request["threads"], request["types"])
     print("ready", file=answers, flush=True)

@@ -19,9 +19,8 @@ from ml_platform.foundation.files import sha256_file, sync_folder
 from ml_platform.foundation.inherited import inherited
 from ml_platform.foundation.locks import locked
 from ml_platform.foundation.project import code_root
-from ml_platform.foundation.provenance import Provenance
+from ml_platform.foundation.provenance import LOCK, Provenance, pinned
 
-LOCK = "requirements.lock"
 #: Longest time of one installation, seconds.
 TIMEOUT = 3600.0
 #: What a refusal says last.
@@ -49,16 +48,12 @@ def installed_otherwise() -> list[str]:
     """
     from importlib.metadata import PackageNotFoundError, version
 
-    from packaging.requirements import InvalidRequirement, Requirement
-
     lock = code_root() / LOCK
     found = []
-    for line in lock.read_text().splitlines() if lock.is_file() else ():
+    for pin, _ in pinned(lock.read_text() if lock.is_file() else ""):
         try:
-            pin = Requirement(line.partition(" #")[0].removesuffix("\\").strip())
             here = version(pin.name)
-        except (InvalidRequirement, PackageNotFoundError):
-            # A hash, a comment, an option; or not installed.
+        except PackageNotFoundError:
             continue
         applies = pin.marker is None or pin.marker.evaluate()
         if applies and not pin.specifier.contains(here, prereleases=True):

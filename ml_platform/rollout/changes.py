@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.rollout.counts import Counted
-from ml_platform.rollout.record import LAST, Action, Backend, Change, RolloutRecord, Rules, Step
+from ml_platform.rollout.record import LAST, Action, Backend, Change, Judged, RolloutRecord, Rules, ShadowGate, Step
 
 #: Who changes a record by itself.
 SUPERVISOR = "supervisor"
@@ -34,6 +34,7 @@ def started(
     rules: Rules | None = None,
     replicas: int = 1,
     watch: float = 0,
+    gates: Sequence[ShadowGate] = (),
 ) -> RolloutRecord:
     """The record with ``backend`` as its candidate, which takes the place of one that waits.
 
@@ -44,7 +45,14 @@ def started(
         backend = backend.model_copy(update={"snapshot": record.stable.snapshot})
     # Nothing to compare with: no step is any safer than the last one.
     strategy = strategy if record.stable is not None else ()
-    kept = {"strategy": tuple(strategy), "rules": rules or Rules(), "replicas": replicas, "watch": watch}
+    gates = gates if strategy else ()
+    kept = {
+        "gates": tuple(gates),
+        "strategy": tuple(strategy),
+        "rules": rules or Rules(),
+        "replicas": replicas,
+        "watch": watch,
+    }
     if record.candidate is not None:
         if record.candidate.identity == backend.identity:
             return record
@@ -57,14 +65,24 @@ def started(
     )
 
 
-def stepped(record: RolloutRecord, *, by: str = SUPERVISOR, why: str, at: str | None = None) -> RolloutRecord:
-    """The record with its candidate in the next step. Raises PlatformError without one, or after the last."""
+def stepped(
+    record: RolloutRecord,
+    *,
+    by: str = SUPERVISOR,
+    why: str,
+    at: str | None = None,
+    judged: Sequence[Judged] = (),
+) -> RolloutRecord:
+    """The record with its candidate in the next step; ``judged``: what gates said before it.
+
+    Raises PlatformError without a candidate, or after the last step.
+    """
     _require_candidate(record)
     if record.step >= len(record.steps):
         raise PlatformError(f"{record.model}: the candidate has all requests; promote it or roll it back")
     step, at = record.steps[record.step], at or _now()
     shares = {"weight": step.weight, "shadow": step.shadow, "step": record.step + 1, "started": at}
-    return _changed(record, "step", by, why, "", at, **shares)
+    return _decided(_changed(record, "step", by, why, "", at, **shares), judged)
 
 
 def promoted(
@@ -86,10 +104,20 @@ def promoted(
     return _changed(record, "promote", by, why, "", at, **update)
 
 
-def rolled_back(record: RolloutRecord, *, by: str = SUPERVISOR, why: str, at: str | None = None) -> RolloutRecord:
-    """The record without its candidate: the stable version goes on. Raises PlatformError without one."""
+def rolled_back(
+    record: RolloutRecord,
+    *,
+    by: str = SUPERVISOR,
+    why: str,
+    at: str | None = None,
+    judged: Sequence[Judged] = (),
+) -> RolloutRecord:
+    """The record without its candidate: the stable version goes on; ``judged``: what gates said before.
+
+    Raises PlatformError without one.
+    """
     _require_candidate(record)
-    return _changed(record, "roll_back", by, why, "", at, **_NO_CANDIDATE)
+    return _decided(_changed(record, "roll_back", by, why, "", at, **_NO_CANDIDATE), judged)
 
 
 def returned(
@@ -112,7 +140,7 @@ def returned(
         return record if record.candidate is None else rolled_back(record, by=by, why=why, at=at)
     if record.candidate is not None and record.candidate.identity == backend.identity and not record.strategy:
         return record
-    update = {**_NO_CANDIDATE, **_NOT_WATCHED, "candidate": backend, "strategy": (), "watch": 0.0}
+    update = {**_NO_CANDIDATE, **_NOT_WATCHED, "candidate": backend, "strategy": (), "gates": (), "watch": 0.0}
     if running:
         at = at or _now()
         update |= {"weight": LAST.weight, "step": 1, "started": at}
@@ -135,7 +163,7 @@ def refreshed(
     backend = record.stable.model_copy(update={"snapshot": snapshot})
     if backend.identity in {present.identity for present in record.backends}:
         return record
-    update = {**_NO_CANDIDATE, "candidate": backend, "strategy": ()}
+    update = {**_NO_CANDIDATE, "candidate": backend, "strategy": (), "gates": ()}
     return _changed(record, "refresh", by, why, run_id, at, **update)
 
 
@@ -178,8 +206,20 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
+def _decided(record: RolloutRecord, judged: Sequence[Judged]) -> RolloutRecord:
+    """The changed record with what gates said before the change."""
+    assert record.change is not None
+    return record.model_copy(update={"change": record.change.model_copy(update={"judged": tuple(judged)})})
+
+
 def _changed(
-    record: RolloutRecord, action: Action, who: str, why: str, run_id: str, at: str | None, **update: Any
+    record: RolloutRecord,
+    action: Action,
+    who: str,
+    why: str,
+    run_id: str,
+    at: str | None,
+    **update: Any,
 ) -> RolloutRecord:
     made = record.model_copy(update=update)
     change = Change(

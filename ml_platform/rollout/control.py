@@ -14,7 +14,8 @@ from ml_platform.foundation.locks import Locked, locked
 from ml_platform.foundation.settings import Settings
 from ml_platform.foundation.variables import PREFIX, ServiceOptions
 from ml_platform.rollout.factory import open_records
-from ml_platform.rollout.processes import SupervisorState, orphans, read_state, stray_routers, write_state
+from ml_platform.rollout.identity import orphans, stray_routers
+from ml_platform.rollout.processes import SupervisorState, read_state, remove_copies, write_state
 from ml_platform.rollout.record import Change
 from ml_platform.rollout.record_files import folder
 from ml_platform.rollout.rules import ROUTED
@@ -130,6 +131,7 @@ def stop_all(settings: Settings, timeout: float = 30.0) -> None:
         process.stop(state.router.pid, state.router.start_time)
     for pid, started in stray_routers(settings, set()):
         process.stop(pid, started)
+    remove_copies(settings)
     if state.pid:
         ended = {"pid": 0, "start_time": 0.0, "services": [], "router": None, "routes": {}, "stopped": True}
         write_state(settings, state.model_copy(update=ended))

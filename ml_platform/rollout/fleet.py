@@ -4,6 +4,7 @@ Nothing here waits: probes run in threads, so that a service that hangs delays n
 """
 
 import logging
+import shutil
 import signal
 import time
 from collections.abc import Iterable, Mapping
@@ -12,7 +13,8 @@ from pathlib import Path
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.settings import Settings
-from ml_platform.rollout.processes import Key, Phase, ServiceState, describe, orphans, spawn
+from ml_platform.rollout.identity import doubt, orphans
+from ml_platform.rollout.processes import Key, Phase, ServiceState, copy_of, describe, remove_copies, spawn
 from ml_platform.rollout.record import Backend
 from ml_platform.rollout.routers.router import Side
 from ml_platform.serving import process
@@ -112,11 +114,17 @@ class Fleet:
         self._enter(service, "stopping")
 
     def adopt(self, left: Iterable[ServiceState], wanted: Mapping[Key, Backend]) -> None:
-        """Take over what an earlier supervisor left running; stop what is not what it should be."""
+        """Take over what an earlier supervisor left running; stop what is not what it should be.
+
+        A recorded process that is not the one that was started is left alone: it is somebody's.
+        """
         self.services = list(left)
         running = []
         for service in list(self.services):
-            if service.running:
+            if service.running and (why := doubt(self.settings, service)):
+                logger.error("%s (pid %s) is not taken over: %s", service.named, service.pid, why)
+                self._forget(service)
+            elif service.running:
                 running.append((service, self._pool.submit(process.ready, service.url, PATIENCE)))
             else:
                 self._forget(service)
@@ -136,8 +144,14 @@ class Fleet:
                 process.stop(pid, started)
                 continue
             url = f"http://{process.LOOPBACK}:{port}"
-            self.services.append(describe(self.settings, key, backend, pid, started, port, url))
+            found = describe(self.settings, key, backend, pid, started, port, url)
+            if why := doubt(self.settings, found):
+                logger.error("%s (pid %s) is not taken over: %s; it is stopped", found.named, pid, why)
+                process.stop(pid, started)
+                continue
+            self.services.append(found)
             logger.info("took over %s (pid %s), which was not recorded", key[0], pid)
+        remove_copies(self.settings, self.services)
 
     def _of(self, service: ServiceState) -> _Timers:
         return self._timers.setdefault(id(service), _Timers())
@@ -240,6 +254,8 @@ class Fleet:
     def _forget(self, service: ServiceState) -> None:
         self.services = [other for other in self.services if other is not service]
         self._timers.pop(id(service), None)
+        if not service.running:
+            shutil.rmtree(copy_of(self.settings, service), ignore_errors=True)
 
 
 def _another(service: ServiceState, headers: Mapping[str, str]) -> str:

@@ -2,8 +2,8 @@
 
 import json
 import logging
-import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -11,14 +11,15 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.files import sha256_bytes, write_atomic
+from ml_platform.foundation.files import made, sha256_bytes, write_atomic
 from ml_platform.foundation.settings import Settings
 from ml_platform.foundation.variables import IDENTITY, OWNER, ROUTED
+from ml_platform.rollout.pairs import log_folder
 from ml_platform.rollout.record import Backend
 from ml_platform.rollout.record_files import folder
 from ml_platform.rollout.targets import Target, write_targets
-from ml_platform.serving import bundle, process
-from ml_platform.serving.hashed_keys import secret_of
+from ml_platform.serving import process
+from ml_platform.serving.hashed_keys import kept_secret, secret_of
 
 logger = logging.getLogger(__name__)
 
@@ -226,6 +227,36 @@ def metrics_of(settings: Settings, service: ServiceState) -> Path:
     return _place(settings, service.key, service.version)[0] / str(service.port) / process.METRICS
 
 
+def router_secret(settings: Settings) -> str:
+    """What the router of this installation says with each request, so that its services believe its headers and no
+    caller's; in a file of its own beside what others may have to read. Raises PlatformError where it cannot be read."""
+    path = made(settings.local) / "router.key"
+    try:
+        return kept_secret(path)
+    except OSError as error:
+        raise PlatformError(
+            f"{path}: the router's secret cannot be read ({error.strerror}); make it readable"
+        ) from error
+
+
+def copies(settings: Settings) -> Path:
+    """Folder of the copies of packages that processes run from, beside what others may have to write to."""
+    return settings.local.resolve() / "running"
+
+
+def copy_of(settings: Settings, service: ServiceState) -> Path:
+    """The copy of its package that a process runs from."""
+    return copies(settings) / _place(settings, service.key, service.version)[0].name / str(service.port)
+
+
+def remove_copies(settings: Settings, but: Iterable[ServiceState] = ()) -> None:
+    """Remove the copies that no process runs from; ``but``: those that run."""
+    kept = {copy_of(settings, service) for service in but}
+    for place in copies(settings).glob("*/*"):
+        if place not in kept:
+            shutil.rmtree(place, ignore_errors=True)
+
+
 def _place(settings: Settings, key: Key, version: int) -> tuple[Path, Path]:
     """Folder of a process, and its log."""
     model, (sha256, snapshot), replica = key
@@ -244,12 +275,10 @@ def spawn(
     """
     model, (_, snapshot), replica = key
     package = settings.local / backend.path
-    try:
-        bundle.tag_of(package, backend.sha256)
-    except PlatformError as error:
-        raise PlatformError(f"{model} version {backend.version}: {error}") from error
     home, log = _place(settings, key, backend.version)
-    environment = _environment(settings, backend) | {OWNER: owner(settings), **({ROUTED: "1"} if routed else {})}
+    environment = _environment(settings, backend) | {OWNER: owner(settings)}
+    if routed:
+        environment[ROUTED] = router_secret(settings)
     refused = set(avoid)
     while True:
         # From the end of the range: its beginning is for the addresses of models.
@@ -263,6 +292,8 @@ def spawn(
                 {**environment, IDENTITY: identity},
                 log,
                 process.LOOPBACK,
+                sha256=backend.sha256,
+                copy=copies(settings) / home.name / str(wanted),
             )
         except process.PortTaken:
             if backend.port:
@@ -270,6 +301,8 @@ def spawn(
             refused.add(wanted)
             port = 0
             continue
+        except PlatformError as error:
+            raise PlatformError(f"{model} version {backend.version}: {error}") from error
         return describe(settings, key, backend, started.pid, started.start_time, wanted, started.url)
 
 
@@ -280,9 +313,8 @@ def _environment(settings: Settings, backend: Backend) -> dict[str, str]:
         from ml_platform.serving import snapshots
 
         history = str(snapshots.path(settings.local.resolve(), backend.snapshot))
-    log = settings.prediction_log or str(settings.local / "predictions")
     secret = secret_of(settings.local, settings.hash_key)
-    return settings.for_service(snapshot=history, prediction_log=log, hash_key=secret)
+    return settings.for_service(snapshot=history, prediction_log=str(log_folder(settings)), hash_key=secret)
 
 
 def describe(
@@ -306,42 +338,3 @@ def describe(
         log=str(_place(settings, key, backend.version)[1]),
         since=now(),
     )
-
-
-def orphans(settings: Settings, known: set[int]) -> Iterator[tuple[int, float, Key, int]]:
-    """Services of this installation that no state mentions: pid, start time, which it is, port.
-
-    A supervisor that is killed between starting a service and recording it leaves one.
-    """
-    for pid, started, identity in _ours(settings, known):
-        if identity != ROUTER:
-            model, sha256, port, *further = identity.split()
-            # An earlier release named neither history nor number.
-            snapshot, replica = further or ("-", "0")
-            yield pid, started, (model, (sha256, snapshot.removeprefix("-")), int(replica)), int(port)
-
-
-def stray_routers(settings: Settings, known: set[int]) -> Iterator[tuple[int, float]]:
-    """Routers of this installation that no state mentions: pid, start time."""
-    for pid, started, identity in _ours(settings, known):
-        if identity == ROUTER:
-            yield pid, started
-
-
-def _ours(settings: Settings, known: set[int]) -> Iterator[tuple[int, float, str]]:
-    """Processes that a supervisor of this installation started: pid, start time, what it called them."""
-    import psutil
-
-    mine = owner(settings)
-    for found in psutil.process_iter():
-        if found.pid in known or found.pid == os.getpid():
-            continue
-        try:
-            environment = found.environ()
-        except (psutil.Error, OSError):
-            continue  # another user's process, or one that has just ended
-        if environment.get(OWNER) != mine or IDENTITY not in environment:
-            continue
-        started = process.start_time(found.pid)
-        if started is not None and process.leads_session(found.pid):
-            yield found.pid, started, environment[IDENTITY]

@@ -1,8 +1,8 @@
 """The rollout record: which version of a model answers. The only truth that the supervisor follows.
 
-Format 3, whose paths are relative. What earlier releases wrote (formats 1 and 2) is read by :func:`upgraded`. Changes
-are pure functions in :mod:`ml_platform.rollout.changes`; :mod:`ml_platform.rollout.records` keeps records and, beside
-them, their history.
+Format 4, with gates on copies of requests. What earlier releases wrote (formats 1 to 3) is read by :func:`upgraded`.
+Changes are pure functions in :mod:`ml_platform.rollout.changes`; :mod:`ml_platform.rollout.records` keeps records and,
+beside them, their history.
 """
 
 from collections.abc import Mapping
@@ -89,7 +89,7 @@ class Rules(_Strict):
     errors: float | None = Field(default=0.02, ge=0, le=1)
     #: Mean latency, in multiples of the stable version's.
     latency: float | None = Field(default=3.0, gt=1)
-    #: Share of refused requests (4xx) above the stable version's.
+    #: Share of refused requests (4xx) above the stable version's, beyond chance.
     refused: float | None = Field(default=0.05, ge=0, le=1)
     #: Largest difference between the shares of predictions up to any bound (Kolmogorov-Smirnov), beyond chance.
     predictions: float | None = Field(default=0.2, ge=0, lt=1)
@@ -115,6 +115,71 @@ class Plan(_Strict):
         return any(step.requests or step.seconds for step in self.steps)
 
 
+#: What a gate on copies of requests can compare.
+COMPARED = ("outputs", "decisions", "latency")
+
+
+class ShadowGate(_Strict):
+    """A gate of the kind ``shadow``, with which a rollout began: it decides, whatever is declared meanwhile."""
+
+    #: The gate as declared, as plain data, and the hash of what else decides it.
+    declared: dict[str, Any]
+    context: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the gate."""
+        return self.declared["name"]
+
+    @property
+    def metric(self) -> str:
+        """What is compared: ``outputs``, ``decisions`` or ``latency``."""
+        return self.declared["metric"]
+
+    @property
+    def max(self) -> float:
+        """The largest difference that is accepted."""
+        return self.declared["max"]
+
+    @property
+    def by(self) -> tuple[str, ...]:
+        """Columns whose values make the groups of rows that are alike; empty: rows of one request are."""
+        return tuple(self.declared.get("by") or ())
+
+    @property
+    def min_support(self) -> int:
+        """Rows that it takes to say anything."""
+        return self.declared.get("min_support", 0)
+
+    @property
+    def blocking(self) -> bool:
+        """Whether a candidate waits for its pass, and goes back where it fails."""
+        return self.declared.get("severity", "block") == "block"
+
+
+class Judged(_Strict):
+    """What copies of requests say of one gate."""
+
+    gate: ShadowGate
+    #: ``open``: there is too little to tell yet.
+    status: Literal["passed", "failed", "open"]
+    #: One sentence for people.
+    reason: str
+    #: Mean difference and its 95 % interval, in the unit of the metric; None where there are too few groups.
+    mean: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    #: Rows that both versions answered, of so many requests, in so many groups.
+    rows: int = 0
+    requests: int = 0
+    groups: int = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether the candidate must not go on."""
+        return self.gate.blocking and self.status != "passed"
+
+
 class Change(_Strict):
     """One change of the record."""
 
@@ -134,12 +199,14 @@ class Change(_Strict):
     candidate: Backend | None = None
     weight: int = 0
     shadow: int = 0
+    #: What copies of requests said, where that decided.
+    judged: tuple[Judged, ...] = ()
 
 
 class RolloutRecord(_Strict):
     """Versions of one model and their shares of traffic. ``weight`` and ``shadow`` are percent of the candidate."""
 
-    format: Literal[3] = 3
+    format: Literal[4] = 4
     model: str
     #: Counts saved changes; saving compares it, so that none is overwritten unseen.
     revision: int = 0
@@ -162,6 +229,8 @@ class RolloutRecord(_Strict):
     #: Steps before the last one; empty: the candidate gets all requests once it answers (blue-green).
     strategy: tuple[Step, ...] = ()
     rules: Rules = Rules()
+    #: What copies of requests must show before the candidate answers any.
+    gates: tuple[ShadowGate, ...] = ()
     #: Seconds for which a promoted version is watched.
     watch: float = Field(default=0, ge=0, allow_inf_nan=False)
     #: ISO time until which the stable version is watched and the one before is kept running, and what that one had
@@ -175,6 +244,17 @@ class RolloutRecord(_Strict):
     def _shares_need_candidate(self) -> "RolloutRecord":
         if self.candidate is None and (self.weight or self.shadow):
             raise ValueError("weight and shadow need a candidate")
+        return self
+
+    @model_validator(mode="after")
+    def _is_what_its_change_made(self) -> "RolloutRecord":
+        """Whoever exchanges versions in the file alone has a record that contradicts itself."""
+        made = self.change
+        # Earlier releases kept no packages in their changes.
+        if made is None or made.stable is None:
+            return self
+        if (made.stable, made.candidate) != (self.stable, self.candidate):
+            raise ValueError("stable and candidate are not what its last change made them")
         return self
 
     @property
@@ -191,15 +271,24 @@ class RolloutRecord(_Strict):
         """All steps of the rollout; the last one is all requests."""
         return (*self.strategy, LAST)
 
+    @property
+    def compares(self) -> bool:
+        """Whether the present step is the last one before the candidate answers, and ends with gates on copies."""
+        if not self.gates or not 0 < self.step < len(self.steps):
+            return False
+        present, following = self.steps[self.step - 1], self.steps[self.step]
+        # Where the present step makes no copies there is nothing to compare, and that is no pass.
+        return not present.weight and following.weight > 0
+
 
 def upgraded(value: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any] | None]:
-    """A record of format 1 or 2 as one of format 3, and the history that one of format 1 held itself.
+    """A record of formats 1 to 3 as one of format 4, and the history that one of format 1 held itself.
 
     Nobody wrote rules, shares or candidates in format 1; what is new has its default. Format 2 named packages by
-    absolute paths.
+    absolute paths; before format 4 no gate was on copies.
     """
-    if value.get("format") == 2:
-        return {**value, "format": 3}, None
+    if value.get("format") in (2, 3):
+        return {**value, "format": 4}, None
     record = {name: item for name, item in value.items() if name not in {"history", "rules"}}
     history = list(value.get("history") or [])
-    return {**record, "format": 3, "change": history[-1] if history else None}, history
+    return {**record, "format": 4, "change": history[-1] if history else None}, history

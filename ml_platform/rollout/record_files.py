@@ -6,9 +6,9 @@ first and holds its last change: where a crash came in between, that line is add
 
 import json
 import os
-import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,7 @@ from ml_platform.foundation.files import made, sync_folder, write_atomic
 from ml_platform.foundation.locks import locked
 from ml_platform.foundation.settings import Settings
 from ml_platform.rollout.record import Change, RolloutRecord, upgraded
-from ml_platform.rollout.records import StaleRecord
-
-#: Model names become file names.
-MODEL_NAME = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,99}$")
+from ml_platform.rollout.records import MODEL_NAME, never_deployed, next_revision, require_model_name
 
 
 def folder(settings: Settings) -> Path:
@@ -48,9 +45,7 @@ class RecordFiles:
         try:
             stat = path.stat()
         except FileNotFoundError:
-            raise MissingReference(
-                f"{model} was never deployed: no rollout record {path}; deploy a version first"
-            ) from None
+            raise never_deployed(model, str(path)) from None
         # Files are replaced, never written into: another one has another inode.
         seen = stat.st_ino, stat.st_mtime_ns, stat.st_size
         if model not in self._read or self._read[model][0] != seen:
@@ -62,9 +57,13 @@ class RecordFiles:
         self.load(model)  # says that it is missing
         record, held = self._parsed(model)
         changes = held if held is not None else self._changes(model)
+        while (now := self._parsed(model)[0]).revision != record.revision:
+            # Somebody changed it meanwhile: what was read belongs to neither.
+            record, changes = now, self._changes(model)
         # Written with the record, and not yet in the file.
         if record.change is not None and (not changes or changes[-1].revision < record.change.revision):
             changes = [*changes, record.change]
+        self._require_its_own(record, changes)
         return tuple(change for change in changes if change.revision > after)
 
     def save(self, record: RolloutRecord) -> RolloutRecord:
@@ -85,8 +84,7 @@ class RecordFiles:
 
     def path(self, model: str) -> Path:
         """File of a model's record. Raises PlatformError for a name that cannot be a file."""
-        if not MODEL_NAME.match(model):
-            raise PlatformError(f"model name {model!r} is not usable: it must match {MODEL_NAME.pattern}")
+        require_model_name(model)
         return self.root / f"{model}.json"
 
     def _parsed(self, model: str) -> tuple[RolloutRecord, list[Change] | None]:
@@ -95,7 +93,7 @@ class RecordFiles:
         try:
             value: Any = json.loads(path.read_bytes())
             held: list[Any] | None = None
-            if isinstance(value, dict) and value.get("format") in (1, 2):
+            if isinstance(value, dict) and value.get("format") in (1, 2, 3):
                 value, held = upgraded(value)
             record = RolloutRecord.model_validate(value)
             changes = held and [Change.model_validate(change) for change in held]
@@ -124,6 +122,17 @@ class RecordFiles:
         except ValidationError as error:
             raise PlatformError(f"history {path} is damaged: {error.errors(include_url=False)[0]['msg']}") from error
 
+    def _require_its_own(self, record: RolloutRecord, changes: Sequence[Change]) -> None:
+        """Raise PlatformError where a history does not lead to its record: ledger and registry follow the history."""
+        revisions = [change.revision for change in changes]
+        disordered = any(one >= other for one, other in pairwise(revisions))
+        if disordered or (changes and record.change is not None and changes[-1] != record.change):
+            raise PlatformError(
+                f"history {self._history(record.model)} does not lead to its record, which is at revision "
+                f"{record.revision}: somebody edited one of them; restore both from a backup, or take out the lines "
+                "that are not from the platform"
+            )
+
     def _history(self, model: str) -> Path:
         return self.path(model).with_suffix(".history.jsonl")
 
@@ -135,18 +144,12 @@ class RecordFiles:
 
     def _save(self, record: RolloutRecord) -> RolloutRecord:
         present = self._present(record.model)
-        if record.revision != present.revision:
-            raise StaleRecord(
-                f"rollout record of {record.model} is at revision {present.revision}, not {record.revision}: "
-                "somebody changed it meanwhile; load it again"
-            )
-        if record.change is None or record.change.revision != record.revision + 1:
-            raise PlatformError(f"rollout record of {record.model}: it does not say what changed; use rollout.changes")
+        saved = next_revision(present, record)
+        assert saved.change is not None  # it says what changed
         if present.revision:
             self._catch_up(present)
-        saved = record.model_copy(update={"revision": record.revision + 1})
         write_atomic(self.path(record.model), saved.model_dump_json(indent=1) + "\n")
-        self._append(record.model, record.change)
+        self._append(record.model, saved.change)
         return saved
 
     def _catch_up(self, present: RolloutRecord) -> None:

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 from itertools import accumulate
+from math import sqrt
 from typing import Literal
 
 from ml_platform.rollout.counts import Counted, Traffic
-from ml_platform.rollout.record import RolloutRecord, Rules, by_chance
+from ml_platform.rollout.record import Judged, RolloutRecord, Rules, by_chance
 
 #: Seconds within which the router must carry a step out.
 ROUTED = 10.0
@@ -14,6 +15,9 @@ SILENT = 3.0
 #: How many times the declared multiple of latency a promoted version may take: nothing answers beside it under the same
 #: load.
 ALONE = 2.0
+#: Where bad requests meet both sides alike, the share refused of one exceeds that of the other by more than this, in
+#: units of the standard error, in one look of a thousand.
+REFUSED_BY_CHANCE = 3.09
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Seen:
     candidate: Counted | None = None
     #: Seconds for which requests to the candidate have waited and none was answered.
     silent: float = 0.0
+    #: What copies of requests say of each gate on them; empty where nobody has looked yet.
+    copies: tuple[Judged, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class Decision:
     why: str
     #: Whether requests wait for a candidate that will not answer them.
     silent: bool = False
+    #: The gates that decided it.
+    judged: tuple[Judged, ...] = ()
 
 
 def decide(record: RolloutRecord, seen: Seen) -> Decision:
@@ -65,14 +73,37 @@ def decide(record: RolloutRecord, seen: Seen) -> Decision:
         return Decision("wait", "it is paused")
     if record.step == 0:
         return Decision("step", "every process answers")
+    if short := missing(record, seen):
+        return Decision("wait", short)
     step = record.steps[record.step - 1]
-    requests = seen.candidate.traffic.requests if seen.candidate else 0
-    if requests < step.requests:
-        return Decision("wait", f"{requests} of {step.requests} requests")
-    if seen.seconds < step.seconds:
-        return Decision("wait", f"{seen.seconds:.0f} of {step.seconds:g} s")
-    met = f"{requests} requests in {seen.seconds:.0f} s" if step.requests or step.seconds else "it answers"
+    met = f"{_requests(seen)} requests in {seen.seconds:.0f} s" if step.requests or step.seconds else "it answers"
+    if record.compares:
+        return _compared(seen.copies, met)
     return Decision("promote" if record.step == len(record.steps) else "step", met)
+
+
+def missing(record: RolloutRecord, seen: Seen) -> str:
+    """What the present step still asks for, requests or time; empty where it has got them."""
+    step = record.steps[record.step - 1]
+    if (requests := _requests(seen)) < step.requests:
+        return f"{requests} of {step.requests} requests"
+    return f"{seen.seconds:.0f} of {step.seconds:g} s" if seen.seconds < step.seconds else ""
+
+
+def _requests(seen: Seen) -> int:
+    return seen.candidate.traffic.requests if seen.candidate else 0
+
+
+def _compared(copies: tuple[Judged, ...], met: str) -> Decision:
+    """What becomes of a candidate whose answers to copies were compared with those that were given."""
+    if not copies:
+        return Decision("wait", "nobody has compared the answers to copies yet")
+    held = [one for one in copies if one.holds]
+    if failed := [one.reason for one in held if one.status == "failed"]:
+        return Decision("roll_back", "; ".join(failed), judged=copies)
+    if held:
+        return Decision("wait", "; ".join(one.reason for one in held))
+    return Decision("step", "; ".join([met, *(one.reason for one in copies)]), judged=copies)
 
 
 def bad(rules: Rules, seen: Seen) -> Decision | None:
@@ -115,7 +146,7 @@ def breach(rules: Rules, stable: Counted, candidate: Counted) -> str:
             return f"errors: {wrong:.1%} {got} failed, stable {usual:.1%}"
     if rules.refused is not None:
         wrong, usual = share(asked.refused, asked.requests), share(base.refused, base.requests)
-        if wrong > usual + rules.refused:
+        if wrong > usual + rules.refused + _by_chance(asked, base):
             return f"refused: {wrong:.1%} {got} were refused, stable {usual:.1%}"
     if rules.latency is not None and base.requests and base.latency > 0:
         # Under a millisecond more nobody notices, and the clock's grain would decide.
@@ -128,6 +159,15 @@ def breach(rules: Rules, stable: Counted, candidate: Counted) -> str:
             rows = f"of {candidate.answers.rows} rows"
             return f"stale: the history is older than declared for {old:.1%} {rows}, stable {usual:.1%}"
     return _other_predictions(rules, stable, candidate)
+
+
+def _by_chance(one: Traffic, other: Traffic) -> float:
+    """By how much two shares of refused requests may differ by chance (pooled standard error of two proportions); 0
+    where a side has got none."""
+    if not one.requests or not other.requests:
+        return 0.0
+    pooled = (one.refused + other.refused) / (one.requests + other.requests)
+    return REFUSED_BY_CHANCE * sqrt(pooled * (1 - pooled) * (1 / one.requests + 1 / other.requests))
 
 
 def _other_predictions(rules: Rules, stable: Counted, candidate: Counted) -> str:

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -29,6 +30,7 @@ from ml_platform.rollout.record_files import folder
 from ml_platform.rollout.routers.factory import open_router
 from ml_platform.rollout.routers.keeper import Keeper
 from ml_platform.rollout.routers.router import Route
+from ml_platform.rollout.shadow import Looks
 from ml_platform.rollout.watch import Watch
 from ml_platform.serving import process
 
@@ -52,6 +54,7 @@ class Supervisor:
         self._known: dict[str, RolloutRecord] = {}
         self._unreadable: set[str] = set()
         self._watches: dict[str, Watch] = {}
+        self._looks = Looks(settings)
         self._pending: dict[str, float] = {}
         self.placement = Placement(settings, {})
         self._written = ""
@@ -222,13 +225,15 @@ class Supervisor:
         )
         if not self.keeper.router.shares and any(step.weight < 100 for step in record.strategy):
             seen = rules.Seen(False, "the router here shares no requests between versions; declare no steps")
+        if record.compares and routed and not rules.missing(record, seen):
+            seen = replace(seen, copies=self._looks.of(record))
         decision = rules.decide(record, seen)
         if decision.do == "wait":
             return
         do: dict[str, Callable[..., RolloutRecord]] = {
-            "step": changes.stepped,
+            "step": partial(changes.stepped, judged=decision.judged),
             "promote": partial(changes.promoted, baseline=watch.stable),
-            "roll_back": changes.rolled_back,
+            "roll_back": partial(changes.rolled_back, judged=decision.judged),
         }
         self._carry_out(record, candidate, decision, partial(do[decision.do], why=decision.why))
 

@@ -7,6 +7,7 @@ Which package answers is said in ``rollout``.
 # pyright: reportUnsupportedDunderAll=false
 __all__ = [
     "answer",
+    "arrow",
     "bundle",
     "checks",
     "client",

@@ -6,18 +6,18 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from prometheus_client import Counter, Gauge, Histogram
 from pydantic import BaseModel, ConfigDict, create_model
-from starlette.responses import JSONResponse, Response
 
+from ml_platform.features import build
 from ml_platform.features.contract import FeatureFunction, load_function
 from ml_platform.features.history import History
+from ml_platform.features.single import Single, single
 from ml_platform.foundation.clock import clock
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_file
@@ -26,9 +26,10 @@ from ml_platform.foundation.variables import ServiceOptions
 from ml_platform.models.checked import Misbehaved, answered, optional
 from ml_platform.models.predictor import Predictor, load_predictor, predictor_type
 from ml_platform.models.task import Task, task_of
-from ml_platform.serving import bundle, explaining
+from ml_platform.serving import arrow, bundle, explaining
+from ml_platform.serving.counters import Metrics
 from ml_platform.serving.prediction_log import Answerer, Asked, PredictionLog
-from ml_platform.serving.schema import RequestSchema, rows_to_frame, to_frame
+from ml_platform.serving.schema import RequestSchema, example_rows, rows_to_frame, to_frame, values_to_frame
 from ml_platform.serving.snapshots import Snapshot, of_process
 
 #: Root of the code that is running; inside a package the folder ``src``.
@@ -37,6 +38,9 @@ SOURCE = Path(__file__).resolve().parents[2]
 OBSERVED = 64
 #: Header with our id of a request: a caller repeats its own, a router gives one request to two versions.
 REQUEST_ID = "x-ml-request-id"
+
+#: Media type of an answer, unless it is a stream.
+JSON_TYPE = "application/json"
 
 #: Feature function, raw rows of a request, history → float32 matrix (rows x features).
 Featurize = Callable[[FeatureFunction, pl.DataFrame, History], np.ndarray]
@@ -81,6 +85,17 @@ class Parsed(NamedTuple):
 
     body: Any
     asked: Asked
+    #: Whether it came as an Arrow stream, and is answered so.
+    arrow: bool = False
+
+
+class Answer(NamedTuple):
+    """What is answered, and how."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+    kind: str = JSON_TYPE
 
 
 def answer_model(task: Task) -> type[BaseModel]:
@@ -97,6 +112,18 @@ def answer_model(task: Task) -> type[BaseModel]:
     )
 
 
+def refused(message: str) -> bytes:
+    """The body of an answer that is none."""
+    return json.dumps({"error": message}, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _rows(body: Any) -> int:
+    """How many rows a body has."""
+    if isinstance(body, pl.DataFrame):
+        return body.height
+    return len(body.rows) if hasattr(body, "rows") else len(next(iter(body.columns.__dict__.values())))
+
+
 @contextmanager
 def hidden(names: Sequence[str]) -> Generator[None]:
     """Packages that cannot be imported inside the block, where they are not imported already."""
@@ -107,35 +134,6 @@ def hidden(names: Sequence[str]) -> Generator[None]:
     finally:
         for name in found:
             del sys.modules[name]
-
-
-class Metrics:
-    """The counters of the service's process, with its model and version as labels."""
-
-    def __init__(self, package: Contents) -> None:
-        labels = {"model": package.config.model, "version": str(package.config.version)}
-        self.rows = Counter("ml_service_rows_total", "Rows predicted.", list(labels)).labels(**labels)
-        self.scores = Histogram(
-            "ml_service_prediction",
-            "Predictions; of several classes the probability of the one.",
-            list(labels),
-            buckets=package.task.buckets,
-        ).labels(**labels)
-        self.dropped = Counter(
-            "ml_service_prediction_log_dropped_total", "Rows that were not logged.", list(labels)
-        ).labels(**labels)
-        self.stale = Counter(
-            "ml_service_stale_rows_total", "Rows predicted with a history that is older than declared.", list(labels)
-        ).labels(**labels)
-        self.age = Gauge(
-            "ml_service_history_age_days",
-            "Days from the last outcome that is known to the newest row asked last.",
-            list(labels),
-            multiprocess_mode="mostrecent",
-        ).labels(**labels)
-        self.refused = Counter("ml_service_refused_total", "Requests refused after the guard.", list(labels)).labels(
-            **labels
-        )
 
 
 class Answering:
@@ -170,7 +168,9 @@ class Answering:
         with hidden(predictor_type(config.format).unused):
             self.predictor = load(config.format, files / config.file, 1, config.types)
         self.log: PredictionLog | None = None
-        self._warm_up(rows)
+        example = self._warm_up(rows)
+        #: How one row is featurized without a frame; None where it is not.
+        self.single = self._single(example)
         if folder := options.prediction_log:
             # What is personal is in the log as a hash alone, and what cannot be asked for is no key.
             asked = {field.name for field in package.request.asked}
@@ -190,6 +190,7 @@ class Answering:
                 ),
                 columns=[field.name for field in package.request.fields if not field.pii and field.made_from != ""],
                 classes=config.classes,
+                frame=partial(values_to_frame, package.request),
                 keep_days=options.prediction_log_days,
                 flush_seconds=options.prediction_log_seconds,
                 on_drop=metrics.dropped.inc,
@@ -198,30 +199,55 @@ class Answering:
         gc.collect()
         gc.freeze()
 
-    def _warm_up(self, rows: type[BaseModel]) -> None:
-        """One prediction through the whole path; the process does not become ready when it fails."""
+    def _single(self, example: dict[str, Any]) -> Single | None:
+        request = self.package.request
+        if self.featurize is not build.featurize or len(request.asked) < len(request.fields):
+            return None
+        types = {field.name: field.dtype for field in request.fields}
+        rows = example_rows(request, example)
+        return single(self.function, types, self.history, rows, values_to_frame(request, rows))
+
+    def _warm_up(self, rows: type[BaseModel]) -> dict[str, Any]:
+        """One prediction through the whole path, of values that are returned; without it the process is not ready."""
         config = self.package.config
-        body = rows.model_validate_json(json.dumps({"rows": [config.example]}))
+        body: Any = rows.model_validate_json(json.dumps({"rows": [config.example]}))
         predictions = self.predictor.predict(self.featurize(self.function, self._frame(body), self.history))
         answered(self.package.task, predictions)
         if not np.isfinite(predictions).all():
             raise PlatformError(
                 f"model {config.model} version {config.version} predicts {predictions} for the example row"
             )
+        return dict(body.rows[0].__dict__)
 
     def _frame(self, body: Any) -> pl.DataFrame:
         request = self.package.request
+        if isinstance(body, pl.DataFrame):
+            return body
         if hasattr(body, "columns"):
             return to_frame(request, {field.name: getattr(body.columns, field.name) for field in request.asked})
         return rows_to_frame(request, body.rows)
 
-    def _behind(self, raw: pl.DataFrame) -> tuple[int, bool]:
+    def _featurized(self, body: Any) -> "tuple[pl.DataFrame | dict[str, Any], np.ndarray, int, bool]":
+        """The raw rows (of one its values, where they were enough), their features, and :meth:`_behind`."""
+        # A frame has something else that is called rows.
+        rows: Any = () if isinstance(body, pl.DataFrame) else getattr(body, "rows", ())
+        if self.single is not None and len(rows) == 1:
+            values = rows[0].__dict__
+            behind = self._behind(values.get(self.package.request.time))
+            if (matrix := self.single.matrix(values, self.history)) is not None:
+                return values, matrix, *behind
+        raw = self._frame(body)
+        behind = self._behind(days(raw[self.package.request.time]).max() if self.function.histories else None)
+        return raw, self.featurize(self.function, raw, self.history), *behind
+
+    def _behind(self, day: Any) -> tuple[int, bool]:
         """Age of the history for the newest of the rows, days, and whether it is older than declared.
 
         Raises Refusal where such rows are refused.
         """
+        if not self.function.histories:
+            return 0, False
         time, until = self.package.request.time, self.history.until
-        day: Any = days(raw[time]).max()
         if until is None or day is None:
             return 0, until is None
         self.asked = day if self.asked is None else max(day, self.asked)
@@ -234,8 +260,8 @@ class Answering:
             )
         return (day - until).days, bool(behind)
 
-    def answer(self, parsed: Parsed) -> Response:
-        """The predictions as JSON, counted and logged; a refusal with its status and one line."""
+    def answer(self, parsed: Parsed) -> Answer:
+        """The predictions as they were asked for, counted and logged; a refusal with its status and one line."""
         return self._answered(parsed, self.model, lambda _, __: {}, lambda _: None)
 
     def _answered(
@@ -244,24 +270,23 @@ class Answering:
         model: type[BaseModel],
         further: Callable[[np.ndarray, np.ndarray], dict[str, Any]],
         require: Callable[[int], None],
-    ) -> Response:
+    ) -> Answer:
         """An answer with ``further`` fields of matrix and predictions; ``require`` raises PlatformError for so many."""
         asked, metrics = parsed.asked, self.metrics
         headers = {"x-request-id": asked.client_request_id or asked.request_id, REQUEST_ID: asked.request_id}
         try:
             if isinstance(parsed.body, Refusal):
                 raise parsed.body
-            raw = self._frame(parsed.body)
-            require(raw.height)
-            age, stale = self._behind(raw) if self.function.histories else (0, False)
-            matrix = self.featurize(self.function, raw, self.history)
+            require(_rows(parsed.body))
+            raw, matrix, age, stale = self._featurized(parsed.body)
             predictions = self.predictor.predict(matrix)
             given = answered(self.package.task, predictions) | further(matrix, predictions)
+            stream = arrow.to_stream(given, len(predictions)) if parsed.arrow else None
         except (Refusal, PlatformError) as error:
             metrics.refused.inc()
             # A model whose code misbehaves is the fault of none who asks it.
             status = error.status if isinstance(error, Refusal) else 500 if isinstance(error, Misbehaved) else 422
-            return JSONResponse({"error": str(error)}, status, headers)
+            return Answer(status, refused(str(error)), headers)
         config, task = self.package.config, self.package.task
         metrics.rows.inc(len(predictions))
         for value in task.scores(predictions[:OBSERVED]).tolist():
@@ -273,10 +298,13 @@ class Answering:
             metrics.stale.inc(len(predictions))
         if self.log is not None:
             self.log.add(asked, raw, predictions, matrix)
+        if stream is not None:
+            # Model and version stand in the headers of every answer.
+            return Answer(200, stream, headers | ({"x-stale": "true"} if stale else {}), arrow.ARROW_TYPE)
         answer = model(**given, model=config.model, version=config.version, stale=stale or None)
-        return Response(answer.model_dump_json(exclude_none=True), 200, headers, "application/json")
+        return Answer(200, answer.model_dump_json(exclude_none=True).encode(), headers)
 
-    def explain(self, parsed: Parsed) -> Response:
+    def explain(self, parsed: Parsed) -> Answer:
         """The predictions, counted and logged as others, with what moved each of them; see :mod:`.explaining`."""
         config = self.package.config
         return self._answered(

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from ml_platform.features.contract import Stale
+from ml_platform.foundation.earlier import FIRST_FORMAT
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_file
 from ml_platform.serving.schema import RequestSchema
@@ -36,8 +37,8 @@ class ServiceConfig(BaseModel):
     #: Names of the classes of a multiclass model, in the order of its probabilities.
     classes: tuple[str, ...] = ()
     #: Format of the model file, its name, and the types that it may hold beyond those of the format.
-    format: str = "ubj"
-    file: str = "model.ubj"
+    format: str = FIRST_FORMAT
+    file: str = f"{FOLDER}.{FIRST_FORMAT}"
     types: tuple[str, ...] = ()
     #: sha256 of the model file and of the history, checked when the service starts.
     model_sha256: str
@@ -100,13 +101,24 @@ def tag_of(package: Path, sha256: str) -> str:
         raise PlatformError(f"package {package} is damaged ({error}); package the version again") from error
 
 
-def without_bytecode(source: Path) -> None:
-    """Remove compiled code from a package: it is not in its hash, and Python would run it instead of what is."""
-    for folder in [*source.rglob("__pycache__")]:
-        if folder.is_symlink():
-            folder.unlink()
-        else:
-            shutil.rmtree(folder)
+def private_copy(package: Path, place: Path, sha256: str) -> Path:
+    """A copy of a package that only this user can write to, at ``place``, in place of what is there; returns ``place``.
+
+    What is run is what was hashed: whoever may write into the package can exchange a module between its hash and its
+    import, or put compiled code beside it, which is in no hash and which Python would run instead. It is not copied.
+    Raises PlatformError where the copy does not hold the content ``sha256``; empty: that of the package now.
+    """
+    if place.is_symlink() or place.exists():
+        shutil.rmtree(place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.mkdir(mode=0o700)
+    shutil.copytree(package, place, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    place.chmod(0o700)
+    if sha256:
+        tag_of(place, sha256)
+    elif content_sha256(place / SOURCE) != content_sha256(package / SOURCE):
+        raise PlatformError(f"{package} changed while it was copied; start it again")
+    return place
 
 
 def content_sha256(source: Path) -> str:

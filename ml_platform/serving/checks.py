@@ -1,6 +1,7 @@
 """Evidence about a packaged service, taken from a process that was really started."""
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+#: Rows that are asked for alone as well, at even distance.
+ALONE = 20
 #: Stands in a row where a number will be that json.dumps does not write.
 PLACE = "(here comes a number)"
 
@@ -131,22 +134,25 @@ def servability(service: Running, bento: Path, rows: Sequence[Mapping[str, Any]]
 def skew(service: Running, raw: "pl.DataFrame", expected: "np.ndarray") -> Skew:
     """Predictions over HTTP for raw rows against ``expected`` (float32, same order), in requests of 1,000 rows.
 
+    :data:`ALONE` of them are asked for one by one as well: a row has the same prediction alone and among others.
     ``expected`` has one value per row, or the probabilities of each class (rows x classes).
     """
     import numpy as np
 
     if raw.height != len(expected):
         raise PlatformError(f"skew: {raw.height} raw rows but {len(expected)} expected predictions")
-    answers: list[Any] = []
+    wanted = np.asarray(expected, dtype=np.float32).reshape(raw.height, -1)
     asked = task_of(service.config.task, service.config.classes).numbers
+    largest, other = 0.0, np.zeros(raw.height, dtype=bool)
+    together = [range(start, min(start + MAX_ROWS, raw.height)) for start in range(0, raw.height, MAX_ROWS)]
+    alone = [range(row, row + 1) for row in range(0, raw.height, max(1, -(-raw.height // ALONE)))]
     with Client(service.url, service.key) as client:
-        for chunk in raw.iter_slices(MAX_ROWS):
-            answers += client.predict(to_rows(service.request, chunk))[asked]
-    got, wanted = np.array(answers, dtype=np.float32), np.asarray(expected, dtype=np.float32)
-    difference = np.abs(got.astype(np.float64) - wanted.astype(np.float64))
-    bits = (got.view(np.uint32) != wanted.view(np.uint32)).reshape(raw.height, -1)
-    differing = int(bits.any(axis=1).sum())
-    return Skew(raw.height, float(difference.max(initial=0.0)), differing)
+        for rows in (*together, *alone):
+            answers = client.predict(to_rows(service.request, raw[rows.start : rows.stop]))[asked]
+            got, right = np.array(answers, dtype=np.float32).reshape(len(rows), -1), wanted[rows.start : rows.stop]
+            largest = max(largest, float(np.abs(got.astype(np.float64) - right.astype(np.float64)).max(initial=0.0)))
+            other[rows.start : rows.stop] |= (got.view(np.uint32) != right.view(np.uint32)).any(axis=1)
+    return Skew(raw.height, largest, int(other.sum()))
 
 
 def bad_inputs(service: Running, good_row: Mapping[str, Any]) -> list[BadInput]:
@@ -188,6 +194,11 @@ def bad_inputs(service: Running, good_row: Mapping[str, Any]) -> list[BadInput]:
     closed = next((field for field in fields if field.allowed and field.type == "str"), None)
     if closed is not None:
         cases.append(("value not allowed", changed(closed.name, "\u2603"), {}, unprocessable))
+    bounded = next((one for one in fields if one.ge is not None or one.gt is not None), None)
+    if bounded is not None:
+        bound = bounded.gt if bounded.ge is None else bounded.ge
+        below = math.floor(bound) - 1 if bound is not None else 0
+        cases.append(("value beyond its bound", changed(bounded.name, below), {}, unprocessable))
     cases.append(("good row", body([dict(good_row)]), {}, frozenset({200})))
     results = []
     with Client(service.url, service.key) as client:

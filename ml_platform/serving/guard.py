@@ -9,6 +9,7 @@ import hmac
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 Scope = dict[str, Any]
@@ -25,8 +26,12 @@ JSON_TYPE = "application/json"
 #: Seconds within which a body must have arrived, and bodies that are worked on at one time: one that stalls keeps no
 #: place from the others, since places are taken once a body is whole.
 ARRIVES, PLACES = 5.0, 64
+#: Requests at one time, with those whose body is waited for.
+OPEN = 4096
 #: How much of a body that is too large is still read and thrown away, in multiples of the limit.
 DISCARDED = 4
+#: What a client is told that may come again.
+AGAIN = ((b"retry-after", b"1"),)
 
 
 class Guard:
@@ -36,7 +41,7 @@ class Guard:
     ``rate``: POST requests per second and key, with bursts of ``burst``; 0 sets no limit. ``headers`` are
     added to every answer, health included. ``router``: a header that the router sets on every request, where there is
     one: what has none was sent on this machine to the process itself, and may read metrics without a key. Empty: what
-    came from elsewhere cannot be told apart.
+    came from elsewhere cannot be told apart. ``also``: the content type that a path takes beside JSON.
     """
 
     def __init__(
@@ -50,16 +55,20 @@ class Guard:
         arrives: float = ARRIVES,
         places: int = PLACES,
         router: bytes = b"",
+        also: Mapping[str, str] | None = None,
+        open: int = OPEN,
     ) -> None:
         self.app = app
         self.router = router
+        self.also = also or {}
         self.keys = [bytes.fromhex(key) for key in key_sha256]
         self.max_body = max_body
         self.rate = rate
         self.burst = burst
         self.headers = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
         self.arrives, self.places = arrives, places
-        self._working = 0
+        self.open = open
+        self._working = self._open = 0
         self._buckets: dict[bytes, tuple[float, float]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,6 +82,17 @@ class Guard:
 
         if scope["path"] in OPEN_PATHS:
             return await self.app(scope, receive, marked)
+        if self._open >= self.open:
+            message = f"more than {self.open} requests at one time; send fewer, or again"
+            return await _refuse(marked, 429, message, AGAIN)
+        self._open += 1
+        try:
+            await self._judged(scope, receive, marked)
+        finally:
+            self._open -= 1
+
+    async def _judged(self, scope: Scope, receive: Receive, marked: Send) -> None:
+        """Refuse, or hand on with a whole body."""
         headers = dict(scope["headers"])
         if scope["path"] == METRICS and scope["method"] == "GET" and self.router and self.router not in headers:
             return await self.app(scope, receive, marked)
@@ -84,13 +104,16 @@ class Guard:
             return await self.app(scope, receive, marked)
         if self.rate and not self._take(key if self.keys else b""):
             message = f"more than {self.rate:g} requests a second; slow down"
-            return await _refuse(marked, 429, message, [(b"retry-after", b"1")])
+            return await _refuse(marked, 429, message, AGAIN)
         kind = headers.get(b"content-type", b"").split(b";")[0].strip().decode("latin1").lower()
-        if kind != JSON_TYPE:
-            return await _refuse(marked, 415, f"content-type must be {JSON_TYPE}")
+        kinds = [JSON_TYPE, *filter(None, [self.also.get(scope["path"])])]
+        if kind not in kinds:
+            return await _refuse(marked, 415, f"content-type must be {' or '.join(kinds)}")
         length = headers.get(b"content-length", b"")
         if length and (not length.isdigit() or int(length) > self.max_body):
-            await _discard(receive, DISCARDED * self.max_body)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.arrives):
+                    await _discard(receive, DISCARDED * self.max_body)
             return await _refuse(marked, 413, f"body is larger than {self.max_body} bytes; send fewer rows")
         try:
             async with asyncio.timeout(self.arrives):
@@ -103,7 +126,7 @@ class Guard:
             return await _refuse(marked, 413, f"body is larger than {self.max_body} bytes; send fewer rows")
         if self._working >= self.places:
             message = f"more than {self.places} requests at one time; send fewer, or again"
-            return await _refuse(marked, 429, message, [(b"retry-after", b"1")])
+            return await _refuse(marked, 429, message, AGAIN)
         given = False
 
         async def replay() -> Message:

@@ -51,14 +51,19 @@ def secret_of(local: Path, given: SecretStr) -> str:
         return found
     path = made(local) / FILE
     try:
-        if not path.exists():
-            _make(path)
-        return path.read_text().strip()
+        return kept_secret(path)
     except OSError as error:
         raise PlatformError(
             f"{path}: the secret for keys in the prediction log cannot be read ({error.strerror}); make it readable, "
             "or set ML_PLATFORM_HASH_KEY"
         ) from error
+
+
+def kept_secret(path: Path) -> str:
+    """The secret in a file that this user alone may read, made when it is first asked for. Raises OSError."""
+    if not path.exists():
+        _make(path)
+    return path.read_text().strip()
 
 
 def _make(path: Path) -> None:

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from ml_platform.features.contract import Stale, feature_names, load_function
+from ml_platform.foundation.earlier import FIRST_FORMAT
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, made, sha256_file, sync_folder
 from ml_platform.foundation.inherited import inherited
 from ml_platform.foundation.locks import locked
 from ml_platform.foundation.provenance import Provenance
-from ml_platform.models.predictor import FIRST_FORMAT, file_name, predictor_path, predictor_type
+from ml_platform.models.predictor import file_name, predictor_path, predictor_type
 from ml_platform.models.task import task_path
 from ml_platform.serving import bundle
 from ml_platform.serving.code import stage_code
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 #: Installed packages that a service needs beside those of its predictor; the first found of each group is pinned.
 REQUIREMENTS = (
     ("polars",),
+    ("pyarrow",),
     ("numpy",),
     ("pydantic",),
     ("prometheus-client",),
@@ -48,10 +50,10 @@ BANNED = ("dagster", "mlflow", "pandera", "evidently", "shap")
 BUILD = """
 import importlib, json, sys
 import bentoml
-entry, name, version, labels = json.loads(sys.argv[1])
+entry, name, version, labels, description = json.loads(sys.argv[1])
 bento = bentoml.build(
     f"{entry}:Service", name=name, version=version, labels=labels, build_ctx=".",
-    description=f"{name} {version}", include=["**"],
+    description=description or f"{name} {version}", include=["**"],
 )
 importlib.import_module(entry).Service.inner()
 modules = sorted({module.partition(".")[0] for module in sys.modules})
@@ -94,12 +96,14 @@ def package(
     options: Mapping[str, Any] | None = None,
     feature_code: str = "",
     stale: Stale = "mark",
+    description: str = "",
 ) -> Packaged:
     """Build the Bento of a registered version and put it at ``destination/<model>-<version>-<sha256>``.
 
     ``example`` is a valid row for the warm-up prediction; without it one is made from the schema. ``entry`` is
     the module whose ``Service`` answers, ``options`` are what it finds in its configuration. ``feature_code`` is the
-    version of the feature code, ``stale`` what is done with a row whose history is older than declared. The same
+    version of the feature code, ``stale`` what is done with a row whose history is older than declared;
+    ``description``, Markdown, is what the service's documentation says first, and no part of the content. The same
     inputs give the same sha256, and a package that is there already is taken over. Raises
     :class:`PlatformError` when the model file is not the registered one, or when the feature code or the entry
     module cannot be imported or needs a library of training.
@@ -126,7 +130,8 @@ def package(
         with locked(destination / ".lock"):
             found = _adopt(folder, sha256)
             if found is None:
-                found = _build(stage, Path(temporary), folder, entry, model, f"v{version}-{sha256[:12]}", sha256)
+                name = f"v{version}-{sha256[:12]}"
+                found = _build(stage, Path(temporary), folder, entry, model, name, sha256, description)
                 adopted = False
             else:
                 adopted = True
@@ -232,7 +237,9 @@ def _tag(folder: Path, sha256: str) -> str | None:
     return None
 
 
-def _build(stage: Path, temporary: Path, folder: Path, entry: str, name: str, version: str, sha256: str) -> str:
+def _build(
+    stage: Path, temporary: Path, folder: Path, entry: str, name: str, version: str, sha256: str, description: str
+) -> str:
     home = temporary / "home"
     metrics = temporary / "metrics"
     home.mkdir()
@@ -250,7 +257,7 @@ def _build(stage: Path, temporary: Path, folder: Path, entry: str, name: str, ve
         "TMPDIR": str(temporary),
         "PATH": os.pathsep.join([str(uv.parent), *filter(None, [os.environ.get("PATH")])]),
     }
-    arguments = json.dumps([entry, name, version, {"sha256": sha256}])
+    arguments = json.dumps([entry, name, version, {"sha256": sha256}, description])
     done = subprocess.run(
         [sys.executable, "-c", BUILD, arguments], cwd=stage, env=environment, capture_output=True, text=True
     )

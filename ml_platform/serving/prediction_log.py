@@ -6,8 +6,10 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,6 +39,7 @@ LEADING = (
     "history_sha256",
     "history_age_days",
     "features_sha256",
+    "answer_seconds",
 )
 #: The key of a row as a hash, where it has personal columns.
 KEY_HASH = "key_hmac_sha256"
@@ -44,8 +47,9 @@ PREDICTION = "prediction"
 PROBABILITIES = "probabilities"
 #: Names of columns of the log's own.
 OWN = frozenset({*LEADING, KEY_HASH, PREDICTION, PROBABILITIES})
-#: Number of the form of these files, in their metadata; those without one were the first.
-FORMAT = "2"
+#: Number of the form of these files, in their metadata; those without one were the first, and
+#: those with 2 say nothing of ``answer_seconds``.
+FORMAT = "3"
 #: Name of a folder with the files of one day.
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -58,6 +62,8 @@ class Asked(NamedTuple):
     #: As the router says it; empty where none stands in front.
     route: str = ""
     role: str = ""
+    #: When it was taken, by ``time.perf_counter``; None where nobody looked.
+    began: float | None = None
 
 
 class Answerer(NamedTuple):
@@ -78,9 +84,10 @@ class Answerer(NamedTuple):
 class _Entry(NamedTuple):
     time: datetime
     asked: Asked
-    inputs: "pl.DataFrame"
+    inputs: "pl.DataFrame | Mapping[str, Any]"
     predictions: "np.ndarray"
     matrix: "np.ndarray | None"
+    seconds: float | None
 
 
 class PredictionLog:
@@ -90,7 +97,8 @@ class PredictionLog:
     ``predicted_at`` (UTC, microseconds), ``request_id``, ``request_row`` (position in the request),
     ``client_request_id``, ``request_route``, ``request_role`` (as the router says them), ``model_name``,
     ``model_version``, ``package_sha256``, ``history_sha256``, ``history_age_days`` (of the row's day),
-    ``features_sha256`` (of the row's float32 features), ``key_hmac_sha256`` (of a key with personal columns), of the
+    ``features_sha256`` (of the row's float32 features), ``answer_seconds`` (from the request's arrival in the process
+    to its predictions; null where nobody looked), ``key_hmac_sha256`` (of a key with personal columns), of the
     raw inputs ``columns`` (None: all), ``prediction``
     (float32; with ``classes`` the name of the most probable one, and ``probabilities`` of all in their order). Days
     that are older than ``keep_days`` are deleted; 0 keeps all. A killed process loses what it had not flushed.
@@ -109,6 +117,7 @@ class PredictionLog:
         max_requests: int = 2_000,
         max_rows: int = 200_000,
         on_drop: Callable[[int], object] | None = None,
+        frame: "Callable[[Sequence[Mapping[str, Any]]], pl.DataFrame] | None" = None,
         clock: Callable[[], datetime] = now_utc,
     ) -> None:
         self.folder = folder / answerer.model
@@ -117,7 +126,7 @@ class PredictionLog:
         self.flush_seconds, self.flush_rows, self.max_rows = flush_seconds, flush_rows, max_rows
         #: Rows that were not logged because the queue was full or a file could not be written.
         self.dropped = 0
-        self._on_drop, self._clock = on_drop, clock
+        self._on_drop, self._clock, self._to_frame = on_drop, clock, frame
         self._pending = 0
         self._lock = threading.Lock()
         self.max_requests = max_requests
@@ -132,16 +141,21 @@ class PredictionLog:
         self._thread.start()
 
     def add(
-        self, asked: Asked, inputs: "pl.DataFrame", predictions: "np.ndarray", matrix: "np.ndarray | None" = None
+        self,
+        asked: Asked,
+        inputs: "pl.DataFrame | Mapping[str, Any]",
+        predictions: "np.ndarray",
+        matrix: "np.ndarray | None" = None,
     ) -> bool:
-        """Queue the rows of one request, with the features that they became; False when they were dropped. Never
-        waits."""
-        rows, time = len(predictions), self._now()
+        """Queue the rows of one request, or the values of its one row (which ``frame`` makes a frame of, with others),
+        with the features that they became; False when they were dropped. Never waits."""
+        rows, at = len(predictions), self._now()
+        took = None if asked.began is None else time.perf_counter() - asked.began
         with self._lock:
             room = len(self._waiting) < self.max_requests and self._pending + rows <= self.max_rows
             fits = room and not self._closed
             if fits:
-                self._waiting.append(_Entry(time, asked, inputs, predictions, matrix))
+                self._waiting.append(_Entry(at, asked, inputs, predictions, matrix, took))
                 self._pending += rows
                 self._waiting_rows += rows
                 if self._waiting_rows >= self.flush_rows:
@@ -213,7 +227,7 @@ class PredictionLog:
 
         of = self.answerer
         counts = [len(entry.predictions) for entry in entries]
-        inputs = pl.concat([entry.inputs for entry in entries])
+        inputs = pl.concat(self._inputs(entries))
 
         def each(name: str, values: list[Any], dtype: Any = pl.String) -> pl.Series:
             """A value of each request, for all its rows."""
@@ -223,9 +237,9 @@ class PredictionLog:
         if of.until is not None and of.time in inputs.columns:
             age = (pl.lit(days(inputs[of.time])) - of.until).dt.total_days()
         hashes = [
-            None if entry.matrix is None else features_sha256(entry.matrix[row])
+            one
             for entry in entries
-            for row in range(len(entry.predictions))
+            for one in ([None] * len(entry.predictions) if entry.matrix is None else _hashes(entry.matrix))
         ]
         return inputs.select(
             each("predicted_at", [entry.time for entry in entries], pl.Datetime("us", "UTC")),
@@ -240,10 +254,23 @@ class PredictionLog:
             pl.lit(of.history_sha256).alias("history_sha256"),
             age.cast(pl.Int32).alias("history_age_days"),
             pl.Series("features_sha256", hashes, dtype=pl.String),
+            each("answer_seconds", [entry.seconds for entry in entries], pl.Float32),
             *([hashed(inputs, of.hashed, of.secret).alias(KEY_HASH)] if of.hashed and of.secret else []),
             pl.all() if self.columns is None else pl.col(self.columns),
             *self._predicted(np.concatenate([entry.predictions for entry in entries])),
         )
+
+    def _inputs(self, entries: list[_Entry]) -> "Iterator[pl.DataFrame]":
+        """The raw rows, in order; those that came as values stand beside each other in one frame."""
+        import polars as pl
+
+        for framed, together in groupby((entry.inputs for entry in entries), lambda one: isinstance(one, pl.DataFrame)):
+            rows: list[Any] = [*together]
+            if framed:
+                yield from rows
+            else:
+                assert self._to_frame is not None
+                yield self._to_frame(rows)
 
     def _predicted(self, predictions: "np.ndarray") -> "list[pl.Series]":
         import polars as pl
@@ -260,6 +287,12 @@ class PredictionLog:
 def features_sha256(features: "np.ndarray") -> str:
     """Identity of one row's float32 features: what the model was asked, whatever history and code made it."""
     return sha256_bytes(features.tobytes())
+
+
+def _hashes(matrix: "np.ndarray") -> list[str]:
+    """:func:`features_sha256` of each row, from bytes that are taken once."""
+    content, width = memoryview(matrix.tobytes()), matrix.shape[1] * matrix.itemsize
+    return [sha256(content[row * width : (row + 1) * width]).hexdigest() for row in range(len(matrix))]
 
 
 def expire(folder: Path, before: date) -> None:

@@ -13,7 +13,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from ml_platform.foundation.files import made
 from ml_platform.foundation.inherited import inherited
 from ml_platform.foundation.variables import PARENT
 from ml_platform.serving import bundle
-from ml_platform.serving.bentoml_internals import worker
+from ml_platform.serving.bentoml_internals import worker, worker_of
 
 #: Where processes listen that only a router of this machine asks.
 LOOPBACK = "127.0.0.1"
@@ -38,6 +38,8 @@ GRACE = REQUEST_TIMEOUT + 2
 KEEP_ALIVE = 60
 #: Folder, in the home of a process, of the files in which it counts.
 METRICS = "metrics"
+#: Folder there of the copy of its package that it runs from, where nothing else is said.
+COPY = "package"
 #: Where a service sends traces is set for it by the standard names.
 TRACES = "OTEL_"
 
@@ -94,6 +96,33 @@ def leads_session(pid: int) -> bool:
         return False
 
 
+def works_in(pid: int, folder: Path) -> bool:
+    """Whether the working folder of a process is the one that has this path now, by device and number: a path that was
+    moved is another folder. True for a process that has ended."""
+    import psutil
+
+    try:
+        # What the link leads to, not its text: that names the folder where it is now, also after it was moved.
+        there = f"/proc/{pid}/cwd" if Path("/proc/self/cwd").exists() else psutil.Process(pid).cwd()
+        place = os.stat(there)
+    except (FileNotFoundError, psutil.Error):
+        return start_time(pid) is None
+    try:
+        return os.path.samestat(place, folder.stat())
+    except FileNotFoundError:
+        return False
+
+
+def command(pid: int) -> list[str]:
+    """The command that a process runs, with its arguments; none where that cannot be told."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).cmdline()
+    except psutil.Error:
+        return []
+
+
 def reap(pid: int) -> None:
     """Take the exit status of an ended child; nothing when it runs or is not a child."""
     try:
@@ -146,19 +175,25 @@ def start(
     log: Path,
     host: str = "127.0.0.1",
     parent: int | None = None,
+    *,
+    sha256: str = "",
+    copy: Path | None = None,
 ) -> Started:
     """Start the service of a packaged folder in its own session; returns before it is ready.
 
-    ``home`` becomes its own BENTOML_HOME (:data:`METRICS` is in it), ``env`` is added to what every child is given (see
-    ``foundation.inherited``). ``parent`` is the reading end of a pipe: the service ends when the pipe does.
-    Raises :class:`PortTaken`, and :class:`PlatformError` when ``bento`` is no package.
+    It runs from a private copy at ``copy`` (by itself :data:`COPY` in ``home``), which must hold the content
+    ``sha256`` (see :func:`~ml_platform.serving.bundle.private_copy`). ``home`` becomes its own BENTOML_HOME
+    (:data:`METRICS` is in it), ``env`` is added to what every child is given (see ``foundation.inherited``). ``parent``
+    is the reading end of a pipe: the service ends when the pipe does. Raises :class:`PortTaken`, and
+    :class:`PlatformError` when ``bento`` is no package, or another one.
     """
     bento, home, log = bento.resolve(), home.resolve(), log.resolve()
     if not (bento / "bento.yaml").is_file():
         raise PlatformError(f"{bento} is not a packaged service (no bento.yaml); package the version first")
-    bundle.without_bytecode(bento / bundle.SOURCE)
     bound = bind(host, port)
     try:
+        # After the port is ours: what runs at another one has a copy of its own.
+        bento = bundle.private_copy(bento, (copy or home / COPY).resolve(), sha256)
         metrics = home / METRICS
         shutil.rmtree(metrics, ignore_errors=True)
         metrics.mkdir(parents=True)
@@ -191,6 +226,12 @@ def start(
     # Ended children are taken by pid (reap), so that a successor of this process can do the same.
     child.returncode = 0
     return Started(child.pid, start_time(child.pid) or 0.0, port, f"http://{host}:{port}", log)
+
+
+def runs(command: Sequence[str], package: Path) -> bool:
+    """Whether a command is that of a service's process, of this package."""
+    expected = worker_of(package)
+    return list(command[1 : 1 + len(expected)]) == expected
 
 
 def rotate(log: Path) -> None:

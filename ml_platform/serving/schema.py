@@ -13,6 +13,8 @@ from annotated_types import Len
 from pydantic import AwareDatetime, BaseModel, ConfigDict, FailFast, Field, ValidationError, create_model
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.names import strange
+from ml_platform.serving.bounds import bounds_of, described, within
 from ml_platform.serving.prediction_log import OWN
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ MAX_COLUMN_ROWS = 100_000
 MAX_TEXT = 1_000
 #: Longest message that an answer carries, characters.
 MAX_MESSAGE = 600
+#: Begins what is said of a field that no request has.
+UNKNOWN = "has a field that the request does not know: "
 
 #: polars type → kind of JSON value. Text is compared as text, so categories are text too.
 KINDS: dict[str, Kind] = {
@@ -57,11 +61,18 @@ class RequestField(BaseModel):
     nullable: bool = False
     #: The only accepted values; None accepts any.
     allowed: tuple[str, ...] | tuple[int, ...] | None = None
+    #: Bounds of a number, as the schema's checks have them: a value beyond is one that no batch may have either.
+    ge: int | float | None = None
+    gt: int | float | None = None
+    le: int | float | None = None
+    lt: int | float | None = None
     #: Personal data: never written to the prediction log.
     pii: bool = False
     #: Column with the timestamp whose day this is, or nothing where nobody who asks can know it: then it is missing.
     #: Neither is asked for. None: it is part of a request.
     made_from: str | None = None
+    #: What the schema says of it, for the service's documentation.
+    description: str = ""
 
 
 class RequestSchema(BaseModel):
@@ -88,7 +99,6 @@ class RequestSchema(BaseModel):
     @cached_property
     def types(self) -> "dict[str, Any]":
         """The polars type of each column."""
-
         return {field.name: _type(field.dtype) for field in self.fields}
 
 
@@ -117,14 +127,12 @@ def request_schema(function: "FeatureFunction", schema: Any, added: Mapping[str,
 
     ``schema`` is a pandera ``DataFrameSchema`` or ``DataFrameModel``, or a mapping of column name to
     an object with ``dtype``, ``nullable`` and optionally ``checks`` and ``metadata`` (``{"pii": True}``).
-    Blocking ``isin`` checks become the allowed values. Raises :class:`PlatformError` for an input
-    without a column in the schema or with a type that JSON cannot carry.
+    Blocking ``isin`` checks become the allowed values, those on a number's range its bounds. Raises
+    :class:`PlatformError` for an input without a column in the schema or with a type that JSON cannot carry.
     """
     columns: Mapping[str, Any]
-    if isinstance(schema, Mapping):
-        columns = schema
-    else:
-        columns = (schema.to_schema() if hasattr(schema, "to_schema") else schema).columns
+    made = schema.to_schema() if hasattr(schema, "to_schema") else schema
+    columns = schema if isinstance(schema, Mapping) else made.columns
     fields = []
     for name in function.inputs:
         if name not in columns:
@@ -141,8 +149,10 @@ def request_schema(function: "FeatureFunction", schema: Any, added: Mapping[str,
                 dtype=dtype,
                 nullable=bool(column.nullable),
                 allowed=_allowed(getattr(column, "checks", None) or (), KINDS[plain]),
+                **(bounds_of(column) if KINDS[plain] in ("int", "float") else {}),
                 pii=bool(metadata.get("pii")),
                 made_from=_made_from(name, function.inputs, added or {}),
+                description=described(column),
             )
         )
     taken = sorted(OWN & set(function.inputs))
@@ -176,17 +186,28 @@ def _allowed(checks: Iterable[Any], kind: Kind) -> tuple[Any, ...] | None:
     return None
 
 
+def limits_of(field: RequestField) -> tuple[int, int]:
+    """The least and the greatest value of a column of whole numbers."""
+    bits = int(field.dtype.lstrip("UInt"))
+    return (0, 2**bits - 1) if field.dtype.startswith("U") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
 def _annotation(field: RequestField) -> Any:
     """Type of one value. Float64 columns too are held to the float32 range: the matrix is float32."""
     kind: Any
     if field.allowed is not None:
         kind = Literal[tuple(field.allowed)]
-    elif field.type == "float":
-        kind = Annotated[float, Field(ge=-FLOAT32_MAX, le=FLOAT32_MAX)]
-    elif field.type == "int":
-        bits = int(field.dtype.lstrip("UInt"))
-        low, high = (0, 2**bits - 1) if field.dtype.startswith("U") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-        kind = Annotated[int, Field(ge=low, le=high)]
+    elif field.type in ("int", "float"):
+        low, high = (-FLOAT32_MAX, FLOAT32_MAX) if field.type == "float" else limits_of(field)
+        kind = Annotated[
+            float if field.type == "float" else int,
+            Field(
+                ge=low if field.ge is None else max(low, field.ge),
+                le=high if field.le is None else min(high, field.le),
+                gt=field.gt,
+                lt=field.lt,
+            ),
+        ]
     elif field.type == "str":
         kind = Annotated[str, Field(max_length=MAX_TEXT)]
     else:
@@ -196,9 +217,14 @@ def _annotation(field: RequestField) -> Any:
     return kind | None if field.nullable else kind
 
 
+def _documented(field: RequestField) -> Any:
+    """A required field, with what the schema says of it."""
+    return Field(description=field.description or None)
+
+
 def row_model(schema: RequestSchema, config: ConfigDict = STRICT) -> type[BaseModel]:
     """Pydantic model of one row: every field required, the rest as ``config`` says."""
-    fields: dict[str, Any] = {field.name: (_annotation(field), ...) for field in schema.asked}
+    fields: dict[str, Any] = {field.name: (_annotation(field), _documented(field)) for field in schema.asked}
     return create_model("Row", __config__=config, **fields)
 
 
@@ -211,7 +237,10 @@ def rows_model(schema: RequestSchema, config: ConfigDict = STRICT) -> type[BaseM
 def columns_model(schema: RequestSchema, config: ConfigDict = STRICT) -> type[BaseModel]:
     """Model of the body ``{"columns": {name: […], …}}`` with equally long columns, for batches."""
     fields: dict[str, Any] = {
-        field.name: (Annotated[list[_annotation(field)], Len(1, MAX_COLUMN_ROWS), FailFast()], ...)  # type: ignore[misc]
+        field.name: (
+            Annotated[list[_annotation(field)], Len(1, MAX_COLUMN_ROWS), FailFast()],  # type: ignore[misc]
+            _documented(field),
+        )
         for field in schema.asked
     }
     columns: Any = create_model("Columns", __config__=config, **fields)
@@ -230,21 +259,44 @@ def to_frame(schema: RequestSchema, columns: Mapping[str, list[Any]]) -> "pl.Dat
     types = schema.types
     # A series of times with offsets is in UTC, whatever type was asked for.
     made = [pl.Series(name, columns[name], dtype=types[name]).cast(types[name]) for name in columns]
-    return _complete(schema, pl.DataFrame(made))
+    return complete(schema, pl.DataFrame(made))
 
 
 def rows_to_frame(schema: RequestSchema, rows: Sequence[BaseModel]) -> "pl.DataFrame":
     """Raw frame of validated rows, as :func:`to_frame`; for one row in a quarter of its time."""
+    return values_to_frame(schema, [row.__dict__ for row in rows])
+
+
+def values_to_frame(schema: RequestSchema, rows: Sequence[Mapping[str, Any]]) -> "pl.DataFrame":
+    """Raw frame of the values of validated rows."""
     import polars as pl
 
     types = schema.types
     if len(schema.asked) < len(types):
         types = {field.name: types[field.name] for field in schema.asked}
-    return _complete(schema, pl.from_dicts([row.__dict__ for row in rows], schema=types))
+    return complete(schema, pl.from_dicts(rows, schema=types))
 
 
-def _complete(schema: RequestSchema, asked: "pl.DataFrame") -> "pl.DataFrame":
-    """With the columns that no request has, in the order of the inputs."""
+def example_rows(schema: RequestSchema, example: Mapping[str, Any], most: int = 200) -> list[dict[str, Any]]:
+    """A row of validated values, and others that differ from it in one value each, and then in many."""
+    from itertools import cycle, islice
+
+    plain: dict[Kind, tuple[Any, ...]] = {
+        "int": (0, 1, 7, 59, 1234), "float": (0.0, -0.5, 1e-30, 98.6), "str": ("", "N1", "é"),
+        "date": (date(2012, 2, 29), date(2023, 12, 31)), "bool": (True, False),
+    }  # fmt: skip
+    others = {
+        field.name: [*(field.allowed or plain.get(field.type, ()))[:5], *([None] if field.nullable else [])]
+        for field in schema.asked
+    }
+    single = [{**example, name: value} for name, values in others.items() for value in values]
+    turns = {name: cycle(values or [example[name]]) for name, values in others.items()}
+    many = [{name: next(values) for name, values in turns.items()} for _ in range(24)]
+    return [dict(example), *islice([*many, *single], most - 1)]
+
+
+def complete(schema: RequestSchema, asked: "pl.DataFrame") -> "pl.DataFrame":
+    """The columns of a request with those that none has, in the order of the inputs."""
     if len(schema.asked) == len(schema.fields):
         return asked
     import polars as pl
@@ -269,17 +321,17 @@ def to_rows(schema: RequestSchema, frame: "pl.DataFrame") -> list[dict[str, Any]
 
 
 def describe(error: ValidationError) -> tuple[int, str]:
-    """HTTP status and one bounded line for a failed request; never repeats what was sent.
+    """HTTP status and one bounded line for a failed request; repeats of what was sent only the name of a field.
 
     400 when the body is not JSON at all, else 422.
     """
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     if first["type"] == "json_invalid":
         return 400, f"body is not valid JSON: {first['msg'].removeprefix('Invalid JSON: ')}"[:MAX_MESSAGE]
-    # The last part of an unexpected field's place is text that the sender chose.
-    place = first["loc"][:-1] if first["type"] == "extra_forbidden" else first["loc"]
+    unknown = first["type"] == "extra_forbidden"
+    place = first["loc"][:-1] if unknown else first["loc"]
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".") or "body"
-    reason = "has a field that the request does not know" if first["type"] == "extra_forbidden" else first["msg"]
+    reason = UNKNOWN + strange(first["loc"][-1]) if unknown else first["msg"]
     return 422, f"{where}: {reason}"[:MAX_MESSAGE]
 
 
@@ -292,6 +344,6 @@ def example_row(schema: RequestSchema, day: date) -> dict[str, Any]:
     return {
         field.name: None
         if field.nullable and field.name != schema.time
-        else (field.allowed[0] if field.allowed else zoned if "@" in field.dtype else plain[field.type])
+        else (field.allowed[0] if field.allowed else zoned if "@" in field.dtype else within(field, plain[field.type]))
         for field in schema.asked
     }

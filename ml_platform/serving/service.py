@@ -5,10 +5,15 @@ no access log, ``gc.freeze`` after loading, one thread per prediction, no adapti
 from waiting).
 """
 
+import hmac
+import logging
 import os
 import sys
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import bentoml
@@ -19,53 +24,137 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ml_platform.features.build import featurize
-from ml_platform.foundation.variables import INSTALLATION, OWNER, ROUTED, SettingsMistake, service_options
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.variables import INSTALLATION, OWNER, ROUTED, ROUTER, SettingsMistake, service_options
 from ml_platform.models.predictor import load_predictor
 from ml_platform.serving.answer import (
     REQUEST_ID,
+    Answer,
     Answering,
     Featurize,
     Load,
-    Metrics,
     Parsed,
     Refusal,
     answer_model,
     contents,
+    refused,
 )
-from ml_platform.serving.bentoml_internals import answer_in_one_piece, body_of, bound_metrics
+from ml_platform.serving.arrow import ARROW_TYPE, NoStream, to_frame
+from ml_platform.serving.bentoml_internals import App, answer_in_one_piece, body_of, in_front, show
+from ml_platform.serving.counters import Metrics
 from ml_platform.serving.explaining import explanation_model
 from ml_platform.serving.guard import Guard
+from ml_platform.serving.page import HEADERS, documented, page
 from ml_platform.serving.parent import end_with_parent
 from ml_platform.serving.prediction_log import Asked
-from ml_platform.serving.schema import RequestSchema, columns_model, describe, rows_model
+from ml_platform.serving.schema import MAX_MESSAGE, RequestSchema, columns_model, describe, rows_model
 
 #: Headers that say which request it is, in the order of Asked: ours, the caller's, and the router's route and role.
 SAID = (REQUEST_ID.encode(), b"x-request-id", b"x-ml-route", b"x-ml-role")
+_ROUTER = ROUTER.encode()
 #: Path of what :meth:`Answering.info` tells.
 INFO = "/info"
 #: What is taken over of each, characters.
 MAX_HEADER = 100
 #: The request's columns → pydantic model of a body.
 Parser = Callable[[RequestSchema], type[BaseModel]]
+#: Those of a request, and how they and its body are read: with the model of a body.
+Headers = Sequence[tuple[bytes, bytes]]
+Parse = Callable[[type[BaseModel], Headers, bytes], Parsed]
+
+logger = logging.getLogger(__name__)
 
 
-async def _parse(model: type[BaseModel], request: Request, _: object) -> Parsed:
-    """Validate here: BentoML would log every bad request with a traceback and send back names that the caller chose."""
-    # Without a router that sets them, all but the caller's own id would be the caller's word as well.
-    read = SAID if os.environ.get(ROUTED) else SAID[1:2]
-    headers = {name: value[:MAX_HEADER].decode("latin1") for name, value in request.scope["headers"] if name in read}
-    asked = Asked(headers.get(SAID[0]) or uuid.uuid4().hex, *(headers.get(name, "") for name in SAID[1:]))
+def _parse(model: type[BaseModel], headers: Headers, body: bytes) -> Parsed:
+    """Validate here: BentoML would log every bad request with a traceback, and send back all of it."""
+    asked = _asked(headers)
     try:
-        return Parsed(model.model_validate_json(await request.body()), asked)
+        return Parsed(model.model_validate_json(body), asked)
     except ValidationError as error:
         return Parsed(Refusal(*describe(error)), asked)
 
 
+def _parse_columns(schema: RequestSchema) -> Parse:
+    """As :func:`_parse`, of a batch, which may come as an Arrow stream."""
+
+    def parse(model: type[BaseModel], headers: Headers, body: bytes) -> Parsed:
+        kind = next((value for name, value in headers if name == b"content-type"), b"")
+        if kind.split(b";")[0].strip().lower() != ARROW_TYPE.encode():
+            return _parse(model, headers, body)
+        asked = _asked(headers)
+        try:
+            return Parsed(to_frame(schema, body), asked, arrow=True)
+        except PlatformError as error:
+            return Parsed(Refusal(400 if isinstance(error, NoStream) else 422, str(error)[:MAX_MESSAGE]), asked)
+
+    return parse
+
+
+def _asked(headers: Headers) -> Asked:
+    """Which request it is, as its headers say."""
+    # But for what a router said, all but the caller's own id would be the caller's word as well.
+    read = SAID if _by_router(headers) else SAID[1:2]
+    found = {name: value[:MAX_HEADER].decode("latin1") for name, value in headers if name in read}
+    said = (found.get(name, "") for name in SAID[1:])
+    return Asked(found.get(SAID[0]) or uuid.uuid4().hex, *said, began=time.perf_counter())
+
+
+def _by_router(headers: Headers) -> bool:
+    """Whether a request came through the router: its secret is nothing that a caller knows."""
+    secret = os.environ.get(ROUTED, "").encode()
+    said = [value for name, value in headers if name == _ROUTER]
+    return bool(secret) and len(said) == 1 and hmac.compare_digest(said[0], secret)
+
+
+def _by_bentoml(parse: Parse) -> Any:
+    """How BentoML reads a body."""
+
+    async def read(model: type[BaseModel], request: Request, _: object) -> Parsed:
+        return parse(model, request.scope["headers"], await request.body())
+
+    return read
+
+
+def _response(answer: Answer) -> Response:
+    """An answer as BentoML sends it."""
+    return Response(answer.body, answer.status, answer.headers, answer.kind)
+
+
+def _directly(read: Callable[[Headers, bytes], Parsed], answer: Callable[[Parsed], Answer], name: str) -> App:
+    """An app that answers what the guard let through, as BentoML would."""
+    server = (b"server", f"BentoML Service/{name}".encode())
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        # The guard hands on a body in one piece.
+        body = (await receive())["body"]
+        try:
+            found = answer(read(scope["headers"], body))
+        except Exception:
+            logger.exception("Exception on %s", scope["path"])
+            found = Answer(500, refused("An unexpected error has occurred, please check the server log."), {})
+        headers = [(name.encode(), value.encode("latin1")) for name, value in found.headers.items()]
+        headers += (b"content-length", str(len(found.body)).encode()), (b"content-type", found.kind.encode()), server
+        await send({"type": "http.response.start", "status": found.status, "headers": headers})
+        await send({"type": "http.response.body", "body": found.body})
+
+    return app
+
+
 def tracing() -> Any:
-    """BentoML's tracing: to the OpenTelemetry endpoint where one is set, else off for every path."""
+    """BentoML's tracing: to the OpenTelemetry endpoint where one is set, else off for every path.
+
+    Ends the process with one line where nothing is installed that could send traces.
+    """
     endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
     if not endpoint:
         return {"excluded_urls": ".*"}
+    try:
+        import_module("opentelemetry.exporter.otlp.proto.http")
+    except ImportError:
+        sys.exit(
+            "ml-platform: OTEL_EXPORTER_OTLP_ENDPOINT is set, and no exporter of traces is installed: "
+            "pip install 'ml-platform[traces]', or unset it"
+        )
     return {
         "exporter_type": "otlp",
         "sample_rate": float(os.environ.get("OTEL_TRACES_SAMPLER_ARG") or 1.0),
@@ -94,8 +183,10 @@ def service(
     end_with_parent()
     answer_in_one_piece()
     package = contents()
-    config, metrics = package.config, Metrics(package)
-    rows = rows_model(package.request)
+    config = package.config
+    metrics = Metrics(config.model, config.version, package.task.buckets)
+    rows, batch = rows_model(package.request), columns_model(package.request)
+    parse_columns = _parse_columns(package.request)
     answer: Any = answer_model(package.task)
     explanation: Any = explanation_model(answer)
     example = {"rows": [config.example]}
@@ -112,8 +203,8 @@ def service(
             python_version=config.python, lock_python_packages=False
         ).python_packages(*config.requirements),
         workers=1,
-        # The guard counts what is worked on: here, a body that stalls would count as well.
-        traffic={"timeout": 10, "max_concurrency": 4096},
+        # The guard counts requests, and what is worked on.
+        traffic={"timeout": 10},
         tracing=tracing(),
         logging={"access": {"enabled": False}},
         metrics={"enabled": True, "namespace": "ml_service"},
@@ -125,37 +216,44 @@ def service(
             self.answering = Answering(package, metrics, featurize, rows, (answer, explanation), options, load)
             loaded.append(self.answering)
 
-        @bentoml.api(input_spec=body_of(rows, _parse, example), output_spec=answer)
+        @bentoml.api(input_spec=body_of(rows, _by_bentoml(_parse), example), output_spec=answer)
         async def predict(self, body: Any) -> Response:
             """Predict for rows: ``{"rows": [{…}, …]}``, 1 to 1,000 of them."""
-            return self.answering.answer(body)
+            return _response(self.answering.answer(body))
 
-        @bentoml.api(input_spec=body_of(columns_model(package.request), _parse, columns), output_spec=answer)
+        @bentoml.api(
+            input_spec=body_of(batch, _by_bentoml(parse_columns), columns),
+            output_spec=answer,
+        )
         async def predict_columns(self, body: Any) -> Response:
-            """Predict for a batch in columns: ``{"columns": {name: […], …}}``."""
-            return self.answering.answer(body)
+            """Predict for a batch in columns: ``{"columns": {name: […], …}}``, 1 to 100,000 rows.
 
-        @bentoml.api(input_spec=body_of(rows, _parse, example), output_spec=explanation)
+            Or as an Arrow stream with these columns (``application/vnd.apache.arrow.stream``, without compression and
+            dictionaries), which is answered by one with the fields of the answer as columns.
+            """
+            return _response(self.answering.answer(body))
+
+        @bentoml.api(input_spec=body_of(rows, _by_bentoml(_parse), example), output_spec=explanation)
         async def explain(self, body: Any) -> Response:
             """Predict for 1 to 100 rows, and name the features that moved each prediction most, with their SHAP values.
 
             In units of the model's margin: log-odds of a binary model, of several classes for the one that is decided
             for. 422 for a model that has none for a row by itself.
             """
-            return self.answering.explain(body)
+            return _response(self.answering.explain(body))
 
         @bentoml.on_shutdown
         def close(self) -> None:
             """Write the rest of the prediction log."""
             self.answering.close()
 
-    bound_metrics([INFO, *(method.route for method in Service.apis.values())])
-    Service.add_asgi_middleware(
-        Guard,  # type: ignore[arg-type]
+    guarding = partial(
+        Guard,
         key_sha256=options.keys,
         max_body=options.service_body_limit,
         rate=options.service_rate,
         router=SAID[2] if os.environ.get(ROUTED) else b"",
+        also={Service.apis["predict_columns"].route: ARROW_TYPE},
         headers={
             "x-model": config.model,
             "x-model-version": str(config.version),
@@ -165,5 +263,28 @@ def service(
             "x-history-until": package.history.until.isoformat() if package.history.until else "",
         },
     )
+    readers = {"predict": partial(_parse, rows), "predict_columns": partial(parse_columns, batch)}
+
+    def answered(parsed: Parsed) -> Answer:
+        return loaded[-1].answer(parsed)
+
+    def explained(parsed: Parsed) -> Answer:
+        return loaded[-1].explain(parsed)
+
+    routes = {name: api.route for name, api in Service.apis.items()}
+    documents = partial(documented, answering=routes.values(), batch=routes["predict_columns"])
+    show(page(config.model, config.version), HEADERS, documents)
+    apps = {name: _directly(read, answered, config.model) for name, read in readers.items()}
+    apps["explain"] = _directly(readers["predict"], explained, config.model)
+    traced = "excluded_urls" not in tracing()
+    in_front(
+        Service,
+        None if traced else guarding,
+        {Service.apis[name].route: app for name, app in apps.items()},
+        [INFO, *(method.route for method in Service.apis.values())],
+    )
+    if traced:
+        # BentoML's way alone has a trace of each request, of those too that the guard refuses.
+        Service.add_asgi_middleware(Guard, **guarding.keywords)  # type: ignore[arg-type]
     Service.mount_asgi_app(Starlette(routes=[Route(INFO, info)]), path="/", name="info")
     return Service

@@ -5,4 +5,21 @@ What a batch must be like is said in ``validation`` and ``gates``.
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
-__all__ = ["columns", "context", "files", "opening", "partitions", "rules", "source", "sql"]
+__all__ = [
+    "addresses",
+    "columns",
+    "context",
+    "detection",
+    "files",
+    "folder",
+    "function",
+    "kinds",
+    "number_texts",
+    "opening",
+    "partitions",
+    "source",
+    "source_rule",
+    "sql",
+    "table_file",
+    "text_files",
+]

@@ -29,6 +29,25 @@ def expanded(text: str, what: str) -> str:
     return re.sub(r"\$(?:(\w+)|\{(\w+)\})", lambda match: environment(match.group(1) or match.group(2), what), text)
 
 
+#: What polars says of a file to what it means for its people; its own words speak of its parameters, and show data.
+_SAID = (
+    (r"found more fields than defined", "a line has more fields than its first line; check separator and quotes"),
+    (r"empty CSV|no data", "it is empty"),
+    (r"invalid utf-?8", "it is no text in UTF-8; save it so"),
+    (r"parquet|thrift|out of spec|magic", "it is no whole Parquet file"),
+    (r"duplicate", "two of its columns have one name"),
+    (r"not found", "it lacks a column that is asked for"),
+)
+
+
+def plainly_read(error: Exception) -> str:
+    """Why a file could not be read, in words of a file; of what is unknown its name alone."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    said = str(error)
+    return next((plain for pattern, plain in _SAID if re.search(pattern, said, re.IGNORECASE)), type(error).__name__)
+
+
 def conform(
     frame: "pl.DataFrame",
     types: Mapping[str, Any],

@@ -1,24 +1,24 @@
-"""Batches from files in CSV or Parquet, on this machine or at an address of fsspec.
+"""Batches from files in CSV or Parquet, wherever they are listed and read.
 
 A file is known by its name and its content: one that is delivered again unchanged changes no fingerprint.
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import lru_cache
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
-from ml_platform.foundation.errors import MissingReference, PlatformError
-from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_file
-from ml_platform.foundation.settings import default_home
+from pydantic import Field, model_validator
+
+from ml_platform.foundation.errors import DeclarationError, MissingReference, PlatformError
+from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.times import comparable
-from ml_platform.sources.columns import conform, environment, expanded, with_days
+from ml_platform.sources.columns import conform, plainly_read, with_days
 from ml_platform.sources.context import SourceContext
 from ml_platform.sources.partitions import WHOLE
-from ml_platform.sources.rules import FolderSource, FsspecSource
+from ml_platform.sources.source_rule import SourceRule
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,9 +27,68 @@ if TYPE_CHECKING:
 #: Endings of files that a program is still writing, and of no table.
 _UNFINISHED = (".tmp", ".part", ".partial", ".crdownload")
 _CSV, _PARQUET = (".csv", ".csv.gz"), (".parquet",)
-#: What object stores say about the content of an object, by the keys that fsspec passes on.
-_CONTENT_KEYS = ("ETag", "etag", "md5Hash", "content_md5", "md5", "crc32c")
+#: Endings of tables.
+ENDINGS = (*_CSV, *_PARQUET)
 _DIGITS = {"Y": 4, "m": 2, "d": 2, "j": 3, "H": 2, "M": 2, "S": 2}
+
+
+def without_ending(name: str) -> str:
+    """A file's name without the ending of a table."""
+    return re.sub(r"\.(csv|csv\.gz|parquet)$", "", name)
+
+
+def by_time(_: str) -> dict[str, Any]:
+    """Keys of ``source`` that divide the rows of files by the time in them."""
+    return {"by": "time"}
+
+
+class FilesRule(SourceRule, ABC):
+    """Files in CSV or Parquet, told apart by their endings."""
+
+    #: Which partition a file belongs to. ``name``: to the one whose date its name holds (see ``date_format``);
+    #: several files of one partition are joined in the order of their names. ``time``: its rows are divided by the
+    #: dataset's time column. Without partitions all files are one table, and it is left out.
+    by: Literal["name", "time"] | None = None
+    #: With ``by: name``: how the date stands in the name, as for ``strptime``, e.g. ``%Y-%m-%d``, ``%Y%m``; with hourly
+    #: partitions the hour in UTC, ``%Y-%m-%dT%H``.
+    date_format: str | None = None
+    #: Texts of CSV files that mean a missing value.
+    missing: tuple[str, ...] = ("",)
+    #: Separator of CSV files.
+    separator: str = Field(",", min_length=1, max_length=1)
+    #: Sign before the fraction of numbers in CSV files; with ``,`` points stand between thousands: ``1.234,5``.
+    decimal: Literal[".", ","] = "."
+    #: How dates and times stand in a text column that is not in ISO form, as for ``strptime``: ``{sold: "%d/%m/%Y"}``.
+    formats: dict[str, str] = Field({})
+    #: Columns to add with the day of a timestamp: ``{day: picked_up_at}``.
+    days: dict[str, str] = Field({})
+    #: Name of a column to add that identifies rows without a key: file and position in it, ``sales.csv:17``.
+    row_id: str | None = Field(None, min_length=1)
+
+    @model_validator(mode="after")
+    def _format_given(self) -> "FilesRule":
+        if (self.by == "name") != (self.date_format is not None):
+            raise ValueError("date_format: by: name needs it, nothing else takes it")
+        if self.date_format is not None and "%Y" not in self.date_format:
+            raise ValueError("date_format: it needs at least the year, %Y")
+        return self
+
+    @abstractmethod
+    def files(self) -> "Files":
+        """Where the files are listed and read. Raises PlatformError where nothing can be."""
+
+    def open(self, context: SourceContext) -> "FileSource":
+        """Partitions from the files. Raises DeclarationError where ``by`` does not fit the dataset's partitions."""
+        timed = context.partitions.timed
+        if timed and self.by is None:
+            raise DeclarationError(
+                "source: by is missing: take `time` (rows go by their day) or `name` (the date in a file's name)"
+            )
+        if not timed and self.by is not None:
+            raise DeclarationError(f"source: by: {self.by} divides by time, and there are no partitions; remove it")
+        if context.partitions.hourly and self.by == "name" and "%H" not in (self.date_format or ""):
+            raise DeclarationError("source: date_format needs the hour, %H, with hourly partitions")
+        return FileSource(self, self.files(), context)
 
 
 @dataclass(frozen=True)
@@ -46,89 +105,16 @@ class Files:
     open: Callable[[str], IO[bytes]]
 
 
-def _is_table(name: str) -> bool:
+def is_table(name: str) -> bool:
+    """Whether a file is one of a delivery: neither hidden nor still being written."""
     last = name.rpartition("/")[2]
     return not last.startswith((".", "_")) and not last.endswith(_UNFINISHED)
-
-
-def folder_files(rule: FolderSource) -> Files:
-    """The files of a folder of this machine. Raises PlatformError, when asked, where there is none."""
-    root = Path(expanded(rule.path, "source.path"))
-    root = root if root.is_absolute() else default_home() / root
-
-    def names() -> list[str]:
-        if not root.is_dir():
-            raise PlatformError(f"source: {root} is no folder; create it or correct source.path")
-        found = (path for path in root.glob(rule.pattern) if path.is_file())
-        return sorted(name for path in found if _is_table(name := path.relative_to(root).as_posix()))
-
-    def fingerprint(name: str) -> str:
-        held = (root / name).stat()
-        return _hashed(root / name, held.st_size, held.st_mtime_ns)
-
-    return Files(str(root), names, fingerprint, lambda name: (root / name).open("rb"))
-
-
-@lru_cache(maxsize=100_000)
-def _hashed(path: Path, size: int, changed: int) -> str:
-    """sha256 of a file, computed once as long as it is not touched."""
-    return sha256_file(path)
-
-
-def fsspec_files(rule: FsspecSource) -> Files:
-    """The files at an address of fsspec. Raises PlatformError where its file system is not installed."""
-    import fsspec
-
-    secret = {option: environment(name, "source.options_env") for option, name in rule.options_env.items()}
-    url = expanded(rule.url, "source.url")
-    try:
-        filesystem, pattern = fsspec.url_to_fs(url, **rule.options, **secret)
-    except (ImportError, ValueError) as error:
-        raise PlatformError(f"source.url: {url.partition('://')[0]}:// cannot be opened ({error})") from error
-    hashed: dict[tuple[Any, ...], str] = {}
-
-    def names() -> list[str]:
-        # Listings are cached for the life of the process; new files would never be seen.
-        filesystem.invalidate_cache()
-        with _reported(url):
-            return sorted(name for name in filesystem.glob(pattern) if _is_table(name) and filesystem.isfile(name))
-
-    def fingerprint(name: str) -> str:
-        with _reported(url):
-            about = filesystem.info(name)
-            said = {key: str(about[key]) for key in _CONTENT_KEYS if about.get(key)}
-            if said:
-                return sha256_bytes(canonical_json({"size": about.get("size"), **said}))
-            # The local and the in-memory file system say when a file changed, and nothing of its content.
-            stamp = (name, about.get("size"), str(about.get("mtime")), str(about.get("created")))
-            if stamp not in hashed:
-                import hashlib
-
-                with filesystem.open(name, "rb") as stream:
-                    hashed[stamp] = hashlib.file_digest(stream, "sha256").hexdigest()
-            return hashed[stamp]
-
-    return Files(url, names, fingerprint, lambda name: filesystem.open(name, "rb"))
-
-
-class _reported:
-    """Turn an error of a file system into one line that names the address and never a credential."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
-        if isinstance(error, Exception) and not isinstance(error, PlatformError):
-            raise PlatformError(f"source: {self.url} cannot be read ({type(error).__name__}: {error})") from error
 
 
 class FileSource:
     """Partitions from files: by the date in a file's name, or by the time column of the rows."""
 
-    def __init__(self, rule: FolderSource | FsspecSource, files: Files, context: SourceContext) -> None:
+    def __init__(self, rule: FilesRule, files: Files, context: SourceContext) -> None:
         self.rule, self.files, self.context = rule, files, context
         self._begun: dict[tuple[str, str], tuple[date, ...]] = {}
 
@@ -164,7 +150,7 @@ class FileSource:
 
         Raises PlatformError where there is no folder, or the file cannot be read.
         """
-        names = [name for name in self.files.names() if name.endswith((*_CSV, *_PARQUET))]
+        names = [name for name in self.files.names() if name.endswith(ENDINGS)]
         return self._table(names[-1], None, rows) if names else None
 
     def _members(self) -> dict[str, dict[str, str]]:
@@ -172,7 +158,7 @@ class FileSource:
         now = self.context.now()
         found: dict[str, dict[str, str]] = {}
         for name in self.files.names():
-            if not name.endswith((*_CSV, *_PARQUET)):
+            if not name.endswith(ENDINGS):
                 raise PlatformError(
                     f"source: {name} is neither CSV nor Parquet; narrow the pattern of {self.files.where}"
                 )
@@ -222,7 +208,8 @@ class FileSource:
                 f", or is no hour in {zone}: what a change of clocks skips or repeats needs an offset" if zone else ""
             )
             raise PlatformError(
-                f"source: {name}: column {self.context.time} ({times.dtype}) is no date{local}; correct the file"
+                f"source: {name}: column {self.context.time} ({times.dtype}) is no date{local}; correct the file, or "
+                "say in source.formats how its dates stand"
             )
         if times.null_count():
             raise PlatformError(
@@ -258,8 +245,10 @@ class FileSource:
                         separator=self.rule.separator,
                     )
         except (pl.exceptions.PolarsError, OSError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise PlatformError(f"source: {name} in {self.files.where} cannot be read ({reason})") from error
+            raise PlatformError(
+                f"source: {name} in {self.files.where} cannot be read ({plainly_read(error)}); correct the file, or "
+                "take it out of the pattern"
+            ) from error
         taken = [column for column in (*added, *filter(None, [self.rule.row_id])) if column in frame.columns]
         if taken:
             raise PlatformError(f"source: {name} has a column {taken[0]!r} already; give the added one another name")

@@ -1,6 +1,7 @@
 """Which partitions a dataset has, and which times belong to each."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
 
@@ -127,20 +128,31 @@ class Partitions(BaseModel):
 
         Raises DeclarationError for an unknown key.
         """
+        first = self.named(key)
+        if not self.timed:
+            return first, date.max
+        there = self.start <= first and (self.end is None or first < self.end)
+        if not there or self.beginning(first) != first:
+            raise DeclarationError(
+                f"partition {key!r} does not exist; partitions start on {self.key(self.start)}, every {self.every}"
+            )
+        return first, self.next(first)
+
+    def named(self, key: str) -> date:
+        """The beginning that a key names, whether there is such a partition or not.
+
+        Raises DeclarationError for a text that has not the form of a key.
+        """
         if not self.timed:
             if key != WHOLE:
                 raise DeclarationError(f"partition {key!r} does not exist: without time there is only {WHOLE!r}")
-            return date.min, date.max
-        form = self.key(self.start)
-        try:
+            return date.min
+        with suppress(ValueError):
             first = _hour("", key) if self.hourly else date.fromisoformat(key)
-        except ValueError:
-            what = "the ISO form of an hour" if self.hourly else "an ISO date"
-            raise DeclarationError(f"partition {key!r} is not {what}; take one of the form {form}") from None
-        there = self.start <= first and (self.end is None or first < self.end)
-        if not there or self.beginning(first) != first or self.key(first) != key:
-            raise DeclarationError(f"partition {key!r} does not exist; partitions start on {form}, every {self.every}")
-        return first, self.next(first)
+            if self.key(first) == key:
+                return first
+        what = "the ISO form of an hour" if self.hourly else "an ISO date"
+        raise DeclarationError(f"partition {key!r} is not {what}; take one of the form {self.key(self.start)}")
 
     def keys(self, until: date, *, complete: bool = True) -> list[str]:
         """Keys of the partitions that have ended by ``until`` (or have begun, with ``complete=False``)."""
@@ -153,9 +165,9 @@ class Partitions(BaseModel):
             begin = self.next(begin)
         return keys
 
-    def all_keys(self, now: datetime) -> list[str]:
-        """Every partition that can exist now."""
-        return self.keys(self.end or now)
+    def to_come(self, now: date) -> set[str]:
+        """Keys of declared partitions that have not ended: what a source offers of them is not the whole."""
+        return {*self.keys(self.end or now, complete=False)} - {*self.keys(now)}
 
     def bound(self, moment: date) -> date:
         """A day or a datetime in the form of bounds: of hours in UTC, else the day."""

@@ -1,21 +1,101 @@
 """Batches from a SQL query, one partition at a time, fetched in chunks."""
 
+import re
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from ml_platform.foundation.errors import MissingReference, PlatformError
+from pydantic import Field, field_validator
+
+from ml_platform.foundation.errors import DeclarationError, MissingReference, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.sources.columns import conform, environment, with_days
 from ml_platform.sources.context import SourceContext
-from ml_platform.sources.rules import SqlSource
+from ml_platform.sources.source_rule import ENV, Found, SourceRule
 
 if TYPE_CHECKING:
     import polars as pl
     import sqlalchemy as sa
+
+#: Beginnings of addresses of databases.
+_DATABASE = re.compile(r"(sqlite|postgres(ql)?|mysql|mariadb|mssql|oracle|duckdb|snowflake|bigquery)(\+\w+)?://")
+
+
+class SqlSource(SourceRule):
+    """Rows of a SQL query between two days: the parameters ``:start`` and ``:end`` (exclusive) are ISO dates, of hours
+    datetimes in UTC without a time zone. Without partitions it is one query, and has no parameters.
+
+    ``{kind: sql, url_env: SALES_URL, query: "select * from sales where day >= :start and day < :end",
+    fingerprint: "count(*), max(updated_at)"}``
+    """
+
+    kind: Literal["sql"]
+    #: Environment variable that holds the SQLAlchemy URL.
+    url_env: str = Field(pattern=ENV)
+    #: One statement; ``:start`` and ``:end`` (exclusive) are the days of the partition, or its hour in UTC.
+    query: str = Field(min_length=1)
+    #: What says that a partition changed: ``content`` reads all of it; anything else is a SQL expression over
+    #: the query's rows (quick, and as good as the expression is).
+    fingerprint: str = Field(min_length=1)
+    #: Columns to add with the day of a timestamp: ``{day: picked_up_at}``.
+    days: dict[str, str] = Field({})
+    #: Rows that are fetched at once.
+    chunk_rows: int = Field(50_000, ge=1)
+
+    @field_validator("query")
+    @classmethod
+    def _one_statement(cls, value: str) -> str:
+        return value.rstrip().rstrip(";")
+
+    @property
+    def unbound(self) -> list[str]:
+        """Those of the two parameters that the query lacks."""
+        return [name for name in (":start", ":end") if not re.search(rf"(?<!:){name}\b", self.query)]
+
+    @classmethod
+    def find(cls, where: str, root: Path, url_env: str = "") -> Found | None:
+        """A table (``sales``, ``shop.sales``) or a query in the database whose URL is in ``url_env``.
+
+        Raises PlatformError where the variable is not set or holds no address, and for the address itself, which may
+        hold a password.
+        """
+        if not url_env:
+            if _DATABASE.match(where):
+                raise PlatformError(
+                    f"{where.partition(':')[0]}://…: is the address of a database; put it into a variable and name "
+                    "that beside the table: SALES_URL=… ml-platform new TABLE --url-env SALES_URL"
+                )
+            return None
+        import sqlalchemy as sa
+        from sqlalchemy.exc import ArgumentError
+
+        try:
+            quote = sa.make_url(environment(url_env, "--url-env")).get_dialect()().identifier_preparer.quote
+        except (ArgumentError, ImportError) as error:
+            raise PlatformError(f"--url-env: {url_env} is no usable address ({type(error).__name__})") from None
+        query = bool(re.match(r"\s*(select|with)\b", where, re.IGNORECASE))
+        if not query and not re.fullmatch(r"\w+(\.\w+)?", where):
+            raise PlatformError(f"{where}: give the name of a table, or a query that begins with select")
+        rows = f"({where.strip().rstrip(';')}) as given" if query else ".".join(map(quote, where.split(".")))
+        declared = {"kind": "sql", "url_env": url_env, "query": f"select * from {rows}", "fingerprint": "content"}
+
+        def partitioned(time: str) -> dict[str, Any]:
+            return {"query": f"{declared['query']} where {quote(time)} >= :start and {quote(time)} < :end"}
+
+        name = "query" if query else where.rpartition(".")[2]
+        said = f"{name} in the database of {url_env}"
+        return Found(cls.model_validate(declared), name, declared, said, partitioned)
+
+    def open(self, context: SourceContext) -> "QuerySource":
+        """The rows of the query. Raises DeclarationError where it lacks a parameter that partitions need."""
+        if context.partitions.timed and self.unbound:
+            raise DeclarationError(
+                f"source: the query needs the parameter {self.unbound[0]}: it is asked for one partition at a time"
+            )
+        return QuerySource(self, context)
 
 
 class QuerySource:

@@ -7,7 +7,18 @@ import pytest
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
-__all__ = ["attributes", "gate", "merging", "references", "rollout_records", "source", "store", "task", "trainer"]
+__all__ = [
+    "attributes",
+    "elsewhere",
+    "gate",
+    "merging",
+    "references",
+    "rollout_records",
+    "source",
+    "store",
+    "task",
+    "trainer",
+]
 
 # A bare `assert` of theirs says what it found, wherever the class that inherits from them is.
 pytest.register_assert_rewrite(*(f"{__name__}.{name}" for name in __all__))

@@ -53,6 +53,25 @@ class GateContract:
             assert found.status == status, found.reason
             assert found.observed is not None and found.reason and "\n" not in found.reason
 
+    def empty(self) -> Any:
+        """Evidence of the same kind without rows; None: it has no rows."""
+        return None
+
+    def test_evidence_without_rows_is_no_pass(self) -> None:
+        """A mean of no rows is none, which must not pass for a value that was looked at."""
+        if (evidence := self.empty()) is None:
+            pytest.skip("give the contract `empty`, evidence without rows, where the gate measures rows")
+        found = self.verdict(evidence)
+        assert found.status != "passed", f"without a row it passed, saying: {found.reason}"
+
+    def test_what_it_looks_at_is_left_as_it_was(self) -> None:
+        """Other gates look at the same evidence after it."""
+        if not kind_of(self.gate["gate"]).timed:
+            for evidence in (self.sound(), self.broken()):
+                assert self.verdict(evidence) == self.verdict(evidence), (
+                    "it changes its evidence: asked again it differs"
+                )
+
     def test_equal_evidence_has_an_equal_verdict(self) -> None:
         """Else every run would be news for the ledger; kinds that a clock measures say so."""
         if not kind_of(self.gate["gate"]).timed:

@@ -81,6 +81,51 @@ class ReferencesContract:
         assert references.load(ASSET, JANUARY, "three").sha256 == references.load(ASSET, JANUARY).sha256 == "2" * 64
         assert references.of_run(ASSET, JANUARY, "one") and not references.of_run(ASSET, JANUARY, "three")
 
+    def test_each_run_reads_its_own_of_each_partition(self, opened: Callable[[], References]) -> None:
+        """A run that made several is told them apart by partition."""
+        marks = {(JANUARY, "one"): "1", (FEBRUARY, "one"): "2", (JANUARY, "two"): "3", (FEBRUARY, "two"): "4"}
+        for (partition, run_id), content in marks.items():
+            opened().save(ASSET, partition, batch(run_id, partition, content))
+        found = {key: opened().load(ASSET, *key).sha256[0] for key in marks}
+        assert found == marks, "by partition and run, another reference was read than was saved"
+        assert not opened().of_run(ASSET, "2024-03-01", "one"), "a run made nothing of a partition of which it is said"
+        alike = [run_id for run_id in ("on", "o_e", "%", "One") if opened().of_run(ASSET, JANUARY, run_id)]
+        assert alike == [], "runs whose names only look alike are said to have made it"
+
+    def test_who_keeps_it_open_sees_what_others_save(self, opened: Callable[[], References]) -> None:
+        """A supervisor or a web server lives longer than many a run: what it read once is not the last word."""
+        reader, writer = opened(), opened()
+        assert reader.partitions(ASSET) == []
+        for run_id, content in (("one", "1"), ("two", "2")):
+            writer.save(ASSET, JANUARY, batch(run_id, content=content))
+            assert reader.load(ASSET, JANUARY).sha256[0] == content, "what another one saved is not seen"
+            assert [ref.sha256[0] for ref in reader.all(ASSET).values()] == [content] and reader.partitions(ASSET)
+            assert reader.of_run(ASSET, JANUARY, run_id)
+        writer.forget(ASSET, JANUARY)
+        assert reader.partitions(ASSET) == [], "what another one forgot is still there"
+        with pytest.raises(MissingReference):
+            reader.load(ASSET, JANUARY)
+
+    def test_a_large_reference_of_any_letters_comes_back(self, opened: Callable[[], References]) -> None:
+        """More than 100 kB of it: a split of years of hours has as much."""
+        inputs = {f"Größe/日本-{number:05}": f"{number:064x}" for number in range(1200)}
+        large = batch("one").model_copy(update={"inputs": inputs})
+        assert len(large.model_dump_json()) > 100_000
+        opened().save(ASSET, JANUARY, large)
+        assert opened().load(ASSET, JANUARY, "one") == opened().load(ASSET, JANUARY) == large
+
+    def test_names_that_look_alike_are_others(self, opened: Callable[[], References]) -> None:
+        """By case, or by what stands for any letter in SQL."""
+        names = (ASSET, "Shop/batch", "shop/Batch", "shop_batch", "shop%batch", "shop/batc_", "shop/%", "%")
+        for number, name in enumerate(names, 1):
+            opened().save(name, JANUARY, batch("one", content=f"{number:x}"))
+        found = {name: opened().load(name, JANUARY, run_id).sha256[0] for name in names for run_id in ("", "one")}
+        assert found == {name: f"{number:x}" for number, name in enumerate(names, 1)}
+        opened().forget("shop/batc_", JANUARY)
+        opened().forget("Shop/batch", JANUARY)
+        gone = [name for name in names if not opened().partitions(name)]
+        assert gone == ["Shop/batch", "shop/batc_"], "to forget one changed others, or left it"
+
     def test_the_last_saved_is_the_latest_whatever_run_made_it(self, references: References) -> None:
         """A step that is repeated replaces what its run made, and is the latest again."""
         for run_id, content in (("one", "1"), ("two", "2"), ("one", "3")):

@@ -24,6 +24,24 @@ def change(records: RolloutRecords, version: int) -> RolloutRecord:
 class RolloutRecordsContract:
     """Needs a fixture ``opened``: a function that opens the same place each time, empty at first."""
 
+    @pytest.fixture
+    def damage(self) -> Callable[[], object] | None:
+        """What spoils the record of the model ``m`` where it is kept; None: it cannot be spoilt."""
+        return None
+
+    def test_a_damaged_record_is_told_and_no_missing_one(
+        self, opened: Callable[[], RolloutRecords], damage: Callable[[], object] | None
+    ) -> None:
+        """A model whose record is missing would be deployed for the first time."""
+        if damage is None:
+            pytest.skip("give the contract a fixture `damage`")
+        change(opened(), 1)
+        damage()
+        for attempt in (lambda: opened().load("m"), lambda: opened().history("m"), lambda: change(opened(), 2)):
+            with pytest.raises(PlatformError) as told:
+                attempt()
+            assert not isinstance(told.value, MissingReference), "a damaged record is not one that is missing"
+
     def test_what_was_saved_is_loaded(self, opened: Callable[[], RolloutRecords]) -> None:
         """Also from another process, which opens the place anew."""
         saved = change(opened(), 1)
@@ -59,7 +77,7 @@ class RolloutRecordsContract:
         """So that no change is overwritten unseen."""
         seen = change(opened(), 1)
         change(opened(), 2)
-        with pytest.raises(StaleRecord, match="revision 2, not 1"):
+        with pytest.raises(StaleRecord):
             opened().save(started(seen, backend(3), by="bob", why="late"))
         assert opened().load("m").candidate == backend(2)
         assert len(opened().history("m")) == 2
@@ -68,7 +86,7 @@ class RolloutRecordsContract:
         """What was changed when is never rewritten, and nothing changes without a word."""
         saved = change(opened(), 1)
         for silent in (saved.model_copy(update={"replicas": 2}), saved.model_copy(update={"change": None})):
-            with pytest.raises(PlatformError, match="what changed"):
+            with pytest.raises(PlatformError):
                 opened().save(silent)
         assert opened().load("m") == saved
 
@@ -106,7 +124,7 @@ class RolloutRecordsContract:
     def test_what_was_never_deployed_is_missing(self, opened: Callable[[], RolloutRecords]) -> None:
         """By name."""
         for read in (opened().load, opened().history):
-            with pytest.raises(MissingReference, match="m was never deployed"):
+            with pytest.raises(MissingReference):
                 read("m")
         assert opened().models() == []
 

@@ -1,17 +1,64 @@
 """What every source has to do. Subclass it and give it one that offers something."""
 
+import pickle
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.raised import raised
+from ml_platform.sources.partitions import Partitions
 from ml_platform.sources.source import Source
 from ml_platform.testing.attributes import others
+from ml_platform.testing.elsewhere import elsewhere
+
+_UNKNOWN = 3
+_ASKED = f"""
+import pickle, sys
+from pathlib import Path
+try:
+    source = pickle.load(sys.stdin.buffer)
+except Exception:
+    sys.exit({_UNKNOWN})
+offered = source.partitions()
+told = pickle.dumps((offered, {{name: source.read(name) for name in offered}}))
+Path(sys.argv[1]).write_bytes(told)
+"""
 
 
 class SourceContract:
-    """Needs a fixture ``source`` that offers one partition or more."""
+    """Needs a fixture ``source`` that offers one partition or more, one of them of two rows or more."""
+
+    #: ``partitions`` of its dataset, as declared: ``{"every": "month", "start": "2024-01-01"}``; None: keys are not
+    #: looked at.
+    partitions: ClassVar[Any] = None
+
+    def test_another_process_is_told_the_same(self, source: Source) -> None:
+        """As the next run is one: nothing may depend on Python's `hash()`, which each process seeds anew."""
+        try:
+            pickled = pickle.dumps(source)
+        except Exception as error:
+            pytest.skip(
+                f"the source cannot be given to another process ({raised(error)}); let its class lie in a module"
+            )
+        offered = source.partitions()
+        for seed in ("1", "2"):
+            with TemporaryDirectory() as folder:
+                file = Path(folder) / "told"
+                done = elsewhere(_ASKED, pickled, str(file), seed=seed)
+                if done.returncode == _UNKNOWN:
+                    pytest.skip("another process cannot import the class of the source; let it lie in a module")
+                assert done.returncode == 0, done.stderr.decode().strip().splitlines()[-1]
+                told, frames = pickle.loads(file.read_bytes())
+            assert told == offered, "another process was told other fingerprints of the same content"
+            for partition, frame in frames.items():
+                assert_frame_equal(frame, source.read(partition))
 
     @pytest.fixture
     def source(self) -> Source:
@@ -24,12 +71,39 @@ class SourceContract:
         return None
 
     def test_changed_content_has_another_fingerprint(self, source: Source, change: Callable[[], str] | None) -> None:
-        """And other partitions keep theirs."""
+        """And other rows; other partitions keep both."""
         if change is None:
             pytest.skip("give the contract a fixture `change`")
         before = source.partitions()
+        rows = {name: source.read(name) for name in before}
         changed = change()
-        assert {name for name, mark in source.partitions().items() if before.get(name) != mark} == {changed}
+        after = source.partitions()
+        assert {name for name, mark in after.items() if before.get(name) != mark} == {changed}
+        same = {name for name in after if name in rows and source.read(name).equals(rows[name])}
+        assert changed not in same, f"`read` gives the rows of {changed} from before its change"
+        assert same == {*after} - {changed}, "`read` gives other rows of partitions that did not change"
+
+    @pytest.fixture
+    def refuse(self) -> Callable[[], str] | None:
+        """What makes the origin refuse the source's credentials, and returns the secret in them; None: it has none."""
+        return None
+
+    def test_refused_credentials_are_told_without_the_secret(
+        self, source: Source, refuse: Callable[[], str] | None
+    ) -> None:
+        """As a PlatformError of one line: what is refused is no empty place, and messages are kept."""
+        if refuse is None:
+            pytest.skip("give the contract a fixture `refuse`, where the source has credentials")
+        offered = [*source.partitions()]
+        secret = refuse()
+        for ask in (source.partitions, partial(source.read, offered[0])):
+            with pytest.raises(PlatformError) as told:
+                ask()
+            said = str(told.value)
+            assert secret not in said and "\n" not in said, "the message is one line without the secret"
+            reason = told.value.__cause__ or (None if told.value.__suppress_context__ else told.value.__context__)
+            assert secret not in str(reason), "the error that is the reason names the secret; raise it `from None`"
+        assert secret not in repr(source), "`repr` of the source shows the secret"
 
     def test_what_is_there_has_a_fingerprint_that_stays(self, source: Source) -> None:
         """As long as the content does."""
@@ -39,9 +113,20 @@ class SourceContract:
         assert others(texts, str) == [] and "" not in texts, "partitions() gives texts: name to fingerprint"
         assert source.partitions() == offered
 
+    def test_partitions_are_named_as_they_are_declared(self, source: Source) -> None:
+        """By their first day, of months too; of hours in UTC."""
+        if self.partitions is None:
+            pytest.skip("give the contract `partitions`, as the dataset declares them")
+        declared = Partitions.model_validate(self.partitions)
+        for key in source.partitions():
+            declared.window(key)
+
     def test_a_partition_has_equal_rows_in_equal_order_each_time(self, source: Source) -> None:
         """With columns."""
+        rows = 0
         for partition in source.partitions():
             frame = source.read(partition)
             assert isinstance(frame, pl.DataFrame) and frame.width
             assert_frame_equal(source.read(partition), frame)
+            rows = max(rows, frame.height)
+        assert rows > 1, "no partition has two rows, so that nothing is said of their order; give the contract more"

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.objects import named
-from ml_platform.models.task import DRAWN, Task
+from ml_platform.models.dry_run import TRIED, mistake
+from ml_platform.models.task import Task, chance_of
 from ml_platform.testing.attributes import Wanted, others, require_attributes
 
 WANTED: Wanted = {
@@ -37,6 +37,16 @@ class TaskContract:
 
     def __init_subclass__(cls) -> None:
         require_attributes(cls, WANTED)
+
+    def right(self) -> np.ndarray:
+        """The predictions of a model that is always right."""
+        y = self.labels()
+        return np.eye(len(self.task.classes))[y.astype(int)] if self.task.output == "classes" else y
+
+    def mistaken(self) -> np.ndarray:
+        """The predictions of a model that is always wrong."""
+        right = self.right()
+        return np.roll(right, 1, axis=1) if self.task.output == "classes" else right.max() + right.min() - right
 
     def labels(self) -> np.ndarray:
         return self.task.labels(pl.DataFrame({"target": self.target}), "target")[1]
@@ -77,26 +87,68 @@ class TaskContract:
             with pytest.raises(PlatformError):
                 self.task.require(np.full(len(y), y[0]), "target")
 
-    def test_metrics_are_finite_and_declared(self) -> None:
+    def test_each_method_gives_what_evaluations_and_services_ask_for(self) -> None:
+        """The types and shapes that ``validate`` asks for, too."""
+        y, p = self.labels(), self.predictions
+        wrong = [line for name in TRIED if (line := mistake(self.task, name, y, p))]
+        assert not wrong, "; ".join(wrong)
+
+    def test_metrics_are_declared_and_come(self) -> None:
         found = self.task.measure(self.labels(), self.predictions)
-        assert set(found) <= set(self.task.measured) and np.isfinite(list(found.values())).all()
-        assert set(self.task.compared) <= set(self.task.better) <= set(self.task.measured)
+        assert set(self.task.better) <= set(self.task.measured)
+        lacking = set(self.task.measured) - {*found, *self.task.measure(self.labels(), self.right())}
+        assert not lacking, f"`measured` names {sorted(lacking)}, which `measure` never gives on these labels"
         # Where few rows leave a metric undefined it is left out.
         assert np.isfinite(list(self.task.measure(self.labels()[:1], self.predictions[:1]).values())).all()
         with pytest.raises(PlatformError, match="0 labels"):
             self.task.measure(self.labels()[:0], self.predictions[:0])
 
     def test_losses_are_metrics_by_row(self) -> None:
-        """Of each that `compared` names and the platform does not draw itself."""
         y, p = self.labels(), self.predictions.astype(np.float64)
         measured = self.task.measure(y, p)
-        lacking = set(self.task.compared) - {*DRAWN[self.task.output], *self.task.losses(y, p)}
-        assert not lacking, (
-            f"{named(self.task)}: `compared` names {sorted(lacking)}; give their values by row in `losses`"
-        )
         for name, values in self.task.losses(y, p).items():
-            assert values().shape == (len(y),)
             assert float(np.mean(values())) == pytest.approx(measured[name])
+
+    def test_each_row_is_answered_for_where_it_stands(self) -> None:
+        """Rows in another order give the same values in that order: what is compared is compared row by row."""
+        y, p = self.labels(), self.predictions
+        order = np.random.default_rng(1).permutation(len(y))
+        target = self.target[:-1][order.tolist()]
+        _, found = self.task.labels(pl.DataFrame({"target": target}), "target")
+        assert np.array_equal(found, y[order]), "`labels` of rows in another order"
+        wide = p.astype(np.float64)
+        other = self.task.losses(y[order], wide[order])
+        for name, values in self.task.losses(y, wide).items():
+            assert np.allclose(other[name](), values()[order]), f"`losses` of {name} are not in the order of the rows"
+        assert np.allclose(self.task.scores(p[order]), self.task.scores(p)[order]), "`scores`: not in order"
+        pairs = zip(self.task.calibrated(y[order], p[order]), self.task.calibrated(y, p), strict=True)
+        assert all(np.allclose(ours, before[order]) for ours, before in pairs), "`calibrated`: not in order"
+
+    def test_different_values_stay_different_labels(self) -> None:
+        """Large numbers too, or they are refused: capped in silence they would be learnt as what never happened."""
+        if self.task.output != "value" or not self.target.dtype.is_numeric():
+            return
+        large = self.target.cast(pl.Float64 if self.target.dtype.is_float() else pl.Int64) * 1000
+        try:
+            _, y = self.task.labels(pl.DataFrame({"target": large}), "target")
+        except PlatformError:
+            return
+        apart = large[:-1].n_unique()
+        assert len(np.unique(y)) == apart, f"of {apart} large values `labels` made {len(np.unique(y))} different labels"
+
+    def test_a_group_is_measured_by_its_own_rows(self) -> None:
+        """Whatever other groups hold."""
+        from ml_platform.models.outputs import series
+
+        y, p = self.labels(), self.predictions
+        place = np.arange(len(y)) % 3 // 2
+        frame = pl.DataFrame({"group": place, "label": y}).with_columns(series("prediction", p))
+        groups = self.task.by_group(pl.col("label"), pl.col("prediction"))
+        for row in frame.group_by("group").agg(**groups).to_dicts():
+            kept = place == row["group"]
+            measured = self.task.measure(y[kept], p[kept])
+            ours = {name: row[name] for name in measured if row.get(name) is not None}
+            assert ours == pytest.approx({name: measured[name] for name in ours}, nan_ok=True), "`by_group` of a group"
 
     def test_a_group_of_all_rows_has_the_metrics_of_all_rows(self) -> None:
         from ml_platform.models.outputs import series
@@ -105,53 +157,105 @@ class TaskContract:
         (row,) = frame.select(**self.task.by_group(pl.col("label"), pl.col("prediction"))).to_dicts()
         measured = self.task.measure(self.labels(), self.predictions)
         both = row.keys() & measured.keys()
-        assert both and {name: row[name] for name in both} == pytest.approx({name: measured[name] for name in both})
+        first = self.task.compared[0]
+        assert first in both, f"`by_group` has no {first}, by which models are compared first; slices are judged by it"
+        assert {name: row[name] for name in both} == pytest.approx({name: measured[name] for name in both})
 
     def test_worse_predictions_cost_more_than_right_ones(self) -> None:
         y = self.labels()
-        right = np.eye(len(self.task.classes))[y.astype(int)] if self.task.output == "classes" else y
-        ours, best = self.task.cost(y, self.predictions), self.task.cost(y, right)
+        ours, best = self.task.cost(y, self.predictions), self.task.cost(y, self.right())
         assert ours is not None and best is not None and best < ours
 
-    def test_baselines_have_the_shape_of_predictions(self) -> None:
-        found = self.task.baselines(self.labels(), 7)
-        assert found and others(found, str) == []
-        for p in found.values():
-            assert p.shape == (7, *self.predictions.shape[1:]) and np.isfinite(p).all()
+    def test_right_predictions_lie_on_the_better_side(self) -> None:
+        """By each metric that has one, and apart by those that models are compared by."""
+        task, y = self.task, self.labels()
+        ours, best = task.measure(y, self.predictions), task.measure(y, self.right())
+        gains = {
+            name: (best[name] - ours[name]) * (1 if more else -1)
+            for name, more in task.better.items()
+            if name in ours and name in best
+        }
+        wrong = [name for name, gain in gains.items() if gain < -1e-9]
+        assert not wrong, f"right predictions are worse than others by {', '.join(wrong)}, as `better` has it"
+        alike = [name for name in task.compared if gains.get(name, 1) <= 0]
+        assert not alike, f"right predictions are no better than others by {', '.join(alike)}; see `compared`"
+
+    def test_a_baseline_knows_the_labels(self) -> None:
+        """One at least: of other labels it predicts something else."""
+        y = np.sort(self.labels())
+        low, high = (self.task.baselines(part, 7) for part in (y[: len(y) // 2], y[len(y) // 2 :]))
+        assert low and low.keys() == high.keys()
+        same = [name for name, p in low.items() if np.array_equal(p, high[name])]
+        assert len(same) < len(low), f"{', '.join(same)}: the same of whatever labels; what beats it shows nothing"
+
+    def test_a_baseline_can_be_beaten_and_is_worth_beating(self) -> None:
+        """By right predictions; and it is no worse than most models that answer every row with one same label."""
+        task, y, right = self.task, self.labels(), self.right()
+        name = task.compared[0]
+        sign = 1 if task.better[name] else -1
+        worth = [sign * task.measure(y, p)[name] for p in task.baselines(y, len(y)).values()]
+        best = sign * task.measure(y, right)[name]
+        assert max(worth) < best, f"`baselines`: by {name} one is as good as being right; no model can beat it"
+        rows = np.argsort(y)[np.linspace(0, len(y) - 1, 21).astype(int)]
+        constants = [
+            sign * task.measure(y, np.repeat(right[row : row + 1], len(y), axis=0)).get(name, -np.inf) for row in rows
+        ]
+        usual = float(np.median(constants))
+        assert max(worth) >= usual - 1e-9, (
+            f"`baselines`: by {name} the best one reaches {sign * max(worth):g}, and any one label for every row about "
+            f"{sign * usual:g}; every model beats that"
+        )
 
     def test_models_are_compared_by_some_of_the_metrics_that_are_asked_for(self) -> None:
-        """On these labels by one at least."""
-        found = self.task.comparable(self.labels(), self.task.compared)
-        assert isinstance(found, tuple) and found and set(found) <= set(self.task.compared)
-        assert self.task.comparable(self.labels(), ()) == ()
+        """On these labels by the most telling one, and by none that was not asked for."""
+        y, compared = self.labels(), self.task.compared
+        found = self.task.comparable(y, compared)
+        assert compared[0] in found, f"`comparable` of these labels leaves {compared[0]} out, the first of `compared`"
+        assert set(self.task.comparable(y, compared[1:])) <= set(compared[1:])
+        assert self.task.comparable(y, ()) == ()
 
     def test_counts_are_numbers_of_rows(self) -> None:
-        """By name, as expressions of the column of labels."""
         y, found = self.labels(), self.task.counts(pl.col("label"))
-        assert isinstance(found, dict) and others(found.values(), pl.Expr) == []
         if found:
             (row,) = pl.DataFrame({"label": y}).select(**found).to_dicts()
             assert {name: one for name, one in row.items() if not (isinstance(one, int) and 0 <= one <= len(y))} == {}
 
-    def test_calibration_has_a_pair_for_each_row(self) -> None:
-        """Actual and predicted, both finite."""
+    def test_calibration_is_of_what_is_actual_first(self) -> None:
         y = self.labels()
         actual, predicted = self.task.calibrated(y, self.predictions)
-        for values in (actual, predicted):
-            assert isinstance(values, np.ndarray) and values.shape == y.shape and np.isfinite(values).all()
+        other, still = self.task.calibrated(np.roll(y, 1), self.predictions)
+        assert np.array_equal(still, predicted), "other labels changed what is predicted; actual comes first"
+        assert not np.array_equal(other, actual), "other labels changed nothing in what is actual"
 
-    def test_curves_are_points_that_a_report_can_keep(self) -> None:
-        """Lists of two finite numbers, under names that it draws."""
-        found = self.task.curves(self.labels(), self.predictions)
-        assert isinstance(found, dict) and json.loads(json.dumps(found, allow_nan=False)) == found
-        for name, curve in found.items():
-            assert name.startswith(("roc", "precision_recall", "residuals"))
-            assert isinstance(curve, list) and curve and [point for point in curve if len(point) != 2] == [], name
+    def test_what_a_model_without_knowledge_reaches_is_of_its_metrics(self) -> None:
+        """Where the task says so, in `chance`."""
+        found = dict(chance_of(self.task))
+        assert set(found) <= set(self.task.better) and others(found.values(), float) == []
+        task, y = self.task, self.labels()
+        best = task.measure(y, self.right())
+        gains = {
+            name: (best[name] - worth) * (1 if task.better[name] else -1)
+            for name, worth in found.items()
+            if name in best
+        }
+        wrong = [name for name, gain in gains.items() if gain <= 0]
+        assert not wrong, f"`chance` of {', '.join(wrong)} is no worse than being right"
+        others_measured = [
+            task.measure(y, p) for p in (self.mistaken(), self.predictions, *task.baselines(y, len(y)).values())
+        ]
+        sides = {name: 1 if task.better[name] else -1 for name in gains}
+        beyond = [
+            name
+            for name, side in sides.items()
+            if side * found[name] < min(side * one[name] for one in others_measured if name in one)
+        ]
+        assert not beyond, f"`chance` of {', '.join(beyond)} is worse than being always wrong"
 
-    def test_answers_have_the_declared_fields(self) -> None:
+    def test_curves_have_names_that_a_report_draws(self) -> None:
+        for name, curve in self.task.curves(self.labels(), self.predictions).items():
+            assert name.startswith(("roc", "precision_recall", "residuals")) and curve, name
+
+    def test_answers_hold_the_predictions(self) -> None:
         found = self.task.answer(self.predictions)
-        assert found.keys() == self.task.fields.keys()
         assert np.allclose(np.array(found[self.task.numbers]), self.predictions)
         assert json.dumps(found, allow_nan=False)
-        scores = self.task.scores(self.predictions)
-        assert scores.shape == (len(self.predictions),) and np.isfinite(scores).all()

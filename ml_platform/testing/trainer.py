@@ -3,7 +3,9 @@
 It needs pytest.
 """
 
+import pickle
 from collections.abc import Sequence
+from datetime import date
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,10 +19,12 @@ from pydantic import BaseModel, ValidationError
 from ml_platform.features.build import matrix
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_bytes
+from ml_platform.models.checked import Misbehaved, unit_of
 from ml_platform.models.predictor import Importance, Predictor, load_predictor, predictor_type
 from ml_platform.models.task import TASKS, Task, task_of
 from ml_platform.testing.attributes import Wanted, others, require_attributes
-from ml_platform.training.trainer import Trained, limited, require_limits, train, trainer_of
+from ml_platform.testing.elsewhere import elsewhere, seeds
+from ml_platform.training.trainer import Trained, limited, require_limits, rounds_of, train, trainer_of
 
 WANTED: Wanted = {
     "trainer": (lambda given: isinstance(given, str), 'a text as declared, such as "module:Class"'),
@@ -32,6 +36,22 @@ WANTED: Wanted = {
     ),
     "unseen": (lambda given: isinstance(given, pl.DataFrame), "a polars DataFrame to predict"),
 }
+
+
+#: A training in another process: its standard input is what it is given, its standard output the hash of the model.
+_TRAINED = """
+import pickle, sys, tempfile
+from pathlib import Path
+from ml_platform.foundation.files import sha256_bytes
+from ml_platform.models.task import task_of
+from ml_platform.training.trainer import train, trainer_of
+name, parameters, frames, names, target, task = pickle.load(sys.stdin.buffer)
+one = trainer_of(name)
+with tempfile.TemporaryDirectory() as work:
+    declared = one.Parameters.model_validate(parameters)
+    done = train(one, lambda: iter(frames), names, target, task_of(*task), declared, Path(work), 1)
+    Path(sys.argv[1]).write_text(sha256_bytes(done.file.read_bytes()))
+"""
 
 
 class Fit(NamedTuple):
@@ -98,6 +118,38 @@ class TrainerContract:
         other = sha256_bytes(self.fit([self.frames[1], self.frames[1]]).content)
         assert other != one, "other rows gave the same bytes; give the contract two different frames"
 
+    def test_training_in_another_process_makes_equal_bytes(self) -> None:
+        """As the next run is one: nothing may depend on the order of a set, which each process makes anew."""
+        kind = (self.task, tuple(self.classes), self.threshold)
+        given = (self.trainer, self.parameters, list(self.frames), list(self.names), self.target, kind)
+        ours = sha256_bytes(self.fit().content)
+        for seed in seeds(self.names):
+            with TemporaryDirectory() as folder:
+                file = Path(folder) / "hash"
+                done = elsewhere(_TRAINED, pickle.dumps(given), str(file), seed=seed)
+                assert done.returncode == 0, done.stderr.decode().strip().splitlines()[-1]
+                assert file.read_text() == ours, "trained in another process, equal rows gave other bytes"
+
+    def test_only_the_features_and_the_target_are_read(self) -> None:
+        """Not other columns of a frame, nor the order of its columns."""
+        wide = [
+            frame.select(
+                pl.lit("text").alias("a text beside"), pl.lit(date(2024, 1, 1)).alias("a date beside"),
+                *reversed(frame.columns),
+            )
+            for frame in self.frames
+        ]  # fmt: skip
+        assert self.fit(wide).content == self.fit().content, "columns beside, in another order, gave other bytes"
+
+    def test_rows_without_a_label_teach_nothing(self) -> None:
+        """Missing labels are not learnt as a value: the model is that of the rows that have one."""
+        some = [
+            frame.with_columns(pl.when(pl.int_range(pl.len()) % 5 > 0).then(self.target).alias(self.target))
+            for frame in self.frames
+        ]
+        known = [self.kind().labels(frame, self.target)[0] for frame in some]
+        assert self.fit(some).content == self.fit(known).content, "rows without a label gave other bytes than none"
+
     def test_it_says_what_it_is(self) -> None:
         """Versions, and packages that are installed."""
         trainer, kind = trainer_of(self.trainer), predictor_type(self.fit().trained.format)
@@ -139,6 +191,33 @@ class TrainerContract:
         one, two = (self.fit(threads=threads).predictor.predict(x) for threads in (1, 2))
         assert one.dtype == np.float32 and len(one) == len(x) and np.isfinite(one).all()
         np.testing.assert_array_equal(one, two)
+
+    def test_rows_with_missing_features_are_predicted_or_refused(self) -> None:
+        """With a finite number, or an error that says why: never with NaN. What is given is not changed."""
+        predictor = self.fit().predictor
+        x = np.repeat(matrix(self.unseen, self.names)[:1], len(self.names) + 1, axis=0)
+        x[np.arange(len(self.names)), np.arange(len(self.names))] = np.nan
+        x[-1] = np.nan
+        for row in range(len(x)):
+            for given in (x[row : row + 1], x):
+                before = given.copy()
+                try:
+                    predictor.predict(given)
+                except Misbehaved:
+                    raise
+                except (PlatformError, ValueError):
+                    pass
+                assert np.array_equal(given, before, equal_nan=True), "predict changes the matrix that it is given"
+
+    def test_models_that_are_loaded_together_answer_each_for_itself(self) -> None:
+        """As a candidate and its champion are: nothing is kept in a class or a module."""
+        x = matrix(self.unseen, self.names)
+        one = self.fit().predictor
+        before = one.predict(x)
+        other = self.fit([self.frames[1], self.frames[1]]).predictor
+        theirs = other.predict(x)
+        assert np.array_equal(one.predict(x), before), "a model answers otherwise since another one was loaded"
+        assert np.array_equal(other.predict(x), theirs), "a model answers otherwise since another one was asked"
 
     def test_a_type_that_was_not_recorded_is_not_loaded(self) -> None:
         """Where the file has one beyond those of its format."""
@@ -185,6 +264,66 @@ class TrainerContract:
         assert importance is None or set(importance) <= set(self.names)
         found = (importance or {}).values()
         assert [one for one in found if not isinstance(one, Importance) or not np.isfinite(one).all()] == []
+
+    def test_what_explains_a_prediction_adds_up_to_it(self) -> None:
+        """Beside a constant, in the unit of the contributions; of a unit of its own in the order of the predictions."""
+        predictor, x = self.fit().predictor, matrix(self.unseen, self.names)
+        values, p = predictor.contributions(x), predictor.predict(x).astype(np.float64)
+        unit = unit_of(predictor)
+        if values is None:
+            return
+        sums = values.astype(np.float64).sum(axis=-1)
+        if unit and p.ndim == 1:
+            order = np.argsort(p, kind="stable")
+            falls = -np.diff(sums[order]).min(initial=0.0)
+            assert falls <= 1e-3 * np.ptp(sums), "contributions_unit: larger predictions have smaller sums"
+            return
+        kept = (p > 1e-4) & (p < 1 - 1e-4) if self.kind().output != "value" else np.isfinite(p)
+        if p.ndim == 2:
+            kept = kept.all(axis=1)
+            p, sums = np.log(p[kept]), sums[kept]
+            p, sums = p - p[:, :1], sums - sums[:, :1]
+        else:
+            p, sums = p[kept], sums[kept]
+            p = np.log(p / (1 - p)) if self.kind().output == "probability" else p
+        if not len(p):
+            pytest.skip("every prediction is certain; give the contract rows that are not")
+        apart = np.ptp(p - sums, axis=0).max()
+        assert apart <= 1e-3 * (1 + np.ptp(p)), f"contributions leave up to {apart:g} of a prediction unexplained"
+
+    def test_a_row_is_explained_as_among_others(self) -> None:
+        """Where the predictor says so by `explains_rows`."""
+        predictor, x = self.fit().predictor, matrix(self.unseen, self.names)[:50]
+        said = getattr(predictor, "explains_rows", False)
+        assert isinstance(said, bool), "explains_rows: True or False"
+        if not said:
+            return
+        values = predictor.contributions(x)
+        assert values is not None, "explains_rows is True, and contributions gave None"
+        for row in range(0, len(x), max(1, len(x) // 15)):
+            alone = predictor.contributions(x[row : row + 1])
+            assert alone is not None
+            np.testing.assert_allclose(alone[0], values[row], rtol=1e-4, atol=1e-5, err_msg="explained alone")
+
+    def test_a_beginning_tells_other_trainings_apart(self) -> None:
+        """Where the predictor has one: texts that other rows change, and fewer rounds leave as they are."""
+        trainer, declared = trainer_of(self.trainer), self.declared()
+        total, held = rounds_of(trainer, declared), self.fit().predictor
+        if not hasattr(held, "beginning"):
+            return
+        count = min(2, total or 1)
+        short = limited(trainer, declared, count)
+        ours, again, other = (
+            one.beginning(count)  # type: ignore[attr-defined]
+            for one in (
+                held,
+                self.fit(parameters=short).predictor,
+                self.fit([self.frames[1], self.frames[1]], parameters=short).predictor,
+            )
+        )
+        assert isinstance(ours, list) and ours and others(ours, str) == [], "beginning: a list of texts"
+        assert ours == again, "beginning: trained for as many rounds only, the same rows gave another"
+        assert ours != other, "beginning: other rows gave the same"
 
     def test_what_cannot_be_done_is_named(self) -> None:
         """Unknown parameters, no labels, another width, a file that is no model."""

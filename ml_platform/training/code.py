@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from ml_platform.foundation.earlier import FIRST_TRAINER
 from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.foundation.objects import import_path
 from ml_platform.foundation.user_code import of_platform, user_code_version
-from ml_platform.models.task import import_path
 from ml_platform.references.refs import SplitRef
-from ml_platform.training.trainer import FIRST_TRAINER, TRAINERS, Trainer
+from ml_platform.training.trainer import TRAINERS, Trainer
 
 
 def code_versions(name: str, trainer: Trainer, changed: str = "") -> tuple[str, ...]:

@@ -1,6 +1,7 @@
-"""Whether a model is what its manifest gives: its first trees, grown again from the rows that the manifest names.
+"""Whether a model is what its manifest gives: its beginning, trained again from the rows that the manifest names.
 
-Trees are grown one after the other, and equal rows, labels, parameters and seed give equal bytes. So the first ones
+Of trees that are the first ones; a model without a beginning is trained again as a whole. Trees are grown one after the
+other, and equal rows, labels, parameters and seed give equal bytes. So the first ones
 already differ where a model has seen other rows than are recorded (its holdout, for one), in another order or with
 other labels, and growing them costs a small part of the training.
 """
@@ -22,20 +23,22 @@ ROUNDS = 2
 
 
 class FirstTrees(NamedTuple):
-    """The first trees of a model beside those of its manifest."""
+    """The beginning of a model beside that of its manifest."""
 
-    #: Trees that were compared, and those that differ.
+    #: Trees (or what else a round makes) that were compared, and those that differ; 1 for the whole model.
     trees: int
     different: int
     #: Labelled rows of the manifest.
     rows: int
+    #: Whether the whole model was trained again, since its predictor has no beginning.
+    whole: bool = False
 
 
 def first_trees(file: Path, reference: "ModelRef", trainer: Trainer, frames: Frames, threads: int = 0) -> FirstTrees:
     """Train the beginning of ``reference`` again on ``frames``, the manifest's training part; compare it with ``file``.
 
-    A predictor that has a method ``beginning(rounds)`` (one text for each of the first rounds) makes that cheap; a
-    model without is trained again as a whole, and counts as one tree. Raises PlatformError as the trainer does.
+    A predictor that has a ``beginning`` (:class:`~ml_platform.models.predictor.OptionalPredictor`) makes that cheap; a
+    model without is trained again as a whole. Raises PlatformError as the trainer does.
     """
     parameters = trainer.Parameters.model_validate(reference.parameters)
     task = task_of(reference.task, reference.classes)
@@ -47,7 +50,7 @@ def first_trees(file: Path, reference: "ModelRef", trainer: Trainer, frames: Fra
     with tempfile.TemporaryDirectory(prefix="training-") as work:
         trained = train(trainer, frames, reference.features, reference.target, task, parameters, Path(work), threads)
         if not count:
-            return FirstTrees(1, int(sha256_file(trained.file) != reference.file_hash), trained.rows)
+            return FirstTrees(1, int(sha256_file(trained.file) != reference.file_hash), trained.rows, whole=True)
         again = load_predictor(trained.format, trained.file, threads, trained.types)
         ours, theirs = (one.beginning(count) for one in (held, again))  # type: ignore[attr-defined]
     different = sum(left != right for left, right in zip(ours, theirs, strict=False)) + abs(len(ours) - len(theirs))

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_platform.features.parts import divided
 from ml_platform.foundation.errors import MissingReference, PlatformError, Refused
+from ml_platform.foundation.names import some
 from ml_platform.references.refs import ManifestEntry, SplitRef
 from ml_platform.sources.partitions import Partitions
 
@@ -301,7 +302,7 @@ def _own(entry: ManifestEntry) -> set[str]:
 
 
 def _names(partitions: Sequence[str]) -> str:
-    shown = ", ".join(partitions[:12]) + (f" and {len(partitions) - 12} more" if len(partitions) > 12 else "")
+    shown = some(partitions, 12)
     return f"{'partition' if len(partitions) == 1 else 'partitions'} {shown}"
 
 

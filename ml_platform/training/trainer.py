@@ -5,7 +5,6 @@ is read by the predictor of the file's format, see :mod:`ml_platform.models.pred
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -13,12 +12,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from pydantic import BaseModel
 
 from ml_platform.features.build import matrix
+from ml_platform.foundation.earlier import FIRST_TRAINER
 from ml_platform.foundation.errors import DeclarationError, PlatformError
-from ml_platform.foundation.objects import load_object, named, require_members, shown
+from ml_platform.foundation.objects import (
+    import_path,
+    load_object,
+    named,
+    not_installed,
+    require_members,
+    require_texts,
+    shown,
+)
 from ml_platform.foundation.raised import raised
 from ml_platform.models.checked import Misbehaved
-from ml_platform.models.predictor import FORMATS, load_predictor
-from ml_platform.models.task import Task, import_path
+from ml_platform.models.predictor import FORMATS, load_predictor, predictor_type
+from ml_platform.models.task import Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,11 +34,9 @@ if TYPE_CHECKING:
 
 #: Trainers of the platform, by the name under which they are declared.
 TRAINERS = {
-    "xgboost": "ml_platform.training.xgboost:XGBoostTrainer",
+    FIRST_TRAINER: "ml_platform.training.xgboost:XGBoostTrainer",
     "sklearn": "ml_platform.training.sklearn:SklearnTrainer",
 }
-#: The trainer of models that say nothing: those that were made before there was another.
-FIRST_TRAINER = "xgboost"
 
 #: A key that no trainer reads.
 UNKNOWN = "no_such_parameter"
@@ -133,18 +139,10 @@ def _require_said(trainer: Trainer, name: str) -> None:
     if isinstance(said["version"], bool) or not isinstance(said["version"], int):
         raise DeclarationError(f"trainer: {name}.version is {shown(said['version'])}; expected a whole number")
     for key in ("equal_versions", "libraries"):
-        if not isinstance(said[key], tuple) or not all(isinstance(one, str) for one in said[key]):
-            example = f", such as ({said[key]!r},)" if isinstance(said[key], str) else ""
-            raise DeclarationError(f"trainer: {name}.{key} is {shown(said[key])}; expected a tuple of texts{example}")
+        require_texts(said[key], f"trainer: {name}.{key}")
     for library in said["libraries"]:
-        try:
-            version(library)
-        except (PackageNotFoundError, ValueError):
-            known = packages_distributions().get(library, [])
-            guess = f"; is it {' or '.join(sorted(set(known)))}?" if known else "; install it, or correct the name"
-            raise DeclarationError(
-                f"trainer: {name}: library {library!r} is not installed as a distribution{guess}"
-            ) from None
+        if why := not_installed(library):
+            raise DeclarationError(f"trainer: {name}: library {why}")
 
 
 def train(
@@ -175,8 +173,18 @@ def train(
         raise Misbehaved(f"{who} gave {shown(found.format)} as format; expected {', '.join(FORMATS)} or module:Class")
     if not isinstance(given["types"], tuple) or not all(isinstance(one, str) for one in given["types"]):
         raise Misbehaved(f"{who} gave {shown(found.types)} as types; expected a tuple of names")
+    if not found.file.resolve().is_relative_to(work.resolve()):
+        raise Misbehaved(f"{who} gave {found.file} as file, which is not in `work`; write the model to {work}")
     # A model that cannot be read or does not fit its features is found now, not at its evaluation.
-    width: Any = load_predictor(found.format, found.file, threads, found.types).width
+    try:
+        predictor_type(found.format)
+    except DeclarationError as error:
+        raise Misbehaved(
+            f"{who} gave a model of the format {found.format!r}, which names its predictor: "
+            f"{str(error).removeprefix('format: ')}"
+        ) from error
+    way_out = f"correct what wrote it ({named(trainer)}) or what reads it"
+    width: Any = load_predictor(found.format, found.file, threads, found.types, way_out=way_out).width
     if width != len(names):
         raise Misbehaved(f"predictor {found.format}: width is {shown(width)} after a training on {len(names)} features")
     return found

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml_platform.foundation.earlier import FIRST_FORMAT
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.models.predictor import thread_count
 from ml_platform.models.task import Output, Task
@@ -105,7 +106,7 @@ class XGBoostTrainer:
         booster = xgboost.train({**own.to_xgboost(task), "nthread": count}, data, own.rounds)
         file = work / "model.ubj"
         file.write_bytes(booster.save_raw("ubj"))
-        return Trained(file, "ubj", len(rows.y), rows.dropped)
+        return Trained(file, FIRST_FORMAT, len(rows.y), rows.dropped)
 
     def _own(self, parameters: BaseModel) -> XGBoostParameters:
         return XGBoostParameters.model_validate(parameters, from_attributes=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 #: Fewest rows that a period usually has for its own count to say something.
 PERIOD_ROWS = 20
 #: Fewest rows of a group for a share or a mean of it to say something.
-GROUP_ROWS = 100
+SLICE_ROWS = 100
 
 
 def coverage(
@@ -112,7 +112,7 @@ def slice_coverage(earlier: "Sequence[pl.DataFrame]", current: "pl.DataFrame", b
 
     Columns ``by``, ``rows``, ``usual`` (for as many rows of other slices as are here, so that a slice that comes twice
     does not raise its own measure) and ``deviation``, ``|rows - usual| / usual``, largest first. A slice that usually
-    has fewer than :data:`PERIOD_ROWS` rows cannot lack any; a surplus counts over :data:`GROUP_ROWS` at least, so that
+    has fewer than :data:`PERIOD_ROWS` rows cannot lack any; a surplus counts over :data:`SLICE_ROWS` at least, so that
     it takes more than a few rows to be one.
     """
     import polars as pl
@@ -133,7 +133,7 @@ def slice_coverage(earlier: "Sequence[pl.DataFrame]", current: "pl.DataFrame", b
     table = table.with_columns(pl.col("rows").fill_null(0), pl.col(share).fill_null(0.0))
     others = pl.when(pl.col(share) < 1).then((current.height - pl.col("rows")) / (1 - pl.col(share)))
     table = table.with_columns(usual=pl.col(share) * others.otherwise(current.height)).drop(share)
-    more = (pl.col("rows") - pl.col("usual")) / pl.max_horizontal("usual", pl.lit(GROUP_ROWS))
+    more = (pl.col("rows") - pl.col("usual")) / pl.max_horizontal("usual", pl.lit(SLICE_ROWS))
     less = pl.when(pl.col("usual") >= PERIOD_ROWS).then(1 - pl.col("rows") / pl.col("usual")).otherwise(0.0)
     return table.with_columns(deviation=pl.max_horizontal(more, less)).sort(
         "deviation", *names, descending=[True, *(False for _ in names)]
@@ -180,13 +180,13 @@ def contrasts(table: "pl.DataFrame", by: Sequence[str]) -> dict[tuple[Any, ...],
     """Log odds of the outcome in each slice of a :func:`grouped` table, less those of all other rows.
 
     Whatever moves every slice alike, as a season does, cancels. Half a case is added on either side (Haldane 1956), so
-    that a rate of 0 or 1 has odds. Slices, and rests, of fewer than :data:`GROUP_ROWS` known outcomes are left out.
+    that a rate of 0 or 1 has odds. Slices, and rests, of fewer than :data:`SLICE_ROWS` known outcomes are left out.
     """
     rows, positives = int(table["labelled"].sum()), float(table["positive"].sum())
     found: dict[tuple[Any, ...], float] = {}
     for row in table.iter_rows(named=True):
         others = rows - row["labelled"]
-        if min(row["labelled"], others) >= GROUP_ROWS:
+        if min(row["labelled"], others) >= SLICE_ROWS:
             ours = _log_odds(row["positive"], row["labelled"])
             found[tuple(row[name] for name in by)] = ours - _log_odds(positives - row["positive"], others)
     return found

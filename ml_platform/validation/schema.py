@@ -1,6 +1,7 @@
 """pandera schemas: what they declare, and the evidence of validating a table against one."""
 
 import copy
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -150,7 +151,15 @@ def _judged(
         declared.validate(frame, lazy=True)
     except pa.errors.SchemaErrors as failure:
         errors = failure.schema_errors
-    broken = [_broken(error, frame, sample) for error in errors]
+    mistyped = {
+        _column_of(error) for error in errors if error.reason_code and error.reason_code.name == "WRONG_DATATYPE"
+    }
+    # A check of numbers crashes on texts: that is said once, by the type.
+    follows = [
+        error.reason_code is not None and error.reason_code.name == "CHECK_ERROR" and _column_of(error) in mistyped
+        for error in errors
+    ]
+    broken = [_broken(error, frame, sample) for error, after in zip(errors, follows, strict=True) if not after]
     floats = [name for name in declared.columns if isinstance(frame.schema.get(name), pl.Float32 | pl.Float64)]
     counts = frame.select((~pl.col(floats).is_finite()).sum()).row(0) if floats else ()
     for name, count in zip(floats, counts, strict=True):
@@ -192,23 +201,43 @@ def _checks(schema: "pa.DataFrameSchema") -> list[Any]:
     return [*(schema.checks or []), *(check for column in schema.columns.values() for check in column.checks or [])]
 
 
+def _reason(error: "SchemaError") -> str:
+    return error.reason_code.name if error.reason_code else "UNKNOWN"
+
+
+def _column_of(error: "SchemaError") -> str | None:
+    """The column that a failure is of; None of the table's."""
+    from pandera.api.polars.components import Column
+
+    return error.schema.name if isinstance(error.schema, Column) else None
+
+
 def _broken(error: "SchemaError", frame: "pl.DataFrame", sample: Any) -> "tuple[BrokenRule, pl.Series | None]":
     """One failure of pandera as evidence. Its own message is not used: it shows data, pii included."""
     import polars as pl
-    from pandera.api.polars.components import Column
 
-    reason = error.reason_code.name if error.reason_code else "UNKNOWN"
+    reason = _reason(error)
     check = error.check
     name = check if isinstance(check, str) else (getattr(check, "name", None) or str(check))
-    column = error.schema.name if isinstance(error.schema, Column) else None
+    column = _column_of(error)
     if reason in ("COLUMN_NOT_IN_DATAFRAME", "COLUMN_NOT_IN_SCHEMA", "INVALID_COLUMN_NAME"):
         column = str(error.failure_cases)
     kind = "schema" if column is not None or isinstance(check, str) else "rule"
     output = error.check_output
     if reason in _TABLE_LEVEL or not isinstance(output, pl.DataFrame) or output.height != frame.height:
         message = _TABLE_LEVEL.get(reason, "does not hold for the table")
-        if reason in ("WRONG_DATATYPE", "CHECK_ERROR"):
-            message += f": {str(error.failure_cases)[:200]}"
+        if reason == "WRONG_DATATYPE" and column in frame.columns:
+            wanted = error.schema.dtype  # type: ignore[union-attr]
+            message += (
+                f": {frame.schema[column]}, and {wanted} in the schema; correct the file, or say in the source how its "
+                "numbers and dates stand (decimal, formats)"
+            )
+        if reason == "CHECK_ERROR":
+            # Its own text is that of polars, with its plans and with data.
+            raised = str(error.failure_cases)
+            lacking = re.search(r'column \\?"([^"\\]+)\\?"', raised)
+            told = f"there is no column {lacking[1]!r}" if lacking else re.split(r"[(:]", raised)[0].strip()[:60]
+            message += f" ({told}); correct the check"
         return BrokenRule(
             name=name, kind=kind, column=column, count=frame.height, rate=1.0, fatal=True, message=message
         ), None

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,10 +14,12 @@ import dagster as dg
 import pytest
 from filelock import FileLock
 
-from ml_platform.cli import app, status
+from ml_platform.cli import app, status, trace
+from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.declarations.loading import project_catalogue
 from ml_platform.pipeline import rollout
 from ml_platform_tests.cli.conftest import Invoke, RanShop, only_line
-from ml_platform_tests.components.shop import APRIL, BIN, JANUARY, MARCH, MODEL, MONTHS
+from ml_platform_tests.components.shop import APRIL, BIN, DATASET, JANUARY, MARCH, MODEL, MONTHS
 
 GATES = 10 * len(MONTHS) + 10
 #: The same where each partition's gates count once.
@@ -192,7 +195,8 @@ def test_check_of_a_pull_request_leaves_no_trace(invoke: Invoke, ran: RanShop, t
     comment, result = tmp_path / "gates.md", tmp_path / "gates.json"
     code, out, _ = invoke("check", "--branch", "pr-1", "--markdown", str(comment), "--json", str(result))
     # Its live route is not a pull request's.
-    assert code == 0 and f"{GATES - 1} gates applied: {GATES - 1} passed, 0 warn, 0 block" in out
+    assert code == 0, out
+    assert f"{GATES - 1} gates applied: {GATES - 1} passed, 0 warn, 0 block" in out
     assert comment.read_text().startswith(f"## Gates: passed\n\n{GATES - 1} gates: {GATES - 1} passed")
     assert {row["asset"] for row in json.loads(result.read_text())} >= {"orders/batch", f"{MODEL}/service"}
     assert (invoke("ledger", "verify").out, invoke("data", "log").out) == before
@@ -232,6 +236,36 @@ def test_trace_leads_back_to_data_and_code(invoke: Invoke, tmp_path: Path) -> No
         assert invoke("trace", target).out == out, target
 
 
+def test_trace_marks_verdicts_of_gates_that_are_declared_no_more(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, dropped, kept, own = (
+        tmp_path / "trace.json",
+        "disjoint",
+        "time_order",
+        "ml_platform_tests.gates.test_weak:alike",
+    )
+
+    def changed() -> Catalogue:
+        catalogue = project_catalogue()
+        spec = catalogue.models[MODEL]
+        gates = [
+            gate.model_copy(update={"gate": own}) if gate.name == kept else gate
+            for gate in spec.gates
+            if gate.name != dropped
+        ]
+        return replace(catalogue, models={MODEL: spec.model_copy(update={"gates": tuple(gates)})})
+
+    monkeypatch.setattr(trace, "project_catalogue", changed)
+    _, out, _ = invoke("trace", MODEL, "--json", str(result))
+    found = {verdict["gate"]: verdict for verdict in json.loads(result.read_text())["verdicts"]}
+    assert [name for name, verdict in found.items() if verdict.get("undeclared")] == [dropped]
+    assert found[kept]["kind"] == own and len(found[kept]["code"]) == 12
+    told = " ".join(out.split())
+    assert f"split {dropped} (no gate of this name is declared any more): passed" in told
+    assert f"split {kept} ({own}, its code now {found[kept]['code']}): passed" in told
+
+
 @pytest.mark.parametrize(
     ("target", "code", "reason"),
     [
@@ -261,6 +295,17 @@ def test_replay_of_what_cannot_be_made_again_is_one_line(
     assert ended.code == code and reason in only_line(ended.err)
 
 
+def test_what_is_shown_and_checked_is_limited_by_the_same_options(invoke: Invoke) -> None:
+    found = json.loads(invoke("status", "--model", MODEL, "--json", "-").out)
+    assert (list(found["datasets"]), list(found["models"])) == ([DATASET], [MODEL])
+    assert json.loads(invoke("status", "--dataset", DATASET, "--json", "-").out)["models"].keys() == {MODEL}
+    assert invoke("check", "--dataset", DATASET).code == 0
+    for command in ("status", "check", "run", "refresh"):
+        ended = invoke(command, "--model", f"{MODEL}s")
+        assert ended.code == 2
+        assert f"--model: there is no '{MODEL}s'; declared: {MODEL}; did you mean '{MODEL}'?" in only_line(ended.err)
+
+
 def test_predict_rows_of_a_partition_and_of_a_file(invoke: Invoke, tmp_path: Path) -> None:
     code, out, _ = invoke("predict", MODEL, "--partition", MARCH, "--limit", "3")
     assert code == 0
@@ -273,12 +318,25 @@ def test_predict_rows_of_a_partition_and_of_a_file(invoke: Invoke, tmp_path: Pat
         file.write_text(json.dumps(rows))
         one = json.loads(invoke("predict", MODEL, "--rows", str(file)).out)
         assert len(one["predictions"]) == 1
+    table = tmp_path / "rows.csv"
+    table.write_text("id;day;customer;amount\n1;15.04.2024;c3;60,0\n2;16.04.2024;c3;60,5\n")
+    found = json.loads(invoke("predict", MODEL, "--rows", str(table)).out)["predictions"]
+    assert found[0] == one["predictions"][0] and len(found) == 2
+    table.write_text("id,day,customer\n1,2024-04-15,c3\n")
+    assert "columns.amount: Field required" in only_line(invoke("predict", MODEL, "--rows", str(table)).err)
+    table.write_text("id,day,customer,amount\n" + "1,2024-04-15,c3,60.0\n" * 1_001)
+    said = only_line(invoke("predict", MODEL, "--rows", str(table)).err)
+    assert "1,001 rows; a request has 1 to 1,000" in said and f"ml-platform score {MODEL} --table" in said
+    (strange := tmp_path / "strange.json").write_text(json.dumps([{**row, "colour\x1b": 1}]))
+    said = only_line(invoke("predict", MODEL, "--rows", str(strange)).err)
+    assert "rows[0]: has a field that the request does not know: 'colour\\x1b'" in said
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (None, "cannot be read as JSON"),
+        ("a;b\n1;2", "--rows takes JSON, or a table: .csv, .csv.gz, .parquet, .pq"),
         ("{not json", "cannot be read as JSON"),
         ('[{"id": 1}]', "day"),
         ('[{"id": 1, "day": "2024-04-15", "customer": "c3", "amount": "much"}]', "amount"),
@@ -442,6 +500,8 @@ def test_a_file_that_cannot_be_written_is_one_line(invoke: Invoke, tmp_path: Pat
 
 
 def test_a_partition_is_scored_as_it_is_answered_and_traced(invoke: Invoke, tmp_path: Path) -> None:
+    import polars as pl
+
     from ml_platform.datasets import batches
     from ml_platform.pipeline.workspace import Workspace
 
@@ -457,6 +517,14 @@ def test_a_partition_is_scored_as_it_is_answered_and_traced(invoke: Invoke, tmp_
     assert code == 0 and "scores_distribution: passed" in out and f"{MODEL}@1" in out
     assert json.loads(file.read_text())["origin"]["version"] == 1
     assert "is not published" in only_line(invoke("score", MODEL, "--from", "2019-01-01").err)
+    # Its rows as a table of somebody's get the same answers, by the history of the service.
+    rows, out_file = tmp_path / "rows.parquet", tmp_path / "scores.parquet"
+    batches.read_batch(Workspace().store, DATASET, month, scored["inputs"][f"{DATASET}/{month}"]).write_parquet(rows)
+    code, out, err = invoke("score", MODEL, "--table", str(rows), "--out", str(out_file))
+    assert code == 0 and f"ml-platform trace {MODEL}/scores/table-" in out, err
+    assert pl.read_parquet(out_file)["prediction"].head(3).to_list() == answer["predictions"]
+    code, out, _ = invoke("trace", out.partition("ml-platform trace ")[2].split()[0])
+    assert code == 0 and "scores_parity: passed" in out and "scores_input: passed" in out
     assert "there is none; ml-platform score" in only_line(invoke("trace", f"{MODEL}/scores/{MONTHS[0]}").err)
 
 

@@ -14,6 +14,7 @@ from ml_platform.declarations import loading
 from ml_platform.foundation.provenance import Run
 from ml_platform.ledger import verified
 from ml_platform.ledger.chain import Broken
+from ml_platform.ledger.kinds import PROMOTION
 from ml_platform.pipeline import approval, cards, champions, release, rollout
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.registry.registry import CARD_ARTIFACT, MANIFEST_TAG, PROVENANCE_TAG, RUN_TAG
@@ -32,7 +33,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Project:
     with project.active() as workspace:
         version, begun = workspace.registry.get(MODEL, 1), Run.new()
         workspace.ledger.decide(
-            champions.PROMOTION,
+            PROMOTION,
             subject=version.sha256,
             subject_name=f"{MODEL}/champion",
             body={"version": 1, "service": "5" * 64, "revision": 1},

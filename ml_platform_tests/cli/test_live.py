@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ml_platform.foundation.provenance import Run
-from ml_platform.pipeline.requests import log_folder
+from ml_platform.rollout.pairs import log_folder
 from ml_platform.serving.prediction_log import Answerer, Asked, PredictionLog
 from ml_platform_tests.cli.conftest import Invoke, only_line
 from ml_platform_tests.components.shop import APRIL, MODEL

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from ml_platform.cli.outcomes import COMMENT, REASON, Line, junit, markdown, plain
+from ml_platform.foundation.words import printable
 from ml_platform.gates.batch import BatchEvidence
-from ml_platform.gates.catalogue import Gate
+from ml_platform.gates.every_kind import Gate
 from ml_platform.gates.gate import Verdict, judge
 from ml_platform_tests.shop_project import JANUARY
 
@@ -79,7 +80,7 @@ SPICY = st.text(st.one_of(st.sampled_from("|\\`*_[]<>&#@\n\r\t!~:/()-$"), st.cha
 @given(reason=SPICY)
 def test_any_reason_is_shown_as_it_is_in_one_row(reason: str) -> None:
     [row] = cells(markdown([line("failed", reason=reason)]))
-    shown = "".join(character if character.isprintable() else " " for character in reason).strip()
+    shown = printable(reason).strip()
     assert row[6].replace("@\u200b", "@").replace(":\u200b//", "://") == shown
     assert len(ElementTree.fromstring(junit([line("errored", reason=reason)])).findall(".//error")) == 1
 

@@ -11,6 +11,7 @@ from ml_platform.cli.summary import show_summary
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.parts import Parts
 from ml_platform.ledger import verified
+from ml_platform.ledger.kinds import PROMOTION
 from ml_platform.pipeline import alerts, lineage
 from ml_platform.pipeline.why import why
 from ml_platform.pipeline.workspace import Workspace
@@ -122,11 +123,10 @@ def test_what_needs_a_person_is_told_of_one_model_where_another_cannot_be_read(
 
 def _promoted(workspace: Workspace, model: str, version: int) -> None:
     from ml_platform.foundation.provenance import Run
-    from ml_platform.pipeline import champions
 
     run = Run.new()
     workspace.ledger.decide(
-        champions.PROMOTION,
+        PROMOTION,
         subject="5" * 64,
         subject_name=f"{model}/champion",
         body={"version": version, "service": "5" * 64, "revision": 1},

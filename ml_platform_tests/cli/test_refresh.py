@@ -153,6 +153,23 @@ def test_a_day_after_the_other_is_answered_without_a_mark(live: Live) -> None:
             assert "stale" not in client.predict([live.row(day)])
 
 
+def test_a_new_version_takes_over_with_the_days_that_are_known(live: Live) -> None:
+    """Beside the version that was refreshed it would be sent back for the older history in its package."""
+    shop, settings, address = live
+    now = {"ML_PLATFORM_NOW": "2024-05-06T06:00:00"}
+    refresh(shop, settings, **now)
+    with Client(address) as client:
+        before = client.info()
+    assert before["history_until"] == "2024-05-05"
+    shop.edit(MODEL, "rounds: 200", "rounds: 150")
+    done = shop.ml("run", "--model", MODEL, **settings, **now)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with Client(address) as client:
+        after, answer = client.info(), client.predict([live.row(date(2024, 5, 6))])
+    assert (answer["version"], after["history_sha256"]) == (2, before["history_sha256"]) and "stale" not in answer
+    assert after["sha256"] != before["sha256"]
+
+
 def test_a_broken_day_is_seen_and_the_older_history_stays(live: Live, tmp_path: Path) -> None:
     import polars as pl
 

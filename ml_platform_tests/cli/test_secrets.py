@@ -3,13 +3,9 @@
 import base64
 import os
 import secrets
-import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -19,6 +15,7 @@ import pytest
 from ml_platform.foundation.files import sha256_bytes
 from ml_platform_tests.components.shop import BIN, MODEL, MONTHS, Shop, free_ports
 from ml_platform_tests.conftest import ROOT
+from ml_platform_tests.mlflow_server import mlflow_server
 from ml_platform_tests.several import several
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
@@ -47,42 +44,13 @@ def canary(what: str) -> str:
     return f"canary{what}{secrets.token_hex(12)}"
 
 
-@contextmanager
-def mlflow_server(folder: Path) -> Iterator[int]:
-    """MLflow's own server, which lets everybody in; yields its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder.mkdir()
-    place = ["--backend-store-uri", f"sqlite:///{folder / 'db'}", "--artifacts-destination", str(folder / "artifacts")]
-    command = [sys.executable, "-m", "mlflow", "server", *place, "--workers", "1", "--port", str(port)]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
-    try:
-        deadline = time.monotonic() + 400
-        while not answers(f"http://127.0.0.1:{port}/health"):
-            assert time.monotonic() < deadline and server.poll() is None, (folder / "log").read_text()
-            time.sleep(0.3)
-        yield port
-    finally:
-        os.killpg(server.pid, 9)
-        server.wait()
-
-
-def answers(url: str) -> bool:
-    """Whether a server is there."""
-    try:
-        return httpx.get(url, timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
 def test_no_canary_gets_out(shop_template: Shop, postgres_url: str, tmp_path: Path) -> None:
     shop = shop_template.copy(tmp_path / "shop")
     shop.edit(MODEL, "rounds: 200", "rounds: 30")
     for month in MONTHS[:3]:
         shop.deliver(month, 400)
-    with mlflow_server(tmp_path / "mlflow") as port:
+    with mlflow_server(tmp_path / "mlflow") as server:
+        port = server.port
         key, password, private = canary("key"), canary("password"), secrets.token_bytes(32)
         address = postgres_url.replace("tests@", f"tests:{password}@")
         settings = {

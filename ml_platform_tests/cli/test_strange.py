@@ -21,13 +21,20 @@ def _flat(text: str) -> str:
 
 
 @pytest.fixture
-def record(ran: RanShop, invoke: Invoke) -> Iterator[Path]:
+def record(ran: RanShop, history: Path, invoke: Invoke) -> Iterator[Path]:
     """The rollout record, which is as it was afterwards, and carried out."""
-    file = ran.shop.root / ".local" / "rollout" / "records" / f"{MODEL}.json"
-    before = file.read_bytes()
+    file = history.with_name(f"{MODEL}.json")
+    before, led = file.read_bytes(), history.read_bytes()
     yield file
+    _exchange(history, led)
     _exchange(file, before)
     _wait(invoke, 1)
+
+
+@pytest.fixture
+def history(ran: RanShop) -> Path:
+    """The changes that led to the rollout record, a line each."""
+    return ran.shop.root / ".local" / "rollout" / "records" / f"{MODEL}.history.jsonl"
 
 
 def _exchange(file: Path, content: bytes) -> None:
@@ -66,12 +73,17 @@ def _forged(root: Path, version: int) -> dict[str, object]:
 
 
 def test_what_answers_and_was_never_registered_is_named_by_every_command(
-    ran: RanShop, invoke: Invoke, record: Path, tmp_path: Path
+    ran: RanShop, invoke: Invoke, record: Path, history: Path, tmp_path: Path
 ) -> None:
     assert "answers" in invoke("why", MODEL).out
     judged = json.loads(record.read_text())
     forged = _forged(ran.shop.root, 7)
-    _exchange(record, json.dumps({**judged, "stable": {**judged["stable"], **forged}}).encode())
+    stable = {**judged["stable"], **forged}
+    # In its last change and in its history as well: a record that contradicts one of them is damaged.
+    change = {**judged["change"], "stable": stable}
+    lines = history.read_text().splitlines()[:-1]
+    _exchange(history, "".join(f"{line}\n" for line in [*lines, json.dumps(change)]).encode())
+    _exchange(record, json.dumps({**judged, "stable": stable, "change": change}).encode())
     _wait(invoke, 7)
     sha256 = str(forged["sha256"])[:12]
     lets = f"{MODEL}: its rollout record lets version 7 ({sha256}) answer, which was never promoted"

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 from rich.console import Console
 
-from ml_platform.cli.summary import show_summary
+from ml_platform.cli.summary import _verdicts, show_summary
 from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.gates.every_kind import Gate
 from ml_platform_tests.shop_project import DATASET, FEBRUARY, JANUARY, new_project
 
 
@@ -28,3 +29,8 @@ def test_a_refused_correction_is_shown_as_refused(tmp_path: Path) -> None:
     )
     assert commit in january and "refused" not in january
     assert "refused" in february and "volume" in february
+
+
+def test_a_gate_that_only_warns_is_not_shown_as_one_that_holds_back() -> None:
+    gates = (Gate(gate="volume", min=0.5, max=2, severity="warn"), Gate(gate="duplicates", max=0))
+    assert _verdicts(gates, {}) == "0 passed, volume missing (warns), duplicates missing"

@@ -6,7 +6,7 @@ import pytest
 
 from ml_platform.declarations.loading import find_weak
 from ml_platform.foundation.project import Project
-from ml_platform.gates.catalogue import KINDS
+from ml_platform.gates.every_kind import KINDS
 from ml_platform_tests.cli.conftest import calling, mistakes_in
 from ml_platform_tests.components.shop import DATASET, MODEL, Shop
 
@@ -14,27 +14,27 @@ from ml_platform_tests.components.shop import DATASET, MODEL, Shop
 @pytest.mark.parametrize(
     ("file", "old", "new", "key", "reason"),
     [
-        pytest.param("schema.py", "day: pl.Date =", "day: str =", "function",
+        pytest.param("schema.py", "day: pl.Date =", "day: str =", "time =",
                      "the time column 'day' is String; make it a Date or a Datetime", id="time of text"),
-        pytest.param("features.py", "cast(pl.Int64)", "cast(pl.Float64)", "function",
+        pytest.param("features.py", "cast(pl.Int64)", "cast(pl.Float64)", "def outcomes(",
                      "outcome 'outcome' is Float64: round it to a whole number", id="float outcome"),
-        pytest.param("features.py", 'columns = ("amount", "weekday")', 'columns = ("amount", "id")', "function",
+        pytest.param("features.py", 'columns = ("amount", "weekday")', 'columns = ("amount", "id")', "columns =",
                      "'id' is a key and a feature; give one of them another name", id="key that is a feature"),
-        pytest.param("features.py", 'columns = ("amount", "weekday")', 'columns = ("amount", "outcome")', "function",
+        pytest.param("features.py", 'columns = ("amount", "weekday")', 'columns = ("amount", "outcome")', "labels =",
                      "'outcome' is a feature and a label", id="label that is a feature"),
-        pytest.param("features.py", 'columns = ("amount", "weekday")', 'columns = ("amount", "customer")', "function",
+        pytest.param("features.py", 'columns = ("amount", "weekday")', 'columns = ("amount", "customer")', "columns =",
                      "feature 'customer' is String, no number; encode it in rows()", id="text feature"),
-        pytest.param("features.py", 'columns = ("amount", "weekday")', 'columns = ("amount", "wekday")', "function",
+        pytest.param("features.py", 'columns = ("amount", "weekday")', 'columns = ("amount", "wekday")', "columns =",
                      "rows() lacks the declared columns ['wekday']; add them or take them off the declaration; did you "
                      "mean 'weekday'?", id="typo in columns"),
         pytest.param("features.py", 'raw.select("amount", "customer",', 'raw.select("amount", "outcome", "customer",',
-                     "function", "rows() fails on rows as the schema allows them: ColumnNotFoundError",
+                     "return raw.select(", "rows() reads 'outcome', which is not among inputs; add it there, unless",
                      id="rows() reads an outcome"),
-        pytest.param("features.py", "dt.weekday()", "dt.weekdy()", "function",
-                     "(in Features.rows, orders/features.py:21)", id="code that raises"),
-        pytest.param("features.py", 'inputs = ("id", "day",', 'inputs = ("day",', "function",
+        pytest.param("features.py", "dt.weekday()", "dt.weekdy()", "return raw.select(",
+                     "rows() fails on rows as the schema allows them: AttributeError: 'Expr", id="code that raises"),
+        pytest.param("features.py", 'inputs = ("id", "day",', 'inputs = ("day",', "inputs =",
                      "time and key columns ['id'] are not among its inputs", id="key that no request has"),
-        pytest.param("features.py", 'key = ("id",)', 'key = ("idd",)', "function",
+        pytest.param("features.py", 'key = ("id",)', 'key = ("idd",)', "key =",
                      "unknown column 'idd'; shop.defs.orders.schema:Rows has amount, customer, day, id, "
                      "outcome; did you mean 'id'?", id="unknown key"),
         pytest.param("defs.yaml", "every: month", "every: hour", "time",
@@ -54,8 +54,12 @@ def test_a_mistake_is_one_line_before_anything_is_read(
 ) -> None:
     shop.edit(DATASET, old, new, file)
     told = [line for line in mistakes_in(shop) if "defs/orders/" in line]
-    assert all(line.startswith(f"src/shop/defs/{DATASET}/defs.yaml:") for line in told)
-    assert [line for line in told if f": attributes.{key}: " in line and reason in line], told
+    (line,) = [line for line in told if reason in line]
+    # What is wrong in code is told where it stands there.
+    name = "features.py" if file.endswith(".py") else "defs.yaml"
+    place, _, said = line.removeprefix(f"src/shop/defs/{DATASET}/{name}:").partition(": ")
+    at = (shop.defs / DATASET / name).read_text().splitlines()[int(place) - 1].strip()
+    assert at.startswith(key) if name == "features.py" else said.startswith(f"attributes.{key}: "), (line, at)
 
 
 def test_all_are_shown_in_one_go(shop: Shop) -> None:
@@ -170,7 +174,7 @@ def test_a_parameter_beside_the_keys_of_a_gate_is_told_where_it_stands(shop: Sho
     own_gates(shop, GATES, "{q: 0.5}")
     shop.edit(DATASET, ", parameters: {q: 0.5}", ", parameters: {q: 0.5}, q: 0.5")
     (line,) = [line for line in mistakes_in(shop) if "defs/orders/" in line]
-    assert line.endswith("attributes.gates.1.q: unknown key; it stands under parameters: {q: …}")
+    assert line.endswith("attributes.gates.1.q: unknown key; it belongs to parameters: {q: …}")
 
 
 def test_a_gate_of_ones_own_without_parameters_takes_none(shop: Shop) -> None:
@@ -195,7 +199,9 @@ def test_a_gate_of_ones_own_says_that_it_asks_when(shop: Shop) -> None:
 def test_a_module_of_gates_that_cannot_be_imported_is_told_once(shop: Shop, code: str) -> None:
     own_gates(shop, code + GATES, "{q: 0.5}", "{q: 0.6}", "{q: 0.7}")
     told = [line for line in mistakes_in(shop) if "shop.gates" in line]
-    assert len(told) == 1 and "attributes.gates.1: gate: cannot import shop.gates: " in told[0]
+    assert len(told) == 1 and ": gate: cannot import shop.gates: " in told[0]
+    # Where it stands in the module.
+    assert told[0].startswith("src/shop/gates.py:1: ")
 
 
 def test_a_module_of_gates_that_is_not_there_is_told_at_every_line(shop: Shop) -> None:
@@ -288,6 +294,39 @@ def test_a_class_in_the_place_of_an_instance_is_told(shop: Shop) -> None:
     (shop.defs.parent / "others.py").write_text(fixed)
     shop.edit(DATASET, "shop.tills:Tills", "shop.others:Tills")
     assert not mistakes_in(shop), "one that needs no instance is a source"
+
+
+@pytest.mark.parametrize(
+    ("offered", "reason"),
+    [
+        (
+            "{'2024-01': 'a'}",
+            "another key than the dataset has: partition '2024-01' is not an ISO date; take one of the ",
+        ),
+        (
+            "{'20240101': 'a'}",
+            "another key than the dataset has: partition '20240101' is not an ISO date; take one of ",
+        ),
+        ("{'2024-01-01': 1}", "a dict of other things than texts; return a dict of partition to fingerprint"),
+        ("{'2024-01-01': ''}", "no fingerprint of 2024-01-01, an empty text; return one that changes when the content"),
+        ("None", "NoneType; return a dict"),
+        ("1 / 0", ""),
+    ],
+)
+def test_what_a_source_of_ones_own_offers_is_looked_at(shop: Shop, offered: str, reason: str) -> None:
+    code = f"""class Tills:
+    def partitions(self): return {offered}
+
+    def read(self, partition): ...
+
+
+tills = Tills()
+"""
+    (shop.defs.parent / "tills.py").write_text(code)
+    shop.edit(DATASET, "source: shop.defs.orders.source:source", "source: shop.tills:tills")
+    told = mistakes_in(shop)
+    assert len(told) == bool(reason), "what cannot be asked here is told by a run"
+    assert all(f"source: shop.tills:tills: partitions() returned {reason}" in line for line in told)
 
 
 def test_a_feature_function_that_is_a_class_is_told(shop: Shop) -> None:

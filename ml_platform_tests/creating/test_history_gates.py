@@ -116,3 +116,18 @@ def test_a_threshold_lies_between_what_was_seen_and_the_error(
     candidate: Candidate, seen: list[float], threshold: float | None
 ) -> None:
     assert candidate.threshold(seen) == (pytest.approx(threshold) if threshold is not None else None)
+
+
+def test_a_table_that_ends_in_the_middle_of_a_month_has_its_days_counted_all_the_same(mine: Mine) -> None:
+    """The last month lacks days, which is what the gate is there for: it warns of that one, and names it."""
+    frame = trips(20_000).filter(pl.col(AT) < datetime(2023, 4, 21))
+    made = mine.new(mine.table(frame, "data/trips.csv"), "tipped", every="month")
+    assert made.plan.unfinished == "2023-04-01"
+    gates = mine.declared("trips")[0]["gates"]
+    (gate,) = (one for one in gates if one["gate"] == "coverage" and one.get("every") == "day")
+    assert gate["severity"] == "warn" and 0.5 <= gate["max"] < 1
+    text = (mine.defs / "trips" / "defs.yaml").read_text()
+    assert "seen; 2023-04-01 ends on 2023-04-20: block once it is whole" in text
+    whole = mine.new(mine.table(frame.filter(pl.col(AT).dt.month() < 4), "data/whole.csv"), "tipped", every="month")
+    assert whole.plan.unfinished == ""
+    assert "severity: warn" not in (mine.defs / "whole" / "defs.yaml").read_text()

@@ -97,7 +97,7 @@ WRITTEN = {
     "all_null": ["remark: str = Field(nullable=True)  # no value yet", 'inputs = ("order", "day", "size")'],
     "german": ["formats: {day: '%d.%m.%Y'}", "decimal: ','", "size: float"],
     "customers": ["partitions: none", "group: [customer_id]", 'key = ("row",)'],
-    "late_labels": ["label_delay: 61", "history_lag: 62", "late: int = Field(nullable=True, isin=[0, 1]"],
+    "late_labels": ["label_delay: 59", "history_lag: 60", "late: int = Field(nullable=True, isin=[0, 1]"],
 }  # fmt: skip
 
 

@@ -3,13 +3,20 @@
 import gzip
 from datetime import date, datetime
 from pathlib import Path
+from typing import Literal
 
+import fsspec
 import polars as pl
 import pytest
 
 from ml_platform.creating.tables import read_table
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.sources import opening
 from ml_platform.sources.columns import conform
+from ml_platform.sources.context import SourceContext
+from ml_platform.sources.kinds import SOURCES
+from ml_platform.sources.partitions import WHOLE
+from ml_platform.sources.source_rule import Found, SourceRule
 
 MIXED = """id;when;amount;code;open;note
 1;31/01/2024;1.5;007;true;a
@@ -118,6 +125,14 @@ ROWS = "größe;preis\n1,5;1.234,5\n12;7\n;0,25\n"
         (ROWS.encode("cp1252"), "t.csv: line 1 is not UTF-8 ('größe;prei' if it is Windows-1252 or Latin-1); save"),
         (b"name,n\n" + "Müller,1\nMeyer,2\n".encode("latin1"), "t.csv: line 2 is not UTF-8"),
         (ROWS.encode("utf-16"), "t.csv: is UTF-16, as Excel writes 'Unicode text', and not UTF-8"),
+        (b"", "t.csv: is empty; deliver it"),
+        (b"PK\x03\x04\x14\x00\x06\x00", "t.csv: is an Excel workbook or a zip archive; save the sheet as 'CSV UTF-8'"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "t.csv: is an old Excel workbook"),
+        (gzip.compress(b"a,b\n1,2\n", mtime=0), "t.csv: is a gzip file; name it t.csv.gz"),
+        (b"PAR1\x15\x04", "t.csv: is a Parquet file; give its name the ending"),
+        (b"SQLite format 3\x00", "t.csv: is a SQLite database; put sqlite:///t.csv into a variable"),
+        (b'[{"a": 1}, {"a": 2}]', "t.csv: is JSON; deliver it as CSV or Parquet"),
+        (b"a,b\n1,2\n3,4,5\n", "t.csv: line 3 has 3 fields, the first has 2; quote values that hold ','"),
         (b"a,b,a\n1,2,3\n1,2,3\n", "t.csv: 2 columns are called 'a'; give each its own name"),
     ],
 )
@@ -171,3 +186,66 @@ def test_files_of_the_project_are_declared_below_it_by_whatever_way_one_gets_the
     for where in (root / "data" / "t.csv", tmp_path / "link" / "data" / "t.csv", f"file://{root}/data/t.csv"):
         source = read_table(str(where), root).source
         assert (source["kind"], source["path"], source["pattern"]) == ("folder", "data", "t.csv"), where
+
+
+class Till(SourceRule):
+    """A kind that knows tables of its own by their names."""
+
+    kind: Literal["till"]
+
+    @classmethod
+    def find(cls, where: str, root: Path, url_env: str = "") -> Found | None:
+        if not where.startswith("till:"):
+            return None
+        return Found(cls(kind="till"), where[5:], {"kind": "till"}, f"till {where[5:]}", lambda time: {"at": time})
+
+    def open(self, context: SourceContext) -> "Till":
+        return self
+
+    def partitions(self) -> dict[str, str]:
+        return {WHOLE: "1"}
+
+    def read(self, partition: str) -> pl.DataFrame:
+        assert partition == WHOLE
+        return pl.DataFrame({"sold": [1, 2], "on": ["2024-01-31", "2024-02-01"], "seen": ["31/01/2024", "01/02/2024"]})
+
+
+def test_a_further_kind_of_source_is_asked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module and a line in SOURCES: nothing else names the kinds."""
+    monkeypatch.setattr(opening, "SOURCES", {"till": f"{__name__}:Till", **SOURCES})
+    table = read_table("till:bar", tmp_path)
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n3,4\n")
+    assert read_table(str(tmp_path / "t.csv"), tmp_path).source["kind"] == "folder"
+    assert (table.name, table.source, table.found.said) == ("bar", {"kind": "till"}, "till bar")
+    assert table.frame.schema == {"sold": pl.Int64, "on": pl.Date, "seen": pl.String}
+    assert table.notes == ["'seen' holds dates that are not ISO: it is kept as text; convert it in a query"]
+    assert table.found.partitioned("on") == {"at": "on"} and not table.found.adds_row_id
+
+
+def test_an_address_that_nothing_reads_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PlatformError, match=r"^gopher://a/b: nothing here reads what is at such an address; give a fi"):
+        read_table("gopher://a/b", tmp_path)
+
+
+def test_a_table_at_an_address_is_declared_with_it() -> None:
+    memory = fsspec.filesystem("memory")
+    for day in (1, 2):
+        memory.pipe(f"/shop/sales_{day}.csv", b"a,b\n1,2\n3,4\n")
+    for where, url, name in (
+        ("memory://shop/sales_1.csv", "memory://shop/sales_1.csv", "sales_1"),
+        ("memory://shop/sales_*.csv", "memory://shop/sales_*.csv", "shop"),
+        ("memory://shop/", "memory://shop/*", "shop"),
+    ):
+        table = read_table(where, Path())
+        assert (table.source, table.name, table.found.said) == ({"kind": "fsspec", "url": url}, name, url)
+        assert table.found.partitioned("a") == {"by": "time"} and table.found.adds_row_id
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["sqlite:///shop.db", "postgresql+psycopg://me:secret@db/shop"],  # pragma: allowlist secret
+)
+def test_the_address_of_a_database_is_named_by_a_variable(tmp_path: Path, address: str) -> None:
+    with pytest.raises(PlatformError, match=r"is the address of a database; .* TABLE --url-env SALES_URL$") as told:
+        read_table(address, tmp_path)
+    assert "secret" not in str(told.value)

@@ -16,8 +16,9 @@ from ml_platform.datasets.batches import (
     staging_branch,
 )
 from ml_platform.datasets.embedded.store import EmbeddedStore
+from ml_platform.datasets.names import check_name
 from ml_platform.datasets.publishing import stage
-from ml_platform.datasets.store import BRANCH_NAME, MAIN, NotFound, VersionedStore
+from ml_platform.datasets.store import MAIN, NotFound, VersionedStore
 from ml_platform.foundation.errors import Corrupt
 from ml_platform.foundation.provenance import Provenance
 from ml_platform_tests.datasets.flow import Flow
@@ -83,7 +84,7 @@ NAMES = st.text("ab-_./|é", min_size=1, max_size=6)
 @given(one=st.tuples(NAMES, NAMES), two=st.tuples(NAMES, NAMES))
 def test_partitions_never_share_a_branch(one: tuple[str, str], two: tuple[str, str]) -> None:
     for name in (staging_branch(*one), batch_tag(*one, "0" * 64)):
-        assert BRANCH_NAME.fullmatch(name) and len(name) < 200
+        check_name("branch", name)
     assert (staging_branch(*one) == staging_branch(*two)) == (one == two)
 
 

@@ -22,7 +22,7 @@ from ml_platform.foundation.parquet import write_frame
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import Settings
 from ml_platform.gates.gate import Verdict
-from ml_platform.pipeline import data
+from ml_platform.pipeline import data, merge_hook
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
 from ml_platform.validation.schema import validate
@@ -187,6 +187,30 @@ def test_another_quarantine_beside_the_batch_is_noticed(flow: Flow, tmp_path: Pa
     commit = store.commit("forged", {quarantine_path("orders", JANUARY): forged}, "m")
     with pytest.raises(Corrupt, match="but the batch names"):
         quarantined(store, commit, "orders", JANUARY)
+
+
+@pytest.mark.parametrize(
+    ("staged", "beside"),
+    [(orders(NEGATIVE), orders(NAMELESS)), (orders(NEGATIVE), None), (orders(), orders(NAMELESS))],
+    ids=("replaced", "taken away", "put beside"),
+)
+def test_rows_that_were_set_aside_and_exchanged_after_the_judgement_are_not_published(
+    flow: Flow, tmp_path: Path, staged: pl.DataFrame, beside: pl.DataFrame | None
+) -> None:
+    store, path, forged = flow.workspace.store, quarantine_path("orders", JANUARY), tmp_path / "forged"
+    ref, _ = flow.deliver(staged)
+    if beside is not None:
+        write_frame(beside, forged)
+    store.commit(ref.branch, {path: None if beside is None else forged}, "by another hand")
+    with pytest.raises(Corrupt, match="but the batch names"):
+        data.publish(flow.workspace, flow.spec, ref, flow.run)
+    with pytest.raises(Refused, match="but the batch names"):
+        merge_hook.require_verdicts(flow.workspace, {"orders": flow.spec}, ref.branch)
+    assert batches.published(store, "orders") == {}
+    again = data.ingest(flow.workspace, flow.spec, JANUARY, flow.run)
+    data.audit(flow.workspace, flow.spec, again, flow.run)
+    merge_hook.require_verdicts(flow.workspace, {"orders": flow.spec}, again.branch)
+    assert data.publish(flow.workspace, flow.spec, again, flow.run).sha256 == ref.sha256, "staged again, it is"
 
 
 def test_new_columns_are_accepted_where_that_is_declared(settings: Settings, any_store: VersionedStore) -> None:

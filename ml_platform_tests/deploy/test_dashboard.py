@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from ml_platform.documents import traffic
 from ml_platform.documents.live import series
 from ml_platform.evaluation.intervals import Interval
 from ml_platform.live.performance import Window
+from ml_platform.live.traffic import TrafficWindow
 from ml_platform.serving import checks
 from ml_platform.serving.client import Client
 from ml_platform_tests.conftest import ROOT
@@ -28,6 +30,10 @@ WINDOW = Window(
     metrics={"auc": Interval(value=0.7, lower=0.6, upper=0.8, level=0.95, clusters=9, higher_is_better=True)},
 )
 
+ASKED = TrafficWindow(
+    window="2024-04-01", version=1, rows=1000, first="2024-04-01", last="2024-04-30", inputs={"price": 0.1}, outputs=0.2
+)
+
 
 def asked() -> Iterator[tuple[str, set[str]]]:
     """Each series that a panel or a variable asks for, with the labels that it is chosen by."""
@@ -45,7 +51,7 @@ def asked() -> Iterator[tuple[str, set[str]]]:
 def test_every_series_is_one_of_a_service_or_of_live_performance(service: checks.Running, inputs: Inputs) -> None:
     with Client(service.url, service.key) as client:
         client.predict(inputs.rows(1))
-        text = client.metrics() + series("tiny", [WINDOW])
+        text = client.metrics() + series("tiny", [WINDOW]) + traffic.series("tiny", [ASKED])
     there: dict[str, set[str]] = {}
     for line in text.splitlines():
         if found := re.match(r"(ml_\w+)\{(.*)\} ", line):

@@ -1,17 +1,20 @@
 """What pages and comments list by name is what there is."""
 
 import re
+from typing import get_args
 
 import pytest
 
-from ml_platform.models.predictor import FORMATS
+from ml_platform.datasets.factory import STORES
+from ml_platform.foundation.settings import RouterName, StoreName
 from ml_platform.models.task import TASKS
+from ml_platform.rollout.routers.factory import ROUTERS
+from ml_platform.sources.kinds import SOURCES
 from ml_platform.training.trainer import TRAINERS
 from ml_platform_tests.conftest import ROOT
 
 KEYS = (ROOT / "docs" / "reference" / "keys.md").read_text()
 DEVELOPMENT = (ROOT / "docs" / "development.md").read_text()
-EXTEND = (ROOT / "docs" / "extend.md").read_text()
 
 
 def quoted(text: str) -> list[str]:
@@ -25,14 +28,19 @@ def test_the_keys_of_a_model_list_what_there_is(key: str, names: dict[str, str])
     assert quoted(told) == [*names]
 
 
+def test_the_key_source_lists_every_kind_and_each_has_a_table() -> None:
+    (told,) = re.findall(r"^\| `source` \|[^|]*\|([^|]*)\|$", KEYS, re.MULTILINE)
+    assert quoted(told.partition("a `kind`: ")[2]) == [*SOURCES]
+    assert re.findall(r"^## `source: \{kind: (\w+), …\}`$", KEYS, re.MULTILINE) == [*SOURCES]
+
+
 def test_the_parameters_of_every_trainer_have_a_table() -> None:
     assert re.findall(r"^## `parameters` of `(\w+)`$", KEYS, re.MULTILINE) == [*TRAINERS]
 
 
-@pytest.mark.parametrize(("seam", "names"), [("trainer", TRAINERS), ("predictor", FORMATS), ("task", TASKS)])
-def test_the_page_about_extending_lists_what_there_is(seam: str, names: dict[str, str]) -> None:
-    (row,) = re.findall(rf"^\| {seam} \|.*\|([^|]*)\|$", EXTEND, re.MULTILINE)[:1]
-    assert quoted(row) == [*names]
+def test_stores_and_routers_are_those_that_the_settings_name() -> None:
+    assert {*STORES} == {*get_args(StoreName)}
+    assert {*ROUTERS, "auto"} == {*get_args(RouterName)}
 
 
 def test_the_page_about_development_lists_every_stored_format_with_its_number() -> None:

@@ -6,10 +6,10 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 import pytest
-from scipy.stats import t as student
 
 from ml_platform.evaluation.calibration import Calibration
-from ml_platform.evaluation.expectation import Expectation, Gap, Rows, _student, table
+from ml_platform.evaluation.expectation import Expectation, Gap, Rows, table
+from ml_platform.evaluation.student import quantile
 from ml_platform.models.task import task_of
 
 BINARY = task_of("binary", (), 0.5)
@@ -133,7 +133,9 @@ def test_of_values_the_mean_is_compared_in_the_unit_of_the_target() -> None:
     assert gap.exceeds(0.1) and gap.outcome - gap.expected == pytest.approx(10, abs=2)
 
 
-@pytest.mark.parametrize("freedom", [6, 27, 200])
-@pytest.mark.parametrize("share", [0.95, 0.975, 0.9995])
-def test_the_quantile_is_students(share: float, freedom: int) -> None:
-    assert _student(share, freedom) == pytest.approx(student.ppf(share, freedom), rel=0.03)
+@pytest.mark.parametrize(
+    ("freedom", "share", "known"),
+    [(1, 0.975, 12.706), (6, 0.95, 1.943), (6, 0.9995, 5.959), (19, 0.975, 2.093), (120, 0.9995, 3.373)],
+)
+def test_quantiles_are_those_of_the_tables(freedom: int, share: float, known: float) -> None:
+    assert quantile(freedom, share) == pytest.approx(known, abs=0.0006)

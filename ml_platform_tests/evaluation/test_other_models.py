@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from ml_platform.documents import model_card, report
-from ml_platform.gates.catalogue import Gate
+from ml_platform.gates.every_kind import Gate
 from ml_platform.gates.gate import judge
-from ml_platform_tests.evaluation.fitted import OLDER, OPTIONS, SPLIT, fitted, measured_of
+from ml_platform.registry import evaluations
+from ml_platform_tests.evaluation.fitted import OLDER, OPTIONS, SPLIT, TARGETS, fitted, measured_of
 
 QUANTILE = "ml_platform_tests.extending.quantile:Quantile"
 MODELS: dict[str, tuple[str, str, dict[str, Any], str]] = {
@@ -74,3 +75,17 @@ def test_a_champion_of_another_trainer_is_compared() -> None:
     found, _ = measured_of(fitted(SPLIT), fitted(OLDER, task, trainer, **parameters))
     assert found.champion is not None and found.champion.comparisons["auc"].rows == found.rows
     assert found.stability is not None and found.stability.champion[0] == "signal"
+
+
+def test_contributions_are_shown_in_the_unit_that_the_predictor_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a model that predicts a logarithm they are none of the target."""
+    monkeypatch.setitem(TARGETS, "regression", "late")
+    parameters = {"rounds": 5, "max_depth": 2}
+    options = OPTIONS.model_copy(update={"threshold": None})
+    for objective, unit in (("reg:squarederror", ""), ("count:poisson", "log of the target")):
+        model = fitted(SPLIT, "regression", "xgboost", **parameters, objective=objective)
+        found, _ = measured_of(model, None, options)
+        assert found.contributions_unit == unit and found.contributions_by == "shap"
+        assert (unit or "unit of the target") in report.render(found, model.reference)
+        kept = evaluations.written(found)
+        assert evaluations.read(kept, "e") == found and ("contributions_unit" in kept) == bool(unit)

@@ -11,7 +11,7 @@ from ml_platform.evaluation.evaluate import Loaded
 from ml_platform.evaluation.options import EvaluationOptions
 from ml_platform.evaluation.refit import RefitEvaluation, examine
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.gates.catalogue import Gate
+from ml_platform.gates.every_kind import Gate
 from ml_platform.gates.refit import agreement
 from ml_platform.references.refs import ModelRef
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import polars as pl
 
 from ml_platform.models.regression import Regression
 from ml_platform.models.task import paired
@@ -39,6 +40,11 @@ class Quantile(Regression):
     def losses(self, y: np.ndarray, p: np.ndarray) -> Mapping[str, Callable[[], np.ndarray]]:
         """Pinball loss per row."""
         return {**super().losses(y, p), "pinball": lambda: pinball(y, p)}
+
+    def by_group(self, y: pl.Expr, p: pl.Expr) -> dict[str, pl.Expr]:
+        """The mean pinball loss too."""
+        loss = pl.max_horizontal(LEVEL * (y - p), (LEVEL - 1) * (y - p)).mean()
+        return {**super().by_group(y, p), "pinball": loss}
 
     def cost(self, y: np.ndarray, p: np.ndarray) -> float:
         """The mean pinball loss."""

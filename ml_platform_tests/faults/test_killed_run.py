@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from ml_platform.foundation.settings import Settings
-from ml_platform.gates.catalogue import KINDS
+from ml_platform.gates.every_kind import KINDS
 from ml_platform_tests import project as harness
 from ml_platform_tests.conftest import ROOT, ports
 

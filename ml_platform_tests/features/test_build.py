@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ml_platform.defs.flights.features import FlightFeatures, flights
 from ml_platform.features.build import build, featurize, matrix
 from ml_platform.features.contract import FeatureFunction, feature_names
+from ml_platform.features.dry_run import broken
 from ml_platform.features.history import History, daily
 from ml_platform.foundation.errors import PlatformError
 
@@ -49,6 +50,33 @@ def test_matrix_is_c_ordered_float32_with_nan_for_missing(february: pl.DataFrame
     assert np.isnan(values[:, gust]).sum() == february["wind_gust"].null_count() > 0
 
 
+class Rewriting(FlightFeatures):
+    """Changes the rows that it is given, so that more flights were late, or fewer."""
+
+    def rows(self, raw: pl.DataFrame) -> pl.DataFrame:
+        made = super().rows(raw)
+        if "arr_delay" in raw.columns:
+            raw.replace_column(raw.get_column_index("arr_delay"), raw["arr_delay"] * 0 + 60)
+        raw.replace_column(raw.get_column_index("dest"), raw["dest"].reverse())
+        return made
+
+
+def test_what_a_function_does_to_its_frame_changes_no_label_and_no_past(
+    february: pl.DataFrame, history: History
+) -> None:
+    given = february.clone()
+    assert build(Rewriting(), given, history).equals(build(flights, february, history))
+    assert daily(Rewriting(), given).equals(daily(flights, february))
+    assert given.equals(february)
+
+
+def test_a_function_that_changes_its_frame_is_a_mistake(february: pl.DataFrame) -> None:
+    assert [one for one in broken(Rewriting(), february.head(50)) if "changes" in one] == [
+        "rows() changes the frame that it is given; make another one of it"
+    ]
+    assert not list(broken(flights, february.head(50)))
+
+
 def test_serving_gives_the_bits_of_training(february: pl.DataFrame, history: History) -> None:
     batch = matrix(build(flights, february, history), feature_names(flights))
     inputs = february.select(flights.inputs)
@@ -62,7 +90,7 @@ def test_serving_reads_nothing_but_inputs(february: pl.DataFrame, history: Histo
         def rows(self, raw: pl.DataFrame) -> pl.DataFrame:
             return super().rows(raw).with_columns(weekday=raw["dep_delay"])
 
-    with pytest.raises(pl.exceptions.ColumnNotFoundError, match="dep_delay"):
+    with pytest.raises(PlatformError, match="reads 'dep_delay', which is not among inputs"):
         featurize(Leaky(), february, history)
     with pytest.raises(PlatformError, match=r"lacks the columns \['temp'\]"):
         featurize(flights, february.drop("temp"), history)

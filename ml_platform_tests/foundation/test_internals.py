@@ -11,6 +11,7 @@ import pytest
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.internals import internals_of
+from ml_platform.models import xgboost_internals
 from ml_platform.orchestration import dagster_internals
 from ml_platform.serving import bentoml_internals
 from ml_platform_tests.conftest import ROOT
@@ -19,6 +20,7 @@ from ml_platform_tests.conftest import ROOT
 ADAPTERS = {
     "dagster": (dagster_internals, r"\bdagster\._"),
     "bentoml": (bentoml_internals, r"\b_bentoml_\w+|\bbentoml\._"),
+    "xgboost": (xgboost_internals, r"\bxgboost\.\w*\._|\b_LIB\b|\b_check_call\b"),
 }
 
 
@@ -47,8 +49,9 @@ def test_private_parts_stand_in_one_module_in_imports_and_in_commands(library: s
 
 
 def test_private_parts_of_no_other_library_are_imported() -> None:
-    imported = r"(?m)^\s*(?:from|import)\s+(?:_(?!_future__)|\w[\w.]*\._)"
-    assert re.search(imported, "    from library.part._inner import name") and re.search(imported, "import _library")
+    imported = r"(?m)^\s*(?:from|import)\s+(?:_(?!_future__)|\w[\w.]*\._|(?!ml_platform)\w[\w.]* import _)"
+    for line in ("    from library.part._inner import name", "import _library", "from library.part import _name"):
+        assert re.search(imported, line)
     assert holding(imported) == {Path(str(adapter.__file__)) for adapter, _ in ADAPTERS.values()}
 
 

@@ -63,3 +63,11 @@ def test_what_runs_write_is_no_change_of_code(project: Path, monkeypatch: pytest
     environment.current.cache_clear()
     assert environment.current(project).dirty
     get_settings.cache_clear()
+
+
+def test_what_a_commit_waits_for(tmp_path: Path) -> None:
+    (outside := tmp_path / "outside").mkdir()
+    assert environment.without_commit(outside).startswith("the project is outside a Git work tree; run git init")
+    (begun := tmp_path / "begun").mkdir()
+    subprocess.run(["git", "init", "-q", str(begun)], check=True)
+    assert environment.without_commit(begun) == "the project has none yet; run git add -A, git commit"

@@ -7,7 +7,7 @@ import pandera.polars as pa
 import polars as pl
 
 from ml_platform.gates.batch import BatchEvidence
-from ml_platform.gates.catalogue import Gate
+from ml_platform.gates.every_kind import Gate
 from ml_platform.gates.gate import Verdict, judge
 
 FRAME = pl.DataFrame(

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from ml_platform.gates.catalogue import Gate
 from ml_platform.gates.changes import Change, changes, written
+from ml_platform.gates.every_kind import Gate
 from ml_platform.gates.gate import Measurement, judge, kind
 
 AUC = {"gate": "performance", "metric": "auc", "min": 0.7}
@@ -54,6 +54,15 @@ def between(before: dict[str, Any], **changed: Any) -> list[Change]:
         ({"gate": "constancy", "columns": ["a"]}, {"columns": None}, "tightened"),
         ({"gate": "dependency", "columns": ["a"], "by": ["b"], "max": 0.1}, {"by": ["b", "c"]}, "loosened"),
         ({"gate": "near_duplicates", "but_for": ["a", "b"], "max": 0.1}, {"but_for": ["a"]}, "loosened"),
+        ({"gate": "near_duplicates", "columns": ["a"], "max": 0}, {"columns": ["a", "b"]}, "loosened"),
+        ({"gate": "near_duplicates", "columns": ["a"], "max": 0}, {"columns": None, "but_for": ["b"]}, "changed"),
+        ({"gate": "correction", "max": 0.05}, {"columns": ["a"]}, "loosened"),
+        ({"gate": "correction", "max": 0.05, "columns": ["a"]}, {"columns": ["a", "b"]}, "tightened"),
+        ({"gate": "coverage", "by": ["a"], "max": 0.5}, {"by": ["a", "b"]}, "changed"),
+        ({**LABELS, "by": ["a"], "every": None}, {"by": ["a", "b"]}, "changed"),
+        ({**DISTRIBUTION, "by": None, "metric": "share"}, {"columns": ["a", "b"]}, "changed"),
+        (DISTRIBUTION, {"columns": ["a", "b"]}, "tightened"),
+        (DISTRIBUTION, {"by": ["c", "d"]}, "changed"),
         ({"gate": "observation_age", "columns": ["a", "b"], "max": 5}, {"columns": ["a", "c"]}, "changed"),
         ({"gate": "counts", "by": ["a"], "columns": ["n"], "max": 0}, {"by": ["a", "b"]}, "changed"),
         (DISTRIBUTION, {"by": None}, "changed"),

@@ -10,8 +10,9 @@ from ml_platform.evaluation.latency import OneRow
 from ml_platform.foundation.errors import DeclarationError
 from ml_platform.foundation.objects import load_object
 from ml_platform.gates.asked import OFFERED
+from ml_platform.gates.batch import BatchEvidence
 from ml_platform.gates.deployment import DeploymentEvidence
-from ml_platform.gates.gate import Gate, Measurement, kind
+from ml_platform.gates.gate import Gate, Measurement, judge, kind
 from ml_platform.gates.service import ServiceEvidence
 from ml_platform.testing.gate import GateContract, Given
 
@@ -39,6 +40,37 @@ class TestOwn(GateContract):
 def certain(_: Any, gate: Gate, *, rows: Any) -> Measurement:
     share = rows.frame.select(((pl.col("prediction") - 0.5).abs() > 0.49).mean()).item()
     return Measurement(share, f"{share:.0%} of {rows.frame.height} rows", support=rows.frame.height)
+
+    def empty(self) -> Any:
+        return SimpleNamespace(frame=pl.DataFrame({"amount": []}, schema={"amount": pl.Float64}))
+
+
+@kind("greedy", "batch", "Mean of a column, which it changes", needs=("min",), requires=("columns",))
+def greedy(evidence: Any, gate: Gate) -> Measurement:
+    assert gate.columns is not None
+    frame, name = evidence.frame, gate.columns[0]
+    found = frame[name].mean()
+    frame.replace_column(frame.get_column_index(name), frame[name] * 0 + 100)
+    frame[0, "day"] = "2025-01-01"
+    return Measurement(found, f"the mean is {found}")
+
+
+def test_a_gate_does_not_change_what_later_gates_see() -> None:
+    rows = pl.DataFrame({"day": ["2024-01-01"] * 2, "amount": [1.0, 2.0]})
+    evidence = BatchEvidence(lambda: rows, lambda: None, key=("day",), earlier_rows={})
+    declared = {"gate": f"{__name__}:greedy", "columns": ["amount"], "min": 3}
+    gates = [Gate.model_validate({**declared, "name": name}) for name in ("first", "second")]
+    assert [one.status for one in judge(gates, evidence, subject="0" * 64, subject_name="it")] == ["failed"] * 2
+    assert evidence.frame.equals(pl.DataFrame({"day": ["2024-01-01"] * 2, "amount": [1.0, 2.0]}))
+
+
+def test_no_value_of_rows_that_were_counted_is_no_pass() -> None:
+    """A mean of no rows, or of missing values only, is None."""
+    for values in ([], [None, None]):
+        frame = pl.DataFrame({"amount": values}, schema={"amount": pl.Float64})
+        gate = Gate.model_validate(TestOwn.gate)
+        (found,) = judge([gate], SimpleNamespace(frame=frame), subject="0" * 64, subject_name="it")
+        assert found.status == "errored" and "give NaN where that refuses, and no support where" in found.reason
 
 
 class TestOwnThatAsksForRows(GateContract):

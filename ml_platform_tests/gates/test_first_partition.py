@@ -9,9 +9,9 @@ import pytest
 from ml_platform.features.build import build
 from ml_platform.features.contract import HistoricalMean
 from ml_platform.features.history import History, daily
-from ml_platform.gates.catalogue import Gate
+from ml_platform.gates.every_kind import Gate
 from ml_platform.gates.features import FeatureEvidence
-from ml_platform.gates.kinds import kind_of
+from ml_platform.gates.kind import kind_of
 
 FIRST = date(2024, 1, 1)
 RANGES, SINGLE = Gate(gate="ranges"), Gate(gate="single_feature", columns=("y",), max=0.9)
@@ -51,7 +51,7 @@ def judged(partition: pl.DataFrame, earlier: list[pl.DataFrame], gate: Gate = RA
         def __init__(self) -> None:
             self.function = function
             self.history = History.from_tables(function, [daily(function, one) for one in [*earlier, partition]], 1)
-            self.frame = build(function, partition, self.history)
+            self._rows = build(function, partition, self.history)
 
     return kind_of(gate.gate).measure(Evidence(), gate)
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.foundation.errors import DeclarationError, PlatformError
-from ml_platform.gates import catalogue
+from ml_platform.gates import every_kind
 from ml_platform.gates.gate import KINDS, Gate, Kind, Measurement, judge, kind
 
 SUBJECT = "a" * 64
@@ -40,7 +40,7 @@ def one(gate: Gate):
 
 
 def test_every_kind_says_its_stage_and_how_it_is_limited():
-    assert catalogue.KINDS
+    assert every_kind.KINDS
     for one_kind in KINDS.values():
         assert one_kind.description
         assert one_kind.needs or one_kind.limit is not None or one_kind.requires, (
@@ -65,6 +65,29 @@ def test_every_kind_says_its_stage_and_how_it_is_limited():
         ({"gate": "latency", "max": 100, "rate": 5000}, "less than or equal to 1000"),
         ({"gate": "model_latency", "max": 100, "rate": 50}, "gate 'model_latency' does nothing with rate; remove it"),
         ({"gate": "volume", "min": 0.5, "max": 2, "by": ["carrier"]}, "gate 'volume' does nothing with by; remove it"),
+        (
+            {"gate": "observation_age", "max": 3, "columns": ["at"]},
+            "gate 'observation_age' takes 2 columns, not 1 (at)",
+        ),
+        (
+            {"gate": "distribution", "metric": "correlation", "max": 0.1, "columns": ["fare"]},
+            "gate 'distribution' of correlation takes at least 2 columns, not 1 (fare)",
+        ),
+        (
+            {"gate": "coverage", "every": "day", "max": 0.5, "columns": ["day", "hour"]},
+            "gate 'coverage' takes 1 column, not 2 (day, hour)",
+        ),
+        ({"gate": "volume", "min": math.nan, "max": 2}, "gate 'volume': min is no number (nan)"),
+        ({"gate": "volume", "min": 0.5, "max": 2, "parameters": {"q": 1}}, "gate 'volume' has no parameters; remove"),
+        ({"gate": "coverage", "max": 0.5}, "gate 'coverage' needs every or by"),
+        (
+            {"gate": "monotonic", "max": 0.1, "increasing": ["fare"], "decreasing": ["fare"]},
+            "fare cannot be increasing and decreasing",
+        ),
+        (
+            {"gate": "missing", "max": 0.1, "columns": ["fare"], "name": "rollback"},
+            "the name 'rollback' is the platform's own; give it another one",
+        ),
         ({"gate": "rules", "max": 0, "name": "Rules!"}, "String should match pattern"),
     ],
 )
@@ -190,6 +213,7 @@ def test_a_name_is_part_of_the_declaration_where_it_is_given() -> None:
         ({"observed": "1"}, "Measurement.observed is str '1'; make it a number"),
         ({"support": 1.5}, "Measurement.support is float 1.5"),
         ({"reason": None}, "Measurement.reason is NoneType None"),
+        ({"observed": None, "reason": " "}, "Measurement.observed is None and nothing says why; give the reason"),
         ({"details": None}, "AttributeError"),
     ],
 )
@@ -234,6 +258,12 @@ def test_a_kind_that_no_gate_can_be_is_refused_where_it_is_made():
             {"parameters": int},
             "parameters is type <class 'int'>; expected a model of pydantic",
         ),
+        (
+            ("takings", "batch", ""),
+            {"columns": 2},
+            r"kind 'takings': columns is int 2; expected the fewest and the most that it takes, such as \(2, 2\)",
+        ),
+        (("takings", "batch", ""), {"columns": {"mean": (3, 2)}}, r"columns is tuple \(3, 2\); expected the fewest"),
         (("takings", "evaluation", ""), {"asks": "rows"}, r"asks is the text 'rows'; expected a tuple: \('rows',\)"),
     ):
         with pytest.raises(DeclarationError, match=message):

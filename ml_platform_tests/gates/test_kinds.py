@@ -12,15 +12,17 @@ from pydantic import ValidationError
 
 from ml_platform.evaluation.contrasts import Contrast
 from ml_platform.evaluation.evaluation import Evaluation
+from ml_platform.evaluation.fairness import Fairness
 from ml_platform.evaluation.latency import OneRow
 from ml_platform.evaluation.slices import BY
 from ml_platform.features.checks import single_feature_auc
 from ml_platform.foundation.errors import MissingReference
-from ml_platform.gates.catalogue import Gate
+from ml_platform.gates.every_kind import Gate
 from ml_platform.gates.gate import Verdict, judge
 from ml_platform.gates.service import RunningService, ServiceEvidence
 from ml_platform.pipeline.release import _running
 from ml_platform.serving.load import Load
+from ml_platform.training.first_trees import FirstTrees
 from ml_platform_tests.evaluation.fitted import OLDER, SPLIT, measured
 from ml_platform_tests.gates.batches import FRAME, batch
 
@@ -204,6 +206,58 @@ def test_the_worst_slice_is_worse_whichever_way_the_metric_runs(evaluation: Eval
     supported = [rows["AA"], rows["UA"]]
     assert auc == pytest.approx(evaluation.metrics["auc"] - min(row["auc"] for row in supported))
     assert brier == pytest.approx(max(row["brier"] for row in supported) - evaluation.metrics["brier"])
+
+
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        (
+            {"gate": "slices", "max": 1},
+            "no slice is large enough: it takes 5,000 rows, 20 of them of either class, and the ",
+        ),
+        (
+            {"gate": "slices", "max": 1, "against": "others"},
+            "no two slices are large enough: it takes 5,000 rows, 20 of ",
+        ),
+    ],
+)
+def test_groups_that_are_too_small_are_told_with_what_it_takes(
+    evaluation: Evaluation, gate: dict[str, Any], said: str
+) -> None:
+    options = evaluation.options.model_copy(update={"contrasts": ("carrier",)})
+    found = model(evaluation.model_copy(update={"options": options}), **gate, metric="auc", min_support=5_000)
+    rows = max((row["rows"], row["group"]) for row in evaluation.slices["carrier"])
+    assert found.status == "not_enough_support" and found.reason.startswith(said)
+    assert found.reason.endswith(f"largest of {len(evaluation.slices['carrier'])} has {rows[0]:,} (carrier {rows[1]})")
+
+
+def test_disparities_of_too_few_groups_are_told_with_what_it_takes(evaluation: Evaluation) -> None:
+    small = {"carrier": Fairness(groups=(), too_small=("AA",), support=0, disparities={})}
+    gate = {"gate": "fairness", "metric": "equalized_odds_difference", "columns": ["carrier"], "max": 1}
+    found = model(evaluation.model_copy(update={"fairness": small}), **gate)
+    assert found.status == "not_enough_support"
+    assert "fewer than two groups are large enough by carrier: it takes 100 rows, 20 of them of either" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "reason"),
+    [
+        (FirstTrees(2, 0, 50), "passed", "the first 2 trees are those of the 50 rows of the manifest"),
+        (FirstTrees(2, 1, 50), "failed", "1 of the first 2 trees are not those of the 50 rows of the manifest"),
+        (
+            *(FirstTrees(1, 0, 50, whole=True), "passed"),
+            "trained again as a whole on the 50 rows of the manifest, the model is the same",
+        ),
+        (
+            *(FirstTrees(1, 1, 50, whole=True), "failed"),
+            "trained again as a whole on the 50 rows of the manifest, the model is another",
+        ),
+    ],
+)
+def test_a_model_without_trees_is_told_of_without_them(found: FirstTrees, status: str, reason: str) -> None:
+    gates = [Gate(gate="trained_on")]
+    (verdict,) = judge(gates, None, subject="0" * 64, subject_name="m/model", asked={"first_trees": lambda: found})
+    assert (verdict.status, verdict.reason) == (status, reason)
 
 
 def contrast(group: str, worse: float, lower: float, rows: int = 1000) -> Contrast:

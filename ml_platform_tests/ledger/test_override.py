@@ -126,3 +126,5 @@ def test_a_wall_clock_that_is_set_back_prolongs_nothing(tmp_path: Path, monkeypa
     write(found, verdict(ROWS))
     turned.now = begun
     assert not passes(), "the clock was set back"
+    write(found, verdict(ROWS, subject=TWO))
+    assert not passes(), "and something was written by it"

@@ -50,6 +50,7 @@ ATTACKS: dict[str, Callable[[Rows], Rows]] = {
     "one put in, rehashed": lambda rows: rehashed([*rows[:5], turned(rows[-4]), *rows[5:]]),
     "a passed failure put at the end, rehashed": lambda rows: rehashed([*rows[:-4], *rows[-3:], turned(rows[-4])]),
     "the first ones deleted, rehashed": lambda rows: rehashed(rows[3:]),
+    "one put before the first": lambda rows: [{**rows[-4], "sequence": -1, "hash": "0" * 64}, *rows],
     "content changed in place": lambda rows: [*rows[:-4], turned(rows[-4]), *rows[-3:]],
 }
 

@@ -13,7 +13,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ml_platform.foundation.provenance import Provenance
-from ml_platform.gates import catalogue  # noqa: F401 - registers the kinds
+from ml_platform.gates import every_kind  # noqa: F401 - registers the kinds
 from ml_platform.gates.gate import Gate, Status, Verdict
 from ml_platform.ledger.chain import GENESIS, Anchor, digest
 from ml_platform.ledger.ledger import Ledger

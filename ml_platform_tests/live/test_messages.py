@@ -9,10 +9,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from pydantic import SecretStr
 
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.settings import Settings
 from ml_platform.live.messages import send
-
-NONE = SecretStr("")
+from ml_platform.pipeline.alerts import Alert, tell
+from ml_platform.pipeline.workspace import Workspace
 
 
 class _Hook(BaseHTTPRequestHandler):
@@ -61,15 +61,32 @@ def test_both_channels_take_it(servers: tuple[HTTPServer, socketserver.TCPServer
     email = SecretStr(
         f"smtp://127.0.0.1:{mail.server_address[1]}/?from=a@example.org&to=b@example.org&to=c@example.org"
     )
-    assert send("m: look at it", webhook=webhook, email=email) == 2
+    assert send("m: look at it", {"webhook": webhook, "email": email}) == {}
     assert hook.taken == [{"text": "m: look at it"}]  # type: ignore[attr-defined]
     sent = "\n".join(mail.taken)  # type: ignore[attr-defined]
     assert "rcpt TO:<b@example.org>" in sent and "rcpt TO:<c@example.org>" in sent
     assert "Subject: m: look at it" in sent
 
 
-def test_without_a_channel_there_is_none() -> None:
-    assert send("m: look at it", webhook=NONE, email=NONE) == 0
+def test_one_channel_that_is_down_costs_the_other_no_second_message(
+    servers: tuple[HTTPServer, socketserver.TCPServer], settings: Settings
+) -> None:
+    hook, mail = servers
+    there = f"smtp://127.0.0.1:{mail.server_address[1]}/?from=a@example.org&to=b@example.org"
+    down = "smtp://127.0.0.1:9/?from=a@example.org&to=b@example.org"
+    posted = SecretStr(f"http://127.0.0.1:{hook.server_address[1]}/")
+    alert = Alert("m", "late", "m: nothing came", "1")
+
+    def told(email: str, *alerts: Alert) -> list[str]:
+        own = settings.model_copy(update={"alert_webhook": posted, "alert_email": SecretStr(email)})
+        return tell(Workspace(own), alerts, kinds=["late"])
+
+    first, second = told(down, alert), told(down, alert)
+    assert len(first) == 2 and first[1] == "told: m: nothing came"
+    assert second == first[:1] and "ALERT_EMAIL: the message was not taken" in second[0]
+    assert told(there, alert) == ["told: m: nothing came"] and told(there, alert) == []
+    assert len(hook.taken) == 1 and mail.taken.count("data") == 1  # type: ignore[attr-defined]
+    assert told(down) == ["over: m: nothing came"]
 
 
 @pytest.mark.parametrize("path", ["broken/secret", "gone"])
@@ -77,9 +94,8 @@ def test_what_does_not_take_it_is_named_without_the_address(
     servers: tuple[HTTPServer, socketserver.TCPServer], path: str
 ) -> None:
     port = servers[0].server_address[1] if path != "gone" else 9
-    with pytest.raises(PlatformError) as error:
-        send("m: look", webhook=SecretStr(f"http://127.0.0.1:{port}/{path}"), email=NONE)
-    assert "ML_PLATFORM_ALERT_WEBHOOK: the message was not taken" in str(error.value)
-    assert "secret" not in str(error.value) and "127.0.0.1" not in str(error.value)
-    with pytest.raises(PlatformError, match="ML_PLATFORM_ALERT_EMAIL: the message was not taken"):
-        send("m: look", webhook=NONE, email=SecretStr("smtp://127.0.0.1:9/?from=a@b.org&to=c@d.org"))
+    failed = send("m: look", {"webhook": SecretStr(f"http://127.0.0.1:{port}/{path}")})
+    assert failed.keys() == {"webhook"} and "ML_PLATFORM_ALERT_WEBHOOK: the message was not taken" in failed["webhook"]
+    assert "secret" not in failed["webhook"] and "127.0.0.1" not in failed["webhook"]
+    failed = send("m: look", {"email": SecretStr("smtp://127.0.0.1:9/?from=a@b.org&to=c@d.org")})
+    assert "ML_PLATFORM_ALERT_EMAIL: the message was not taken" in failed["email"]

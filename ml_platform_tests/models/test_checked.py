@@ -69,6 +69,67 @@ def gives(value: Any) -> CheckedPredictor:
     return CheckedPredictor(made)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("suffix", ".json", "suffix is str '.json'; expected the end of a file's name"),
+        ("suffix", "a/b", "suffix is str 'a/b'"),
+        ("packages", ("numpy",), "packages is tuple ('numpy',); expected a tuple of tuples of texts, of each of which"),
+        ("packages", ((),), "packages is tuple ((),)"),
+        ("packages", "numpy", "packages is str 'numpy'"),
+        (
+            "packages",
+            (("numpy",), ("nunpy", "nmpy")),
+            "packages: 'nunpy' is not installed as a distribution; install it",
+        ),
+        ("packages", (("sklearn",),), "packages: 'sklearn' is not installed as a distribution; is it scikit-learn?"),
+        ("unused", "pandas", "unused is str 'pandas'; expected a tuple of texts, such as ('pandas',)"),
+    ],
+)
+def test_what_a_predictor_says_of_itself_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, key: str, value: Any, message: str
+) -> None:
+    monkeypatch.setattr(Gives, key, value)
+    with pytest.raises(DeclarationError) as told:
+        predictor_type(f"{__name__}:Gives")
+    assert str(told.value).startswith(f"format: {__name__}:Gives.{message}")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("name", " ", "name is str ' '; expected a text for people"),
+        ("title", None, "title is NoneType None; expected a text"),
+        ("measured", "mae", "measured is str 'mae'; expected a tuple of texts, such as ('mae',)"),
+        ("output", "number", "output is str 'number'; expected probability or classes or value"),
+    ],
+)
+def test_what_a_task_says_of_itself_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, key: str, value: Any, message: str
+) -> None:
+    monkeypatch.setattr(Odd, key, value)
+    with pytest.raises(DeclarationError) as told:
+        task_of(f"{__name__}:Odd")
+    assert str(told.value).startswith(f"task: {__name__}:Odd.{message}")
+
+
+def test_a_matrix_that_others_read_is_not_changed() -> None:
+    class InPlace(Gives):
+        def predict(self, matrix: np.ndarray) -> np.ndarray:
+            matrix[:] = 0
+            return np.ones(len(matrix), np.float32)
+
+        contributions = predict
+
+    x = np.ones((5, 2), np.float32)
+    for method in ("predict", "contributions"):
+        with pytest.raises(
+            Misbehaved, match=f"InPlace: {method} changes the matrix that it is given .*; copy it first$"
+        ):
+            getattr(CheckedPredictor(InPlace()), method)(x)
+    assert (x == 1).all() and x.flags.writeable
+
+
 @pytest.mark.parametrize("shape", [(5,), (5, 2), (5, 3)])
 def test_sound_predictions_pass(shape: tuple[int, ...]) -> None:
     assert gives(np.ones(shape, np.float32)).predict(X).shape == shape
@@ -108,9 +169,12 @@ def test_contributions_are_finite_numbers_of_numpy(value: Any) -> None:
     ("value", "said"),
     [
         ([1.0, 2.0], r"list \[1.0, 2.0\]; expected None, or an Importance by name of a feature"),
-        ({"a": 1.0}, "float 1.0 for 'a'; expected gain and splits, finite, of one of the features"),
-        ({"c": Importance(1.0, 2)}, r"Importance .* for 'c'; expected gain"),
-        ({"b": Importance(float("nan"), 2)}, r"Importance .* for 'b'; expected gain"),
+        (
+            {"a": 1.0},
+            "float 1.0 for 'a'; expected ml_platform.models.predictor.Importance.gain, splits., finite, of one of the ",
+        ),
+        ({"c": Importance(1.0, 2)}, r"Importance .* for 'c'; expected ml_platform"),
+        ({"b": Importance(float("nan"), 2)}, r"Importance .* for 'b'; expected ml_platform"),
     ],
 )
 def test_importance_is_of_the_features(value: Any, said: str) -> None:

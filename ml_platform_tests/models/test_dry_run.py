@@ -44,6 +44,28 @@ def test_a_method_that_fails_is_named(method: str) -> None:
     assert line.startswith(f"task {__name__}:Own: ") and said in line
 
 
+@pytest.mark.parametrize(
+    ("method", "change", "said"),
+    [
+        ("curves", lambda self, y, p: {"residuals": [[1.0, 2.0, 3.0]]}, "expected lists of pairs of finite numbers"),
+        (
+            "curves",
+            lambda self, y, p: {"residuals": [[1.0, float("inf")]]},
+            "expected lists of pairs of finite numbers",
+        ),
+        ("baselines", lambda self, y, rows: {1: np.zeros(rows)}, "expected predictions by name"),
+        ("losses", lambda self, y, p: {"mae": 1.0}, "losses gave dict {'mae': 1.0}; expected a function by metric"),
+        ("losses", lambda self, y, p: {"mae": lambda: y, "auc": lambda: y}, "losses gave auc, not among those in"),
+        ("measure", lambda self, y, p: [1.0], "measure gave list [1.0]; expected metrics by name"),
+        ("measure", lambda self, y, p: {"mae": "small"}, "metric mae is str 'small'; expected a number"),
+        ("answer", lambda self, p: {"predictions": 1.0}, "expected a list of 40 values, one for each row"),
+    ],
+)
+def test_what_a_method_gives_is_looked_into(method: str, change: Any, said: str) -> None:
+    own: Any = type("Own", (Regression,), {method: change})
+    assert any(said in line for line in broken(own(), Y))
+
+
 def test_a_compared_metric_has_a_better_side() -> None:
     own: Any = type("Own", (Regression,), {"compared": ("mae", "near")})
     assert next(broken(own(), Y)).endswith("compared names near; say in `better` which side is the better one")

@@ -1,5 +1,7 @@
 """``dagster.yaml`` of the project puts everything below ``local``, from whatever folder a command starts."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -37,6 +39,38 @@ def test_a_run_writes_below_local_only(settings: Settings, tmp_path: Path, monke
     assert "written to the compute log" in "".join(
         path.read_text() for path in dagster.glob("storage/*/compute_logs/*.err")
     )
+
+
+ASKED = """
+import os, sys
+from dagster._cli.utils import get_instance_for_cli
+from ml_platform.foundation.project import read_env_file
+if sys.argv[1] == "dagster":
+    with get_instance_for_cli():
+        print(os.environ["ML_PLATFORM_APPROVAL"], os.environ["OF_THE_FILE"])
+else:
+    read_env_file()
+    print(os.environ["ML_PLATFORM_APPROVAL"], os.environ["OF_THE_FILE"])
+"""
+
+
+@pytest.mark.parametrize("read", ["dagster", "a command"])
+@pytest.mark.parametrize("given", ["person", ""])
+def test_the_environment_outranks_the_env_file_for_dagster_and_for_commands(
+    read: str, given: str, tmp_path: Path
+) -> None:
+    """A line in a file of the project must not decide that nobody has to approve; beyond that it is read by both."""
+    (tmp_path / ".env").write_text("ML_PLATFORM_APPROVAL=automatic\nOF_THE_FILE=yes\n")  # pragma: allowlist secret
+    (tmp_path / "pyproject.toml").write_text("[tool.dg.project]\nroot_module = 'shop'\n")
+    (tmp_path / "shop" / "defs").mkdir(parents=True)
+    (tmp_path / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes())
+    own = {"DAGSTER_HOME": str(tmp_path), "ML_PLATFORM_LOCAL": str(tmp_path / ".local"), "PYTHONPATH": str(ROOT)}
+    own |= {"ML_PLATFORM_APPROVAL": given} if given else {}
+    without = {name: value for name, value in os.environ.items() if name != "ML_PLATFORM_APPROVAL"}
+    done = subprocess.run(
+        [sys.executable, "-c", ASKED, read], cwd=tmp_path, env={**without, **own}, capture_output=True, text=True
+    )
+    assert done.stdout.split() == [given or "automatic", "yes"], done.stderr
 
 
 def test_without_the_setting_local_stands_beside_dagster_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

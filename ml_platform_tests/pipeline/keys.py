@@ -13,8 +13,8 @@ from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.model import ModelSpec
 from ml_platform.evaluation.options import WorstCase
 from ml_platform.features.expressions import Expressions
+from ml_platform.live.drift_rule import DriftRule
 from ml_platform.live.performance import LiveRule
-from ml_platform.live.rules import DriftRule
 from ml_platform_tests.shop_project import DATASET, MODEL, attributes
 
 #: Where nothing is declared: what might be.

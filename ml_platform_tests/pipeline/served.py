@@ -13,8 +13,8 @@ from ml_platform.datasets import batches
 from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline import rollout
 from ml_platform.pipeline.release import backend_in
-from ml_platform.pipeline.requests import log_folder
 from ml_platform.rollout import changes
+from ml_platform.rollout.pairs import log_folder
 from ml_platform.serving.prediction_log import Answerer, Asked, PredictionLog
 from ml_platform_tests.prepared import once
 from ml_platform_tests.project import Project

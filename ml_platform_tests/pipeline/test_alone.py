@@ -1,6 +1,7 @@
 """Steps behind a gate that are started alone, as from the UI, act only on what was judged and passed itself."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -12,9 +13,9 @@ from ml_platform.gates.service import ServiceEvidence
 from ml_platform.pipeline import release
 from ml_platform.pipeline.judging import model_context, model_gates
 from ml_platform.references.refs import ServiceRef
-from ml_platform.rollout.record import Backend
+from ml_platform.rollout.record import Backend, RolloutRecord
 from ml_platform_tests.project import Project
-from ml_platform_tests.shop_project import MODEL, PARAMETERS, STEPS, copy_of, declared, gates, train
+from ml_platform_tests.shop_project import GATES, MODEL, PARAMETERS, STEPS, copy_of, declared, gates, train
 
 SERVICE, DEPLOYMENT = f"{MODEL}/service", f"{MODEL}/deployment"
 REGISTERED = STEPS[-1]
@@ -92,6 +93,33 @@ def test_a_reference_that_was_edited_deploys_nothing_else(shop: Project, tmp_pat
                 release.deploy(workspace, context, ref, run)
         finally:
             file.write_bytes(content)
+
+
+def test_a_deployment_writes_what_is_declared_of_its_rollout(shop: Project) -> None:
+    """The supervisor reads no declarations: steps, and gates on copies in their context, are in the record."""
+    copies = {"gate": "shadow", "metric": "decisions", "max": 0.05}
+    steps = [{"shadow": 100, "requests": 50}, {"weight": 10, "requests": 20}]
+    careful = shop.variant(declared(models={MODEL: {"gates": [*GATES, copies], "rollout": {"steps": steps}}}))
+    ref, records = careful.reference(SERVICE), list[RolloutRecord]()
+    passed(careful, ref)
+
+    def begun(
+        _: object, model: str, backend: Backend, __: object, change: Any, *, by: str, why: str, **___: Any
+    ) -> str:
+        # Beside a version that answers: the first one of a model has nothing to be compared with.
+        stable = backend.model_copy(update={"sha256": "0" * 64, "tag": f"{model}:v0-000000000000"})
+        records.append(change(RolloutRecord(model=model, stable=stable), by=by, why=why))
+        return ""
+
+    with careful.active() as workspace, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(release, "go_live", begun)
+        release.deploy(workspace, careful.context(), ref, Run.new())
+        (gate,) = model_gates(workspace, careful.context(), "shadow")
+    (record,) = records
+    assert [(step.shadow, step.weight, step.requests) for step in record.strategy] == [(100, 0, 50), (0, 10, 20)]
+    (kept,) = record.gates
+    assert kept.declared == copies | {"name": "shadow_decisions"} and kept.context == gate.context
+    assert record.candidate is not None and record.candidate.sha256 == ref.sha256
 
 
 def test_verdicts_on_another_package_do_not_count(shop: Project) -> None:

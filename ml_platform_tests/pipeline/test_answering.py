@@ -13,9 +13,9 @@ from ml_platform.gates.gate import Status
 from ml_platform.pipeline import answering, approval, champions, recorded_packages, rollout
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.rollout import control
-from ml_platform.rollout.changes import rolled_back, started
+from ml_platform.rollout.changes import rolled_back, started, stepped
 from ml_platform.rollout.processes import Phase, describe
-from ml_platform.rollout.record import Backend
+from ml_platform.rollout.record import Backend, Judged, ShadowGate, Step
 from ml_platform.serving import bundle
 from ml_platform_tests.conftest import ports
 from ml_platform_tests.ledger.writing import HERE, verdict
@@ -116,6 +116,27 @@ def test_a_candidate_that_was_rolled_back_is_not_promoted_by_an_edited_record(li
     supervised(live)
     assert rollout.project(live, NAME, Run.new()) == 2
     assert newest(live) == (4, 4)
+
+
+@pytest.mark.parametrize("upper", [0.5, 0.01])
+def test_a_promotion_that_the_numbers_beside_it_hold_back_is_never_signed(live: Workspace, upper: float) -> None:
+    registered(live.registry, trained(live.registry, NAME, seed=4), "approved")
+    made = package(live.settings, 4)
+    rollout.begin(live, NAME, made, Run.new(), by="x", why="y")
+    gate = ShadowGate(declared={"gate": "shadow", "name": "shadow_decisions", "metric": "decisions", "max": 0.02})
+    said = Judged(
+        gate=gate, status="passed", reason="x", mean=upper / 2, lower=0, upper=upper, rows=4000, requests=1000, groups=9
+    )
+    steps = (Step(shadow=100, requests=10), Step(weight=50, requests=10))
+    live.rollouts.update(NAME, lambda record: started(record, made, by="x", why="y", strategy=steps, gates=(gate,)))
+    for copies in ((), (said,)):
+        live.rollouts.update(NAME, lambda record, copies=copies: stepped(record, why="z", judged=copies))
+    supervised(live)
+    told = rollout.project(live, NAME, Run.new())
+    assert newest(live) == ((3, 3) if upper > 0.02 else (4, 4)) and told >= (upper <= 0.02)
+    if upper > 0.02:
+        (line,) = rollout.unfounded(live, NAME)
+        assert "its gate shadow_decisions held it back" in line
 
 
 def test_a_rejected_version_is_not_promoted_by_an_edited_record(live: Workspace) -> None:
@@ -226,7 +247,7 @@ def test_a_history_that_no_gate_judged_is_named(live: Workspace) -> None:
     service = describe(live.settings, (NAME, other.identity, 0), other, 1, 0.0, 1, "http://127.0.0.1:1")
     service.enter("live")
     (line,) = answering.objections(live, service, True)
-    assert "answers from a history (aaaaaaaaaaaa) that no gate judged; ml-platform refresh tiny" in line
+    assert "answers from a history (aaaaaaaaaaaa) that no gate judged; ml-platform refresh --model tiny" in line
 
 
 def test_the_version_before_answers_again_and_is_champion(live: Workspace) -> None:
@@ -284,6 +305,20 @@ def test_ledger_and_registry_catch_up_with_what_happened_without_them(live: Work
     assert {entry.body["by"] for entry in entries} == {"supervisor"}
     champion = live.registry.champion(NAME)
     assert champion is not None and champion.version == 3
+
+
+def test_after_a_record_that_was_set_back_what_happens_is_told(live: Workspace) -> None:
+    """As by a backup of the folder alone: its revisions are counted from there again."""
+    records = live.settings.local / "rollout" / "records"
+    files = [records / f"{NAME}.json", records / f"{NAME}.history.jsonl"]
+    before = [file.read_bytes() for file in files]
+    answering.roll_back(live, NAME, Run.new(), by="bob", reason="bad", to=1)
+    assert newest(live) == (1, 1)
+    for file, content in zip(files, before, strict=True):
+        file.write_bytes(content)
+    answering.roll_back(live, NAME, Run.new(), by="eve", reason="worse", to=2)
+    assert newest(live) == (2, 2)
+    assert rollout.project(live, NAME, Run.new()) == 0
 
 
 def test_what_was_rejected_or_is_gone_is_passed_over(live: Workspace) -> None:

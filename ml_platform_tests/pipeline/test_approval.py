@@ -12,11 +12,12 @@ from ml_platform.foundation.settings import Settings
 from ml_platform.gates.gate import Verdict
 from ml_platform.pipeline import approval, candidate
 from ml_platform.pipeline.approval import decide, require_approved
+from ml_platform.pipeline.registration import register
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef
 from ml_platform.registry.registry import Registry
 from ml_platform_tests.project import Project
-from ml_platform_tests.shop_project import APRIL, MODEL, STEPS, copy_of, lenient
+from ml_platform_tests.shop_project import APRIL, MODEL, STEPS, copy_of, declared, gates, lenient
 
 
 def test_a_version_waits_for_a_person(four_months: Path, tmp_path: Path) -> None:
@@ -217,3 +218,43 @@ def test_equal_bytes_that_wait_for_a_person_take_no_approval_back(automatic: Pro
     with project.active() as workspace:
         two = approval.standing(workspace, workspace.registry.get(MODEL, 2))
     assert two.reason == "every gate passed; waits for a person"
+
+
+#: Gates that any model of few months passes, but for the comparison with the champion.
+LENIENT = gates(performance={"min": 0.3}, baseline={"min": -0.5})
+
+
+@pytest.mark.parametrize(
+    "registered",
+    [
+        pytest.param(True, id="approved by a person"),
+        pytest.param(False, id="registered by a run", marks=pytest.mark.slow),
+    ],
+)
+def test_a_candidate_is_compared_with_the_champion_of_now_before_it_is_approved(
+    four_months: Path, tmp_path: Path, registered: bool
+) -> None:
+    """Two candidates wait; the better one goes live, and then somebody takes the other."""
+    way = "person" if registered else "automatic"
+    weak = declared(models={MODEL: {"parameters": {"rounds": 1, "max_depth": 1}, "gates": LENIENT}})
+    project = copy_of(four_months, tmp_path / "project", weak, ML_PLATFORM_APPROVAL=way)
+    steps = STEPS if registered else STEPS[:-1]
+    assert project.materialize(*steps, checks=None).success
+    first = [one for one in project.entries(kind="verdict") if one.body["gate"] == "champion_auc"]
+    assert first[-1].body["status"] == "passed" and first[-1].body["observed"] is None, "there was none"
+    references = {name: project.reference(name) for name in steps}
+    better = project.variant(declared(models={MODEL: {"gates": LENIENT}}))
+    assert better.materialize(*STEPS, checks=None).success
+    with project.active() as workspace:
+        newest = workspace.registry.latest(MODEL)
+        assert newest is not None
+        workspace.registry.set_alias(MODEL, "champion", newest.version)
+        context, run = project.context(), Run.new()
+        with pytest.raises(Refused, match="champion_auc failed"):
+            if registered:
+                decide(workspace, context, workspace.registry.get(MODEL, 1), "approved", by="a", reason="b", run=run)
+            else:
+                register(workspace, context, references[STEPS[2]], run)
+        # Its twin is compared with nothing but itself.
+        if registered:
+            decide(workspace, better.context(), newest, "approved", by="a", reason="b", run=run)

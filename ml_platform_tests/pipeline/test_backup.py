@@ -112,6 +112,18 @@ def test_what_is_damaged_or_missing_is_named_and_nothing_is_put_in_place(made: P
     assert counted(other.local) == dict.fromkeys(PARTS, 2)
 
 
+@pytest.mark.parametrize("name", ["../outside.py", "refs/../../outside.py", "/outside.py"])
+def test_a_backup_that_names_files_outside_writes_nothing(made: Path, tmp_path: Path, name: str) -> None:
+    manifest = json.loads((made / "manifest.json").read_text())
+    some = next(iter(manifest["files"].values()))
+    manifest["files"] = {name: some, **manifest["files"]}
+    (made / "manifest.json").write_text(json.dumps(manifest))
+    other = Settings(local=tmp_path / "other" / ".local")
+    with pytest.raises(PlatformError, match=r"which is not below \.local; it is not from backup"):
+        backup.restore(other, made)
+    assert not other.local.parent.exists()
+
+
 def test_nothing_is_overwritten(settings: Settings, made: Path, tmp_path: Path) -> None:
     before = counted(settings.local)
     with pytest.raises(PlatformError, match=r"is not empty; stop what runs, move it away"):

@@ -8,6 +8,7 @@ import pytest
 
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
+from ml_platform.ledger.kinds import MEASUREMENT
 from ml_platform.pipeline import (
     anchors,
     champions,
@@ -99,7 +100,7 @@ def test_an_evaluation_that_an_earlier_release_judged_is_known(with_models: Path
             entry.body["compared"][recorded_evaluations.EVALUATION]
             for entry in workspace.ledger.entries(subject=reference.sha256, kind="verdict")
         }
-        (entry,) = workspace.ledger.entries(subject=reference.sha256, kind=recorded_evaluations.MEASUREMENT)
+        (entry,) = workspace.ledger.entries(subject=reference.sha256, kind=MEASUREMENT)
         assert (
             of_verdicts
             == {entry.body[recorded_evaluations.EVALUATION]}

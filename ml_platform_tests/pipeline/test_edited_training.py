@@ -9,6 +9,7 @@ import pytest
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import Settings
+from ml_platform.ledger.kinds import TRAINING
 from ml_platform.pipeline import champions, evaluation, inspections, recorded_trainings, registration, release
 from ml_platform.pipeline.approval import require_approved
 from ml_platform.pipeline.retraining import last_split
@@ -135,10 +136,10 @@ def early(settings: Settings) -> tuple[Workspace, ModelRef]:
 def test_a_model_of_an_earlier_release_is_taken_over_once(early: tuple[Workspace, ModelRef]) -> None:
     workspace, reference = early
     recorded_trainings.require(workspace, reference, Run.new())
-    (entry,) = workspace.ledger.entries(kind=recorded_trainings.TRAINING)
+    (entry,) = workspace.ledger.entries(kind=TRAINING)
     assert entry.subject == reference.sha256 and entry.body[recorded_trainings.ADOPTED]
     recorded_trainings.require(workspace, reference, Run.new())
-    assert len(workspace.ledger.entries(kind=recorded_trainings.TRAINING)) == 1
+    assert len(workspace.ledger.entries(kind=TRAINING)) == 1
     with pytest.raises(PlatformError, match=SAID):
         recorded_trainings.require(workspace, EDITS["parameters"](reference), Run.new())
 

@@ -10,11 +10,11 @@ from ml_platform.datasets.derived import commit_objects
 from ml_platform.features.materialize import BRANCH, Stale
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
+from ml_platform.ledger.kinds import DERIVATION
 from ml_platform.ledger.ledger import Ledger
 from ml_platform.pipeline import data, recorded_derivations, scores, training
 from ml_platform.pipeline.backlog import pending_partitions
 from ml_platform.pipeline.materializer import materializer_of
-from ml_platform.pipeline.recorded_derivations import DERIVATION
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform_tests.pipeline.served import answering
 from ml_platform_tests.project import Project

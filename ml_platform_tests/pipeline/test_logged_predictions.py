@@ -11,8 +11,8 @@ import pytest
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline import logged_predictions
-from ml_platform.pipeline.requests import log_folder
 from ml_platform.references.refs import LiveRef
+from ml_platform.rollout.pairs import log_folder
 from ml_platform.serving.hashed_keys import hashed
 from ml_platform.serving.prediction_log import KEY_HASH
 from ml_platform_tests.pipeline.served import rows_of, serve

@@ -14,6 +14,7 @@ from ml_platform.cli.outcomes import markdown
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
+from ml_platform.ledger.kinds import LOOSENING
 from ml_platform.ledger.ledger import Ledger
 from ml_platform.pipeline import approval, loosening
 from ml_platform_tests.project import Project
@@ -106,7 +107,7 @@ def test_nothing_is_registered_or_approved_under_looser_gates_until_a_person_acc
         approve_command.accept_looser_gates(MODEL, "ann", "a new market", file)
     assert "accepted by ann against version 1: a new market" in capsys.readouterr().out
     assert [one["gate"] for one in json.loads(file.read_text())["accepted"]] == ["performance_auc"]
-    (entry,) = shop.entries(kind=loosening.LOOSENING)
+    (entry,) = shop.entries(kind=LOOSENING)
     assert (entry.subject_name, entry.body["by"], entry.body["version"]) == (f"{MODEL}/gates", "ann", 1)
     with loose.active() as workspace:
         (one,) = loosening.since_champion(workspace, loose.context())

@@ -10,9 +10,10 @@ import pytest
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import Settings
+from ml_platform.ledger.kinds import HISTORY, PROMOTION
 from ml_platform.pipeline import requests
-from ml_platform.pipeline.snapshot import HISTORY
 from ml_platform.pipeline.workspace import Workspace
+from ml_platform.rollout.pairs import log_folder
 from ml_platform.serving import snapshots
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -32,7 +33,7 @@ def log(settings: Settings, *answers: tuple[str, str, int]) -> None:
         for second, (ours, theirs, prediction) in enumerate(answers)
         for row in range(2)
     ]
-    folder = requests.log_folder(settings) / "m" / "2024-05-01"
+    folder = log_folder(settings) / "m" / "2024-05-01"
     folder.mkdir(parents=True)
     pl.DataFrame(rows).write_parquet(folder / "1.parquet")
 
@@ -76,3 +77,21 @@ def test_an_edited_note_on_a_history_is_refused(settings: Settings) -> None:
     file.write_text("{")
     with pytest.raises(PlatformError, match=r"about.json is damaged"):
         requests.history_of(workspace, sha256)
+
+
+def test_a_clock_that_was_set_back_answers_for_no_time_before_the_entries_before(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, run = Workspace(settings), Run.new()
+    for days, version in ((0, 1), (-60, 2), (1, 3)):
+        monkeypatch.setattr("ml_platform.ledger.writing.now_utc", lambda days=days: NOON + timedelta(days=days))
+        body = {"version": version, "service": str(version) * 64}
+        workspace.ledger.decide(
+            PROMOTION, subject=str(version) * 64, subject_name="m/champion", body=body, run_id=run.id,
+            provenance=run.provenance,
+        )  # fmt: skip
+    with pytest.raises(MissingReference, match=r"no version had been promoted by 2024-03-10.*at 2024-05-01T12"):
+        requests.at(workspace, "m", NOON - timedelta(days=52))
+    then = requests.at(workspace, "m", NOON)
+    assert (then.version, then.since) == (2, NOON), "it counts from the entry before it"
+    assert requests.at(workspace, "m", NOON + timedelta(days=1)).version == 3

@@ -158,7 +158,7 @@ def _current(project: Project) -> dict[str, Any]:
 def test_a_rollback_needs_a_reason_and_something_to_return_to(project: Project) -> None:
     with project.active() as workspace:
         spec = project.context().dataset
-        with pytest.raises(PlatformError, match="give a reason"):
+        with pytest.raises(PlatformError, match="give a name and a reason"):
             roll_back(workspace, spec, MARCH, Run.new(), reason=" ")
         with pytest.raises(PlatformError, match="no content before the present one"):
             roll_back(workspace, spec, MARCH, Run.new(), reason="r")

@@ -9,7 +9,9 @@ import pytest
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import NotFound
 from ml_platform.foundation.provenance import Run
-from ml_platform.pipeline import approval, recorded_derivations, scores
+from ml_platform.gates.stages import SCORES_DISTRIBUTION
+from ml_platform.ledger.kinds import DERIVATION
+from ml_platform.pipeline import approval, scores
 from ml_platform_tests.pipeline.served import answering, packaged, published_rows
 from ml_platform_tests.project import Project
 from ml_platform_tests.shop_project import APRIL, DATASET, MAY, MODEL, STEPS, copy_of, declared
@@ -71,8 +73,8 @@ def test_scores_that_are_distributed_otherwise_are_refused_and_kept_nowhere(proj
     assert project.ingest(MAY).success
     refused = project.materialize(SCORES, partition=MAY)
     assert not refused.success and not refused.materialized
-    assert f"held back by {scores.DISTRIBUTION}" in refused.error and "<= 0.2" in refused.error
-    verdict = project.verdicts(f"{SCORES}/{MAY}")[scores.DISTRIBUTION]
+    assert f"held back by {SCORES_DISTRIBUTION}" in refused.error and "<= 0.2" in refused.error
+    verdict = project.verdicts(f"{SCORES}/{MAY}")[SCORES_DISTRIBUTION]
     assert verdict.status == "failed" and (verdict.observed or 0) > 0.2
     with project.active() as workspace:
         with pytest.raises(NotFound):
@@ -92,14 +94,14 @@ def test_their_clean_twin_is_scored(project: Project) -> None:
     assert project.ingest(MAY).success
     outcome = project.materialize(SCORES, partition=MAY)
     assert outcome.success, outcome.error
-    assert project.verdicts(f"{SCORES}/{MAY}")[scores.DISTRIBUTION].status == "passed"
+    assert project.verdicts(f"{SCORES}/{MAY}")[SCORES_DISTRIBUTION].status == "passed"
     # Where no rule on predictions is declared, nothing holds scores to it.
     loose = project.variant(declared(models={MODEL: {"rollout": {"rules": {"predictions": None}}}}))
     before = len(project.entries(subject_name=f"{SCORES}/{MAY}"))
     assert loose.materialize(SCORES, partition=MAY).success
     # That they were made is told, and no verdict.
     (new,) = project.entries(subject_name=f"{SCORES}/{MAY}")[before:]
-    assert new.kind == recorded_derivations.DERIVATION
+    assert new.kind == DERIVATION
 
 
 def test_nothing_scores_that_may_not_answer(project: Project, with_models: Path, tmp_path: Path) -> None:

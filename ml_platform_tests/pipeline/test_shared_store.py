@@ -13,6 +13,8 @@ from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import Settings
 from ml_platform.ledger.chain import Broken
+from ml_platform.ledger.kinds import PUBLICATION
+from ml_platform.pipeline.published import name_of
 from ml_platform.pipeline.rollback import roll_back, withdrawal
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform_tests.ledger.writing import HERE, RULES, verdict, write
@@ -31,6 +33,8 @@ def published(workspace: Workspace, seed: int) -> str:
     write(workspace.ledger, verdict(subject=f"{seed}" * 64, name=f"{DATASET}/batch/{JANUARY}"))
     common: dict[str, Any] = {"run_id": "run", "provenance": HERE}
     ref = stage(workspace.store, DATASET, JANUARY, pl.DataFrame({"row": [seed]}), **common)
+    name = name_of(DATASET, JANUARY)
+    workspace.ledger.decide(PUBLICATION, subject=ref.sha256, subject_name=name, body={"rows": 1}, **common)
     anchor = workspace.ledger.anchor()
     return publish(workspace.store, ref, ledger_head=anchor.head, metadata=anchor.facts, **common).sha256
 

@@ -1,5 +1,6 @@
 """What a pull request is checked by: models made anew on a branch, beside the champion, with nothing published."""
 
+import shutil
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
@@ -128,6 +129,9 @@ def test_overrides_hold_in_a_trial_too(project: Project, tmp_path: Path) -> None
         dataset={"gates": [{"gate": "volume", "min": 0.5, "max": 0.9}]},
         models={MODEL: {"check_partitions": 2}},
     )
+    with project.active() as workspace:
+        # One that is written to here; it knows what is published, as the ledger of whoever checks a branch has to.
+        shutil.copyfile(workspace.settings.local / "ledger.db", tmp_path / "ledger.db")
     variant = project.variant(stricter, ML_PLATFORM_LEDGER_URL=f"sqlite:///{tmp_path / 'ledger.db'}")
     assert failing(judged(variant, "batch")) == {"batch": {"volume"}}
     with variant.active() as workspace:
@@ -147,6 +151,13 @@ def test_overrides_hold_in_a_trial_too(project: Project, tmp_path: Path) -> None
         assert workspace.ledger.head() == before
 
 
+def test_a_ledger_that_knows_nothing_of_the_store_is_told(project: Project, tmp_path: Path) -> None:
+    variant = project.variant(declared(), ML_PLATFORM_LEDGER_URL=f"sqlite:///{tmp_path / 'empty.db'}")
+    (why,) = failing(judged(variant, "batch"))["batch"]
+    assert "has 4 batches of purchases, and the ledger knows of no publication of them" in why
+    assert "ML_PLATFORM_LEDGER_URL" in why
+
+
 def test_what_the_code_breaks_is_told(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,7 +172,7 @@ def test_what_the_code_breaks_is_told(
 
 @pytest.mark.parametrize("name", ["", "..", "../..", "feature/x", "-x", "a b", "x\n"])
 def test_a_branch_that_cannot_be_is_refused_before_anything_is_touched(name: str, tmp_path: Path) -> None:
-    with new_project(tmp_path / "project").active() as workspace, pytest.raises(InvalidName, match="use letters"):
+    with new_project(tmp_path / "project").active() as workspace, pytest.raises(InvalidName, match="use up to 200"):
         Trial(workspace, name, Run.new())
 
 

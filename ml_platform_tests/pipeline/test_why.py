@@ -1,16 +1,28 @@
 """The answer names what holds something back, and a command after which it is held back no more."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.pipeline import evaluation
 from ml_platform.pipeline.data import refused_corrections
 from ml_platform.pipeline.why import Answer, why
 from ml_platform.rollout.changes import promoted, started, withdrawn
 from ml_platform.rollout.record import Backend
 from ml_platform_tests.project import Project
-from ml_platform_tests.shop_project import DATASET, FEATURES, JANUARY, MARCH, MAY, MODEL, copy_of, declared, gates
+from ml_platform_tests.shop_project import (
+    DATASET,
+    FEATURES,
+    JANUARY,
+    MARCH,
+    MAY,
+    MODEL,
+    copy_of,
+    declared,
+    gates,
+)
 
 
 @pytest.fixture
@@ -72,6 +84,23 @@ def test_a_refused_candidate_names_gate_and_threshold(project: Project) -> None:
     (reason,) = found.because
     assert reason.startswith("gate performance_auc failed: auc is 0.7") and reason.count("0.999") == 1
     assert found.next[0].startswith("ml-platform override performance_auc ")
+
+
+def test_a_step_that_did_not_come_to_its_end_is_named(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise PlatformError("out of memory")
+
+    other = project.variant(declared(models={MODEL: {"parameters": {"rounds": 3}}}))
+    other.batches.deliver(MAY)
+    assert other.ingest(MAY).success and other.materialize(f"{MODEL}/split").success
+    found = asked(other, MODEL)
+    assert (found.state, found.next) == ("not trained", ("ml-platform run",))
+    assert found.because == ("a split up to 2024-04-01 was made, and no training on it came to its end",)
+    monkeypatch.setattr(evaluation, "evaluate", broken)
+    assert not other.materialize(f"{MODEL}/split", f"{MODEL}/model", f"{MODEL}/evaluation", checks=None).success
+    found = asked(other, MODEL)
+    assert (found.state, found.next) == ("trained, not evaluated", ("ml-platform run",))
+    assert found.because == ("no evaluation of the model trained up to 2024-04-01 came to its end",)
 
 
 def test_a_version_is_followed_to_where_it_answers(project: Project) -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.proving.first import ROUNDS, first_thresholds
+from ml_platform.proving.first import first_thresholds
 from ml_platform.proving.suggest import Suggestion
-from ml_platform_tests.shop_project import APRIL, MARCH, MAY, MODEL, MONTHS, PARAMETERS, gates, new_project
+from ml_platform_tests.shop_project import APRIL, MARCH, MAY, MODEL, MONTHS, gates, new_project
 from ml_platform_tests.shop_project import declared as shop
 
 
@@ -26,24 +26,29 @@ def found(folder: Path, arrived: tuple[str, ...], catalogue: Catalogue) -> dict[
 def test_a_new_model_gets_thresholds_that_its_windows_keep(tmp_path: Path) -> None:
     """The labels can be learnt well enough for a limit above chance; too good a limit gives way to what was seen."""
     impossible = gates(performance={"min": 0.99}, leak_alarm={"max": 0.3})
-    parameters = {**PARAMETERS, "rounds": ROUNDS + 1}
-    suggested = found(tmp_path, MONTHS, shop(models={MODEL: {"gates": impossible, "parameters": parameters}}))
+    suggested = found(tmp_path, MONTHS, shop(models={MODEL: {"gates": impossible}}))
     auc = suggested["performance_auc"]
     assert list(auc.before) == [MARCH, APRIL, MAY] and auc.after == {}
     assert auc.proposed.min is not None and 0.5 < auc.proposed.min < min(auc.before.values())
     assert f"{auc.proposed.min:g}}}   # {min(auc.before.values()):.3g} to " in auc.line()
     leak = suggested["leak_alarm_auc"]
-    assert leak.proposed == leak.declared and "a model of all its rounds may be better" in leak.line()
+    assert leak.proposed.max is not None and max(leak.before.values()) < leak.proposed.max
     assert "2 of 3 values are too few" in suggested["champion_auc"].line()
 
 
 @pytest.mark.slow
-def test_a_model_of_few_rounds_bounds_how_good_it_may_be(tmp_path: Path) -> None:
-    parameters = {**PARAMETERS, "rounds": 15}
-    alarmed = gates(leak_alarm={"max": 0.3})
-    suggested = found(tmp_path, MONTHS, shop(models={MODEL: {"gates": alarmed, "parameters": parameters}}))
-    leak = suggested["leak_alarm_auc"]
-    assert leak.proposed.max is not None and max(leak.before.values()) < leak.proposed.max < 1
+def test_windows_of_a_part_of_the_past_bound_nothing_from_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that learns from more months than the windows had may be better than all of them."""
+    monkeypatch.setattr("ml_platform.proving.first.FEWEST", 2)
+    catalogue = shop(models={MODEL: {"gates": gates(leak_alarm={"max": 0.3})}})
+    project = new_project(tmp_path / "project", catalogue, arrived=MONTHS)
+    with project.active() as workspace:
+        suggested, windows = first_thresholds(project.context(), workspace, tmp_path / "scratch")
+    assert [window.last for window in windows] == [APRIL, MAY]
+    (leak,) = (one for one in suggested if one.declared.gate == "leak_alarm")
+    assert leak.proposed == leak.declared and "a model of all rows may be better" in leak.line()
 
 
 def test_too_few_partitions_train_nothing(tmp_path: Path) -> None:

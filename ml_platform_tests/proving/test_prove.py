@@ -17,8 +17,11 @@ from ml_platform.proving.batches import BatchBreak
 from ml_platform.proving.findings import Finding, rates
 from ml_platform.proving.proof import Proof
 from ml_platform.proving.prove import broken_batch, broken_batches, broken_code, broken_refit
+from ml_platform.proving.scratch import usual
 from ml_platform.proving.serving import broken_services
+from ml_platform.sources.partitions import Partitions
 from ml_platform.training.code import plain
+from ml_platform.training.split import SplitRule
 from ml_platform_tests.conftest import ports
 from ml_platform_tests.project import Project
 from ml_platform_tests.shop_project import DATASET, FEATURES, MAY, MODEL, MONTHS, declared, new_project
@@ -226,8 +229,16 @@ def test_the_target_leaks_as_a_number_whatever_it_is() -> None:
 
 
 def test_too_few_partitions_are_refused_in_one_line(project: Project, tmp_path: Path) -> None:
-    with project.active() as workspace, pytest.raises(PlatformError, match="needs 3; deliver more"):
+    with project.active() as workspace, pytest.raises(PlatformError, match="needs 3; ask for more with --partitions"):
         Proof(project.context(), workspace, tmp_path, 2)
+
+
+def test_hours_are_as_many_as_the_split_asks_for() -> None:
+    """Twelve hours are fewer than a split of fourteen holds back: they are no proof, and nobody should have to know."""
+    months = Partitions.model_validate({"every": "month", "start": "2024-01-01"})
+    hours = Partitions.model_validate({"every": "hour", "start": "2024-01-01T00"})
+    assert usual(SplitRule(holdout=1), months) == usual(SplitRule(holdout=2, gap=1), months) == 12
+    assert usual(SplitRule(holdout=14), hours) == 30
 
 
 @pytest.mark.slow

@@ -1,6 +1,10 @@
 """Rollback proved: broken candidates of a version that answers go back by their rule, a sound one does not."""
 
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -30,6 +34,35 @@ def test_without_a_version_that_answers_there_is_nothing_to_break(settings: Sett
     RecordFiles(settings).update("tiny", lambda record: changes.addressed(record, 3999))
     with pytest.raises(PlatformError, match="tiny: no version answers; deploy one first"):
         RolloutProof(settings, "tiny", Plan(), [{}], tmp_path)
+
+
+class _OneByOne(BaseHTTPRequestHandler):
+    """Answers one request after the other, each after 5 ms."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        time.sleep(0.005)
+        content = b'{"version": 1, "predictions": [0.5]}'
+        self.send_response(200)
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *_: object) -> None:
+        pass
+
+
+def test_what_is_usual_is_measured_under_the_load_that_candidates_get() -> None:
+    """Ten times what one client waits alone is not slower than what eight of them wait beside each other."""
+    server = HTTPServer(("127.0.0.1", 0), _OneByOne)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    proof = object.__new__(RolloutProof)
+    proof.model, proof.bodies, proof.url = "m", [b"{}"], f"http://127.0.0.1:{server.server_address[1]}"
+    proof.config = SimpleNamespace(task="binary", classes=(), decision_threshold=0.5)  # type: ignore[assignment]
+    took, spread = proof._usual()
+    server.shutdown()
+    server.server_close()
+    assert took > 0.012 and spread is None
 
 
 @pytest.mark.slow

@@ -33,6 +33,15 @@ def test_registering_again_adopts_the_version_and_keeps_its_approval(registry: R
     assert registry.card(first) == "# A card"
 
 
+def test_an_equal_file_of_another_task_is_no_version_of_this_one(registry: Registry) -> None:
+    """Its gates measured something else."""
+    reference = trained(registry, "m")
+    registered(registry, reference, "approved")
+    with pytest.raises(PlatformError, match=r"version 1 has the same file .* judged as binary, not as regression"):
+        registered(registry, reference.model_copy(update={"task": "regression"}))
+    assert [version.version for version in registry.versions("m")] == [1]
+
+
 def test_a_version_is_visible_to_mlflow_with_tags_source_and_card(registry: Registry) -> None:
     reference = trained(registry, "visible")
     registered(registry, reference)

@@ -10,12 +10,11 @@ import pytest
 
 from ml_platform.cli.replay import replay_version
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.provenance import Run, current
+from ml_platform.foundation.provenance import LOCK, Run, current
 from ml_platform.gates.replay import Replay
 from ml_platform.pipeline import evaluation, training
 from ml_platform.pipeline.replay import replay
 from ml_platform.references.refs import ModelRef
-from ml_platform.replay.environments import LOCK
 from ml_platform.replay.replay import warnings
 from ml_platform_tests.conftest import ROOT
 from ml_platform_tests.pipeline.arrivals import ARRIVAL, CLASSES

@@ -92,6 +92,14 @@ def test_a_promoted_version_is_compared_with_the_one_before_and_given_twice_the_
     assert promoted_bad(RULES, seen(base=FINE, candidate=None)) is None
 
 
+@pytest.mark.parametrize(("ours", "breaks"), [(25, False), (29, False), (40, True)])
+def test_bad_requests_that_meet_both_sides_by_chance_send_nothing_back(ours: int, breaks: bool) -> None:
+    """Two of five requests are bad; of 50 that the candidate gets, 20 are on average, and in one look of ten 25."""
+    stable = Counted(Traffic(950, refused=380, seconds=5.0), Answers(570, 0, (285, 285)))
+    candidate = Counted(Traffic(50, refused=ours, seconds=0.3), Answers(50 - ours, 0, (25 - ours // 2, 25 - ours // 2)))
+    assert breach(RULES, stable, candidate).startswith("refused: ") is breaks
+
+
 def test_what_is_as_good_as_the_stable_one_breaks_nothing() -> None:
     assert breach(RULES, FINE, FINE) == ""
     # Nor what is wrong with both: a client that sends bad rows.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ml_platform.foundation.errors import PlatformError
@@ -101,6 +102,8 @@ def test_deploy_replace_and_stop(
             answered.append(client.predict(rows)["version"])
     assert answered == sorted(answered) and answered[0] == 1
     two = live(own, second)
+    runs_in = Path(psutil.Process(two.pid).cwd()).parent
+    assert own.local / "running" in runs_in.parents and runs_in.stat().st_mode & 0o777 == 0o700
     (target,) = [one for one in json.loads(targets_path(own).read_text()) if one["labels"]["version"] == "2"]
     with Client(f"http://{target['targets'][0]}") as collector:
         assert 'ml_service_rows_total{model="tiny",version="2"}' in collector.metrics()
@@ -112,6 +115,7 @@ def test_deploy_replace_and_stop(
 
     RecordFiles(own).update("tiny", lambda record: withdrawn(record, by="ann", why="test"))
     until(lambda: not process.alive(two.pid, two.start_time))
+    until(lambda: not [*(own.local / "running").glob("*/*")])
     with pytest.raises(ServiceDown, match="is the service running"), Client(url) as client:
         client.info()
     router = read_state(own).router
@@ -232,7 +236,7 @@ def test_a_version_that_cannot_start_leaves_the_old_one_in_place(
     deploy(own, first)
     one = live(own, first)
     deploy(own, second.model_copy(update={"path": str(tmp_path / "nowhere")}))
-    with pytest.raises(PlatformError, match=r"rolled back by supervisor: .*does not hold the package"):
+    with pytest.raises(PlatformError, match=r"rolled back by supervisor: .*is not a packaged service"):
         supervisor.wait_live(own, "tiny", second.sha256, 10)
     assert version(address(own)) == 1
     record = RecordFiles(own).load("tiny")

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from ml_platform.references.refs import ServiceRef
 from ml_platform.rollout import supervisor
 from ml_platform.rollout.changes import returned, started
 from ml_platform.rollout.processes import read_state
-from ml_platform.rollout.record import Backend, RolloutRecord, Rules, Step
+from ml_platform.rollout.record import Backend, RolloutRecord, Rules, ShadowGate, Step
 from ml_platform.rollout.record_files import RecordFiles
 from ml_platform.rollout.routers.envoy import Envoy
 from ml_platform.serving.client import Client, ServiceDown
@@ -34,23 +35,25 @@ STEPS = (
 )
 
 
+#: What copies of requests must show; the two versions differ in their number only.
+GATES = [
+    ShadowGate(declared={"gate": "shadow", "name": metric, "metric": metric, "max": limit})
+    for metric, limit in (("outputs", 1e-6), ("decisions", 0.2), ("latency", 200.0))
+]
+
+
 @pytest.fixture
 def own(own: Settings) -> Settings:
-    return own.model_copy(update={"router": "envoy"})
+    return own.model_copy(update={"router": "envoy", "prediction_log_seconds": 0.2})
 
 
 def backend(ref: ServiceRef) -> Backend:
     return Backend(version=ref.version, tag=ref.tag, sha256=ref.sha256, path=ref.path)
 
 
-def begin(
-    own: Settings, ref: ServiceRef, steps: Sequence[Step] = (), rules: Rules | None = None, replicas: int = 1
-) -> None:
+def begin(own: Settings, ref: ServiceRef, steps: Sequence[Step] = (), **further: Any) -> None:
     RecordFiles(own).update(
-        "tiny",
-        lambda record: started(
-            record, backend(ref), by="ann", why="test", strategy=steps, rules=rules, replicas=replicas
-        ),
+        "tiny", lambda record: started(record, backend(ref), by="ann", why="test", strategy=steps, **further)
     )
 
 
@@ -103,9 +106,11 @@ def test_through_all_steps_and_back_nobody_sees_a_failure(
     begin(own, first)
     url = supervisor.wait_live(own, "tiny", first.sha256, 60)
     with load(url, body) as got:
-        begin(own, second, STEPS)
+        begin(own, second, STEPS, gates=GATES)
         record = ended(own)
         assert record.stable is not None and record.stable.version == 2
+        (compared,) = [change.judged for change in RecordFiles(own).history("tiny") if change.judged]
+        assert {one.status for one in compared} == {"passed"} and min(one.requests for one in compared) >= 20
         done = [change.action for change in RecordFiles(own).history("tiny")][-6:]
         assert done == ["start", "step", "step", "step", "step", "promote"]
         supervisor.wait_live(own, "tiny", second.sha256, 20)
@@ -172,7 +177,7 @@ def test_refused_rows_send_a_candidate_back_within_seconds(
     begin(own, first)
     url = supervisor.wait_live(own, "tiny", first.sha256, 60)
     with load(url, body, clients=2):
-        begin(own, second, (Step(weight=10, requests=100_000),), Rules(requests=20))
+        begin(own, second, (Step(weight=10, requests=100_000),), rules=Rules(requests=20))
         with Client(url) as client:
             status = 0
             deadline = time.monotonic() + 60
@@ -197,7 +202,7 @@ def test_a_file_that_envoy_refuses_leaves_the_stable_version_answering(
     supervised()
     begin(own, first)
     url = supervisor.wait_live(own, "tiny", first.sha256, 60)
-    routes = own.local / "rollout" / "envoy" / "routes" / "tiny.json"
+    routes = own.local / "rollout" / "envoy" / "routes.tiny.json"
     with load(url, body, clients=2) as got:
         routes.unlink()
         (routes / "in the way").mkdir(parents=True)

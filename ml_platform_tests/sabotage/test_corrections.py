@@ -33,6 +33,13 @@ def late_reports(month: pl.DataFrame) -> pl.DataFrame:
 PROOFS = {"correction": Proof(arriving(turned_round(some(5))), arriving(turned_round(some(100))))}
 
 
+def a_little_more(month: pl.DataFrame) -> pl.DataFrame:
+    """The broken month with one year of an aeroplane that is another."""
+    broken = PROOFS["correction"].broken(month)
+    year = pl.col("plane_year")
+    return broken.with_columns(pl.when(pl.int_range(pl.len()) == 7).then(year - 1).otherwise(year).alias("plane_year"))
+
+
 def test_a_correction_that_changes_much_is_refused_until_a_person_lets_it_pass(
     project_of: Callable[..., Project],
 ) -> None:
@@ -49,6 +56,24 @@ def test_a_correction_that_changes_much_is_refused_until_a_person_lets_it_pass(
         )
     assert project.materialize(DATASET, partition=APRIL).success
     assert project.published()[APRIL] == verdict.subject != before
+    # What comes after it answers to what the person accepted.
+    project.batches.deliver(APRIL, change=a_little_more)
+    assert project.ingest(APRIL).success
+    assert project.verdicts(f"{BATCH}/{APRIL}")["correction"].compared["replaced"] == verdict.subject
+
+
+def test_what_was_published_under_a_looser_gate_is_no_measure_for_what_comes_after_it(
+    project_of: Callable[..., Project],
+) -> None:
+    loose = project_of(declared(dataset={"gates": [*BASE, {**GATE, "max": 1.0}]}))
+    first = loose.published()[APRIL]
+    loose.batches.deliver(APRIL, change=PROOFS["correction"].broken)
+    assert loose.ingest(APRIL).success and loose.published()[APRIL] != first
+    strict = loose.variant(CORRECTED)
+    assert_stopped(strict.ingest(APRIL), "correction", BATCH, APRIL)
+    strict.batches.deliver(APRIL, change=a_little_more)
+    assert_stopped(strict.ingest(APRIL), "correction", BATCH, APRIL)
+    assert strict.verdicts(f"{BATCH}/{APRIL}")["correction"].compared["replaced"] == first
 
 
 def test_a_refused_correction_leaves_what_is_published(project_of: Callable[..., Project]) -> None:

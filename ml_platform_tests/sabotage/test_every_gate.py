@@ -5,7 +5,7 @@ import pkgutil
 from collections import Counter
 
 from ml_platform.declarations.catalogue import Catalogue
-from ml_platform.gates.catalogue import KINDS
+from ml_platform.gates.every_kind import KINDS
 from ml_platform.gates.stages import Stage
 from ml_platform_tests import sabotage
 from ml_platform_tests.project import declared

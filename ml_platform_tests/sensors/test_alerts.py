@@ -5,6 +5,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dagster as dg
+import polars as pl
 import pytest
 
 from ml_platform.foundation.files import sha256_bytes
@@ -13,8 +15,8 @@ from ml_platform.orchestration.alerts import failing
 from ml_platform.pipeline.rollback import roll_back
 from ml_platform_tests.histories import in_memory
 from ml_platform_tests.project import Project
-from ml_platform_tests.sensors.ticks import tick
-from ml_platform_tests.shop_project import APRIL, DATASET, MARCH, MODEL, copy_of, declared, registered
+from ml_platform_tests.sensors.ticks import pretend, tick
+from ml_platform_tests.shop_project import APRIL, DATASET, MARCH, MAY, MODEL, copy_of, declared, registered
 
 
 @pytest.fixture
@@ -76,6 +78,33 @@ def test_data_that_stays_away(live: Project) -> None:
     assert f"{DATASET}: nothing is published after {APRIL}, 62 days ago" in tick(later, "alerts").skipped
     early = live.variant(live.catalogue, ML_PLATFORM_NOW="2024-06-30T00:00:00")
     assert tick(early, "alerts").skipped.startswith("over: ")
+
+
+def test_a_batch_that_its_gates_refuse_is_told_until_another_one_comes(live: Project) -> None:
+    live.batches.deliver(MAY, change=lambda frame: pl.concat([frame, frame.head(50)]))
+    june = live.variant(live.catalogue, ML_PLATFORM_NOW="2024-06-02T00:00:00")
+    assert not june.ingest(MAY).success
+    said = f"{DATASET}: {MAY} is refused by duplicates and published nowhere; see ml-platform why {DATASET}/{MAY}"
+    assert f"told here: {said}" in tick(june, "alerts").skipped
+    assert tick(june, "alerts").skipped == said
+    live.batches.deliver(MAY)
+    assert june.ingest(MAY).success
+    assert f"over: {said}" in tick(june, "alerts").skipped
+    # A refused correction leaves what is published.
+    live.batches.deliver(MAY, change=lambda frame: pl.concat([frame, frame.head(70)]))
+    assert not june.ingest(MAY).success
+    assert f"{MAY} is refused by duplicates, what was published of it stays" in tick(june, "alerts").skipped
+
+
+def test_nothing_is_said_of_a_dataset_while_batches_are_taken(live: Project) -> None:
+    later = live.variant(live.catalogue, ML_PLATFORM_NOW="2024-07-02T00:00:00")
+    run = pretend(later, f"{DATASET}_ingest", dg.DagsterRunStatus.STARTED)
+    # April is the newest so far: the run is about to publish May.
+    assert tick(later, "alerts").skipped == "nothing needs a person"
+    later.instance.report_run_failed(run)
+    assert "told here: " in tick(later, "alerts").skipped
+    pretend(later, f"{DATASET}_ingest", dg.DagsterRunStatus.STARTED)
+    assert tick(later, "alerts").skipped == "nothing needs a person", "it is not over either"
 
 
 def test_refused_candidates_and_a_rollback(live: Project) -> None:

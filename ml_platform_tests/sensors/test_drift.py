@@ -12,7 +12,8 @@ import pytest
 
 from ml_platform.foundation.provenance import Run
 from ml_platform.orchestration.sensors import ATTEMPTS
-from ml_platform.pipeline.drift import Drift, compared_columns, observe
+from ml_platform.pipeline.drift import Drift, observe
+from ml_platform.pipeline.expecting import compared_columns
 from ml_platform.pipeline.rollback import roll_back
 from ml_platform_tests.moving import moved
 from ml_platform_tests.project import Project
@@ -76,12 +77,13 @@ def test_only_partitions_after_the_training_data_are_compared(shares: dict[str, 
 
 
 def test_columns_that_only_name_rows_are_left_out(registered: Project) -> None:
-    function = registered.context().function
+    context = registered.context()
+    function = context.function
     reference = pl.DataFrame({name: range(100) for name in function.inputs})
-    columns = compared_columns(reference, function)
+    columns = compared_columns(reference, context)
     assert set(function.inputs) - set(columns) == set(function.key) | {function.time}
     reference = reference.with_columns(pl.lit("web").alias("channel"))
-    assert "channel" in compared_columns(reference, function)
+    assert "channel" in compared_columns(reference, context)
 
 
 @pytest.mark.parametrize(("partitions", "drifted"), [(1, True), (2, False)])

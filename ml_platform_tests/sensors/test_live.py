@@ -41,7 +41,7 @@ def test_what_was_asked_for_is_measured_and_again_once_labels_come(ingested: Pro
     asked = tick(project, "live").only
     outcome = project._execute(project.definitions.resolve_job_def(JOB), tags=asked.tags)
     assert outcome.success, outcome.error
-    assert outcome.assets() == {f"{MODEL}/predictions", f"{MODEL}/live_performance"}
+    assert outcome.assets() == {f"{MODEL}/{name}" for name in ("predictions", "live_performance", "live_drift")}
     assert project.reference(f"{MODEL}/predictions").rows == rows.height
     done = tick(project, "live")
     assert not done.requests and "28 days of predictions are measured by all labels that are published" in done.skipped

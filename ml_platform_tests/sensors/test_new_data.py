@@ -56,6 +56,18 @@ def test_everything_at_a_new_source_is_one_range(empty: Callable[..., Project]) 
     assert found.why == f"{DATASET}: {JANUARY} to {FEBRUARY} new"
 
 
+def test_a_month_is_taken_once_it_has_ended_by_the_clock(empty: Callable[..., Project]) -> None:
+    # A last day is declared, so that later months are known already.
+    ending = {"partitions": {"every": "month", "start": JANUARY, "end": "2024-12-01"}}
+    project = empty(JANUARY, FEBRUARY, MARCH, APRIL)
+    march = project.variant(declared(dataset=ending), ML_PLATFORM_NOW="2024-03-20T00:00:00")
+    assert span(tick(march).only) == (JANUARY, FEBRUARY)
+    outcome = march.ingest(MARCH)
+    assert not outcome.success and f"partition {MARCH} has not ended, wait until {APRIL}" in outcome.error
+    april = project.variant(declared(dataset=ending), ML_PLATFORM_NOW="2024-04-01T00:00:00")
+    assert span(tick(april).only) == (JANUARY, MARCH)
+
+
 def test_an_empty_source_is_explained(empty: Callable[..., Project]) -> None:
     found = tick(empty())
     assert found.requests == []
@@ -220,6 +232,18 @@ def test_a_refused_candidate_is_not_trained_again(base: Path, tmp_path: Path) ->
     assert (
         f"{MODEL}: nothing to train: the candidate trained up to {MARCH} is refused by performance_auc" in found.skipped
     )
+
+
+def test_limits_of_trainings_go_by_the_clock(ingested: Project) -> None:
+    catalogue = declared(models={MODEL: {"retrain": {"cooldown": 30, "per_day": 1}}})
+    may = ingested.variant(catalogue, ML_PLATFORM_NOW="2024-05-10T00:00:00")
+    assert tick(may).jobs == tick(may).jobs == [f"{MODEL}_train"]
+    assert len(may.entries(kind="retrain")) == 1
+    ingested.batches.deliver(MAY)
+    early = ingested.variant(catalogue, ML_PLATFORM_NOW="2024-06-02T00:00:00")
+    assert early.ingest(MAY).success
+    assert "first training) and waits: cooldown until 2024-06-09 00:00" in tick(early).skipped
+    assert tick(ingested.variant(catalogue, ML_PLATFORM_NOW="2024-06-10T00:00:00")).jobs == [f"{MODEL}_train"]
 
 
 def test_a_killed_run_holds_nothing_up(ingested: Project) -> None:

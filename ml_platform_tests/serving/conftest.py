@@ -66,6 +66,7 @@ class Inputs:
             "task": "binary",
             "provenance": PROVENANCE,
             "decision_threshold": 0.3,
+            "description": "Whether a basket comes back.\n\nNot for: vouchers",
             "destination": destination,
             "model_file": self.model_file,
             "model_sha256": self.model_sha256,

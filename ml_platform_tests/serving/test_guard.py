@@ -165,3 +165,61 @@ def test_more_at_one_time_than_there_are_places_is_told() -> None:
         return statuses
 
     assert asyncio.run(full()) == [429, 200, 200]
+
+
+def test_what_waits_is_bounded_and_a_body_that_is_too_large_is_not_read_for_ever() -> None:
+    async def asked() -> list[int]:
+        guard = Guard(_echo, arrives=0.2, open=2, max_body=10)
+        statuses: list[int] = []
+
+        async def ask(length: str) -> None:
+            async def receive() -> dict:
+                await asyncio.sleep(60)
+                raise AssertionError("it was given up before")
+
+            async def send(message: dict) -> None:
+                statuses.extend([message["status"]] if "status" in message else [])
+
+            headers = [(b"content-type", b"application/json"), (b"content-length", length.encode())]
+            await guard({"type": "http", "path": "/p", "method": "POST", "headers": headers}, receive, send)
+
+        waiting = [asyncio.create_task(ask(length)) for length in ("11", "9")]
+        await asyncio.sleep(0)
+        await ask("9")
+        await asyncio.gather(*waiting)
+        await ask("9")
+        return statuses
+
+    first, *others, last = asyncio.run(asked())
+    assert (first, sorted(others), last) == (429, [408, 413], 408)
+
+
+@pytest.mark.parametrize(
+    ("said", "believed"),
+    [
+        ([], False),
+        ([(b"x-ml-router", b"another")], False),
+        ([(b"x-ml-router", b"")], False),
+        ([(b"x-ml-router", b"secret"), (b"x-ml-router", b"another")], False),
+        ([(b"x-ml-router", b"secret")], True),
+    ],
+)
+@pytest.mark.parametrize("routed", ["secret", ""])
+def test_only_a_router_says_which_request_it_is(
+    monkeypatch: pytest.MonkeyPatch, said: list[tuple[bytes, bytes]], believed: bool, routed: str
+) -> None:
+    """The processes listen on this machine: who has a key can ask them past the router, with headers of their own."""
+    from ml_platform.foundation.variables import ROUTED
+    from ml_platform.serving.service import _asked
+
+    monkeypatch.setenv(ROUTED, routed)
+    told = [
+        (b"x-ml-request-id", b"1-1"),
+        (b"x-ml-route", b"m"),
+        (b"x-ml-role", b"shadow"),
+        (b"x-request-id", b"theirs"),
+    ]
+    found = _asked([*told, *said])
+    assert ((found.request_id, found.route, found.role) == ("1-1", "m", "shadow")) is (believed and bool(routed))
+    assert (found.route, found.role) == (("m", "shadow") if believed and routed else ("", ""))
+    assert found.client_request_id == "theirs"

@@ -54,8 +54,18 @@ def test_what_a_link_leads_to_is_no_part_of_a_package(packaged: Packaged, tmp_pa
         bundle.tag_of(place, packaged.sha256)
     (place / "src" / "xgboost").unlink()
     (place / "src" / "__pycache__").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    bundle.without_bytecode(place / "src")
-    assert [*(tmp_path / "elsewhere").iterdir()] and not (place / "src" / "__pycache__").is_symlink()
+    copy = bundle.private_copy(place, tmp_path / "private", packaged.sha256)
+    assert not (copy / "src" / "__pycache__").exists()
+    assert [*(tmp_path / "elsewhere").iterdir()] and copy.stat().st_mode & 0o777 == 0o700
+
+
+def test_another_content_is_not_copied_and_run(packaged: Packaged, tmp_path: Path) -> None:
+    place = tmp_path / "copy"
+    shutil.copytree(packaged.path, place)
+    (place / "src" / "xgboost.py").write_text("raise SystemExit")
+    with pytest.raises(PlatformError, match="does not hold the package"):
+        process.start(place, 0, tmp_path / "home", {}, tmp_path / "log", sha256=packaged.sha256)
+    assert not (tmp_path / "log").exists(), "nothing was started"
 
 
 def test_a_damaged_package_is_not_adopted(inputs: Inputs, packaged: Packaged, tmp_path: Path) -> None:
@@ -98,17 +108,21 @@ def test_a_package_runs_elsewhere_without_the_project(
     place = tmp_path / "elsewhere"
     shutil.copytree(packaged.path, place)
     raw = inputs.rows(20)
-    # Bytecode that Python would run unseen: it is not in the hash of a package.
     caught = tmp_path / "caught"
-    file = place / "src" / "ml_platform" / "serving" / "guard.py"
-    evil = compile(f"{file.read_text()}\nopen({str(caught)!r}, 'w').close()\n", str(file), "exec")
-    cached = Path(importlib.util.cache_from_source(str(file)))
-    cached.parent.mkdir(exist_ok=True)
-    cached.write_bytes(importlib.util.MAGIC_NUMBER + struct.pack("<L", 1) + bytes(8) + marshal.dumps(evil))
-    assert bundle.content_sha256(place / "src") == packaged.sha256
+    guard, log = (place / "src" / "ml_platform" / "serving" / name for name in ("guard.py", "prediction_log.py"))
+    evil = f"\nopen({str(caught)!r}, 'w').close()\n"
     # A PYTHONPATH is withheld from services: with it, the code of the project could answer instead.
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
-    started = process.start(place, process.free_port(range(3350, 3399)), tmp_path / "home", {}, tmp_path / "log")
+    port = process.free_port(range(3350, 3399))
+    started = process.start(place, port, tmp_path / "home", {}, tmp_path / "log", sha256=packaged.sha256)
+    # After it was hashed, before it is imported. Bytecode Python would run unseen: it is not in the hash of a package.
+    cached = Path(importlib.util.cache_from_source(str(guard)))
+    cached.parent.mkdir(exist_ok=True)
+    code = compile(guard.read_text() + evil, str(guard), "exec")
+    cached.write_bytes(importlib.util.MAGIC_NUMBER + struct.pack("<L", 1) + bytes(8) + marshal.dumps(code))
+    assert bundle.content_sha256(place / "src") == packaged.sha256
+    sound = log.read_text()
+    log.write_text(sound + evil)
     try:
         process.wait_ready(started, 60)
         with Client(started.url) as client:
@@ -117,7 +131,8 @@ def test_a_package_runs_elsewhere_without_the_project(
     finally:
         process.stop(started.pid, started.start_time)
     assert not caught.exists()
-    assert not list((place / "src").rglob("__pycache__"))
+    shutil.rmtree(cached.parent)
+    log.write_text(sound)
     loaded = subprocess.run(
         [sys.executable, "-c", PROBE],
         cwd=place / "src",

@@ -11,5 +11,6 @@ def test_a_port_is_taken_from_the_moment_it_is_bound() -> None:
     with bind("127.0.0.1", first):
         with pytest.raises(PortTaken, match=f"port {first} on 127.0.0.1 is taken"):
             bind("127.0.0.1", first)
-        assert free_port(range(first, last + 1)) == first + 1
+        # Another process of the machine may have taken one of the others meanwhile.
+        assert first < free_port(range(first, last + 1)) <= last
     bind("127.0.0.1", first).close()

@@ -1,6 +1,7 @@
 """Every row lands in the log or is counted as dropped; nothing waits."""
 
 import threading
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -41,6 +42,26 @@ def test_rows_land_with_their_request(tmp_path: Path) -> None:
     assert found["predicted_at"].dtype == pl.Datetime("us", "UTC")
     assert log.dropped == 0
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_rows_that_come_as_values_land_in_order_beside_frames(tmp_path: Path) -> None:
+    made: list[int] = []
+
+    def frame(rows: Sequence[Mapping[str, object]]) -> pl.DataFrame:
+        made.append(len(rows))
+        return pl.DataFrame(rows, schema=INPUTS.schema)
+
+    log = PredictionLog(tmp_path, Answerer("m", 3), frame=frame)
+    for request in ("a", "b"):
+        log.add(Asked(request), {"shop": request, "items": None}, PREDICTIONS[:1])
+    log.add(Asked("c"), INPUTS, PREDICTIONS)
+    log.add(Asked("d"), {"shop": "d", "items": 4}, PREDICTIONS[1:])
+    log.close()
+    found = read(tmp_path)
+    assert found["shop"].to_list() == ["a", "b", "north", "south", "d"]
+    assert found["request_id"].to_list() == ["a", "b", "c", "c", "d"]
+    assert found["items"].to_list() == [None, None, 1, 2, 4]
+    assert (made, log.dropped) == ([2, 1], 0)
 
 
 def test_of_several_classes_the_name_and_all_probabilities_land(tmp_path: Path) -> None:

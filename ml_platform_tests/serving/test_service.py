@@ -114,7 +114,7 @@ def test_an_explanation_names_what_moved_each_prediction(service: checks.Running
             name for name, value in zip(names, given, strict=True) if np.isnan(value)
         }
     assert many[0] == 422 and b"101 rows; at most 100" in many[1]
-    assert strange[0] == 422 and b"other" not in strange[1]
+    assert strange[0] == 422 and b"does not know: 'other'" in strange[1]
 
 
 def test_the_documentation_shows_an_example_of_each_body_that_is_answered(service: checks.Running) -> None:
@@ -125,6 +125,27 @@ def test_the_documentation_shows_an_example_of_each_body_that_is_answered(servic
             while "$ref" in body:
                 body = schema["components"]["schemas"][body["$ref"].rpartition("/")[2]]
             assert client.send("POST", path, json.dumps(body["example"]).encode())[0] == 200, path
+    # What the model is for, and what the schema says of each column.
+    assert schema["info"]["description"].startswith("Whether a basket comes back.\n\nNot for: vouchers")
+    row = schema["components"]["schemas"]["Row"]["properties"]
+    assert row["items"]["description"] == "Pieces in the basket. By the schema at least 0 and at most 300"
+    assert "description" not in row["shop"]
+    assert "contact" not in schema["info"]
+
+
+def test_the_documentation_tells_of_arrow_streams_and_of_refusals(service: checks.Running) -> None:
+    with Client(service.url, service.key) as client:
+        schema = json.loads(client.send("GET", "/docs.json")[1])
+        refused = client.send("POST", "/predict", b'{"rows": []}')
+    arrow = "application/vnd.apache.arrow.stream"
+    for path in ("/predict", "/predict_columns", "/explain"):
+        asked = schema["paths"][path]["post"]
+        for part in (asked["requestBody"], asked["responses"]["200"]):
+            assert (arrow in part["content"]) == (path == "/predict_columns"), path
+        assert {"400", "401", "409", "413", "415", "422", "429"} <= asked["responses"].keys()
+    error = schema["paths"]["/predict"]["post"]["responses"][str(refused[0])]["content"]["application/json"]["schema"]
+    (name,) = json.loads(refused[1])
+    assert name in schema["components"]["schemas"][error["$ref"].rpartition("/")[2]]["properties"]
 
 
 def test_servability(service: checks.Running, packaged: Packaged, inputs: Inputs) -> None:
@@ -328,10 +349,14 @@ def test_refusals_leave_no_input_in_the_log(
     started = process.start(packaged.path, port, tmp_path / "home", {}, log)
     try:
         process.wait_ready(started, 60)
-        for row in ({**inputs.rows()[0], "shop": "secret-value"}, {**inputs.rows()[0], "secret-value": 1}):
+        # The sender is told the name of a field that nothing knows, and no value; the log neither.
+        for row, told in (
+            ({**inputs.rows()[0], "shop": "secret-value"}, 0),
+            ({**inputs.rows()[0], "secret-value": 1}, 1),
+        ):
             with pytest.raises(RequestRefused) as caught:
                 predict(started.url, [row])
-            assert "secret-value" not in str(caught.value)
+            assert str(caught.value).count("secret-value") == told
     finally:
         process.stop(started.pid, started.start_time)
     text = log.read_text()

@@ -38,6 +38,7 @@ class Check(NamedTuple):
     """What a pandera check shows of itself."""
 
     statistics: dict
+    name: str
     raise_warning: bool = False
 
 
@@ -48,6 +49,7 @@ class Column(NamedTuple):
     nullable: bool = False
     checks: tuple[Check, ...] = ()
     metadata: dict | None = None
+    description: str = ""
 
 
 class Schema:
@@ -55,9 +57,16 @@ class Schema:
 
     columns: ClassVar[dict[str, Column]] = {
         "day": Column(pl.Date),
-        "shop": Column(pl.String, checks=(Check({"allowed_values": ["north", "south", "west"]}),)),
+        "shop": Column(pl.String, checks=(Check({"allowed_values": ["north", "south", "west"]}, "isin"),)),
         "amount": Column(pl.Float64, nullable=True),
-        "items": Column(pl.Int16),
+        "items": Column(
+            pl.Int16,
+            checks=(
+                Check({"min_value": 0}, "greater_than_or_equal_to"),
+                Check({"max_value": 300}, "less_than_or_equal_to"),
+            ),
+            description="Pieces in the basket.",
+        ),
         "member": Column(pl.Boolean, metadata={"pii": True}),
         "late": Column(pl.Int8),
     }

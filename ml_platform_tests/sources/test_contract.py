@@ -9,6 +9,7 @@ import pytest
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.sources.opening import OwnSource
+from ml_platform.sources.partitions import Partitions
 from ml_platform.sources.source import Source
 from ml_platform.testing.source import SourceContract
 from ml_platform_tests.sources.example import sales, spec
@@ -21,14 +22,6 @@ class TestFolder(SourceContract):
             sales(month).write_parquet(tmp_path / f"2024-0{month}.parquet")
         return spec({"kind": "folder", "path": str(tmp_path), "by": "name", "date_format": "%Y-%m"}).load_source()
 
-
-class Till:
-    def partitions(self) -> dict[str, str]:
-        return {"2024-01-01": "1"}
-
-    def read(self, partition: str) -> pl.DataFrame:
-        return pl.DataFrame({"day": [partition], "amount": [3.0]})
-
     @pytest.fixture
     def change(self, tmp_path: Path) -> Callable[[], str]:
         def change() -> str:
@@ -36,6 +29,14 @@ class Till:
             return "2024-02-01"
 
         return change
+
+
+class Till:
+    def partitions(self) -> dict[str, str]:
+        return {"2024-01-01": "1"}
+
+    def read(self, partition: str) -> pl.DataFrame:
+        return pl.DataFrame({"day": [partition] * 2, "amount": [3.0, 4.5]})
 
 
 class TestOneOfItsOwn(SourceContract):
@@ -61,7 +62,9 @@ class Odd(Till):
     ("offered", "what"), [(None, "NoneType"), (["2024-01-01"], "list"), ({"2024-01-01": 1}, "a dict of other things")]
 )
 def test_a_source_of_ones_own_that_offers_no_partitions_is_told(offered: Any, what: str) -> None:
-    source = OwnSource("shop.source:source", Odd(offered))
+    source = OwnSource(
+        "shop.source:source", Odd(offered), Partitions.model_validate({"every": "day", "start": "2024-01-01"})
+    )
     with pytest.raises(PlatformError) as told:
         source.partitions()
     assert str(told.value).startswith(f"source: shop.source:source: partitions() returned {what}")

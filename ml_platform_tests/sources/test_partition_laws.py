@@ -56,7 +56,11 @@ def test_they_cover_time_without_gap_or_overlap(partitions: Partitions, rest: fl
         assert partitions.beginning(inside) == first
         assert partitions.holding(inside, until) == partitions.holding(inside, instant(after)) == key
         assert partitions.holding(inside, instant(after) - timedelta(microseconds=1)) == "", "it has not ended"
-    assert partitions.under_way(until - timedelta(microseconds=1)) in (None, *keys, partitions.key(end))
+    before = until - timedelta(microseconds=1)
+    assert partitions.under_way(before) in (None, *keys, partitions.key(end))
+    assert partitions.to_come(before) == {*partitions.keys(before, complete=False)} - {*partitions.keys(before)}
+    closed = partitions.model_copy(update={"end": end})
+    assert closed.to_come(instant(closed.start)) == {*keys} and closed.to_come(until) == set()
 
 
 @settings(max_examples=100, deadline=None)

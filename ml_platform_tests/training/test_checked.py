@@ -1,5 +1,6 @@
 """What a trainer of one's own gives is looked at before anything is kept."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -7,10 +8,11 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from ml_platform.foundation.errors import DeclarationError
+from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.models.checked import Misbehaved
 from ml_platform.models.task import task_of
 from ml_platform.training.trainer import Trained, require_limits, rounds_of, train, trainer_of
+from ml_platform_tests.extending.nearest import Nearest
 from ml_platform_tests.extending.nearest_trainer import NearestTrainer, Parameters
 from ml_platform_tests.training.synthetic import NAMES, month_frame
 
@@ -39,6 +41,11 @@ class Loose(NearestTrainer):
     Parameters: Any = dict
 
 
+def elsewhere(found: Trained) -> Trained:
+    """The model beside the folder that it belongs in."""
+    return found._replace(file=found.file.rename(found.file.parent.parent / found.file.name))
+
+
 def trained(tmp_path: Path, change: Any) -> Trained:
     one: Any = Odd()
     one.change = change
@@ -61,11 +68,35 @@ def trained(tmp_path: Path, change: Any) -> Trained:
         (lambda found: found._replace(dropped=0.5), "train gave float 0.5 as dropped"),
         (lambda found: found._replace(format=None), "train gave NoneType None as format; expected ubj, skops"),
         (lambda found: found._replace(types=["a"]), r"train gave list \['a'\] as types"),
+        (elsewhere, "as file, which is not in `work`; write the model to "),
+        (
+            lambda found: found._replace(format=f"{__name__}:Nothing"),
+            f"train gave a model of the format '{__name__}:Nothing', which names its predictor: module .* has no obj",
+        ),
+        (lambda found: found._replace(format=f"{__name__}:Half"), "Half', which names its predictor: .* lacks contri"),
     ],
 )
 def test_what_is_no_trained_model_is_named(tmp_path: Path, change: Any, message: str) -> None:
+    (work := tmp_path / "work").mkdir()
     with pytest.raises(Misbehaved, match=rf"^trainer {__name__}:Odd: .*{message}"):
-        trained(tmp_path, change)
+        trained(work, change)
+
+
+class Broken(Nearest):
+    """A predictor that cannot read what was written."""
+
+    @classmethod
+    def load(cls, file: Path, threads: int = 1, types: Sequence[str] = ()) -> Any:
+        raise KeyError("weight")
+
+
+def test_a_model_that_its_predictor_cannot_read_is_mended_in_the_code(tmp_path: Path) -> None:
+    """Training it again gives the same file."""
+    message = (
+        f"cannot be loaded by {__name__}:Broken: KeyError: 'weight' .*; correct what wrote it .{__name__}:Odd. or "
+    )
+    with pytest.raises(PlatformError, match=message):
+        trained(tmp_path, lambda found: found._replace(format=f"{__name__}:Broken"))
 
 
 def test_a_trained_model_passes(tmp_path: Path) -> None:

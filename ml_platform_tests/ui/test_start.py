@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,22 @@ def test_a_taken_port_is_named(settings: Settings) -> None:
         with pytest.raises(PlatformError, match=f"port {port} .*UI_PORT"):
             ui.start(settings, port)
     assert ui.status(settings) is None
+
+
+def test_without_a_workspace_the_project_says_where_the_definitions_are(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a project of ``create-dagster``, or one that was put together by hand."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setattr(ui, "_COMMAND", ("-c", "import sys; sys.exit(' '.join(sys.argv[1:]))"))
+    with pytest.raises(PlatformError, match=r"no pyproject.toml with \[tool.dg.project\]"):
+        ui.start(settings, 1)
+    (tmp_path / "pyproject.toml").write_text("[tool.dg.project]\nroot_module = 'shop'\n")
+    (tmp_path / "src" / "shop" / "defs").mkdir(parents=True)
+    with pytest.raises(PlatformError):
+        ui.start(settings, 1)
+    asked = (settings.local / "ui" / "ui.log").read_text()
+    assert f"--module-name shop.definitions --working-directory {tmp_path / 'src'} --host" in asked
 
 
 def test_stopping_what_does_not_run_does_nothing(settings: Settings) -> None:
@@ -45,6 +62,7 @@ def test_what_was_killed_is_started_again_and_the_log_goes_on(
 ) -> None:
     monkeypatch.setattr(ui, "_COMMAND", ("-c", PAGE))
     monkeypatch.setenv("DAGSTER_HOME", str(settings.local.parent))
+    (settings.local.parent / "workspace.yaml").touch()
     settings = settings.model_copy(update={"reports_url": "https://reports.example"})
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ml_platform.foundation.settings import Settings
-from ml_platform.gates.catalogue import Gate
+from ml_platform.gates.every_kind import Gate
 from ml_platform.gates.gate import Verdict
 from ml_platform.ledger.ledger import Broken, Ledger
 from ml_platform.references.files import FileReferences

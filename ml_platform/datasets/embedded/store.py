@@ -16,15 +16,20 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ml_platform.datasets.embedded.pointers import SUFFIX, ContentFiles, Pointer, check_path, encode
 from ml_platform.datasets.embedded.repository import HEADS, STAGING, TAGS, GitRepository, parse_message
-from ml_platform.datasets.store import (
-    BRANCH_NAME,
+from ml_platform.datasets.names import (
     COMMIT_ID,
+    ancestor,
+    check_commit_id,
+    check_deletable,
+    check_name,
+    check_repository,
+    taken,
+    unknown,
+)
+from ml_platform.datasets.store import (
     MAIN,
-    REPOSITORY_NAME,
-    AlreadyExists,
     Change,
     Commit,
-    InvalidName,
     NoChanges,
     NotFound,
     ObjectInfo,
@@ -49,9 +54,7 @@ class EmbeddedStore:
     """
 
     def __init__(self, root: Path, repository: str, protected: tuple[str, ...] = (MAIN,)) -> None:
-        if not REPOSITORY_NAME.fullmatch(repository):
-            raise InvalidName(f"repository {repository!r}: use 3 to 63 lower-case letters, digits and '-'")
-        self.repository = repository
+        self.repository = check_repository(repository)
         self.protected = frozenset(protected)
         self.folder = root.resolve() / repository
         self._files = ContentFiles(self.folder / "cas")
@@ -64,16 +67,14 @@ class EmbeddedStore:
         return str(self._commit(ref).id)
 
     def _commit(self, ref: str) -> "pygit2.Commit":
-        base, tilde, steps = ref.partition("~")
-        if tilde and not steps.isdecimal():
-            raise InvalidName(f"reference {ref!r}: '~' must be followed by a number")
+        base, steps = ancestor(ref)
         found = self._repo.target(HEADS + base) or self._repo.target(TAGS + base)
         commit = self._repo.commit(found, ref) if found is not None else self._by_id(base)
-        for _ in range(int(steps or 0)):
+        for _ in range(steps):
             parents = commit.parent_ids if commit is not None else []
             commit = self._repo.commit(parents[0], ref) if parents else None
         if commit is None:
-            raise NotFound(f"{ref!r} is no branch, tag or commit of {self.repository}")
+            raise unknown(ref, self.repository)
         return commit
 
     def _by_id(self, commit_id: str) -> "pygit2.Commit | None":
@@ -87,28 +88,18 @@ class EmbeddedStore:
         return self._repo.commit(found.id, f"commit {found.id}") if found.type_str == "commit" else None
 
     def create_branch(self, name: str, source: str = MAIN, *, exist_ok: bool = False) -> str:
-        self._check_name("branch", name)
+        check_name("branch", name)
         with self._repo.lock():
             held = self._repo.target(HEADS + name)
             if held is not None and not exist_ok:
-                raise AlreadyExists(f"branch {name!r} exists already in {self.repository}")
+                raise taken("branch", name, f"in {self.repository}")
             if held is None:
                 held = self._commit(source).id
                 self._repo.point(HEADS + name, held)
             return str(held)
 
-    @staticmethod
-    def _check_name(kind: str, name: str) -> None:
-        if not BRANCH_NAME.fullmatch(name) or len(name.encode()) > 200 or re.fullmatch("[0-9a-f]{40}", name):
-            raise InvalidName(
-                f"{kind} {name!r}: use up to 200 letters, digits, '_' and '-', not starting with '-' "
-                "and not of the form of a commit id"
-            )
-
     def delete_branch(self, name: str) -> None:
-        if name == MAIN or name in self.protected:
-            raise Protected(f"branch {name!r} is protected: it cannot be deleted")
-        self._check_name("branch", name)
+        check_deletable(name, self.protected)
         with self._repo.lock():
             self._repo.drop(STAGING + name)
             self._repo.drop(HEADS + name)
@@ -117,21 +108,20 @@ class EmbeddedStore:
         return [name.removeprefix(HEADS) for name in self._repo.names(HEADS + prefix)]
 
     def tag(self, name: str, ref: str, *, exist_ok: bool = False) -> None:
-        self._check_name("tag", name)
+        check_name("tag", name)
         with self._repo.lock():
             commit, held = self._commit(ref).id, self._repo.target(TAGS + name)
             if held is None:
                 self._repo.point(TAGS + name, commit)
             elif not exist_ok or held != commit:
-                raise AlreadyExists(f"tag {name!r} exists already and names commit {held}")
+                raise taken("tag", name, f"and names commit {held}")
 
     def tags(self, prefix: str = "") -> dict[str, str]:
         return {name: commit for name, commit in self._tags(prefix).items() if not COMMIT_ID.fullmatch(name)}
 
     def name_copy(self, commit_id: str, ref: str) -> None:
         """See :class:`~ml_platform.datasets.copying.CopyTarget`: a tag."""
-        if not COMMIT_ID.fullmatch(commit_id):
-            raise InvalidName(f"{commit_id!r} is no id of a commit")
+        check_commit_id(commit_id)
         with self._repo.lock():
             # A commit of this store keeps its name.
             if self._by_id(commit_id) is None and self._repo.target(TAGS + commit_id) is None:

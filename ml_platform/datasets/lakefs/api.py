@@ -5,7 +5,6 @@ The client's own conveniences are left out on purpose: its configuration file is
 """
 
 import json
-import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from pydantic import SecretStr
 
 from ml_platform.datasets.store import (
-    COMMIT_ID,
-    REPOSITORY_NAME,
     DirtyBranch,
-    InvalidName,
     NoChanges,
     NotFound,
     Protected,
@@ -39,8 +35,6 @@ T = TypeVar("T")
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 #: Longest pause that a server's ``Retry-After`` can ask for, seconds.
 LONGEST_PAUSE = 30.0
-# What lakeFS accepts; its \\w knows no letters beyond ASCII.
-_NAME = re.compile(r"\w[-\w]*", re.ASCII)
 _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _HOOK_FAILED = 400, 401, 403, 404, 412
 
 
@@ -270,22 +264,6 @@ def _said(error: Any) -> str:
     except (ValueError, LookupError, TypeError):
         message = text or str(error.reason)
     return " ".join(str(message).split())[:500]
-
-
-def check_repository(name: str) -> str:
-    """``name`` itself where it can name a repository. Raises InvalidName."""
-    if not REPOSITORY_NAME.fullmatch(name):
-        raise InvalidName(f"repository {name!r}: use 3 to 63 lower-case letters, digits and '-'")
-    return name
-
-
-def check_name(kind: str, name: str) -> None:
-    """Raise InvalidName where ``name`` cannot name a branch or a tag."""
-    if not _NAME.fullmatch(name) or len(name) > 200 or COMMIT_ID.fullmatch(name):
-        raise InvalidName(
-            f"{kind} {name!r}: use up to 200 letters, digits, '_' and '-', not starting with '-' "
-            "and not of the form of a commit id"
-        )
 
 
 @contextmanager

@@ -5,9 +5,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.datasets.embedded.pointers import check_path
-from ml_platform.datasets.lakefs.api import Connection, Declined, check_name, check_repository
+from ml_platform.datasets.lakefs.api import Connection, Declined
 from ml_platform.datasets.lakefs.transfer import object_info
-from ml_platform.datasets.store import COMMIT_ID, MAIN, AlreadyExists, InvalidName, NotFound, ObjectInfo, Protected
+from ml_platform.datasets.names import (
+    COMMIT_ID,
+    ancestor,
+    check_commit_id,
+    check_deletable,
+    check_name,
+    check_repository,
+    taken,
+    unknown,
+)
+from ml_platform.datasets.store import MAIN, NotFound, ObjectInfo
 from ml_platform.foundation.errors import Corrupt
 
 if TYPE_CHECKING:
@@ -36,11 +46,9 @@ class References:
 
     def _named(self, ref: str) -> str:
         """How to name a reference in an error. Raises for one that the server could not hold."""
-        base, tilde, steps = ref.partition("~")
-        if tilde and not steps.isdecimal():
-            raise InvalidName(f"reference {ref!r}: '~' must be followed by a number")
+        base, _ = ancestor(ref)
         if not _REFERENCE.fullmatch(base):
-            raise NotFound(f"{ref!r} is no branch, tag or commit of {self.repository}")
+            raise unknown(ref, self.repository)
         return f"reference {ref!r} of {self.repository}"
 
     def _head(self, branch: str) -> str:
@@ -68,14 +76,12 @@ class References:
             if error.status != _CONFLICT:
                 raise
             if not exist_ok:
-                raise AlreadyExists(f"branch {name!r} exists already in {self.repository}") from error
+                raise taken("branch", name, f"in {self.repository}") from error
             return self._head(name)
         return target
 
     def delete_branch(self, name: str) -> None:
-        if name == MAIN or name in self.protected:
-            raise Protected(f"branch {name!r} is protected: it cannot be deleted")
-        check_name("branch", name)
+        check_deletable(name, self.protected)
         try:
             self._call(f"branch {name!r}", self.api.sdk.branches_api.delete_branch, name)
         except NotFound:
@@ -108,15 +114,14 @@ class References:
                 raise
             named = held()
             if not exist_ok or named != commit:
-                raise AlreadyExists(f"tag {name!r} exists already and names commit {named}") from error
+                raise taken("tag", name, f"and names commit {named}") from error
 
     def tags(self, prefix: str = "") -> dict[str, str]:
         return {name: commit for name, commit in self._tags(prefix).items() if not COMMIT_ID.fullmatch(name)}
 
     def name_copy(self, commit_id: str, ref: str) -> None:
         """See :class:`~ml_platform.datasets.copying.CopyTarget`: a tag; the server looks for a commit first."""
-        if not COMMIT_ID.fullmatch(commit_id):
-            raise InvalidName(f"{commit_id!r} is no id of a commit")
+        check_commit_id(commit_id)
         self._tag(commit_id, self.resolve(ref), exist_ok=True)
 
     def copies(self) -> dict[str, str]:

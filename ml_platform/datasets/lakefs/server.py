@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from ml_platform.datasets.lakefs.api import Connection, Declined, check_repository
+from ml_platform.datasets.lakefs.api import Connection, Declined
+from ml_platform.datasets.names import check_repository
 from ml_platform.datasets.store import MAIN, NotFound
 from ml_platform.foundation.errors import StoreError
 

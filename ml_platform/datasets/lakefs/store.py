@@ -15,7 +15,8 @@ from ml_platform.datasets.lakefs.api import Connection
 from ml_platform.datasets.lakefs.cache import ContentCache
 from ml_platform.datasets.lakefs.commits import OWN_KEYS, SERVER_PREFIX, Commits, described
 from ml_platform.datasets.lakefs.transfer import Transfer, object_info
-from ml_platform.datasets.store import COMMIT_ID, MAIN, Change, Commit, ObjectInfo
+from ml_platform.datasets.names import COMMIT_ID
+from ml_platform.datasets.store import MAIN, Change, Commit, ObjectInfo
 from ml_platform.foundation.errors import Corrupt, StoreError
 
 if TYPE_CHECKING:

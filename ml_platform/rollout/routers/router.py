@@ -66,8 +66,12 @@ class Router(Protocol):
         """The command of its process, which reads the files of :meth:`write`."""
         ...
 
-    def fits(self) -> bool:
-        """Whether a process that an earlier release may have started carries out what is written now."""
+    def watch(self, pid: int) -> None:
+        """From now on this is its process; 0: there is none."""
+        ...
+
+    def doubt(self) -> str:
+        """Why the process is not to be left running: it hangs, or carries out what was not written; else empty."""
         ...
 
     def write(self, routes: Sequence[Route]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from ml_platform.defs.flights import source as flights
 from ml_platform.defs.flights.schema import ORIGINS, Flights
 from ml_platform.gates.batch import BatchEvidence
-from ml_platform.gates.catalogue import Gate
+from ml_platform.gates.every_kind import Gate
 from ml_platform.gates.gate import Verdict, judge
 from ml_platform_tests.sabotage.flight_errors import (
     EXAMPLE,
