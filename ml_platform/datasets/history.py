@@ -1,8 +1,8 @@
 """What happened to a dataset: its publications, and the difference between two of its states, row by row."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ml_platform.datasets.batches import batch_path, batches_at, read_at
 from ml_platform.datasets.quarantine import count_of
@@ -13,9 +13,14 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-#: Whether a dataset's partition ever was published with a content, or taken out where that is empty. Commits say it of
-#: themselves, and whoever may write to the store can let one say anything: the ledger knows.
-Known = Callable[[str, str, str], bool]
+class Known(Protocol):
+    """What the ledger knows of ``main``: commits say what they are, and whoever may write to the store can
+    let one say anything."""
+
+    def __call__(self, dataset: str, partition: str, sha256: str, then: str | None = None, /) -> bool:
+        """Whether a partition ever was published with a content; where that is empty, whether it was taken out before
+        ``then`` was published, or is out now where that is None."""
+        ...
 
 
 class Publication(NamedTuple):
@@ -53,13 +58,15 @@ def publications(
     store: VersionedStore, dataset: str, partition: str | None = None, *, known: Known
 ) -> Iterator[Publication]:
     """Publications and rollbacks of a dataset, or of one partition, newest first; those that are ``known`` only."""
+    newer: dict[str, str] = {}
     for commit in store.log(MAIN):
         facts = facts_of(commit)
         if facts is None or facts["dataset"] != dataset:
             continue
         name = facts["partition"]
-        if partition not in (None, name) or not known(dataset, name, facts["sha256"]):
+        if partition not in (None, name) or not known(dataset, name, facts["sha256"], newer.get(name)):
             continue
+        newer[name] = facts["sha256"]
         yield Publication(
             commit=commit.id,
             created=commit.created,

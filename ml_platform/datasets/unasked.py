@@ -100,10 +100,10 @@ def _published(
         if facts is None:
             continue
         about = facts["dataset"], facts["partition"]
+        if (path := batch_path(*about)) in wanted:
+            continue
         if not known(*about, facts["sha256"]):
             claims.setdefault(about, facts["sha256"])
-            continue
-        if (path := batch_path(*about)) in wanted:
             continue
         wanted[path] = facts["sha256"]
         aside = quarantine_path(facts["dataset"], facts["partition"])

@@ -80,7 +80,7 @@ def _unseen_outcomes(spec: Declaration, catalogue: Catalogue) -> Iterator[tuple[
             yield (
                 "target",
                 f"no gate looks at the outcomes of {name} ({named}), so that a batch without any passes; give it one, "
-                f"such as {{gate: missing, columns: [{outcomes[0].name}], max: 0.5}}",
+                f"such as {{gate: missing, name: outcomes, columns: [{outcomes[0].name}], max: 0.5}}",
             )
 
 

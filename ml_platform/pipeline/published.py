@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ml_platform.datasets import batches
@@ -33,18 +34,20 @@ def name_of(dataset: str, partition: str) -> str:
 
 
 def known(workspace: Workspace) -> "Known":
-    """Whether a content ever was published, as the ledger says now: asked once by those who look at many.
-
-    That a partition was taken out is known while nothing of it was published since.
-    """
+    """Whether a content ever was published, as the ledger says now: asked once by those who look at many."""
     entries = workspace.ledger.published()
 
     @cache
-    def contents(name: str) -> frozenset[str]:
-        of_name = entries.get(name, ())
-        return frozenset(one.sha256 for one in (*filter(lambda one: one.sha256, of_name), *of_name[-1:]))
+    def steps(name: str) -> tuple[frozenset[str], frozenset[str | None]]:
+        """The contents of a partition, and what came after it was taken out; None where nothing did."""
+        order = [one.sha256 for one in entries.get(name, ())]
+        return frozenset(order), frozenset(after for one, after in pairwise([*order, None]) if one == "")
 
-    return lambda dataset, partition, sha256: sha256 in contents(name_of(dataset, partition))
+    def was(dataset: str, partition: str, sha256: str, then: str | None = None, /) -> bool:
+        contents, after_out = steps(name_of(dataset, partition))
+        return sha256 in contents if sha256 else then in after_out
+
+    return was
 
 
 def published_batches(workspace: Workspace, dataset: str) -> "dict[str, ObjectInfo]":

@@ -21,9 +21,9 @@ from ml_platform.pipeline import rollout
 from ml_platform_tests.cli.conftest import Invoke, RanShop, only_line
 from ml_platform_tests.components.shop import APRIL, BIN, DATASET, JANUARY, MARCH, MODEL, MONTHS
 
-GATES = 10 * len(MONTHS) + 10
+GATES = 11 * len(MONTHS) + 10
 #: The same where each partition's gates count once.
-GATES_OF_ONE = 10 + 10
+GATES_OF_ONE = 11 + 10
 
 
 def backup(ran: RanShop, folder: Path) -> Path:
@@ -64,7 +64,7 @@ def test_a_command_looks_for_garbage_seldom_whatever_it_loads(monkeypatch: pytes
 def test_run_ends_with_everything_that_counts(ran: RanShop) -> None:
     for text in (
         *MONTHS,
-        "7 passed",
+        "8 passed",
         "3 passed",
         "auc on the holdout",
         "1 (approved)",
@@ -139,7 +139,7 @@ def test_check_passes_and_collapses_what_passed(invoke: Invoke, ran: RanShop, tm
     assert code == 0, out
     assert f"{GATES} gates applied: {GATES} passed, 0 warn, 0 block" in out
     # One line for each gate, and the one that says what had nothing to compare with.
-    assert out.count("orders/batch") == 7 + 1
+    assert out.count("orders/batch") == 8 + 1
     assert "4 of 4" in out
     rows = json.loads(result.read_text())
     assert len(rows) == GATES
@@ -152,7 +152,7 @@ def test_check_passes_and_collapses_what_passed(invoke: Invoke, ran: RanShop, tm
     # It can be repeated, and is seen in the UI as a run with the verdicts of each partition.
     again = invoke("check", "--all")
     assert again.code == 0
-    assert again.out.count("orders/batch") == 7 * len(MONTHS) + 1
+    assert again.out.count("orders/batch") == 8 * len(MONTHS) + 1
     with dg.DagsterInstance.get() as instance:
         (latest, before) = instance.get_run_records(dg.RunsFilter(job_name="ml_platform_check"), limit=2)
         assert latest.dagster_run.status == before.dagster_run.status == dg.DagsterRunStatus.SUCCESS
@@ -186,7 +186,7 @@ def test_check_fails_where_a_stricter_gate_does_not_hold(ran: RanShop, invoke: I
 def test_check_without_evidence_fails(shop_template: object, invoke: Invoke, tmp_path: Path) -> None:
     code, out, _ = invoke("check", ML_PLATFORM_LOCAL=str(tmp_path / "empty"))
     assert code == 1
-    assert "20 gates applied: 0 passed, 0 warn, 20 block" in out
+    assert "21 gates applied: 0 passed, 0 warn, 21 block" in out
     assert "nothing was ever ingested" in out
 
 
@@ -224,12 +224,12 @@ def test_trace_leads_back_to_data_and_code(invoke: Invoke, tmp_path: Path) -> No
     result = tmp_path / "trace.json"
     code, out, _ = invoke("trace", MODEL, "--json", str(result))
     assert code == 0
-    for text in ("http://127.0.0.1:", "version 1 (approved)", "MLflow run", "train", "holdout", "10 gates passed"):
+    for text in ("http://127.0.0.1:", "version 1 (approved)", "MLflow run", "train", "holdout", "11 gates passed"):
         assert text in out, text
     found = json.loads(result.read_text())
     assert [entry["partition"] for entry in found["train"]] == list(MONTHS[:3])
     assert [entry["partition"] for entry in found["holdout"]] == [APRIL]
-    assert all(len(entry["verdicts"]) == 10 for entry in found["train"])
+    assert all(len(entry["verdicts"]) == 11 for entry in found["train"])
     assert {verdict["status"] for verdict in found["verdicts"]} == {"passed"}
     assert len(found["verdicts"]) == 10
     for target in (f"{MODEL}@champion", f"{MODEL}@1", f"{MODEL}@v1"):

@@ -45,7 +45,7 @@ from ml_platform_tests.components.shop import DATASET, MODEL, Shop
                      id="no lag"),
         pytest.param("defs.yaml", "history_lag: 1", "history_lagg: 1\n  history_lag: 1", "history_lagg",
                      "unknown key; did you mean 'history_lag'?", id="nearest key"),
-        pytest.param("defs.yaml", "gate: volume", "gate: volme", "gates.5",
+        pytest.param("defs.yaml", "gate: volume", "gate: volme", "gates.6",
                      "or module:function; did you mean 'volume'?", id="nearest gate"),
     ],
 )  # fmt: skip

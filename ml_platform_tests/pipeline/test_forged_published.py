@@ -222,6 +222,27 @@ def test_the_log_shows_what_the_ledger_knows(project: Project, tmp_path: Path) -
         assert [one.commit for one in publications(workspace.store, DATASET, known=known(workspace))] == before
 
 
+def test_a_withdrawal_stays_in_the_log_after_its_month_came_back(project: Project) -> None:
+    with project.active() as workspace:
+        spec, run, honest = project.context().dataset, Run.new(), project.published()[FEBRUARY]
+
+        def log() -> list[tuple[str, str]]:
+            found = publications(workspace.store, DATASET, FEBRUARY, known=known(workspace))
+            return [(one.sha256, one.reason) for one in found]
+
+        before = log()
+        roll_back(workspace, spec, FEBRUARY, run, reason="doubled", withdraw=True)
+        assert log() == [("", "doubled"), *before]
+        roll_back(workspace, spec, FEBRUARY, run, reason="it was sound", to=honest)
+        assert log() == [(honest, "it was sound"), ("", "doubled"), *before]
+        # Another tool takes it out, and no commit says that the platform did.
+        workspace.store.create_branch("work", workspace.store.resolve(MAIN))
+        workspace.store.commit("work", {batch_path(DATASET, FEBRUARY): None}, "tidy")
+        workspace.store.merge("work", MAIN, "tidy", {})
+        (found,) = strange(workspace)
+        assert (found.published, found.claimed) == (honest, False) and len(log()) == len(before) + 2
+
+
 def test_how_many_rows_were_published_is_for_the_ledger_to_say(project: Project, tmp_path: Path) -> None:
     with project.active() as workspace:
         store, path = workspace.store, batch_path(DATASET, MARCH)

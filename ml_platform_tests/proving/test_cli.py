@@ -41,7 +41,7 @@ def test_alarms_on_clean_data_are_counted_per_gate(shop: Shop, invoke: Callable[
     assert "blocking alarms from 2024-03-01 to 2024-04-01: 0;" in out
     written = json.loads(result.read_text())
     assert written["partitions"] == list(MONTHS) and written["breaks"] == []
-    on_batches = {"schema", "rules", "missing", "duplicates", "window", "volume", "correction"}
+    on_batches = {"schema", "rules", "missing", "outcomes", "duplicates", "window", "volume", "correction"}
     gates = on_batches | {"ranges", "leakage", "parity"}
     on_models = {"disjoint", "time_order", "performance_auc", "baseline_brier", "champion_auc", "leak_alarm_auc"}
     assert {rate["gate"] for rate in written["alarms"]} == gates | on_models
@@ -143,7 +143,7 @@ def test_a_break_that_no_gate_notices_ends_with_1(shop: Shop, tmp_path: Path) ->
     assert "NOT CAUGHT: rows come twice" in done.stdout
     breaks = {(one["break"], one["case"]): one for one in json.loads(result.read_text())["breaks"]}
     twice = breaks["rows come twice", ""]
-    assert twice["caught_by"] == "" and twice["asked"]["batch"] == 6
+    assert twice["caught_by"] == "" and twice["asked"]["batch"] == 7
     assert breaks["a column is missing", "amount"]["caught_by"] == "schema"
     assert breaks["the batch breaks off in the middle", ""]["asked"]["batch"] == 6
     assert breaks["two columns change places at serving", breaks_case(breaks)]["caught_by"] == "skew"
