@@ -145,7 +145,7 @@ def test_a_break_that_no_gate_notices_ends_with_1(shop: Shop, tmp_path: Path) ->
     twice = breaks["rows come twice", ""]
     assert twice["caught_by"] == "" and twice["asked"]["batch"] == 7
     assert breaks["a column is missing", "amount"]["caught_by"] == "schema"
-    assert breaks["the batch breaks off in the middle", ""]["asked"]["batch"] == 6
+    assert breaks["the batch breaks off in the middle", ""]["asked"]["batch"] == 7
     assert breaks["two columns change places at serving", breaks_case(breaks)]["caught_by"] == "skew"
     assert [(name, one["crashed"]) for name, one in breaks.items() if one["crashed"]] == []
     # Labels of one value alone: no metric can be measured, and no gate sees that it is the labels.
