@@ -96,19 +96,31 @@ def _lines(made: "Created") -> list[str]:
     lines += [made.tried.linear] if made.tried.linear else []
     lines += [f"added to {name}: {ADDED[name]}" if name in ADDED else f"wrote {name}" for name in made.written]
     lines += [f"{name} is there already, as it would be written" for name in made.unchanged]
-    if made.noise and fit.noise:
-        lines.append(
-            f"no model, and nothing is written: what is known before it says nothing of {plan.roles.target!r} "
-            f"(predictions agree with it by {fit.agreement:.1f} standard errors). Bring columns that do, and try again"
-        )
-    elif made.noise:
-        lines.append(
-            f"no model, and nothing is written: on the {made.tried.first.rows} rows that are held out it would do no "
-            "better than a trivial one. Bring more rows, and try again"
-        )
+    if made.noise:
+        lines.append(f"no model, and nothing is written: {_why(made)}")
     else:
         lines.append("next: ml-platform run")
     return lines
+
+
+def _why(made: "Created") -> str:
+    """Why no gate could tell the model from one that knows nothing, and the way out."""
+    target, fit = made.plan.roles.target, made.tried.fit
+    agreement = f"predictions agree with it by {fit.agreement:.1f} standard errors"
+    if extreme := made.extreme:
+        rows = "1 row decides" if extreme.count == 1 else f"{extreme.count} rows decide"
+        return (
+            f"{rows} every metric, with {extreme.carried:.1%} of the squared distances from the median. {extreme.told}."
+            " Correct what is a mistake, or take those rows out; where they are right, predict the logarithm or a "
+            "class. Then try again"
+        )
+    if fit.unrelated:
+        return f"what is known before it says nothing of {target!r} ({agreement}). Bring columns that do, and try again"
+    rows = fit.rows if fit.worthless else made.tried.first.rows
+    return (
+        f"on the {rows} rows that are held out it would do no better than a trivial one ({agreement}). Bring more "
+        "rows, and try again"
+    )
 
 
 def _plain(made: "Created") -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ml_platform.creating.columns import plain
 from ml_platform.creating.declarations_text import dataset_text, gate_line, model_text
+from ml_platform.creating.extremes import Extreme, carrying, notes_of
 from ml_platform.creating.features_text import features_text
 from ml_platform.creating.history_gates import history_gates
 from ml_platform.creating.home import home
@@ -46,6 +47,8 @@ class Created:
     #: Whether the target is noise, so that nothing was written.
     noise: bool
     notes: list[str] = field(default_factory=list)
+    #: A handful of rows that decides every metric of the target, where a model was told from nothing.
+    extreme: Extreme | None = None
 
 
 def create(
@@ -91,12 +94,16 @@ def create(
     folder = project.defs_folder / called
     _free(project, plan)
     package = ".".join(folder.relative_to(project.code).parts)
+    plan.roles.notes += notes_of(plan.roles, plan.inputs)
     with tempfile.TemporaryDirectory(prefix="ml-platform-new-") as work:
         texts, tried = _tried(plan, table, package, workspace, Path(work), told)
+    target = (plan.roles.target,) if plan.roles.task == "regression" else ()
     if tried.noise:
-        return Created(plan, tried, [], [], True, plan.roles.notes)
-    target = {project.defs_folder / path: text for path, text in texts.items()}
-    written, unchanged = _write(project, target, force)
+        extreme = next(filter(None, (carrying(plan.roles, name) for name in target)), None)
+        return Created(plan, tried, [], [], True, plan.roles.notes, extreme)
+    plan.roles.notes += notes_of(plan.roles, target)
+    files = {project.defs_folder / path: text for path, text in texts.items()}
+    written, unchanged = _write(project, files, force)
     made = home(project)
     mistakes, _ = find_mistakes(project)
     ours = [line for line in mistakes if f"/{called}/" in line or f"/{plan.model}/" in line]

@@ -144,9 +144,14 @@ class QuickFit:
         return found[self.task.output]()
 
     @property
+    def unrelated(self) -> bool:
+        """Whether predictions agree with the target by no more than chance."""
+        return self.agreement < _SIGNAL
+
+    @property
     def noise(self) -> bool:
         """Whether nothing says that there is more in the predictions than chance."""
-        return self.agreement < _SIGNAL or self.worthless
+        return self.unrelated or self.worthless
 
 
 def _agreement(y: "np.ndarray", p: "np.ndarray") -> float:
