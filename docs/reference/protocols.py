@@ -17,6 +17,7 @@ PROTOCOLS = (
     "ml_platform.sources.source:Source",
     "ml_platform.references.references:References",
     "ml_platform.rollout.records:RolloutRecords",
+    "ml_platform.live.messages:AlertChannel",
     "ml_platform.datasets.store:VersionedStore",
 )
 

@@ -14,6 +14,7 @@ from ml_platform.foundation.project import current_project
 from ml_platform.foundation.provenance import without_commit
 from ml_platform.foundation.settings import Settings, get_settings
 from ml_platform.foundation.variables import SettingsMistake
+from ml_platform.live.messages import own_channel
 from ml_platform.references.factory import open_references
 from ml_platform.rollout.factory import open_records
 
@@ -49,6 +50,7 @@ def _wrong_adapters() -> list[str]:
     """A line for each adapter of the project's own that is none, or cannot be opened."""
     settings, found = get_settings(), []
     openers: dict[str, Callable[[Settings], object]] = {
+        "alerts": own_channel,
         "references": open_references,
         "rollouts": open_records,
         "store": open_store,

@@ -17,8 +17,8 @@ from ml_platform.foundation.settings import Settings
 T = TypeVar("T")
 
 KEY = "ML_PLATFORM_ADAPTERS"
-#: What a project may keep in a place of its own.
-PORTS = ("references", "rollouts", "store")
+#: What a project may keep in a place, or send by a way, of its own.
+PORTS = ("alerts", "references", "rollouts", "store")
 
 
 class Adapters(Protocol):

@@ -15,7 +15,7 @@ from ml_platform.foundation.parts import Parts
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates import stages
 from ml_platform.ledger.kinds import ALERT, PROMOTION, ROLLBACK
-from ml_platform.live.messages import send
+from ml_platform.live.messages import alert_channels, send
 from ml_platform.pipeline import champions, current_splits, data, drift, live_drift
 from ml_platform.pipeline.judging import batch_gates, held_by
 from ml_platform.pipeline.published import published_batches
@@ -91,9 +91,7 @@ def tell(
     ``kinds`` and ``names`` (default: all, ``unless`` these) are what was looked at: other alerts stay as they are.
     A channel that does not take a message is tried again the next time, and the others are not told again.
     """
-    settings = workspace.settings
-    channels = {"webhook": settings.alert_webhook, "email": settings.alert_email}
-    channels = {name: address for name, address in channels.items() if address.get_secret_value()}
+    channels = alert_channels(workspace.settings)
     now = {(alert.name, alert.kind): alert for alert in alerts}
     hidden = {name for name, kind in now if kind == UNREADABLE}
     told = {

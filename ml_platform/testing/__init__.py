@@ -8,6 +8,7 @@ import pytest
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
 # pyright: reportUnsupportedDunderAll=false
 __all__ = [
+    "alerts",
     "attributes",
     "elsewhere",
     "gate",

@@ -340,7 +340,7 @@ def test_a_feature_function_that_is_a_class_is_told(shop: Shop) -> None:
     [
         ("shop.nowhere:adapters", "cannot import shop.nowhere"),
         ("shop.mine", "is not of the form module:object"),
-        ("shop.mine:wrong", "names ledger; the ports are references, rollouts, store"),
+        ("shop.mine:wrong", "names ledger; the ports are alerts, references, rollouts, store"),
         ("shop.mine:classes", "shop.mine:classes, rollouts: gave the class "),
         ("shop.mine:lacking", "builtins:str lacks "),
     ],

@@ -63,6 +63,7 @@ def test_the_examples_train_and_predict(tmp_path: Path, monkeypatch: pytest.Monk
         for name in [name for name in sys.modules if name.partition(".")[0] == "mine"]:
             del sys.modules[name]
     assert found["found"]["near"] > 0.9 and len(found["statuses"]) == 2 and found["told"] == ["m: revision 1"]
+    assert found["failed"] == {} and found["kept"] == "m: look at it\n"
 
 
 def test_the_trainers_of_the_page_pass_their_contract(tmp_path: Path) -> None:

@@ -3,23 +3,27 @@
 import json
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from pydantic import SecretStr
 
 from ml_platform.foundation.settings import Settings
-from ml_platform.live.messages import send
+from ml_platform.live.messages import AlertChannel, Mail, Webhook, alert_channels, send
 from ml_platform.pipeline.alerts import Alert, tell
 from ml_platform.pipeline.workspace import Workspace
+from ml_platform.testing.alerts import AlertChannelContract
 
 
 class _Hook(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.taken.append(json.loads(body))  # type: ignore[attr-defined]
-        self.send_response(500 if "/broken" in self.path else 200)
+        refused = "/broken" in self.path or self.server.refuses  # type: ignore[attr-defined]
+        if not refused:
+            self.server.taken.append(json.loads(body))  # type: ignore[attr-defined]
+        self.send_response(500 if refused else 200)
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
@@ -31,14 +35,14 @@ class _Mail(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         lines: list[str] = self.server.taken  # type: ignore[attr-defined]
-        self.wfile.write(b"220 here\r\n")
+        self.wfile.write(b"421 not today\r\n" if self.server.refuses else b"220 here\r\n")  # type: ignore[attr-defined]
         data = False
         while line := self.rfile.readline().decode().rstrip("\r\n"):
             lines.append(line)
             self.wfile.write({"data": b"354 go on\r\n", "quit": b"221 bye\r\n"}.get(line.lower(), b"250 fine\r\n"))
             data = line == "data"
             while data and (text := self.rfile.readline().decode().rstrip("\r\n")) != ".":
-                lines.append(text)
+                lines.append(text.removeprefix(".") if text.startswith("..") else text)
             if data:
                 self.wfile.write(b"250 taken\r\n")
 
@@ -47,7 +51,7 @@ class _Mail(socketserver.StreamRequestHandler):
 def servers() -> Iterator[tuple[HTTPServer, socketserver.TCPServer]]:
     hook, mail = HTTPServer(("127.0.0.1", 0), _Hook), socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Mail)
     for server in (hook, mail):
-        server.taken = []  # type: ignore[union-attr]
+        server.taken, server.refuses = [], False  # type: ignore[union-attr]
         threading.Thread(target=server.serve_forever, daemon=True).start()
     yield hook, mail
     for server in (hook, mail):
@@ -61,7 +65,7 @@ def test_both_channels_take_it(servers: tuple[HTTPServer, socketserver.TCPServer
     email = SecretStr(
         f"smtp://127.0.0.1:{mail.server_address[1]}/?from=a@example.org&to=b@example.org&to=c@example.org"
     )
-    assert send("m: look at it", {"webhook": webhook, "email": email}) == {}
+    assert send("m: look at it", {"webhook": Webhook(webhook), "email": Mail(email)}) == {}
     assert hook.taken == [{"text": "m: look at it"}]  # type: ignore[attr-defined]
     sent = "\n".join(mail.taken)  # type: ignore[attr-defined]
     assert "rcpt TO:<b@example.org>" in sent and "rcpt TO:<c@example.org>" in sent
@@ -89,13 +93,95 @@ def test_one_channel_that_is_down_costs_the_other_no_second_message(
     assert told(down) == ["over: m: nothing came"]
 
 
+class TestWebhook(AlertChannelContract):
+    @pytest.fixture
+    def opened(self, servers: tuple[HTTPServer, socketserver.TCPServer]) -> Callable[[], AlertChannel]:
+        return lambda: Webhook(SecretStr(f"http://127.0.0.1:{servers[0].server_address[1]}/services/s3cret"))
+
+    @pytest.fixture
+    def received(self, servers: tuple[HTTPServer, socketserver.TCPServer]) -> Callable[[], list[str]]:
+        return lambda: [one["text"] for one in servers[0].taken]  # type: ignore[attr-defined]
+
+    @pytest.fixture
+    def refuse(self, servers: tuple[HTTPServer, socketserver.TCPServer]) -> Callable[[], str]:
+        def now() -> str:
+            servers[0].refuses = True  # type: ignore[attr-defined]
+            return "s3cret"
+
+        return now
+
+
+class TestMail(AlertChannelContract):
+    @pytest.fixture
+    def opened(self, servers: tuple[HTTPServer, socketserver.TCPServer]) -> Callable[[], AlertChannel]:
+        port = servers[1].server_address[1]
+        return lambda: Mail(SecretStr(f"smtp://127.0.0.1:{port}/?from=a@example.org&to=s3cret@example.org"))
+
+    @pytest.fixture
+    def received(self, servers: tuple[HTTPServer, socketserver.TCPServer]) -> Callable[[], list[str]]:
+        def texts() -> list[str]:
+            lines: list[str] = servers[1].taken  # type: ignore[attr-defined]
+            sent = "\r\n".join(lines).split("data\r\n")[1:]
+            bodies = [message_from_bytes(one.partition("\r\nQUIT")[0].encode(), policy=policy.default) for one in sent]
+            return [str(one.get_content()).strip() for one in bodies]  # type: ignore[attr-defined]
+
+        return texts
+
+    @pytest.fixture
+    def refuse(self, servers: tuple[HTTPServer, socketserver.TCPServer]) -> Callable[[], str]:
+        def now() -> str:
+            servers[1].refuses = True  # type: ignore[attr-defined]
+            return "s3cret"
+
+        return now
+
+
+class Pager:
+    """A channel of a project's own; ``taken`` is whom it told, and the third message breaks it."""
+
+    taken: list[str] = []  # noqa: RUF012
+
+    def __init__(self, settings: Settings) -> None:
+        self.key = "s3cret"
+
+    def send(self, text: str) -> None:
+        if len(self.taken) == 2:
+            raise RuntimeError(f"no answer from https://pager/{self.key}")
+        self.taken.append(text)
+
+
+def own_channels() -> dict[str, Callable[[Settings], AlertChannel]]:
+    return {"alerts": Pager}
+
+
+def test_a_channel_of_ones_own_is_told_too(
+    servers: tuple[HTTPServer, socketserver.TCPServer], settings: Settings
+) -> None:
+    Pager.taken.clear()
+    posted = SecretStr(f"http://127.0.0.1:{servers[0].server_address[1]}/")
+    own = settings.model_copy(update={"alert_webhook": posted, "adapters": f"{__name__}:own_channels"})
+    assert alert_channels(own).keys() == {"webhook", "own"}
+
+    def told(*alerts: Alert) -> list[str]:
+        return tell(Workspace(own), alerts, kinds=["late"])
+
+    first, second, third = (Alert(name, "late", f"{name}: nothing came", "1") for name in "abc")
+    assert told(first, second) == ["told: a: nothing came", "told: b: nothing came"]
+    failed, said = told(first, second, third)
+    assert said == "told: c: nothing came" and "s3cret" not in failed
+    assert failed.startswith("channel own: the message was not taken (RuntimeError in test_messages.py:")
+    Pager.taken.clear()
+    assert told(first, second, third) == [said] and Pager.taken == ["c: nothing came"]
+    assert [one["text"][0] for one in servers[0].taken] == ["a", "b", "c"]  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("path", ["broken/secret", "gone"])
 def test_what_does_not_take_it_is_named_without_the_address(
     servers: tuple[HTTPServer, socketserver.TCPServer], path: str
 ) -> None:
     port = servers[0].server_address[1] if path != "gone" else 9
-    failed = send("m: look", {"webhook": SecretStr(f"http://127.0.0.1:{port}/{path}")})
+    failed = send("m: look", {"webhook": Webhook(SecretStr(f"http://127.0.0.1:{port}/{path}"))})
     assert failed.keys() == {"webhook"} and "ML_PLATFORM_ALERT_WEBHOOK: the message was not taken" in failed["webhook"]
     assert "secret" not in failed["webhook"] and "127.0.0.1" not in failed["webhook"]
-    failed = send("m: look", {"email": SecretStr("smtp://127.0.0.1:9/?from=a@b.org&to=c@d.org")})
+    failed = send("m: look", {"email": Mail(SecretStr("smtp://127.0.0.1:9/?from=a@b.org&to=c@d.org"))})
     assert "ML_PLATFORM_ALERT_EMAIL: the message was not taken" in failed["email"]

@@ -22,6 +22,7 @@ from ml_platform.references.files import FileReferences
 from ml_platform.rollout.record import RolloutRecord
 from ml_platform.rollout.record_files import RecordFiles
 from ml_platform.rollout.records import StaleRecord
+from ml_platform.testing.alerts import AlertChannelContract
 from ml_platform.testing.gate import GateContract
 from ml_platform.testing.references import ReferencesContract
 from ml_platform.testing.rollout_records import RolloutRecordsContract
@@ -725,3 +726,69 @@ def test_every_member_of_a_protocol_has_a_mutant() -> None:
         members = {name for name in {*vars(protocol), *protocol.__annotations__} if not name.startswith("_")}
         # What a user's declaration gives, and a name that is for people.
         assert members - {one.partition(",")[0] for one in table} <= {"classes", "threshold", "repository"}
+
+
+class Box:
+    """A channel to a list, which may refuse."""
+
+    def __init__(self, taken: list[str], refused: list[str]) -> None:
+        self.taken, self._refused = taken, refused
+
+    def send(self, text: str) -> None:
+        if self._refused:
+            raise PlatformError("the box is full")
+        self.taken.append(text)
+
+
+def _eager(self: Box, taken: list[str], refused: list[str]) -> None:
+    self.taken, self._refused = taken, refused
+    taken.append("hello")
+
+
+def _wordy(self: Box, text: str) -> None:
+    if self._refused:
+        raise PlatformError("the box at s3cret is full")
+    self.taken.append(text)
+
+
+def _raw(self: Box, text: str) -> None:
+    if self._refused:
+        raise OSError("the box is full")
+    self.taken.append(text)
+
+
+CHANNEL: dict[str, Callable[..., Any]] = {
+    "__init__": _eager,
+    "__repr__": lambda self: "Box(s3cret)",
+    "send, silent": lambda self, text: None if self._refused else self.taken.append(text),
+    "send, twice": lambda self, text: (Box.send(self, text), Box.send(self, text)),
+    "send, once for equal ones": lambda self, text: None if text in self.taken else Box.send(self, text),
+    "send, cut": lambda self, text: Box.send(self, text[:1000]),
+    "send, plain letters": lambda self, text: Box.send(self, text.encode("ascii", "replace").decode()),
+    "send, as a pattern": lambda self, text: Box.send(self, text.replace("%%", "%").replace("&amp;", "&")),
+    "send, with the secret": _wordy,
+    "send, another error": _raw,
+}
+
+
+def box(own: type[Box]) -> Fixtures:
+    def fixtures(folder: Path) -> Mapping[str, Any]:
+        taken, refused = list[str](), list[str]()
+
+        def refuse() -> str:
+            refused.append("now")
+            return "s3cret"
+
+        return {"opened": lambda: own(taken, refused), "received": lambda: list(taken), "refuse": refuse}
+
+    return fixtures
+
+
+@each(CHANNEL)
+def test_an_alert_channel(method: str) -> None:
+    own = type("Own", (Box,), {method.partition(",")[0]: CHANNEL[method]})
+    assert_told(red(AlertChannelContract, box(own)))
+
+
+def test_an_alert_channel_that_breaks_nothing() -> None:
+    assert [*red(AlertChannelContract, box(Box))] == []
