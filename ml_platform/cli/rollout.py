@@ -153,15 +153,18 @@ def _workspace() -> Any:
 
 
 def copies_said(workspace: Any, record: Any) -> list[str]:
-    """What gates on copies of requests would say now, a line each."""
+    """What gates on copies of requests would say now, a line each, after why the supervisor believes none of it."""
+    from ml_platform.rollout.processes import read_state
     from ml_platform.rollout.shadow import compare
 
     if not record.compares:
         return []
+    route = read_state(workspace.settings).routes.get(record.model)
+    doubt = [f"{record.model}: {route.error}"] if route is not None and route.error else []
     try:
-        return [f"gate {one.reason}: {one.status}" for one in compare(workspace.settings, record)]
+        return doubt + [f"gate {one.reason}: {one.status}" for one in compare(workspace.settings, record)]
     except PlatformError as error:
-        return [f"{record.model}: the answers to copies cannot be compared: {error}"]
+        return [*doubt, f"{record.model}: the answers to copies cannot be compared: {error}"]
 
 
 def _say(model: str, json: Any) -> None:

@@ -31,7 +31,7 @@ def log_folder(settings: Settings) -> Path:
 
 
 def pairs(folder: Path, since: datetime, stable: str, candidate: str, by: Sequence[str] = ()) -> "pl.DataFrame":
-    """Rows that the package ``stable`` answered and the package ``candidate`` was given a copy of, written since then.
+    """Rows that the package ``stable`` answered and the package ``candidate`` was given a copy of, asked since then.
 
     ``folder`` is that of a model's log. Columns: those of :data:`ROW`, of :data:`COMPARED` as far as both sides have
     them, the copies' with :data:`COPY` in front, ``by``, and :data:`SAME`. Raises PlatformError for a file that
@@ -48,7 +48,7 @@ def pairs(folder: Path, since: datetime, stable: str, candidate: str, by: Sequen
             continue
         of_stable = (pl.col("package_sha256") == stable) & (pl.col("request_role") == "stable")
         of_copies = (pl.col("package_sha256") == candidate) & (pl.col("request_role") == "shadow")
-        frames.append(frame.filter(of_stable | of_copies))
+        frames.append(frame.filter(of_stable | of_copies, _asked() >= int(since.timestamp() * 1e9)))
         if frames[-1].height:
             logged = {*frame.columns} - _NO_INPUTS
             inputs = logged if inputs is None else inputs & logged
@@ -72,6 +72,13 @@ def pairs(folder: Path, since: datetime, stable: str, candidate: str, by: Sequen
     return both.select(
         *kept, *(f"{COPY}{name}" for name in compared), pl.all_horizontal(pl.lit(True), *same).alias(SAME)
     )
+
+
+def _asked() -> "pl.Expr":
+    """When a request came to the router, in nanoseconds, as its id of it begins; of another id, none is too early."""
+    import polars as pl
+
+    return pl.col(ROW[0]).str.extract(r"^(\d{19})-").cast(pl.Int64).fill_null(2**63 - 1)
 
 
 def _newest(folder: Path, since: datetime) -> list[Path]:

@@ -5,7 +5,7 @@ What is compared lies in the prediction log on this machine, so that it needs no
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from ml_platform.foundation.settings import Settings
 from ml_platform.rollout.differences import GROUPS, Interval, of_mean, of_share
 from ml_platform.rollout.pairs import COPY, ROW, SAME, log_folder, pairs
 from ml_platform.rollout.record import Backend, Judged, RolloutRecord, ShadowGate
+from ml_platform.rollout.sent_copies import Count, Sent
 from ml_platform.serving import bundle
 
 if TYPE_CHECKING:
@@ -23,24 +24,47 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Words in the reason of a comparison that says nothing, since copies were invented.
+_SENT = "were sent to the candidate"
 #: Seconds between two comparisons, at least; and as a share of the time that the step has lasted: who looks at each new
 #: request finds a pass by chance.
 PAUSE, SHARE = 5.0, 0.25
 
 
-def compare(settings: Settings, record: RolloutRecord) -> tuple[Judged, ...]:
+def compare(settings: Settings, record: RolloutRecord, sent: Sent | None = None) -> tuple[Judged, ...]:
     """What each gate of a rollout says of the copies that its candidate has answered in the present step.
 
+    With ``sent`` of those only that came since, and nothing passes where the log has more of them than were sent.
     Nothing without a candidate beside a stable version. Raises PlatformError for a log that cannot be read.
     """
     stable, candidate = record.stable, record.candidate
     if stable is None or candidate is None or record.started is None:
         return ()
     folder, since = log_folder(settings) / record.model, datetime.fromisoformat(record.started)
+    since = max(since, sent.since) if sent is not None else since
     thresholds = _threshold(settings, stable), _threshold(settings, candidate)
     by = tuple(dict.fromkeys(name for gate in record.gates for name in gate.by))
     found = pairs(folder, since, stable.sha256, candidate.sha256, by)
+    # Counted after the log was read: what it has by then was sent by then.
+    if sent is not None and (why := _invented(found, sent.now(), folder)):
+        return tuple(Judged(gate=gate, status="open", reason=f"{gate.name}: {why}") for gate in record.gates)
     return tuple(judged(gate, found, thresholds) for gate in record.gates)
+
+
+def _invented(found: "pl.DataFrame", sent: Count | None, folder: Path) -> str:
+    """Why pairs of the log are not believed; empty where no more of them are there than were sent."""
+    if sent is None:
+        return "nobody can say now how many copies were sent"
+    for what, there, most in (
+        ("requests", found["request_id"].n_unique(), sent.requests),
+        ("rows", found.height, sent.rows),
+    ):
+        if there > most:
+            return (
+                f"the prediction log has answers to copies of more {what} than {_SENT} ({there}, and {most}): "
+                f"somebody wrote to it; move its newest files away ({folder}), or abort the rollout"
+            )
+    return ""
 
 
 def judged(gate: ShadowGate, found: "pl.DataFrame", thresholds: tuple[float | None, float | None]) -> Judged:
@@ -75,6 +99,11 @@ def judged(gate: ShadowGate, found: "pl.DataFrame", thresholds: tuple[float | No
     reason = f"{what}, at most {gate.max:g}, in {seen}"
     numbers = interval._asdict() if known else {}
     return Judged(gate=gate, status=status, reason=reason, **numbers, **counts)
+
+
+def unsent(copies: Iterable[Judged]) -> str:
+    """Why these are not believed, where the log has more of them than were sent; else empty."""
+    return next((one.reason for one in copies if _SENT in one.reason), "")
 
 
 def _compared(metric: str, found: "pl.DataFrame", thresholds: tuple[float | None, float | None]) -> "pl.DataFrame":
@@ -151,12 +180,15 @@ class Looks:
     """Comparisons in a thread, so that the supervisor waits for none; ``compare`` as the function of that name."""
 
     settings: Settings
-    compare: Callable[[Settings, RolloutRecord], tuple[Judged, ...]] = compare
+    compare: Callable[[Settings, RolloutRecord, Sent | None], tuple[Judged, ...]] = compare
     _looks: dict[str, _Look] = field(default_factory=dict)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="copies"))
 
-    def of(self, record: RolloutRecord) -> tuple[Judged, ...]:
-        """What was found last in the present step of a rollout; nothing before the first comparison has ended."""
+    def of(self, record: RolloutRecord, sent: Sent | None) -> tuple[Judged, ...]:
+        """What was found last in the present step of a rollout; nothing before the first comparison has ended.
+
+        Nobody compares where nobody can say what was ``sent``.
+        """
         mark = record.candidate and record.candidate.identity, record.step, record.started
         look = self._looks.setdefault(record.model, _Look(mark))
         if look.mark != mark:
@@ -170,8 +202,8 @@ class Looks:
                 look.found = ()
             look.under_way = None
             look.next = time.monotonic() + max(PAUSE, SHARE * _age(record))
-        if look.under_way is None and time.monotonic() >= look.next:
-            look.under_way = self._pool.submit(self.compare, self.settings, record)
+        if look.under_way is None and sent is not None and time.monotonic() >= look.next:
+            look.under_way = self._pool.submit(self.compare, self.settings, record, sent)
         return look.found
 
 

@@ -30,7 +30,7 @@ from ml_platform.rollout.record_files import folder
 from ml_platform.rollout.routers.factory import open_router
 from ml_platform.rollout.routers.keeper import Keeper
 from ml_platform.rollout.routers.router import Route
-from ml_platform.rollout.shadow import Looks
+from ml_platform.rollout.shadow import Looks, unsent
 from ml_platform.rollout.watch import Watch
 from ml_platform.serving import process
 
@@ -225,8 +225,13 @@ class Supervisor:
         )
         if not self.keeper.router.shares and any(step.weight < 100 for step in record.strategy):
             seen = rules.Seen(False, "the router here shares no requests between versions; declare no steps")
-        if record.compares and routed and not rules.missing(record, seen):
-            seen = replace(seen, copies=self._looks.of(record))
+        if record.compares and routed:
+            sent = watch.copies((*mark, record.started), route, services)
+            if not rules.missing(record, seen):
+                seen = replace(seen, copies=self._looks.of(record, sent))
+            if (why := unsent(seen.copies)) and model in self.state.routes:
+                self.state.routes[model].error = why
+                self._complain(f"{model} copies", f"{model}: {why}")
         decision = rules.decide(record, seen)
         if decision.do == "wait":
             return

@@ -7,6 +7,7 @@ from ml_platform.foundation.settings import Settings
 from ml_platform.rollout.counts import Answers, Counted, answers_of
 from ml_platform.rollout.processes import ServiceState, metrics_of
 from ml_platform.rollout.routers.router import Route, Router
+from ml_platform.rollout.sent_copies import Count, Sent, SentCopies
 
 #: Seconds between two looks at what the processes count.
 LOOK = 1.0
@@ -20,6 +21,7 @@ class Watch:
         self._mark: object = None
         self._before = self._now = (Counted(), Counted())
         self._looked = 0.0
+        self._copies = SentCopies()
         #: Answered requests of the candidate, and since when there are no more though some wait.
         self._answered, self._since = 0, time.monotonic()
 
@@ -47,6 +49,15 @@ class Watch:
             self._answered, self._since = asked[1].requests, now
         ours, theirs = (one.since(before) for one, before in zip(self._now, self._before, strict=True))
         return (ours if ours.traffic.requests >= enough else self._now[0]), theirs
+
+    def copies(self, mark: object, route: Route, candidate: Sequence[ServiceState]) -> Sent | None:
+        """What the candidate was sent copies of since ``mark`` was first given (see :mod:`.sent_copies`)."""
+
+        def ask() -> Count | None:
+            copied = self.router.copied(route)
+            return copied and Count(*copied, self._answers(candidate).rows)
+
+        return self._copies.look(mark, ask)
 
     @property
     def stable(self) -> Counted:

@@ -10,15 +10,17 @@ import pytest
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.settings import Settings
-from ml_platform.rollout import changes, rules
+from ml_platform.rollout import changes, rules, sent_copies
 from ml_platform.rollout.differences import of_mean, of_share
 from ml_platform.rollout.pairs import pairs
 from ml_platform.rollout.record import Judged, RolloutRecord, ShadowGate, Step
+from ml_platform.rollout.sent_copies import Count, Sent, SentCopies
 from ml_platform.rollout.shadow import Looks, judged
 from ml_platform.serving.prediction_log import Answerer, Asked, PredictionLog
 from ml_platform.testing.rollout_records import backend
 
 STABLE, CANDIDATE = "a" * 64, "b" * 64
+SENT = Sent(datetime(2024, 1, 1, tzinfo=UTC), Count(1, 0, 0), lambda: Count(1, 10**6, 10**6))
 STEPS = (Step(shadow=100, requests=10), Step(weight=10, requests=10))
 
 
@@ -225,29 +227,30 @@ def test_a_change_keeps_what_the_gates_said() -> None:
 def test_the_supervisor_waits_for_no_comparison_and_a_defect_of_one_is_no_pass(settings: Settings) -> None:
     record, asked_for = rolling(gate()), []
 
-    def compare(_: Settings, of: RolloutRecord) -> tuple[Judged, ...]:
+    def compare(_: Settings, of: RolloutRecord, __: Sent | None) -> tuple[Judged, ...]:
         asked_for.append(of.step)
         if len(asked_for) > 1:
             raise ValueError("a defect")
         return (said("passed"),)
 
     looks = Looks(settings, compare)
+    assert looks.of(record, None) == () and looks._looks["m"].under_way is None, "nobody says what was sent"
 
     def done(step: RolloutRecord) -> tuple[Judged, ...]:
         look = looks._looks[step.model]
         assert look.under_way is not None
         look.under_way.exception(10)
-        return looks.of(step)
+        return looks.of(step, SENT)
 
-    assert looks.of(record) == ()
+    assert looks.of(record, SENT) == ()
     assert done(record) == (said("passed"),)
     # The next one comes after a pause.
-    assert looks.of(record) == (said("passed"),) and asked_for == [1]
+    assert looks.of(record, SENT) == (said("passed"),) and asked_for == [1]
     looks._looks["m"].next = 0.0
-    assert looks.of(record) == (said("passed"),)
+    assert looks.of(record, SENT) == (said("passed"),)
     assert done(record) == () and asked_for == [1, 1]
     # Another step, another comparison.
-    assert looks.of(changes.stepped(record, why="e")) == ()
+    assert looks.of(changes.stepped(record, why="e"), SENT) == ()
 
 
 def test_pairs_whose_rows_differ_are_no_copies(tmp_path: Path) -> None:
@@ -268,3 +271,54 @@ def test_pairs_whose_rows_differ_are_no_copies(tmp_path: Path) -> None:
     assert (found.status, found.rows, found.requests) == ("open", 40, 40)
     assert "without 40 rows that the two were asked differently" in found.reason
     assert "differently" not in judged(gate("outputs", min_support=30), clean, (0.5, 0.5)).reason
+
+
+def test_pairs_are_those_that_were_asked_since_whenever_they_were_written(tmp_path: Path) -> None:
+    since = datetime.now(UTC) - timedelta(seconds=5)
+    for package, role in ((STABLE, "stable"), (CANDIDATE, "shadow")):
+        log = PredictionLog(tmp_path, Answerer("m", 1, package), flush_seconds=60)
+        for seconds in (-1, 0, 1):
+            asked_at = int(since.timestamp() * 1e9) + seconds * 10**9
+            row = pl.DataFrame({"day": [date(2024, 1, 1)], "shop": ["s1"]})
+            log.add(Asked(f"{asked_at}-7", role=role), row, np.array([0.1], np.float32))
+        log.close()
+    assert asked(tmp_path, since=since).height == 2
+
+
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch) -> list[Count | None]:
+    """What is counted from now on, the last one for ever; each look asks."""
+    monkeypatch.setattr(sent_copies, "LOOK", 0.0)
+    return []
+
+
+def test_copies_are_counted_from_the_first_look_of_a_step(counts: list[Count | None]) -> None:
+    copies = SentCopies()
+    assert copies.look("step 1", lambda: None) is None
+    before = datetime.now(UTC)
+    ask = lambda: counts[-1]  # noqa: E731
+    counts.append(Count(7, 100, 1000))
+    first = copies.look("step 1", ask)
+    assert first is not None and first.since >= before and first.now() == Count(7, 0, 0)
+    counts.append(Count(7, 130, 1060))
+    assert copies.look("step 1", ask) is first and first.now() == Count(7, 30, 60)
+    counts.append(None)
+    assert copies.look("step 1", ask) is first and first.now() is None, "a router that is silent for a moment"
+    counts.append(Count(7, 130, 1060))
+    second = copies.look("step 2", ask)
+    assert second is not None and second.since > first.since and second.now() == Count(7, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "anew", [Count(8, 140, 1070), Count(7, 3, 1070), Count(7, 140, 3)], ids=["router", "its count", "process"]
+)
+def test_what_was_copied_before_a_count_began_anew_counts_no_more(counts: list[Count | None], anew: Count) -> None:
+    copies, ask = SentCopies(), lambda: counts[-1]
+    counts.append(Count(7, 0, 0))
+    first = copies.look("step 1", ask)
+    counts.append(Count(7, 130, 1060))
+    copies.look("step 1", ask)
+    counts.append(anew)
+    later = copies.look("step 1", ask)
+    assert first is not None and later is not None and later.since > first.since
+    assert later.now() == Count(anew.router, 0, 0)

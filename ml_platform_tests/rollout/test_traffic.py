@@ -10,18 +10,21 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ml_platform.foundation.settings import Settings
 from ml_platform.references.refs import ServiceRef
 from ml_platform.rollout import supervisor
 from ml_platform.rollout.changes import returned, started
+from ml_platform.rollout.pairs import log_folder
 from ml_platform.rollout.processes import read_state
 from ml_platform.rollout.record import Backend, RolloutRecord, Rules, ShadowGate, Step
 from ml_platform.rollout.record_files import RecordFiles
 from ml_platform.rollout.routers.envoy import Envoy
 from ml_platform.serving.client import Client, ServiceDown
-from ml_platform_tests.serving.conftest import Inputs
+from ml_platform.serving.prediction_log import Answerer, Asked, PredictionLog
+from ml_platform_tests.serving.conftest import UNTIL, Inputs, make_raw
 
 pytestmark = [
     pytest.mark.slow,
@@ -34,6 +37,8 @@ STEPS = (
     Step(weight=50, requests=50, seconds=1),
 )
 
+#: When invented requests came, in nanoseconds: no request of a test comes later.
+FAR = 4_000_000_000_000_000_000
 
 #: What copies of requests must show; the two versions differ in their number only.
 GATES = [
@@ -64,6 +69,13 @@ def ended(own: Settings, seconds: float = 90) -> RolloutRecord:
         assert time.monotonic() < deadline, f"it is in step {record.step} still"
         time.sleep(0.05)
     return record
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.05)
 
 
 @contextmanager
@@ -125,6 +137,46 @@ def test_through_all_steps_and_back_nobody_sees_a_failure(
         time.sleep(0.5)
     assert set(got) == {"version 1", "version 2"}, got
     assert min(got.values()) > 30
+
+
+def invented(own: Settings, ref: ServiceRef, role: str, requests: int, rows: int) -> None:
+    """Write to the log that a version answered requests that nobody sent."""
+    log = PredictionLog(log_folder(own), Answerer("tiny", ref.version, ref.sha256), flush_seconds=60)
+    for number in range(requests):
+        log.add(
+            Asked(f"{FAR + number}-9", role=role),
+            make_raw(rows, UNTIL, 1, number).drop("late"),
+            np.full(rows, 0.5, np.float32),
+        )
+    log.close()
+
+
+@pytest.mark.parametrize(("requests", "rows", "what"), [(3000, 1, "requests"), (1, 3000, "rows")])
+def test_copies_that_nobody_sent_let_no_candidate_go_on(
+    own: Settings,
+    supervised: Callable[[], int],
+    first: ServiceRef,
+    second: ServiceRef,
+    body: bytes,
+    requests: int,
+    rows: int,
+    what: str,
+) -> None:
+    supervised()
+    begin(own, first)
+    url = supervisor.wait_live(own, "tiny", first.sha256, 60)
+    gate = {"gate": "shadow", "name": "outputs", "metric": "outputs", "max": 1e-6, "min_support": 3000}
+    with load(url, body, clients=2):
+        begin(own, second, STEPS[:1], gates=[ShadowGate(declared=gate)])
+        until(lambda: RecordFiles(own).load("tiny").step == 1)
+        time.sleep(2)
+        for ref, role in ((first, "stable"), (second, "shadow")):
+            invented(own, ref, role, requests, rows)
+        until(lambda: "somebody wrote to it" in (read_state(own).routes["tiny"].error), 60)
+        record = RecordFiles(own).load("tiny")
+        assert record.step == 1 and record.candidate is not None
+        error = read_state(own).routes["tiny"].error
+        assert f"of more {what} than" in error and "move its newest files away" in error
 
 
 def test_candidate_and_one_of_two_stable_processes_are_killed_and_nobody_sees_it(

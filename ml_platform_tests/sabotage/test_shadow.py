@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from ml_platform.rollout import changes, rules
 from ml_platform.rollout.counts import Answers, Counted, Traffic
 from ml_platform.rollout.pairs import log_folder
 from ml_platform.rollout.record import Backend, RolloutRecord, Rules
-from ml_platform.rollout.shadow import compare
+from ml_platform.rollout.sent_copies import Count, Sent
+from ml_platform.rollout.shadow import compare, unsent
 from ml_platform.serving import bundle
 from ml_platform.serving.prediction_log import Answerer, Asked, PredictionLog
 from ml_platform_tests.pipeline.served import answering, packaged, rows_of
@@ -30,6 +32,7 @@ from ml_platform_tests.sabotage.proof import Proof
 from ml_platform_tests.shop_project import GATES, MAY, MODEL, copy_of, declared, registered
 
 REQUESTS = 400
+SOUND = rules.Seen(ready=True, routed=True, candidate=Counted(Traffic(REQUESTS)), seconds=9)
 COPIES = declared(
     models={
         MODEL: {
@@ -73,10 +76,12 @@ def begun(workspace: Workspace, project: Project, candidate: Backend) -> None:
         workspace.rollouts.update(MODEL, change)
 
 
-def logged(workspace: Workspace, package: str, role: str, rows: pl.DataFrame, said: np.ndarray) -> None:
+def logged(
+    workspace: Workspace, package: str, role: str, rows: pl.DataFrame, said: np.ndarray, first: int = 0, each: int = 1
+) -> None:
     log = PredictionLog(log_folder(workspace.settings), Answerer(MODEL, 1, package), flush_seconds=60)
-    for number, row in enumerate(rows.iter_slices(1)):
-        log.add(Asked(f"r{number}", role=role), row, said[number : number + 1])
+    for number, row in enumerate(rows.iter_slices(each)):
+        log.add(Asked(f"r{number + first}", role=role), row, said[number * each : (number + 1) * each])
     log.close()
 
 
@@ -140,6 +145,42 @@ def test_the_clean_twin_gets_its_first_percent(project: Project) -> None:
     assert {verdict.status for verdict in verdicts.values()} == {"passed"}
     outputs = verdicts["shadow_outputs"]
     assert outputs.details["mean"] == pytest.approx(0.001, abs=1e-4) and outputs.details["revision"] == record.revision
+
+
+@pytest.mark.parametrize(
+    ("each", "sent", "do"),
+    [
+        # Thirty were copied, with exchanged answers; for the others somebody wrote what both are to have said.
+        (1, Count(1, 30, REQUESTS), "wait"),
+        (1, Count(1, 30, 30), "wait"),
+        # Rows of a request that was copied, which no process answered.
+        (4, Count(1, 123, 30), "wait"),
+        (4, None, "wait"),
+        # The clean twins.
+        (1, Count(1, REQUESTS, REQUESTS), "step"),
+        (4, Count(1, 123, REQUESTS), "step"),
+    ],
+)
+def test_copies_that_nobody_sent_are_no_pass(project: Project, each: int, sent: Count | None, do: str) -> None:
+    rows = rows_of(project, MAY).select(project.context().function.inputs).head(REQUESTS)
+    given = packaged(project).predict(rows)
+    with project.active() as workspace:
+        stable = workspace.rollouts.load(MODEL).stable
+        assert stable is not None
+        begun(workspace, project, candidate := copied(workspace, stable))
+        clean = do == "step"
+        for package, role in ((stable.sha256, "stable"), (candidate.sha256, "shadow")):
+            really = given[:30] if role == "stable" or clean else PROOFS["shadow"].broken(given[:30])
+            logged(workspace, package, role, rows[:30], really)
+            logged(workspace, package, role, rows[30:], given[30:], 30, each)
+        record = workspace.rollouts.load(MODEL)
+        judged = compare(
+            workspace.settings, record, Sent(datetime(2024, 1, 1, tzinfo=UTC), Count(1, 0, 0), lambda: sent)
+        )
+        decision = rules.decide(record, replace(SOUND, copies=judged))
+        assert decision.do == do, decision.why
+        assert bool(unsent(judged)) == (do == "wait" and sent is not None)
+        assert do == "step" or {one.status for one in judged} == {"open"}
 
 
 def test_nothing_is_said_of_a_package_whose_rollout_nobody_began(project: Project) -> None:

@@ -70,6 +70,10 @@ class Direct:
         """Nothing is counted."""
         return None
 
+    def copied(self, route: Route) -> tuple[int, int] | None:
+        """There are no copies."""
+        return None
+
 
 def _to(route: Route) -> list[int]:
     """Ports of the side that all requests go to; one that starts takes connections before it answers them."""

@@ -27,6 +27,7 @@ from ml_platform.rollout.routers.envoy_resources import (
     clusters,
     counted,
     listener,
+    mirror,
     route_configuration,
     routes_file,
 )
@@ -177,6 +178,13 @@ class Envoy:
             return None
         stable, candidate = (sum((_traffic(text, name) for name in side), Traffic()) for side in sides)
         return stable, candidate
+
+    def copied(self, route: Route) -> tuple[int, int] | None:
+        """Counted when they are sent, whether they are answered or not; 0 before Envoy knows whom to send them to."""
+        pid, name = self._pid, f"cluster.{mirror(route, route.candidate)}.upstream_rq_total" if route.candidate else ""
+        told = self._stats(f"^{re.escape(name)}$|^server\\.live$") if name else {}
+        # Who listens is looked at for each answer: without one nobody has counted.
+        return (pid, int(told.get(name, 0))) if told else None
 
     def _written(self) -> list[Any]:
         """Clusters of an earlier supervisor, which requests may be under way to."""

@@ -85,3 +85,8 @@ class Router(Protocol):
     def traffic(self, route: Route) -> tuple[Traffic, Traffic] | None:
         """Requests to the stable side and to the candidate, copies too; None where nothing counts them now."""
         ...
+
+    def copied(self, route: Route) -> tuple[int, int] | None:
+        """The process that counts, and how many copies of requests it has sent to the candidate since it began to; None
+        where nothing counts them now."""
+        ...
