@@ -35,9 +35,11 @@ class BatchEvidence:
         now: datetime | None = None,
         contents: Mapping[str, str] | None = None,
         replaced: "Callable[[], tuple[str, pl.DataFrame] | None]" = lambda: None,
+        published_later: "Callable[[], Iterable[tuple[str, pl.DataFrame]]]" = lambda: (),
         measured: "dict[Any, Any] | None" = None,
     ) -> None:
         self._frame, self._schema, self._set_aside, self._replaced = frame, schema, set_aside, replaced
+        self._published_later = published_later
         #: Whether columns that the schema does not know are accepted; ``None``: as the schema says.
         self.new_columns: Literal["accept", "refuse"] | None = new_columns
         self.key = key
@@ -90,6 +92,10 @@ class BatchEvidence:
         sha256, frame = self._before
         self.looked_at["replaced"] = sha256
         return frame.clone()
+
+    def published_later(self) -> "Iterable[tuple[str, pl.DataFrame]]":
+        """Hashes and contents of the same partition that were published after :attr:`replaced`, oldest first."""
+        return self._published_later()
 
     @cached_property
     def _before(self) -> "tuple[str, pl.DataFrame] | None":

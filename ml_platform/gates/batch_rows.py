@@ -1,12 +1,16 @@
 """Gates on a staged batch that hold rows against each other: the same flight twice, a route of two lengths."""
 
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.times import comparable
 from ml_platform.gates.batch import BatchEvidence
 from ml_platform.gates.batch_history import reference_rows
 from ml_platform.gates.gate import Gate, Measurement, kind
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: Rows of a table that are kept with a verdict.
 SHOWN = 20
@@ -133,32 +137,34 @@ def counts(evidence: BatchEvidence, gate: Gate) -> Measurement:
     "correction",
     "batch",
     "Largest share that differs from the batch that was published first, or that a person let pass last (without "
-    "partitions: from the one before): rows by key that are gone or new, "
+    "partitions: from the one before): rows by key that are gone or new, but for later ones than were published, "
     "values of a column (of `columns`, where given) that are others or missing now",
     needs=("max",),
+    version=2,
 )
 def correction(evidence: BatchEvidence, gate: Gate) -> Measurement:
     """What another delivery of a partition changes: 0 for the first one.
 
-    Values that were missing and are known now contradict nothing; they are shown and do not count.
+    Values that were missing and are known now contradict nothing; they are shown and do not count. Neither do rows
+    later than all that was published: the rest of a month that was delivered on its 12th day. What was published of
+    that rest in between is held to as well, as it was published first.
     """
     from ml_platform.datasets.history import compare
 
-    before = evidence.replaced
-    if before is None:
+    first = evidence.replaced
+    if first is None:
         return Measurement(0.0, "it replaces nothing that was published", support=evidence.frame.height)
     chosen = [name for name in gate.columns or () if name not in evidence.key]
     wanted = [*evidence.key, *chosen] if chosen else evidence.frame.columns
     if missing := [name for name in (*evidence.key, *chosen) if name not in evidence.frame.columns]:
         raise PlatformError(f"gate {gate.name}: the batch has no column {', '.join(missing)}")
-    frames = (
-        before.select(name for name in before.columns if name in wanted or not chosen),
-        evidence.frame.select(wanted),
-    )
+    before, current = _without_later(evidence, first)
+    frames = (before.select(name for name in before.columns if name in wanted or not chosen), current.select(wanted))
+    later = evidence.frame.height - current.height
     found = compare("", *frames, evidence.key)
     common = found.changed + found.equal
     shares = {"rows that are gone": found.removed / max(before.height, 1)}
-    shares["rows that are new"] = found.added / max(evidence.frame.height, 1)
+    shares["rows that are new"] = found.added / max(current.height, 1)
     for name in (*found.new_columns, *found.lost_columns):
         shares[f"{name} (a column on one side only)"] = 1.0
     for name, rows in found.columns.items():
@@ -168,7 +174,7 @@ def correction(evidence: BatchEvidence, gate: Gate) -> Measurement:
     return Measurement(
         most[0][1],
         f"{told or 'nothing'} differs from what is published ({found.changed} of {common} rows, {found.removed} gone, "
-        f"{found.added} new)",
+        f"{found.added} new{f'; {later} later ones are no correction' if later else ''})",
         support=before.height,
         details={
             "differences": [
@@ -177,6 +183,37 @@ def correction(evidence: BatchEvidence, gate: Gate) -> Measurement:
             ]
         },
     )
+
+
+def _without_later(evidence: BatchEvidence, before: "pl.DataFrame") -> "tuple[pl.DataFrame, pl.DataFrame]":
+    """What was published first of each moment, and the batch without its rows of moments of which nothing was."""
+    import polars as pl
+
+    for sha256, frame in evidence.published_later():
+        more = _later(evidence, frame, before)
+        if more.height and frame.schema == before.schema:
+            evidence.looked_at[f"replaced, from row {before.height + 1} on"] = sha256
+            before = pl.concat([before, more])
+    later = _later(evidence, evidence.frame, before)
+    key = list(evidence.key)
+    return before, evidence.frame.join(later.select(key), on=key, how="anti", nulls_equal=True)
+
+
+def _later(evidence: BatchEvidence, frame: "pl.DataFrame", before: "pl.DataFrame") -> "pl.DataFrame":
+    """Rows of ``frame`` by other keys and of later times than any before.
+
+    A last day that is not that of the window was not over: what more there is of it is later, too.
+    """
+    time, window = evidence.time, evidence.window
+    needed = {time, *evidence.key}
+    if not time or window is None or any(needed - {*one.columns} for one in (frame, before)):
+        return frame.clear()
+    times, newest = comparable(frame[time], window[0]), comparable(before[time], window[0]).max()
+    if newest is None:
+        return frame.clear()
+    within = not isinstance(window[1], datetime) and newest < window[1] - timedelta(days=1)  # type: ignore[operator]
+    after = frame.filter(times >= newest if within else times > newest)
+    return after.join(before, on=list(evidence.key), how="anti", nulls_equal=True)
 
 
 @kind(

@@ -26,6 +26,8 @@ from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import polars as pl
 
     from ml_platform.datasets.store import ObjectInfo
@@ -132,6 +134,7 @@ def audit(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) ->
         now=workspace.now(),
         contents={partition: info.sha256 for partition, (_, info) in earlier.items()},
         replaced=lambda: _replaced(workspace, spec, ref),
+        published_later=lambda: _published_later(workspace, spec, ref),
         measured=workspace.shared("measures of earlier batches", dict),
     )
     name = f"{spec.prefix}{ref.partition}"
@@ -143,15 +146,24 @@ def _replaced(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef) -> "tupl
     follow each other, the first content, or the last that a person let pass; a table without time grows, and answers
     to the one before.
     """
+    before = _answered_to(workspace, spec, ref)
+    return (before[0], batches.read_batch(workspace.store, spec.name, ref.partition, before[0])) if before else None
+
+
+def _published_later(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef) -> "Iterator[tuple[str, pl.DataFrame]]":
+    """What was published of it after that, each read when it is asked for."""
+    for sha256 in _answered_to(workspace, spec, ref)[1:]:
+        yield sha256, batches.read_batch(workspace.store, spec.name, ref.partition, sha256)
+
+
+def _answered_to(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef) -> list[str]:
+    """Published contents from the one on that this one answers to, oldest first; empty for the first."""
     before = published_before(workspace, spec.name, ref.partition, ref.sha256)
-    if not before:
-        return None
-    if spec.partitions.timed:
-        # From the newest on: no more verdicts are read than up to the last that was let pass.
-        sha256 = next((one for one in reversed(before) if _accepted(workspace, spec, ref.partition, one)), before[0])
-    else:
-        sha256 = before[-1]
-    return sha256, batches.read_batch(workspace.store, spec.name, ref.partition, sha256)
+    if not spec.partitions.timed:
+        return before[-1:]
+    # From the newest on: no more verdicts are read than up to the last that was let pass.
+    let = (at for at in reversed(range(len(before))) if _accepted(workspace, spec, ref.partition, before[at]))
+    return before[next(let, 0) :]
 
 
 def let_in(workspace: Workspace, spec: DatasetSpec, partition: str, sha256: str) -> set[str]:

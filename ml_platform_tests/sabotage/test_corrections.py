@@ -111,6 +111,26 @@ def test_what_comes_for_the_first_time_replaces_nothing(project_of: Callable[...
     assert project.verdicts(f"{BATCH}/{MAY}")["correction"].observed == 0
 
 
+def test_the_rest_of_a_month_is_none_and_is_held_to_from_then_on(project_of: Callable[..., Project]) -> None:
+    few = [gate for gate in BASE if gate["gate"] in ("schema", "window", "duplicates")]
+    project = project_of(declared(dataset={"gates": [*few, GATE]}))
+
+    def until_the_12th(month: pl.DataFrame) -> pl.DataFrame:
+        return month.filter(pl.col("day") <= 12)
+
+    project.batches.deliver(MAY, change=until_the_12th)
+    assert project.ingest(MAY).success
+    project.batches.deliver(MAY)
+    assert project.ingest(MAY).success
+    verdict = project.verdicts(f"{BATCH}/{MAY}")["correction"]
+    assert verdict.observed == 0 and "later ones are no correction" in verdict.reason
+    last = pl.col("day") > 20
+    project.batches.deliver(MAY, change=arriving(turned_round(last)))
+    assert_stopped(project.ingest(MAY), "correction", BATCH, MAY)
+    found = project.verdicts(f"{BATCH}/{MAY}")["correction"]
+    assert verdict.subject in found.compared.values()
+
+
 def test_many_small_corrections_are_one_large_one(project_of: Callable[..., Project]) -> None:
     project = project_of(CORRECTED)
     first = project.published()[APRIL]
