@@ -3,26 +3,29 @@
 import ast
 import importlib.util
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.user_code import is_own, of_platform
 
 
-def stage_code(stage: Path, entry: str, function_path: str, others: Iterable[str] = ()) -> None:
+def stage_code(stage: Path, entry: str, function_path: str, others: Iterable[str] = ()) -> frozenset[str]:
     """Copy into `stage` the modules of the service, from its ``entry`` module, and of the feature function
-    (``module:object``).
+    (``module:object``); returns the top-level names of the libraries that the user's modules import.
 
     ``others`` are loaded by their names as well (task, predictor, types in the model); what of them belongs neither to
     the platform nor to the project of the entry or the feature function is a library. Imports are followed within
-    their top-level packages; other libraries are requirements of the image. Raises :class:`PlatformError` for a
-    module without a source file.
+    their projects; libraries are requirements of the image. Raises :class:`PlatformError` for a module without a
+    source file.
     """
     feature_module = function_path.partition(":")[0]
     roots = {"ml_platform", *(module.partition(".")[0] for module in (entry, feature_module))}
     named = (path.partition(":")[0] for path in others)
     waiting = [entry, feature_module, *(module for module in named if module.partition(".")[0] in roots)]
     done: set[str] = set()
+    libraries: set[str] = set()
     while waiting:
         name = waiting.pop()
         if name in done:
@@ -45,8 +48,21 @@ def stage_code(stage: Path, entry: str, function_path: str, others: Iterable[str
         shutil.copyfile(source, target)
         # A package's own imports inside functions are lazy attributes that serving does not ask for.
         for found in _imports(source, name if is_package else parent, lazy=not is_package):
-            if found.partition(".")[0] in roots and _source(found) is not None:
-                waiting.append(found)
+            top = found.partition(".")[0]
+            if top in roots or is_own(found, name):
+                if _source(found) is not None:
+                    waiting.append(found)
+            elif not of_platform(name) and top not in sys.stdlib_module_names and _is_there(top):
+                libraries.add(top)
+    return frozenset(libraries)
+
+
+def _is_there(name: str) -> bool:
+    """Whether a package can be imported: code may try for one that is not installed."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _source(name: str) -> Path | None:

@@ -9,10 +9,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import PackageNotFoundError, packages_distributions
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
@@ -114,14 +114,15 @@ def package(
     made(destination)
     with tempfile.TemporaryDirectory(prefix=".building-", dir=destination) as temporary:
         stage = Path(temporary) / "stage"
-        stage_code(stage, entry, function_path, [task_path(task), predictor_path(format), *_types_of(types)])
+        named = [task_path(task), predictor_path(format), *_types_of(types)]
+        libraries = stage_code(stage, entry, function_path, named)
         files = stage / bundle.FOLDER
         files.mkdir()
         shutil.copyfile(model_file, files / file_name(format))
         shutil.copyfile(history_file, files / bundle.HISTORY)
         config = _config(
             model, version, model_sha256, history_file, function_path, request, task, provenance,
-            decision_threshold, classes, format, types, example, entry, options or {},
+            decision_threshold, classes, format, types, example, entry, options or {}, libraries,
         ).model_copy(update={"feature_code": feature_code, "stale": stale})  # fmt: skip
         (files / bundle.SERVICE).write_text(canonical_json(config.model_dump(mode="json")))
         (files / bundle.REQUEST).write_text(canonical_json(request.model_dump(mode="json")))
@@ -161,6 +162,7 @@ def _config(
     example: Mapping[str, Any] | None,
     entry: str,
     options: Mapping[str, Any],
+    libraries: Collection[str],
 ) -> bundle.ServiceConfig:
     from ml_platform.features.history import History
 
@@ -189,7 +191,7 @@ def _config(
         decision_threshold=decision_threshold,
         classes=classes,
         example=json.loads(json.dumps(row, default=str)),
-        requirements=tuple(_pins((*predictor_type(format).packages, *REQUIREMENTS))),
+        requirements=tuple(_pins(_groups(predictor_type(format).packages, libraries))),
         python=".".join(platform.python_version_tuple()[:2]),
         provenance=provenance.model_dump(mode="json"),
         entry=entry,
@@ -202,6 +204,29 @@ def _types_of(types: Iterable[str]) -> Iterator[str]:
     for name in types:
         module, _, kind = name.rpartition(".")
         yield f"{module}:{kind}"
+
+
+def _groups(packages: Iterable[tuple[str, ...]], libraries: Collection[str]) -> Iterator[tuple[str, ...]]:
+    """What a service needs: the packages of its predictor, its own, and those of what the user's code imports.
+
+    Raises PlatformError for a library that no package brought.
+    """
+    groups = [*packages, *REQUIREMENTS]
+    yield from groups
+    named = {name.lower().replace("-", "_") for group in groups for name in group}
+    # Read only where it is asked for: that takes a while.
+    left = sorted(name for name in libraries if name.lower() not in named)
+    brought_by = packages_distributions() if left else {}
+    known = {name for group in groups for name in group}
+    for library in left:
+        distributions = sorted(set(brought_by.get(library, ())))
+        if not distributions:
+            raise PlatformError(
+                f"a service would import {library}, which is neither part of the project nor an installed package; "
+                "install it, or move it into the project"
+            )
+        yield from ((one,) for one in distributions if one not in known)
+        known.update(distributions)
 
 
 def _pins(groups: Iterable[tuple[str, ...]]) -> Iterator[str]:

@@ -11,6 +11,8 @@ __all__ = [
     "alerts",
     "attributes",
     "elsewhere",
+    "explanations",
+    "fitting",
     "gate",
     "merging",
     "references",

@@ -4,39 +4,26 @@ It needs pytest.
 """
 
 import pickle
-from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from ml_platform.features.build import matrix
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_bytes
-from ml_platform.models.checked import Misbehaved, unit_of
-from ml_platform.models.predictor import Importance, Predictor, load_predictor, predictor_type
-from ml_platform.models.task import TASKS, Task, task_of
-from ml_platform.testing.attributes import Wanted, others, require_attributes
+from ml_platform.models.checked import Misbehaved
+from ml_platform.models.predictor import load_predictor, predictor_type
+from ml_platform.models.task import TASKS, task_of
+from ml_platform.testing.attributes import others
 from ml_platform.testing.elsewhere import elsewhere, seeds
-from ml_platform.training.trainer import Trained, limited, require_limits, rounds_of, train, trainer_of
-
-WANTED: Wanted = {
-    "trainer": (lambda given: isinstance(given, str), 'a text as declared, such as "module:Class"'),
-    "task": (lambda given: isinstance(given, str), 'a text as declared, such as "regression" or "module:Class"'),
-    "target": (lambda given: isinstance(given, str), "the name of the column of the labels"),
-    "frames": (
-        lambda given: isinstance(given, Sequence) and len(given) > 1 and isinstance(given[0], pl.DataFrame),
-        "two polars DataFrames to train on",
-    ),
-    "unseen": (lambda given: isinstance(given, pl.DataFrame), "a polars DataFrame to predict"),
-}
-
+from ml_platform.testing.explanations import ExplanationContract
+from ml_platform.training.trainer import limited, require_limits, rounds_of, trainer_of
 
 #: A training in another process: its standard input is what it is given, its standard output the hash of the model.
 _TRAINED = """
@@ -54,59 +41,8 @@ with tempfile.TemporaryDirectory() as work:
 """
 
 
-class Fit(NamedTuple):
-    """A trained model, loaded from its file."""
-
-    content: bytes
-    predictor: Predictor
-    trained: Trained
-
-
-class TrainerContract:
+class TrainerContract(ExplanationContract):
     """The tests of a trainer, for one of one's own too."""
-
-    #: Trainer and parameters as declared: texts, as they stand in a ``defs.yaml``.
-    trainer: str
-    parameters: dict[str, Any] = {}  # noqa: RUF012
-    #: Two frames to train on, of different rows: features and target, some labels missing.
-    frames: Sequence[pl.DataFrame]
-    #: A third one of the same columns, of rows that are in neither: it is predicted and measured.
-    unseen: pl.DataFrame
-    #: Names of the features, and of the column of the labels.
-    names: Sequence[str]
-    target: str
-    #: Task, classes and threshold as declared: a name or ``module:Class``, not the task itself as in a task's suite.
-    task = "binary"
-    classes: tuple[str, ...] = ()
-    threshold: float | None = None
-
-    def __init_subclass__(cls) -> None:
-        require_attributes(cls, WANTED)
-
-    def kind(self) -> Task:
-        """The task with its classes and threshold."""
-        return task_of(self.task, self.classes, self.threshold)
-
-    def declared(self) -> Any:
-        """The parameters as the trainer reads them."""
-        return trainer_of(self.trainer).Parameters.model_validate(self.parameters)
-
-    def fit(
-        self,
-        frames: Sequence[pl.DataFrame] | None = None,
-        threads: int = 1,
-        *,
-        parameters: BaseModel | None = None,
-        task: Task | None = None,
-    ) -> Fit:
-        """Train, through the file as everybody else does."""
-        one, data = trainer_of(self.trainer), self.frames if frames is None else frames
-        given, kind = parameters or self.declared(), task or self.kind()
-        with TemporaryDirectory() as work:
-            done = train(one, lambda: iter(data), self.names, self.target, kind, given, Path(work), threads)
-            assert done.file.is_relative_to(work), "the model lies in `work`"
-            predictor = load_predictor(done.format, done.file, threads, done.types)
-            return Fit(done.file.read_bytes(), predictor, done)
 
     def test_equal_rows_give_equal_bytes(self) -> None:
         """For any number of threads, and however the rows are divided."""
@@ -253,57 +189,6 @@ class TrainerContract:
         for trivial in task.baselines(before, len(y)).values():
             gain = ours[metric] - task.measure(y, trivial)[metric]
             assert gain > 0 if task.better[metric] else gain < 0
-
-    def test_explanations_have_a_value_per_feature(self) -> None:
-        """Where there are any."""
-        predictor, x = self.fit().predictor, matrix(self.unseen, self.names)[:50]
-        values = predictor.contributions(x)
-        assert values is None or (values.shape[0], values.shape[-1]) == x.shape
-        importance = predictor.importance(self.names)
-        assert values is None or np.isfinite(values).all()
-        assert importance is None or set(importance) <= set(self.names)
-        found = (importance or {}).values()
-        assert [one for one in found if not isinstance(one, Importance) or not np.isfinite(one).all()] == []
-
-    def test_what_explains_a_prediction_adds_up_to_it(self) -> None:
-        """Beside a constant, in the unit of the contributions; of a unit of its own in the order of the predictions."""
-        predictor, x = self.fit().predictor, matrix(self.unseen, self.names)
-        values, p = predictor.contributions(x), predictor.predict(x).astype(np.float64)
-        unit = unit_of(predictor)
-        if values is None:
-            return
-        sums = values.astype(np.float64).sum(axis=-1)
-        if unit and p.ndim == 1:
-            order = np.argsort(p, kind="stable")
-            falls = -np.diff(sums[order]).min(initial=0.0)
-            assert falls <= 1e-3 * np.ptp(sums), "contributions_unit: larger predictions have smaller sums"
-            return
-        kept = (p > 1e-4) & (p < 1 - 1e-4) if self.kind().output != "value" else np.isfinite(p)
-        if p.ndim == 2:
-            kept = kept.all(axis=1)
-            p, sums = np.log(p[kept]), sums[kept]
-            p, sums = p - p[:, :1], sums - sums[:, :1]
-        else:
-            p, sums = p[kept], sums[kept]
-            p = np.log(p / (1 - p)) if self.kind().output == "probability" else p
-        if not len(p):
-            pytest.skip("every prediction is certain; give the contract rows that are not")
-        apart = np.ptp(p - sums, axis=0).max()
-        assert apart <= 1e-3 * (1 + np.ptp(p)), f"contributions leave up to {apart:g} of a prediction unexplained"
-
-    def test_a_row_is_explained_as_among_others(self) -> None:
-        """Where the predictor says so by `explains_rows`."""
-        predictor, x = self.fit().predictor, matrix(self.unseen, self.names)[:50]
-        said = getattr(predictor, "explains_rows", False)
-        assert isinstance(said, bool), "explains_rows: True or False"
-        if not said:
-            return
-        values = predictor.contributions(x)
-        assert values is not None, "explains_rows is True, and contributions gave None"
-        for row in range(0, len(x), max(1, len(x) // 15)):
-            alone = predictor.contributions(x[row : row + 1])
-            assert alone is not None
-            np.testing.assert_allclose(alone[0], values[row], rtol=1e-4, atol=1e-5, err_msg="explained alone")
 
     def test_a_beginning_tells_other_trainings_apart(self) -> None:
         """Where the predictor has one: texts that other rows change, and fewer rounds leave as they are."""

@@ -73,8 +73,9 @@ class Inputs:
         }
         values |= changes
         model_file, model_sha256 = values.pop("model_file"), values.pop("model_sha256")
+        function = values.pop("function_path", FUNCTION)
         return packaging.package(
-            "tiny", version, model_file, model_sha256, self.history_file, FUNCTION, self.request, **values
+            "tiny", version, model_file, model_sha256, self.history_file, function, self.request, **values
         )
 
     def rows(self, count: int = 3, seed: int = 5) -> list[dict]:

@@ -8,6 +8,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -209,9 +210,6 @@ def test_an_example_must_fit_the_request(inputs: Inputs, tmp_path: Path) -> None
 def test_feature_code_that_imports_training_libraries_is_refused(
     inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ml_platform.serving import packaging
-    from ml_platform_tests.serving.conftest import PROVENANCE
-
     package = tmp_path / "heavy"
     package.mkdir()
     (package / "__init__.py").touch()
@@ -221,26 +219,64 @@ def test_feature_code_that_imports_training_libraries_is_refused(
     )
     monkeypatch.syspath_prepend(tmp_path)
 
-    def build(function: str) -> Packaged:
-        return packaging.package(
-            "tiny",
-            1,
-            inputs.model_file,
-            inputs.model_sha256,
-            inputs.history_file,
-            function,
-            inputs.request,
-            task="binary",
-            provenance=PROVENANCE,
-            destination=tmp_path / "out",
-        )
-
     with pytest.raises(PlatformError, match="would import pandera"):
-        build("heavy.features:Heavy")
+        inputs.package(tmp_path / "out", function_path="heavy.features:Heavy")
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
     # The same package's light module brings no more than itself.
-    built = build("heavy.light:Tiny")
+    built = inputs.package(tmp_path / "out", function_path="heavy.light:Tiny")
     assert sorted(p.name for p in (built.path / "src" / "heavy").glob("*.py")) == ["__init__.py", "light.py"]
+
+
+def test_what_the_users_code_imports_comes_along(
+    inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of its project as files, whichever package it stands in; of libraries as pinned requirements."""
+    own = {
+        "near/__init__.py": "",
+        "near/light.py": Path(__file__).with_name("tiny.py").read_text(),
+        "near/features.py": """
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from beside.words import WORDS
+from near.light import Tiny
+
+if TYPE_CHECKING:
+    import rich
+
+try:
+    import no_such_library
+except ImportError:
+    pass
+
+
+class Near(Tiny):
+    def later(self):
+        from dateutil import tz
+
+        return tz, WORDS, pl
+""",
+        "beside/__init__.py": "",
+        "beside/words.py": "import json\n\nWORDS = json.dumps([])\n",
+    }
+    for name, text in own.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    source = inputs.package(tmp_path / "out", function_path="near.features:Near").path / "src"
+    assert (source / "beside" / "words.py").read_text() == own["beside/words.py"]
+    config, _ = bundle.read(source / bundle.FOLDER)
+    plain, _ = bundle.read(inputs.package(tmp_path / "plain").path / "src" / bundle.FOLDER)
+    assert {*config.requirements} - {*plain.requirements} == {f"python-dateutil=={version('python-dateutil')}"}
+    assert config.requirements[: len(plain.requirements)] == plain.requirements
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    (other / "stray.py").write_text("")
+    monkeypatch.syspath_prepend(other)
+    (tmp_path / "near" / "features.py").write_text(f"import stray\n{own['near/features.py']}")
+    with pytest.raises(PlatformError, match="would import stray, which is neither part of the project nor an install"):
+        inputs.package(tmp_path / "out", function_path="near.features:Near")
 
 
 def test_a_missing_feature_function_is_named(inputs: Inputs, tmp_path: Path) -> None:

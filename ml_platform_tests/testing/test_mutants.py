@@ -16,6 +16,7 @@ from ml_platform.datasets.embedded.store import EmbeddedStore
 from ml_platform.foundation.errors import DeclarationError, MissingReference, PlatformError
 from ml_platform.foundation.settings import Settings
 from ml_platform.gates.gate import Measurement, kind
+from ml_platform.models.predictor import Importance
 from ml_platform.models.regression import Regression
 from ml_platform.models.task import task_of
 from ml_platform.references.files import FileReferences
@@ -201,6 +202,8 @@ PREDICTOR: dict[str, Any] = {
     "contributions": lambda self, matrix: matrix[:, :1],
     "importance": lambda self, names: {"other": 1.0},
     "contributions, of the batch": lambda self, matrix: np.tile(np.nanmean(matrix, axis=0) * 1e6, (len(matrix), 1)),
+    "contributions, swapped": lambda self, matrix: _without_each(self, matrix)[:, ::-1],
+    "importance, of the next": lambda self, names: _of_the_next(self, names),
     "contributions_unit": 7,
     "explains_rows": "yes",
     "explains_rows, and nothing is": True,
@@ -221,6 +224,20 @@ def _in_place(self: Any, matrix: np.ndarray) -> np.ndarray:
     found = Nearest.predict(self, matrix)
     matrix[:] = 0
     return found
+
+
+def _without_each(self: Any, matrix: np.ndarray) -> np.ndarray:
+    """What each prediction changes by where a feature is 0."""
+    found = Nearest.predict(self, matrix)
+    columns = range(matrix.shape[1])
+    return np.stack(
+        [found - Nearest.predict(self, np.where(one == np.array(columns), 0, matrix)) for one in columns], 1
+    )
+
+
+def _of_the_next(self: Any, names: Any) -> dict[str, Importance]:
+    gains = np.ptp(self.rows, axis=0)
+    return {names[place - 1]: Importance(float(gain), 1) for place, gain in enumerate(gains)}
 
 
 def _into_class(cls: Any, file: Path) -> Any:
