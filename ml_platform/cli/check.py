@@ -27,6 +27,7 @@ from ml_platform.pipeline import data
 from ml_platform.pipeline.inspections import INSPECTIONS
 from ml_platform.pipeline.loosening import since_champion
 from ml_platform.pipeline.published import published_batches, require_asked
+from ml_platform.pipeline.rollout import catch_up
 from ml_platform.pipeline.trial import Trial
 from ml_platform.pipeline.workspace import Workspace
 
@@ -52,6 +53,7 @@ def check_project(
     os.environ.setdefault("DAGSTER_HOME", str(default_home()))
     workspace, catalogue, run = Workspace.reading(), project_catalogue(), Run.new()
     selected = _selected(catalogue, datasets, models)
+    catch_up(workspace, selected.models)
     lines = list(_trials(workspace, selected, branch, keep, run) if branch else _lines(workspace, selected, run))
     changed = list(_changed(workspace, selected)) if branch else []
     _print(lines, every)

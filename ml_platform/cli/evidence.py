@@ -18,6 +18,7 @@ def evidence(
     from ml_platform.declarations.loading import project_catalogue
     from ml_platform.pipeline import champions
     from ml_platform.pipeline import evidence as packs
+    from ml_platform.pipeline.rollout import catch_up
     from ml_platform.pipeline.workspace import Workspace
     from ml_platform.registry.registry import CHAMPION
 
@@ -25,6 +26,7 @@ def evidence(
     model, _, which = target.partition("@")
     workspace = Workspace.reading()
     context = ModelContext.of(catalogue, declared_model(model, catalogue))
+    catch_up(workspace, [model])
     version = champions.find(workspace, model, which or CHAMPION)
     pack = packs.write(workspace, context, version, out)
     signed = f"signed with {pack.key}" if pack.key else "unsigned: ML_PLATFORM_LEDGER_KEY is not set"

@@ -10,6 +10,7 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.ledger.kinds import REPLAY
 from ml_platform.pipeline import champions, recorded_trainings
 from ml_platform.pipeline.replay import replay
+from ml_platform.pipeline.rollout import catch_up
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef
 from ml_platform.replay.replay import Environment
@@ -21,6 +22,7 @@ def replay_version(target: str, environment: Environment, json: Path | None) -> 
     catalogue, workspace = project_catalogue(), Workspace.reading()
     if model not in catalogue.models or not which:
         raise BadUsage(f"{target!r}: give MODEL@VERSION or MODEL@ALIAS; models: {', '.join(sorted(catalogue.models))}")
+    catch_up(workspace, [model])
     version = champions.find(workspace, model, which)
     recorded_trainings.require_known(workspace, version.model_ref)
     say(f"{model} version {version.version}: code {version.provenance.code_commit[:12]}, seed {version.model_ref.seed}")

@@ -202,7 +202,7 @@ def _model(
 ) -> list[str]:
     """The row of a model; what of it cannot be read is a question mark."""
     from ml_platform.pipeline import approval, candidate, champions, recorded_versions
-    from ml_platform.pipeline.answering import answering, objections, under_way
+    from ml_platform.pipeline.answering import answering, objections, under_way, went_live
     from ml_platform.registry.registry import CHAMPION
 
     name = context.model.name
@@ -239,11 +239,11 @@ def _model(
         parts.notes.append(said)
     if service is not None:
         part = f"whether what answers for {name} was promoted"
-        went_live = row["promoted"] = parts.read(
-            part, lambda: champions.promoted(workspace, name, service.version, service.sha256), False
+        promoted = row["promoted"] = parts.read(
+            part, lambda: went_live(workspace, name, service.version, service.sha256), False
         )
         if part not in parts.unreadable:
-            parts.notes += parts.read(part, lambda: list(objections(workspace, service, went_live)), [])
+            parts.notes += parts.read(part, lambda: list(objections(workspace, service, promoted)), [])
     return [
         f"{trained.sha256[:8]} {trained.said}" if trained else "-",
         str(newest.version) if newest else "-",

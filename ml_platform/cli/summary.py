@@ -20,7 +20,7 @@ from ml_platform.declarations.features import FeatureSpec
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.parts import Parts
 from ml_platform.gates.gate import Gate, Verdict
-from ml_platform.gates.stages import OF_MODEL, Stage
+from ml_platform.gates.stages import OF_MODEL, ROLLBACK, Stage
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.recorded_evaluations import kept
 from ml_platform.pipeline.workspace import Workspace
@@ -79,6 +79,7 @@ def _dataset(
             for item in features
         ]
         commit = _commit(workspace, spec, partition, info.sha256) if branch == MAIN else "refused"
+        commit = "withdrawn" if _taken_out(verdicts) and branch != MAIN else commit
         rows = info.metadata["rows"]
         table.add_row(partition, f"{int(rows):,}", info.sha256[:12], commit[:12], text, ", ".join(feature_text))
         shown.append(
@@ -183,6 +184,9 @@ def _served(workspace: Workspace, context: ModelContext, table: Table) -> dict[s
 
 
 def _verdicts(gates: tuple[Gate, ...], verdicts: dict[str, Verdict]) -> str:
+    if _taken_out(verdicts):
+        # Whatever its gates said of it.
+        return verdicts[ROLLBACK].reason
     bad = []
     for gate in gates:
         verdict = verdicts.get(gate.name)
@@ -194,6 +198,11 @@ def _verdicts(gates: tuple[Gate, ...], verdicts: dict[str, Verdict]) -> str:
     alone = sum(verdicts[gate.name].uncompared for gate in gates if gate.name in verdicts)
     parts = [f"{good} passed", *([f"{alone} of them with nothing to compare with"] if alone else []), *bad]
     return ", ".join(parts)
+
+
+def _taken_out(verdicts: dict[str, Verdict] | None) -> bool:
+    """Whether a person withdrew the content that these are about."""
+    return bool(verdicts) and ROLLBACK in verdicts and verdicts[ROLLBACK].holds_back
 
 
 def _plain(verdicts: dict[str, Verdict]) -> dict[str, Any]:

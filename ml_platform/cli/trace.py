@@ -14,7 +14,7 @@ from ml_platform.declarations.loading import project_catalogue
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.gates.gate import Gate, Verdict
 from ml_platform.pipeline import cards, champions
-from ml_platform.pipeline.answering import strange
+from ml_platform.pipeline.answering import strange, went_live
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ManifestEntry, ModelRef, VersionRef
@@ -29,7 +29,7 @@ def trace_model(target: str, json: Path | None) -> None:
         _trace_scores(workspace, declared_model(model), partition, json)
         return
     model, _, which = target.partition("@")
-    workspace.require_whole({declared_model(model)})
+    _whole(workspace, [declared_model(model)])
     version = _version(workspace, model, which)
     found = _origin(workspace, version)
     screen.console().print(_tree(found))
@@ -62,7 +62,7 @@ def trace_request(request: str, model: str, json: Path | None) -> None:
 
     workspace = Workspace.reading()
     models = [declared_model(model)] if model else sorted(project_catalogue().models)
-    workspace.require_whole(models)
+    _whole(workspace, models)
     found = []
     for answered in find(workspace, models, request):
         first = answered.rows[0]
@@ -87,13 +87,21 @@ def trace_at(target: str, when: str, json: Path | None) -> None:
         moment = datetime.fromisoformat(when)
     except ValueError:
         raise BadUsage(f"{when!r} is no ISO time; write e.g. 2013-12-05T08:00:00+00:00") from None
-    workspace.require_whole({model})
+    _whole(workspace, [model])
     then = at(workspace, model, moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     found = _origin(workspace, workspace.registry.get(model, then.version), then.package_sha256)
     found["promoted_at"] = then.since.isoformat()
     screen.console().print(f"{model}: version {then.version} answered then, promoted at {found['promoted_at']}")
     screen.console().print(_tree(found))
     written(json, found)
+
+
+def _whole(workspace: Workspace, models: list[str]) -> None:
+    """Raise Broken for a ledger that is; of a whole one, let it know what was promoted since somebody told it."""
+    from ml_platform.pipeline.rollout import catch_up
+
+    workspace.require_whole(models)
+    catch_up(workspace, models)
 
 
 def _version(workspace: Workspace, model: str, which: str) -> VersionRef:
@@ -132,7 +140,7 @@ def _origin(workspace: Workspace, version: VersionRef, package: str = "") -> dic
             "phase": service.phase,
             "bento": service.tag,
             "sha256": service.sha256,
-            "promoted": champions.promoted(workspace, service.model, service.version, service.sha256),
+            "promoted": went_live(workspace, service.model, service.version, service.sha256),
         }
         if service
         else None,

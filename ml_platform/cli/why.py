@@ -13,12 +13,15 @@ def why(
 ) -> None:
     """Why something is refused, stale, not live or not trained again, and the command that comes next."""
     from ml_platform.declarations.loading import project_catalogue
+    from ml_platform.pipeline.rollout import catch_up
     from ml_platform.pipeline.why import why as explained
     from ml_platform.pipeline.workspace import Workspace
 
     workspace, catalogue = Workspace(), project_catalogue()
     owner = name.partition("/")[0].partition("@")[0]
-    workspace.require_whole({owner} & catalogue.models.keys(), {owner} & catalogue.datasets.keys())
+    models = {owner} & catalogue.models.keys()
+    workspace.require_whole(models, {owner} & catalogue.datasets.keys())
+    catch_up(workspace, models)
     answer = explained(workspace, catalogue, name)
     say(*answer.lines, sep="\n")
     written(json, answer._asdict())

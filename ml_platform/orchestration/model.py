@@ -23,6 +23,7 @@ from ml_platform.orchestration.refusals import tag_refusal
 from ml_platform.orchestration.scores import scores_asset
 from ml_platform.pipeline import approval, drift, evaluation, refit, registration, release, training
 from ml_platform.pipeline.inspections import INSPECTIONS
+from ml_platform.pipeline.rollout import catch_up
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import DatasetRef, ModelRef, ReportRef, ServiceRef, SplitRef, VersionRef
 from ml_platform.training.split import SplitRule
@@ -116,6 +117,8 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
     @plainly
     def evaluated(context_: dg.AssetExecutionContext, model_ref: ModelRef) -> dg.MaterializeResult[Any]:
         workspace = workspace_of(context_)
+        # The champion that it is compared with may have been promoted since the last command.
+        catch_up(workspace, [spec.name])
         ref = evaluation.evaluate(workspace, context, model_ref, step_run(context_))
         link = {"mlflow_run": mlflow_link(workspace, spec.name, ref.mlflow_run_id)}
         return result(

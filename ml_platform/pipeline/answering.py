@@ -11,6 +11,7 @@ from ml_platform.pipeline.champions import in_force, promoted, promotions
 from ml_platform.pipeline.loosening import require_person
 from ml_platform.pipeline.recorded_packages import BENTOS
 from ml_platform.pipeline.release import backend_in, go_live
+from ml_platform.pipeline.rollout import untold
 from ml_platform.pipeline.snapshot import judged_with
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
@@ -69,13 +70,18 @@ def strange(workspace: Workspace, model: str, version: int, sha256: str) -> str:
         workspace.registry.get(model, version)
     except MissingReference:
         return f"version {version} is not registered, so nobody approved it"
-    return "" if promoted(workspace, model, version, sha256) else "its package was never promoted"
+    return "" if went_live(workspace, model, version, sha256) else "its package was never promoted"
+
+
+def went_live(workspace: Workspace, model: str, version: int, sha256: str) -> bool:
+    """Whether this very package was promoted, as this version; also where the ledger has yet to be told."""
+    return promoted(workspace, model, version, sha256) or untold(workspace, model, version, sha256)
 
 
 def objections(workspace: Workspace, service: "ServiceState", went_live: bool) -> Iterator[str]:
     """What speaks against a service that runs, a line each: its version is rejected, its package never went live.
 
-    ``went_live``: whether the package was :func:`promoted`.
+    ``went_live``: whether the package was (:func:`went_live`).
     """
     model, version = service.model, service.version
     try:

@@ -2,6 +2,7 @@
 revision, so that they may be away while a version goes live and catch up exactly once."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
@@ -248,6 +249,29 @@ def attend(workspace: Workspace, models: Iterable[str]) -> list[str]:
             # The others are looked at all the same.
             said.append(str(error))
     return said
+
+
+def catch_up(workspace: Workspace, models: Iterable[str]) -> None:
+    """Let ledger and registry know what rollout records tell, before somebody asks them for a champion.
+
+    Where they are away, broken or not to be written to, they stay as they are: ``status`` says why.
+    """
+    for model in models:
+        with suppress(PlatformError):
+            project(workspace, model, Run.new())
+
+
+def untold(workspace: Workspace, model: str, version: int, sha256: str) -> bool:
+    """Whether a package was promoted, as this version, and the ledger has yet to be told."""
+    try:
+        found = _doubted(workspace, model, _told(workspace, model))
+    except PlatformError:
+        # A damaged record tells nothing that anybody could believe.
+        return False
+    return any(
+        event.kind == PROMOTION and not why and (event.backend.version, event.backend.sha256) == (version, sha256)
+        for event, why in found
+    )
 
 
 def project(workspace: Workspace, model: str, run: Run) -> int:

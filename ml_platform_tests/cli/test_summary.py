@@ -3,12 +3,47 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
 from rich.console import Console
 
 from ml_platform.cli.summary import _verdicts, show_summary
 from ml_platform.declarations.catalogue import Catalogue
+from ml_platform.foundation.provenance import Run
 from ml_platform.gates.every_kind import Gate
+from ml_platform.pipeline.rollback import roll_back
+from ml_platform_tests.project import Project
 from ml_platform_tests.shop_project import DATASET, FEBRUARY, JANUARY, new_project
+
+
+@pytest.mark.parametrize("staged_again", [False, True], ids=["staged once", "staged again"])
+def test_a_withdrawn_month_is_shown_as_withdrawn_and_comes_back(tmp_path: Path, staged_again: bool) -> None:
+    project = new_project(tmp_path / "project", arrived=(JANUARY, FEBRUARY))
+    assert project.ingest(JANUARY, FEBRUARY).success
+    spec = project.catalogue.datasets[DATASET]
+    with project.active() as workspace:
+        sha256 = project.published()[FEBRUARY]
+        roll_back(workspace, spec, FEBRUARY, Run.new(), reason="wrong prices", by="ann", withdraw=True)
+    if staged_again:
+        # By a run over the same source, as `ml-platform run` does it.
+        assert not project.materialize(f"{DATASET}/batch", f"{DATASET}/dataset", partition=FEBRUARY).success
+        january, february = shown(project)
+        assert "withdrawn" not in january
+        assert "withdrawn by ann: wrong prices" in february and "passed" not in february.split("withdrawn")[0]
+    with project.active() as workspace:
+        roll_back(workspace, spec, FEBRUARY, Run.new(), reason="they were right", by="ann", to=sha256)
+    _, february = shown(project)
+    assert "withdrawn" not in february and "passed" in february
+
+
+def shown(project: Project) -> list[str]:
+    """The rows of January and February."""
+    data = Catalogue.of([*project.catalogue.datasets.values(), *project.catalogue.features.values()])
+    nothing = SimpleNamespace(commits=0, versions=0, ledger=0)
+    console = Console(record=True, width=200)
+    with project.active() as workspace:
+        show_summary(console, workspace, data, nothing, nothing, True, None)
+    text = console.export_text()
+    return [next((line for line in text.splitlines() if month in line), "") for month in (JANUARY, FEBRUARY)]
 
 
 def test_a_refused_correction_is_shown_as_refused(tmp_path: Path) -> None:

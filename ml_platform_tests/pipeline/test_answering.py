@@ -92,6 +92,33 @@ def test_a_promotion_that_an_editor_wrote_is_named_and_never_signed(live: Worksp
     assert rollout.unfounded(live, NAME) == [line]
 
 
+def test_what_was_promoted_while_nobody_looked_is_no_stranger(live: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor promotes without the ledger, which is told by whoever comes next."""
+    registered(live.registry, trained(live.registry, NAME, seed=4), "approved")
+    made = package(live.settings, 4)
+    rollout.begin(live, NAME, made, Run.new(), by="x", why="y")
+    live.rollouts.update(NAME, lambda record: started(record, made, by="x", why="y"))
+    assert not answering.went_live(live, NAME, 4, made.sha256), "it waits"
+    supervised(live)
+    with monkeypatch.context() as patch:
+        # As without the key that entries are signed with.
+        patch.setattr(live.ledger, "decide", lambda *_, **__: refuse())
+        rollout.catch_up(live, [NAME, "never_deployed"])
+        assert newest(live) == (3, 3)
+        assert answering.strange(live, NAME, 4, made.sha256) == "" and answering.went_live(live, NAME, 4, made.sha256)
+        assert answering.strange(live, NAME, 4, "e" * 64) == "its package was never promoted"
+    rollout.catch_up(live, [NAME])
+    assert newest(live) == (4, 4) and answering.strange(live, NAME, 4, made.sha256) == ""
+    forged(live, other := package(live.settings, 5))
+    registered(live.registry, trained(live.registry, NAME, seed=5), "approved")
+    rollout.catch_up(live, [NAME])
+    assert newest(live) == (4, 4) and answering.strange(live, NAME, 5, other.sha256) == "its package was never promoted"
+
+
+def refuse() -> None:
+    raise PlatformError("the ledger is signed and there is no key")
+
+
 def test_a_candidate_that_was_rolled_back_is_not_promoted_by_an_edited_record(live: Workspace) -> None:
     registered(live.registry, trained(live.registry, NAME, seed=4), "approved")
     made = package(live.settings, 4)
