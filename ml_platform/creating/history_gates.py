@@ -88,7 +88,9 @@ def candidates(plan: Plan) -> Iterator[Candidate]:
     for name in _moving(plan):
         gate = {"gate": "distribution", "name": "distribution_psi", "metric": "psi", "columns": [name]}
         yield Candidate(gate, *_PSI, together=True)
-    yield from _outcomes(plan, slices)
+    # Of outcomes that come late a batch has none, or only the early ones, when it arrives: no gate can ask for them.
+    if not plan.label_delay:
+        yield from _outcomes(plan, slices)
 
 
 def _outcomes(plan: Plan, slices: list[Column]) -> Iterator[Candidate]:

@@ -1,7 +1,7 @@
 """Gates on batches that the past of a new table proposes: later months pass, small errors in them do not."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -67,15 +67,20 @@ def table() -> pl.DataFrame:
     ).with_columns(pl.col("trips_of_the_day").cast(pl.Int64))
 
 
+def context_of(mine: Mine) -> ModelContext:
+    """What was declared."""
+    data, features = mine.declared("trips")
+    (model,) = mine.declared("trips_tipped")
+    specs = DatasetSpec.model_validate(data), FeatureSpec.model_validate(features), ModelSpec.model_validate(model)
+    return ModelContext.of(Catalogue.of(specs), "trips_tipped")
+
+
 @pytest.fixture
 def arriving(mine: Mine) -> Callable[[int], Arrivals]:
     """The table of three months is declared; a later month arrives behind them."""
     whole = table()
     mine.new(mine.table(whole.filter(pl.col(AT).dt.month() <= 3), "data/trips.csv"), "tipped", every="month")
-    data, features = mine.declared("trips")
-    (model,) = mine.declared("trips_tipped")
-    specs = DatasetSpec.model_validate(data), FeatureSpec.model_validate(features), ModelSpec.model_validate(model)
-    context = ModelContext.of(Catalogue.of(specs), "trips_tipped")
+    context = context_of(mine)
     dated = whole.with_columns(day=pl.col(AT).dt.date())
     frames = {f"2023-{month:02d}-01": dated.filter(pl.col(AT).dt.month() == month) for month in range(1, 6)}
     return lambda month: Arrivals(context, frames, f"2023-{month:02d}-01", NOW)
@@ -131,3 +136,29 @@ def test_a_table_that_ends_in_the_middle_of_a_month_has_its_days_counted_all_the
     whole = mine.new(mine.table(frame.filter(pl.col(AT).dt.month() < 4), "data/whole.csv"), "tipped", every="month")
     assert whole.plan.unfinished == ""
     assert "severity: warn" not in (mine.defs / "whole" / "defs.yaml").read_text()
+
+
+@pytest.mark.parametrize("delay", [0, 3, 10])
+def test_outcomes_that_come_late_are_asked_for_by_no_gate_on_a_batch(mine: Mine, delay: int) -> None:
+    """A later batch, sound and short, of which few outcomes are known yet, is refused by none of them."""
+    whole = table().drop("tip", "trips_of_the_day", "district")
+    first = whole.filter(pl.col(AT) < datetime(2023, 4, 1))
+
+    def known(frame: pl.DataFrame, until: datetime) -> pl.DataFrame:
+        there = pl.col(AT) < until - timedelta(days=delay)
+        return frame.filter(pl.col(AT) < until).with_columns(tipped=pl.when(there).then("tipped"))
+
+    made = mine.new(mine.table(known(first, datetime(2023, 4, 1)), "data/trips.csv"), "tipped", every="month")
+    assert made.plan.label_delay == delay
+    data, _ = mine.declared("trips")
+    asking = {
+        gate["gate"] for gate in data["gates"]
+        if "tipped" in (*gate.get("columns", ()), gate.get("against")) or gate["gate"] == "labels"
+    }  # fmt: skip
+    assert bool(asking) == (delay == 0), asking
+    if not delay:
+        return
+    later = known(whole, datetime(2023, 4, 12)).with_columns(day=pl.col(AT).dt.date())
+    frames = {f"2023-{month:02d}-01": later.filter(pl.col(AT).dt.month() == month) for month in range(1, 5)}
+    arrivals = Arrivals(context_of(mine), frames, "2023-04-01", datetime(2023, 4, 12, tzinfo=UTC))
+    assert [one.reason for one in arrivals.clean.values() if not one.passed and one.gate != "volume"] == []
