@@ -177,9 +177,25 @@ def _value(default: Any) -> str:
 
 
 def _keys(kind: Kind) -> str:
+    """What has to be declared, with how many columns; of a fixed limit that."""
+    told = [re.sub(r"\b(?!and\b|or\b)(\w+)", r"`\1`", key) for key in kind.keys]
+    told = [key.replace("`columns`", f"`columns`{_number(kind)}") for key in told]
     if kind.limit is not None:
-        return f"none: at most {kind.limit:g}"
-    return ", ".join(re.sub(r"\b(?!and\b|or\b)(\w+)", r"`\1`", key) for key in kind.keys)
+        told.append(f"at most {kind.limit:g}" if told else f"none: at most {kind.limit:g}")
+    return ", ".join(told)
+
+
+def _number(kind: Kind) -> str:
+    """How many columns a kind takes, in brackets; empty where any number will do."""
+    if isinstance(kind.columns, Mapping):
+        told = [f"{of}: {_counted(number)}" for of, number in kind.columns.items()]
+        return f" ({', '.join(told)})"
+    return f" ({_counted(kind.columns)})" if kind.columns else ""
+
+
+def _counted(number: tuple[int, int | None]) -> str:
+    least, most = number
+    return f"{least}" if least == most else f"{least} or more" if most is None else f"{least} to {most}"
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Sequence
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.times import comparable
 from ml_platform.foundation.times import days as days_of
 from ml_platform.gates.batch import BatchEvidence
@@ -83,6 +83,11 @@ def halves(evidence: BatchEvidence) -> "tuple[pl.DataFrame, pl.DataFrame] | None
     return evidence.frame.filter(~later), evidence.frame.filter(later)
 
 
+def _check_distribution(gate: Gate) -> None:
+    if (gate.metric == "profile" and not gate.by) or (gate.metric in ("share", "correlation", "tails") and gate.by):
+        raise DeclarationError("a profile needs slices, by: […]; a share of columns, correlation and tails have none")
+
+
 @kind(
     "distribution",
     "batch",
@@ -96,6 +101,7 @@ def halves(evidence: BatchEvidence) -> "tuple[pl.DataFrame, pl.DataFrame] | None
     metrics=("psi", "jensen_shannon", "kolmogorov_smirnov", "share", "profile", "correlation", "tails"),
     columns={"correlation": (2, None)},
     version=2,
+    check=_check_distribution,
 )
 def distribution(evidence: BatchEvidence, gate: Gate) -> Measurement:
     """How far each column moved; ``reference`` names partitions instead of all accepted ones.
@@ -109,10 +115,6 @@ def distribution(evidence: BatchEvidence, gate: Gate) -> Measurement:
     from ml_platform.validation.schema import MASK
 
     columns, by = list(gate.columns or ()), list(gate.by or ())
-    if (gate.metric == "profile" and not by) or (gate.metric in ("share", "correlation", "tails") and by):
-        raise PlatformError(
-            f"gate {gate.name}: a profile needs slices, by: […]; a share of columns, correlation and tails have none"
-        )
     if gate.metric == "tails":
         return _tails(evidence, gate, columns)
     if gate.metric == "correlation":

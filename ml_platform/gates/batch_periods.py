@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.times import days
 from ml_platform.gates.batch import BatchEvidence
 from ml_platform.gates.batch_history import NOTHING_EARLIER, halves, reference_batches, reference_rows
@@ -19,6 +19,11 @@ SHOWN = 20
 WITHIN = ", by the first half of this first batch"
 
 
+def _check_coverage(gate: Gate) -> None:
+    if gate.every and gate.by:
+        raise DeclarationError("rows are counted per period or per slice: give every or by, not both")
+
+
 @kind(
     "coverage",
     "batch",
@@ -29,6 +34,7 @@ WITHIN = ", by the first half of this first batch"
     columns=(1, 1),
     of_time=True,
     version=3,
+    check=_check_coverage,
 )
 def coverage(evidence: BatchEvidence, gate: Gate) -> Measurement:
     """Days or slices that are missing, or came twice: 1 is one without rows, or with twice as many.
@@ -39,8 +45,6 @@ def coverage(evidence: BatchEvidence, gate: Gate) -> Measurement:
     that a change of clocks skips. Periods and slices that usually have fewer than 20 rows are judged by their surplus
     alone.
     """
-    if gate.every and gate.by:
-        raise PlatformError(f"gate {gate.name}: rows are counted per period or per slice: give every or by, not both")
     return _periods(evidence, gate) if gate.every else _slices(evidence, gate)
 
 
@@ -94,6 +98,13 @@ def _slices(evidence: BatchEvidence, gate: Gate) -> Measurement:
     )
 
 
+def _check_labels(gate: Gate) -> None:
+    if (gate.metric in ("known", "lowest_rate")) != (gate.min is not None) or (gate.min is None) == (gate.max is None):
+        raise DeclarationError("known and lowest_rate have a min, highest_rate and change a max")
+    if gate.every == "hour" or (gate.metric == "change" and (gate.every or not gate.by)):
+        raise DeclarationError("labels are counted per day, and change per slice: every: day, by: […]")
+
+
 @kind(
     "labels",
     "batch",
@@ -104,6 +115,7 @@ def _slices(evidence: BatchEvidence, gate: Gate) -> Measurement:
     options=("above",),
     metrics=("known", "lowest_rate", "highest_rate", "change"),
     version=3,
+    check=_check_labels,
 )
 def labels(evidence: BatchEvidence, gate: Gate) -> Measurement:
     """Outcomes that are missing, all alike or turned round in a few days or in one slice.
@@ -112,10 +124,6 @@ def labels(evidence: BatchEvidence, gate: Gate) -> Measurement:
     month for everybody is none (a difference of log odds: 0.7 is twice the odds). Groups of fewer than 100 rows are
     not judged. In the first batch the later half of its days is compared with the first, from 14 days on.
     """
-    if (gate.metric in ("known", "lowest_rate")) != (gate.min is not None) or (gate.min is None) == (gate.max is None):
-        raise PlatformError(f"gate {gate.name}: known and lowest_rate have a min, highest_rate and change a max")
-    if gate.every == "hour" or (gate.metric == "change" and (gate.every or not gate.by)):
-        raise PlatformError(f"gate {gate.name}: labels are counted per day, and change per slice: every: day, by: […]")
     measure = _change if gate.metric == "change" else _shares
     table = [row for column in gate.columns or () for row in measure(evidence, gate, column)]
     if not table:

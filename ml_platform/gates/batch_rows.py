@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.foundation.times import comparable
 from ml_platform.gates.batch import BatchEvidence
 from ml_platform.gates.batch_history import reference_rows
@@ -18,6 +18,13 @@ SHOWN = 20
 AGAIN = timedelta(days=31)
 
 
+def _check_near_duplicates(gate: Gate) -> None:
+    if gate.every == "hour":
+        raise DeclarationError("rows are held against those of earlier days: every: day")
+    if gate.but_for and gate.columns and not gate.every:
+        raise DeclarationError("say in which columns rows may differ or may not: but_for or columns")
+
+
 @kind(
     "near_duplicates",
     "batch",
@@ -28,6 +35,7 @@ AGAIN = timedelta(days=31)
     any_of=("but_for", "columns"),
     options=("every",),
     version=2,
+    check=_check_near_duplicates,
 )
 def near_duplicates(evidence: BatchEvidence, gate: Gate) -> Measurement:
     """Rows that came twice under new keys. Rows beyond the first of each such group count.
@@ -42,8 +50,6 @@ def near_duplicates(evidence: BatchEvidence, gate: Gate) -> Measurement:
     from ml_platform.validation import groups
     from ml_platform.validation.evidence import json_rows
 
-    if gate.but_for and gate.columns:
-        raise PlatformError(f"gate {gate.name}: say in which columns rows may differ or may not: but_for or columns")
     named = gate.but_for or gate.columns or ()
     if missing := [name for name in named if name not in evidence.frame.columns]:
         raise PlatformError(f"gate {gate.name}: the batch has no column {', '.join(missing)}")
@@ -67,8 +73,6 @@ def _days_again(evidence: BatchEvidence, gate: Gate) -> Measurement:
 
     from ml_platform.validation import groups
 
-    if gate.every != "day":
-        raise PlatformError(f"gate {gate.name}: rows are held against those of earlier days: every: day")
     if not evidence.time or evidence.window is None:
         raise PlatformError(f"gate {gate.name}: nothing says of which day a row is; declare partitions and time")
     left = {evidence.time, *(gate.but_for or ())}

@@ -4,7 +4,7 @@ not too good to be true?"""
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.gates.gate import Gate, Measurement, kind
 
 if TYPE_CHECKING:
@@ -71,12 +71,21 @@ def baseline(evaluation: "Evaluation", gate: Gate) -> Measurement:
     )
 
 
+def _check_champion(gate: Gate) -> None:
+    if gate.min and (gate.mode == "non_inferior") == (gate.min > 0):
+        raise DeclarationError(
+            f"min {gate.min:g} does not fit mode {gate.mode}: non_inferior takes minus the margin, superior the least "
+            "gain"
+        )
+
+
 @kind(
     "champion",
     "evaluation",
     "Worse bound of the gain over the champion, by paired bootstrap over days, on rows neither has seen",
     needs=("min",),
     requires=("metric", "mode"),
+    check=_check_champion,
 )
 def champion(evaluation: "Evaluation", gate: Gate) -> Measurement:
     """Non-inferiority: the interval's worse bound stays above a (negative) margin. Superiority: above a gain.
@@ -85,11 +94,6 @@ def champion(evaluation: "Evaluation", gate: Gate) -> Measurement:
     the least gain and may not be negative.
     """
     assert gate.min is not None
-    if (gate.mode == "non_inferior") == (gate.min > 0):
-        raise PlatformError(
-            f"gate {gate.name}: min {gate.min:g} does not fit mode {gate.mode}; non_inferior takes minus the "
-            "margin, superior the least gain"
-        )
     evidence, comparison = evaluation.champion, _compared(evaluation, gate)
     if evidence is None or comparison is None:
         return _not_compared(evaluation, gate)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_platform.evaluation.fairness import DISPARITIES
 from ml_platform.evaluation.options import CLASS_ROWS, GROUP_ROWS
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.gates.evaluation import unknown
 from ml_platform.gates.gate import Gate, Measurement, kind
 
@@ -111,6 +111,11 @@ def _against_others(evaluation: "Evaluation", gate: Gate) -> Measurement:
     )
 
 
+def _check_fairness(gate: Gate) -> None:
+    if str(gate.metric).endswith("_ratio") == (gate.min is None):
+        raise DeclarationError("a ratio has a min (1 is parity), a difference a max (0 is parity)")
+
+
 @kind(
     "fairness",
     "evaluation",
@@ -118,6 +123,7 @@ def _against_others(evaluation: "Evaluation", gate: Gate) -> Measurement:
     f"(demographic_parity_ and equalized_odds_, _difference and _ratio). {_GROUPS}",
     requires=("metric", "columns"),
     metrics=DISPARITIES,
+    check=_check_fairness,
 )
 def fairness(evaluation: "Evaluation", gate: Gate) -> Measurement:
     """Worst disparity of the columns: largest difference, smallest ratio. Small groups are shown, not judged."""
@@ -126,8 +132,6 @@ def fairness(evaluation: "Evaluation", gate: Gate) -> Measurement:
         raise PlatformError(f"gate {gate.name}: decisions have disparities, values have none; use the gate slices")
     if lacking := sorted(set(gate.columns or ()) - evaluation.fairness.keys()):
         raise unknown(gate, f"fairness by {', '.join(lacking)}", evaluation.fairness)
-    if name.endswith("_ratio") == (gate.min is None):
-        raise PlatformError(f"gate {gate.name}: a ratio has a min (1 is parity), a difference a max (0 is parity)")
     chosen = {column: evaluation.fairness[column] for column in gate.columns or ()}
     judged = {column: found for column, found in chosen.items() if found.disparities}
     table = [

@@ -133,6 +133,12 @@ class Gate(BaseModel):
         taken = {*known.requires, *known.any_of, *known.options}
         if foreign := [name for name in SPECIAL if getattr(self, name) is not None and name not in taken]:
             raise ValueError(f"gate {self.gate!r} does nothing with {foreign[0]}; remove it")
+        if known.check is not None:
+            try:
+                known.check(self)
+            except Exception as error:
+                said = str(error) if isinstance(error, DeclarationError) else raised(error)
+                raise ValueError(f"gate {self.gate!r}: {said}") from error
         if both := sorted(set(self.increasing or ()) & set(self.decreasing or ())):
             raise ValueError(f"gate {self.gate!r}: {', '.join(both)} cannot be increasing and decreasing")
         if self.name in (ROLLBACK, SCORES_DISTRIBUTION):

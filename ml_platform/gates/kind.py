@@ -71,13 +71,14 @@ class Kind:
     #: Model of the keys under ``parameters``, for a kind that has some of its own; its function reads them as
     #: ``gate.parameters``.
     parameters: type[BaseModel] | None = None
+    #: Raises DeclarationError where the keys of a gate as declared do not go together.
+    check: Callable[[Any], None] | None = None
 
     @property
     def keys(self) -> list[str]:
         """What a declaration has to give, each key or choice of keys in words."""
-        if self.limit is not None:
-            return [*self.requires]
-        return [*self.requires, " and ".join(self.needs) or "min or max"]
+        chosen = [*self.requires, *([" or ".join(self.any_of)] if self.any_of else [])]
+        return chosen if self.limit is not None else [*chosen, " and ".join(self.needs) or "min or max"]
 
     def number(self, metric: str | None) -> Number | None:
         """How many ``columns`` it takes, of a metric; None where any number will do."""
@@ -115,10 +116,12 @@ def kind(
     of_time: bool = False,
     refits: bool | tuple[str, ...] = False,
     parameters: type[BaseModel] | None = None,
+    check: Callable[[Any], None] | None = None,
 ) -> Callable[[Measure], Measure]:
     """Make a function the measure of a kind of gate; it is given the evidence of its stage and the gate as declared.
 
-    What ``asks`` names is given as well, each by its name as a keyword.
+    What ``asks`` names is given as well, each by its name as a keyword. ``check`` is given each gate as it is declared,
+    and raises DeclarationError where its keys do not go together.
 
     Raises DeclarationError for a name that no check can have, a stage without gates, keys that no gate has, or
     evidence that the stage does not offer.
@@ -173,7 +176,8 @@ def kind(
                 f"def {getattr(measure, '__name__', name)}({wanted})"
             ) from error
         limits = (needs, requires, limit, any_of, options, metrics, against, columns)
-        made = Kind(name, stage, description, measure, *limits, timed, version, asks, of_time, refits, parameters)
+        about = (timed, version, asks, of_time, refits, parameters, check)
+        made = Kind(name, stage, description, measure, *limits, *about)
         # A kind of a user's own is known by its module and never by a name that the platform may take one day.
         if measure.__module__.startswith("ml_platform."):
             KINDS[name] = made

@@ -74,13 +74,9 @@ def test_days_that_repeat_within_the_first_batch() -> None:
     assert judged(AGAIN, unknown, earlier_rows={}).status == "not_enough_support"
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [({"every": "hour"}, "every: day"), ({"columns": ["nothing"]}, "no column nothing")],
-)
-def test_days_are_not_compared_otherwise(change: dict[str, Any], reason: str) -> None:
-    found = judged({**AGAIN, **change})
-    assert found.status == "errored" and reason in found.reason
+def test_days_are_not_compared_otherwise() -> None:
+    found = judged({**AGAIN, "columns": ["nothing"]})
+    assert found.status == "errored" and "no column nothing" in found.reason
     assert judged(AGAIN, window=None).status == "errored"
 
 

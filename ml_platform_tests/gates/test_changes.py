@@ -70,7 +70,7 @@ def between(before: dict[str, Any], **changed: Any) -> list[Change]:
         (SLICES, {"against": "others"}, "changed"),
         (MONOTONIC, {"increasing": ["a"]}, "loosened"),
         (MONOTONIC, {"decreasing": ["c"]}, "tightened"),
-        (LABELS, {"every": "hour"}, "changed"),
+        (LABELS, {"every": None, "by": ["z"]}, "changed"),
         (LABELS, {"above": 3}, "changed"),
         (CHAMPION, {"mode": "superior", "min": 0.001}, "tightened"),
         (CHAMPION, {"min": -0.5}, "loosened"),

@@ -1,5 +1,6 @@
 """Measures of single kinds of gates on small evidence."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -316,9 +317,33 @@ def test_what_a_gate_is_held_against_is_part_of_its_declaration_only_where_given
     assert Gate(gate="baseline", metric="brier", min=0.005, against="base_rate").declaration != plain.declaration
 
 
-def test_a_ratio_has_a_min_and_a_difference_a_max(evaluation: Evaluation) -> None:
-    wrong = {"gate": "fairness", "metric": "demographic_parity_ratio", "columns": ["carrier"], "max": 1}
-    assert "a ratio has a min" in model(evaluation, **wrong).reason
+@pytest.mark.parametrize(
+    ("declared", "reason"),
+    [
+        ({"gate": "fairness", "metric": "demographic_parity_ratio", "columns": ["carrier"], "max": 1}, "a ratio has"),
+        (
+            {"gate": "champion", "metric": "auc", "mode": "non_inferior", "min": 0.1},
+            "min 0.1 does not fit mode non_inf",
+        ),
+        ({"gate": "champion", "metric": "auc", "mode": "superior", "min": -0.1}, "min -0.1 does not fit mode superior"),
+        ({"gate": "coverage", "every": "day", "by": ["carrier"], "max": 1}, "give every or by, not both"),
+        ({"gate": "labels", "metric": "known", "columns": ["late"], "every": "day", "max": 1}, "known and lowest_rate"),
+        ({"gate": "labels", "metric": "change", "columns": ["late"], "every": "day", "max": 1}, "change per slice"),
+        ({"gate": "labels", "metric": "known", "columns": ["late"], "every": "hour", "min": 1}, "counted per day"),
+        ({"gate": "distribution", "metric": "profile", "columns": ["dep"], "max": 1}, "a profile needs slices, by:"),
+        ({"gate": "near_duplicates", "columns": ["dep"], "every": "hour", "max": 1}, "earlier days: every: day"),
+        ({"gate": "near_duplicates", "columns": ["dep"], "but_for": ["id"], "max": 1}, "but_for or columns"),
+    ],
+    ids=range(10),
+)
+def test_keys_that_do_not_go_together_are_told_of_the_declaration(declared: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(reason)):
+        Gate(**declared)
+
+
+@pytest.mark.parametrize("mode", ["non_inferior", "superior"])
+def test_a_gain_of_nothing_fits_both_modes(mode: Any) -> None:
+    Gate(gate="champion", metric="auc", mode=mode, min=0)
 
 
 FAST = Load(rate=50, achieved=50, requests=300, p50=4, p95=7, p99=9, max=12)

@@ -112,8 +112,6 @@ def test_a_slice_that_turned_round_is_seen_and_a_month_that_is_bad_for_all_is_no
 @pytest.mark.parametrize(
     "gate",
     [
-        {**label("known", every="day"), "min": None, "max": 0.5},
-        label("change", every="day"),
         {**label("lowest_rate", every="day"), "columns": ["length"]},
         {**label("known", every="day"), "columns": ["nothing"]},
     ],
@@ -128,7 +126,6 @@ def test_a_slice_in_another_unit_moves() -> None:
     other = NOW.with_columns(row=pl.when(pl.col("place") == "a").then(pl.col("row") * 1.6).otherwise("row"))
     found = judged(gate, other)
     assert found.status == "failed" and "row where a has moved most" in found.reason
-    assert judged({**gate, "metric": "share"}).status == "errored"
 
 
 def test_a_profile_knows_the_hour_and_not_the_season() -> None:
@@ -141,7 +138,6 @@ def test_a_profile_knows_the_hour_and_not_the_season() -> None:
     past = {"earlier": lambda _, columns: heated(BEFORE, 10).select(columns)}
     assert judged(gate, heated(NOW, 60), **past).observed == pytest.approx(0)
     assert judged(gate, heated(NOW, 10, late=2), **past).status == "failed"
-    assert judged({**gate, "by": None}, heated(NOW, 10), **past).status == "errored"
 
 
 def test_a_dependency_holds_over_earlier_batches_too() -> None:
@@ -237,7 +233,6 @@ def test_the_slices_of_a_short_first_batch_have_nothing_to_compare_with() -> Non
     assert found.passed and found.uncompared
     assert uncompared([found, judged(COVERAGE)]) == "1 of 2 gates had nothing to compare with: coverage"
     assert uncompared([judged(OF_SLICES)]) == ""
-    assert judged({**OF_SLICES, "every": "day"}).status == "errored", "rows are counted per day or per slice"
 
 
 def test_one_aeroplane_at_one_instant_whatever_else_differs() -> None:
@@ -246,7 +241,6 @@ def test_one_aeroplane_at_one_instant_whatever_else_differs() -> None:
     again = pl.concat([NOW, NOW.head(62).with_columns(length=pl.col("length") + 1)])
     assert judged(gate, again).observed == pytest.approx(62 / again.height)
     assert judged(gate, again.with_columns(row=pl.lit(None, pl.Int64))).passed, "nobody knows which they are"
-    assert judged({**gate, "but_for": ["length"]}).status == "errored"
 
 
 def test_a_relation_of_outcomes_is_gone() -> None:
