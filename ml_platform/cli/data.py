@@ -32,11 +32,10 @@ def log(
     """Publications and rollbacks, newest first."""
     from itertools import islice
 
-    from ml_platform.datasets.history import publications
-    from ml_platform.pipeline.published import known, strange
+    from ml_platform.pipeline.published import publication_log, strange
 
     workspace, _, spec = _opened(dataset)
-    found = list(islice(publications(workspace.store, spec.name, partition or None, known=known(workspace)), limit))
+    found = list(islice(publication_log(workspace, spec.name, partition or None), limit))
     rows = [
         (
             f"{item.created:%Y-%m-%d %H:%M}",
@@ -103,6 +102,7 @@ def show(
     from ml_platform.datasets import quarantine as aside
     from ml_platform.datasets.batches import batch_path, read_at
     from ml_platform.foundation.errors import PlatformError
+    from ml_platform.pipeline.published import strange
     from ml_platform.validation.evidence import json_rows
     from ml_platform.validation.schema import columns, mask
 
@@ -140,8 +140,13 @@ def show(
     ]
     say(
         f"{spec.name}/{partition}{' quarantine' if quarantine else ''}: {frame.height:,} rows, content "
-        f"{info.sha256[:12]}, commit {commit[:12]}, {aside.count_of(info):,} rows set aside"
+        f"{info.sha256[:12]}, commit {commit[:12]}, "
+        f"{aside.counted(workspace.store, commit, spec.name, partition):,} rows set aside"
     )
+    for one in strange(workspace, spec.name):
+        # What is shown of other commits says nothing of what is published.
+        if at == "main" and partition == one.partition:
+            say(f"{one.what}; {one.way_out}")
     _table(tuple(listed[0]) if listed else (), [tuple(map(str, item.values())) for item in listed], "")
     shown = json_rows(head)
     for row in shown:

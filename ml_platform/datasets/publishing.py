@@ -92,7 +92,7 @@ def stage(
             main = store.resolve(MAIN)
             if sha256_at(store, main, path) == sha256:
                 return ref(MAIN, main)
-            if commit := _staged_commit(store, branch, {path: sha256, beside: aside}):
+            if commit := _staged_commit(store, branch, {path: sha256, beside: aside}, about):
                 return ref(branch, commit)
             message = f"Stage {dataset}/{partition}"
             with private_commit(
@@ -111,10 +111,12 @@ def stage(
     )
 
 
-def _staged_commit(store: VersionedStore, branch: str, wanted: Mapping[str, str | None]) -> str | None:
+def _staged_commit(
+    store: VersionedStore, branch: str, wanted: Mapping[str, str | None], about: Mapping[str, str]
+) -> str | None:
     """Commit of a staging branch that holds exactly this batch and merges cleanly, else ``None``.
 
-    ``wanted``: path to sha256, the batch first; ``None``: no object there.
+    ``wanted``: path to sha256, the batch first; ``None``: no object there. ``about``: what the batch's object says.
     """
     path = next(iter(wanted))
     try:
@@ -122,6 +124,7 @@ def _staged_commit(store: VersionedStore, branch: str, wanted: Mapping[str, str 
         if (
             all(sha256_at(store, commit, name) == sha256 for name, sha256 in wanted.items())
             and _metadata_of(store, commit).get("sha256") == wanted[path]
+            and quarantine.said_of(store.stat(commit, path).metadata) == quarantine.said_of(about)
             and {path} <= {change.path for change in store.diff(MAIN, commit)} <= wanted.keys()
             and all(change.path not in wanted for change in store.diff(commit, MAIN))
         ):
@@ -191,7 +194,11 @@ def publishable(store: VersionedStore, ref: DatasetRef) -> str:
     main = store.resolve(MAIN)
     published = sha256_at(store, main, path) == ref.sha256
     staged = "" if published else _publishable(store, staging_branch(ref.dataset, ref.partition), ref)
-    quarantine.require_named(store, staged or main, ref.dataset, ref.partition)
+    aside = quarantine.counted(store, staged or main, ref.dataset, ref.partition)
+    if staged and (said := quarantine.count_of(store.stat(staged, path))) != aside:
+        raise PlatformError(
+            f"{name}: its staged commit says that {said} rows were set aside, and there are {aside}; stage it again"
+        )
     rows = row_count(store.local_path(staged or main, path))
     if rows != ref.rows:
         raise PlatformError(f"{name}: its reference names {ref.rows} rows, the content has {rows}; stage it again")

@@ -5,7 +5,7 @@ covers both: the same good rows beside other bad ones are other content, with ve
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ml_platform.datasets.derived import sha256_at
@@ -96,9 +96,23 @@ def require_named(store: VersionedStore, commit: str, dataset: str, partition: s
     return held is not None
 
 
+def counted(store: VersionedStore, commit: str, dataset: str, partition: str) -> int:
+    """How many rows lie beside a batch, at a commit; raises as :func:`require_named`."""
+    from ml_platform.foundation.parquet import row_count
+
+    if not require_named(store, commit, dataset, partition):
+        return 0
+    return row_count(store.local_path(commit, quarantine_path(dataset, partition)))
+
+
 def count_of(info: ObjectInfo) -> int:
-    """How many rows were set aside from a published or staged batch."""
+    """How many rows were set aside from a published or staged batch, as its object says."""
     return int(info.metadata.get(COUNT, 0))
+
+
+def said_of(metadata: Mapping[str, str]) -> dict[str, str]:
+    """What the metadata of a batch's object say of what is beside it and of its columns."""
+    return {name: metadata[name] for name in (COUNT, NEW_COLUMNS) if name in metadata}
 
 
 def new_columns_of(info: ObjectInfo) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from ml_platform.datasets.batches import batch_path, batch_tag, published
 from ml_platform.datasets.derived import private_commit, sha256_at
 from ml_platform.datasets.history import Known, earlier_contents, publications
-from ml_platform.datasets.quarantine import quarantine_path
+from ml_platform.datasets.quarantine import quarantine_path, require_named
 from ml_platform.datasets.store import MAIN, Conflict, NotFound, VersionedStore
 from ml_platform.datasets.unasked import unasked
 from ml_platform.foundation.errors import PlatformError
@@ -77,7 +77,7 @@ def roll_back(
     """
     paths = path, _ = _paths(dataset, partition)
     main = store.resolve(MAIN)
-    origin = _published_at(store, dataset, partition, to) if to else None
+    origin = published_at(store, dataset, partition, to) if to else None
     held = {name: sha256_at(store, main, name) for name in paths}
     wanted = {name: sha256_at(store, origin, name) if origin else None for name in paths}
     if held == wanted:
@@ -97,11 +97,21 @@ def roll_back(
     return _restore(store, main, origin, wanted, f"Roll back {dataset}/{partition}", facts)
 
 
-def _published_at(store: VersionedStore, dataset: str, partition: str, sha256: str) -> str:
+def published_at(store: VersionedStore, dataset: str, partition: str, sha256: str) -> str:
+    """Commit that published a content, with what was set aside from it.
+
+    Raises NotFound where there is none, Corrupt where other rows lie beside it there.
+    """
     try:
-        return store.resolve(batch_tag(dataset, partition, sha256))
+        commit = store.resolve(batch_tag(dataset, partition, sha256))
+        held = sha256_at(store, commit, batch_path(dataset, partition))
     except NotFound:
-        raise NotFound(f"{dataset}/{partition}: content {sha256[:12]} was never published") from None
+        held = commit = ""
+    # A tag can be moved.
+    if held != sha256:
+        raise NotFound(f"{dataset}/{partition}: content {sha256[:12]} was never published")
+    require_named(store, commit, dataset, partition)
+    return commit
 
 
 def _restore(

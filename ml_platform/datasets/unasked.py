@@ -100,13 +100,16 @@ def _published(
         if facts is None:
             continue
         about = facts["dataset"], facts["partition"]
+        aside = quarantine_path(*about)
         if (path := batch_path(*about)) in wanted:
+            if aside in wanted and facts["sha256"] == wanted[path]:
+                # By the first commit with this content: it names what was set aside, whatever a later one put there.
+                wanted[aside] = sha256_at(store, commit.id, aside) or ""
             continue
         if not known(*about, facts["sha256"]):
             claims.setdefault(about, facts["sha256"])
             continue
         wanted[path] = facts["sha256"]
-        aside = quarantine_path(facts["dataset"], facts["partition"])
         # Only a batch that says so has one: a server is not asked for each of the others.
         if facts["sha256"] and (path not in held or count_of(held[path])):
             wanted[aside] = sha256_at(store, commit.id, aside) or ""

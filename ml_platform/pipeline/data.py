@@ -249,11 +249,13 @@ def publish(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) 
             f"ml-platform data rollback {spec.name} {ref.partition} --to {ref.sha256[:12]}"
         )
     staged = publishing.publishable(workspace.store, ref)
+    commit = staged or workspace.store.resolve(MAIN)
+    held = workspace.store.stat(commit, ref.path)
     workspace.ledger.decide(
         PUBLICATION,
         subject=ref.sha256,
         subject_name=name_of(spec.name, ref.partition),
-        body={"rows": ref.rows, **labels_of(workspace.store.stat(staged or MAIN, ref.path))},
+        body={"rows": ref.rows, **labels_of(workspace, ref.dataset, ref.partition, held, commit)},
         run_id=run.id,
         provenance=run.provenance,
     )

@@ -5,15 +5,15 @@ content (histories, features, comparisons of batches, labels, scores) asks here.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ml_platform.datasets import batches
-from ml_platform.datasets.history import facts_of
-from ml_platform.datasets.quarantine import COUNT, NEW_COLUMNS
+from ml_platform.datasets.history import facts_of, publications
+from ml_platform.datasets.quarantine import COUNT, NEW_COLUMNS, counted
 from ml_platform.datasets.store import MAIN
 from ml_platform.datasets.unasked import Unasked, unasked
 from ml_platform.foundation.errors import PlatformError
@@ -22,7 +22,7 @@ from ml_platform.ledger.kinds import PUBLICATION
 from ml_platform.pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
-    from ml_platform.datasets.history import Known
+    from ml_platform.datasets.history import Known, Publication
     from ml_platform.datasets.store import ObjectInfo
 
 _log = logging.getLogger(__name__)
@@ -81,10 +81,30 @@ def published_before(workspace: Workspace, dataset: str, partition: str, sha256:
     return before
 
 
-def labels_of(info: "ObjectInfo") -> dict[str, dict[str, str]]:
-    """What the entry of a publication says of its object besides content and rows; nothing where there is nothing."""
-    found = {name: info.metadata[name] for name in (COUNT, NEW_COLUMNS) if name in info.metadata}
+def labels_of(
+    workspace: Workspace, dataset: str, partition: str, info: "ObjectInfo", commit: str
+) -> dict[str, dict[str, str]]:
+    """What the entry of a publication says of its object besides content and rows; nothing where there is nothing.
+
+    What was set aside is counted at the commit; which columns were new is as it was said when this content was first
+    published: beside equal content the store may say anything.
+    """
+    said = _labels(workspace)(dataset, partition, info.sha256) or info.metadata
+    found = {NEW_COLUMNS: said[NEW_COLUMNS]} if NEW_COLUMNS in said else {}
+    if aside := counted(workspace.store, commit, dataset, partition):
+        found[COUNT] = str(aside)
     return {"labels": found} if found else {}
+
+
+def publication_log(workspace: Workspace, dataset: str, partition: str | None = None) -> "Iterator[Publication]":
+    """Publications and rollbacks of a dataset, or of one partition, newest first, with the numbers of the ledger.
+
+    Of a content of which the ledger tells none, as an early release wrote it, those of the store.
+    """
+    labels = _labels(workspace)
+    for one in publications(workspace.store, dataset, partition, known=known(workspace)):
+        told = labels(dataset, one.partition, one.sha256)
+        yield one._replace(rows=int(told["rows"]), quarantined=int(told.get(COUNT, 0))) if "rows" in told else one
 
 
 def mislabelled(workspace: Workspace, dataset: str | None = None) -> list[str]:

@@ -86,6 +86,9 @@ def roll_back(
         # What got in unasked was judged bad by nobody: taken out, it may still be published.
         taken = held.sha256 if held is not None and last is not None and last.sha256 == held.sha256 else ""
         wanted = "" if withdraw else rollback.target(store, spec.name, partition, to, known=was)
+        if wanted:
+            # Before anything is said of it: what cannot come back is not current again.
+            rollback.published_at(store, spec.name, partition, wanted)
         _record(workspace, spec, partition, run, taken, wanted, by, reason, request)
     anchor = workspace.ledger.anchor()
     commit = rollback.roll_back(
