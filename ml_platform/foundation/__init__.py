@@ -7,6 +7,7 @@ Knows nothing of data, models or gates, and imports no other room.
 # pyright: reportUnsupportedDunderAll=false
 __all__ = [
     "adapters",
+    "bindings",
     "clock",
     "database",
     "earlier",

@@ -7,10 +7,12 @@ two have to be told apart within one module.
 import ast
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.user_code import (
+    UnknownModule,
     files_beside,
     imports_of,
     is_own,
@@ -145,7 +147,15 @@ class _Part:
             if used_as in self.names or used_as == "*":
                 own = is_own(module, self._module)
                 found.append([used_as, user_code_version(module) if own else module, name])
+                found += [[inner] for inner in self._inner(module, name) if own]
         return found
+
+    @staticmethod
+    def _inner(module: str, name: str) -> Iterator[str]:
+        """Version of the module that an import of a name from a package means, where it is one."""
+        if name:
+            with suppress(UnknownModule):
+                yield user_code_version(f"{module}.{name}")
 
 
 def _idle(node: ast.stmt) -> bool:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ml_platform.foundation.bindings import OwnImport, Source, bindings
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_file
 
@@ -63,11 +64,11 @@ def user_code_version(path: str) -> str:
     Raises UnknownModule where there is no such module, PlatformError where its source is not Python.
     """
     start, _, name = path.partition(":")
-    seen = _followed(start)
+    sources = {name: source for name, (source, _) in _followed(start).items()}
     text = [name] if name.startswith("{") else []
     # The starting module first and the others by content, so that a module which only moves changes nothing.
-    others = sorted(essence for name, (essence, _) in seen.items() if name != start)
-    return sha256_bytes(canonical_json([seen[start][0], *others, *text]))[:12]
+    others = sorted(source.essence for name, source in sources.items() if name != start)
+    return sha256_bytes(canonical_json([sources[start].essence, *others, *text, *bindings(start, sources)]))[:12]
 
 
 def files_beside(path: str) -> dict[str, str]:
@@ -98,23 +99,30 @@ def _content(file: Path, changed: int, size: int) -> str:
     return sha256_file(file)
 
 
-def _followed(start: str) -> dict[str, tuple[str, Path]]:
-    """A module and all of its project that it imports, directly or not: what each does, as a hash, and its file.
+def _followed(start: str) -> dict[str, tuple[Source, Path]]:
+    """A module and all of its project that it imports, directly or not, and the file of each.
 
     Packages around them that nothing imports are there where they do something: an empty ``__init__.py`` is nothing.
     """
-    seen: dict[str, tuple[str, Path]] = {}
+    seen: dict[str, tuple[Source, Path]] = {}
     waiting = {start: module_file(start)}
     named = {start}
     while waiting:
         name, file = waiting.popitem()
-        essence, imported = _essence(name, file, *_about(file))
-        seen[name] = essence, file
+        source = _source(name, file, *_about(file))
+        seen[name] = source, file
+        imported = [module for one in source.imports for module in (one.module, *_inner(one))]
         named.update(imported)
         for module in (*imported, *_packages(name)):
             if module not in seen and (found := _file(module)) is not None:
                 waiting[module] = found
-    return {name: found for name, found in seen.items() if name in named or found[0] != IDLE}
+    return {name: found for name, found in seen.items() if name in named or found[0].essence != IDLE}
+
+
+def _inner(one: OwnImport) -> Iterator[str]:
+    """The module that an import of a name from a package means, where it is one."""
+    if one.name and _file(module := f"{one.module}.{one.name}") is not None:
+        yield module
 
 
 def _packages(module: str) -> Iterator[str]:
@@ -125,10 +133,10 @@ def _packages(module: str) -> Iterator[str]:
 
 
 @lru_cache(maxsize=512)
-def _essence(name: str, file: Path, changed: int, size: int) -> tuple[str, tuple[str, ...]]:
-    """What a module does, as a hash, and the modules of its project that it imports; read anew when it changes."""
+def _source(name: str, file: Path, changed: int, size: int) -> Source:
+    """A module of the project; read anew when it changes."""
     if file.suffix != ".py":
-        return sha256_bytes(file.read_bytes()), ()
+        return Source(sha256_bytes(file.read_bytes()), (), frozenset("*"))
     try:
         tree = ast.parse(file.read_bytes(), str(file))
     except (SyntaxError, ValueError) as error:
@@ -136,19 +144,29 @@ def _essence(name: str, file: Path, changed: int, size: int) -> tuple[str, tuple
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     named: set[tuple[str, str, str]] = set()
-    modules: list[str] = []
+    own: list[OwnImport] = []
     imports = sorted(imports_of(tree, package), key=lambda one: one.at)
     for one in imports:
         if is_own(one.module, name):
             # Its content is followed, so that its place does not matter.
             named.add((one.used_as, "", one.name))
-            modules.append(one.module)
-            if one.name and _file(inner := f"{one.module}.{one.name}") is not None:
-                modules.append(inner)
+            whole = not one.name and one.used_as == _top(one.module)
+            own.append(OwnImport(one.module if whole else one.used_as, one.module, one.name))
         elif one.used_as in used or one.used_as == "*":
             # Modules of the platform may move; what another library gives is known by its module.
             named.add((one.used_as, "" if _top(one.module) == PLATFORM else one.module, one.name))
-    return sha256_bytes(canonical_json([plain(tree), sorted(named), *_rivals(imports)])), tuple(modules)
+    essence = sha256_bytes(canonical_json([plain(tree), sorted(named), *_rivals(imports)]))
+    return Source(essence, tuple(own), frozenset(_given(tree, imports)))
+
+
+def _given(tree: ast.AST, imports: Sequence[_Import]) -> Iterator[str]:
+    """Names that a module may give to others, too many rather than too few."""
+    yield from (one.used_as for one in imports)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield "*" if node.name == "__getattr__" else node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
 
 
 #: What a module does that does nothing.

@@ -179,6 +179,16 @@ def test_a_member_that_sets_what_makes_labels_counts(version: Version, line: str
     assert version(code.replace('raw["price"] > 20', 'raw["price"] > 30').replace("3", "4")) != version(code)
 
 
+@pytest.mark.parametrize("way", ["from reachedcode import helper", "from . import helper", "import reachedcode.helper"])
+def test_a_module_that_makes_labels_counts_however_it_is_imported(version: Version, tmp_path: Path, way: str) -> None:
+    used = "reachedcode.helper" if way.startswith("import") else "helper"
+    code = CODE.replace("from reachedcode.helper import scaled", way)
+    code = code.replace('raw["delay"] > LATE', f'{used}.scaled(raw["delay"]) > LATE')
+    before = version(code)
+    (tmp_path / "reachedcode" / "helper.py").write_text("def scaled(value):\n    return value * 7\n")
+    assert version(code) != before
+
+
 def test_features_may_change_and_labels_stay(version: Version) -> None:
     plain = version(CODE)
     for old, new in (

@@ -124,6 +124,72 @@ def test_a_module_that_only_moves_changes_no_version(write: Write) -> None:
     assert write(shopcode__helpers=moved, shopcode__other__deep="FACTOR = 2\n") == before
 
 
+STRONG = {"shopcode__strong": "def strength(n):\n    return n * 9\n"}
+NONE = {"shopcode__none": "def strength(n):\n    return n * 0\n"}
+BOTH = "def rows(raw):\n    return strength(raw), unpulled(raw)\n"
+TWO = "from shopcode.{} import strength\nfrom shopcode.{} import strength as unpulled\n"
+
+
+@pytest.mark.parametrize(
+    "exchanged",
+    [
+        lambda write, one, other: write(**STRONG, **NONE, shopcode__features=TWO.format(one, other) + BOTH),
+        lambda write, one, other: write(
+            **STRONG,
+            **NONE,
+            shopcode__ours__package=TWO.format(one, other),
+            shopcode__features=f"from shopcode.ours import strength, unpulled\n{BOTH}",
+        ),
+        lambda write, one, other: write(
+            **STRONG,
+            **NONE,
+            shopcode__features=f"import shopcode.{one} as s\nimport shopcode.{other} as t\n{BOTH}",
+        ),
+        # Others use both, so that all modules are there in either case.
+        lambda write, one, other: write(
+            **STRONG,
+            **NONE,
+            shopcode__helpers=f"{TWO.format('strong', 'none')}\nscaled = strength\n",
+            shopcode__features=f"from shopcode.{one} import strength\nfrom shopcode.helpers import scaled\n{BOTH}",
+        ),
+        # The contents of the two, under the same names.
+        lambda write, one, other: write(
+            shopcode__strong=(STRONG if one == "strong" else NONE)[f"shopcode__{one}"],
+            shopcode__none=(STRONG if other == "strong" else NONE)[f"shopcode__{other}"],
+            shopcode__features="import shopcode.strong\nimport shopcode.none\n\n\n"
+            "def rows(raw):\n    return shopcode.strong.strength(raw), shopcode.none.strength(raw)\n",
+        ),
+        # Through one module more on each way, equal but for where it leads.
+        lambda write, one, other: write(
+            **STRONG,
+            **NONE,
+            shopcode__way=f"from shopcode.{one} import strength\n",
+            shopcode__path=f"from shopcode.{other} import strength\n",
+            shopcode__features=TWO.format("way", "path") + BOTH,
+        ),
+    ],
+    ids=["names", "package", "modules", "one of them", "contents", "further on"],
+)
+def test_which_of_two_helpers_is_used_counts(write: Write, exchanged: Callable[[Write, str, str], str]) -> None:
+    before = exchanged(write, "strong", "none")
+    assert exchanged(write, "none", "strong") != before
+    assert exchanged(write, "strong", "none") == before
+
+
+def test_helpers_that_cannot_be_exchanged_keep_the_version_of_before(write: Write) -> None:
+    """Of each import there is one way only, so that what was trained stays what it is."""
+    assert write() == "5051af96c808"  # pragma: allowlist secret
+    two = "from shopcode.strong import strong\nfrom shopcode.none import none\n\nrows = strong, none\n"
+    texts = {name: text.replace("strength", name.rpartition("__")[2]) for name, text in (STRONG | NONE).items()}
+    assert write(**texts, shopcode__features=two) == "6efbb037a181"  # pragma: allowlist secret
+
+
+def test_a_helper_that_only_moves_beside_others_changes_no_version(write: Write) -> None:
+    before = write(**STRONG, **NONE, shopcode__features=TWO.format("strong", "none") + BOTH)
+    moved = {"shopcode__other__mighty": STRONG["shopcode__strong"], **NONE}
+    assert write(**moved, shopcode__features=TWO.format("other.mighty", "none") + BOTH) == before
+
+
 def test_modules_may_import_each_other(write: Write) -> None:
     circle = write(shopcode__deep="import shopcode.features\nFACTOR = 2\n")
     assert circle == write(shopcode__deep="import shopcode.features\nFACTOR = 2\n")
