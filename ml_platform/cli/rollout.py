@@ -91,7 +91,8 @@ def history(model: Model, json: Json = None) -> None:
     """Every change of the rollout record: when, who, what, why."""
     from ml_platform.cli import screen
 
-    changes = _workspace().rollouts.history(declared_model(model))
+    workspace = _workspace()
+    changes = workspace.rollouts.history(declared_model(model))
     table = screen.table("revision", "at", "by", "change", "stable", "candidate", "share", "why")
     for change in changes:
         stable = change.stable.version if change.stable else change.after
@@ -106,6 +107,8 @@ def history(model: Model, json: Json = None) -> None:
             change.why,
         )
     screen.console().print(table)
+    for line in _doubts(workspace, model):
+        say(line)
     written(json, [change.model_dump(mode="json") for change in changes])
 
 
@@ -167,10 +170,20 @@ def copies_said(workspace: Any, record: Any) -> list[str]:
         return [*doubt, f"{record.model}: the answers to copies cannot be compared: {error}"]
 
 
+def _doubts(workspace: Any, model: str) -> list[str]:
+    """What the record tells and the platform did not do, a line each."""
+    from ml_platform.pipeline.rollout import unfounded
+
+    try:
+        return unfounded(workspace, model)
+    except PlatformError as error:
+        # The record says what answers, also while ledger or registry are away.
+        return [f"{model}: whether that was promoted is not known: {error}"]
+
+
 def _say(model: str, json: Any) -> None:
     """Print where a model's rollout stands."""
     from ml_platform.pipeline.answering import answering, under_way
-    from ml_platform.pipeline.rollout import unfounded
     from ml_platform.rollout.processes import read_state
 
     workspace = _workspace()
@@ -178,11 +191,7 @@ def _say(model: str, json: Any) -> None:
     _, url, phase = answering(read_state(workspace.settings), model)
     stable = record.stable.said if record.stable else "no version"
     say(f"{model}: {stable}: {phase}{f' at {url}' if url else ''}")
-    try:
-        doubts = unfounded(workspace, model)
-    except PlatformError as error:
-        # The record says what answers, also while ledger or registry are away.
-        doubts = [f"{model}: whether that was promoted is not known: {error}"]
+    doubts = _doubts(workspace, model)
     for line in [*doubts, *filter(None, [under_way(record)]), *copies_said(workspace, record)]:
         say(line)
     if record.change is not None:

@@ -158,8 +158,7 @@ def answering(workspace: Workspace, context: ModelContext) -> Answering:
         raise Refused(f"{key_of(model)}: {backend.said} answers, but {why}; ml-platform status says what to do")
     recorded_trainings.require_known(workspace, version.model_ref)
     package = workspace.settings.local / backend.path
-    bundle.tag_of(package, backend.sha256)
-    config, _ = bundle.read(package / bundle.SOURCE / bundle.FOLDER)
+    config, _ = bundle.read_of(package, backend.sha256)
     return Answering(config, version, backend.sha256)
 
 

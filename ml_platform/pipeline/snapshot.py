@@ -110,7 +110,7 @@ def refresh(workspace: Workspace, context: ModelContext, run: Run, *, wait: bool
 
     model = context.model.name
     backend = answering(workspace, model)
-    config, _ = bundle.read(workspace.settings.local / backend.path / bundle.SOURCE / bundle.FOLDER)
+    config, _ = bundle.read_of(workspace.settings.local / backend.path, backend.sha256)
     require_code(config, materializer_of(workspace, context.feature_set, context.dataset))
     made = _newest(workspace, context, run)
     sha256, until = made.sha256, made.history.until.isoformat() if made.history.until else ""

@@ -50,7 +50,7 @@ def score(workspace: Workspace, context: ModelContext, where: str, run: Run) -> 
     by = scores.answering(workspace, context)
     backend = snapshot.answering(workspace, context.model.name)
     files = workspace.settings.local / backend.path / bundle.SOURCE / bundle.FOLDER
-    _, request = bundle.read(files)
+    _, request = bundle.read_of(workspace.settings.local / backend.path, backend.sha256)
     snapshot.require_code(by.config, materializer_of(workspace, context.feature_set, context.dataset))
     content = content_of(where)
     sha256 = sha256_bytes(content)

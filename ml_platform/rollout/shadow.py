@@ -161,7 +161,7 @@ def _by(gate: ShadowGate) -> str:
 
 def _threshold(settings: Settings, backend: Backend) -> float | None:
     """From which probability on a package decides for the positive class. Raises PlatformError without the package."""
-    config, _ = bundle.read(settings.local / Path(backend.path) / bundle.SOURCE / bundle.FOLDER)
+    config, _ = bundle.read_of(settings.local / backend.path, backend.sha256)
     return config.decision_threshold
 
 

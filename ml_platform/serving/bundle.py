@@ -80,6 +80,12 @@ def read(folder: Path) -> tuple[ServiceConfig, RequestSchema]:
     )
 
 
+def read_of(package: Path, sha256: str) -> tuple[ServiceConfig, RequestSchema]:
+    """:func:`read` of a package that holds this content: folders can be edited. Raises as :func:`tag_of`."""
+    tag_of(package, sha256)
+    return read(package / SOURCE / FOLDER)
+
+
 def tag_of(package: Path, sha256: str) -> str:
     """``name:version`` of a package that holds this content, and starts the service that is in it.
 

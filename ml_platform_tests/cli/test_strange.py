@@ -93,7 +93,8 @@ def test_what_answers_and_was_never_registered_is_named_by_every_command(
     assert "supervisor: running" in shown.out
     (row,) = json.loads((tmp_path / "status.json").read_text())["models"].values()
     assert (row["version"], row["promoted"], row["phase"]) == (1, False, "live")
-    assert lets in invoke("rollout", "status", MODEL).out
+    for shown in ("status", "history"):
+        assert lets in invoke("rollout", shown, MODEL).out
     assert f"version 7 ({sha256}) answers, but version 7 is not registered" in _flat(invoke("trace", MODEL).out)
     first = invoke("why", MODEL).out.splitlines()[0]
     assert first.startswith(f"{MODEL}: what answers is not an approved package (version 7 at http")

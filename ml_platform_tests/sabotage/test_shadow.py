@@ -1,5 +1,6 @@
 """A candidate whose answers are right as a whole and wrong for each row: copies of requests show it, nothing else."""
 
+import json
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,10 +13,11 @@ import polars as pl
 import pytest
 
 from ml_platform.cli.rollout import copies_said
+from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import write_atomic
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.verdict import Verdict
-from ml_platform.pipeline import rollout, shadow_verdicts
+from ml_platform.pipeline import rollout, shadow_verdicts, snapshot
 from ml_platform.pipeline.release import backend_in
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.rollout import changes, rules
@@ -197,3 +199,22 @@ def test_nothing_is_said_of_a_package_whose_rollout_nobody_began(project: Projec
         workspace.rollouts.update(MODEL, partial(changes.stepped, why="edited", judged=passed))
         assert rollout.project(workspace, MODEL, Run.new()) == 0
         assert workspace.ledger.verdicts(forged.sha256) == {}
+
+
+def test_what_a_package_says_of_itself_is_read_from_the_package_that_answers(project: Project) -> None:
+    """The folder of packages can be edited: a threshold by which all decisions agree, a history that is not newer."""
+    with project.active() as workspace:
+        stable = workspace.rollouts.load(MODEL).stable
+        assert stable is not None
+        begun(workspace, project, copied(workspace, stable))
+        record = workspace.rollouts.load(MODEL)
+        compare(workspace.settings, record)
+        file = workspace.settings.local / stable.path / bundle.SOURCE / bundle.FOLDER / bundle.SERVICE
+        said = json.loads(file.read_bytes())
+        write_atomic(file, json.dumps({**said, "decision_threshold": 0.999}))
+        for act in (
+            lambda: compare(workspace.settings, record),
+            lambda: snapshot.refresh(workspace, project.context(), Run.new(), wait=False),
+        ):
+            with pytest.raises(PlatformError, match=f"^[^\n]*does not hold the package {stable.sha256[:12]}[^\n]*$"):
+                act()
