@@ -131,8 +131,8 @@ def _tried(
             tried = try_out(plan, context)
         told(f"tried on the real rows: {tried.rows:,} keep the schema, {tried.features} features, a quick fit")
         features = feature_gates(tried.alone, plan.label)
-        with telling(told, "trying gates on the table's own past"):
-            history = history_gates(plan, context, workspace.now())
+        with telling(told, "trying gates on the table's own past") as at:
+            history = history_gates(plan, context, workspace.now(), at)
         told(f"gates on batches from the table's own past: {len(history)}")
         texts = {f"{plan.name}/{file}": text for file, text in code.items()}
         texts[f"{plan.name}/defs.yaml"] = dataset_text(plan, table, package, features, history)
@@ -160,7 +160,8 @@ def _from_windows(
     from ml_platform.proving.first import first_thresholds
 
     try:
-        found, windows = first_thresholds(context, workspace, work / "windows", told)
+        with telling(told, "training on windows of the past"):
+            found, windows = first_thresholds(context, workspace, work / "windows", told)
     except PlatformError as error:
         told(f"no thresholds from windows of the past: {one_line(str(error))}")
         return lines, HALFWAY

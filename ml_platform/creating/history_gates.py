@@ -19,7 +19,7 @@ from ml_platform.gates.every_kind import Gate
 from ml_platform.proving.suggest import FEWEST, limit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
 
@@ -221,14 +221,19 @@ def _counts(plan: Plan, slices: list[Column]) -> Iterator[Candidate]:
                 break
 
 
-def history_gates(plan: Plan, context: ModelContext, now: "datetime") -> list[str]:
-    """The gates with their thresholds and what was seen, as lines of a ``defs.yaml``; ``context`` reads the rows."""
+def history_gates(
+    plan: Plan, context: ModelContext, now: "datetime", at: "Callable[[str], None]" = lambda _: None
+) -> list[str]:
+    """The gates with their thresholds and what was seen, as lines of a ``defs.yaml``; ``context`` reads the rows.
+
+    ``at`` is told which partition is being looked at.
+    """
     found = list(candidates(plan))
     tried = [
         Gate.model_validate({**one.gate, "name": f"try_{at}", one.side: one.least}) for at, one in enumerate(found)
     ]
     drafted = context.dataset.model_copy(update={"gates": tuple(tried)})
-    seen = _seen(ModelContext(context.model, context.feature_set, drafted), plan, now)
+    seen = _seen(ModelContext(context.model, context.feature_set, drafted), plan, now, at)
     chosen: dict[str, list[tuple[Candidate, float, list[float]]]] = {}
     lines: list[str] = []
     for gate, one in zip(tried, found, strict=True):
@@ -279,20 +284,25 @@ def _short(gate: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in gate.items() if key != "name" or value != usual}
 
 
-def _seen(drafted: ModelContext, plan: Plan, now: "datetime") -> dict[str, dict[str, float]]:
+def _seen(
+    drafted: ModelContext, plan: Plan, now: "datetime", at: "Callable[[str], None]"
+) -> dict[str, dict[str, float]]:
     """What each gate came to on every partition, behind those before it, by their names; none where it could not tell
     on one of them.
 
     The first one counts where it needs none before it: it is to be published, too.
     """
-    from ml_platform.proving.arrivals import Arrivals
+    from ml_platform.proving.arrivals import Arrivals, Shared
     from ml_platform.sources.partitions import WHOLE
 
     frame, found = plan.roles.frame, dict[str, dict[str, float]]()
     if plan.timed:
         keys = sorted(plan.partitions)[-_PARTITIONS:]
         frames = {key: plan.of(frame, key) for key in keys}
-        measured = {key: Arrivals(drafted, frames, key, now).clean for key in keys}
+        measured, shared = {}, Shared()
+        for place, key in enumerate(keys, 1):
+            at(f"{len(drafted.dataset.gates)} candidates on {plan.every} {place} of {len(keys)}")
+            measured[key] = Arrivals(drafted, frames, key, now, shared=shared).clean
     else:
         measured = {WHOLE: Arrivals(drafted, {WHOLE: frame}, WHOLE, now).clean}
     unable: set[str] = set()

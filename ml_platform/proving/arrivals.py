@@ -1,8 +1,9 @@
 """Batches judged where they are: the gates' own evidence on frames, without store, ledger and run."""
 
 import time
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_platform.declarations.context import ModelContext
 from ml_platform.gates.batch import BatchEvidence
@@ -10,6 +11,16 @@ from ml_platform.gates.gate import KINDS, Gate, Verdict, judge
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+@dataclass
+class Shared:
+    """What several partitions of the same frames, judged one after the other, need to find out once only."""
+
+    #: Partition to the rows that stay in it, and those that are set aside.
+    good: "dict[str, tuple[pl.DataFrame, pl.DataFrame | None]]" = field(default_factory=dict)
+    #: Measures of earlier partitions, as of :class:`~ml_platform.gates.batch.BatchEvidence`.
+    measured: dict[Any, Any] = field(default_factory=dict)
 
 
 class Arrivals:
@@ -25,14 +36,18 @@ class Arrivals:
         partition: str,
         now: datetime,
         again: bool = False,
+        shared: Shared | None = None,
     ) -> None:
         """``frames`` are the batches as they came from the source, this one and those before it at least.
 
-        ``again``: this one is published as it came, and what arrives replaces it.
+        ``again``: this one is published as it came, and what arrives replaces it. ``shared`` is of Arrivals of the same
+        frames and context.
         """
         self.context, self.partition, self.now = context, partition, now
-        self._before = self._good(frames[partition])[0] if again else None
-        self._earlier = {name: self._good(frame)[0] for name, frame in frames.items() if name < partition}
+        self._shared = shared or Shared()
+        whole = {name: self._kept(name, frame) for name, frame in frames.items() if name <= partition}
+        self._before = whole[partition][0] if again else None
+        self._earlier = {name: good for name, (good, _) in whole.items() if name < partition}
         self._read: dict[tuple[tuple[str, ...], tuple[str, ...]], pl.DataFrame] = {}
         self.gates: tuple[Gate, ...] = context.dataset.gates_of("batch")
         #: When each gate last held a batch back, and how long it took first.
@@ -40,20 +55,21 @@ class Arrivals:
         self._seconds: dict[str, float] = {}
         #: Verdicts on the batch as it came.
         self.clean: dict[str, Verdict] = {}
-        clean = self._good(frames[partition])[0]
+        clean = whole[partition][0]
         self._narrow = {gate.name: columns for gate in self.gates if (columns := self._columns(gate, clean))}
         self._frame = clean
-        self.clean = {verdict.gate: verdict for verdict in self.verdicts(frames[partition])}
+        evidence = self._evidence(*whole[partition])
+        self.clean = {gate.name: self._verdict(gate, evidence, clean) for gate in self.gates}
 
     def verdicts(self, frame: "pl.DataFrame") -> list[Verdict]:
         """What every gate on batches says of ``frame``."""
-        good, evidence = self._evidence(frame)
+        good, aside = self._good(frame)
+        evidence = self._evidence(good, aside)
         return [self._verdict(gate, evidence, good) for gate in self.gates]
 
-    def _evidence(self, frame: "pl.DataFrame") -> "tuple[pl.DataFrame, BatchEvidence]":
-        good, aside = self._good(frame)
+    def _evidence(self, good: "pl.DataFrame", aside: "pl.DataFrame | None") -> BatchEvidence:
         dataset = self.context.dataset
-        return good, BatchEvidence(
+        return BatchEvidence(
             frame=lambda: good,
             schema=dataset.load_schema,
             key=dataset.key,
@@ -66,6 +82,9 @@ class Arrivals:
             window=dataset.partitions.window(self.partition),
             now=self.now,
             replaced=lambda: None if self._before is None else ("", self._before),
+            # Frames do not change, so that the name of one stands for its content.
+            contents={name: name for name in self._earlier},
+            measured=self._shared.measured,
         )
 
     def holding(self, frame: "pl.DataFrame") -> list[Verdict]:
@@ -74,7 +93,8 @@ class Arrivals:
 
     def held(self, frame: "pl.DataFrame") -> bool:
         """Whether there is such a gate; asks those first that said so last, then those that are quick."""
-        good, evidence = self._evidence(frame)
+        good, aside = self._good(frame)
+        evidence = self._evidence(good, aside)
         for gate in sorted(self.gates, key=lambda one: (-self._last.get(one.name, 0), self._seconds[one.name])):
             if self._counts(self._verdict(gate, evidence, good)):
                 self._last[gate.name] = max(self._last.values(), default=0) + 1
@@ -107,6 +127,11 @@ class Arrivals:
         outcome = (gate.against,) if gate.gate == "association" and gate.against else ()
         found = dict.fromkeys((*gate.columns, *(gate.by or ()), *outcome, self.context.dataset.time))
         return tuple(found) if all(name in frame.columns for name in found) else ()
+
+    def _kept(self, name: str, frame: "pl.DataFrame") -> "tuple[pl.DataFrame, pl.DataFrame | None]":
+        if name not in self._shared.good:
+            self._shared.good[name] = self._good(frame)
+        return self._shared.good[name]
 
     def _good(self, frame: "pl.DataFrame") -> "tuple[pl.DataFrame, pl.DataFrame | None]":
         """The rows that stay in the batch, and those that are set aside where the dataset declares it."""

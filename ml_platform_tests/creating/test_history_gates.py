@@ -12,7 +12,7 @@ from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.model import ModelSpec
-from ml_platform.proving.arrivals import Arrivals
+from ml_platform.proving.arrivals import Arrivals, Shared
 from ml_platform_tests.creating.project import Mine
 from ml_platform_tests.creating.tables import trips
 
@@ -76,17 +76,17 @@ def context_of(mine: Mine) -> ModelContext:
 
 
 @pytest.fixture
-def arriving(mine: Mine) -> Callable[[int], Arrivals]:
+def arriving(mine: Mine) -> Callable[..., Arrivals]:
     """The table of three months is declared; a later month arrives behind them."""
     whole = table()
     mine.new(mine.table(whole.filter(pl.col(AT).dt.month() <= 3), "data/trips.csv"), "tipped", every="month")
     context = context_of(mine)
     dated = whole.with_columns(day=pl.col(AT).dt.date())
     frames = {f"2023-{month:02d}-01": dated.filter(pl.col(AT).dt.month() == month) for month in range(1, 6)}
-    return lambda month: Arrivals(context, frames, f"2023-{month:02d}-01", NOW)
+    return lambda month, shared=None: Arrivals(context, frames, f"2023-{month:02d}-01", NOW, shared=shared)
 
 
-def test_small_errors_are_refused_and_later_months_are_not(arriving: Callable[[int], Arrivals]) -> None:
+def test_small_errors_are_refused_and_later_months_are_not(arriving: Callable[..., Arrivals]) -> None:
     for month in (4, 5):
         clean = arriving(month)
         assert [one.reason for one in clean.clean.values() if not one.passed] == [], month
@@ -98,6 +98,16 @@ def test_small_errors_are_refused_and_later_months_are_not(arriving: Callable[[i
         if gate not in held:
             missed[error] = held
     assert missed == {}
+
+
+def test_what_partitions_share_changes_no_verdict(arriving: Callable[..., Arrivals]) -> None:
+    shared = Shared()
+    for month in (2, 3, 4, 5):
+        alone, after = arriving(month).clean, arriving(month, shared).clean
+        assert {name: (one.observed, one.status, one.reason) for name, one in alone.items()} == {
+            name: (one.observed, one.status, one.reason) for name, one in after.items()
+        }
+    assert len(shared.good) == 5, "each partition is validated once"
 
 
 @pytest.mark.parametrize(

@@ -60,8 +60,12 @@ def test_what_is_empty_says_what_to_do(mine: Mine, tmp_path: Path) -> None:
 
 def test_a_step_that_takes_long_is_told_as_long_as_it_does() -> None:
     said: list[str] = []
-    with telling(said.append, "looking at 300 columns", pause=0.02):
-        sleep(0.2)
+    with telling(said.append, "looking at 300 columns", pause=0.02) as at:
+        sleep(0.1)
+        assert said[0].endswith(" s so far")
+        at("month 2 of 12")
+        sleep(0.1)
+    assert said[-1].endswith(" s so far, month 2 of 12")
     count = len(said)
     assert count >= 2 and all(line.startswith("looking at 300 columns: ") for line in said)
     sleep(0.1)
