@@ -17,6 +17,7 @@ from ml_platform.sources.number_texts import odd_numbers
 from ml_platform.sources.opening import find_table
 from ml_platform.sources.partitions import WHOLE, Partitions
 from ml_platform.sources.source_rule import Found
+from ml_platform.sources.stray_texts import stray, told_cells
 from ml_platform.sources.text_files import text_table
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _of_files(where: str, table: Found, files: Files) -> Table:
         )
     seen = detected(raw, more.get("separator", ","))
     more |= seen.options()
-    odd = {one.name: why for one in seen.typed if one.dtype == pl.String and (why := odd_numbers(one))}
+    odd = {one.name: why for one in seen.typed if one.dtype == pl.String and (why := odd_numbers(one) or _strays(one))}
     made = Table(table, seen.typed, more, len(names), seen.notes, seen.unclear, odd)
     if os.path.isabs(folder := str(made.source.get("path", ""))):
         variable = f"{re.sub(r'[^A-Z0-9]+', '_', made.name.upper()).strip('_')}_FOLDER"
@@ -90,6 +91,16 @@ def _of_files(where: str, table: Found, files: Files) -> Table:
             "into the source in defs.yaml, and set that variable"
         )
     return made
+
+
+def _strays(values: "pl.Series") -> str:
+    """What a column holds that would be one of numbers or days but for a few cells."""
+    found = stray(values)
+    count = sum(map(len, found.values()))
+    if not found:
+        return ""
+    rows = "1 row" if count == 1 else f"{count} rows"
+    return f"numbers or days in all but {rows}: {told_cells(found)}; correct these cells, or leave them empty"
 
 
 def _of_rows(where: str, table: Found, now: datetime) -> Table:

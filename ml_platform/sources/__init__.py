@@ -20,6 +20,7 @@ __all__ = [
     "source",
     "source_rule",
     "sql",
+    "stray_texts",
     "table_file",
     "text_files",
 ]

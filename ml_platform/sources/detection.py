@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.sources.columns import COMMA_NUMBER, with_point
 from ml_platform.sources.number_texts import decimal_comma
+from ml_platform.sources.stray_texts import told_cells, words
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,26 +56,43 @@ def detected(raw: "pl.DataFrame", separator: str) -> Detected:
     if missing:
         notes.append(f"{', '.join(map(repr, missing))} in place of a value means that it is missing")
         text = [column for column in raw.columns if raw[column].dtype == pl.String]
-        raw = raw.with_columns(
-            pl.when(~pl.col(column).is_in(missing)).then(pl.col(column)).alias(column) for column in text
-        )
+        raw = _without(raw, missing, text)
+    found = words({column: raw[column] for column in raw.columns if raw[column].dtype == pl.String})
+    if found:
+        by_column: dict[str, dict[str, list[int]]] = {}
+        for text, cells in found.items():
+            for column, row in cells:
+                by_column.setdefault(column, {}).setdefault(text, []).append(row)
+        notes += [
+            f"{column!r} has numbers or days but for {told_cells(cells)}: taken for missing (missing: of the source)"
+            for column, cells in by_column.items()
+        ]
+        missing += list(found)
+        raw = _without(raw, list(found), [one for one in raw.columns if raw[one].dtype == pl.String])
     comma, told = decimal_comma(
         {column: raw[column] for column in raw.columns if raw[column].dtype == pl.String}, separator
     )
     notes += told
     if comma:
         notes.append("numbers have decimal commas: points in them are taken for thousands")
-    found = Detected(raw, raw.clear(), missing, comma, notes=notes)
+    made = Detected(raw, raw.clear(), missing, comma, notes=notes)
     columns: list[pl.Series] = []
     for column in raw.columns:
         values, form = typed(raw[column], comma)
         columns.append(values)
         if isinstance(form, tuple):
-            found.unclear[column] = form
+            made.unclear[column] = form
         elif form:
-            found.formats[column] = form
-    found.typed = pl.DataFrame(columns)
-    return found
+            made.formats[column] = form
+    made.typed = pl.DataFrame(columns)
+    return made
+
+
+def _without(raw: "pl.DataFrame", missing: list[str], columns: list[str]) -> "pl.DataFrame":
+    import polars as pl
+
+    kept = (pl.when(~pl.col(column).is_in(missing)).then(pl.col(column)).alias(column) for column in columns)
+    return raw.with_columns(kept)
 
 
 def _missing_texts(raw: "pl.DataFrame") -> list[str]:

@@ -194,3 +194,12 @@ def test_everything_imported_is_declared() -> None:
             if not distributions & declared:
                 missing.setdefault(name, file.relative_to(ROOT).as_posix())
     assert missing == {}
+
+
+def test_the_versions_that_a_project_of_ones_own_is_told_are_those_of_the_package() -> None:
+    page = (ROOT / "docs" / "own.md").read_text()
+    shown = re.search(r"<!-- own-versions -->\n```toml\n(.*?)```", page, re.DOTALL)
+    assert shown
+    told, ours = tomllib.loads(shown[1]), tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert told["requires-python"] == ours["requires-python"]
+    assert set(told["dependencies"]) <= set(ours["dependencies"])
