@@ -15,6 +15,8 @@ Kind = Literal["int", "float", "bool", "text", "date", "timestamp"]
 ONE_HOT = 12
 #: From here on a column of identities, or of numbers in a row, would identify rows but for some.
 NEARLY = 0.95
+#: Words from which on a text may be prose, and share of the rows that have another one then.
+WORDS, ANEW = 4, 0.1
 #: Names that a class body or a frame needs for itself.
 _TAKEN = {
     *("int", "float", "str", "bool", "pl", "Annotated", "Field", "DataFrameModel", "Config", "validate", "example"),
@@ -42,8 +44,9 @@ class Column:
     high: Any = None
     #: Of texts and truths: the most frequent values with their numbers of rows, those first.
     values: tuple[tuple[Any, int], ...] = ()
-    #: Mean length of a text.
+    #: Mean length of a text, and mean number of its words.
     length: float = 0.0
+    words: float = 0.0
     #: Why it is taken for personal; empty where it is not.
     personal: str = ""
 
@@ -84,8 +87,10 @@ class Column:
 
     @property
     def prose(self) -> bool:
-        """Text of whole sentences."""
-        return self.kind == "text" and not self.identity and self.length > 60
+        """Text of whole sentences, or of several words that are put together anew in many rows."""
+        if self.kind != "text" or self.identity:
+            return False
+        return self.length > 60 or (self.words >= WORDS and self.distinct > max(ONE_HOT, ANEW * self.rows))
 
 
 #: Where a word begins inside of another: ``fareAmount``, ``customerID``, ``GDPGrowth``; not in units such as kWh.
@@ -142,5 +147,6 @@ def _column(values: "pl.Series", field: str) -> Column:
         about["values"] = tuple(counts.iter_rows())
     if kind == "text" and there.len():
         about["length"] = there.str.len_chars().mean()
+        about["words"] = there.str.count_matches(r"\S+").mean()
     about["personal"] = personal(there, field, kind)
     return Column(values.name, field, kind, values.len(), values.null_count(), there.n_unique(), **about)

@@ -224,12 +224,12 @@ def _unfit(column: Column, roles: Roles) -> str:
         return roles.odd[column.name]
     if column.name == roles.row_id or (column.name in roles.key and column.unique):
         return "it names the row"
-    if (column.identity or column.kind == "text") and column.distinct > 0.5 * column.rows and column.length <= 60:
+    if column.prose:
+        return "prose"
+    if (column.identity or column.kind == "text") and column.distinct > 0.5 * column.rows:
         return "nearly every row has another value"
     if column.counting:
         return "it counts the rows"
-    if column.prose:
-        return "prose"
     return ""
 
 

@@ -15,6 +15,8 @@ _THOUSANDS = r"^[+-]?\d{1,3}([,' ]\d{3})+(\.\d+)?$"
 _CERTAIN = r",(\d{1,2}|\d{4,})$"
 #: Signs of money, or the letters and signs behind a number. Leading zeros are those of codes.
 _UNIT = r"^([$€£¥]?)\s?[+-]?(?:0|[1-9][\d,.]*|0[.,]\d+)\s?([^\W\d_]{1,10}[²³]?|%|‰|°C?F?|[$€£¥])?$"
+#: Two numbers in one value: of blood pressure, a size, a time of day.
+_TWO = r"^\d+([.,]\d+)?\s?[/x\xd7:]\s?\d+([.,]\d+)?$"
 #: Different units in one column, at most; with more they are codes.
 _UNITS = 3
 
@@ -60,6 +62,8 @@ def odd_numbers(values: "pl.Series") -> str:
     if there.str.contains(rf"{_THOUSANDS}|{plain}").all() and there.str.contains(_THOUSANDS).any():
         found = there.filter(there.str.contains(_THOUSANDS))[0]
         return f"numbers with separated thousands such as {found!r}; deliver plain numbers such as 1234.5"
+    if there.str.contains(_TWO).all():
+        return f"two numbers in one value such as {there[0]!r}; deliver each as a column of its own"
     if there.str.contains(_UNIT).all():
         units = {" ".join(filter(None, match.groups())) for text in there.unique() if (match := re.match(_UNIT, text))}
         if 0 < len(units) <= _UNITS and "" not in units:
