@@ -61,6 +61,10 @@ class Sklearn:
         from threadpoolctl import threadpool_limits
 
         check_width(self.width, matrix)
+        if not len(matrix):
+            # Estimators refuse to predict nothing.
+            several = self._classifies and not self._binary
+            return np.empty((0, len(self.estimator.classes_)) if several else 0, np.float32)
         # Sums of float32 differ with the number of rows that are multiplied at once; rounded from float64 they do not.
         matrix = matrix.astype(np.float64)
         with threadpool_limits(limits=self._threads):

@@ -15,6 +15,7 @@ __all__ = [
     "fitting",
     "gate",
     "merging",
+    "predicting",
     "references",
     "rollout_records",
     "source",

@@ -3,17 +3,45 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from subprocess import CompletedProcess
+
+#: Two time zones in which it is never the same day.
+ZONES = ("Etc/GMT+12", "Etc/GMT-14")
 
 _ORDER = "import sys; print(*set(sys.argv[1:]))"
 
 
-def elsewhere(code: str, given: bytes, *arguments: str, seed: str) -> "CompletedProcess[bytes]":
-    """Run Python code in a process that finds the same modules and reads ``given`` as its standard input."""
-    environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+def elsewhere(
+    code: str, given: bytes, *arguments: str, seed: str, zone: str = "", folder: Path | None = None
+) -> "CompletedProcess[bytes]":
+    """Run Python code in a process that finds the same modules and reads ``given`` as its standard input.
+
+    Where they are given, in a time ``zone``, as ``TZ`` names it, and in a ``folder``.
+    """
+    environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
+    environment |= {"TZ": zone} if zone else {}
     command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, input=given, env=environment, capture_output=True, check=False)
+    return subprocess.run(command, input=given, env=environment, cwd=folder, capture_output=True, check=False)
+
+
+@contextmanager
+def in_zone(zone: str) -> Generator[None]:
+    """This process in a time zone, as ``TZ`` names it."""
+    before = os.environ.get("TZ")
+    try:
+        os.environ["TZ"] = zone
+        time.tzset()
+        yield
+    finally:
+        if before is None:
+            del os.environ["TZ"]
+        else:
+            os.environ["TZ"] = before
+        time.tzset()
 
 
 def seeds(names: Sequence[str]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """A trainer with its data, as the suites of trainers are given it, and how they train."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -71,11 +72,14 @@ class Fitting:
         task: Task | None = None,
         names: Sequence[str] = (),
     ) -> Fit:
-        """Train, through the file as everybody else does."""
+        """Train, through the file as everybody else does: a copy of this one file, when the folder is gone."""
         one, data = trainer_of(self.trainer), self.frames if frames is None else frames
         given, kind = parameters or self.declared(), task or self.kind()
-        with TemporaryDirectory() as work:
-            done = train(one, lambda: iter(data), names or self.names, self.target, kind, given, Path(work), threads)
-            assert done.file.is_relative_to(work), "the model lies in `work`"
-            predictor = load_predictor(done.format, done.file, threads, done.types)
-            return Fit(done.file.read_bytes(), predictor, done)
+        with TemporaryDirectory() as kept:
+            with TemporaryDirectory() as work:
+                folder, columns = Path(work), names or self.names
+                done = train(one, lambda: iter(data), columns, self.target, kind, given, folder, threads)
+                assert done.file.is_relative_to(work), "the model lies in `work`"
+                file = Path(shutil.copy(done.file, kept))
+            predictor = load_predictor(done.format, file, threads, done.types, way_out="a model is one file")
+            return Fit(file.read_bytes(), predictor, done)

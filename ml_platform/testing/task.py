@@ -125,16 +125,19 @@ class TaskContract:
         assert all(np.allclose(ours, before[order]) for ours, before in pairs), "`calibrated`: not in order"
 
     def test_different_values_stay_different_labels(self) -> None:
-        """Large numbers too, or they are refused: capped in silence they would be learnt as what never happened."""
+        """Large, small and negative ones too, or they are refused: capped or rounded in silence they would be learnt as
+        what never happened."""
         if self.task.output != "value" or not self.target.dtype.is_numeric():
             return
-        large = self.target.cast(pl.Float64 if self.target.dtype.is_float() else pl.Int64) * 1000
-        try:
-            _, y = self.task.labels(pl.DataFrame({"target": large}), "target")
-        except PlatformError:
-            return
-        apart = large[:-1].n_unique()
-        assert len(np.unique(y)) == apart, f"of {apart} large values `labels` made {len(np.unique(y))} different labels"
+        values = self.target.cast(pl.Float64 if self.target.dtype.is_float() else pl.Int64)
+        for kind, others_like in {"large": values * 1000, "small": values / 1000, "negative": -values.abs()}.items():
+            try:
+                _, y = self.task.labels(pl.DataFrame({"target": others_like}), "target")
+            except PlatformError:
+                continue
+            apart = others_like[:-1].n_unique()
+            found = len(np.unique(y))
+            assert found == apart, f"of {apart} {kind} values `labels` made {found} different labels"
 
     def test_a_group_is_measured_by_its_own_rows(self) -> None:
         """Whatever other groups hold."""
@@ -162,9 +165,39 @@ class TaskContract:
         assert {name: row[name] for name in both} == pytest.approx({name: measured[name] for name in both})
 
     def test_worse_predictions_cost_more_than_right_ones(self) -> None:
-        y = self.labels()
-        ours, best = self.task.cost(y, self.predictions), self.task.cost(y, self.right())
-        assert ours is not None and best is not None and best < ours
+        """On either side."""
+        y, right = self.labels(), self.right()
+        best = self.task.cost(y, right)
+        assert best is not None
+        for worse in (self.predictions, *self.missed(y, slice(None))):
+            ours = self.task.cost(y, worse)
+            assert ours is not None and best < ours, f"`cost` of wrong predictions is {ours}, of right ones {best}"
+
+    def missed(self, y: np.ndarray, rows: "slice | int") -> list[np.ndarray]:
+        """Right predictions but for some rows, which are far off: of a value too high, and too low."""
+        if self.task.output != "value":
+            missed = self.right().astype(np.float64)
+            missed[rows] = self.mistaken()[rows]
+            return [missed]
+        found: list[np.ndarray] = []
+        for side in (1, -1):
+            missed = y.astype(np.float64)
+            missed[rows] += side * 10 * (1 + np.abs(y).max())
+            found.append(missed)
+        return found
+
+    def test_every_row_is_measured(self) -> None:
+        """Whatever its label: where one prediction is far off, the most telling metric differs, and so does a cost."""
+        task, y = self.task, self.labels()
+        name = task.compared[0]
+        given = {"": y} | ({" of values by a thousand times larger": y * 1000} if task.output == "value" else {})
+        for kind, labels in given.items():
+            right = self.right() if not kind else labels
+            best = task.measure(labels, right)[name]
+            for row in sorted({0, len(y) // 2, len(y) - 1, int(labels.argmin()), int(labels.argmax())}):
+                found = [task.measure(labels, p)[name] for p in self.missed(labels, row)]
+                told = f"{name}{kind}: where a row of label {labels[row]:g} is far off, `measure` gives the same"
+                assert any(one != best for one in found), told
 
     def test_right_predictions_lie_on_the_better_side(self) -> None:
         """By each metric that has one, and apart by those that models are compared by."""
@@ -226,6 +259,18 @@ class TaskContract:
         other, still = self.task.calibrated(np.roll(y, 1), self.predictions)
         assert np.array_equal(still, predicted), "other labels changed what is predicted; actual comes first"
         assert not np.array_equal(other, actual), "other labels changed nothing in what is actual"
+        assert self.rises(predicted), "`calibrated`: what is predicted does not rise with the predictions"
+
+    def rises(self, found: np.ndarray) -> bool:
+        """Whether a number of each prediction tells some apart, and where there are no classes, is never smaller for a
+        larger prediction."""
+        order = np.argsort(self.predictions if self.predictions.ndim == 1 else found, kind="stable")
+        return bool(np.ptp(self.predictions) == 0 or (np.ptp(found) > 0 and (np.diff(found[order]) >= 0).all()))
+
+    def test_scores_rise_with_the_predictions(self) -> None:
+        """A histogram of numbers that are all the same shows nothing; of classes they only have to differ."""
+        found = self.task.scores(self.predictions)
+        assert self.rises(found), "`scores` are all the same, or smaller for larger predictions"
 
     def test_what_a_model_without_knowledge_reaches_is_of_its_metrics(self) -> None:
         """Where the task says so, in `chance`."""
@@ -257,5 +302,6 @@ class TaskContract:
 
     def test_answers_hold_the_predictions(self) -> None:
         found = self.task.answer(self.predictions)
-        assert np.allclose(np.array(found[self.task.numbers]), self.predictions)
+        numbers = np.array(found[self.task.numbers], np.float32)
+        assert np.array_equal(numbers, self.predictions.astype(np.float32)), "`answer` gives other numbers, or rounds"
         assert json.dumps(found, allow_nan=False)

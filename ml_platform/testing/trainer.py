@@ -4,8 +4,10 @@ It needs pytest.
 """
 
 import pickle
+import random
 from datetime import date
 from importlib.metadata import PackageNotFoundError, distribution
+from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,8 +23,9 @@ from ml_platform.models.checked import Misbehaved
 from ml_platform.models.predictor import load_predictor, predictor_type
 from ml_platform.models.task import TASKS, task_of
 from ml_platform.testing.attributes import others
-from ml_platform.testing.elsewhere import elsewhere, seeds
+from ml_platform.testing.elsewhere import ZONES, elsewhere, seeds
 from ml_platform.testing.explanations import ExplanationContract
+from ml_platform.testing.predicting import PredictionContract
 from ml_platform.training.trainer import limited, require_limits, rounds_of, trainer_of
 
 #: A training in another process: its standard input is what it is given, its standard output the hash of the model.
@@ -41,7 +44,7 @@ with tempfile.TemporaryDirectory() as work:
 """
 
 
-class TrainerContract(ExplanationContract):
+class TrainerContract(PredictionContract, ExplanationContract):
     """The tests of a trainer, for one of one's own too."""
 
     def test_equal_rows_give_equal_bytes(self) -> None:
@@ -49,22 +52,53 @@ class TrainerContract(ExplanationContract):
         one = sha256_bytes(self.fit().content)
         assert sha256_bytes(self.fit().content) == one, "trained again, equal rows gave other bytes"
         assert sha256_bytes(self.fit(threads=2).content) == one, "two threads gave other bytes than one"
+        assert sha256_bytes(self.fit(threads=0).content) == one, "0 threads, all cores, gave other bytes than one"
         joined = sha256_bytes(self.fit([pl.concat(self.frames)]).content)
         assert joined == one, "the same rows in one frame gave other bytes than in several"
         other = sha256_bytes(self.fit([self.frames[1], self.frames[1]]).content)
         assert other != one, "other rows gave the same bytes; give the contract two different frames"
 
     def test_training_in_another_process_makes_equal_bytes(self) -> None:
-        """As the next run is one: nothing may depend on the order of a set, which each process makes anew."""
+        """As the next run is one: nothing may depend on the order of a set, which each process makes anew, nor on the
+        folder that it was started in, nor on the day."""
         kind = (self.task, tuple(self.classes), self.threshold)
         given = (self.trainer, self.parameters, list(self.frames), list(self.names), self.target, kind)
         ours = sha256_bytes(self.fit().content)
-        for seed in seeds(self.names):
+        for seed, zone in zip(cycle(seeds(self.names)), ZONES, strict=False):
             with TemporaryDirectory() as folder:
                 file = Path(folder) / "hash"
-                done = elsewhere(_TRAINED, pickle.dumps(given), str(file), seed=seed)
+                done = elsewhere(_TRAINED, pickle.dumps(given), str(file), seed=seed, zone=zone, folder=Path(folder))
                 assert done.returncode == 0, done.stderr.decode().strip().splitlines()[-1]
                 assert file.read_text() == ours, "trained in another process, equal rows gave other bytes"
+
+    def test_chance_is_left_as_it_was(self) -> None:
+        """A training draws from generators of its own: what others draw in this process does not hang on it."""
+        self.fit()
+        before, others_before = np.random.get_state(legacy=False), random.getstate()
+        try:
+            np.random.seed(12345)
+            random.seed(12345)
+            state, others_state = np.random.get_state(legacy=False), random.getstate()
+            self.fit()
+            same = pickle.dumps(np.random.get_state(legacy=False)) == pickle.dumps(state)
+            assert same, "a training draws from or seeds numpy.random; take numpy.random.default_rng(seed)"
+            assert random.getstate() == others_state, "a training draws from or seeds random; take random.Random(seed)"
+        finally:
+            np.random.set_state(before)
+            random.setstate(others_before)
+
+    def test_a_feature_that_never_came_is_learnt_or_refused(self) -> None:
+        """As a column of a table that is filled from some month on."""
+        name = self.names[0]
+        never = [frame.with_columns(pl.lit(None, frame.schema[name]).alias(name)) for frame in self.frames]
+        try:
+            predictor = self.fit(never).predictor
+        except Misbehaved:
+            raise
+        except (PlatformError, ValueError):
+            return
+        for rows in (self.unseen, never[0]):
+            predictor.predict(matrix(rows, self.names))
 
     def test_only_the_features_and_the_target_are_read(self) -> None:
         """Not other columns of a frame, nor the order of its columns."""
@@ -121,63 +155,11 @@ class TrainerContract(ExplanationContract):
         assert declared == self.declared(), "the parameters that were given stay as they are"
         assert self.fit(parameters=limited(trainer, declared, 1)).trained.rows > 0
 
-    def test_predictions_are_finite_and_equal_for_any_number_of_threads(self) -> None:
-        """float32."""
-        x = matrix(self.unseen, self.names)
-        one, two = (self.fit(threads=threads).predictor.predict(x) for threads in (1, 2))
-        assert one.dtype == np.float32 and len(one) == len(x) and np.isfinite(one).all()
-        np.testing.assert_array_equal(one, two)
-
-    def test_rows_with_missing_features_are_predicted_or_refused(self) -> None:
-        """With a finite number, or an error that says why: never with NaN. What is given is not changed."""
-        predictor = self.fit().predictor
-        x = np.repeat(matrix(self.unseen, self.names)[:1], len(self.names) + 1, axis=0)
-        x[np.arange(len(self.names)), np.arange(len(self.names))] = np.nan
-        x[-1] = np.nan
-        for row in range(len(x)):
-            for given in (x[row : row + 1], x):
-                before = given.copy()
-                try:
-                    predictor.predict(given)
-                except Misbehaved:
-                    raise
-                except (PlatformError, ValueError):
-                    pass
-                assert np.array_equal(given, before, equal_nan=True), "predict changes the matrix that it is given"
-
-    def test_models_that_are_loaded_together_answer_each_for_itself(self) -> None:
-        """As a candidate and its champion are: nothing is kept in a class or a module."""
-        x = matrix(self.unseen, self.names)
-        one = self.fit().predictor
-        before = one.predict(x)
-        other = self.fit([self.frames[1], self.frames[1]]).predictor
-        theirs = other.predict(x)
-        assert np.array_equal(one.predict(x), before), "a model answers otherwise since another one was loaded"
-        assert np.array_equal(other.predict(x), theirs), "a model answers otherwise since another one was asked"
-
-    def test_a_type_that_was_not_recorded_is_not_loaded(self) -> None:
-        """Where the file has one beyond those of its format."""
-        done = self.fit()
-        if done.trained.types:
-            with TemporaryDirectory() as folder:
-                file = Path(folder) / done.trained.file.name
-                file.write_bytes(done.content)
-                with pytest.raises(PlatformError):
-                    load_predictor(done.trained.format, file)
-
     def test_rows_without_a_label_are_left_out_and_counted(self) -> None:
         """As the task reads the labels."""
         done = self.fit().trained
         known = sum(self.kind().labels(frame, self.target)[0].height for frame in self.frames)
         assert (done.rows, done.dropped) == (known, sum(frame.height for frame in self.frames) - known)
-
-    def test_a_row_is_predicted_as_among_others(self) -> None:
-        """To the last bit."""
-        predictor, x = self.fit().predictor, matrix(self.unseen, self.names)
-        assert predictor.width == len(self.names)
-        p = predictor.predict(x)
-        for row in range(0, len(x), max(1, len(x) // 15)):
-            np.testing.assert_array_equal(predictor.predict(x[row : row + 1]), p[row : row + 1])
 
     def test_it_beats_what_knows_the_labels_only(self) -> None:
         """In the task's most telling metric."""

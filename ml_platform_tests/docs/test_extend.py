@@ -22,6 +22,8 @@ CONTRACT = """
 import numpy as np
 import polars as pl
 
+from ml_platform.models.task import task_of
+from ml_platform.testing.task import TaskContract
 from ml_platform.testing.trainer import TrainerContract
 
 
@@ -43,6 +45,12 @@ class TestAverage(TrainerContract):
 
 class TestBoosted(TestAverage):
     trainer = "mine.boosted:BoostedTrainer"
+
+
+class TestNear(TaskContract):
+    task = task_of("mine.near:Near")
+    target = pl.Series([1.0, 2.0, 3.5, 5.0, None])
+    predictions = np.array([1.5, 2.0, 4.0, 3.0], np.float32)
 """
 DECLARATION = re.compile(r"<!-- declaration -->\n```yaml\n(.*?)```", re.DOTALL)
 
@@ -66,14 +74,24 @@ def test_the_examples_train_and_predict(tmp_path: Path, monkeypatch: pytest.Monk
     assert found["failed"] == {} and found["kept"] == "m: look at it\n"
 
 
-def test_the_trainers_of_the_page_pass_their_contract(tmp_path: Path) -> None:
+def test_the_trainers_and_the_task_of_the_page_pass_their_contracts(tmp_path: Path) -> None:
     for name, text in FILE.findall(PAGE):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     (tmp_path / "test_average.py").write_text(CONTRACT)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path / "test_average.py")]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "error::RuntimeWarning",
+        str(tmp_path / "test_average.py"),
+    ]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout
 

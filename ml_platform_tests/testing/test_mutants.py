@@ -2,11 +2,14 @@
 
 import inspect
 import itertools
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from datetime import date
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import polars as pl
@@ -114,13 +117,29 @@ TASK: dict[str, Any] = {
     "labels, capped": lambda self, frame, target: _capped(*Regression.labels(self, frame, target)),
     "by_group, of all rows": lambda self, y, p: {"mae": (p - y).abs().mean() * y.len() / 60},
     "curves": lambda self, y, p: None,
+    "labels, rounded": lambda self, frame, target: _rounded(*Regression.labels(self, frame, target)),
+    "measure, without large labels": lambda self, y, p: _of_small(self, y, p),
+    "cost, of one side": lambda self, y, p: float(np.maximum(y - p, 0).mean()),
+    "calibrated, by the mean": lambda self, y, p: (y, np.full(len(p), p.mean(), np.float64)),
     "answer": lambda self, p: {"predictions": p.tolist()[1:], "decisions": None},
+    "answer, rounded": lambda self, p: {"predictions": p.astype(np.float64).round(8).tolist(), "decisions": None},
+    "scores, all the same": lambda self, p: np.zeros(len(p)),
+    "scores, of the other sign": lambda self, p: -p,
     "scores": lambda self, p: p[1:],
 }
 
 
 def _capped(known: pl.DataFrame, y: np.ndarray) -> tuple[pl.DataFrame, np.ndarray]:
     return known, np.minimum(y, 12)
+
+
+def _rounded(known: pl.DataFrame, y: np.ndarray) -> tuple[pl.DataFrame, np.ndarray]:
+    return known, y.round(3)
+
+
+def _of_small(task: Regression, y: np.ndarray, p: np.ndarray) -> dict[str, float]:
+    small = y < 1000 if (y < 1000).any() else y > 0
+    return Regression.measure(task, y[small], p[small])
 
 
 class Regressions(TaskContract):
@@ -134,6 +153,22 @@ def test_a_task(method: str) -> None:
     member = "losses" if method == "comparable by row" else method.partition(",")[0]
     own = type("Own", (Regression,), {member: TASK[method]})
     assert_told(red(type("Suite", (Regressions,), {"task": own()})))
+
+
+class Amounts(Regressions):
+    """Labels that are never negative."""
+
+    target = pl.Series([*np.exp(X).tolist(), None])
+    predictions = (np.exp(X) + RANDOM.normal(size=60) / 4).astype(np.float32)
+
+
+def test_a_task_that_clips_what_its_labels_do_not_show() -> None:
+    def labels(self: Any, frame: pl.DataFrame, target: str) -> tuple[pl.DataFrame, np.ndarray]:
+        known, y = Regression.labels(self, frame, target)
+        return known, np.maximum(y, 0)
+
+    assert [*red(Amounts)] == []
+    assert_told(red(type("Suite", (Amounts,), {"task": type("Own", (Regression,), {"labels": labels})()})))
 
 
 def frame(seed: int) -> pl.DataFrame:
@@ -181,6 +216,12 @@ TRAINER: dict[str, Any] = {
     ),
     "train, missing labels are zeros": lambda self, *given: _unlabelled(self, *given),
     "train, another format": fed(lambda trained, _: trained._replace(format="ubj")),
+    "train, on no thread": lambda self, *given: NearestTrainer.train(self, *given) if given[6] else 1 / 0,
+    "train, other bytes on all cores": lambda self, *given: (fed(noisy) if given[6] == 0 else NearestTrainer.train)(
+        self, *given
+    ),
+    "train, seeded for everybody": lambda self, *given: _seeded(self, *given),
+    "train, NaN where a feature never came": fed(lambda trained, _: _nan_of_nothing(trained)),
 }
 #: Changes of the predictor, by its member.
 PREDICTOR: dict[str, Any] = {
@@ -199,6 +240,11 @@ PREDICTOR: dict[str, Any] = {
         self, np.nan_to_num(matrix, copy=False)
     ),
     "load, into the class": classmethod(lambda cls, file, threads=1, types=(): _into_class(cls, file)),
+    "load, a pickle": classmethod(lambda cls, file, threads=1, types=(): Nearest(np.load(file, allow_pickle=True))),
+    "load, by the width": classmethod(lambda cls, file, threads=1, types=(): _by_width(Nearest(np.load(file)))),
+    "predict, some rows": lambda self, matrix: (matrix.argmax(), Nearest.predict(self, matrix))[1],
+    "predict, the first rows": lambda self, matrix: _the_first(self, matrix),
+    "predict, as it lies": lambda self, matrix: Nearest.predict(self, matrix.ravel(order="K").reshape(matrix.shape)),
     "contributions": lambda self, matrix: matrix[:, :1],
     "importance": lambda self, names: {"other": 1.0},
     "contributions, of the batch": lambda self, matrix: np.tile(np.nanmean(matrix, axis=0) * 1e6, (len(matrix), 1)),
@@ -210,6 +256,39 @@ PREDICTOR: dict[str, Any] = {
     "beginning": lambda self, rounds: ["x"],
     "beginning, no text": lambda self, rounds: 7,
 }
+
+
+def _added(trained: Trained, number: float) -> Trained:
+    table = np.load(trained.file)
+    table[0, 0] += number
+    np.save(trained.file, table)
+    return trained
+
+
+def _nan_of_nothing(trained: Trained) -> Trained:
+    table = np.load(trained.file)
+    if np.isnan(table[:, :-2]).all(axis=0).any():
+        table[:, -2] = np.nan
+        np.save(trained.file, table)
+    return trained
+
+
+def _seeded(self: Any, *given: Any) -> Trained:
+    np.random.seed(7)
+    return NearestTrainer.train(self, *given)
+
+
+KEPT: dict[int, Any] = {}
+
+
+def _by_width(made: Nearest) -> Nearest:
+    return KEPT.setdefault(made.width, made)
+
+
+def _the_first(self: Any, matrix: np.ndarray) -> np.ndarray:
+    found = np.zeros(len(matrix), np.float32)
+    found[:1024] = Nearest.predict(self, matrix[:1024])
+    return found
 
 
 def _unlabelled(self: Any, frames: Any, names: Any, target: str, *given: Any) -> Trained:
@@ -284,6 +363,18 @@ class OrderOfNames(NearestTrainer):
     train: Any = lambda self, frames, names, *given: NearestTrainer.train(self, frames, [*{*names}], *given)
 
 
+class DayInFile(NearestTrainer):
+    """The file says when it was made."""
+
+    train = fed(lambda trained, _: _added(trained, date.today().toordinal()))
+
+
+class FolderInFile(NearestTrainer):
+    """The file says where it was made."""
+
+    train = fed(lambda trained, _: _added(trained, crc32(os.getcwd().encode())))
+
+
 class Trainers(TrainerContract):
     trainer = f"{__name__}:Own"
     parameters = {"kept": 150, "neighbours": 5}  # noqa: RUF012
@@ -294,7 +385,32 @@ class Trainers(TrainerContract):
     task = "regression"
 
 
-@pytest.mark.parametrize("kind", [SetOrdered, OrderOfNames])
+class InTwo(Nearest):
+    """The labels lie in a file beside the model's."""
+
+    @classmethod
+    def load(cls, file: Path, threads: int = 1, types: Any = ()) -> Any:
+        made = cls(np.load(file))
+        made.labels = np.load(file.with_name("labels.npy"))
+        return made
+
+
+def in_two(trained: Trained, _: Path) -> Trained:
+    np.save(trained.file.with_name("labels.npy"), np.load(trained.file)[:, -2])
+    return trained._replace(format=f"{__name__}:InTwo")
+
+
+class TwoFiles(NearestTrainer):
+    """Of a model in two files only one is kept."""
+
+    train = fed(in_two)
+
+
+def test_a_model_in_two_files() -> None:
+    assert_told(red(type("Suite", (Trainers,), {"trainer": f"{__name__}:TwoFiles"})))
+
+
+@pytest.mark.parametrize("kind", [SetOrdered, OrderOfNames, DayInFile, FolderInFile])
 def test_a_trainer_that_makes_something_else_in_another_process(kind: type) -> None:
     found = [*red(type("Suite", (Trainers,), {"trainer": f"{__name__}:{kind.__name__}"}))]
     assert "test_training_in_another_process_makes_equal_bytes: trained in another process" in "".join(found), found
