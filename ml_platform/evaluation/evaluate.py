@@ -27,6 +27,7 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.times import days, instants
 from ml_platform.models import outputs
 from ml_platform.models.checked import measured, unit_of
+from ml_platform.models.code import same_task
 from ml_platform.models.predictor import Predictor
 from ml_platform.models.task import Task, task_of
 from ml_platform.references.refs import ModelRef
@@ -192,7 +193,8 @@ def _training_rows(
 
 def _champion_predictions(reference: ModelRef, champion: Loaded, frame: "pl.DataFrame") -> "np.ndarray":
     theirs = champion.reference
-    if (theirs.task, theirs.target, theirs.classes) != (reference.task, reference.target, reference.classes):
+    alike = same_task((theirs.task, theirs.code), (reference.task, reference.code))
+    if not alike or (theirs.target, theirs.classes) != (reference.target, reference.classes):
         kinds = [", ".join([one.task, *one.classes]) for one in (theirs, reference)]
         raise PlatformError(
             f"evaluation of {reference.model}: the champion predicts {theirs.target} ({kinds[0]}), not "

@@ -84,8 +84,14 @@ def read_otherwise(context: ModelContext, before: dict[str, Any], now: dict[str,
     return [
         Change(asset.get(key, evaluated), key, _direction(key, old, new), key, _words(old), _words(new))
         for key, old in before.items()
-        if old != (new := now.get(key))
+        if old != (new := now.get(key)) and not (key == "task" and _moved(old, new))
     ]
+
+
+def _moved(old: Any, new: Any) -> bool:
+    """Whether a task of a user's own only stands in another module: class and code are equal."""
+    (before, _, its), (now, _, code) = str(old).partition(" "), str(new).partition(" ")
+    return bool(code) and code == its and before.rpartition(":")[2] == now.rpartition(":")[2]
 
 
 def _noted(spec: Declaration) -> dict[str, Any]:

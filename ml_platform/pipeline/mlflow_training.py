@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from ml_platform.foundation.earlier import FIRST_TRAINER
 from ml_platform.foundation.files import sha256_bytes
 from ml_platform.foundation.provenance import OUTSIDE_GIT, Provenance
-from ml_platform.models.code import code_of, differing, identity
+from ml_platform.models.code import changed, code_of, identity
 from ml_platform.models.predictor import file_name
 from ml_platform.models.task import task_of
 from ml_platform.references.refs import ModelRef, SplitRef
@@ -67,7 +67,7 @@ def train_and_log(
             if reference.provenance.code_commit == OUTSIDE_GIT != provenance.code_commit:
                 continue
             # The same file with another code of its predictor or its task is another model.
-            if not differing(reference.code, code_of(task, reference.format)) and known(reference):
+            if not changed(reference.code, task, reference.format) and known(reference):
                 tracking.model_path(reference)
                 return reference
         tags = {

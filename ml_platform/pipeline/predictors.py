@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.foundation.errors import Refused
-from ml_platform.models.code import PREDICTOR, code_of, differing, same
+from ml_platform.models.code import PREDICTOR, changed
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef
 
@@ -29,9 +29,8 @@ def predictor(workspace: Workspace, reference: ModelRef, threads: int) -> "Predi
     from ml_platform.replay.earlier import EarlierPredictor
 
     file = workspace.tracking.model_path(reference)
-    written = reference.code.get(PREDICTOR)
     # Models of earlier releases name no code: they are what is written now, as they always were.
-    if written is None or same(written, code_of(reference.task, reference.format).get(PREDICTOR)):
+    if PREDICTOR not in reference.code or PREDICTOR not in changed(reference.code, reference.task, reference.format):
         return load_predictor(reference.format, file, threads, reference.types)
     # It has what a loaded model has, and nothing of a class that loads.
     earlier: Any = EarlierPredictor(reference, file, threads)
@@ -39,8 +38,9 @@ def predictor(workspace: Workspace, reference: ModelRef, threads: int) -> "Predi
 
 
 def require_code(reference: ModelRef) -> None:
-    """Raise Refused for a model whose task or predictor is written otherwise now: that is another model."""
-    if other := differing(reference.code, code_of(reference.task, reference.format)):
+    """Raise Refused for a model whose task or predictor is written otherwise now, or stands elsewhere: it is another
+    model, or has to be registered by its new name."""
+    if other := changed(reference.code, reference.task, reference.format):
         raise Refused(
             f"{reference.model} ({reference.sha256[:12]}) was trained with other code of its {' and '.join(other)}; "
             f"train it again (job {reference.model}_train), or put back the code of commit "

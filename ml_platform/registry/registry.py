@@ -10,6 +10,7 @@ from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import canonical_json
 from ml_platform.foundation.parts import Parts
 from ml_platform.foundation.words import require_words
+from ml_platform.models.code import same_task
 from ml_platform.references.refs import ModelRef, VersionRef
 from ml_platform.registry.tracking import MODEL_FOLDER, Tracking
 
@@ -69,7 +70,9 @@ class Registry:
             for version in self.of_model(model, reference.sha256):
                 if version.model_ref.manifest_sha256 == reference.manifest_sha256 and known(version.model_ref):
                     _require_alike(version, reference)
-                    return version
+                    # Code that stands elsewhere now is loaded by its new name: by a version of its own.
+                    if _names(version.model_ref) == _names(reference):
+                        return version
             self.tracking.model_path(reference)
             self._ensure_model(model)
             self.tracking.log_artifact(reference.mlflow_run_id, CARD_ARTIFACT, card_markdown)
@@ -323,9 +326,14 @@ def _description(card: str) -> str:
     return card[: DESCRIPTION_LIMIT - len(more)].rpartition("\n")[0] + more
 
 
+def _names(reference: ModelRef) -> tuple[str, str]:
+    """By what the code of a model is loaded."""
+    return reference.task, reference.format
+
+
 def _require_alike(version: VersionRef, reference: ModelRef) -> None:
     """Raise PlatformError where equal bytes are of another task: gates of one say nothing about the other."""
-    if version.model_ref.task != reference.task:
+    if not same_task((version.model_ref.task, version.model_ref.code), (reference.task, reference.code)):
         raise PlatformError(
             f"{version.model}: version {version.version} has the same file ({version.sha256[:12]}) and was judged as "
             f"{version.model_ref.task}, not as {reference.task}; change a parameter, or give the model a new name"

@@ -8,22 +8,22 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.user_code import is_own, of_platform
+from ml_platform.foundation.user_code import installed, is_own, of_platform
 
 
 def stage_code(stage: Path, entry: str, function_path: str, others: Iterable[str] = ()) -> frozenset[str]:
     """Copy into `stage` the modules of the service, from its ``entry`` module, and of the feature function
     (``module:object``); returns the top-level names of the libraries that the user's modules import.
 
-    ``others`` are loaded by their names as well (task, predictor, types in the model); what of them belongs neither to
-    the platform nor to the project of the entry or the feature function is a library. Imports are followed within
-    their projects; libraries are requirements of the image. Raises :class:`PlatformError` for a module without a
-    source file.
+    ``others`` are loaded by their names as well (task, predictor, types in the model); what of them is installed and
+    belongs neither to the platform nor to the project of the entry or the feature function is a library. Imports are
+    followed within their projects; libraries are requirements of the image. Raises :class:`PlatformError` for a module
+    without a source file.
     """
     feature_module = function_path.partition(":")[0]
     roots = {"ml_platform", *(module.partition(".")[0] for module in (entry, feature_module))}
-    named = (path.partition(":")[0] for path in others)
-    waiting = [entry, feature_module, *(module for module in named if module.partition(".")[0] in roots)]
+    named = [path.partition(":")[0] for path in others]
+    waiting = [entry, feature_module, *(one for one in named if one.partition(".")[0] in roots or _is_loose(one))]
     done: set[str] = set()
     libraries: set[str] = set()
     while waiting:
@@ -55,6 +55,12 @@ def stage_code(stage: Path, entry: str, function_path: str, others: Iterable[str
             elif not of_platform(name) and top not in sys.stdlib_module_names and _is_there(top):
                 libraries.add(top)
     return frozenset(libraries)
+
+
+def _is_loose(name: str) -> bool:
+    """Whether a module stands in no folder of libraries, so that nothing but the package would bring it along."""
+    source = _source(name)
+    return source is not None and not any(map(source.resolve().is_relative_to, installed()))
 
 
 def _is_there(name: str) -> bool:

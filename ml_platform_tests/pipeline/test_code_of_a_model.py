@@ -4,6 +4,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,72 @@ def test_another_predictor_is_another_version_that_waits_for_approval(project: P
     code.edit("self.mean * 3, np.float32)", "self.mean, np.float32)")
     code.commit("as it was")
     assert registered(project).version == first.version, "the code before is the version before"
+
+
+def moved(code: Code, name: str, new: str) -> None:
+    """As ``git mv``, with all that names the module adapted."""
+    (code.package / f"{name}.py").rename(code.package / f"{new}.py")
+    for file in code.package.glob("*.py"):
+        file.write_text(file.read_text().replace(f"constants.{name}", f"constants.{new}"))
+    code.commit(f"{name} is {new}")
+
+
+@pytest.mark.slow
+def test_a_predictor_may_move(project: Project, code: Code) -> None:
+    """To a version of its own, equal to the one before, which is compared with by the code of its commit."""
+    first = registered(project)
+    with project.active() as workspace:
+        approval.decide(
+            workspace, project.context(REGRESSION), first, "approved", by="ada", reason="good", run=Run.new()
+        )
+        workspace.registry.set_alias(REGRESSION, "champion", first.version)
+    moved(code, "answering", "predicting")
+    second = registered(project)
+    assert (second.version, second.sha256) == (first.version + 1, first.sha256)
+    assert second.model_ref.format == "constants.predicting:Constant"
+    assert registered(project).version == second.version, "the version of where it stands now"
+    with project.active() as workspace:
+        context = project.context(REGRESSION)
+        matrix = np.zeros((3, len(first.model_ref.features)), np.float32)
+        theirs, ours = (predictor(workspace, one.model_ref, 1).predict(matrix) for one in (first, second))
+        np.testing.assert_array_equal(ours, theirs)
+        with pytest.raises(Refused, match="was trained with other code of its predictor; train it again"):
+            release.package(workspace, context, first, Run.new())
+        approval.decide(workspace, context, second, "approved", by="ada", reason="moved", run=Run.new())
+        packaged = release.package(workspace, context, workspace.registry.get(REGRESSION, 2), Run.new())
+        assert (packaged.version, packaged.model_sha256) == (2, first.sha256)
+
+
+@pytest.mark.slow
+def test_a_task_may_move(project: Project, code: Code) -> None:
+    (code.package / "asking.py").write_text(
+        "from ml_platform.models.regression import Regression\n\n\nclass Own(Regression):\n    pass\n"
+    )
+    code.commit("a task")
+
+    def asked(module: str) -> Project:
+        own = {"trainer": "constants.training:Mean", "parameters": {}, "gates": GATES, "drift": None}
+        return replace(project, catalogue=declared(models={REGRESSION: own | {"task": f"constants.{module}:Own"}}))
+
+    first = registered(asked("asking"))
+    with project.active() as workspace:
+        workspace.registry.set_alias(REGRESSION, "champion", first.version)
+    moved(code, "asking", "tasks")
+    second = registered(asked("tasks"))
+    assert (second.version, second.sha256) == (first.version + 1, first.sha256)
+    assert second.model_ref.task == "constants.tasks:Own"
+    # What is trained next is compared with the version of the old place.
+    code.edit("rows.y.mean()", "rows.y.mean() * 0.9", "training.py")
+    code.commit("a little less")
+    other = registered(asked("tasks"))
+    with project.active() as workspace:
+        found = evaluations.load(workspace.tracking, other.model_ref).champion
+        assert found is not None and found.sha256 == first.sha256 and found.comparisons["mae"].gain != 0
+    # Another task by the same file is none that moved.
+    (code.package / "tasks.py").write_text((code.package / "tasks.py").read_text().replace("pass", "unit = 'days'"))
+    code.commit("another unit")
+    with pytest.raises(PlatformError, match=r"the champion predicts delivery_days .*; remove the alias champion or"):
+        registered(asked("tasks"))
 
 
 def test_code_that_is_in_no_commit_is_not_guessed(project: Project, code: Code) -> None:
