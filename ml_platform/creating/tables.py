@@ -1,5 +1,6 @@
 """Reads a stranger's table, and finds out of which types its columns are: numbers, dates and truths in text too."""
 
+import gzip
 import os
 import re
 from dataclasses import dataclass, field
@@ -18,10 +19,14 @@ from ml_platform.sources.opening import find_table
 from ml_platform.sources.partitions import WHOLE, Partitions
 from ml_platform.sources.source_rule import Found
 from ml_platform.sources.stray_texts import stray, told_cells
-from ml_platform.sources.text_files import text_table
+from ml_platform.sources.text_files import names_in, separator_of, text_table
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+#: Files beside the one that was named that are looked at, at most.
+_OTHERS = 200
 
 
 @dataclass
@@ -84,6 +89,7 @@ def _of_files(where: str, table: Found, files: Files) -> Table:
     more |= seen.options()
     odd = {one.name: why for one in seen.typed if one.dtype == pl.String and (why := odd_numbers(one) or _strays(one))}
     made = Table(table, seen.typed, more, len(names), seen.notes, seen.unclear, odd)
+    made.notes += _beside(Path(where), raw.columns)
     if os.path.isabs(folder := str(made.source.get("path", ""))):
         variable = f"{re.sub(r'[^A-Z0-9]+', '_', made.name.upper()).strip('_')}_FOLDER"
         made.notes.append(
@@ -91,6 +97,36 @@ def _of_files(where: str, table: Found, files: Files) -> Table:
             "into the source in defs.yaml, and set that variable"
         )
     return made
+
+
+def _beside(path: Path, columns: list[str]) -> list[str]:
+    """Files of the same columns in the folder of one that was named: they are no part of the table."""
+    if not path.is_file():
+        return []
+    ending = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+    others = [one for one in sorted(path.parent.glob(f"*{ending}")) if one.name != path.name][:_OTHERS]
+    alike = [one.name for one in others if _columns(one) == columns]
+    if not alike:
+        return []
+    more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+    return [
+        f"{alike[0]!r}{more} beside {path.name!r} {'have' if more else 'has'} the same columns but is not read; "
+        f"to read all of them give the folder, {str(path.parent)!r}"
+    ]
+
+
+def _columns(path: Path) -> list[str]:
+    """The columns of a file; none where it is no table."""
+    import polars as pl
+
+    try:
+        if path.suffix == ".parquet":
+            return list(pl.read_parquet_schema(path))
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            line = stream.readline().decode("utf-8-sig").rstrip("\r\n")
+        return names_in(line, separator_of(line))
+    except (OSError, UnicodeDecodeError, EOFError, pl.exceptions.PolarsError):
+        return []
 
 
 def _strays(values: "pl.Series") -> str:

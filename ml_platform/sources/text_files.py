@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Separators of CSV files, the usual one first.
 SEPARATORS = (",", ";", "\t", "|")
+#: Bytes in which lines above the names are looked for, and lines that may be there.
+_HEAD, _ABOVE = 20_000, 5
 #: First bytes of texts in UTF-16 and UTF-32.
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
 #: First bytes of what is no text, what it is, and what to do with it.
@@ -37,6 +39,8 @@ def text_table(
     import polars as pl
 
     first = check_text(content, name)
+    if told := _title(content, name):
+        raise PlatformError(f"{name}: {told}")
     separator = separator or separator_of(first)
     check_names(first, separator, name)
     try:
@@ -45,6 +49,22 @@ def text_table(
         if told := odd_line(content, separator, name):
             raise PlatformError(f"{name}: {told}") from None
         raise
+
+
+def _title(content: bytes, name: str) -> str:
+    """What is wrong where lines without any separator stand above the names of the columns; empty where none do."""
+    head = gzip.GzipFile(fileobj=io.BytesIO(content)).read(_HEAD) if name.endswith(".gz") else content[:_HEAD]
+    lines = head.decode("utf-8-sig", errors="ignore").splitlines()[:-1]
+    if len(lines) < 4 or any(one in lines[0] for one in SEPARATORS):
+        return ""
+    for separator in SEPARATORS:
+        counts = [line.count(separator) for line in lines]
+        at = next((place for place, count in enumerate(counts) if count), 0)
+        if 0 < at <= _ABOVE and len(counts) >= at + 3 and len(set(counts[at : at + 3])) == 1:
+            lie = "1 line lies" if at == 1 else f"{at} lines lie"
+            first = lines[0].strip()
+            return f"{lie} above the names of the columns, {first!r} first; take what is above line {at + 1} out"
+    return ""
 
 
 def check_text(content: bytes, name: str) -> str:
