@@ -108,9 +108,9 @@ def _beside(path: Path, columns: list[str]) -> list[str]:
     alike = [one.name for one in others if _columns(one) == columns]
     if not alike:
         return []
-    more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+    more, verbs = (f" and {len(alike) - 1} more", "have {} but are") if len(alike) > 1 else ("", "has {} but is")
     return [
-        f"{alike[0]!r}{more} beside {path.name!r} {'have' if more else 'has'} the same columns but is not read; "
+        f"{alike[0]!r}{more} beside {path.name!r} {verbs.format('the same columns')} not read; "
         f"to read all of them give the folder, {str(path.parent)!r}"
     ]
 
