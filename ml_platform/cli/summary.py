@@ -1,5 +1,6 @@
 """The table at the end of ``ml-platform run``: data, metrics, verdicts, versions, services, predictions."""
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -156,9 +157,11 @@ def _measured(workspace: Workspace, ref: ReportRef, table: Table, shown: dict[st
 
 
 def _version(workspace: Workspace, name: str, table: Table, shown: dict[str, Any]) -> None:
-    """Add the newest version of a model."""
+    """Add the version that the model above is registered as: after code was put back that is not the newest."""
     version = workspace.registry.latest(name)
     if version is not None:
+        with suppress(MissingReference):
+            version = workspace.registry.get(name, workspace.references.load(f"{name}/registered_model").version)
         decision = standing(workspace, version)
         table.add_row("version", f"{version.version} ({decision.said}), model {version.sha256[:12]}")
         shown |= {"version": version.version, "approval": decision.status}

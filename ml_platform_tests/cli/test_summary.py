@@ -1,5 +1,6 @@
 """The table at the end of a run, on a month that was published and whose correction was refused."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,8 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.gates.every_kind import Gate
 from ml_platform.pipeline.rollback import roll_back
 from ml_platform_tests.project import Project
-from ml_platform_tests.shop_project import DATASET, FEBRUARY, JANUARY, new_project
+from ml_platform_tests.registry import models
+from ml_platform_tests.shop_project import DATASET, FEBRUARY, JANUARY, MODEL, copy_of, declared, new_project, registered
 
 
 @pytest.mark.parametrize("staged_again", [False, True], ids=["staged once", "staged again"])
@@ -69,3 +71,22 @@ def test_a_refused_correction_is_shown_as_refused(tmp_path: Path) -> None:
 def test_a_gate_that_only_warns_is_not_shown_as_one_that_holds_back() -> None:
     gates = (Gate(gate="volume", min=0.5, max=2, severity="warn"), Gate(gate="duplicates", max=0))
     assert _verdicts(gates, {}) == "0 passed, volume missing (warns), duplicates missing"
+
+
+def test_the_version_is_that_of_the_model_that_is_shown(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    """Code that was put back is the version before: the newest is another model."""
+    project = copy_of(registered(tmp_path_factory.getbasetemp()), tmp_path / "project", declared())
+    nothing, console, file = (
+        SimpleNamespace(commits=0, versions=0, ledger=0),
+        Console(record=True),
+        tmp_path / "out.json",
+    )
+    with project.active() as workspace:
+        newer = models.registered(workspace.registry, models.trained(workspace.registry, MODEL, seed=3))
+        assert workspace.registry.latest(MODEL) == newer
+        show_summary(console, workspace, project.catalogue, nothing, nothing, True, file)
+        told = json.loads(file.read_text())["models"][MODEL]
+        assert told["version"] == 1 != newer.version
+        assert told["model_sha256"] == workspace.registry.get(MODEL, 1).sha256
