@@ -17,7 +17,8 @@ class Source(Protocol):
         ...
 
     def read(self, partition: str) -> "pl.DataFrame":
-        """The rows of one partition; equal content gives equal rows in equal order."""
+        """The rows of one partition; equal content gives equal rows in equal order. One that is not there is an error,
+        never a frame without rows."""
         ...
 
 

@@ -10,6 +10,7 @@ import pytest
 __all__ = [
     "alerts",
     "attributes",
+    "contents",
     "elsewhere",
     "explanations",
     "fitting",

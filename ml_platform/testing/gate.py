@@ -1,13 +1,21 @@
 """What every kind of gate has to do. Subclass it and give the gate evidence that it accepts, and some that it alone
 refuses."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
+import polars as pl
 import pytest
+from polars.exceptions import PolarsError
 
 from ml_platform.gates.gate import Gate, Verdict, judge, kind_of
+from ml_platform.testing.elsewhere import ZONES, in_zone
+
+#: Rows behind which others are not looked at by a gate that looks at the first ones only.
+_MANY = 2000
 
 
 class Given(NamedTuple):
@@ -36,7 +44,7 @@ class GateContract:
 
     def verdict(self, evidence: Any, **changes: Any) -> Verdict:
         """What the gate says of the evidence."""
-        given = evidence if isinstance(evidence, Given) else Given(evidence, {})
+        given = _given(evidence)
         (found,) = judge(
             [Gate.model_validate({**self.gate, **changes})],
             given.evidence,
@@ -77,6 +85,57 @@ class GateContract:
         if not kind_of(self.gate["gate"]).timed:
             assert self.verdict(self.broken()) == self.verdict(self.broken())
 
+    def test_a_verdict_of_another_day_is_equal(self) -> None:
+        """As far as the time zone tells: what a gate says of content does not hang on when it is asked."""
+        if kind_of(self.gate["gate"]).timed:
+            return
+        for evidence in (self.sound(), self.broken()):
+            found: list[Verdict] = []
+            for zone in ZONES:
+                with in_zone(zone):
+                    found.append(self.verdict(evidence))
+            assert found[0] == found[1], "asked on another day it says something else; leave the date out"
+
+    def test_a_missing_value_switches_nothing_off(self) -> None:
+        """Of evidence that it refuses, where one value of a column is missing: it is no way to pass."""
+        broken = self.broken()
+        rows = max((frame.height for frame in _frames(broken).values()), default=0)
+        if 0 < rows < 3:
+            broken, rows = _changed(broken, lambda frame: pl.concat([frame] * 3)), rows * 3
+        if not rows or self.verdict(broken).status != "failed":
+            return
+        places = sorted({*np.linspace(0, rows - 1, 20).astype(int).tolist()})
+        for column in self.measured_columns(broken):
+            found = [self.verdict(_changed(broken, partial(_without, column, place))) for place in places]
+            passed = [one for one in found if one.status == "passed"]
+            assert len(passed) < len(found), f"one missing value of {column} lets it pass, saying: {passed[0].reason}"
+
+    def test_a_column_of_another_type_is_not_nothing_to_measure(self) -> None:
+        """Texts where numbers are expected: an error, or a value; a gate that has none to give passes."""
+        broken = self.broken()
+        frames = _frames(broken).values()
+        for column in self.measured_columns(broken):
+            if any(column in frame.columns and frame.schema[column].is_numeric() and frame.height for frame in frames):
+                found = self.verdict(_changed(broken, partial(_texts, column)))
+                told = f"texts as {column} let it pass without a value, saying: {found.reason}"
+                assert found.status != "passed" or found.observed is not None, told
+
+    def test_rows_are_looked_at_wherever_they_stand(self) -> None:
+        """Bad rows behind many good ones are judged as before them."""
+        sound, broken = _frames(self.sound()), _frames(self.broken())
+        places = [place for place in broken if place in sound and sound[place].height and broken[place].height]
+        good, bad = ({place: _many(frames[place]) for place in places} for frames in (sound, broken))
+        with suppress(PolarsError):
+            before = {place: pl.concat([bad[place], good[place]], how="vertical_relaxed") for place in places}
+            behind = {place: pl.concat([good[place], bad[place]], how="vertical_relaxed") for place in places}
+            first, last = (self.verdict(_held(self.broken(), frames)).status for frames in (before, behind))
+            assert first == last, f"{first} where what is bad stands first, {last} where it stands behind {_MANY} rows"
+
+    def measured_columns(self, evidence: Any) -> list[str]:
+        """Columns that the gate declares, else all of them."""
+        there = [*dict.fromkeys(name for frame in _frames(evidence).values() for name in frame.columns)]
+        return [name for name in there if name in self.gate.get("columns", there)]
+
     def test_a_verdict_comes_back_from_the_ledger_as_it_was(self) -> None:
         """Details are plain numbers, texts and lists of flat records."""
         found = self.verdict(self.broken())
@@ -108,3 +167,54 @@ class GateContract:
 
 def _as_it_is(value: object) -> object:
     return value
+
+
+class _With:
+    """Evidence with other rows."""
+
+    def __init__(self, evidence: Any, frame: pl.DataFrame) -> None:
+        self._evidence, self._frame = evidence, frame
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        return self._frame.clone()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._evidence, name)
+
+
+def _given(evidence: Any) -> Given:
+    return evidence if isinstance(evidence, Given) else Given(evidence, {})
+
+
+def _frames(evidence: Any) -> dict[str, pl.DataFrame]:
+    """The frames in evidence: of itself by an empty name, and of what was asked for."""
+    given = _given(evidence)
+    found = {name: getattr(one, "frame", None) for name, one in {"": given.evidence, **given.asked}.items()}
+    return {name: frame for name, frame in found.items() if isinstance(frame, pl.DataFrame)}
+
+
+def _held(evidence: Any, frames: Mapping[str, pl.DataFrame]) -> Given:
+    """Evidence with other frames."""
+    given = _given(evidence)
+    every = {"": given.evidence, **given.asked}
+    held = {name: _With(one, frames[name]) if name in frames else one for name, one in every.items()}
+    return Given(held.pop(""), held)
+
+
+def _changed(evidence: Any, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Given:
+    return _held(evidence, {name: change(frame) for name, frame in _frames(evidence).items()})
+
+
+def _many(frame: pl.DataFrame) -> pl.DataFrame:
+    return pl.concat([frame] * -(-_MANY // frame.height))
+
+
+def _without(column: str, place: int, frame: pl.DataFrame) -> pl.DataFrame:
+    if column not in frame.columns:
+        return frame
+    return frame.with_columns(pl.when(pl.int_range(pl.len()) != place).then(pl.col(column)).alias(column))
+
+
+def _texts(column: str, frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.lit("no number").alias(column)) if column in frame.columns else frame

@@ -1,7 +1,7 @@
 """What every source has to do. Subclass it and give it one that offers something."""
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.objects import shown
 from ml_platform.foundation.raised import raised
 from ml_platform.sources.partitions import Partitions
 from ml_platform.sources.source import Source
@@ -38,6 +39,9 @@ class SourceContract:
     #: ``partitions`` of its dataset, as declared: ``{"every": "month", "start": "2024-01-01"}``; None: keys are not
     #: looked at.
     partitions: ClassVar[Any] = None
+    #: Column that says when a row is from, as ``time`` of its dataset, by which it belongs to a partition; empty: it is
+    #: not looked at.
+    time: ClassVar[str] = ""
 
     def test_another_process_is_told_the_same(self, source: Source) -> None:
         """As the next run is one: nothing may depend on Python's `hash()`, which each process seeds anew."""
@@ -66,19 +70,30 @@ class SourceContract:
         raise NotImplementedError("give the contract a fixture `source`")
 
     @pytest.fixture
-    def change(self) -> Callable[[], str] | None:
-        """What changes the content of one partition at its origin, and returns its name; None: it cannot be changed."""
+    def change(self) -> "Callable[[], str] | Sequence[Callable[[], str]] | None":
+        """What changes the content of one partition at its origin, and returns its name; None: it cannot be changed.
+
+        Or several of them: a value of each column, two values that change places, a row more.
+        """
         return None
 
-    def test_changed_content_has_another_fingerprint(self, source: Source, change: Callable[[], str] | None) -> None:
+    def test_changed_content_has_another_fingerprint(
+        self, source: Source, change: "Callable[[], str] | Sequence[Callable[[], str]] | None"
+    ) -> None:
         """And other rows; other partitions keep both."""
         if change is None:
             pytest.skip("give the contract a fixture `change`")
+        for one in [change] if callable(change) else change:
+            self.require_told(source, one)
+
+    def require_told(self, source: Source, change: Callable[[], str]) -> None:
+        """A change is seen by the fingerprint of its partition, and by its rows."""
         before = source.partitions()
         rows = {name: source.read(name) for name in before}
         changed = change()
         after = source.partitions()
-        assert {name for name, mark in after.items() if before.get(name) != mark} == {changed}
+        told = {name for name, mark in after.items() if before.get(name) != mark}
+        assert told == {changed}, f"{changed} changed, and other fingerprints have {', '.join(sorted(told)) or 'none'}"
         same = {name for name in after if name in rows and source.read(name).equals(rows[name])}
         assert changed not in same, f"`read` gives the rows of {changed} from before its change"
         assert same == {*after} - {changed}, "`read` gives other rows of partitions that did not change"
@@ -105,6 +120,44 @@ class SourceContract:
             assert secret not in str(reason), "the error that is the reason names the secret; raise it `from None`"
         assert secret not in repr(source), "`repr` of the source shows the secret"
 
+    @pytest.fixture
+    def unreachable(self) -> Callable[[], object] | None:
+        """What makes the origin one that cannot be reached; None: it always can."""
+        return None
+
+    def test_what_cannot_be_reached_is_no_empty_place(
+        self, source: Source, unreachable: Callable[[], object] | None
+    ) -> None:
+        """But a PlatformError of one line: `{}` would mean that everything was taken away."""
+        if unreachable is None:
+            pytest.skip("give the contract a fixture `unreachable`, where the origin may be out of reach")
+        offered = [*source.partitions()]
+        unreachable()
+        for ask in (source.partitions, partial(source.read, offered[0])):
+            with pytest.raises(PlatformError) as told:
+                ask()
+            assert "\n" not in str(told.value), "the message is one line"
+
+    def test_a_partition_that_is_not_offered_is_an_error(self, source: Source) -> None:
+        """Not a frame without rows: it may be gone since it was offered, and would be published as empty."""
+        for never in ("2999" + max(source.partitions())[4:], "no such partition"):
+            try:
+                found = source.read(never)
+            except Exception:
+                continue
+            raise AssertionError(f"read({never!r}), which is not offered, gave {shown(found)}; raise an error")
+
+    def test_rows_lie_in_their_partition(self, source: Source) -> None:
+        """Each in the one that its time belongs to, and so in one only."""
+        if not self.time or self.partitions is None:
+            pytest.skip("give the contract `time`, the column that says when a row is from, and `partitions`")
+        declared = Partitions.model_validate(self.partitions)
+        for key in source.partitions():
+            start, end = declared.window(key)
+            times = _times(source.read(key)[self.time], hourly=declared.hourly)
+            outside = times.filter(~((times >= start) & (times < end)))
+            assert not len(outside), f"{key} has {len(outside)} rows of another time, such as {outside[0]}"
+
     def test_what_is_there_has_a_fingerprint_that_stays(self, source: Source) -> None:
         """As long as the content does."""
         offered = source.partitions()
@@ -130,3 +183,13 @@ class SourceContract:
             assert_frame_equal(source.read(partition), frame)
             rows = max(rows, frame.height)
         assert rows > 1, "no partition has two rows, so that nothing is said of their order; give the contract more"
+
+
+def _times(values: pl.Series, *, hourly: bool) -> pl.Series:
+    """Times of rows as bounds of partitions are: days, in the time zone of the column, or datetimes in UTC."""
+    if values.dtype == pl.String:
+        values = values.str.to_datetime() if hourly else values.str.slice(0, 10).str.to_date()
+    if not hourly:
+        return values if values.dtype == pl.Date else values.dt.date()
+    zoned = isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone
+    return values.dt.convert_time_zone("UTC") if zoned else values.dt.replace_time_zone("UTC")

@@ -30,10 +30,11 @@ from ml_platform.datasets.store import (
 )
 from ml_platform.foundation.errors import Corrupt, StoreError
 from ml_platform.foundation.files import sha256_bytes
-from ml_platform.testing.merging import Edits, MergeLaws, content
+from ml_platform.testing.contents import ContentContract
+from ml_platform.testing.merging import Edits, content
 
 
-class StoreContract(MergeLaws):
+class StoreContract(ContentContract):
     """Tests that hold for every adapter."""
 
     def test_it_is_a_versioned_store(self, store: VersionedStore) -> None:

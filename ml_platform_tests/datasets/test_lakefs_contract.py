@@ -43,6 +43,10 @@ def again(store: LakeFSStore, folder: Path, s3_endpoint: str = "") -> Open:
 class LakeFSContract(StoreContract):
     """What holds for lakeFS beyond the contract of every store."""
 
+    @pytest.fixture
+    def secret(self, store: LakeFSStore) -> str:
+        return store.api.server.secret_key.get_secret_value()
+
     def test_opening_again_finds_the_repository_as_it_was_made(self, store: LakeFSStore) -> None:
         def rules() -> tuple:
             repositories, name = store.api.sdk.repositories_api, store.repository

@@ -1,5 +1,6 @@
 """Sources keep the contract: files by name, and one of one's own."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from ml_platform_tests.sources.example import sales, spec
 
 
 class TestFolder(SourceContract):
+    partitions = {"every": "month", "start": "2024-01-01"}  # noqa: RUF012
+    time = "day"
+
     @pytest.fixture
     def source(self, tmp_path: Path) -> Source:
         for month in (1, 2):
@@ -23,12 +27,16 @@ class TestFolder(SourceContract):
         return spec({"kind": "folder", "path": str(tmp_path), "by": "name", "date_format": "%Y-%m"}).load_source()
 
     @pytest.fixture
-    def change(self, tmp_path: Path) -> Callable[[], str]:
-        def change() -> str:
-            sales(2)[1:].write_parquet(tmp_path / "2024-02.parquet")
+    def change(self, tmp_path: Path) -> list[Callable[[], str]]:
+        def put(rows: pl.DataFrame) -> str:
+            rows.write_parquet(tmp_path / "2024-02.parquet")
             return "2024-02-01"
 
-        return change
+        return [lambda: put(sales(2)[1:]), lambda: put(sales(2)[1:].reverse()), lambda: put(sales(2, 4))]
+
+    @pytest.fixture
+    def unreachable(self, tmp_path: Path) -> Callable[[], object]:
+        return lambda: shutil.rmtree(tmp_path)
 
 
 class Till:
@@ -36,7 +44,7 @@ class Till:
         return {"2024-01-01": "1"}
 
     def read(self, partition: str) -> pl.DataFrame:
-        return pl.DataFrame({"day": [partition] * 2, "amount": [3.0, 4.5]})
+        return pl.DataFrame({"day": [partition] * 2, "amount": {"2024-01-01": [3.0, 4.5]}[partition]})
 
 
 class TestOneOfItsOwn(SourceContract):

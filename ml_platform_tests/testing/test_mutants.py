@@ -5,9 +5,12 @@ import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date
 from io import BytesIO
 from pathlib import Path
+from time import sleep
+from types import SimpleNamespace
 from typing import Any
 from zlib import crc32
 
@@ -461,8 +464,67 @@ SOURCE: dict[str, Any] = {
     "read, others change too": lambda self, partition: pl.DataFrame(
         {"day": [partition] * 2, "amount": [sum(self.days.values()), 3.0]}
     ),
+    "read, nothing of what is unknown": lambda self, partition: (
+        Till.read(self, partition) if partition in self.days else pl.DataFrame(schema={"day": pl.String})
+    ),
     "read, too few rows": lambda self, partition: pl.DataFrame({"amount": [1]}),
 }
+
+
+class Shop(Till):
+    """Two columns, and rows that may change places."""
+
+    def __init__(self) -> None:
+        self.rows = {day: [(day, 1.0, "a"), (day, 3.0, "b")] for day in ("2024-01-01", "2024-01-02")}
+
+    def partitions(self) -> dict[str, str]:
+        return {day: str(rows) for day, rows in self.rows.items()}
+
+    def read(self, partition: str) -> pl.DataFrame:
+        return pl.DataFrame(self.rows[partition], ["day", "amount", "name"], orient="row")
+
+    def changes(self) -> list[Callable[[], str]]:
+        day = "2024-01-02"
+
+        def named() -> str:
+            self.rows[day][0] = (day, 1.0, "c")
+            return day
+
+        def swapped() -> str:
+            self.rows[day] = [(day, 3.0, "c"), (day, 1.0, "b")]
+            return day
+
+        return [named, swapped]
+
+
+SHOP: dict[str, Any] = {
+    "partitions, of one column": lambda self: {day: str([row[1] for row in rows]) for day, rows in self.rows.items()},
+    "partitions, of rows and a sum": lambda self: {
+        day: str((len(rows), sum(row[1] for row in rows), sorted(row[2] for row in rows)))
+        for day, rows in self.rows.items()
+    },
+    "read, some rows twice": lambda self, partition: pl.concat(
+        [Shop.read(self, partition), Shop.read(self, "2024-01-02")[:1]]
+    ),
+}
+
+
+class ShopSources(Sources):
+    time = "day"
+
+
+def shop(kind: type) -> Fixtures:
+    def fixtures(_: Path) -> Mapping[str, Any]:
+        made = kind()
+        return {"source": made, "change": made.changes(), "refuse": None, "unreachable": None}
+
+    return fixtures
+
+
+@each(SHOP)
+def test_a_source_of_rows_with_their_time(method: str) -> None:
+    assert [*red(ShopSources, shop(Shop))] == []
+    assert_told(red(ShopSources, shop(type("Own", (Shop,), {method.partition(",")[0]: SHOP[method]}))))
 
 
 class HashedMarks(Till):
@@ -550,6 +612,33 @@ class AnyError(Guarded):
             raise ValueError("401")
 
 
+class Far(Guarded):
+    """Behind a network."""
+
+    def unreachable(self) -> None:
+        self.refused = True
+
+    def refuse(self) -> Any:
+        pytest.skip("no credentials")
+
+
+class EmptyWhenUnreachable(Far):
+    def partitions(self) -> dict[str, str]:
+        return {} if self.refused else Till.partitions(self)
+
+
+class RawWhenUnreachable(Far):
+    def require(self) -> None:
+        if self.refused:
+            raise ConnectionError("no route")
+
+
+@pytest.mark.parametrize("kind", [EmptyWhenUnreachable, RawWhenUnreachable])
+def test_a_source_that_cannot_be_reached(kind: type) -> None:
+    assert_told(red(Sources, till(kind)))
+    assert [*red(Sources, till(Far))] == []
+
+
 class ShowsTheSecret(Guarded):
     def __repr__(self) -> str:
         return f"Till({SECRET})"
@@ -567,7 +656,8 @@ def test_a_source_whose_credentials_are_refused(kind: type) -> None:
 def till(kind: type) -> Fixtures:
     def fixtures(_: Path) -> Mapping[str, Any]:
         made = kind()
-        return {"source": made, "change": made.change, "refuse": getattr(made, "refuse", None)}
+        optional = {name: getattr(made, name, None) for name in ("refuse", "unreachable")}
+        return {"source": made, "change": made.change, **optional}
 
     return fixtures
 
@@ -599,7 +689,54 @@ STORE: dict[str, Any] = {
     "list": lambda self, ref, prefix="": EmbeddedStore.list(self, ref),
     "log": lambda self, ref, limit=None: EmbeddedStore.log(self, ref),
     "url": lambda self, ref, path="": "",
+    "url, with the secret": lambda self, ref, path="": f"{EmbeddedStore.url(self, ref, path)}?token={SECRET}",
+    "open, the beginning": lambda self, ref, path: BytesIO(EmbeddedStore.open(self, ref, path).read()[:65536]),
+    "open, forwards only": lambda self, ref, path: Forwards(EmbeddedStore.open(self, ref, path).read()),
+    "list, a page": lambda self, ref, prefix="": EmbeddedStore.list(self, ref, prefix)[:1000],
+    "log, a page": lambda self, ref, limit=None: itertools.islice(EmbeddedStore.log(self, ref, limit), 100),
+    "log, local times": lambda self, ref, limit=None: (
+        replace(one, created=one.created.replace(tzinfo=None).astimezone(UTC))
+        for one in EmbeddedStore.log(self, ref, limit)
+    ),
+    "commit, other ends of lines": lambda self, branch, files, *given, **named: EmbeddedStore.commit(
+        self, branch, {name: file and _with_newlines(file) for name, file in files.items()}, *given, **named
+    ),
+    "commit, no message": lambda self, branch, files, message, *given, **named: EmbeddedStore.commit(
+        self, branch, files, "commit", *given, **named
+    ),
 }
+
+
+class Forwards(BytesIO):
+    """A stream that is read once."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _with_newlines(file: Path) -> Path:
+    data = file.read_bytes()
+    if b"\r\n" in data and b"\x00" not in data:
+        file = file.with_name(f"{file.name}-lf")
+        file.write_bytes(data.replace(b"\r\n", b"\n"))
+    return file
+
+
+class Unlocked(EmbeddedStore):
+    """What another one merged meanwhile is undone."""
+
+    def merge(self, source: str, dest: str, message: str, metadata: Mapping[str, str] | None = None) -> str:
+        seen = self._repo.target(f"refs/heads/{dest}")
+        sleep(0.01)
+        with self._repo.lock():
+            if seen is not None:
+                self._repo.point(f"refs/heads/{dest}", seen, force=True)
+        return super().merge(source, dest, message, metadata)
+
+
+def test_a_store_without_a_lock() -> None:
+    found = [*red(StoreContract, opened(lambda folder: Unlocked(folder / "store", "test-repo"), "open_store"))]
+    assert [one.partition(":")[0] for one in found] == ["test_what_many_write_at_once_is_all_there"], found
 
 
 def _writable(path: Path) -> Path:
@@ -609,7 +746,8 @@ def _writable(path: Path) -> Path:
 
 def opened(open_one: Callable[[Path], Any], name: str = "opened") -> Fixtures:
     def fixtures(folder: Path) -> Mapping[str, Any]:
-        return {name: lambda: open_one(folder), "store": open_one(folder), "references": open_one(folder)}
+        made = {"store": open_one(folder), "references": open_one(folder)}
+        return {name: lambda: open_one(folder), **made, "secret": SECRET}
 
     return fixtures
 
@@ -804,6 +942,55 @@ class Gates(GateContract):
 
     def empty(self) -> Any:
         return {"amount": None}
+
+
+def mean(values: pl.Series) -> Measurement:
+    found: Any = values.mean()
+    return Measurement(found, f"the mean of {len(values)} rows", support=len(values))
+
+
+#: Of rows, what is said of the values of a column.
+ROW_GATE: dict[str, Any] = {
+    "a missing value": lambda values: Measurement(None, "gaps") if values.null_count() else mean(values),
+    "no numbers": lambda values: _of_numbers(values),
+    "the first rows": lambda values: mean(values.head(3)),
+    "the first thousand": lambda values: mean(values.head(1000)),
+    "the day": lambda values: Measurement(mean(values).observed, f"on {date.today()}"),
+}
+
+
+def _of_numbers(values: pl.Series) -> Measurement:
+    found: Any = values.cast(pl.Float64, strict=False).mean()
+    return Measurement(found, "no numbers" if found is None else "the mean")
+
+
+def said(values: pl.Series) -> Measurement:
+    return mean(values)
+
+
+rows_taken = kind("rows_taken", "batch", "Mean", needs=("min",), requires=("columns",), columns=(1, 1))(
+    lambda evidence, gate: said(evidence.frame[gate.columns[0]])
+)
+
+
+class RowGates(GateContract):
+    gate = {"gate": f"{__name__}:rows_taken", "columns": ["amount"], "min": 3}  # noqa: RUF012
+
+    def given(self, *amounts: float) -> Any:
+        return SimpleNamespace(frame=pl.DataFrame({"day": "2024-01-01", "amount": amounts}))
+
+    def sound(self) -> Any:
+        return self.given(4.0, 5.0)
+
+    def broken(self) -> Any:
+        return self.given(1.0, 2.0)
+
+
+@pytest.mark.parametrize("mutant", [*ROW_GATE])
+def test_a_kind_of_gate_on_rows(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [*red(RowGates)] == []
+    monkeypatch.setitem(globals(), "said", ROW_GATE[mutant])
+    assert_told(red(RowGates))
 
 
 @pytest.mark.parametrize("mutant", [*GATE])
