@@ -197,7 +197,7 @@ class TaskContract:
             for row in sorted({0, len(y) // 2, len(y) - 1, int(labels.argmin()), int(labels.argmax())}):
                 found = [task.measure(labels, p)[name] for p in self.missed(labels, row)]
                 told = f"{name}{kind}: where a row of label {labels[row]:g} is far off, `measure` gives the same"
-                assert any(one != best for one in found), told
+                assert set(found) != {best}, told
 
     def test_right_predictions_lie_on_the_better_side(self) -> None:
         """By each metric that has one, and apart by those that models are compared by."""
