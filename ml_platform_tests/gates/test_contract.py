@@ -12,7 +12,8 @@ from ml_platform.foundation.objects import load_object
 from ml_platform.gates.asked import OFFERED
 from ml_platform.gates.batch import BatchEvidence
 from ml_platform.gates.deployment import DeploymentEvidence
-from ml_platform.gates.gate import Gate, Measurement, judge, kind
+from ml_platform.gates.every_kind import Gate
+from ml_platform.gates.gate import Measurement, judge, kind
 from ml_platform.gates.service import ServiceEvidence
 from ml_platform.testing.gate import GateContract, Given
 

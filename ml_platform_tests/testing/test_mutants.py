@@ -409,22 +409,26 @@ class TwoFiles(NearestTrainer):
     train = fed(in_two)
 
 
+@pytest.mark.slow
 def test_a_model_in_two_files() -> None:
     assert_told(red(type("Suite", (Trainers,), {"trainer": f"{__name__}:TwoFiles"})))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [SetOrdered, OrderOfNames, DayInFile, FolderInFile])
 def test_a_trainer_that_makes_something_else_in_another_process(kind: type) -> None:
     found = [*red(type("Suite", (Trainers,), {"trainer": f"{__name__}:{kind.__name__}"}))]
     assert "test_training_in_another_process_makes_equal_bytes: trained in another process" in "".join(found), found
 
 
+@pytest.mark.slow
 @each(TRAINER)
 def test_a_trainer(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Own, method.partition(",")[0], TRAINER[method])
     assert_told(red(Trainers))
 
 
+@pytest.mark.slow
 @each(PREDICTOR)
 def test_a_predictor(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OwnNearest, method.partition(",")[0], PREDICTOR[method], raising=False)
@@ -541,6 +545,7 @@ class SetOrder(Till):
         return pl.DataFrame({"name": [*{f"{self.days[partition]} {number}" for number in range(50)}]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [HashedMarks, SetOrder])
 def test_a_source_that_says_something_else_in_another_process(kind: type) -> None:
     found = [*red(Sources, till(kind))]
@@ -633,6 +638,7 @@ class RawWhenUnreachable(Far):
             raise ConnectionError("no route")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [EmptyWhenUnreachable, RawWhenUnreachable])
 def test_a_source_that_cannot_be_reached(kind: type) -> None:
     assert_told(red(Sources, till(kind)))
@@ -644,6 +650,7 @@ class ShowsTheSecret(Guarded):
         return f"Till({SECRET})"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [EmptyWhenRefused, NoRowsWhenRefused, TellsTheSecret, TellsInTwoLines, TellsByTheReason, AnyError, ShowsTheSecret],
@@ -752,6 +759,7 @@ def opened(open_one: Callable[[Path], Any], name: str = "opened") -> Fixtures:
     return fixtures
 
 
+@pytest.mark.slow
 @each(STORE)
 def test_a_store(method: str) -> None:
     own = type("Own", (EmbeddedStore,), {method.partition(",")[0]: STORE[method]})
@@ -1017,6 +1025,7 @@ def test_an_attribute_of_another_kind_is_told_at_once(suite: type, name: str, gi
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_without_a_change_every_suite_is_green() -> None:
     assert [
         *red(Regressions),
