@@ -37,6 +37,12 @@ def validate_project(json: Path | None = None) -> int:
             for spec in accepted
             if isinstance(spec, ModelSpec) and any(gate.gate == "replay" for gate in spec.gates)
         ]
+        warnings += [
+            f"{spec.name}: models of code of your own are compared with those before by their commits, and {why} "
+            "before it is trained"
+            for spec in accepted
+            if isinstance(spec, ModelSpec) and any(":" in part for part in (spec.trainer, spec.task))
+        ]
     for warning in warnings:
         say(f"warning: {warning}")
     gates = sum(len(spec.gates) for spec in accepted)

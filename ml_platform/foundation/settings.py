@@ -51,8 +51,8 @@ class Settings(ServiceOptions, BaseSettings):
     repository: str = Field(default="ml-platform", description="Name of the repository in the dataset store.")
     adapters: str = Field(
         default="",
-        description="Function, module:name, that gives store, references or rollout records of the project's own; "
-        "empty: the platform's.",
+        description="Function, module:name, that gives store, references, rollout records or an alert channel of the "
+        "project's own; empty: the platform's.",
     )
     lakefs_endpoint: str = Field(default="", description="Address of the lakeFS server, with http:// or https://.")
     lakefs_access_key: str = Field(default="", description="Access key id of lakeFS.")

@@ -22,7 +22,8 @@ def alert_sensor(catalogue: Catalogue) -> dg.SensorDefinition:
         name="alerts",
         minimum_interval_seconds=2 * get_settings().sensor_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells people what needs them, by ML_PLATFORM_ALERT_WEBHOOK and ML_PLATFORM_ALERT_EMAIL, or here.",
+        description="Tells people what needs them, by ML_PLATFORM_ALERT_WEBHOOK, ML_PLATFORM_ALERT_EMAIL and a channel "
+        "of the project's own, or here.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         tick = Tick(context, catalogue)

@@ -9,6 +9,7 @@ from pathlib import Path
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.inherited import GIT, inherited
 from ml_platform.foundation.project import code_root
+from ml_platform.foundation.provenance import OUTSIDE_GIT
 
 
 def variables(code: Path, local: Path) -> dict[str, str]:
@@ -23,8 +24,12 @@ def variables(code: Path, local: Path) -> dict[str, str]:
 
 
 @contextmanager
-def checked_out(commit: str, folder: Path, model: str) -> Generator[Path]:
-    """The project's root in a work tree of a commit, removed again after the block."""
+def checked_out(commit: str, folder: Path, what: str, way_out: str) -> Generator[Path]:
+    """The project's root in a work tree of a commit, removed again after the block.
+
+    Raises PlatformError where there is no such commit: ``what`` needs it, and ``way_out`` says what to do where the
+    code was in none.
+    """
     root = code_root()
 
     def git(*arguments: str) -> str:
@@ -32,16 +37,13 @@ def checked_out(commit: str, folder: Path, model: str) -> Generator[Path]:
         done = subprocess.run(command, env=inherited(*GIT), capture_output=True, text=True)
         if done.returncode:
             raise PlatformError(
-                f"replay of {model}: commit {commit[:12]} cannot be checked out in {root} "
+                f"{what}: commit {commit[:12]} cannot be checked out in {root} "
                 f"({done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'git failed'}); fetch it first"
             )
         return done.stdout.strip()
 
-    if commit == "none":
-        raise PlatformError(
-            f"replay of {model}: it was trained outside a Git work tree, so its code is not known; "
-            "put the project under Git (git init, git add -A, git commit) and train again (ml-platform run)"
-        )
+    if commit == OUTSIDE_GIT:
+        raise PlatformError(f"{what}: it was trained outside a Git work tree, so its code is not known; {way_out}")
     below = root.relative_to(Path(git("rev-parse", "--show-toplevel")).resolve())
     git("worktree", "add", "--detach", "--force", str(folder), commit)
     try:

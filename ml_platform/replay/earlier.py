@@ -20,6 +20,9 @@ from ml_platform.models.predictor import Importance, check_width
 from ml_platform.references.refs import ModelRef
 from ml_platform.replay.checkout import checked_out, variables
 
+#: Where the code of a model is in no commit.
+_WAY_OUT = "put back the text of its predictor as it was, or give the model a new name, and commit before the next edit"
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -61,7 +64,9 @@ class _Worker:
         self._what = f"{reference.model} ({reference.sha256[:12]}) by the code of commit {commit[:12]}"
         with ExitStack() as opened:
             self._folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="earlier-")))
-            code = opened.enter_context(checked_out(commit, self._folder / "code", reference.model))
+            model = f"{reference.model} ({reference.sha256[:12]})"
+            about = f"{model}, which a candidate with an edited predictor is compared with"
+            code = opened.enter_context(checked_out(commit, self._folder / "code", about, _WAY_OUT))
             request = {
                 "task": reference.task,
                 "format": reference.format,

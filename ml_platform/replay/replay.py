@@ -30,6 +30,8 @@ TIMEOUT = 6 * 3600.0
 #: Where a replay finds its packages: ``recorded`` installs the lock of the commit where that is another than the one
 #: here, ``present`` takes what is installed here.
 Environment = Literal["recorded", "present"]
+#: Where the code of a model is in no commit.
+_WAY_OUT = "put the project under Git (git init, git add -A, git commit) and train again (ml-platform run)"
 T = TypeVar("T", FeatureSpec, DatasetSpec)
 
 
@@ -84,7 +86,7 @@ def replay(
         note(warning)
     with tempfile.TemporaryDirectory(prefix="replay-") as name:
         folder = Path(name)
-        with checked_out(then.code_commit, folder / "code", reference.model) as code:
+        with checked_out(then.code_commit, folder / "code", f"replay of {reference.model}", _WAY_OUT) as code:
             spec = _declared(code, "FeatureSet", FeatureSpec, reference.split.dataset)
             if spec is None:
                 spec = feature_set

@@ -366,6 +366,19 @@ def lacking(): return {"store": lambda settings: "store"}
             assert done.code == 1 and (done.out + done.err).count("ML_PLATFORM_ADAPTERS: ") == 1, done
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_code_of_ones_own_outside_git_is_a_warning(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], own: bool
+) -> None:
+    """Its models could not be compared with those of the next edit."""
+    task = "from ml_platform.models.binary import Binary\n\n\nclass Own(Binary):\n    pass\n"
+    (shop.defs.parent / "tasks.py").write_text(task)
+    shop.edit(MODEL, "task: binary\n", "task: shop.tasks:Own\n" if own else "task: binary\n")
+    with calling(shop, {}, monkeypatch, capfd) as call:
+        done = call("validate")
+    assert done.code == 0 and (f"{MODEL}: models of code of your own are compared with" in done.out) == own, done
+
+
 @pytest.mark.parametrize(
     ("metric", "reason"),
     [

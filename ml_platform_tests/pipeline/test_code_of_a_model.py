@@ -1,6 +1,7 @@
 """A model file says nothing without the code that predicts with it: another code is another model, like other bytes."""
 
 import importlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -257,6 +258,19 @@ def test_code_that_is_in_no_commit_is_not_guessed(project: Project, code: Code) 
         with pytest.raises(PlatformError, match=r"trained with .*, uncommitted.*whose code is committed"):
             predictor(workspace, uncommitted, 1).predict(np.zeros((3, len(uncommitted.features)), np.float32))
     assert not list((code.root / ".git" / "worktrees").glob("*")), "nothing is left behind"
+
+
+def test_a_model_from_outside_git_is_named_with_the_way_out(project: Project, code: Code) -> None:
+    shutil.rmtree(code.root / ".git")
+    code.forget()
+    with project.active() as workspace:
+        context, run = project.context(REGRESSION), Run.new()
+        manifest = training.split(workspace, context, workspace.references.all(FEATURES), run)
+        training.inspect_split(workspace, context, manifest, run)
+        outside = training.fit(workspace, context, manifest, run)
+        code.edit("self.mean, np.float32)", "self.mean * 2, np.float32)")
+        with pytest.raises(PlatformError, match=r"which a candidate .* is compared with: .*put back the text of its"):
+            predictor(workspace, outside, 1).predict(np.zeros((3, len(outside.features)), np.float32))
 
 
 def test_an_edited_trainer_trains_anew(project: Project, code: Code) -> None:
