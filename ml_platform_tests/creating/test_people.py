@@ -135,6 +135,7 @@ def test_no_time_can_be_asked_for(tmp_path: Path) -> None:
     assert roles(tmp_path, frame, time="none").time == "none"
 
 
+@pytest.mark.slow
 def test_a_time_of_few_rows_over_decades_is_told_with_both_ways_out(mine: Mine) -> None:
     frame = people(opened=days(date(1950, 1, 1), 50 * 365))
     made = mine.new(mine.table(frame), "left")

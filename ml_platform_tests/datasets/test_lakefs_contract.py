@@ -172,6 +172,7 @@ class TestContractOnStandIn(LakeFSContract):
             yield again(store, tmp_path)
 
 
+@pytest.mark.slow
 class TestContractOnPresigningStandIn(LakeFSContract):
     """The contract on a stand-in that offers presigned addresses."""
 

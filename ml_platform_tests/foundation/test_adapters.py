@@ -156,7 +156,7 @@ def broken() -> None:
         (3, "is int 3; expected a function that returns adapters by port"),
         (lambda: None, "returned NoneType None; expected functions of the settings by port"),
         (lambda: {"rollouts": 3}, "expected functions of the settings by port"),
-        (lambda: {"rollout": RecordFiles}, "names rollout; the ports are references, rollouts, store"),
+        (lambda: {"rollout": RecordFiles}, "names rollout; the ports are alerts, references, rollouts, store"),
         (broken, "made_up:adapters: KeyError: 'no such"),
         (lambda: {"rollouts": lambda _: broken()}, "made_up:adapters, rollouts: KeyError: "),
         (

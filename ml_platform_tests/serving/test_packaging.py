@@ -232,15 +232,15 @@ def test_what_the_users_code_imports_comes_along(
 ) -> None:
     """Of its project as files, whichever package it stands in; of libraries as pinned requirements."""
     own = {
-        "near/__init__.py": "",
-        "near/light.py": Path(__file__).with_name("tiny.py").read_text(),
-        "near/features.py": """
+        "packednear/__init__.py": "",
+        "packednear/light.py": Path(__file__).with_name("tiny.py").read_text(),
+        "packednear/features.py": """
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from beside.words import WORDS
-from near.light import Tiny
+from packedbeside.words import WORDS
+from packednear.light import Tiny
 
 if TYPE_CHECKING:
     import rich
@@ -257,15 +257,15 @@ class Near(Tiny):
 
         return tz, WORDS, pl
 """,
-        "beside/__init__.py": "",
-        "beside/words.py": "import json\n\nWORDS = json.dumps([])\n",
+        "packedbeside/__init__.py": "",
+        "packedbeside/words.py": "import json\n\nWORDS = json.dumps([])\n",
     }
     for name, text in own.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
-    source = inputs.package(tmp_path / "out", function_path="near.features:Near").path / "src"
-    assert (source / "beside" / "words.py").read_text() == own["beside/words.py"]
+    source = inputs.package(tmp_path / "out", function_path="packednear.features:Near").path / "src"
+    assert (source / "packedbeside" / "words.py").read_text() == own["packedbeside/words.py"]
     config, _ = bundle.read(source / bundle.FOLDER)
     plain, _ = bundle.read(inputs.package(tmp_path / "plain").path / "src" / bundle.FOLDER)
     assert {*config.requirements} - {*plain.requirements} == {f"python-dateutil=={version('python-dateutil')}"}
@@ -274,9 +274,9 @@ class Near(Tiny):
     other.mkdir()
     (other / "stray.py").write_text("")
     monkeypatch.syspath_prepend(other)
-    (tmp_path / "near" / "features.py").write_text(f"import stray\n{own['near/features.py']}")
+    (tmp_path / "packednear" / "features.py").write_text(f"import stray\n{own['packednear/features.py']}")
     with pytest.raises(PlatformError, match="would import stray, which is neither part of the project nor an install"):
-        inputs.package(tmp_path / "out", function_path="near.features:Near")
+        inputs.package(tmp_path / "out", function_path="packednear.features:Near")
 
 
 def test_a_missing_feature_function_is_named(inputs: Inputs, tmp_path: Path) -> None:

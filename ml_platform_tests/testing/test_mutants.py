@@ -525,6 +525,7 @@ def shop(kind: type) -> Fixtures:
     return fixtures
 
 
+@pytest.mark.slow
 @each(SHOP)
 def test_a_source_of_rows_with_their_time(method: str) -> None:
     assert [*red(ShopSources, shop(Shop))] == []
@@ -741,6 +742,7 @@ class Unlocked(EmbeddedStore):
         return super().merge(source, dest, message, metadata)
 
 
+@pytest.mark.slow
 def test_a_store_without_a_lock() -> None:
     found = [*red(StoreContract, opened(lambda folder: Unlocked(folder / "store", "test-repo"), "open_store"))]
     assert [one.partition(":")[0] for one in found] == ["test_what_many_write_at_once_is_all_there"], found

@@ -2,6 +2,7 @@
 
 import numpy as np
 import polars as pl
+import pytest
 
 from ml_platform.testing.trainer import TrainerContract
 from ml_platform_tests.training.synthetic import NAMES, month_frame
@@ -34,6 +35,7 @@ class TestLinear(Months):
     }
 
 
+@pytest.mark.slow
 class TestHistogramTrees(Months):
     trainer = "sklearn"
     parameters = {  # noqa: RUF012
@@ -47,6 +49,7 @@ class TestOneOfItsOwn(Months):
     parameters = {"kept": 800}  # noqa: RUF012
 
 
+@pytest.mark.slow
 class TestTaskOfItsOwn(Months):
     trainer = "sklearn"
     task = "ml_platform_tests.extending.quantile:Quantile"
@@ -57,6 +60,7 @@ class TestTaskOfItsOwn(Months):
     }
 
 
+@pytest.mark.slow
 class TestCounts(TrainerContract):
     """Data, target and task of another shape than the months."""
 
