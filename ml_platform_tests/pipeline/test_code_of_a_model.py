@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run, current
 from ml_platform.pipeline import approval, evaluation, inspections, registration, release, training
 from ml_platform.pipeline.predictors import predictor
-from ml_platform.references.refs import VersionRef
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import SplitRef, VersionRef
 from ml_platform.registry import evaluations
 from ml_platform_tests.project import Project
 from ml_platform_tests.shop_project import FEATURES, REGRESSION, copy_of, declared, folder_of, ingested
@@ -131,12 +133,18 @@ def project(code: Code, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
     )
 
 
+def divided(workspace: Workspace, context: ModelContext, run: Run) -> SplitRef:
+    """A split that was judged."""
+    manifest = training.split(workspace, context, workspace.references.all(FEATURES), run)
+    training.inspect_split(workspace, context, manifest, run)
+    return manifest
+
+
 def registered(project: Project) -> VersionRef:
     """Everything from the split to the registered version, as a run with the code of now does it."""
     with project.active() as workspace:
         context, run = project.context(REGRESSION), Run.new()
-        manifest = training.split(workspace, context, workspace.references.all(FEATURES), run)
-        training.inspect_split(workspace, context, manifest, run)
+        manifest = divided(workspace, context, run)
         report = evaluation.evaluate(workspace, context, training.fit(workspace, context, manifest, run), run)
         inspections.inspect_evaluation(workspace, context, report, run)
         return registration.register(workspace, context, report, run)
@@ -251,8 +259,7 @@ def test_code_that_is_in_no_commit_is_not_guessed(project: Project, code: Code) 
     code.edit("self.mean, np.float32)", "self.mean * 2, np.float32)")
     with project.active() as workspace:
         context, run = project.context(REGRESSION), Run.new()
-        manifest = training.split(workspace, context, workspace.references.all(FEATURES), run)
-        training.inspect_split(workspace, context, manifest, run)
+        manifest = divided(workspace, context, run)
         uncommitted = training.fit(workspace, context, manifest, run)
         code.edit("self.mean * 2, np.float32)", "self.mean, np.float32)")
         with pytest.raises(PlatformError, match=r"trained with .*, uncommitted.*whose code is committed"):
@@ -265,8 +272,7 @@ def test_a_model_from_outside_git_is_named_with_the_way_out(project: Project, co
     code.forget()
     with project.active() as workspace:
         context, run = project.context(REGRESSION), Run.new()
-        manifest = training.split(workspace, context, workspace.references.all(FEATURES), run)
-        training.inspect_split(workspace, context, manifest, run)
+        manifest = divided(workspace, context, run)
         outside = training.fit(workspace, context, manifest, run)
         code.edit("self.mean, np.float32)", "self.mean * 2, np.float32)")
         with pytest.raises(PlatformError, match=r"which a candidate .* is compared with: .*put back the text of its"):
@@ -277,8 +283,7 @@ def test_an_edited_trainer_trains_anew(project: Project, code: Code) -> None:
     """The model of the code before is adopted by nobody, until that code is back."""
     with project.active() as workspace:
         context, run = project.context(REGRESSION), Run.new()
-        manifest = training.split(workspace, context, workspace.references.all(FEATURES), run)
-        training.inspect_split(workspace, context, manifest, run)
+        manifest = divided(workspace, context, run)
         first = training.fit(workspace, context, manifest, run)
         code.edit("rows.y.mean()", "rows.y.mean() * 0.2", "training.py")
         second = training.fit(workspace, context, manifest, Run.new())
