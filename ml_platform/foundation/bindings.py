@@ -12,13 +12,14 @@ from ml_platform.foundation.files import canonical_json, sha256_bytes
 
 
 class OwnImport(NamedTuple):
-    """An import of a module of the same project."""
+    """An import from the same project."""
 
     #: Name by which the code comes by it; of ``import a.b`` all of it, since the code says all of it.
     used_as: str
-    module: str
-    #: The name there; empty for the module itself.
+    #: The name in the module; empty for the module itself.
     name: str
+    #: The module, and the one that the name means, where it is one.
+    modules: tuple[str, ...]
 
 
 class Source(NamedTuple):
@@ -36,6 +37,11 @@ class _Binding(NamedTuple):
     imported: OwnImport
     to: str
 
+    @property
+    def said(self) -> tuple[str, str]:
+        """What the code says of it, wherever the module stands."""
+        return self.imported.used_as, self.imported.name
+
 
 def bindings(start: str, sources: Mapping[str, Source]) -> list[str]:
     """What the imports from ``start`` on are bound to, as a list of one hash; empty where only one way is possible."""
@@ -47,7 +53,7 @@ def bindings(start: str, sources: Mapping[str, Source]) -> list[str]:
     for _ in sources:
         labels = {
             name: sha256_bytes(
-                canonical_json([label, sorted([*one.imported[::2], labels[one.to]] for one in found if one.by == name)])
+                canonical_json([label, sorted([*one.said, labels[one.to]] for one in found if one.by == name)])
             )
             for name, label in labels.items()
         }
@@ -57,10 +63,7 @@ def bindings(start: str, sources: Mapping[str, Source]) -> list[str]:
 def _bindings(sources: Mapping[str, Source]) -> Iterator[_Binding]:
     for name, source in sources.items():
         for one in source.imports:
-            inner = f"{one.module}.{one.name}"
-            for to in (inner, one.module) if one.name else (one.module,):
-                if to in sources:
-                    yield _Binding(name, one, to)
+            yield from (_Binding(name, one, to) for to in one.modules if to in sources)
 
 
 def _ambiguous(found: list[_Binding], sources: Mapping[str, Source]) -> bool:

@@ -111,18 +111,12 @@ def _followed(start: str) -> dict[str, tuple[Source, Path]]:
         name, file = waiting.popitem()
         source = _source(name, file, *_about(file))
         seen[name] = source, file
-        imported = [module for one in source.imports for module in (one.module, *_inner(one))]
+        imported = [module for one in source.imports for module in one.modules]
         named.update(imported)
         for module in (*imported, *_packages(name)):
             if module not in seen and (found := _file(module)) is not None:
                 waiting[module] = found
     return {name: found for name, found in seen.items() if name in named or found[0].essence != IDLE}
-
-
-def _inner(one: OwnImport) -> Iterator[str]:
-    """The module that an import of a name from a package means, where it is one."""
-    if one.name and _file(module := f"{one.module}.{one.name}") is not None:
-        yield module
 
 
 def _packages(module: str) -> Iterator[str]:
@@ -151,7 +145,9 @@ def _source(name: str, file: Path, changed: int, size: int) -> Source:
             # Its content is followed, so that its place does not matter.
             named.add((one.used_as, "", one.name))
             whole = not one.name and one.used_as == _top(one.module)
-            own.append(OwnImport(one.module if whole else one.used_as, one.module, one.name))
+            inner = f"{one.module}.{one.name}"
+            modules = (one.module, inner) if one.name and _file(inner) is not None else (one.module,)
+            own.append(OwnImport(one.module if whole else one.used_as, one.name, modules))
         elif one.used_as in used or one.used_as == "*":
             # Modules of the platform may move; what another library gives is known by its module.
             named.add((one.used_as, "" if _top(one.module) == PLATFORM else one.module, one.name))
