@@ -58,6 +58,7 @@ def test_the_command_says_what_it_guessed_and_what_comes_next(mine: Mine) -> Non
     assert re.fullmatch(r"ml-platform: there is no column 'tips'; the table has .*\n", refused.stderr)
 
 
+@pytest.mark.slow
 def test_on_a_terminal_it_asks_and_goes_by_the_answers(mine: Mine) -> None:
     frame = trips(3_000).filter(pl.col("Picked up at").dt.month() <= 3)
     write(frame, mine.root / "trips.csv")

@@ -133,6 +133,7 @@ def test_a_threshold_lies_between_what_was_seen_and_the_error(
     assert candidate.threshold(seen) == (pytest.approx(threshold) if threshold is not None else None)
 
 
+@pytest.mark.slow
 def test_a_table_that_ends_in_the_middle_of_a_month_has_its_days_counted_all_the_same(mine: Mine) -> None:
     """The last month lacks days, which is what the gate is there for: it warns of that one, and names it."""
     frame = trips(20_000).filter(pl.col(AT) < datetime(2023, 4, 21))

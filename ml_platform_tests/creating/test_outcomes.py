@@ -57,6 +57,7 @@ def test_hours_count_as_begun_days(tmp_path: Path, hours: int, delay: int) -> No
     assert late_of(made, "hour") == delay
 
 
+@pytest.mark.slow
 def test_a_month_whose_last_days_have_no_outcome_yet_is_neither_trained_on_nor_held_out(mine: Mine) -> None:
     frame = hourly(4_000).with_columns(day=pl.date(2024, 1, 1) + pl.duration(days=pl.col("number") // 32))
     last = frame["day"].max()
@@ -68,6 +69,7 @@ def test_a_month_whose_last_days_have_no_outcome_yet_is_neither_trained_on_nor_h
     assert mine.declared("sales")[1]["history_lag"] == 31
 
 
+@pytest.mark.slow
 def test_a_batch_without_any_outcome_is_refused(mine: Mine) -> None:
     from ml_platform.declarations.catalogue import Catalogue
     from ml_platform.declarations.loading import find_mistakes
@@ -114,6 +116,7 @@ def fit_of(task: str, seed: int, signal: float, rows: int) -> QuickFit:
 NUMBERS = re.compile(r"(-?\d[\d.e+-]*)(?: to (-?\d[\d.e+-]*))? seen")
 
 
+@pytest.mark.slow
 @given(
     task=st.sampled_from(["binary", "regression"]),
     seed=st.integers(0, 3),

@@ -219,6 +219,7 @@ print(json.dumps(peaks))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("presign", [False, True])
 def test_memory_does_not_grow_with_the_file(presign: bool, tmp_path: Path) -> None:
     (tmp_path / "small").write_bytes(os.urandom(9 << 20))

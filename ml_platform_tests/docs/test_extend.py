@@ -74,6 +74,7 @@ def test_the_examples_train_and_predict(tmp_path: Path, monkeypatch: pytest.Monk
     assert found["failed"] == {} and found["kept"] == "m: look at it\n"
 
 
+@pytest.mark.slow
 def test_the_trainers_and_the_task_of_the_page_pass_their_contracts(tmp_path: Path) -> None:
     for name, text in FILE.findall(PAGE):
         path = tmp_path / name

@@ -119,6 +119,7 @@ def mislead(kept: Keeper, route: Route, rogue: int, *, moved: bool = False, vers
     (kept.place / "clusters.json").write_text(sound)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moved", [True, False], ids=["folder moved", "file put back"])
 def test_an_address_leads_no_longer_to_another_process_than_a_look_takes(
     kept: Keeper, route: Route, answering: Callable[[bytes], int], moved: bool
@@ -166,6 +167,7 @@ def test_a_new_supervisor_takes_over_a_sound_router(kept: Keeper, route: Route) 
     assert fresh.state.pid == kept.state.pid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["hangs", "socket exchanged"])
 def test_a_router_that_does_not_answer_by_itself_is_started_anew(
     kept: Keeper, route: Route, monkeypatch: pytest.MonkeyPatch, how: str

@@ -145,6 +145,7 @@ def test_an_answer_that_fails_is_told_in_one_line(
     assert sorted(re.findall(answered, metrics, re.MULTILINE)) == [("200", "2.0"), ("500", "2.0")]
 
 
+@pytest.mark.slow
 def test_a_middleware_of_an_entry_module_is_passed(inputs: Inputs, service_settings: Settings, tmp_path: Path) -> None:
     packaged = inputs.package(tmp_path, entry=ENTRY, options={"fault": "silent", "number": 1})
     with (
