@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ml_platform.cli.alerts import try_channels
 from ml_platform.cli.automation import pause, resume, skip, train
 from ml_platform.cli.backup import backup, prune, restore
 from ml_platform.cli.data import data
@@ -312,6 +313,9 @@ for added in (
     demo,
 ):
     cli.command()(added)
+
+
+cli.command("test-alert")(try_channels)
 
 
 @cli.command("serve-hooks")

@@ -225,6 +225,7 @@ def _entry(workspace: Workspace, entry: ManifestEntry) -> dict[str, Any]:
         "features_sha256": entry.sha256,
         "features_commit": entry.commit,
         "verdicts": {gate: verdict.shown for gate, verdict in verdicts.items()},
+        "uncompared": [gate for gate, verdict in verdicts.items() if verdict.uncompared],
     }
 
 
@@ -294,8 +295,10 @@ def _add_parts(manifest: Tree, found: dict[str, Any]) -> None:
         branch = manifest.add(part if found[part] else f"{part}: nothing, it is a refit")
         for entry in found[part]:
             others = [f"{gate} {status}" for gate, status in entry["verdicts"].items() if status != "passed"]
-            passed = len(entry["verdicts"]) - len(others)
+            passed = f"{len(entry['verdicts']) - len(others)} gates passed"
+            if alone := entry["uncompared"]:
+                passed += f" ({len(alone)} of them with nothing to compare with)"
             branch.add(
                 f"{entry['partition']}: {entry['rows']:,} rows, dataset commit {entry['dataset_commit'][:12]} "
-                f"(content {entry['dataset_sha256'][:12]}), {', '.join([f'{passed} gates passed', *others])}"
+                f"(content {entry['dataset_sha256'][:12]}), {', '.join([passed, *others])}"
             )

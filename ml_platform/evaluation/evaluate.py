@@ -198,7 +198,8 @@ def _champion_predictions(reference: ModelRef, champion: Loaded, frame: "pl.Data
         kinds = [", ".join([one.task, *one.classes]) for one in (theirs, reference)]
         raise PlatformError(
             f"evaluation of {reference.model}: the champion predicts {theirs.target} ({kinds[0]}), not "
-            f"{reference.target} ({kinds[1]}); remove the alias champion or give the model a new name"
+            f"{reference.target} ({kinds[1]}); reject it (ml-platform reject {reference.model}@VERSION) or give the "
+            "model a new name"
         )
     return champion.predictor.predict(matrix(frame, theirs.features))
 

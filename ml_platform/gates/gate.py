@@ -138,7 +138,7 @@ class Gate(BaseModel):
                 known.check(self)
             except Exception as error:
                 said = str(error) if isinstance(error, DeclarationError) else raised(error)
-                raise ValueError(f"gate {self.gate!r}: {said}") from error
+                raise ValueError(f"gate {self.gate!r}: {said.removeprefix(f'gate {self.gate!r}: ')}") from error
         if both := sorted(set(self.increasing or ()) & set(self.decreasing or ())):
             raise ValueError(f"gate {self.gate!r}: {', '.join(both)} cannot be increasing and decreasing")
         if self.name in (ROLLBACK, SCORES_DISTRIBUTION):

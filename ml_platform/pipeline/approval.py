@@ -3,112 +3,37 @@
 A person outranks the machine: what a person rejected is approved by a person again, or never.
 """
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from ml_platform.declarations.context import ModelContext
 from ml_platform.documents.model_card import with_approvals
 from ml_platform.foundation.errors import Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.gate import Verdict
-from ml_platform.ledger.chain import Entry
-from ml_platform.ledger.kinds import APPROVAL, REGISTRATION, REJECTION
+from ml_platform.ledger.kinds import APPROVAL
 from ml_platform.pipeline import cards, current_splits, recorded_versions
 from ml_platform.pipeline.anchors import note_decision
+from ml_platform.pipeline.decisions import (
+    DECLARED,
+    GATES,
+    JUDGED,
+    KINDS,
+    Decision,
+    Outcome,
+    decisions_on,
+    in_force,
+    in_order,
+    subject_of,
+)
 from ml_platform.pipeline.declared import declared
 from ml_platform.pipeline.evaluation import compare_with_champion
-from ml_platform.pipeline.loosening import DECLARED, GATES, require_accepted, require_person
+from ml_platform.pipeline.loosening import require_accepted, require_person
 from ml_platform.pipeline.refit_verdicts import require
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef, VersionRef
-
-Outcome = Literal["approved", "pending", "rejected"]
-#: Kind of a ledger entry to what it means for a candidate.
-OUTCOMES: dict[str, Outcome] = {APPROVAL: "approved", REGISTRATION: "pending", REJECTION: "rejected"}
-KINDS: dict[Outcome, str] = {outcome: kind for kind, outcome in OUTCOMES.items()}
-#: What a decision on a refit names: the model that was judged.
-JUDGED = "judged"
-
-
-class Decision(NamedTuple):
-    """What was decided on a candidate."""
-
-    status: Outcome
-    by: str
-    reason: str
-    at: datetime
-    #: sha256 of the model file.
-    sha256: str
-    #: Version that a person decided on.
-    version: int | None = None
-    #: Number of its entry in the ledger; 0 where it stands in the registry alone.
-    sequence: int = 0
-    #: The gates that stood then; None where an earlier release wrote the entry, and for rejections.
-    declared: dict[str, Any] | None = None
-    #: Manifest of the split of what the gates decided on; None for a person's decision.
-    manifest: str | None = None
-
-    @property
-    def by_person(self) -> bool:
-        """Whether a person decided."""
-        return self.by != GATES
-
-    @property
-    def said(self) -> str:
-        """The status, and who decided where it was a person."""
-        return f"{self.status} by {self.by}" if self.by_person else self.status
-
-
-def decisions(workspace: Workspace, model: str, sha256: str | None = None) -> list[Decision]:
-    """Decisions on a model's candidates, or on one content, in order."""
-    entries = [
-        entry
-        for kind in OUTCOMES
-        for entry in workspace.ledger.entries(subject=sha256, subject_name=_name(model), kind=kind)
-    ]
-    return _decided(entries)
-
-
-def decisions_on(workspace: Workspace, reference: ModelRef) -> list[Decision]:
-    """Decisions on a candidate, in order: of a refit also what was refused of the model that was judged."""
-    found = decisions(workspace, reference.model, reference.sha256)
-    if reference.judged is not None and reference.judged.sha256 != reference.sha256:
-        judged = decisions(workspace, reference.model, reference.judged.sha256)
-        found += [one for one in judged if one.status == "rejected"]
-    return sorted(found, key=lambda one: one.sequence)
-
-
-def _decided(entries: Iterable[Entry]) -> list[Decision]:
-    defaults = {"approval": "every gate passed", "registration": "every gate passed; waits for a person"}
-    return [
-        Decision(
-            OUTCOMES[entry.kind],
-            entry.body.get("by") or GATES,
-            entry.body.get("because") or defaults.get(entry.kind, ""),
-            entry.at,
-            entry.subject,
-            entry.body.get("version"),
-            entry.sequence,
-            entry.body.get(DECLARED),
-            entry.body.get("manifest"),
-        )
-        for entry in sorted(entries, key=lambda entry: entry.sequence)
-    ]
-
-
-def in_force(made: Sequence[Decision]) -> Decision | None:
-    """The one of the decisions on a content that counts.
-
-    The last of a person; one by the gates only where no person decided, where they say the same after an approval, or
-    where they now refuse what a person approved.
-    """
-    last = made[-1] if made else None
-    person = next((one for one in reversed(made) if one.by_person), None)
-    if person is None or last is None:
-        return last
-    return last if person.status == "approved" and last.status != "pending" else person
 
 
 def standing(workspace: Workspace, version: VersionRef) -> Decision:
@@ -265,9 +190,9 @@ def _record(workspace: Workspace, outcome: Outcome, reference: ModelRef, body: d
     made = decisions_on(workspace, reference)
     if reference.judged is None:
         # An approval of its refit came in between.
-        refits = workspace.ledger.entries(subject_name=_name(reference.model), kind=APPROVAL)
+        refits = workspace.ledger.entries(subject_name=subject_of(reference.model), kind=APPROVAL)
         refits = [one for one in refits if one.body.get(JUDGED) == reference.sha256]
-        made = sorted([*made, *_decided(refits)], key=lambda one: one.sequence)
+        made = sorted([*made, *in_order(refits)], key=lambda one: one.sequence)
     else:
         body = {**body, JUDGED: reference.judged.sha256}
     kind = KINDS[outcome]
@@ -284,12 +209,8 @@ def _record(workspace: Workspace, outcome: Outcome, reference: ModelRef, body: d
     workspace.ledger.decide(
         kind,
         subject=reference.sha256,
-        subject_name=_name(reference.model),
+        subject_name=subject_of(reference.model),
         body=body,
         run_id=run.id,
         provenance=run.provenance,
     )
-
-
-def _name(model: str) -> str:
-    return f"{model}/model"

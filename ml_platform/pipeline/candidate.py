@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 from ml_platform.declarations.context import ModelContext
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.gates.stages import Stage
-from ml_platform.pipeline.approval import Decision, Outcome, decisions, decisions_on, in_force
+from ml_platform.pipeline.decisions import Decision, Outcome, decisions, decisions_on, in_force
 from ml_platform.pipeline.judging import model_gates, unjudged
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ModelRef

@@ -1,5 +1,6 @@
 """Which version is the champion, by the ledger: the alias in the registry is a tag that anybody can move or delete."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ml_platform.foundation.errors import PlatformError
@@ -7,6 +8,7 @@ from ml_platform.foundation.provenance import Run
 from ml_platform.ledger.chain import Entry
 from ml_platform.ledger.kinds import PROMOTION
 from ml_platform.pipeline import recorded_trainings
+from ml_platform.pipeline.decisions import rejected, spoken
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
 from ml_platform.registry.registry import CHAMPION
@@ -78,29 +80,52 @@ def champion(workspace: Workspace, model: str) -> VersionRef | None:
     Raises MissingReference where it is registered no more, PlatformError where its number names another model now or
     its reference was edited.
     """
-    standing = in_force(workspace, model)
-    if standing:
-        return _registered(workspace, model, standing[-1])
-    return _as_trained(workspace, workspace.registry.champion(model))
+    return next((one.version for one in rivals(workspace, model)), None)
 
 
-def before(workspace: Workspace, model: str) -> VersionRef | None:
-    """The version that was champion before the one that is now. Raises as :func:`champion`."""
+class Rival(NamedTuple):
+    """A version that is, or was, the champion."""
+
+    version: VersionRef
+    #: Whether a person rejected it: it may still answer, and is no bar for those that come.
+    rejected: bool
+
+
+def rivals(workspace: Workspace, model: str) -> Iterator[Rival]:
+    """The champion and those that it would go back to, in that order. Raises as :func:`champion`, one by one."""
     standing = in_force(workspace, model)
+    for promoted in reversed(standing):
+        version = _registered(workspace, model, promoted)
+        yield Rival(version, rejected(workspace, version.model_ref))
     if not standing:
-        return _as_trained(workspace, workspace.registry.previous(model))
-    return _registered(workspace, model, standing[-2]) if len(standing) > 1 else None
+        for version in (workspace.registry.champion(model), workspace.registry.previous(model)):
+            if (known := _as_trained(workspace, version)) is not None:
+                yield Rival(known, rejected(workspace, known.model_ref))
+
+
+def compared(workspace: Workspace, model: str) -> list[VersionRef]:
+    """Those of :func:`rivals` that must be at hand where a model is judged: as far as to the second that no person
+    rejected, since the first of them is judged beside the second."""
+    found: list[Rival] = []
+    for one in rivals(workspace, model):
+        found.append(one)
+        if sum(not known.rejected for known in found) == 2:
+            break
+    return [one.version for one in found]
 
 
 def adopt(workspace: Workspace, other: Workspace, model: str, run: Run) -> None:
-    """Let the ledger of a trial know the promotions of the one that it is a trial for, and the trainings of both."""
-    for version in (champion(other, model), before(other, model)):
-        if version is not None:
-            recorded_trainings.note(workspace, version.model_ref, run)
-            recorded_trainings.note(workspace, version.model_ref.evaluated, run)
-    for entry in _entries(other, model):
+    """Let the ledger of a trial know the promotions of the one that it is a trial for, what people decided on what was
+    promoted, and the trainings of both."""
+    entries = _entries(other, model)
+    for version in compared(other, model):
+        recorded_trainings.note(workspace, version.model_ref, run)
+        recorded_trainings.note(workspace, version.model_ref.evaluated, run)
+        if rejected(other, version.model_ref):
+            entries += spoken(other, version.model_ref)
+    for entry in entries:
         workspace.ledger.decide(
-            PROMOTION,
+            entry.kind,
             subject=entry.subject,
             subject_name=entry.subject_name,
             body=entry.body,

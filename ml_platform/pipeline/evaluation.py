@@ -202,9 +202,10 @@ def _feature_groups(context: ModelContext) -> dict[str, tuple[str, ...]]:
 
 
 def rival_of(workspace: Workspace, reference: ModelRef) -> VersionRef | None:
-    """The champion; for the champion itself the one before it, so that judging it again gives the same."""
-    for version in (champions.champion(workspace, reference.model), champions.before(workspace, reference.model)):
-        if version is not None and version.model_ref.evaluated.sha256 != reference.evaluated.sha256:
+    """The champion; for the champion itself the one before it, so that judging it again gives the same. A version that
+    a person rejected is no bar, though it may still answer."""
+    for version, rejected in champions.rivals(workspace, reference.model):
+        if not rejected and version.model_ref.evaluated.sha256 != reference.evaluated.sha256:
             return version
     return None
 
@@ -252,14 +253,16 @@ def require_model(workspace: Workspace, context: ModelContext, reference: ModelR
 def compare_with_champion(workspace: Workspace, context: ModelContext, reference: ModelRef, run: Run) -> None:
     """Evaluate and judge a model anew where another version became champion since its gates compared it.
 
-    Asked before a version is approved: what was no worse than the champion of then may be worse than that of now.
-    Nothing is done for a model that was never judged, and raised as :func:`evaluate` does.
+    Asked before a version is approved: what was no worse than the champion of then may be worse than that of now, and
+    what was refused beside one that was rejected since may pass. Nothing is done for a model that was never judged, and
+    raised as :func:`evaluate` does.
     """
     rival = rival_of(workspace, reference)
     gates = model_gates(workspace, context, "evaluation")
     known = workspace.ledger.judgement(f"{reference.model}/model", reference.sha256, gates)
     compared = {verdict.compared.get("champion") for verdict in known.values()}
-    if rival is not None and known and rival.model_ref.evaluated.sha256 not in compared:
+    wanted = rival.model_ref.evaluated.sha256 if rival is not None else None
+    if known and wanted not in compared:
         evaluate(workspace, context, reference, run)
         judge_model(workspace, context, reference, run)
 

@@ -9,15 +9,11 @@ from ml_platform.foundation.words import require_words
 from ml_platform.gates.changes import Change, changes
 from ml_platform.ledger.kinds import APPROVAL, LOOSENING, PROMOTION, REGISTRATION, VERDICT
 from ml_platform.pipeline import champions
+from ml_platform.pipeline.decisions import DECLARED, GATES
 from ml_platform.pipeline.declared import declared, read_otherwise
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
 from ml_platform.rollout.changes import SUPERVISOR
-
-#: Who decides where no person does.
-GATES = "gates"
-#: What a decision on a version says of the gates that stood then.
-DECLARED = "declared"
 
 
 class Seen(NamedTuple):

@@ -12,8 +12,8 @@ from ml_platform.ledger.chain import Entry
 from ml_platform.ledger.kinds import RETRAIN
 from ml_platform.live.retraining import Decision, Facts, decide
 from ml_platform.pipeline import automation, champions, performance, recorded_trainings, training
-from ml_platform.pipeline.approval import decisions
 from ml_platform.pipeline.backlog import training_outcome
+from ml_platform.pipeline.decisions import decisions
 from ml_platform.pipeline.drift import seen
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import ManifestEntry, ModelRef, SplitRef

@@ -172,9 +172,8 @@ class Trial:
                 "name the MLflow that has (ML_PLATFORM_MLFLOW_TRACKING_URI), or deploy a first version"
             )
         champions.adopt(workspace, named, name, self.run)
-        for version in (champions.champion(named, name), champions.before(named, name)):
-            if version is not None:
-                for reference in (version.model_ref, version.model_ref.evaluated):
-                    source, target = named.tracking.model_path(reference), workspace.tracking.cached(reference)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(source, target)
+        for version in champions.compared(named, name):
+            for reference in (version.model_ref, version.model_ref.evaluated):
+                source, target = named.tracking.model_path(reference), workspace.tracking.cached(reference)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)

@@ -21,7 +21,9 @@ from ml_platform.references.refs import ModelRef
 from ml_platform.replay.checkout import checked_out, variables
 
 #: Where the code of a model is in no commit.
-_WAY_OUT = "put back the text of its predictor as it was, or give the model a new name, and commit before the next edit"
+_WAY_OUT = "put back the text of its predictor as it was and commit it, or {reject}"
+#: Nothing is compared with a version that a person rejected.
+_REJECT = "reject its version, with which nothing is compared then (ml-platform reject {model}@VERSION)"
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +68,9 @@ class _Worker:
             self._folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="earlier-")))
             model = f"{reference.model} ({reference.sha256[:12]})"
             about = f"{model}, which a candidate with an edited predictor is compared with"
-            code = opened.enter_context(checked_out(commit, self._folder / "code", about, _WAY_OUT))
+            self._reject = _REJECT.format(model=reference.model)
+            way_out = _WAY_OUT.format(reject=self._reject)
+            code = opened.enter_context(checked_out(commit, self._folder / "code", about, way_out))
             request = {
                 "task": reference.task,
                 "format": reference.format,
@@ -113,8 +117,8 @@ class _Worker:
         self._log.seek(0)
         said = self._log.read().strip().splitlines()
         raise PlatformError(
-            f"{self._what}: it cannot be asked ({said[-1][:300] if said else 'it ended'}); roll back to a version "
-            "whose code is committed, or give the model a new name"
+            f"{self._what}: it cannot be asked ({said[-1][:300] if said else 'it ended'}); put back its code, or "
+            f"{self._reject}"
         )
 
     def close(self) -> None:

@@ -9,8 +9,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from pydantic import SecretStr
+from typer.testing import CliRunner
 
-from ml_platform.foundation.settings import Settings
+from ml_platform.cli.app import cli
+from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.settings import Settings, get_settings
 from ml_platform.live.messages import AlertChannel, Mail, Webhook, alert_channels, send
 from ml_platform.pipeline.alerts import Alert, tell
 from ml_platform.pipeline.workspace import Workspace
@@ -185,3 +188,23 @@ def test_what_does_not_take_it_is_named_without_the_address(
     assert "secret" not in failed["webhook"] and "127.0.0.1" not in failed["webhook"]
     failed = send("m: look", {"email": Mail(SecretStr("smtp://127.0.0.1:9/?from=a@b.org&to=c@d.org"))})
     assert "ML_PLATFORM_ALERT_EMAIL: the message was not taken" in failed["email"]
+
+
+def test_a_person_tries_the_channels_before_they_are_needed(
+    servers: tuple[HTTPServer, socketserver.TCPServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tried() -> tuple[int, str]:
+        get_settings.cache_clear()
+        done = CliRunner().invoke(cli, ["test-alert"])
+        return done.exit_code, str(done.exception) if isinstance(done.exception, PlatformError) else done.output
+
+    hook, _ = servers
+    code, said = tried()
+    assert code == 1 and "no channel is set" in said
+    for path, code, said in (("taken", 0, "webhook: taken\n"), ("broken", 1, "the message was not taken (500)")):
+        address = f"http://127.0.0.1:{hook.server_address[1]}/{path}"
+        monkeypatch.setenv("ML_PLATFORM_ALERT_WEBHOOK", address)
+        found = tried()
+        assert found[0] == code and said in found[1] and address not in found[1]
+    assert ["nothing is to be done" in one["text"] for one in hook.taken] == [True]  # type: ignore[attr-defined]
+    get_settings.cache_clear()

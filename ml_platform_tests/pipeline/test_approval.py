@@ -10,7 +10,7 @@ from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.foundation.settings import Settings
 from ml_platform.gates.gate import Verdict
-from ml_platform.pipeline import approval, candidate
+from ml_platform.pipeline import approval, candidate, decisions
 from ml_platform.pipeline.approval import decide, require_approved
 from ml_platform.pipeline.registration import register
 from ml_platform.pipeline.workspace import Workspace
@@ -90,7 +90,7 @@ def test_what_a_person_rejected_the_machine_never_approves(automatic: Project, m
     alone = automatic.materialize(f"{MODEL}/service")
     assert "version 1 is rejected, not approved (ann: seen)" in alone.error
     assert said(automatic) == ("rejected", "ann")
-    last = max(automatic.entries(), key=lambda entry: entry.sequence if entry.kind in approval.OUTCOMES else 0)
+    last = max(automatic.entries(), key=lambda entry: entry.sequence if entry.kind in decisions.OUTCOMES else 0)
     assert (last.kind, last.body["by"]) == ("rejection", "ann")
     # A person may approve it again by name, also with the words of the first time.
     decided(automatic, "approved", "bob")
@@ -163,7 +163,7 @@ def test_decisions_on_a_model_are_not_those_of_one_whose_name_is_like_it(setting
         refusal = Refused("refused", because=f"of {model}")
         reference = ModelRef.model_construct(model=model, sha256="0" * 64)
         approval.reject(workspace, reference, refusal, [failed()], run)
-    assert [one.reason for one in approval.decisions(workspace, "a_b", "0" * 64)] == ["of a_b"]
+    assert [one.reason for one in decisions.decisions(workspace, "a_b", "0" * 64)] == ["of a_b"]
 
 
 def failed() -> Verdict:

@@ -189,6 +189,31 @@ def test_another_predictor_is_another_version_that_waits_for_approval(project: P
     assert registered(project).version == first.version, "the code before is the version before"
 
 
+@pytest.mark.slow
+def test_a_champion_whose_code_is_in_no_commit_holds_nobody_up_once_it_is_rejected(
+    project: Project, code: Code
+) -> None:
+    gates = [gate for gate in GATES if gate["gate"] != "replay"]
+    own = {"trainer": "constants.training:Mean", "parameters": {}, "gates": gates, "drift": None}
+    project = replace(project, catalogue=declared(models={REGRESSION: own}))
+    code.edit("self.mean, np.float32)", "self.mean + 1, np.float32)")
+    first = registered(project)
+    with project.active() as workspace:
+        approval.decide(
+            workspace, project.context(REGRESSION), first, "approved", by="ada", reason="good", run=Run.new()
+        )
+        workspace.registry.set_alias(REGRESSION, "champion", first.version)
+    code.edit("self.mean + 1, np.float32)", "self.mean, np.float32)")
+    with pytest.raises(PlatformError, match=f"ml-platform reject {REGRESSION}@VERSION"):
+        registered(project)
+    with project.active() as workspace:
+        approval.decide(workspace, project.context(REGRESSION), first, "rejected", by="ada", reason="x", run=Run.new())
+    second = registered(project)
+    assert second.version == first.version + 1
+    with project.active() as workspace:
+        assert evaluations.load(workspace.tracking, second.model_ref).champion is None
+
+
 def moved(code: Code, name: str, new: str) -> None:
     """As ``git mv``, with all that names the module adapted."""
     (code.package / f"{name}.py").rename(code.package / f"{new}.py")
@@ -251,7 +276,7 @@ def test_a_task_may_move(project: Project, code: Code) -> None:
     # Another task by the same file is none that moved.
     (code.package / "tasks.py").write_text((code.package / "tasks.py").read_text().replace("pass", "unit = 'days'"))
     code.commit("another unit")
-    with pytest.raises(PlatformError, match=r"the champion predicts delivery_days .*; remove the alias champion or"):
+    with pytest.raises(PlatformError, match=r"the champion predicts delivery_days .*; reject it .*or give"):
         registered(asked("tasks"))
 
 
@@ -262,7 +287,7 @@ def test_code_that_is_in_no_commit_is_not_guessed(project: Project, code: Code) 
         manifest = divided(workspace, context, run)
         uncommitted = training.fit(workspace, context, manifest, run)
         code.edit("self.mean * 2, np.float32)", "self.mean, np.float32)")
-        with pytest.raises(PlatformError, match=r"trained with .*, uncommitted.*whose code is committed"):
+        with pytest.raises(PlatformError, match=r"trained with .*, uncommitted.*put back its code, or reject"):
             predictor(workspace, uncommitted, 1).predict(np.zeros((3, len(uncommitted.features)), np.float32))
     assert not list((code.root / ".git" / "worktrees").glob("*")), "nothing is left behind"
 

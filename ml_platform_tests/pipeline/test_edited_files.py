@@ -3,14 +3,17 @@
 import json
 import subprocess
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from pydantic import SecretStr
 
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.ledger.kinds import MEASUREMENT
 from ml_platform.pipeline import (
     anchors,
+    approval,
     champions,
     data,
     evaluation,
@@ -20,6 +23,8 @@ from ml_platform.pipeline import (
     rollback,
     training,
 )
+from ml_platform.pipeline.workspace import Workspace
+from ml_platform.references.refs import VersionRef
 from ml_platform.registry import evaluations
 from ml_platform_tests.project import Project
 from ml_platform_tests.shop_project import APRIL, JANUARY, MODEL, PARAMETERS, STEPS, copy_of, declared, gates
@@ -139,6 +144,26 @@ def test_without_its_alias_a_champion_is_one_all_the_same(with_models: Path, tmp
     assert project.verdicts(f"{MODEL}/model")["champion_auc"].compared["champion"]
 
 
+def test_what_a_person_rejected_is_no_bar_for_those_that_come(with_models: Path, tmp_path: Path) -> None:
+    project = copy_of(with_models, tmp_path / "project", declared())
+    promoted(project)
+    with project.active() as workspace:
+        context, version = project.context(), workspace.registry.get(MODEL, 1)
+        other = version.model_ref.model_copy(update={"sha256": "6" * 64})
+        assert evaluation.rival_of(workspace, other) == version
+        decided: list[tuple[Literal["approved", "rejected"], VersionRef | None]]
+        decided = [("rejected", None), ("approved", version)]
+        for status, rival in decided:
+            approval.decide(workspace, context, version, status, by="ann", reason="seen", run=Run.new())
+            assert evaluation.rival_of(workspace, other) == (rival and workspace.registry.get(MODEL, 1))
+            trial = Workspace(
+                workspace.settings.model_copy(update={"ledger_url": SecretStr(f"sqlite:///{tmp_path / status}")})
+            )
+            champions.adopt(trial, workspace, MODEL, Run.new())
+            assert evaluation.rival_of(trial, other) == evaluation.rival_of(workspace, other)
+        assert champions.champion(workspace, MODEL) is not None, "it may answer all the same"
+
+
 def test_a_champion_that_is_another_model_now_is_refused(with_models: Path, tmp_path: Path) -> None:
     project = copy_of(with_models, tmp_path / "project", declared())
     promoted(project)
@@ -150,7 +175,7 @@ def test_a_champion_that_is_another_model_now_is_refused(with_models: Path, tmp_
             with pytest.raises(PlatformError, match=r"the ledger promoted model .* the registry has 666666666666"):
                 champions.champion(workspace, MODEL)
         assert champions.champion(workspace, MODEL) == version
-        assert champions.before(workspace, MODEL) is None
+        assert [one.version.version for one in champions.rivals(workspace, MODEL)] == [1]
 
 
 def test_a_store_that_was_set_back_to_before_a_withdrawal_is_named(four_months: Path, tmp_path: Path) -> None:
