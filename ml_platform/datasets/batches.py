@@ -101,11 +101,8 @@ def batches_at(store: VersionedStore, ref: str, dataset: str) -> dict[str, Objec
     An object that the platform did not put is no batch, wherever it lies; see :mod:`ml_platform.datasets.unasked`.
     """
     folder = _folder(dataset)
-    return {
-        info.path.removeprefix(folder).removesuffix(_ENDING): info
-        for info in store.list(ref, folder)
-        if info.sha256 and info.path.endswith(_ENDING) and not info.path.startswith(folder + quarantine.FOLDER)
-    }
+    listed = ((_batch_of(info.path, dataset), info) for info in store.list(ref, folder) if info.sha256)
+    return {partition: info for partition, info in listed if partition}
 
 
 def candidates(store: VersionedStore, dataset: str) -> dict[str, ObjectInfo]:
@@ -118,15 +115,28 @@ def newest(store: VersionedStore, dataset: str) -> dict[str, tuple[str, ObjectIn
     found = {partition: (MAIN, info) for partition, info in published(store, dataset).items()}
     for branch in store.branches("stage-"):
         try:
-            staged = batches_at(store, store.resolve(branch), dataset)
+            commit = store.resolve(branch)
+            # What a branch brought, not all that it holds: that is every batch there is, for each of the branches.
+            brought = [one.path for one in store.diff(MAIN, commit) if one.type != "removed"]
+            staged = {partition: path for path in brought if (partition := _batch_of(path, dataset))}
+            for partition, path in staged.items():
+                held = found.get(partition)
+                if branch == staging_branch(dataset, partition):
+                    info = store.stat(commit, path)
+                    if info.sha256 and (held is None or held[1].sha256 != info.sha256):
+                        found[partition] = branch, info
         except NotFound:
             # Published and deleted by another run since the branches were listed.
             continue
-        for partition, info in staged.items():
-            held = found.get(partition)
-            if branch == staging_branch(dataset, partition) and (held is None or held[1].sha256 != info.sha256):
-                found[partition] = branch, info
     return found
+
+
+def _batch_of(path: str, dataset: str) -> str:
+    """Partition of a batch of a dataset; empty for any other path."""
+    folder = _folder(dataset)
+    inner = path.removeprefix(folder)
+    batch = path.startswith(folder) and path.endswith(_ENDING) and not inner.startswith(quarantine.FOLDER)
+    return inner.removesuffix(_ENDING) if batch else ""
 
 
 def read_at(

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, NamedTuple
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Provenance
+from ml_platform.ledger.entry_text import Row, canonical, plainly_passed, quoted
 from ml_platform.ledger.kinds import CONTINUATION, KEY, PUBLICATION, ROLLBACK, VERDICT
 from ml_platform.ledger.signing import holds, is_public, signed_by
 from ml_platform.ledger.times import Times
@@ -93,48 +93,6 @@ class Anchor(NamedTuple):
         return cls(facts[prefix + HEAD], number, facts.get(prefix + PUBLIC_KEY, ""), place)
 
 
-#: Columns of a row in the order in which whole chains are read.
-COLUMNS = (
-    *("sequence", "at", "kind", "subject", "subject_name", "gate", "body", "provenance", "run_id", "actor"),
-    *("previous", "hash", "signature"),
-)
-#: Values of :data:`COLUMNS`: a number, texts, and None for an entry without a signature.
-Row = tuple[Any, ...]
-
-
-def digest(row: Any) -> str:
-    """Hash of an entry: of the canonical JSON of all columns but the hash and its signature.
-
-    Empty, so that of no row, where a column holds something else than text.
-    """
-    if not all(isinstance(row[name], str) for name in COLUMNS[1:-2]):
-        return ""
-    quoted = {name: _quoted(row[name]) for name in COLUMNS[1:-2]}
-    return sha256(_canonical(row["sequence"], **quoted).encode()).hexdigest()
-
-
-def _canonical(
-    sequence: int,
-    at: str,
-    kind: str,
-    subject: str,
-    subject_name: str,
-    gate: str,
-    body: str,
-    provenance: str,
-    run_id: str,
-    actor: str,
-    previous: str,
-) -> str:
-    """Canonical JSON of an entry from its quoted texts."""
-    # Written out, since whole ledgers are hashed and json.dumps takes several times as long.
-    return (
-        f'{{"actor":{actor},"at":{at},"body":{body},"gate":{gate},"kind":{kind},"previous":{previous},'
-        f'"provenance":{provenance},"run_id":{run_id},"sequence":{sequence},"subject":{subject},'
-        f'"subject_name":{subject_name}}}'
-    )
-
-
 class Excuse(NamedTuple):
     """An entry that accepts a gap."""
 
@@ -162,6 +120,8 @@ class Chain:
         self.newest: dict[str, str] = {}
         #: Name to what was published under it, the oldest first; an empty content where it was taken out.
         self.published: dict[str, list[Published]] = {}
+        #: Contents of which not every verdict was a pass: of all others none is held back.
+        self.doubted: set[str] = set()
         self.excuses: list[Excuse] = []
         self.times = Times()
 
@@ -195,7 +155,7 @@ class Chain:
         count, key, end, since = len(self), self.key, len(self) + len(rows), self.signed_since
         excuses: list[Excuse] = []
         previous = self.head
-        before = _quoted(previous)
+        before = quoted(previous)
         # What runs in a row share is quoted once: the commit, lock and Python of a run are a third of an entry.
         shared: tuple[str, str, str] | None = None
         run = ("", "", "")
@@ -206,11 +166,11 @@ class Chain:
                 raise Broken(f"ledger: entry {count} is missing (found {number}); {_WAY_OUT}")
             try:
                 if (provenance, run_id, actor) != shared:
-                    shared, run = (provenance, run_id, actor), (_quoted(provenance), _quoted(run_id), _quoted(actor))
-                texts = (_quoted(at), _quoted(kind), _quoted(subject), _quoted(name), _quoted(gate), _quoted(body))
+                    shared, run = (provenance, run_id, actor), (quoted(provenance), quoted(run_id), quoted(actor))
+                texts = (quoted(at), quoted(kind), quoted(subject), quoted(name), quoted(gate), quoted(body))
             except TypeError as error:
                 raise Broken(f"ledger: entry {count} was changed after it was written; {_WAY_OUT}") from error
-            found = sha256(_canonical(number, *texts, *run, before).encode()).hexdigest()
+            found = sha256(canonical(number, *texts, *run, before).encode()).hexdigest()
             if preceding != previous or own != found:
                 raise Broken(f"ledger: entry {count} was changed after it was written; {_WAY_OUT}")
             previous, before = found, f'"{found}"'
@@ -236,6 +196,7 @@ class Chain:
             self._named.setdefault(name, []).append(number)
             if kind == VERDICT:
                 self.newest[name] = subject
+                self.doubted.update(() if plainly_passed(body) else (subject,))
             elif kind in (PUBLICATION, ROLLBACK):
                 said = json.loads(body)
                 # What takes a model's version back has the same kind, and names no content.

@@ -10,8 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import sqlalchemy as sa
-
 from ml_platform.foundation.clock import now_utc
 from ml_platform.foundation.database import engines, exclusive, waiting_for
 from ml_platform.foundation.errors import PlatformError
@@ -19,14 +17,14 @@ from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.provenance import Provenance
 from ml_platform.foundation.words import require_words
 from ml_platform.gates.gate import Gate, Verdict
+from ml_platform.ledger import writing
 from ml_platform.ledger.chain import GENESIS, ITSELF, Anchor, Broken, Chain, Entry, Published
 from ml_platform.ledger.kinds import CONTINUATION, KEY, OVERRIDE, VERDICT
 from ml_platform.ledger.reading import held, stored
 from ml_platform.ledger.reliance import allowed, latest, not_before, same
 from ml_platform.ledger.signing import Signer, is_public, signed_by
-from ml_platform.ledger.table import FIRST, LOCK, entry_of, last, newest_moment, prepare, table
+from ml_platform.ledger.table import LOCK, entry_of, last, newest_moment, prepare
 from ml_platform.ledger.verified import NEWEST, AnchorSource, noted, verified_at, whole
-from ml_platform.ledger.writing import begin_signing, extendable, insert, overriding, require_signed_alike, speaking
 
 __all__ = ["GENESIS", "Broken", "Ledger"]
 
@@ -95,7 +93,7 @@ class Ledger:
         Raises PlatformError without a name or a reason, for less than a day, and for a verdict that holds nothing back.
         """
         expires = self._clock() + timedelta(days=days)
-        body = overriding(verdict, by, reason, days) | {"expires": expires.isoformat()}
+        body = writing.overriding(verdict, by, reason, days) | {"expires": expires.isoformat()}
         entry = (OVERRIDE, verdict.subject, verdict.subject_name, verdict.gate, body)
         self._append([entry], run_id=run_id, provenance=provenance)
         return expires
@@ -147,7 +145,7 @@ class Ledger:
 
         Raises PlatformError without name, reason or key, and where entries are signed already.
         """
-        signer = speaking(self._signer, by, reason, "the key that shall sign it")
+        signer = writing.speaking(self._signer, by, reason, "the key that shall sign it")
         common = {"provenance": canonical_json(provenance.model_dump()), "run_id": run_id, "actor": self._actor}
         with self._engine.begin() as connection:
             exclusive(connection, LOCK)
@@ -155,7 +153,7 @@ class Ledger:
             if key := whole(connection).key:
                 raise PlatformError(f"key of the ledger: entries are signed with {key} already; see ledger rotate")
             newest = last(connection) or {"sequence": 0, "hash": GENESIS}
-            begin_signing(connection, signer, newest, {"by": by, "because": reason}, common)
+            writing.begin_signing(connection, signer, newest, {"by": by, "because": reason}, common)
         return signer.public
 
     def rotate(self, public: str, *, by: str, reason: str, run_id: str, provenance: Provenance) -> None:
@@ -163,7 +161,7 @@ class Ledger:
 
         Raises PlatformError without name, reason or the key in force, and for what is no public key.
         """
-        speaking(self._signer, by, reason, "the key in force, which signs the next")
+        writing.speaking(self._signer, by, reason, "the key in force, which signs the next")
         if not is_public(public):
             raise PlatformError("key of the ledger: give the next public key, 32 bytes in base64")
         entry = (KEY, sha256_bytes(public), ITSELF, "", {"public": public, "by": by, "because": reason})
@@ -182,7 +180,7 @@ class Ledger:
         with self._reader.connect() as connection:
             chain = whole(connection)
         anchors = noted(self._anchors, self._owners(chain, owners))
-        require_signed_alike(self._signer, chain.lacking(anchors))
+        writing.require_signed_alike(self._signer, chain.lacking(anchors))
         body = {"by": by, "because": reason, **chain.lost(anchors)}
         self._append([(CONTINUATION, chain.head, ITSELF, "", body)], run_id=run_id, provenance=provenance)
         return self.log(kind=CONTINUATION, newest=1)[0]
@@ -198,21 +196,15 @@ class Ledger:
             newest = None
             for kind, subject, subject_name, gate, body in entries:
                 text = canonical_json(body)
-                latest = connection.execute(
-                    sa.select(table.c.body, table.c.subject)
-                    .where(table.c.kind == kind, table.c.subject_name == subject_name, table.c.gate == gate)
-                    .where(table.c.sequence >= FIRST)
-                    .order_by(table.c.sequence.desc())
-                    .limit(1)
-                ).first()
+                latest = writing.said_last(connection, kind, subject_name, gate)
                 # Not by its provenance: a commit that changes nothing here would be told as news of everything.
                 if latest is not None and latest.subject == subject and same(latest.body, text):
                     continue
                 common = {"provenance": origin, "run_id": run_id, "actor": self._actor}
                 if newest is None:
-                    newest = extendable(connection, self._signer, common)
+                    newest = writing.extendable(connection, self._signer, common)
                 row = {"kind": kind, "subject": subject, "subject_name": subject_name, "gate": gate, "body": text}
-                newest = insert(connection, self._signer, newest, {**row, **common})
+                newest = writing.insert(connection, self._signer, newest, {**row, **common})
                 written += 1
         return written
 
@@ -327,10 +319,17 @@ class Ledger:
 
     def refused(self, prefix: str, gates: Iterable[Gate] = ()) -> dict[str, list[Verdict]]:
         """Names below ``prefix`` whose newest content is held back, with the verdicts (:meth:`judged`) that do so."""
-        chain = self._verified.follow(self._reader)
-        newest = {name: subject for name, subject in list(chain.newest.items()) if name.startswith(prefix)}
-        judged = self.judged(newest, gates)
-        held = {name: [verdict for verdict in judged[name].values() if verdict.holds_back] for name in newest}
+        newest = list(self._verified.follow(self._reader).newest.items())
+        return self.held_back({name: subject for name, subject in newest if name.startswith(prefix)}, gates)
+
+    def held_back(self, subjects: Mapping[str, str], gates: Iterable[Gate] = ()) -> dict[str, list[Verdict]]:
+        """Of many contents by name those that are held back, with the verdicts (:meth:`judged`) that do so.
+
+        Read are the verdicts on those alone that did not always pass.
+        """
+        doubted = self._verified.follow(self._reader).doubted
+        judged = self.judged({name: subject for name, subject in subjects.items() if subject in doubted}, gates)
+        held = {name: [one for one in verdicts.values() if one.holds_back] for name, verdicts in judged.items()}
         return {name: verdicts for name, verdicts in held.items() if verdicts}
 
     def verify(self, owners: Collection[str] = ()) -> int:

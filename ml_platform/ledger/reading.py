@@ -7,7 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from ml_platform.foundation.database import waiting_for
-from ml_platform.ledger.chain import Broken, Chain, Entry, digest
+from ml_platform.ledger.chain import Broken, Chain, Entry
+from ml_platform.ledger.entry_text import digest
 from ml_platform.ledger.table import entry_of, table
 
 _AT_ONCE = 1000  # rows in one query: every database takes that many parameters

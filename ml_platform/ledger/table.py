@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from ml_platform.foundation.database import exclusive, stored_format
 from ml_platform.foundation.provenance import Provenance
-from ml_platform.ledger.chain import COLUMNS, Broken, Entry, Row
+from ml_platform.ledger.chain import Broken, Entry
+from ml_platform.ledger.entry_text import COLUMNS, Row
 
 #: One writer at a time extends the chain.
 LOCK = "mlpl"

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from ml_platform.foundation.database import waiting_for
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.ledger.chain import COLUMNS, Anchor, Broken, Chain
+from ml_platform.ledger.chain import Anchor, Broken, Chain
+from ml_platform.ledger.entry_text import COLUMNS
 from ml_platform.ledger.table import damaged, pages, require_as_declared
 
 #: A place outside the ledger that notes how far it was: owners (datasets, models) to its anchors, newest first.

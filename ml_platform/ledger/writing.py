@@ -11,10 +11,11 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.words import require_words
 from ml_platform.gates.gate import Verdict
-from ml_platform.ledger.chain import GENESIS, ITSELF, Anchor, Broken, digest, unsigned
+from ml_platform.ledger.chain import GENESIS, ITSELF, Anchor, Broken, unsigned
+from ml_platform.ledger.entry_text import digest
 from ml_platform.ledger.kinds import KEY
 from ml_platform.ledger.signing import Signer, holds, signed_by
-from ml_platform.ledger.table import last, table
+from ml_platform.ledger.table import FIRST, last, table
 
 
 def extendable(connection: sa.Connection, signer: Signer | None, common: dict[str, str]) -> Any:
@@ -72,6 +73,13 @@ def begin_signing(
     body = canonical_json({"public": signer.public, **said})
     row = {"kind": KEY, "subject": sha256_bytes(signer.public), "subject_name": ITSELF, "gate": "", "body": body}
     return insert(connection, signer, newest, {**row, **common})
+
+
+def said_last(connection: sa.Connection, kind: str, subject_name: str, gate: str) -> Any:
+    """Body and subject of the newest entry of a kind about a name, by a gate; None where there is none."""
+    about = (table.c.kind == kind, table.c.subject_name == subject_name, table.c.gate == gate)
+    query = sa.select(table.c.body, table.c.subject).where(*about, table.c.sequence >= FIRST)
+    return connection.execute(query.order_by(table.c.sequence.desc()).limit(1)).first()
 
 
 def insert(connection: sa.Connection, signer: Signer | None, newest: Any, values: dict[str, Any]) -> dict[str, Any]:

@@ -53,6 +53,6 @@ def contents(split: SplitRef) -> dict[str, str]:
 
 def taken_out(workspace: Workspace, split: SplitRef) -> str:
     """Which of its contents were taken out since, and why; empty where none was."""
-    judged = workspace.ledger.judged(contents(split))
-    held = {name: verdicts[ROLLBACK] for name, verdicts in judged.items() if ROLLBACK in verdicts}
-    return "; ".join(f"{name} was {one.reason}" for name, one in sorted(held.items()) if one.holds_back)
+    held = workspace.ledger.held_back(contents(split))
+    gone = {name: one for name, verdicts in held.items() for one in verdicts if one.gate == ROLLBACK}
+    return "; ".join(f"{name} was {one.reason}" for name, one in sorted(gone.items()))

@@ -228,14 +228,15 @@ def compared_with(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef) -> "
         return {name: found for name, found in published.items() if found[1].sha256 != ref.sha256}
     found = {name: one for name, one in sorted((staged | published).items()) if name < ref.partition}
     gates = batch_gates(workspace, spec)
-    judged = workspace.ledger.judged({f"{spec.prefix}{name}": info.sha256 for name, (_, info) in found.items()}, gates)
+    contents = {f"{spec.prefix}{name}": info.sha256 for name, (_, info) in found.items()}
+    held = workspace.ledger.held_back(contents, gates)
+    waiting = {about: contents[about] for name in found if (about := f"{spec.prefix}{name}") and name not in published}
+    judged = workspace.ledger.judged(waiting, gates)
 
-    def counts(name: str) -> bool:
-        known = judged[f"{spec.prefix}{name}"]
-        held = any(verdict.holds_back for verdict in known.values())
-        return not held and (name in published or not unjudged(known, gates))
+    def counts(about: str) -> bool:
+        return about not in held and (about not in waiting or not unjudged(judged[about], gates))
 
-    return {name: one for name, one in found.items() if counts(name)}
+    return {name: one for name, one in found.items() if counts(f"{spec.prefix}{name}")}
 
 
 def publish(workspace: Workspace, spec: DatasetSpec, ref: DatasetRef, run: Run) -> DatasetRef:

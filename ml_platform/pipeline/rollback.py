@@ -184,13 +184,12 @@ def published_again(workspace: Workspace, spec: DatasetSpec) -> dict[str, str]:
     A store that was set back has the commits of before; the ledger has the decision.
     """
     published = batches.published(workspace.store, spec.name)
-    judged = workspace.ledger.judged({f"{spec.prefix}{name}": info.sha256 for name, info in published.items()})
-    found = {name: judged[f"{spec.prefix}{name}"].get(ROLLBACK) for name in published}
+    held = workspace.ledger.held_back({f"{spec.prefix}{name}": info.sha256 for name, info in published.items()})
+    found = {name: one for name in published for one in held.get(f"{spec.prefix}{name}", ()) if one.gate == ROLLBACK}
     return {
         name: f"{spec.name}/dataset/{name}: {MAIN} holds {verdict.subject[:12]} again, which was {verdict.reason}; "
         f"ml-platform data rollback {spec.name} {name} --withdraw --reason TEXT takes it out"
         for name, verdict in found.items()
-        if verdict is not None and verdict.holds_back
     }
 
 

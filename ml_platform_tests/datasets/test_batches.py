@@ -18,7 +18,7 @@ from ml_platform.datasets.batches import (
 from ml_platform.datasets.embedded.store import EmbeddedStore
 from ml_platform.datasets.names import check_name
 from ml_platform.datasets.publishing import stage
-from ml_platform.datasets.store import MAIN, NotFound, VersionedStore
+from ml_platform.datasets.store import MAIN, NotFound, ObjectInfo, VersionedStore
 from ml_platform.foundation.errors import Corrupt
 from ml_platform.foundation.provenance import Provenance
 from ml_platform_tests.datasets.flow import Flow
@@ -93,3 +93,27 @@ def test_partitions_of_every_form(flow: Flow, store: VersionedStore, partition: 
     flow.publish(flow.stage(batch(1), partition))
     assert list(published(store, "flights")) == [partition]
     assert store.list(MAIN)[0].path == batch_path("flights", partition)
+
+
+@pytest.mark.parametrize("waiting", [1, 6])
+def test_what_waits_on_branches_is_found_without_listing_each(
+    flow: Flow, store: VersionedStore, monkeypatch: pytest.MonkeyPatch, waiting: int
+) -> None:
+    published_one = flow.publish(flow.stage(batch(1), "2013-01"))
+    staged = {f"2014-0{number}": flow.stage(batch(number), f"2014-0{number}") for number in range(1, waiting + 1)}
+    corrected = flow.stage(batch(9), "2013-01")
+    listed: list[str] = []
+    real = type(store).list
+
+    def counted(self: VersionedStore, ref: str, prefix: str = "") -> list[ObjectInfo]:
+        listed.append(ref)
+        return real(self, ref, prefix)
+
+    monkeypatch.setattr(type(store), "list", counted)
+    found = candidates(store, "flights")
+    assert {name: info.sha256 for name, info in found.items()} == {
+        "2013-01": corrected.sha256,
+        **{name: ref.sha256 for name, ref in staged.items()},
+    }
+    assert corrected.sha256 != published_one.sha256
+    assert listed == [MAIN]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ml_platform.foundation.errors import PlatformError, Refused
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.ledger import verified
-from ml_platform.ledger.chain import GENESIS, digest
+from ml_platform.ledger.chain import GENESIS
+from ml_platform.ledger.entry_text import digest
 from ml_platform.ledger.ledger import Broken, Ledger
 from ml_platform.ledger.table import FORMAT
 from ml_platform_tests.ledger.writing import HERE, MARCH, ONE, ROWS, RULES, TWO, private, verdict, write

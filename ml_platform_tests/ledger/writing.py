@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ml_platform.foundation.provenance import Provenance
 from ml_platform.gates import every_kind  # noqa: F401 - registers the kinds
 from ml_platform.gates.gate import Gate, Status, Verdict
-from ml_platform.ledger.chain import GENESIS, Anchor, digest
+from ml_platform.ledger.chain import GENESIS, Anchor
+from ml_platform.ledger.entry_text import digest
 from ml_platform.ledger.ledger import Ledger
 
 HERE = Provenance(code_commit="c" * 40, dirty=False, lock_sha256="d" * 64, python="3.11.7")

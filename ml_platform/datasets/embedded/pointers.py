@@ -30,6 +30,13 @@ CONFIG = ".dvc/config"
 _BLOCK, _BLOCKS = 1 << 18, 16
 #: Blocks between two syncs of a copy that is still being written.
 _SYNC_EVERY = 128
+#: A pointer as :func:`encode` writes it where nothing in it needs an escape. What is otherwise is left to YAML.
+_PLAIN = re.compile(
+    rb'outs:\n- md5: "(?P<md5>[0-9a-f]{32})"\n  size: (?P<size>0|[1-9][0-9]{0,17})\n  hash: md5\n'
+    rb'  path: "[ !#-\[\]-~]*"\n  meta:\n    sha256: "(?P<sha256>[0-9a-f]{64})"\n'
+    rb'    metadata:(?P<metadata> \{\}\n|\n(?:      "[ !#-\[\]-~]*": "[ !#-\[\]-~]*"\n)+)'
+)
+_PAIR = re.compile(r'      "([^"]*)": "([^"]*)"\n')
 _PART = re.compile(r"(?!\.)(?!git~\d)[^\x00-\x1f\x7f-\x9f\\/]{1,200}", re.IGNORECASE)
 
 
@@ -87,6 +94,10 @@ def encode(path: str, pointer: Pointer) -> bytes:
 
 def decode(content: bytes) -> Pointer:
     """Read a ``.dvc`` file. Raises ValueError where it is not one that :func:`encode` wrote."""
+    # Each listing reads the pointer of every object: YAML takes thirty times as long, and says the same.
+    if plain := _PLAIN.fullmatch(content):
+        md5, size, sha256, metadata = (plain[name].decode() for name in ("md5", "size", "sha256", "metadata"))
+        return Pointer(md5, sha256, int(size), dict(_PAIR.findall(metadata)))
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

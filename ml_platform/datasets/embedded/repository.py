@@ -52,6 +52,8 @@ class GitRepository:
         self._objects = ObjectFiles(folder / "objects")
         #: Commits whose ancestors were all compared with their names.
         self._followed: set[Oid] = set()
+        #: Pointers that were read: the same blob says the same in every listing.
+        self._pointers: dict[Oid, Pointer] = {}
 
     def create(self, cas: Path) -> None:
         """Create it where it is missing. Every step may be repeated, so a killed creation is finished."""
@@ -309,13 +311,16 @@ class GitRepository:
             return tree[name].id if name in tree else None
 
     def pointer(self, blob: "Oid", what: str) -> Pointer:
-        """Read a pointer. Raises Corrupt."""
+        """Read a pointer, each blob once. Raises Corrupt."""
+        if (known := self._pointers.get(blob)) is not None:
+            return known
         with self.reading(what):
             content = self.read(blob).data
         try:
-            return decode(content)
+            found = self._pointers[blob] = decode(content)
         except ValueError as error:
             raise Corrupt(f"{what}: {error}; restore {self.folder} from a copy") from None
+        return found
 
     def history(self, name: str, seen: "set[Oid]") -> "Iterator[tuple[str, Oid, str]]":
         """Object path, pointer and commit id of everything reachable from a reference, each pointer once.
