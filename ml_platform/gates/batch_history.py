@@ -100,7 +100,7 @@ def _check_distribution(gate: Gate) -> None:
     options=("by",),
     metrics=("psi", "jensen_shannon", "kolmogorov_smirnov", "share", "profile", "correlation", "tails"),
     columns={"correlation": (2, None)},
-    version=2,
+    version=3,
     check=_check_distribution,
 )
 def distribution(evidence: BatchEvidence, gate: Gate) -> Measurement:
@@ -109,7 +109,8 @@ def distribution(evidence: BatchEvidence, gate: Gate) -> Measurement:
     Within slices a column may move that as a whole does not: another unit for one airline. Slices of fewer than 500
     rows, here or before, are not judged. A ``profile`` by hour turns where times are shifted, whatever the season.
     A column of ``by`` with more than 50 numbers is cut into twenty slices: an outcome where another one is about the
-    same keeps no season, and moves where it means something else.
+    same keeps no season, and moves where it means something else. ``tails`` behind fewer than four batches count in
+    part: a quarter behind one.
     """
     from ml_platform.validation import drift
     from ml_platform.validation.schema import MASK
@@ -162,11 +163,12 @@ def distribution(evidence: BatchEvidence, gate: Gate) -> Measurement:
 
 
 def _tails(evidence: BatchEvidence, gate: Gate, columns: list[str]) -> Measurement:
-    from ml_platform.validation import drift
+    from ml_platform.validation import drift, groups
 
     earlier = list(reference_batches(evidence, gate, columns).values())
     if not earlier:
         return Measurement(None, NOTHING_EARLIER)
+    wider = groups.few(len(earlier))
     table: list[dict[str, Any]] = [
         {"column": name, **row}
         for name in columns
@@ -174,9 +176,10 @@ def _tails(evidence: BatchEvidence, gate: Gate, columns: list[str]) -> Measureme
     ]
     worst = max(table, key=lambda row: row["beyond"])
     return Measurement(
-        worst["beyond"],
+        worst["beyond"] / wider,
         f"{worst['column']}: its {100 * worst['quantile']:g} % quantile is {worst['value']:.4g}, "
-        f"{worst['lowest']:.4g} to {worst['highest']:.4g} in {len(earlier)} earlier batches",
+        f"{worst['lowest']:.4g} to {worst['highest']:.4g} in {len(earlier)} earlier batches"
+        f"{f', so few that it counts by {1 / wider:.0%}' if wider > 1 else ''}",
         support=evidence.frame.height,
         details={"quantiles": table},
     )

@@ -33,7 +33,7 @@ def _check_coverage(gate: Gate) -> None:
     any_of=("every", "by"),
     columns=(1, 1),
     of_time=True,
-    version=3,
+    version=4,
     check=_check_coverage,
 )
 def coverage(evidence: BatchEvidence, gate: Gate) -> Measurement:
@@ -43,7 +43,7 @@ def coverage(evidence: BatchEvidence, gate: Gate) -> Measurement:
     itself: slices of its later half with those of its first, from 14 days on. Of hourly partitions nothing is said of
     an hour that no earlier batch is of. A day that has not come yet, by the clock, is no gap, and neither is an hour
     that a change of clocks skips. Periods and slices that usually have fewer than 20 rows are judged by their surplus
-    alone.
+    alone; of slices it takes more behind fewer than four batches, 80 behind one.
     """
     return _periods(evidence, gate) if gate.every else _slices(evidence, gate)
 
@@ -85,7 +85,8 @@ def _slices(evidence: BatchEvidence, gate: Gate) -> Measurement:
         if (parts := halves(evidence)) is None:
             return Measurement(None, NOTHING_EARLIER)
         earlier, current = [parts[0].select(by)], parts[1]
-    table = groups.slice_coverage(earlier, current.select(by), by)
+    # Halves of one batch are of one season.
+    table = groups.slice_coverage(earlier, current.select(by), by, 1.0 if alone else groups.few(len(earlier)))
     if table.is_empty():
         return Measurement(float("nan"), "there is no slice, here or before", support=-1)
     shown = [evidence.shown(row) for row in json_rows(table.head(SHOWN))]

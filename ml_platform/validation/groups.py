@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 PERIOD_ROWS = 20
 #: Fewest rows of a group for a share or a mean of it to say something.
 SLICE_ROWS = 100
+#: Batches that tell what is usual of a small slice, and how far quantiles reach.
+ENOUGH = 4
 
 
 def coverage(
@@ -107,13 +109,23 @@ def _hours(like: "pl.Series", first: date, end: date) -> "pl.Series":
     return hours.filter((times >= first) & (times < end))
 
 
-def slice_coverage(earlier: "Sequence[pl.DataFrame]", current: "pl.DataFrame", by: Sequence[str]) -> "pl.DataFrame":
+def few(batches: int) -> float:
+    """How much wider a bound is that so many batches gave: 1 from :data:`ENOUGH` on, and beyond it the fewer they are.
+
+    A median or an envelope of one or two values says little of what the next one may be.
+    """
+    return max(1.0, ENOUGH / batches)
+
+
+def slice_coverage(
+    earlier: "Sequence[pl.DataFrame]", current: "pl.DataFrame", by: Sequence[str], wider: float = 1.0
+) -> "pl.DataFrame":
     """Rows of each slice of ``current`` against the usual number: its median share in ``earlier`` batches.
 
     Columns ``by``, ``rows``, ``usual`` (for as many rows of other slices as are here, so that a slice that comes twice
     does not raise its own measure) and ``deviation``, ``|rows - usual| / usual``, largest first. A slice that usually
     has fewer than :data:`PERIOD_ROWS` rows cannot lack any; a surplus counts over :data:`SLICE_ROWS` at least, so that
-    it takes more than a few rows to be one.
+    it takes more than a few rows to be one. Both numbers are ``wider`` times that.
     """
     import polars as pl
 
@@ -133,8 +145,8 @@ def slice_coverage(earlier: "Sequence[pl.DataFrame]", current: "pl.DataFrame", b
     table = table.with_columns(pl.col("rows").fill_null(0), pl.col(share).fill_null(0.0))
     others = pl.when(pl.col(share) < 1).then((current.height - pl.col("rows")) / (1 - pl.col(share)))
     table = table.with_columns(usual=pl.col(share) * others.otherwise(current.height)).drop(share)
-    more = (pl.col("rows") - pl.col("usual")) / pl.max_horizontal("usual", pl.lit(SLICE_ROWS))
-    less = pl.when(pl.col("usual") >= PERIOD_ROWS).then(1 - pl.col("rows") / pl.col("usual")).otherwise(0.0)
+    more = (pl.col("rows") - pl.col("usual")) / pl.max_horizontal("usual", pl.lit(SLICE_ROWS * wider))
+    less = pl.when(pl.col("usual") >= PERIOD_ROWS * wider).then(1 - pl.col("rows") / pl.col("usual")).otherwise(0.0)
     return table.with_columns(deviation=pl.max_horizontal(more, less)).sort(
         "deviation", *names, descending=[True, *(False for _ in names)]
     )

@@ -181,6 +181,8 @@ def third(frame: pl.DataFrame) -> pl.DataFrame:
 
 THREE = third(NOW)
 OF_SLICES = {"gate": "coverage", "by": ["place"], "max": 0.5}
+#: As many batches as tell what is usual.
+FOUR = {f"2012-{month}-01": BEFORE.height for month in (9, 10, 11, 12)}
 
 
 @pytest.mark.parametrize(
@@ -199,14 +201,14 @@ OF_SLICES = {"gate": "coverage", "by": ["place"], "max": 0.5}
     ids=["whole", "half of a slice is missing", "a slice is missing", "a slice came twice", "another slice"],
 )
 def test_slices_that_vanish_come_twice_or_are_new(frame: pl.DataFrame, deviation: float, reason: str) -> None:
-    found = judged(OF_SLICES, frame, earlier=lambda _, columns: third(BEFORE).select(columns))
+    found = judged(OF_SLICES, frame, earlier_rows=FOUR, earlier=lambda _, columns: third(BEFORE).select(columns))
     assert found.observed == pytest.approx(deviation) and reason in found.reason
     assert found.passed == (deviation <= 0.5)
 
 
 def test_few_rows_more_are_no_surplus_and_a_slice_of_every_other_month_is_usual() -> None:
     few = pl.concat([NOW, NOW.head(10).with_columns(place=pl.lit("c"))])
-    assert judged(OF_SLICES, few).observed == pytest.approx(0.1)
+    assert judged(OF_SLICES, few, earlier_rows=FOUR).observed == pytest.approx(0.1)
     assert (
         judged(
             {**OF_SLICES, "by": ["row"]},
@@ -226,6 +228,18 @@ def test_few_rows_more_are_no_surplus_and_a_slice_of_every_other_month_is_usual(
     }
     assert judged(OF_SLICES, pl.concat([NOW, NOW.with_columns(place=pl.lit("c"))]), **past).status == "failed"
     assert judged(OF_SLICES, **past).passed
+
+
+@pytest.mark.parametrize(("batches", "held"), [(1, False), (2, False), (3, True), (4, True)])
+def test_few_batches_do_not_tell_what_is_usual_of_a_small_slice(batches: int, held: bool) -> None:
+    """One with 30 rows may be gone behind one batch or two; one with thousands never."""
+    small = pl.concat([BEFORE, BEFORE.head(30).with_columns(place=pl.lit("c"))])
+    past = {
+        "earlier_rows": dict(list(FOUR.items())[:batches]),
+        "earlier": lambda _, columns: small.select(columns),
+    }
+    assert (judged(OF_SLICES, NOW, **past).status == "failed") == held
+    assert judged(OF_SLICES, NOW.filter(pl.col("place") != "a"), **past).status == "failed"
 
 
 def test_the_slices_of_a_short_first_batch_have_nothing_to_compare_with() -> None:
@@ -276,6 +290,16 @@ def test_a_tail_that_is_cut_lies_beyond_every_month_before() -> None:
     assert judged(gate, tailed(NOW).with_columns(pl.col("late").clip(upper_bound=120)), **past).status == "failed"
     assert judged(gate, tailed(NOW, 3.0), **past).status == "failed"
     assert judged({**gate, "columns": ["place"]}, **past).status == "errored"
+
+
+def test_few_batches_do_not_tell_how_far_a_tail_reaches() -> None:
+    gate = {"gate": "distribution", "metric": "tails", "columns": ["row"], "max": 0.5}
+    found = [
+        judged(gate, NOW.with_columns(pl.col("row") * 1.5), earlier_rows=dict(list(FOUR.items())[:batches]))
+        for batches in (1, 2, 4)
+    ]
+    assert [one.observed for one in found[:2]] == pytest.approx([found[2].observed / 4, found[2].observed / 2])  # type: ignore[operator]
+    assert "1 earlier batches, so few that it counts by 25%" in found[0].reason and found[2].reason.endswith("batches")
 
 
 CORRECTION = {"gate": "correction", "max": 0.05}
