@@ -100,8 +100,9 @@ def _slices(evidence: BatchEvidence, gate: Gate) -> Measurement:
 
 
 def _check_labels(gate: Gate) -> None:
-    if (gate.metric in ("known", "lowest_rate")) != (gate.min is not None) or (gate.min is None) == (gate.max is None):
-        raise DeclarationError("known and lowest_rate have a min, highest_rate and change a max")
+    least = {"known": gate.min is not None, "lowest_rate": True}.get(str(gate.metric), False)
+    if least != (gate.min is not None) or (gate.min is None) == (gate.max is None):
+        raise DeclarationError("known has a min or a max, lowest_rate a min, highest_rate and change a max")
     if gate.every == "hour" or (gate.metric == "change" and (gate.every or not gate.by)):
         raise DeclarationError("labels are counted per day, and change per slice: every: day, by: […]")
 
@@ -109,7 +110,8 @@ def _check_labels(gate: Gate) -> None:
 @kind(
     "labels",
     "batch",
-    "Outcomes (`columns`) per `every` day or slice (`by`): smallest share that is `known`, `lowest_rate` or "
+    "Outcomes (`columns`) per `every` day or slice (`by`): smallest (with `max`: largest) share that is `known`, "
+    "`lowest_rate` or "
     "`highest_rate` of those `above` a number, or largest `change` of a slice's log odds against all other rows",
     requires=("metric", "columns"),
     any_of=("every", "by"),
@@ -121,6 +123,8 @@ def _check_labels(gate: Gate) -> None:
 def labels(evidence: BatchEvidence, gate: Gate) -> Measurement:
     """Outcomes that are missing, all alike or turned round in a few days or in one slice.
 
+    ``known`` with a ``max`` notices what always lacks some outcomes (a flight that was cancelled never arrives) and
+    lacks none: such rows were left out, or filled in.
     ``change`` compares a slice's distance from all other rows with that in accepted earlier batches, so that a bad
     month for everybody is none (a difference of log odds: 0.7 is twice the odds). Groups of fewer than 100 rows are
     not judged. In the first batch the later half of its days is compared with the first, from 14 days on.

@@ -327,7 +327,10 @@ def test_what_a_gate_is_held_against_is_part_of_its_declaration_only_where_given
         ),
         ({"gate": "champion", "metric": "auc", "mode": "superior", "min": -0.1}, "min -0.1 does not fit mode superior"),
         ({"gate": "coverage", "every": "day", "by": ["carrier"], "max": 1}, "give every or by, not both"),
-        ({"gate": "labels", "metric": "known", "columns": ["late"], "every": "day", "max": 1}, "known and lowest_rate"),
+        (
+            {"gate": "labels", "metric": "known", "columns": ["late"], "every": "day", "min": 0.1, "max": 1},
+            "known has a min or a max",
+        ),
         ({"gate": "labels", "metric": "change", "columns": ["late"], "every": "day", "max": 1}, "change per slice"),
         ({"gate": "labels", "metric": "known", "columns": ["late"], "every": "hour", "min": 1}, "counted per day"),
         ({"gate": "distribution", "metric": "profile", "columns": ["dep"], "max": 1}, "a profile needs slices, by:"),

@@ -37,7 +37,7 @@ NEW = (
     *("distribution_of_outcomes", "distribution_correlation", "distribution_tails", "correction"),
     *("distribution_of_schedules", "coverage_of_hours", "counts", "counts_of_routes", "counts_of_airlines"),
     *("weather_of_another_day", "outcomes_of_another_day", "labels_change_of_destinations", "labels_change_of_hours"),
-    *("distribution_of_delays", "distribution_of_arrivals", "association"),
+    *("distribution_of_delays", "distribution_of_arrivals", "association", "labels_known_of_airports"),
 )
 WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib", "precip_6h")
 
@@ -149,6 +149,21 @@ def codeshares(rows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([rows, again])
 
 
+def filled_in(rows: pl.DataFrame) -> pl.DataFrame:
+    """What was cancelled is said to have flown on time."""
+    cancelled = pl.col("dep_delay").is_null()
+    on_time = {
+        "dep_delay": 0,
+        "arr_delay": 0,
+        "dep_time": pl.col("sched_dep_time"),
+        "arr_time": pl.col("sched_arr_time"),
+    }
+    return rows.with_columns(
+        pl.when(cancelled).then(value).otherwise(name).alias(name)
+        for name, value in {name: pl.lit(one) if isinstance(one, int) else one for name, one in on_time.items()}.items()
+    )
+
+
 EVERY_SECOND = pl.int_range(pl.len()) % 2 == 0
 EVERY_FIFTH = pl.int_range(pl.len()) % 5 == 0
 ERRORS: dict[str, tuple[Change, str]] = {
@@ -208,6 +223,11 @@ ERRORS: dict[str, tuple[Change, str]] = {
     ),
     "a fifth of the flights again as codeshares": (codeshares, "rules"),
     "a gap with the delay in it": (with_delay(pl.lit(True)), "association"),
+    "cancelled flights are not delivered, nor counted": (
+        lambda rows: rows.filter(pl.col("dep_delay").is_not_null()),
+        "labels_known_of_airports",
+    ),
+    "cancelled flights are on time": (filled_in, "labels_known_of_airports"),
     "a day on which everybody is late": (
         arriving(pl.when(pl.col("day") == 10).then(30).otherwise("arr_delay")),
         "labels_highest_rate",
