@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Rows that are asked for alone as well, at even distance.
 ALONE = 20
+#: Bytes of a body around its rows, at most.
+_AROUND = 64
 #: Stands in a row where a number will be that json.dumps does not write.
 PLACE = "(here comes a number)"
 
@@ -132,7 +134,8 @@ def servability(service: Running, bento: Path, rows: Sequence[Mapping[str, Any]]
 
 
 def skew(service: Running, raw: "pl.DataFrame", expected: "np.ndarray") -> Skew:
-    """Predictions over HTTP for raw rows against ``expected`` (float32, same order), in requests of 1,000 rows.
+    """Predictions over HTTP for raw rows against ``expected`` (float32, same order), in requests of 1,000 rows, or of as
+    many as a body may hold.
 
     :data:`ALONE` of them are asked for one by one as well: a row has the same prediction alone and among others.
     ``expected`` has one value per row, or the probabilities of each class (rows x classes).
@@ -144,15 +147,29 @@ def skew(service: Running, raw: "pl.DataFrame", expected: "np.ndarray") -> Skew:
     wanted = np.asarray(expected, dtype=np.float32).reshape(raw.height, -1)
     asked = task_of(service.config.task, service.config.classes).numbers
     largest, other = 0.0, np.zeros(raw.height, dtype=bool)
-    together = [range(start, min(start + MAX_ROWS, raw.height)) for start in range(0, raw.height, MAX_ROWS)]
+    sent = to_rows(service.request, raw)
+    together = requests_of(sent, service.body_limit)
     alone = [range(row, row + 1) for row in range(0, raw.height, max(1, -(-raw.height // ALONE)))]
     with Client(service.url, service.key) as client:
         for rows in (*together, *alone):
-            answers = client.predict(to_rows(service.request, raw[rows.start : rows.stop]))[asked]
+            answers = client.predict(sent[rows.start : rows.stop])[asked]
             got, right = np.array(answers, dtype=np.float32).reshape(len(rows), -1), wanted[rows.start : rows.stop]
             largest = max(largest, float(np.abs(got.astype(np.float64) - right.astype(np.float64)).max(initial=0.0)))
             other[rows.start : rows.stop] |= (got.view(np.uint32) != right.view(np.uint32)).any(axis=1)
     return Skew(raw.height, largest, int(other.sum()))
+
+
+def requests_of(rows: Sequence[Mapping[str, Any]], limit: int) -> list[range]:
+    """Which rows one request has each: at most :data:`MAX_ROWS`, and no more than a body of ``limit`` bytes holds."""
+    found, start, size = list[range](), 0, 0
+    for place, row in enumerate(rows):
+        # With the comma and the blank between two; the body around them has fewer bytes than are kept free.
+        more = len(json.dumps(row, allow_nan=False)) + 2
+        if place > start and (place - start == MAX_ROWS or size + more > limit - _AROUND):
+            found.append(range(start, place))
+            start, size = place, 0
+        size += more
+    return [*found, range(start, len(rows))] if rows else []
 
 
 def bad_inputs(service: Running, good_row: Mapping[str, Any]) -> list[BadInput]:
@@ -168,11 +185,13 @@ def bad_inputs(service: Running, good_row: Mapping[str, Any]) -> list[BadInput]:
         return body([{**good_row, name: value}])
 
     unprocessable = frozenset({422})
+    # Of wide rows so many are too large before they are too many.
+    many = body([dict(good_row)] * (MAX_ROWS + 1))
     cases: list[tuple[str, bytes, dict[str, str], frozenset[int]]] = [
         ("missing field", body([{k: v for k, v in good_row.items() if k != first}]), {}, unprocessable),
         ("extra field", changed("a_field_that_no_model_has", 1), {}, unprocessable),
         ("no rows", body([]), {}, unprocessable),
-        ("too many rows", body([dict(good_row)] * (MAX_ROWS + 1)), {}, frozenset({413, 422})),
+        *([("too many rows", many, {}, unprocessable)] if len(many) <= service.body_limit else []),
         ("not a list", body(dict(good_row)), {}, unprocessable),
         ("not JSON", b'{"rows": [', {}, frozenset({400})),
         ("empty body", b"", {}, frozenset({400})),
