@@ -31,12 +31,22 @@ class _Words:
         return "|".join(made)
 
 
+#: Whom a table may be about, where the next word says that it is their name.
+_PERSONS = (
+    r"customer|client|patient|person|employee|emp|staff|worker|student|pupil|teacher|driver|passenger|guest|visitor|"
+    r"tenant|owner|holder|cardholder|contact|author|doctor|physician|nurse|spouse|mother|father|parent|child|"
+    r"beneficiary|borrower|applicant|recipient|sender|buyer|seller|user|member|subscriber|candidate|insured|donor|"
+    r"participant|respondent|manager|agent"
+)
+#: Of these a number names one for whoever keeps the records; that of a customer or a user is a pseudonym of business.
+_RECORDED = r"patient|person|employee|emp|student|pupil|citizen|resident|insured|beneficiary|inmate|participant"
 #: What somebody is called, by language.
 _NAMES = (
     _Words(
-        r"(first|last|full|sur|family|given|maiden|middle|user|customer|patient|person|employee|driver|passenger|nick)"
-        r"_?name|surname",
-        whole="name",
+        r"(first|last|full|sur|family|given|maiden|middle|nick|screen|login)_?name|surname",
+        part=rf"({_PERSONS})(_?s)?_?name|name(_of)?(_the)?_({_PERSONS})(_?s)?|[flm]name|initials?|account_holder|"
+        r"cardholder|contact_person",
+        whole="name|login|patient|employee",
     ),
     _Words(
         r"vorname|nachname|familienname|geburtsname|kundenname|mitarbeitername|patientenname|ansprechpartner",
@@ -49,7 +59,7 @@ _NAMES = (
 )
 #: When or where somebody was born; the first is no date of births, their rate, or a weight.
 _BIRTH = (
-    _Words(r"birth(?!s($|_)|_?(rate|weight|order|count|number))", part=r"dob|born"),
+    _Words(r"birth(?!s($|_)|_?(rate|weight|order|count|number))", part=r"dob|d_o_b|born"),
     _Words(r"geburtsdatum|geburtstag|geburtsort|geburtsjahr|geburtsland", part=r"geb_?(datum|tag|dat|jahr)|geboren"),
     _Words(part=r"naissance|ne_le|nee_le|anniversaire"),
     _Words(part=r"nacimiento|cumpleanos"),
@@ -59,10 +69,13 @@ _BIRTH = (
 #: Where somebody lives, how to reach them, and the numbers that a state or a bank gives them.
 _OTHER = (
     _Words(
-        r"e_?mail(?!_?(opened|sent|clicked|count|opt))|phone(?!_?(calls|service|minutes|lines))|mobile|telephone|passport|iban|ssn|social_security|"
-        r"licen[cs]e_plate|credit_card|card_number|street|postal_address|home_address|ip_address",
-        part="address",
-        whole=r".*_ip|ip",
+        r"e_?mail(?!ed|ing)|(?<!micro)phone(?!s?_?(calls|service|minutes|lines))|telephone|passport|social_security|"
+        r"licen[cs]e_plate|credit_?card|postal_address|home_address|ip_?addr|driv(er|ers|er_s|ing)_licen[cs]e",
+        part=r"addr|address\d*|addr\d+|iban|ssn|mobile|fax|house_(no|nr|number)|street(_(name|no|nr|number|line|\d+))?|"
+        r"tel|(cell|contact|tax|nhs|medical_record|registration|plate|licen[cs]e|account|acct|card|cc|vin)_"
+        r"(no|nr|num|number)|bank_account|national_(id|insurance)|tax_id|mrn|number_plate|vehicle_registration|imei|"
+        r"imsi|msisdn|(twitter|instagram|facebook|linkedin)_(handle|id|name|profile)",
+        whole=r".*_ip|ip|mail|mail_id",
     ),
     _Words(
         r"strasse(?!n)|hausnummer|anschrift|wohnadresse|telefonn(umme)?r|handynummer|mobilnummer|steuernummer|"
@@ -113,6 +126,16 @@ _TEXTS = (
     r"^[A-Z]{2}\d{2}[A-Z0-9]{11,30}$",
     r"^\d{1,3}(\.\d{1,3}){3}$",
 )
+#: A first or last word that makes a number of it, or a word about it: ``phone_calls``, ``address_type``, ``is_mobile``.
+_ABOUT = re.compile(
+    r"^(is|has|had|num|total|any|(no|nr|number|count|length|share)_of|anzahl)_|"
+    r"_(counts?|len|length|type|kind|quality|rate|ratio|changes?|changed|sent|opened|clicked|clicks|used|usage|status|"
+    r"flag|present|verified|valid|score|days|months|share|calls?|services?|lines|minutes|seconds|plan|app|opt|opt_?in|"
+    r"provided|given|missing|subscribed|marketing|costs?|price|domain|provider|issued|size|width|thickness|temp|"
+    r"lights|lamps|parking|brand|model|os|device|anzahl)$"
+)
+_IDENTITY = r"id|ids|no|nr|num|number|code|key|ref|identifier"
+_RECORD = re.compile(rf"(^|_)({_RECORDED})(_?s)?_?({_IDENTITY})$|(^|_)({_IDENTITY})(_of)?(_the)?_({_RECORDED})(_?s)?$")
 #: Answers such as yes, no and unknown, of many rows, are of no person, whatever the column is called.
 _ANSWERS, _MANY = 3, 50
 
@@ -126,16 +149,23 @@ _CALLED, _BORN, _REACHED, _SINCE = _any(_NAMES), _any(_BIRTH), _any(_OTHER), _an
 
 def personal(there: "pl.Series", field: str, kind: str) -> str:
     """Why the values of a column that are there are taken for personal; empty where they are not."""
-    if kind == "text" and _CALLED.search(field):
+    about = bool(_ABOUT.search(field))
+    if kind == "text" and not about and _CALLED.search(field):
         return "its name"
     few = there.len() >= _MANY and there.n_unique() <= _ANSWERS
-    if kind in ("text", "int", "date", "timestamp") and not few and (_BORN.search(field) or _REACHED.search(field)):
+    named = _BORN.search(field) or (not about and (_REACHED.search(field) or record(field)))
+    if kind in ("text", "int", "date", "timestamp") and not few and named:
         return "its name"
     if kind == "text" and there.len():
         some = there[:2_000]
         if any(some.str.contains(pattern).sum() > 0.8 * some.len() for pattern in _TEXTS):
             return "its values"
     return ""
+
+
+def record(field: str) -> bool:
+    """Whether a column numbers the people that records are kept of, by its name: ``patient_id``. A key may be one."""
+    return bool(_RECORD.search(field))
 
 
 def postal(field: str) -> bool:

@@ -1,11 +1,11 @@
 """What is to be written: names, partitions, features and gates that fit the table."""
 
-import re
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ml_platform.creating.columns import ONE_HOT, Column, plain
+from ml_platform.creating.identity import group_of
 from ml_platform.creating.periods import Every, few_rows, late_of, partitions_for
 from ml_platform.creating.roles import Roles, by_the_hour
 from ml_platform.features.contract import feature_of
@@ -162,15 +162,18 @@ def _labelled(plan: Plan) -> list[str]:
 
 def _features(plan: Plan) -> None:
     """Decide what becomes of each column."""
+    if not plan.roles.time and not plan.roles.group:
+        _group(plan)
     roles = plan.roles
     away = {roles.target: "the target", **dict.fromkeys(roles.later, "known only later")}
+    apart = dict.fromkeys(roles.group, "its rows are held out together, so a model meets none that it knows")
     inputs = [*roles.key, *([roles.time] if roles.time else []), *roles.group]
     names: set[str] = {*roles.columns, roles.label}
     calendar = _calendar(roles)
     averaged: list[Column] = []
     hot: list[Column] = []
     for column in roles.columns.values():
-        if why := away.get(column.name) or _unfit(column, roles):
+        if why := away.get(column.name) or _unfit(column, roles) or apart.get(column.name):
             plan.left_out[column.name] = why
             continue
         if column.name in (roles.time, roles.timestamp):
@@ -209,8 +212,6 @@ def _features(plan: Plan) -> None:
         _pasts(plan, averaged, names)
     plan.inputs = tuple(name for name in roles.columns if name in inputs)
     plan.slices = tuple(column.name for column in hot if column.distinct <= ONE_HOT)[:4]
-    if not roles.time and not roles.group and roles.columns:
-        _group(plan)
 
 
 def _unfit(column: Column, roles: Roles) -> str:
@@ -236,17 +237,9 @@ def _unfit(column: Column, roles: Roles) -> str:
 def _group(plan: Plan) -> None:
     """Rows of one customer stay together where a column names customers."""
     roles = plan.roles
-    able = [
-        one for one in roles.columns.values()
-        if one.identity and not one.nulls and one.distinct <= 0.7 * one.rows and one.distinct >= 20
-        and re.search(r"id|customer|patient|user|client|person|account|household", one.field)
-        and one.name not in (*roles.later, roles.target, *roles.key)
-    ]  # fmt: skip
-    if able:
-        group = max(able, key=lambda one: one.distinct)
-        plan.roles = replace(roles, group=(group.name,))
-        plan.inputs = tuple(name for name in roles.columns if name in (*plan.inputs, group.name))
-        roles.notes.append(f"rows of one {group.name!r} stay together when rows are held out; other columns: --group")
+    if name := group_of(roles.columns, roles.key, (*roles.later, roles.target)):
+        plan.roles = replace(roles, group=(name,))
+        roles.notes.append(f"rows of one {name!r} stay together when rows are held out; other columns: --group")
 
 
 def _calendar(roles: Roles) -> list[tuple[str, str]]:

@@ -88,7 +88,7 @@ def _classes(plan: Plan) -> list[str]:
 
 def _range(column: Column) -> list[str]:
     """Bounds that the next honest batch keeps: ten times what was seen, or as far again on each side."""
-    if column.kind not in ("int", "float") or column.low is None or column.identity:
+    if column.kind not in ("int", "float") or column.low is None or column.identity or column.personal:
         return []
     low, high = bounds(float(column.low), float(column.high), column.field)
     return [f"ge={_number(low)}", f"le={_number(high)}"]
@@ -116,7 +116,10 @@ def _seen(column: Column) -> str:
     if not column.distinct or column.nulls == column.rows:
         return "no value yet"
     parts = []
-    if column.low is not None:
+    # The first and the last of people are values of two of them.
+    if column.personal and column.low is not None:
+        parts.append(f"{column.distinct} values")
+    elif column.low is not None:
         parts.append(f"{_shown(column.low)} to {_shown(column.high)}")
     elif column.kind in ("text", "bool") and not column.personal and column.distinct <= 6:
         parts.append(", ".join(str(value) for value, _ in column.values))

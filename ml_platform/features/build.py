@@ -103,13 +103,13 @@ def matrix(frame: "pl.DataFrame", names: Sequence[str], *, finite: bool = True) 
     import numpy as np
     import polars as pl
 
-    if missing := [name for name in names if name not in frame.columns]:
+    # Asked once: a frame makes it anew each time, which takes longer the wider it is.
+    types = frame.schema
+    if missing := [name for name in names if name not in types]:
         raise PlatformError(f"features {', '.join(missing)} are not in the frame; materialize the features again")
     for name in names:
-        if not (frame.schema[name].is_numeric() or frame.schema[name] == pl.Boolean):
-            raise PlatformError(
-                f"feature {name} is {frame.schema[name]}, not numeric; encode it in the feature function"
-            )
+        if not (types[name].is_numeric() or types[name] == pl.Boolean):
+            raise PlatformError(f"feature {name} is {types[name]}, not numeric; encode it in the feature function")
     values = frame.select(_float32(tuple(names))).to_numpy(order="c")
     if finite and (infinite := [names[int(i)] for i in np.flatnonzero(np.isinf(values).any(axis=0))]):
         raise PlatformError(

@@ -174,8 +174,10 @@ def unseen_categories(workspace: Workspace, context: ModelContext, reference: Mo
     task = task_of(reference.task, reference.classes)
     for last in reversed(reference.split.holdout):
         raw = materializer.raw_at(last)
-        inputs = context.function.inputs
-        texts = [name for name in inputs if isinstance(raw.schema[name], pl.String | pl.Categorical | pl.Enum)]
+        types = raw.schema
+        texts = [
+            name for name in context.function.inputs if isinstance(types[name], pl.String | pl.Categorical | pl.Enum)
+        ]
         if not texts:
             return None
         # By its row in the batch: a part has fewer.

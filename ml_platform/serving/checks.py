@@ -134,8 +134,8 @@ def servability(service: Running, bento: Path, rows: Sequence[Mapping[str, Any]]
 
 
 def skew(service: Running, raw: "pl.DataFrame", expected: "np.ndarray") -> Skew:
-    """Predictions over HTTP for raw rows against ``expected`` (float32, same order), in requests of 1,000 rows, or of as
-    many as a body may hold.
+    """Predictions over HTTP for raw rows against ``expected`` (float32, same order), in requests of 1,000 rows,
+    or of as many as a body may hold.
 
     :data:`ALONE` of them are asked for one by one as well: a row has the same prediction alone and among others.
     ``expected`` has one value per row, or the probabilities of each class (rows x classes).

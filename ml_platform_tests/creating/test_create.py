@@ -233,10 +233,27 @@ def test_rows_of_one_customer_stay_together_without_time(mine: Mine) -> None:
     assert "history_lag" not in features
     (model,) = mine.declared("visits_plan")
     assert model["split"] == {"holdout": 0.2, "group": ["customer_id"]}
+    assert made.plan.left_out["customer_id"].startswith("its rows are held out together")
     assert model["classes"] == ["basic", "gold", "silver"]
     gates = {gate["gate"] for gate in model["gates"]}
     assert "disjoint" in gates and not {"time_order", "window", "volume"} & gates
     assert 0.5 < made.tried.fit.metrics["accuracy"] < 0.97
+
+
+def test_what_numbers_patients_is_a_part_of_the_key_personal_and_keeps_rows_together(mine: Mine) -> None:
+    numbered = visits().with_columns(pl.col("customer_id").alias("Patient ID"), born=pl.col("age") + 1900)
+    frame = numbered.with_columns(pl.int_range(pl.len()).over("Patient ID").alias("Visit No")).drop("customer_id")
+    made = mine.new(mine.table(frame, "visits.csv"), "plan")
+    assert find_mistakes(Project.find())[0] == []
+    (dataset, _), (model,) = mine.declared("visits"), mine.declared("visits_plan")
+    assert dataset["key"] == ["Patient ID", "Visit No"] and model["split"]["group"] == ["Patient ID"]
+    assert made.plan.left_out["Patient ID"] == "personal, by its name"
+    schema = (mine.defs / "visits" / "schema.py").read_text()
+    lines = {line.partition(":")[0].strip(): line for line in schema.splitlines()}
+    for name in ("patient_id", "born"):
+        values = frame[name.replace("patient_id", "Patient ID")]
+        assert '"pii": True' in lines[name] and f"# {values.n_unique()} values" in lines[name]
+        assert str(values.min()) not in lines[name] and str(values.max()) not in lines[name]
 
 
 @pytest.mark.parametrize(

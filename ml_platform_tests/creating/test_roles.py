@@ -1,5 +1,6 @@
 """What part each column plays, what is asked, and what cannot be."""
 
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +131,68 @@ def test_wishes_that_cannot_be_fulfilled(tmp_path: Path, wishes: dict[str, Any],
 def test_too_few_rows_are_told_plainly(tmp_path: Path) -> None:
     with pytest.raises(PlatformError, match="30 rows with a value of 'sold' are too few to learn from"):
         roles(tmp_path, hourly(30), "sold")
+
+
+def grid(**columns: list[Any]) -> pl.DataFrame:
+    """A row for each combination, with two measures and a number to predict."""
+    frame = pl.DataFrame({"": [0]})
+    for name, values in columns.items():
+        frame = frame.join(pl.DataFrame({name: values}), how="cross")
+    random = np.random.default_rng(8)
+    return frame.drop("").with_columns(
+        age=pl.Series(random.integers(18, 80, frame.height)),
+        price=pl.Series(random.normal(30, 9, frame.height).round(1)),
+        sold=pl.Series(random.normal(20, 5, frame.height).round(1)),
+    )
+
+
+DAYS = [date(2024, 1, 1) + timedelta(days=n) for n in range(60)]
+SHOPS = ["north", "south", "west", "east"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "key"),
+    [
+        ({"day": DAYS, "store": SHOPS}, ("day", "store")),
+        ({"store": SHOPS, "item": [f"item {n}" for n in range(8)], "day": DAYS}, ("store", "item", "day")),
+        ({"store": SHOPS, "day": DAYS[:20], "hour": list(range(24))}, ("store", "day", "hour")),
+        ({"customer": [f"c{n}" for n in range(40)], "product": [f"p{n}" for n in range(20)]}, ("customer", "product")),
+        ({"Patient ID": list(range(900, 960)), "visit": list(range(1, 7))}, ("Patient ID", "visit")),
+        # One row a day, and one an hour.
+        ({"day": [DAYS[0] + timedelta(days=n) for n in range(120)]}, ("day",)),
+        ({"at": [datetime(2024, 1, 1) + timedelta(hours=n) for n in range(900)]}, ("at",)),
+    ],
+)
+def test_columns_that_are_unique_together_beyond_chance_are_the_key(
+    tmp_path: Path, columns: dict[str, list[Any]], key: tuple[str, ...]
+) -> None:
+    found = roles(tmp_path, grid(**columns), "sold")
+    assert (found.key, found.row_id) == (key, "")
+    shuffled = grid(**columns).sample(fraction=0.9, shuffle=True, seed=3)
+    assert roles(tmp_path, shuffled, "sold").key == key, "rows may be missing, and stand in any order"
+
+
+def test_columns_that_are_unique_together_by_chance_are_none(tmp_path: Path) -> None:
+    random = np.random.default_rng(9)
+    many = [f"v{n}" for n in range(3_000)]
+    frame = pl.DataFrame(
+        {
+            "first": random.choice(many, 400),
+            "second": random.choice(many, 400),
+            "at": [datetime(2024, 1, 1) + timedelta(seconds=int(n)) for n in random.integers(0, 10**8, 400)],
+            "sold": random.normal(size=400).round(3),
+        }
+    )
+    assert frame.select("first", "second").n_unique() == frame.height == frame["at"].n_unique()
+    assert roles(tmp_path, frame, "sold").row_id == "row"
+
+
+def test_a_number_of_people_is_a_key_and_personal(tmp_path: Path) -> None:
+    frame = hourly(400).rename({"number": "Patient ID"})
+    found = roles(tmp_path, frame, "sold")
+    assert found.key == ("Patient ID",) and found.columns["Patient ID"].personal == "its name"
+    assert any("'Patient ID' is personal, by its name: marked pii" in note for note in found.notes)
+    both = frame.with_columns(record=pl.format("R-{}", pl.int_range(pl.len())))
+    assert roles(tmp_path, both, "sold").key == ("record",), "what names no person comes first"
+    mails = hourly(400).with_columns(pl.format("m{}@example.org", "number").alias("e-mail")).drop("number")
+    assert roles(tmp_path, mails, "sold").row_id == "row"
