@@ -50,6 +50,7 @@ def rows_of(workspace: Workspace, context: ModelContext, partition: str, limit: 
 def _rows_of_file(context: ModelContext, file: Path) -> Any:
     """Rows of a JSON file as they stand there, or those of a CSV or Parquet file as the source's own are read."""
     from ml_platform.serving.arrow import checked
+    from ml_platform.serving.refusals import BadValue
     from ml_platform.serving.schema import MAX_ROWS, request_schema, to_rows
     from ml_platform.sources.table_file import TABLES, content_of, read_table_file
 
@@ -70,7 +71,10 @@ def _rows_of_file(context: ModelContext, file: Path) -> Any:
             f"{name}: {frame.height:,} rows; a request has 1 to {MAX_ROWS:,}, and ml-platform score {model} --table "
             f"{name} takes any number"
         )
-    return to_rows(request, checked(request, frame))
+    try:
+        return to_rows(request, checked(request, frame))
+    except BadValue as error:
+        raise PlatformError(f"{name}: {error.in_table()}") from error
 
 
 def predict_rows(model: str, file: Path | None, partition: str, limit: int) -> None:

@@ -14,7 +14,7 @@ from ml_platform.gates.asked import Asked
 from ml_platform.gates.deployment import DeploymentEvidence
 from ml_platform.gates.gate import Verdict
 from ml_platform.gates.service import RunningService, ServiceEvidence
-from ml_platform.pipeline import cards, current_splits, recorded_packages, recorded_versions, snapshot
+from ml_platform.pipeline import cards, current_splits, known_texts, recorded_packages, recorded_versions, snapshot
 from ml_platform.pipeline.approval import require_approved
 from ml_platform.pipeline.judging import judged, model_context, model_gates, require
 from ml_platform.pipeline.materializer import materializer_of
@@ -71,6 +71,7 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
         types=reference.types,
         feature_code=materializer.code,
         stale=context.feature_set.stale,
+        known=known_texts.of(workspace, context.dataset.name, reference.split, request),
         description=cards.described(context, version),
         example=without_private(request, to_rows(request, raw.select(context.function.inputs).head(1))[0]),
     )

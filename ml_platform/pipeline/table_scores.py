@@ -56,7 +56,7 @@ def score(workspace: Workspace, context: ModelContext, where: str, run: Run) -> 
     sha256 = sha256_bytes(content)
     judge = partial(_judge, workspace, f"{scores.key_of(context.model.name)}/{name_of(sha256)}", sha256, run)
     history, history_sha256 = _history(workspace, context, backend, files / bundle.HISTORY, by.config.history_sha256)
-    raw = _checked(context, request, content, where, judge)
+    raw = _checked(context, request, by.config.known, content, where, judge)
     _require_recent(context, by.config.stale, raw, history, judge)
     inputs = {
         scores.TABLE: sha256,
@@ -76,10 +76,17 @@ def score(workspace: Workspace, context: ModelContext, where: str, run: Run) -> 
 
 
 def _checked(
-    context: ModelContext, request: "RequestSchema", content: bytes, where: str, judge: "partial[None]"
+    context: ModelContext,
+    request: "RequestSchema",
+    known: Mapping[str, tuple[str, ...]],
+    content: bytes,
+    where: str,
+    judge: "partial[None]",
 ) -> "pl.DataFrame":
-    """The rows as the feature function gets them."""
+    """The rows as the feature function gets them; ``known`` are the texts that training has seen."""
     from ml_platform.serving.arrow import checked
+    from ml_platform.serving.known import Known, told
+    from ml_platform.serving.refusals import BadValue
     from ml_platform.sources.table_file import read_table_file
 
     asked = {field.name: request.types[field.name] for field in request.asked}
@@ -89,9 +96,10 @@ def _checked(
             raise PlatformError("the table has no rows")
         raw = checked(request, frame)
     except PlatformError as error:
-        judge(INPUT, str(error), 1.0, frame.height)
+        judge(INPUT, error.in_table() if isinstance(error, BadValue) else str(error), 1.0, frame.height)
         raise AssertionError from error  # a verdict that failed has raised
-    judge(INPUT, f"{frame.height} rows are what a request may be{_said(read)}", 0.0, frame.height)
+    new = told(Known(known).unseen(raw))
+    judge(INPUT, f"{frame.height} rows are what a request may be{_said(read)}{new and '; '}{new}", 0.0, frame.height)
     return raw
 
 

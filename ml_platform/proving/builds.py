@@ -42,6 +42,7 @@ def built(live: "Backend", local: Path, version: int) -> Path:
         entry=f"{faults.__name__}.answering",
         feature_code=config.feature_code,
         stale=config.stale,
+        known=config.known,
     ).path
 
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel
 
 from ml_platform.features import build
 from ml_platform.features.contract import FeatureFunction, load_function
@@ -23,11 +24,13 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_file
 from ml_platform.foundation.times import days
 from ml_platform.foundation.variables import ServiceOptions
-from ml_platform.models.checked import Misbehaved, answered, optional
+from ml_platform.models.checked import Misbehaved, answered
 from ml_platform.models.predictor import Predictor, load_predictor, predictor_type
 from ml_platform.models.task import Task, task_of
 from ml_platform.serving import arrow, bundle, explaining
+from ml_platform.serving.bodies import refused
 from ml_platform.serving.counters import Metrics
+from ml_platform.serving.known import Known
 from ml_platform.serving.prediction_log import Answerer, Asked, PredictionLog
 from ml_platform.serving.schema import RequestSchema, example_rows, rows_to_frame, to_frame, values_to_frame
 from ml_platform.serving.snapshots import Snapshot, of_process
@@ -38,6 +41,8 @@ SOURCE = Path(__file__).resolve().parents[2]
 OBSERVED = 64
 #: Header with our id of a request: a caller repeats its own, a router gives one request to two versions.
 REQUEST_ID = "x-ml-request-id"
+#: Header with the rows, by column, that have a text which training has not seen; and columns that it names at most.
+UNSEEN, NAMED = "x-unseen", 20
 
 #: Media type of an answer, unless it is a stream.
 JSON_TYPE = "application/json"
@@ -98,25 +103,6 @@ class Answer(NamedTuple):
     kind: str = JSON_TYPE
 
 
-def answer_model(task: Task) -> type[BaseModel]:
-    """The body of an answer: the task's fields, then model and version, and ``stale`` where history is too old."""
-    fields: dict[str, Any] = {name: (kind, None if optional(kind) else ...) for name, kind in task.fields.items()}
-    return create_model(
-        "Answer",
-        __config__=ConfigDict(protected_namespaces=()),
-        __doc__=task.answer.__doc__,
-        **fields,
-        model=(str, ...),
-        version=(int, ...),
-        stale=(bool | None, None),
-    )
-
-
-def refused(message: str) -> bytes:
-    """The body of an answer that is none."""
-    return json.dumps({"error": message}, ensure_ascii=False, separators=(",", ":")).encode()
-
-
 def _rows(body: Any) -> int:
     """How many rows a body has."""
     if isinstance(body, pl.DataFrame):
@@ -162,6 +148,8 @@ class Answering:
         self.model, self.explanation = answers
         self.function = load_function(config.function)
         self.history = History.load(self.function, package.history.file)
+        #: What of texts training has seen.
+        self.known = Known(config.known)
         #: The newest day that was asked for.
         self.asked: date | None = None
         # The container image has none of what is hidden; elsewhere a service starts as fast.
@@ -298,10 +286,14 @@ class Answering:
             metrics.stale.inc(len(predictions))
         if self.log is not None:
             self.log.add(asked, raw, predictions, matrix)
+        if unseen := self.known.unseen(raw):
+            metrics.unseen.inc(len(set().union(*unseen.values())))
+            headers[UNSEEN] = json.dumps({name: len(rows) for name, rows in islice(unseen.items(), NAMED)})
         if stream is not None:
             # Model and version stand in the headers of every answer.
             return Answer(200, stream, headers | ({"x-stale": "true"} if stale else {}), arrow.ARROW_TYPE)
-        answer = model(**given, model=config.model, version=config.version, stale=stale or None)
+        more = {"stale": stale or None, "unseen": unseen or None}
+        answer = model(**given, model=config.model, version=config.version, **more)
         return Answer(200, answer.model_dump_json(exclude_none=True).encode(), headers)
 
     def explain(self, parsed: Parsed) -> Answer:

@@ -6,17 +6,18 @@ stream with either is refused by its headers alone.
 
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.names import strange
 from ml_platform.serving.bounds import beyond
+from ml_platform.serving.refusals import MISSING, UNKNOWN, BadValue
 from ml_platform.serving.schema import (
     FLOAT32_MAX,
     MAX_COLUMN_ROWS,
     MAX_TEXT,
-    UNKNOWN,
     RequestField,
     RequestSchema,
     complete,
@@ -31,6 +32,11 @@ ARROW_TYPE = "application/vnd.apache.arrow.stream"
 _MARK, _SCHEMA, _DICTIONARY, _BATCH = 0xFFFFFFFF, 1, 2, 3
 #: Days since 1970 at which the years 1 and 10000 begin, and the parts of a day by their unit.
 _FIRST, _LAST = -719_162, 2_932_897
+#: What a column should be one of.
+_A = {
+    **{"int": "a column of whole numbers", "float": "a column of numbers", "str": "a column of texts"},
+    **{"bool": "a column of true and false", "date": "a column of days", "datetime": "a column of times"},
+}
 _A_DAY = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 
 
@@ -159,48 +165,67 @@ def _table(body: bytes, place: int) -> Callable[[int], int]:
 
 
 def _checked(schema: RequestSchema, field: RequestField, values: "pl.Series") -> "pl.Series":
-    """The column as the feature function gets it. Raises PlatformError as the strict models of JSON would refuse."""
+    """The column as the feature function gets it. Raises BadValue as the strict models of JSON would refuse."""
     import numpy as np
     import polars as pl
 
-    def refuse(reason: str) -> PlatformError:
-        return PlatformError(f"columns.{field.name}: {reason}")
-
+    refuse = partial(BadValue, field.name)
     wanted, given = schema.types[field.name], values.dtype
     if given == pl.Null:
         values = values.cast(wanted)
     elif not _fits(field, given):
-        raise refuse(f"Input should be a column of {field.type}")
+        raise refuse(f"Input should be {_A[field.type]}", _unreadable(field, values))
     if values.null_count() and not field.nullable:
-        raise refuse("Input should have no missing values")
+        raise refuse(MISSING, values.is_null())
     if field.type == "str" and given != pl.Null:
         # Bytes first: each is looked at in no time, however long it is.
         sizes = values.str.len_bytes().max()
         if sizes is not None and (sizes > 4 * MAX_TEXT or values.str.len_chars().max() > MAX_TEXT):  # type: ignore[operator]
-            raise refuse(f"String should have at most {MAX_TEXT} characters")
+            raise refuse(f"String should have at most {MAX_TEXT} characters", values.str.len_chars() > MAX_TEXT)
     if field.type == "float" and given.is_float():
         # By numpy, without nulls by Arrow: an expression of polars for each column costs as much as the prediction.
         known = values.to_arrow().drop_null().to_numpy() if values.null_count() else values.to_numpy()
         if len(known) and not np.abs(known).max() <= FLOAT32_MAX:  # NaN is not, either
-            raise refuse("Input should be a finite number within the range of float32")
+            wrong = ~(values.abs() <= FLOAT32_MAX) | values.is_nan()
+            raise refuse("Input should be a finite number within the range of float32", wrong)
     bounded = any(bound is not None for bound in (field.ge, field.gt, field.le, field.lt))
     if bounded and values.null_count() < len(values) and (broken := beyond(field, values.min(), values.max())):
-        raise refuse(f"Input should be {broken}")
+        raise refuse(f"Input should be {broken}", _those(values, lambda value: bool(beyond(field, value, value))))
     if field.type == "int" and given.is_integer():
         (low, high), (least, greatest) = limits_of(field), (values.min(), values.max())
         if least is not None and not low <= least <= greatest <= high:  # type: ignore[operator]
-            raise refuse(f"Input should be {low} to {high}")
+            raise refuse(f"Input should be {low} to {high}", _those(values, lambda value: not low <= value <= high))
     if given.is_temporal():
         a_day = 1 if given == pl.Date else _A_DAY[given.time_unit]  # type: ignore[attr-defined]
         moments = values.to_physical()
         least, greatest = moments.min(), moments.max()
         if least is not None and not _FIRST * a_day <= least <= greatest < _LAST * a_day:  # type: ignore[operator]
-            raise refuse("Input should be in the years 1 to 9999")
+            wrong = ~moments.is_between(_FIRST * a_day, _LAST * a_day, closed="left")
+            raise refuse("Input should be in the years 1 to 9999", wrong)
     if field.type == "datetime" and isinstance(given, pl.Datetime):
         values = values.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if _strips(field, given) else values
     if field.allowed is not None and not values.drop_nulls().is_in(list(field.allowed)).all():
-        raise refuse("Input should be " + ", ".join(repr(value) for value in field.allowed))
+        allowed = ", ".join(repr(value) for value in field.allowed)
+        raise refuse(f"Input should be {allowed}", ~values.is_in(list(field.allowed)))
     return values if values.dtype == wanted else values.cast(wanted)
+
+
+def _those(values: "pl.Series", wrong: Callable[[Any], bool]) -> "pl.Series":
+    """Whether each value is one of those. By Python's numbers: a bound may be none of the column's type."""
+    import polars as pl
+
+    return pl.Series([value is not None and wrong(value) for value in values.to_list()], dtype=pl.Boolean)
+
+
+def _unreadable(field: RequestField, values: "pl.Series") -> "pl.Series | None":
+    """Which texts are none of what a field has, where others are: of a column of another type no row is to blame."""
+    import polars as pl
+
+    if values.dtype != pl.String or field.type not in ("int", "float"):
+        return None
+    read = values.str.strip_chars().cast(pl.Float64 if field.type == "float" else pl.Int64, strict=False)
+    wrong = read.is_null() & values.is_not_null()
+    return wrong if 0 < wrong.sum() < values.len() - values.null_count() else None
 
 
 def _fits(field: RequestField, given: "pl.DataType") -> bool:

@@ -52,6 +52,8 @@ class ServiceConfig(BaseModel):
     #: Import path of the feature function, ``module:object``.
     function: str
     features: tuple[str, ...]
+    #: Texts of each column that is no name of single rows, as training has seen them; any other one is told.
+    known: dict[str, tuple[str, ...]] = {}
     #: Score from which a binary model decides for the positive class; None: scores only.
     decision_threshold: float | None = None
     #: A valid row for the warm-up prediction.

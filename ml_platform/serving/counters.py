@@ -21,6 +21,9 @@ class Metrics:
         self.stale = Counter(
             "ml_service_stale_rows_total", "Rows predicted with a history that is older than declared.", list(labels)
         ).labels(**labels)
+        self.unseen = Counter(
+            "ml_service_unseen_rows_total", "Rows predicted with a text that training has not seen.", list(labels)
+        ).labels(**labels)
         self.age = Gauge(
             "ml_service_history_age_days",
             "Days from the last outcome that is known to the newest row asked last.",

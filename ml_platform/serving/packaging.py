@@ -96,14 +96,16 @@ def package(
     options: Mapping[str, Any] | None = None,
     feature_code: str = "",
     stale: Stale = "mark",
+    known: Mapping[str, tuple[str, ...]] | None = None,
     description: str = "",
 ) -> Packaged:
     """Build the Bento of a registered version and put it at ``destination/<model>-<version>-<sha256>``.
 
     ``example`` is a valid row for the warm-up prediction; without it one is made from the schema. ``entry`` is
     the module whose ``Service`` answers, ``options`` are what it finds in its configuration. ``feature_code`` is the
-    version of the feature code, ``stale`` what is done with a row whose history is older than declared;
-    ``description``, Markdown, is what the service's documentation says first, and no part of the content. The same
+    version of the feature code, ``stale`` what is done with a row whose history is older than declared, ``known`` the
+    texts that training has seen (:mod:`ml_platform.serving.known`); ``description``, Markdown, is what the service's
+    documentation says first, and no part of the content. The same
     inputs give the same sha256, and a package that is there already is taken over. Raises
     :class:`PlatformError` when the model file is not the registered one, or when the feature code or the entry
     module cannot be imported or needs a library of training.
@@ -123,7 +125,7 @@ def package(
         config = _config(
             model, version, model_sha256, history_file, function_path, request, task, provenance,
             decision_threshold, classes, format, types, example, entry, options or {}, libraries,
-        ).model_copy(update={"feature_code": feature_code, "stale": stale})  # fmt: skip
+        ).model_copy(update={"feature_code": feature_code, "stale": stale, "known": dict(known or {})})  # fmt: skip
         (files / bundle.SERVICE).write_text(canonical_json(config.model_dump(mode="json")))
         (files / bundle.REQUEST).write_text(canonical_json(request.model_dump(mode="json")))
         sha256 = bundle.content_sha256(stage)

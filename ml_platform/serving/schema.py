@@ -10,10 +10,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Len
-from pydantic import AwareDatetime, BaseModel, ConfigDict, FailFast, Field, ValidationError, create_model
+from pydantic import AwareDatetime, BaseModel, ConfigDict, FailFast, Field, create_model
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.names import strange
 from ml_platform.serving.bounds import bounds_of, described, within
 from ml_platform.serving.prediction_log import OWN
 
@@ -30,10 +29,6 @@ MAX_ROWS = 1_000
 MAX_COLUMN_ROWS = 100_000
 #: Longest text of one value, characters.
 MAX_TEXT = 1_000
-#: Longest message that an answer carries, characters.
-MAX_MESSAGE = 600
-#: Begins what is said of a field that no request has.
-UNKNOWN = "has a field that the request does not know: "
 
 #: polars type → kind of JSON value. Text is compared as text, so categories are text too.
 KINDS: dict[str, Kind] = {
@@ -318,21 +313,6 @@ def to_rows(schema: RequestSchema, frame: "pl.DataFrame") -> list[dict[str, Any]
         {name: value.isoformat() if name in dates and value is not None else value for name, value in row.items()}
         for row in frame.select(field.name for field in schema.asked).iter_rows(named=True)
     ]
-
-
-def describe(error: ValidationError) -> tuple[int, str]:
-    """HTTP status and one bounded line for a failed request; repeats of what was sent only the name of a field.
-
-    400 when the body is not JSON at all, else 422.
-    """
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    if first["type"] == "json_invalid":
-        return 400, f"body is not valid JSON: {first['msg'].removeprefix('Invalid JSON: ')}"[:MAX_MESSAGE]
-    unknown = first["type"] == "extra_forbidden"
-    place = first["loc"][:-1] if unknown else first["loc"]
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".") or "body"
-    reason = UNKNOWN + strange(first["loc"][-1]) if unknown else first["msg"]
-    return 422, f"{where}: {reason}"[:MAX_MESSAGE]
 
 
 def example_row(schema: RequestSchema, day: date) -> dict[str, Any]:

@@ -35,19 +35,19 @@ from ml_platform.serving.answer import (
     Load,
     Parsed,
     Refusal,
-    answer_model,
     contents,
-    refused,
 )
 from ml_platform.serving.arrow import ARROW_TYPE, NoStream, to_frame
 from ml_platform.serving.bentoml_internals import App, answer_in_one_piece, body_of, in_front, show
+from ml_platform.serving.bodies import answer_model, refused
 from ml_platform.serving.counters import Metrics
 from ml_platform.serving.explaining import explanation_model
 from ml_platform.serving.guard import Guard
 from ml_platform.serving.page import HEADERS, documented, page
 from ml_platform.serving.parent import end_with_parent
 from ml_platform.serving.prediction_log import Asked
-from ml_platform.serving.schema import MAX_MESSAGE, RequestSchema, columns_model, describe, rows_model
+from ml_platform.serving.refusals import MAX_MESSAGE, describe
+from ml_platform.serving.schema import RequestSchema, columns_model, rows_model
 
 #: Headers that say which request it is, in the order of Asked: ours, the caller's, and the router's route and role.
 SAID = (REQUEST_ID.encode(), b"x-request-id", b"x-ml-route", b"x-ml-role")

@@ -66,9 +66,15 @@ def test_rows_of_a_file_are_answered_as_by_the_service_and_kept_with_what_they_a
     ("change", "said"),
     [
         (lambda f: f.drop("price"), r"scores_input \(columns.price: Field required\)"),
-        (lambda f: f.with_columns(price=pl.lit("dear")), r"scores_input \(columns.price: Input should be a column of"),
-        (lambda f: f.with_columns(channel=pl.lit("pigeon")), r"scores_input \(columns.channel: Input should be "),
-        (lambda f: f.with_columns(day=pl.lit(None, pl.Date)), r"scores_input \(columns.day: Input should have no "),
+        (lambda f: f.with_columns(price=pl.lit("dear")), r"scores_input \(column 'price': Input should be a column of"),
+        (
+            lambda f: f.with_columns(channel=pl.lit("pigeon")),
+            r"scores_input \(column 'channel', row 1: Input should be ",
+        ),
+        (
+            lambda f: f.with_columns(day=pl.lit(None, pl.Date)),
+            r"scores_input \(column 'day', row 1: no value, where every ",
+        ),
         (lambda f: f.head(0), r"scores_input \(the table has no rows\)"),
         # Each row is what a row may be; together they are none that the model was judged on.
         (lambda f: pl.concat([f.head(1)] * 600), r"scores_distribution \(distributed otherwise"),

@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -12,8 +13,9 @@ import pytest
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.serving import checks
-from ml_platform.serving.arrow import ARROW_TYPE, NoStream, to_frame, to_stream
+from ml_platform.serving.arrow import ARROW_TYPE, NoStream, checked, to_frame, to_stream
 from ml_platform.serving.client import Client, RequestRefused
+from ml_platform.serving.refusals import BadValue
 from ml_platform.serving.schema import MAX_COLUMN_ROWS, RequestField, RequestSchema
 from ml_platform_tests.serving.conftest import UNTIL, Inputs, make_raw
 from ml_platform_tests.serving.tiny import Tiny
@@ -86,25 +88,31 @@ def test_a_stream_is_the_frame_that_training_saw(made: Callable[[], bytes]) -> N
             lambda f: f.with_columns(colour=pl.lit("red")),
             "columns: has a field that the request does not know: 'colour'",
         ),
-        (lambda f: f.with_columns(items=pl.lit(40_000)), "columns.items: Input should be -32768 to 32767"),
+        (lambda f: f.with_columns(items=pl.lit(40_000)), "columns.items[0]: Input should be -32768 to 32767"),
         (
             lambda f: f.with_columns(items=pl.lit(2**64 - 1, pl.UInt64)),
-            "columns.items: Input should be -32768 to 32767",
+            "columns.items[0]: Input should be -32768 to 32767",
         ),
-        (lambda f: f.with_columns(items=pl.lit(1.5)), "columns.items: Input should be a column of int"),
-        (lambda f: f.with_columns(items=pl.lit(None, pl.Int16)), "columns.items: Input should have no missing values"),
-        (lambda f: f.with_columns(items=pl.lit(None)), "columns.items: Input should have no missing values"),
-        (lambda f: f.with_columns(amount=pl.lit(float("nan"))), "columns.amount: Input should be a finite number"),
-        (lambda f: f.with_columns(amount=pl.lit(1e39)), "columns.amount: Input should be a finite number"),
-        (lambda f: f.with_columns(amount=pl.lit("1")), "columns.amount: Input should be a column of float"),
-        (lambda f: f.with_columns(shop=pl.lit("west")), "columns.shop: Input should be 'north', 'south'"),
-        (lambda f: f.with_columns(name=pl.lit("ü" * 1001)), "columns.name: String should have at most 1000 characters"),
-        (lambda f: f.with_columns(name=pl.lit("x" * 5000)), "columns.name: String should have at most 1000 characters"),
-        (lambda f: f.with_columns(member=pl.lit(1)), "columns.member: Input should be a column of bool"),
-        (lambda f: f.with_columns(there=pl.lit(NOON)), "columns.there: Input should be a column of datetime"),
+        (lambda f: f.with_columns(items=pl.lit(1.5)), "columns.items: Input should be a column of whole numbers"),
+        (lambda f: f.with_columns(items=pl.lit(None, pl.Int16)), "columns.items[0]: no value, where every row has to"),
+        (lambda f: f.with_columns(items=pl.lit(None)), "columns.items[0]: no value, where every row has to"),
+        (lambda f: f.with_columns(amount=pl.lit(float("nan"))), "columns.amount[0]: Input should be a finite number"),
+        (lambda f: f.with_columns(amount=pl.lit(1e39)), "columns.amount[0]: Input should be a finite number"),
+        (lambda f: f.with_columns(amount=pl.lit("1")), "columns.amount: Input should be a column of numbers"),
+        (lambda f: f.with_columns(shop=pl.lit("west")), "columns.shop[0]: Input should be 'north', 'south'"),
+        (
+            lambda f: f.with_columns(name=pl.lit("ü" * 1001)),
+            "columns.name[0]: String should have at most 1000 characters",
+        ),
+        (
+            lambda f: f.with_columns(name=pl.lit("x" * 5000)),
+            "columns.name[0]: String should have at most 1000 characters",
+        ),
+        (lambda f: f.with_columns(member=pl.lit(1)), "columns.member: Input should be a column of true and false"),
+        (lambda f: f.with_columns(there=pl.lit(NOON)), "columns.there: Input should be a column of times"),
         (
             lambda f: f.with_columns(at=pl.lit(2**62).cast(pl.Datetime("us"))),
-            "columns.at: Input should be in the years",
+            "columns.at[0]: Input should be in the years",
         ),
         (lambda f: f.with_columns(name=pl.lit(["x"])), "columns.name: Input should be a column of numbers, texts"),
         (lambda f: f.head(0), f"a stream has 1 to {MAX_COLUMN_ROWS} rows"),
@@ -177,3 +185,21 @@ def test_a_service_answers_a_stream_as_it_answers_json(service: checks.Running, 
         status, said = client.send("POST", "/predict_columns", b"{}", {"content-type": "text/csv"})
         assert (status, json.loads(said)["error"]) == (415, f"content-type must be application/json or {ARROW_TYPE}")
         assert client.send("POST", "/predict_columns", b" " * (service.body_limit + 1), as_stream)[0] == 413
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        ("amount", ["1.5", "4x", None], "Input should be a column of numbers"),
+        ("items", [3, None, 5], "no value, where every row has to have one"),
+        ("items", [3, 40_000, 5], "Input should be -32768 to 32767"),
+        ("amount", [1.0, float("inf"), None], "Input should be a finite number"),
+        ("shop", ["north", "nowhere", None], "Input should be 'north', 'south'"),
+    ],
+)
+def test_a_value_that_is_not_taken_is_named_with_its_row(column: str, values: list[Any], said: str) -> None:
+    frame = GOOD.head(3).with_columns(pl.Series(column, values))
+    with pytest.raises(BadValue) as refused:
+        checked(SCHEMA, frame)
+    assert str(refused.value).startswith(f"columns.{column}[1]: {said}")
+    assert refused.value.in_table().startswith(f"column {column!r}, row 2: {said}")
