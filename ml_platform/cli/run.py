@@ -108,11 +108,13 @@ def _ranges(
         if names:
             ranges[job] = {RANGE_START: names[0], RANGE_END: names[-1], PROCESS: process_identity()}
     known = sorted(set().union(*offered.values()))
-    span = f"{known[0]} to {known[-1]}" if known else "none"
+    span = f"{len(known)}, {known[0]} to {known[-1]}" if len(known) > 1 else known[0] if known else "none"
+    if first and last and first > last:
+        raise BadUsage(f"--from {first} lies after --to {last}; take them the other way round")
     for option, wanted in (("--from", first), ("--to", last)):
         if wanted and wanted not in known:
             _formed(option, wanted, chosen)
-            raise PlatformError(f"no source has a partition {wanted}; there are {span}")
+            raise PlatformError(f"no source has a partition {wanted}{_around(wanted, chosen)}; there are {span}")
     if not ranges:
         raise PlatformError(
             f"no source has a partition from {first} to {last}; there are {span}"
@@ -143,6 +145,12 @@ def _formed(option: str, wanted: str, chosen: Catalogue) -> None:
             reasons.append(str(error))
     if reasons and len(reasons) == len(chosen.datasets) and not any("does not exist" in one for one in reasons):
         raise BadUsage(f"{option}: {reasons[0]}")
+
+
+def _around(wanted: str, chosen: Catalogue) -> str:
+    """The partition that a day lies in which begins none."""
+    found = {around for spec in chosen.datasets.values() if (around := spec.partitions.around(wanted))}
+    return f" (that day lies in {', '.join(sorted(found))})" if found else ""
 
 
 def _attribute(project: Project) -> str:

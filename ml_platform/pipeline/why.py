@@ -12,7 +12,7 @@ from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.features.materialize import Stale
-from ml_platform.foundation.errors import MissingReference, PlatformError
+from ml_platform.foundation.errors import DeclarationError, MissingReference, PlatformError
 from ml_platform.foundation.names import meant
 from ml_platform.gates.stages import Stage
 from ml_platform.gates.verdict import Verdict
@@ -70,16 +70,42 @@ def why(workspace: Workspace, catalogue: Catalogue, name: str) -> Answer:
         return _model(workspace, ModelContext.of(catalogue, name))
     if owner in catalogue.datasets and rest:
         # Also as assets and verdicts name it: flights/batch/2013-03-01.
-        return partition(workspace, catalogue, catalogue.datasets[owner], rest.rpartition("/")[2])
+        spec, key = catalogue.datasets[owner], rest.rpartition("/")[2]
+        return _gone(workspace, spec, key, partition(workspace, catalogue, spec, key))
     if owner in catalogue.models and rest == "deployment":
         return _deployment(workspace, owner)
     if model in catalogue.models and version.isdigit():
         return _version(workspace, ModelContext.of(catalogue, model), int(version))
     known = [*catalogue.datasets, *catalogue.models]
+    parts = [f"{one}/{name}" for one, spec in catalogue.datasets.items() if _is_key(spec, name)]
     raise PlatformError(
         f"there is no {name!r}; ask for a dataset, DATASET/PARTITION, a model, MODEL@VERSION or MODEL/deployment of "
-        f"{', '.join(known)}{meant(owner, known)}"
+        f"{', '.join(known)}{f'; did you mean {parts[0]!r}?' if parts else meant(owner, known)}"
     )
+
+
+def _is_key(spec: DatasetSpec, name: str) -> bool:
+    try:
+        return bool(spec.partitions.named(name))
+    except DeclarationError:
+        return False
+
+
+def _gone(workspace: Workspace, spec: DatasetSpec, key: str, answer: Answer) -> Answer:
+    """The answer for one partition, with a word where it is published and its source does not offer it any more."""
+    if not answer.state.startswith("published"):
+        return answer
+    try:
+        offered = workspace.source(spec).partitions()
+    except PlatformError as error:
+        return answer._replace(because=(*answer.because, f"its source cannot be asked: {error}"))
+    if key in offered:
+        return answer
+    because = (
+        "its source does not offer it any more; what was published stays, and is trained on, until it is withdrawn"
+    )
+    out = f"ml-platform data rollback {spec.name} {key} --withdraw --reason TEXT"
+    return answer._replace(because=(*answer.because, because), next=tuple(dict.fromkeys((*answer.next, out))))
 
 
 def _said(verdicts: Iterable[Verdict]) -> Iterator[str]:
@@ -110,6 +136,14 @@ def partition(workspace: Workspace, catalogue: Catalogue, spec: DatasetSpec, key
             return Answer(name, "waits", ("it is staged, and not judged as declared now",), (again,))
         if key in workspace.source(spec).partitions():
             return Answer(name, "not ingested", ("it is at its source, and no run has taken it",), (again,))
+        try:
+            spec.partitions.named(key)
+        except DeclarationError as error:
+            return Answer(name, "unknown", (str(error),))
+        if around := spec.partitions.around(key):
+            return Answer(
+                name, "unknown", (f"it lies in the partition {around}",), (f"ml-platform why {spec.name}/{around}",)
+            )
         offered = sorted(workspace.source(spec).partitions())
         newest = f"the newest there is {offered[-1]}" if offered else "there is none"
         return Answer(name, "unknown", (f"its source does not offer it; {newest}",))

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import sha256_file
-from ml_platform.foundation.names import meant, nearest
+from ml_platform.foundation.names import meant, nearest, some
 from ml_platform.foundation.settings import default_home
 from ml_platform.sources.columns import expanded
 from ml_platform.sources.files import ENDINGS, Files, FilesRule, by_time, is_table, without_ending
@@ -43,7 +43,7 @@ class FolderSource(FilesRule):
         # Not resolved: a link that lies in the project is named as it is there.
         path = Path(os.path.abspath(Path(where).expanduser()))
         if not path.exists():
-            raise PlatformError(f"{where}: there is no such file or folder")
+            raise PlatformError(f"{where}: there is no such file or folder{_meant(path)}")
         folder, pattern = (path, _pattern(path)) if path.is_dir() else (path.parent, glob.escape(path.name))
         rule = cls.model_validate({"kind": "folder", "path": str(folder), "pattern": pattern, "by": "time"})
         declared = {"kind": "folder", "path": _below(folder, root), "pattern": pattern}
@@ -58,6 +58,22 @@ class FolderSource(FilesRule):
     def nearby(self) -> str:
         """A file of the folder."""
         return f"file {self.pattern} in {self.path}"
+
+
+def _meant(path: Path) -> str:
+    """What of the folder, or of the one above that is there, was probably meant; else the tables that are there."""
+    while not path.parent.is_dir():
+        path = path.parent
+    beside = [one for one in sorted(path.parent.iterdir()) if not one.name.startswith((".", "_"))]
+    tables = [one for one in beside if is_table(one.name)]
+    # Tables come first, then whatever else is there: files of other kinds are told with what to do about them.
+    for there in (tables, beside):
+        names = {one.name: one for one in there}
+        stems = {without_ending(one.name): one for one in there}
+        if near := names.get(nearest(path.name, names)) or stems.get(nearest(without_ending(path.name), stems)):
+            return f"; did you mean {os.path.relpath(near)!r}?"
+    listed = [os.path.relpath(one) for one in tables]
+    return f"; there is {some(listed)}" if listed else ""
 
 
 def _pattern(folder: Path) -> str:

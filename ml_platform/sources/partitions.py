@@ -154,6 +154,14 @@ class Partitions(BaseModel):
         what = "the ISO form of an hour" if self.hourly else "an ISO date"
         raise DeclarationError(f"partition {key!r} is not {what}; take one of the form {self.key(self.start)}")
 
+    def around(self, key: str) -> str:
+        """Key of the partition in which the day (of hours the hour) that a text names lies; empty where the text names
+        none, or a partition itself."""
+        with suppress(DeclarationError):
+            named = self.named(key)
+            return "" if self.beginning(named) == named else self.key(self.beginning(named))
+        return ""
+
     def keys(self, until: date, *, complete: bool = True) -> list[str]:
         """Keys of the partitions that have ended by ``until`` (or have begun, with ``complete=False``)."""
         if not self.timed:

@@ -91,9 +91,11 @@ def test_a_second_run_with_nothing_new_says_so(invoke: Invoke, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("--from", "2024-02-15"), "no source has a partition 2024-02-15; there are 2024-01-01 to 2024-04-01"),
+        (
+            ("--from", "2024-02-15"),
+            "no source has a partition 2024-02-15 (that day lies in 2024-02-01); there are 4, 2024-01-01 to 2024-04-01",
+        ),
         (("--to", "2025-01-01"), "no source has a partition 2025-01-01"),
-        (("--from", APRIL, "--to", JANUARY), "no source has a partition from 2024-04-01 to 2024-01-01"),
     ],
 )
 def test_a_partition_that_is_not_there_is_one_line(invoke: Invoke, arguments: tuple[str, ...], reason: str) -> None:
@@ -108,6 +110,10 @@ def test_a_partition_that_is_not_there_is_one_line(invoke: Invoke, arguments: tu
         (
             ("--from", "2013-13-01"),
             "--from: partition '2013-13-01' is not an ISO date; take one of the form 2024-01-01",
+        ),
+        (
+            ("--from", APRIL, "--to", JANUARY),
+            "--from 2024-04-01 lies after --to 2024-01-01; take them the other way round",
         ),
         (("--to", "April"), "--to: partition 'April' is not an ISO date; take one of the form 2024-01-01"),
     ],

@@ -17,6 +17,7 @@ from ml_platform.sources.context import SourceContext
 from ml_platform.sources.kinds import SOURCES
 from ml_platform.sources.partitions import WHOLE
 from ml_platform.sources.source_rule import Found, SourceRule
+from ml_platform_tests.creating.tables import hourly, write
 
 MIXED = """id;when;amount;code;open;note
 1;31/01/2024;1.5;007;true;a
@@ -249,3 +250,36 @@ def test_the_address_of_a_database_is_named_by_a_variable(tmp_path: Path, addres
     with pytest.raises(PlatformError, match=r"is the address of a database; .* TABLE --url-env SALES_URL$") as told:
         read_table(address, tmp_path)
     assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("titanik.csv", "'titanic.csv'"),
+        ("Titanic.CSV", "'titanic.csv'"),
+        ("titanic", "'titanic.csv'"),
+        ("titanic.parquet", "'titanic.csv'"),
+        ("date/sales.csv", "'data'"),
+        ("data/sale.csv", "'data/sales.csv'"),
+    ],
+)
+def test_a_file_that_is_not_there_is_told_with_the_one_that_was_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, meant: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("titanic.csv", "titanic_notes.txt", "data/sales.csv"):
+        write(hourly(5), tmp_path / name)
+    with pytest.raises(PlatformError) as told:
+        read_table(typed, tmp_path)
+    assert str(told.value) == f"{typed}: there is no such file or folder; did you mean {meant}?"
+
+
+def test_where_nothing_is_near_the_tables_that_are_there_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PlatformError, match=r"^q\.csv: there is no such file or folder$"):
+        read_table("q.csv", tmp_path)
+    write(hourly(5), tmp_path / "titanic.csv")
+    with pytest.raises(PlatformError, match=r"^q\.csv: there is no such file or folder; there is titanic\.csv$"):
+        read_table("q.csv", tmp_path)

@@ -121,6 +121,29 @@ def test_a_version_is_followed_to_where_it_answers(project: Project) -> None:
     assert asked(project, f"{MODEL}@1").because == ("ann: wrong prices",)
 
 
+def test_a_partition_that_left_its_source_is_told_with_the_way_out(project: Project) -> None:
+    (project.batches.folder / f"{MARCH}.parquet").unlink()
+    gone = asked(project, f"{DATASET}/{MARCH}")
+    assert gone.state == "published" and "its source does not offer it any more" in gone.because[0]
+    assert gone.next == (f"ml-platform data rollback {DATASET} {MARCH} --withdraw --reason TEXT",)
+    # A source may well keep the newest only: as one of many it is nothing to be done.
+    assert asked(project, DATASET).because == ()
+
+
+def test_what_is_no_partition_is_told_with_the_one_that_is_meant(project: Project) -> None:
+    inside = asked(project, f"{DATASET}/2024-03-17")
+    assert (inside.because, inside.next) == (
+        (f"it lies in the partition {MARCH}",),
+        (f"ml-platform why {DATASET}/{MARCH}",),
+    )
+    assert asked(project, f"{DATASET}/2024-13-01").because == (
+        "partition '2024-13-01' is not an ISO date; take one of the form 2024-01-01",
+    )
+    assert asked(project, f"{DATASET}/2031-01-01").because[0].startswith("its source does not offer it; the newest")
+    with pytest.raises(PlatformError, match=rf"there is no '{MARCH}'; .*did you mean '{DATASET}/{MARCH}'\?"):
+        asked(project, MARCH)
+
+
 def test_an_unknown_name_is_told_with_what_there_is(project: Project) -> None:
     with pytest.raises(PlatformError, match="did you mean"):
         asked(project, f"{MODEL}s")
