@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ml_platform.features import state
 from ml_platform.features.contract import FeatureFunction
 from ml_platform.features.daily import (
     ALL,
@@ -55,6 +56,8 @@ class History:
     refreshed: Partitions | None = None
     #: Whether the newest day may lack hours yet: then no row sees it.
     open: bool = False
+    #: First day whose rows it has features for, where it goes on from a state (:meth:`resumed`); None: every day.
+    since: date | None = None
 
     def __init__(
         self, function: FeatureFunction, tables: "Sequence[pl.DataFrame]", lag_days: int, known: "History | None" = None
@@ -69,6 +72,7 @@ class History:
         self._keys = key_expressions(self.histories)
         self._by = tuple(groups_of(self.histories).items())
         continued = known is not None and known.histories == self.histories and _begins_with(self.tables, known.tables)
+        self.since = known.since if continued and known else None
         #: Every day whose outcomes are known, and the running sums by group.
         self._days, self._indexes = (known._days, known._indexes) if continued and known else self._nothing()
         self._add(self.tables[len(known.tables) if continued and known else 0 :])
@@ -104,6 +108,9 @@ class History:
             return
         parts = {name: rows for (name,), rows in added.partition_by("group", as_dict=True).items()}
         self._days = pl.concat([self._days, parts[ALL]["day"] if ALL in parts else added["day"].clear()])
+        first: date | None = added["day"].min()  # type: ignore[assignment]
+        if self.since is not None and first is not None and first < self.since:
+            raise PlatformError(f"day {first} comes before {self.since}, from which on this history goes on")
         if self._days.is_duplicated().any():
             twice = self._days.filter(self._days.is_duplicated()).min()
             raise PlatformError(f"day {twice} comes in two daily tables; pass one table per partition")
@@ -145,6 +152,23 @@ class History:
         for less. Raises :class:`PlatformError` where a day comes in two tables: its outcomes would count twice.
         """
         return cls(function, tuple(tables), lag_days, known)
+
+    def carried(self, since: date) -> "pl.DataFrame":
+        """The state (:mod:`~ml_platform.features.state`) that rows of days from ``since`` on, and later days, need."""
+        window = max((int(one.window_days or 1) for one in self.histories), default=1)
+        seen = since.toordinal() - self.lag_days
+        newest = seen if self.until is None else min(seen, self.until.toordinal())
+        return state.packed(self._days, self._indexes, newest - window)
+
+    @classmethod
+    def resumed(cls, function: FeatureFunction, table: "pl.DataFrame", lag_days: int, since: date) -> "History":
+        """The history of which :meth:`carried` gave ``table``: the same bits for rows of days from ``since`` on, also
+        where it is continued by :meth:`from_tables`.
+        """
+        history = cls(function, (), lag_days)
+        history._days, history._indexes = state.unpacked(table, history._indexes)
+        history.since, history.until = since, history._days.max()  # type: ignore[assignment]
+        return history
 
     def as_refreshed(self, partitions: Partitions | None, through: date | None = None) -> "History":
         """This history, refreshed each time a partition has closed; None: day by day.
@@ -271,6 +295,8 @@ class History:
         version ``code`` of what made it, where it is given. A service reads it."""
         import polars as pl
 
+        if self.since is not None:
+            raise PlatformError(f"a history from a state knows no day before {self.since}; save a whole one")
         table = pl.concat([empty(self.histories), *(table for table in self.tables if table.height)])
         about = {
             "lag_days": str(self.lag_days),

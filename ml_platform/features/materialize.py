@@ -13,6 +13,7 @@ from ml_platform.datasets.store import NotFound, ObjectInfo, VersionedStore
 from ml_platform.features.contract import FeatureFunction, Refresh
 from ml_platform.features.growing import Content, Growing, from_tables
 from ml_platform.features.made import Made
+from ml_platform.features.stored_tables import BRANCH, Files, RunningHistory, StoredTables, as_content, stat
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.foundation.parquet import write_frame
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
     from ml_platform.features.growing import MakeHistory
     from ml_platform.features.history import History
-
-#: Derived data: committed without an audit, since every reader re-reads the verdicts of its content.
-BRANCH = "features"
 
 
 class Stale(PlatformError):
@@ -101,13 +99,10 @@ class Materializer:
 
     def history_path(self, partition: str) -> str:
         """Path of a partition's daily aggregates in the store."""
-        return f"features/{self._history_name(partition)}.parquet"
+        return f"features/{self._tables.name(partition)}.parquet"
 
     def _name(self, partition: str) -> str:
         return f"{self.key}/{partition}"
-
-    def _history_name(self, partition: str) -> str:
-        return f"{self.key}/history/{partition}"
 
     def materialize(self, refs: dict[str, DatasetRef], run: Run) -> dict[str, DatasetRef]:
         """Features of the given published partitions; what was made here already of the same inputs is adopted."""
@@ -117,27 +112,25 @@ class Materializer:
         inputs = {partition: self._inputs(partition, published, held) for partition in sorted(refs)}
         found: dict[str, ObjectInfo] = {}
         with tempfile.TemporaryDirectory(prefix="features-") as folder:
-            files: dict[str, tuple[Path, str, dict[str, str]]] = {}
-            contents: dict[str, str] = {}
+            files: Files = {}
+            adopted: dict[str, tuple[str, Mapping[str, str]]] = {}
             for partition, (content, _) in inputs.items():
-                known = self._stat(self.path(partition))
-                own = f"{self.dataset}/{partition}"
+                known = stat(self.store, self.path(partition))
                 if (
                     known is not None
                     and known.metadata.get("key") in self._keys(content)
                     and made.known(self._name(partition), known, content)
                 ):
                     found[partition] = known
-                    contents[own] = content[own]
+                    adopted[self._name(partition)] = known.sha256, known.metadata
                     continue
-                frame = self._build(partition, content)
+                frame = self._build(as_content(content), Path(folder), files)
                 labels = {"key": self._keys(content)[0], "rows": str(frame.height), "code": self.code}
                 target = Path(folder) / f"{partition}.parquet"
                 files[self._name(partition)] = target, write_frame(frame, target), labels
-                contents |= content
             message = f"Features of {self.key}: {', '.join(sorted(inputs.keys() - found.keys()))}"
-            self._add_histories(contents, Path(folder), files)
-            adopted = {self._name(partition): (info.sha256, info.metadata) for partition, info in found.items()}
+            # What an earlier release made may lack its daily sums.
+            self._tables.add_daily([as_content(inputs[name][0])[-1] for name in found], Path(folder), files)
             self._note(adopted | {name: (sha256, labels) for name, (_, sha256, labels) in files.items()}, run)
             put = {f"features/{name}.parquet": one for name, one in files.items()}
             objects = {path: labels for path, (_, _, labels) in put.items()}
@@ -207,7 +200,7 @@ class Materializer:
 
     def history_at(self, entry: ManifestEntry) -> "History":
         """The history that the features of a manifest entry were built from, by content."""
-        return self._history(tuple((name.rpartition("/")[2], sha256) for name, sha256 in sorted(entry.inputs.items())))
+        return self._history(as_content(entry.inputs))
 
     def published_partitions(self) -> list[str]:
         """Partitions that are published now, in order."""
@@ -234,6 +227,45 @@ class Materializer:
         """The history that the declaration means: whatever step makes the features, they are compared with this."""
         return self._declared.history(self._published_content(partitions))
 
+    def history_of_newest(self, partitions: list[str]) -> "History":
+        """:meth:`history`, as far as the rows of the newest of these partitions need it."""
+        content = self._published_content(partitions)
+        own = self._own(content)
+        return own if own is not None else self._history(content)
+
+    def declared_before_newest(self, partitions: list[str]) -> "History":
+        """:meth:`declared_history` without the newest of these partitions, as far as the rows of that need it."""
+        content = self._published_content(partitions)
+        before = self._running.before(content) if self._has_states else None
+        return before if before is not None else self._declared.history(content[:-1])
+
+    def _own(self, content: "Content") -> "History | None":
+        return self._running.of(content) if self._goes_on else None
+
+    @property
+    def _has_states(self) -> bool:
+        return bool(self.partitions.timed and not self.partitions.hourly and self.function.histories)
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether the step that this materializer was given may go on from a state: one of its own is asked for all."""
+        return self._has_states and self._make_history is from_tables
+
+    @cached_property
+    def _tables(self) -> StoredTables:
+        return StoredTables(
+            self.store,
+            self.key,
+            function=lambda: self.function,
+            codes=lambda: self._codes,
+            raw=self._raw,
+            made=self._made,
+        )
+
+    @cached_property
+    def _running(self) -> RunningHistory:
+        return RunningHistory(self._tables, self.partitions, self.lag, self.refreshed, lambda: self.function)
+
     def _published_content(self, partitions: list[str]) -> "Content":
         published = self._published()
         return tuple((name, published[name].sha256) for name in partitions)
@@ -259,50 +291,19 @@ class Materializer:
             through = self.partitions.window(max(content)[0])[1] - timedelta(days=1) if timed else None
             return make(self.function, tables, self.lag, known).as_refreshed(self.refreshed, through)
 
-        return Growing(self._daily, made)
+        return Growing(self._tables.daily, made)
 
-    @lru_cache(maxsize=40)  # noqa: B019 - one materializer per process; a month of daily aggregates is some 4 MB
-    def _daily(self, partition: str, sha256: str) -> "pl.DataFrame":
-        from ml_platform.features.history import daily
-
-        if (known := self._stored_table(partition, sha256)) is not None:
-            return batches.read_at(self.store, BRANCH, known.path, known.sha256)
-        return daily(self.function, self._raw(partition, sha256))
-
-    def _stored_table(self, partition: str, sha256: str, made: Made | None = None) -> ObjectInfo | None:
-        """The daily aggregates of a content, where they were made here, as ``made`` says or what is asked now, and are
-        there."""
-        known, name = self._stat(self.history_path(partition)), self._history_name(partition)
-        if known is None or known.metadata.get("key") not in self._history_keys(sha256):
-            return None
-        return known if (made or self._made([name])).named(name, known.sha256, known.metadata) else None
-
-    def _history_keys(self, sha256: str) -> tuple[str, ...]:
-        return tuple(sha256_bytes(f"{sha256} {code}") for code in self._codes)
-
-    def _add_histories(
-        self, contents: Mapping[str, str], folder: Path, files: dict[str, tuple[Path, str, dict[str, str]]]
-    ) -> None:
-        """Keep the daily aggregates that are not there: later partitions read them instead of the rows."""
-        partitions = {name.rpartition("/")[2]: sha256 for name, sha256 in sorted(contents.items())}
-        # Asked once: each has all that came before it among its inputs.
-        there = self._made(map(self._history_name, partitions))
-        for partition, sha256 in partitions.items():
-            if self._stored_table(partition, sha256, there) is None:
-                table, target = self._daily(partition, sha256), folder / f"{partition}.history.parquet"
-                made, keys = write_frame(table, target), self._history_keys(sha256)
-                known = self._stat(self.history_path(partition))
-                # Where an earlier release made the same, it stays under the key that it has.
-                equal = known is not None and known.sha256 == made and known.metadata.get("key") in keys
-                labels = {"key": known.metadata["key"] if known and equal else keys[0], "rows": str(table.height)}
-                files[self._history_name(partition)] = target, made, labels
-
-    def _build(self, partition: str, inputs: dict[str, str]) -> "pl.DataFrame":
+    def _build(self, content: "Content", folder: Path, files: Files) -> "pl.DataFrame":
+        """The features of the newest partition; beside them is kept what later ones are made from."""
         from ml_platform.features.build import build
 
-        names = sorted(name.rpartition("/")[2] for name in inputs)
-        raw = self._raw(partition, inputs[f"{self.dataset}/{partition}"])
-        return build(self.function, raw, self.history(names))
+        history, read = self._own(content), (*self._running.read, content[-1])
+        if history is None:
+            history, read = self._history(content), content
+        self._tables.add_daily(read, folder, files)
+        if self._goes_on:
+            self._running.keep(content, folder, files)
+        return build(self.function, self._raw(*content[-1]), history)
 
     def _refused(self, published: dict[str, ObjectInfo]) -> set[str]:
         return set(self._ask_refused()) - published.keys()
@@ -325,12 +326,6 @@ class Materializer:
     def _keys(self, inputs: dict[str, str]) -> tuple[str, ...]:
         """What features of these inputs are found by: the first is written, the others were."""
         return tuple(sha256_bytes(canonical_json({"inputs": inputs, "code": code})) for code in self._codes)
-
-    def _stat(self, path: str) -> ObjectInfo | None:
-        try:
-            return self.store.stat(BRANCH, path)
-        except NotFound:
-            return None
 
     def _ref(
         self, partition: str, info: ObjectInfo, inputs: dict[str, str], refused: tuple[str, ...], run: Run

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,6 +89,58 @@ class RunningSums:
                 )
                 for half_life, known in self.decayed.items()
             },
+        )
+
+    def carried(self, first: int) -> "pl.DataFrame":
+        """What lookups of days from ``first`` (an ordinal) on need, and no more: of each key its days from then on, and
+        for all before one row, at the newest of them.
+
+        Columns ``key``, ``day`` (ordinal), a running ``total_<n>`` per column of sums, and ``decayed_<half-life>_<n>``.
+        """
+        import numpy as np
+        import polars as pl
+
+        ids, days = self.places >> DAY_BITS, self.places & ((1 << DAY_BITS) - 1)
+        older = days < first
+        followed = np.append(older[1:] & (ids[1:] == ids[:-1]), False)[: len(older)]
+        kept = np.flatnonzero(~(older & followed))
+        keys = list(self.codes)
+        # Totals begin with each key anew: those of the keys before it are no part of its state.
+        starts = self.places.searchsorted(ids[kept] << DAY_BITS)
+        totals = self.totals[kept + 1] - self.totals[starts]
+        columns: dict[str, Any] = {
+            "key": pl.Series([keys[number] for number in ids[kept].tolist()], dtype=pl.String),
+            "day": days[kept],
+            **{f"total_{place}": totals[:, place] for place in range(totals.shape[1])},
+        }
+        for half_life, sums in sorted(self.decayed.items()):
+            columns |= {f"decayed_{half_life!r}_{place}": sums[kept + 1, place] for place in range(sums.shape[1])}
+        return pl.DataFrame(columns)
+
+    def resumed(self, table: "pl.DataFrame") -> "RunningSums":
+        """The index of which :meth:`carried` gave ``table``, sorted by key and day; this one is empty.
+
+        It answers lookups from that day on, and those after it was :meth:`extended`, to the last bit as the other does.
+        """
+        import numpy as np
+
+        names = table["key"].unique(maintain_order=True).to_list()
+        codes = {name: number for number, name in enumerate(names)}
+        ids = np.array([codes[name] for name in table["key"].to_list()], np.int64)
+        first = np.append(True, ids[1:] != ids[:-1])[: len(ids)]
+
+        def columns(start: str) -> "np.ndarray":
+            width = range(self.totals.shape[1])
+            return np.stack([table[f"{start}_{place}"].to_numpy() for place in width], axis=1)
+
+        zero = np.zeros((1, self.totals.shape[1]), np.int64)
+        running = columns("total").astype(np.int64)
+        sums = np.where(first[:, None], running, np.diff(running, axis=0, prepend=zero))
+        return RunningSums(
+            codes,
+            (ids << DAY_BITS) + table["day"].to_numpy().astype(np.int64),
+            np.concatenate([zero, np.cumsum(sums, axis=0)]),
+            {one: np.concatenate([zero.astype(float), columns(f"decayed_{one!r}")]) for one in self.decayed},
         )
 
     def codes_of(self, keys: "pl.Series") -> "np.ndarray":

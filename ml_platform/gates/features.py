@@ -64,7 +64,7 @@ class FeatureEvidence:
     @cached_property
     def history(self) -> "History":
         """The history that the features were built with."""
-        return self.materializer.history(self.partitions)
+        return self.materializer.history_of_newest(self.partitions)
 
     @property
     def without_past(self) -> bool:
@@ -126,7 +126,7 @@ def leakage(evidence: FeatureEvidence, _: Gate) -> Measurement:
     found = leaks(
         evidence.function,
         evidence.raw,
-        evidence.materializer.declared_history(evidence.partitions[:-1]),
+        evidence.materializer.declared_before_newest(evidence.partitions),
         evidence.history,
         outcomes,
         evidence.frame,

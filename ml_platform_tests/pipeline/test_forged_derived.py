@@ -22,6 +22,7 @@ from ml_platform_tests.shop_project import (
     APRIL,
     DATASET,
     FEATURES,
+    FEBRUARY,
     JANUARY,
     MARCH,
     MODEL,
@@ -40,6 +41,10 @@ def feature_path(month: str) -> str:
 
 def history_path(month: str) -> str:
     return f"features/{FEATURES}/history/{month}.parquet"
+
+
+def state_path(month: str) -> str:
+    return f"features/{FEATURES}/state/{month}.parquet"
 
 
 def forge(workspace: Workspace, branch: str, path: str, folder: Path, change: Change, **labels: str) -> str:
@@ -62,6 +67,10 @@ def other_sums(frame: pl.DataFrame) -> pl.DataFrame:
     names = [name for name, kind in frame.schema.items() if kind == pl.Int64]
     assert names
     return frame.with_columns(pl.col(name) * 3 + 1 for name in names)
+
+
+def other_totals(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.col("^total_.*$") * 3 + 1)
 
 
 def other_predictions(frame: pl.DataFrame) -> pl.DataFrame:
@@ -131,13 +140,27 @@ def test_forged_daily_tables_are_made_again_from_what_is_published(project: Proj
         honest = workspace.references.load(FEATURES, MARCH).sha256
         table = workspace.store.stat(BRANCH, history_path(JANUARY)).sha256
         forge(workspace, BRANCH, history_path(JANUARY), tmp_path, other_sums)
-        # So that March is built again, from the tables of January to March.
-        forge(workspace, BRANCH, feature_path(MARCH), tmp_path, other_labels, key="x")
+        # So that March is built again, from the state after January and the table of February.
+        for path in (feature_path(MARCH), state_path(FEBRUARY)):
+            forge(workspace, BRANCH, path, tmp_path, lambda frame: frame.reverse(), key="x")
         history = materializer_of(workspace, context.feature_set, context.dataset).declared_history([JANUARY])
         assert featurized(project, workspace, MARCH) == {MARCH: honest}
+        assert featurized(project, workspace, JANUARY)
         assert workspace.store.stat(BRANCH, history_path(JANUARY)).sha256 == table
         kept = pl.read_parquet(workspace.store.local_path(workspace.store.resolve(BRANCH), history_path(JANUARY)))
         assert history.tables[0].equals(kept)
+        assert len(project.entries()) == before
+
+
+@pytest.mark.parametrize("forged", [[FEBRUARY], [JANUARY, FEBRUARY]])
+def test_forged_states_are_not_gone_on_from(project: Project, tmp_path: Path, forged: list[str]) -> None:
+    with project.active() as workspace:
+        before = len(project.entries())
+        honest = workspace.references.load(FEATURES, MARCH).sha256
+        for month in forged:
+            forge(workspace, BRANCH, state_path(month), tmp_path, other_totals)
+        forge(workspace, BRANCH, feature_path(MARCH), tmp_path, other_labels, key="x")
+        assert featurized(project, workspace, MARCH) == {MARCH: honest}
         assert len(project.entries()) == before
 
 
@@ -145,7 +168,7 @@ def test_what_was_made_here_is_named_once_and_adopted(project: Project) -> None:
     with project.active() as workspace:
         named = project.entries(kind=DERIVATION)
         assert sorted(entry.subject_name for entry in named) == sorted(
-            name for month in MONTHS[:4] for name in (f"{FEATURES}/{month}", f"{FEATURES}/history/{month}")
+            f"{FEATURES}/{name}" for one in MONTHS[:4] for name in (one, f"history/{one}", f"state/{one}")
         )
         for entry in named:
             path = f"features/{entry.subject_name}.parquet"
@@ -188,7 +211,8 @@ def test_what_an_earlier_release_judged_is_adopted_and_named_once(project: Proje
             contents = {month: ref.sha256 for month, ref in honest.items()}
             assert featurized(project, workspace, *MONTHS[:4]) == contents
             assert workspace.store.resolve(BRANCH) == head
-            assert len(workspace.ledger.entries(kind=DERIVATION)) == 2 * len(contents)
+            # And the state after the one that was built.
+            assert len(workspace.ledger.entries(kind=DERIVATION)) == 2 * len(contents) + 1
 
 
 def test_what_an_earlier_release_did_not_judge_is_not_believed(project: Project, tmp_path: Path) -> None:
