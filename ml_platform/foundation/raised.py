@@ -5,7 +5,7 @@ import traceback
 from pathlib import Path
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.user_code import installed
+from ml_platform.foundation.user_code import is_library
 
 _PLATFORM = Path(__file__).resolve().parents[1]
 _ROOM = "make room and start it again: what was written is whole, and nothing else was"
@@ -49,7 +49,7 @@ def _innermost(error: Exception) -> tuple[str, Path, int] | None:
     """The innermost function that is no library's, if it is a user's: what a library raised is put to who called it."""
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         file = Path(frame.f_code.co_filename)
-        if not file.is_absolute() or any(map(file.is_relative_to, installed())):
+        if not file.is_absolute() or is_library(file):
             continue
         if file.is_relative_to(_PLATFORM) and not file.is_relative_to(_PLATFORM / "defs"):
             return None

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ml_platform.foundation.files import canonical_json, sha256_bytes
+from ml_platform.foundation.shadowed import shadowed
 from ml_platform.foundation.user_code import (
     UnknownModule,
     files_beside,
@@ -23,6 +24,15 @@ from ml_platform.foundation.user_code import (
 
 #: Names by which code comes by files.
 _READS = re.compile(r"open|read|scan|load|path|file|resource", re.IGNORECASE)
+
+#: Names by which code comes by members that it does not name, or that name themselves.
+_COMPUTED = {
+    *("getattr", "dir", "globals", "locals", "vars", "eval", "exec", "import_module", "__import__", "modules"),
+    *("attrgetter", "methodcaller", "getmembers", "getattr_static", "__dict__", "__getattr__", "__getattribute__"),
+    *("__subclasses__", "__init_subclass__", "__mro__", "__set_name__", "singledispatch", "singledispatchmethod"),
+}
+#: A field of a text's ``format`` that asks for an attribute or an item.
+_INSIDE = re.compile(r"{[^{}]*[.\[]")
 
 #: Names by which code comes by any object, or sets attributes of one.
 _ANY = {
@@ -39,12 +49,13 @@ def reached_version(path: str, *methods: str) -> str:
     beside count where a name that is reached is one that reads. So do statements that run with the instance or its
     class, through whatever function or other name, and members that set what a reached one may read. Where no class can
     be found, the whole module counts, as :func:`~ml_platform.foundation.user_code.user_code_version` has it, with the
-    files beside. Raises as that does.
+    files beside; so it does where what is reached comes by names that it computes, or by one that an import and
+    something else give. Raises as that does.
     """
     module, _, name = path.partition(":")
     file = module_file(module)
     found = _Part(module, file, name, methods) if file.suffix == ".py" and not name.startswith("{") else None
-    if found is None or found.kind is None:
+    if found is None or found.kind is None or found.computes():
         return sha256_bytes(canonical_json([user_code_version(path), files_beside(path)]))[:12]
     parts = [plain(node) for node in found.nodes()]
     read = any(_READS.search(one) for one in found.names)
@@ -139,6 +150,12 @@ class _Part:
             if special or not names or names & self.names or _sets(member, self.names) or _free(member) & setting:
                 yield member
 
+    def computes(self) -> bool:
+        """Whether what is reached may come by more than by the names in it."""
+        if not shadowed(self._tree).isdisjoint(self.names):
+            return True
+        return any(_computes(node) for node in self.nodes())
+
     def imported(self) -> list[list[str]]:
         """Names that come from elsewhere: of the user's own modules with their versions."""
         found = []
@@ -156,6 +173,27 @@ class _Part:
         if name:
             with suppress(UnknownModule):
                 yield user_code_version(f"{module}.{name}")
+
+
+def _computes(node: ast.AST) -> bool:
+    """Whether a piece of code may come by a member under a name that stands nowhere, or is one by registering."""
+    inner: list[ast.AST] = list(ast.iter_child_nodes(node))
+    match node:
+        case ast.Call(func=ast.Name(id="getattr"), args=[_, ast.Constant(), *_]):
+            inner = [*node.args]
+        case ast.Call(func=ast.Attribute(attr="format" | "format_map", value=ast.Constant(value=str(text)))):
+            if _INSIDE.search(text):
+                return True
+        case ast.Call(func=ast.Attribute(attr="format" | "format_map"), args=[first, *_]):
+            # `format` of polars is given its text.
+            if not isinstance(first, ast.Constant):
+                return True
+        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.FunctionDef(name=name):
+            if name in _COMPUTED:
+                return True
+        case _:
+            pass
+    return any(map(_computes, inner))
 
 
 def _idle(node: ast.stmt) -> bool:

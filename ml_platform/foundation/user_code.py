@@ -1,8 +1,8 @@
 """Versions of a user's code that follow what it does: a helper that it imports counts, its layout and comments do not.
 
-A version covers the syntax tree of a module, of every module of the user's own project that it imports, directly or
-not, wherever the import stands, and of the packages around them, whose ``__init__.py`` runs first. Not seen are modules
-that are imported by a computed name, and files that the code reads.
+A version covers the syntax tree of a module, of every module of the user's own that it imports, directly or not,
+wherever the import stands and wherever on the import path that module is, and of the packages around them, whose
+``__init__.py`` runs first. Not seen are modules that are imported by a computed name, and files that the code reads.
 """
 
 import ast
@@ -10,7 +10,7 @@ import importlib.util
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,11 +18,14 @@ from typing import Any, NamedTuple
 from ml_platform.foundation.bindings import OwnImport, Source, bindings
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.files import canonical_json, sha256_bytes, sha256_file
+from ml_platform.foundation.shadowed import shadowed
 
 #: Packages of the platform itself: their part in a result is an explicit number, raised when results change.
 PLATFORM = "ml_platform"
 #: Where users' code may stand in this repository all the same.
 EXAMPLES = f"{PLATFORM}.defs"
+#: Names of folders into which libraries are installed, of whatever Python.
+LIBRARIES = frozenset({"site-packages", "dist-packages"})
 #: Files of a user's folder that are read by the platform and not by the code in it.
 NO_DATA = ("defs.yaml", "component.yaml", "README.md")
 
@@ -126,7 +129,7 @@ def _packages(module: str) -> Iterator[str]:
             yield module
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=4096)
 def _source(name: str, file: Path, changed: int, size: int) -> Source:
     """A module of the project; read anew when it changes."""
     if file.suffix != ".py":
@@ -151,7 +154,8 @@ def _source(name: str, file: Path, changed: int, size: int) -> Source:
         elif one.used_as in used or one.used_as == "*":
             # Modules of the platform may move; what another library gives is known by its module.
             named.add((one.used_as, "" if _top(one.module) == PLATFORM else one.module, one.name))
-    essence = sha256_bytes(canonical_json([plain(tree), sorted(named), *_rivals(imports)]))
+    decisive = [*_rivals(imports), *_places(tree, package, name)]
+    essence = sha256_bytes(canonical_json([plain(tree), sorted(named), *decisive]))
     return Source(essence, tuple(own), frozenset(_given(tree, imports)))
 
 
@@ -186,7 +190,28 @@ def _rivals(imports: Sequence[_Import]) -> list[list[list[str]]]:
     return [found] if found else []
 
 
+def _places(tree: ast.Module, package: str, importer: str) -> list[Any]:
+    """The tree with those imports in it whose place decides what a name means; nothing where there are none."""
+    names = shadowed(tree)
+    if not names:
+        return []
+    meanings: dict[str, set[tuple[str, str]]] = {}
+    for one in imports_of(tree, package):
+        meanings.setdefault(one.used_as, set()).add((one.module, one.name))
+
+    def moves(one: _Import) -> bool:
+        """Whether its module may move: it is all that is imported under its name."""
+        return len(meanings[one.used_as]) == 1 and (_top(one.module) == PLATFORM or is_own(one.module, importer))
+
+    def kept(node: ast.Import | ast.ImportFrom) -> list[Any]:
+        found = [one for one in imports_of(node, package) if one.used_as in names]
+        return [[one.used_as, "" if moves(one) else one.module, one.name] for one in found]
+
+    return [plain(tree, kept)]
+
+
 def imports_of(tree: ast.AST, package: str) -> Iterator[_Import]:
+    """Every name that a piece of code in ``package`` imports, wherever the import stands."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -199,6 +224,20 @@ def imports_of(tree: ast.AST, package: str) -> Iterator[_Import]:
                 module = ".".join([*parents[: len(parents) - node.level + 1], *([module] if module else [])])
             for alias in node.names:
                 yield _Import(alias.asname or alias.name, module, alias.name, (node.lineno, node.col_offset))
+        elif isinstance(node, ast.Call) and (module := by_call(node, package)):
+            yield _Import(module, module, "", (node.lineno, node.col_offset))
+
+
+def by_call(node: ast.Call, package: str) -> str:
+    """The module of ``import_module("a.b")`` or ``__import__("a.b")``; empty where it is no text, or no such call."""
+    called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+    first = node.args[0] if node.args else None
+    if called not in ("import_module", "__import__") or not isinstance(first, ast.Constant):
+        return ""
+    text = first.value if isinstance(first.value, str) else ""
+    level = len(text) - len(text.lstrip("."))
+    parents = package.split(".")
+    return ".".join([*parents[: len(parents) - level + 1], text[level:]]) if level else text
 
 
 def is_own(module: str, importer: str) -> bool:
@@ -206,7 +245,7 @@ def is_own(module: str, importer: str) -> bool:
     top = _top(module)
     if top == PLATFORM:
         return module == EXAMPLES or module.startswith(f"{EXAMPLES}.")
-    return top == _top(importer) or _beside(top, _top(importer))
+    return top == _top(importer) or is_project(top)
 
 
 def of_platform(path: str) -> bool:
@@ -239,28 +278,53 @@ def _folder(top: str) -> Path | None:
     return there.parent if there is not None else None
 
 
-def _beside(top: str, importer: str) -> bool:
-    """Whether a package or module stands in the folder of another, and that is a project's: nothing is installed."""
+@lru_cache(maxsize=512)
+def is_project(top: str) -> bool:
+    """Whether a top-level package or module is code of a user's, wherever on the import path: it is not installed.
+
+    A library that is installed to be edited (``pip install -e``) is such code: its text changes under one version.
+    """
     folder = _folder(top)
-    return folder is not None and folder == _folder(importer) and not any(map(folder.is_relative_to, installed()))
+    return folder is not None and not is_library(folder)
+
+
+def is_library(path: Path) -> bool:
+    """Whether a file or folder is below those of libraries: Python's own, and what ``pip`` writes to."""
+    if any(map(path.is_relative_to, installed())) or not LIBRARIES.isdisjoint(path.parts):
+        return True
+    roots = {str(Path(root).resolve()) for root in sys.path}
+    return any(str(folder) in roots and _installed_into(folder) for folder in (path, *path.parents))
+
+
+@lru_cache(maxsize=512)
+def _installed_into(folder: Path) -> bool:
+    """Whether ``pip install --target`` wrote here: it leaves what it installed beside it."""
+    return folder.is_dir() and next(folder.glob("*.dist-info"), None) is not None
 
 
 @lru_cache(maxsize=1)
 def installed() -> tuple[Path, ...]:
-    """Folders of libraries: what stands below is no code of a user's own."""
+    """Folders of libraries and of programs of this Python. A virtual environment may stand around a user's code, so
+    that the whole of it is none."""
     paths = sysconfig.get_paths()
-    places = [paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"], *site.getsitepackages()]
-    places += [site.getusersitepackages(), sys.prefix]
+    places = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")]
+    places += [*site.getsitepackages(), site.getusersitepackages()]
     return tuple(dict.fromkeys(Path(place).resolve() for place in places))
 
 
-def plain(node: Any) -> Any:
+def plain(node: Any, kept: Callable[[ast.Import | ast.ImportFrom], list[Any]] = lambda _: []) -> Any:
     """A syntax tree as plain lists without layout, comments, docstrings and imports; equal for all versions of Python.
 
-    Python writes empty fields in one version and not in the next, so they are left out.
+    Python writes empty fields in one version and not in the next, so they are left out. ``kept`` says what is to stand
+    in place of an import.
     """
     if isinstance(node, list):
-        return [plain(one) for one in node if not isinstance(one, ast.Import | ast.ImportFrom | ast.Pass)]
+        found = [
+            kept(one) if isinstance(one, ast.Import | ast.ImportFrom) else plain(one, kept)
+            for one in node
+            if not isinstance(one, ast.Pass)
+        ]
+        return [one for one in found if one != []]
     if isinstance(node, ast.Constant):
         return ["Constant", type(node.value).__name__, repr(node.value)]
     if not isinstance(node, ast.AST):
@@ -270,7 +334,7 @@ def plain(node: Any) -> Any:
         fields["body"] = node.body[1:]
     return [
         type(node).__name__,
-        [[name, plain(held)] for name, held in sorted(fields.items()) if held not in (None, [])],
+        [[name, plain(held, kept)] for name, held in sorted(fields.items()) if held not in (None, [])],
     ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.user_code import installed, is_own, of_platform
+from ml_platform.foundation.user_code import by_call, is_library, is_own, of_platform
 
 
 def stage_code(stage: Path, entry: str, function_path: str, others: Iterable[str] = ()) -> frozenset[str]:
@@ -60,7 +60,7 @@ def stage_code(stage: Path, entry: str, function_path: str, others: Iterable[str
 def _is_loose(name: str) -> bool:
     """Whether a module stands in no folder of libraries, so that nothing but the package would bring it along."""
     source = _source(name)
-    return source is not None and not any(map(source.resolve().is_relative_to, installed()))
+    return source is not None and not is_library(source.resolve())
 
 
 def _is_there(name: str) -> bool:
@@ -102,6 +102,9 @@ def _imports(source: Path, package: str, *, lazy: bool) -> Iterator[str]:
                 module = ".".join([*base, *([node.module] if node.module else [])])
                 yield module
                 yield from (f"{module}.{alias.name}" for alias in node.names)
+            elif isinstance(node, ast.Call) and (module := by_call(node, package)):
+                yield module
+                waiting.append(node)
             elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
                 waiting.extend(node.orelse)
             elif lazy or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

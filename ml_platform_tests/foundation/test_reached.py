@@ -189,6 +189,38 @@ def test_a_module_that_makes_labels_counts_however_it_is_imported(version: Versi
     assert version(code) != before
 
 
+@pytest.mark.parametrize(
+    "way",
+    [
+        'getattr(self, "_" + self.labels[0])(raw)',
+        "[getattr(self, name)(raw) for name in dir(self) if name == '_la' + 'te'][0]",
+        "globals()['_' + 'targets'](raw)",
+        "[kind for kind in Base.__subclasses__()][0].margin",
+        "'{0.margin}'.format(self)",
+        "operator.attrgetter('_' + 'late')(self)(raw)",
+    ],
+)
+def test_what_is_reached_by_a_name_that_is_computed_counts_with_the_whole_module(version: Version, way: str) -> None:
+    code = CODE.replace("raw.select(late=self._late(raw))", way)
+    before = version(code)
+    # Nothing in the method names these.
+    assert version(code.replace('raw["price"] > 20', 'raw["price"] > 30')) != before
+    assert version(code.replace("> LATE + self.margin", "< LATE + self.margin")) != before
+
+
+def test_an_attribute_by_its_literal_name_is_followed_as_any(version: Version) -> None:
+    code = CODE.replace("raw.select(late=self._late(raw))", 'raw.select(late=getattr(self, "_late")(raw))')
+    assert version(code.replace("> LATE + self.margin", "< LATE + self.margin")) != version(code)
+    assert version(code.replace('raw["price"] > 20', 'raw["price"] > 30')) == version(code)
+
+
+def test_where_an_import_and_a_definition_share_a_name_that_is_reached_their_order_counts(version: Version) -> None:
+    code = CODE.replace("raw.select(late=self._late(raw))", "late(raw)")
+    taken, made = "from reachedcode.helper import scaled as late\n", "def late(raw):\n    return raw\n"
+    one = version(code.replace("NAMES =", f"{taken}{made}NAMES ="))
+    assert version(code.replace("NAMES =", f"{made}{taken}NAMES =")) != one
+
+
 def test_features_may_change_and_labels_stay(version: Version) -> None:
     plain = version(CODE)
     for old, new in (

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_platform.foundation import user_code
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.user_code import UnknownModule, user_code_version
 
@@ -116,6 +117,101 @@ def test_of_two_imports_of_one_name_the_order_counts(write: Write) -> None:
     assert shadowed(branches.format(first, second)) != shadowed(branches.format(second, first))
     # One meaning, said twice or at another place, is the same.
     assert shadowed(first) == shadowed(first, first) == shadowed("import os.path, os", first)
+
+
+DEFINED = "def scale(n):\n    return n\n"
+TAKEN = "from shopcode.deep import scale\n"
+REBOUND = "def other():\n    global scale\n    scale = 3\nother()\n"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("from shopcode.deep import FACTOR\nFACTOR = 7\n", "FACTOR = 7\nfrom shopcode.deep import FACTOR\n"),
+        (f"{TAKEN}{DEFINED}", f"{DEFINED}{TAKEN}"),
+        (f"{DEFINED}if len('') > 0:\n    {TAKEN}", f"{DEFINED}if len('') > 0:\n    pass\n{TAKEN}"),
+        (
+            f"def scale(n):\n    {TAKEN}    scale = n\n    return scale\n",
+            f"def scale(n):\n    scale = n\n    {TAKEN}    return scale\n",
+        ),
+        (f"{TAKEN}{REBOUND}", f"{REBOUND}{TAKEN}"),
+        (
+            "from math import e as x\nif len('') > 0:\n    from math import pi as x\n",
+            "from math import e as x\nif len('') > 0:\n    pass\nfrom math import pi as x\n",
+        ),
+    ],
+    ids=["value", "function", "branch", "inside a function", "global", "two imports"],
+)
+def test_of_an_import_and_another_meaning_of_its_name_the_place_counts(write: Write, one: str, other: str) -> None:
+    deep = {"shopcode__deep": "FACTOR = 2\n\ndef scale(n):\n    return n * 3\n"}
+    before = write(**deep, shopcode__helpers=f"{one}scaled = 0\n")
+    assert write(**deep, shopcode__helpers=f"{other}scaled = 0\n") != before
+
+
+def test_where_a_name_has_one_meaning_besides_its_module_may_move(write: Write) -> None:
+    text = "def scale(n):\n    return n * 3\n"
+    code = "from shopcode.{} import scale\nif len('') > 0:\n    scale = None\nscaled = scale\n"
+    before = write(shopcode__deep=text, shopcode__helpers=code.format("deep"))
+    assert write(shopcode__other__deep=text, shopcode__helpers=code.format("other.deep")) == before
+
+
+@pytest.mark.parametrize(
+    "call", ['import_module("shopcode.apart")', '__import__("shopcode.apart")', 'import_module(".apart", "shopcode")']
+)
+def test_a_module_that_is_imported_by_a_call_with_its_name_counts(write: Write, call: str) -> None:
+    helpers = f"from importlib import import_module\nscaled = {call}\n"
+    before = write(shopcode__helpers=helpers, shopcode__apart="FACTOR = 2\n")
+    assert write(shopcode__helpers=helpers, shopcode__apart="FACTOR = 3\n") != before
+
+
+@pytest.fixture
+def forgotten() -> Iterator[Callable[[], None]]:
+    """Forget which modules are a user's: a process has one import path."""
+
+    def forget() -> None:
+        for cached in (user_code.installed, user_code.is_project, user_code._folder):
+            cached.cache_clear()
+        for name in [name for name in sys.modules if name.partition(".")[0] == "apartcode"]:
+            del sys.modules[name]
+
+    yield forget
+    forget()
+
+
+@pytest.mark.parametrize(
+    ("folder", "counts"), [("plain", True), ("lib/python3/site-packages", False), ("target", False)]
+)
+def test_own_code_counts_wherever_on_the_import_path_it_is(
+    write: Write,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    forgotten: Callable[[], None],
+    folder: str,
+    counts: bool,
+) -> None:
+    """Such as a library that is installed to be edited, or a folder beside `src`; what is installed is a library."""
+    root = tmp_path_factory.mktemp("apart") / folder
+    (root / "apartcode").mkdir(parents=True)
+    if folder == "target":
+        (root / "apartcode-1.0.dist-info").mkdir()
+    (root / "apartcode" / "__init__.py").write_text("from apartcode.deep import factor\n")
+    deep = root / "apartcode" / "deep.py"
+    deep.write_text("factor = 2\n")
+    monkeypatch.syspath_prepend(str(root))
+    forgotten()
+    helpers = {"shopcode__helpers": "import apartcode\nscaled = apartcode.factor\n"}
+    before = write(**helpers)
+    deep.write_text("factor = 3.5\n")
+    assert (write(**helpers) != before) == counts
+
+
+def test_a_virtual_environment_may_stand_around_the_code(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgotten: Callable[[], None]
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    forgotten()
+    beside = {"shopcode__helpers": "import beside\nscaled = beside.FACTOR\n"}
+    assert write(**beside, beside="FACTOR = 2\n") != write(**beside, beside="FACTOR = 3.5\n")
 
 
 def test_a_module_that_only_moves_changes_no_version(write: Write) -> None:
