@@ -9,12 +9,14 @@ import pytest
 # pyright: reportUnsupportedDunderAll=false
 __all__ = [
     "alerts",
+    "answers",
     "attributes",
     "contents",
     "elsewhere",
     "explanations",
     "fitting",
     "gate",
+    "labelled",
     "merging",
     "predicting",
     "references",

@@ -6,13 +6,16 @@ import lzma
 import os
 import pickle
 import re
+import sys
 import zlib
 from base64 import b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -21,7 +24,7 @@ import pytest
 from ml_platform.features.build import matrix
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.models.checked import Misbehaved
-from ml_platform.models.predictor import load_predictor
+from ml_platform.models.predictor import Predictor, load_predictor
 from ml_platform.testing.elsewhere import ZONES, elsewhere
 from ml_platform.testing.fitting import Fitting
 
@@ -33,7 +36,7 @@ _ANSWERED = """
 import pickle, sys
 from pathlib import Path
 import numpy as np
-from ml_platform.models.predictor import load_predictor
+from ml_platform.models.predictor import Predictor, load_predictor
 format, file, types, x = pickle.load(sys.stdin.buffer)
 np.save(sys.argv[1], load_predictor(format, Path(file), 1, types).predict(x))
 """
@@ -66,6 +69,58 @@ class PredictionContract(Fitting):
                 except (PlatformError, ValueError):
                     pass
                 assert np.array_equal(given, before, equal_nan=True), "predict changes the matrix that it is given"
+
+    def test_a_row_with_missing_features_is_predicted_as_among_others(self) -> None:
+        """Whether the data of the contract lack any or not: what is missing is not filled by what others have."""
+        predictor, x = self.fit().predictor, np.nan_to_num(matrix(self.unseen, self.names))
+        for column in range(x.shape[1]):
+            order = np.argsort(x[:, column], kind="stable")
+            one = x[order[len(order) // 2]][None].copy()
+            one[0, column] = np.nan
+            for row in (one, np.full_like(one, np.nan)):
+                alone = _asked(predictor, row)
+                for others in (x[order[:20]], x[order[-20:]]):
+                    first = _asked(predictor, np.concatenate([row, others]))
+                    last = _asked(predictor, np.concatenate([others, row]))
+                    refused = {one is None for one in (alone, first, last)}
+                    told = "a row with a missing feature is predicted alone and refused among others, or otherwise"
+                    assert len(refused) == 1, told
+                    if alone is not None and first is not None and last is not None:
+                        told = "a row with a missing feature is predicted otherwise alone than among others"
+                        assert np.array_equal(alone[0], first[0]) and np.array_equal(alone[0], last[-1]), told
+
+    def test_an_answer_stays_as_it_was_given(self) -> None:
+        """Whatever is asked after it: it is not written into again, as an output that is kept for the next would be."""
+        predictor, x = self.fit().predictor, matrix(self.unseen, self.names)[:50]
+        for name in ("predict", "contributions"):
+            found = getattr(predictor, name)(x)
+            if found is None:
+                continue
+            before = found.copy()
+            for other in (x[::-1], x[: len(x) // 2], x[-1:]):
+                getattr(predictor, name)(other)
+                assert np.array_equal(found, before), f"what `{name}` gave changes when the next rows are asked for"
+
+    def test_two_threads_are_answered_each_for_itself(self) -> None:
+        """As requests and checks in one process are."""
+        predictor, x = self.fit().predictor, matrix(self.unseen, self.names)
+        halves = [x[: len(x) // 2][:100], x[len(x) // 2 :][:101]]
+        expected = [predictor.predict(half) for half in halves]
+        begin = Barrier(len(halves))
+
+        def wrong(place: int) -> int:
+            begin.wait(60)
+            found = [predictor.predict(halves[place]) for _ in range(20)]
+            return sum(not np.array_equal(one, expected[place]) for one in found)
+
+        interval = sys.getswitchinterval()
+        try:
+            sys.setswitchinterval(1e-6)
+            with ThreadPoolExecutor(len(halves)) as pool:
+                counts = list(pool.map(wrong, range(len(halves))))
+        finally:
+            sys.setswitchinterval(interval)
+        assert not any(counts), f"asked by two threads at once, {sum(counts)} of 40 answers are others than alone"
 
     def test_models_that_are_loaded_together_answer_each_for_itself(self) -> None:
         """As a candidate and its champion are: nothing is kept in a class or a module."""
@@ -143,6 +198,16 @@ class PredictionContract(Fitting):
                 file.write_bytes(done.content)
                 with pytest.raises(PlatformError):
                     load_predictor(done.trained.format, file)
+
+
+def _asked(predictor: Predictor, x: np.ndarray) -> np.ndarray | None:
+    """Predictions, copied; None: the rows are refused."""
+    try:
+        return predictor.predict(x).copy()
+    except Misbehaved:
+        raise
+    except (PlatformError, ValueError):
+        return None
 
 
 class _Run:

@@ -8,48 +8,13 @@ import pytest
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.models.dry_run import TRIED, mistake
-from ml_platform.models.task import Task, chance_of
-from ml_platform.testing.attributes import Wanted, others, require_attributes
-
-WANTED: Wanted = {
-    "task": (
-        lambda given: hasattr(given, "labels") and not isinstance(given, type),
-        'the task itself: task_of("module:Class", classes, threshold)',
-    ),
-    "target": (
-        lambda given: isinstance(given, pl.Series),
-        "a polars Series of values of the target, the last one missing",
-    ),
-    "predictions": (lambda given: isinstance(given, np.ndarray), "an array: a prediction for each label"),
-}
+from ml_platform.models.task import chance_of
+from ml_platform.testing.answers import AnswerContract
+from ml_platform.testing.attributes import others
 
 
-class TaskContract:
+class TaskContract(AnswerContract):
     """The tests of a task, for one of one's own too."""
-
-    #: The task itself, as ``task_of("module:Class", classes, threshold)`` gives it: no text, unlike that of a trainer's
-    #: suite.
-    task: Task
-    #: Values of the target as they come, the last one missing: a column, not its name.
-    target: pl.Series
-    #: Predictions for all but the last: float32, rows or rows x classes.
-    predictions: np.ndarray
-
-    def __init_subclass__(cls) -> None:
-        require_attributes(cls, WANTED)
-
-    def right(self) -> np.ndarray:
-        """The predictions of a model that is always right."""
-        y = self.labels()
-        return np.eye(len(self.task.classes))[y.astype(int)] if self.task.output == "classes" else y
-
-    def mistaken(self) -> np.ndarray:
-        """The predictions of a model that is always wrong."""
-        right = self.right()
-        return np.roll(right, 1, axis=1) if self.task.output == "classes" else right.max() + right.min() - right
-
-    def labels(self) -> np.ndarray:
-        return self.task.labels(pl.DataFrame({"target": self.target}), "target")[1]
 
     def test_rows_without_a_label_are_left_out(self) -> None:
         known, y = self.task.labels(pl.DataFrame({"target": self.target}), "target")
@@ -172,19 +137,6 @@ class TaskContract:
         for worse in (self.predictions, *self.missed(y, slice(None))):
             ours = self.task.cost(y, worse)
             assert ours is not None and best < ours, f"`cost` of wrong predictions is {ours}, of right ones {best}"
-
-    def missed(self, y: np.ndarray, rows: "slice | int") -> list[np.ndarray]:
-        """Right predictions but for some rows, which are far off: of a value too high, and too low."""
-        if self.task.output != "value":
-            missed = self.right().astype(np.float64)
-            missed[rows] = self.mistaken()[rows]
-            return [missed]
-        found: list[np.ndarray] = []
-        for side in (1, -1):
-            missed = y.astype(np.float64)
-            missed[rows] += side * 10 * (1 + np.abs(y).max())
-            found.append(missed)
-        return found
 
     def test_every_row_is_measured(self) -> None:
         """Whatever its label: where one prediction is far off, the most telling metric differs, and so does a cost."""

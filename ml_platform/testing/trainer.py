@@ -5,6 +5,7 @@ It needs pytest.
 
 import pickle
 import random
+from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import PackageNotFoundError, distribution
 from itertools import cycle
@@ -111,6 +112,34 @@ class TrainerContract(PredictionContract, ExplanationContract):
         ]  # fmt: skip
         assert self.fit(wide).content == self.fit().content, "columns beside, in another order, gave other bytes"
 
+    def test_features_are_learnt_in_the_order_of_their_names(self) -> None:
+        """As it is given, which is that of the columns of the matrix: in no order of the trainer's own."""
+        other = self.names[::-1]
+        one, turned = self.fit().predictor, self.fit(names=other).predictor
+        ours, theirs = matrix(self.unseen, self.names), matrix(self.unseen, other)
+        ignored = np.array_equal(turned.predict(theirs), one.predict(theirs))
+        told = "trained with the names in another order, the model takes the columns of its matrix as before"
+        assert not ignored or np.array_equal(one.predict(theirs), one.predict(ours)), told
+
+    def test_rows_with_missing_features_are_learnt(self) -> None:
+        """Or refused, or counted as dropped: not left out in silence."""
+        pair = self.frames[:2]
+        gaps = [_with_gaps(frame, self.names) for frame in pair]
+        whole = [frame.filter(pl.int_range(pl.len()) % 3 > 0) for frame in pair]
+        try:
+            found = self.fit(gaps)
+        except Misbehaved:
+            raise
+        except (PlatformError, ValueError):
+            return
+        total = sum(frame.height for frame in gaps)
+        assert found.trained.rows + found.trained.dropped == total, "rows with missing features are not counted"
+        kept = self.fit(whole)
+        left_out = found.content == kept.content and found.trained.rows > kept.trained.rows
+        assert not left_out, (
+            f"of {found.trained.rows} rows that it says it learnt, those with a missing feature change nothing"
+        )
+
     def test_rows_without_a_label_teach_nothing(self) -> None:
         """Missing labels are not learnt as a value: the model is that of the rows that have one."""
         some = [
@@ -208,6 +237,15 @@ class TrainerContract(PredictionContract, ExplanationContract):
             file.write_bytes(b"no model")
             with pytest.raises(PlatformError):
                 load_predictor(done.trained.format, file)
+
+
+def _with_gaps(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Where every third row lacks a feature, each another one in turn."""
+    row = pl.int_range(pl.len())
+    return frame.with_columns(
+        pl.when((row % 3 > 0) | (row // 3 % len(names) != place)).then(pl.col(name)).alias(name)
+        for place, name in enumerate(names)
+    )
 
 
 def _installed(name: str) -> bool:

@@ -22,7 +22,9 @@ from ml_platform.datasets.embedded.store import EmbeddedStore
 from ml_platform.foundation.errors import DeclarationError, MissingReference, PlatformError
 from ml_platform.foundation.settings import Settings
 from ml_platform.gates.gate import Measurement, kind
-from ml_platform.models.predictor import Importance
+from ml_platform.models.binary import Binary
+from ml_platform.models.multiclass import Multiclass
+from ml_platform.models.predictor import Importance, check_width
 from ml_platform.models.regression import Regression
 from ml_platform.models.task import task_of
 from ml_platform.references.files import FileReferences
@@ -125,11 +127,48 @@ TASK: dict[str, Any] = {
     "cost, of one side": lambda self, y, p: float(np.maximum(y - p, 0).mean()),
     "calibrated, by the mean": lambda self, y, p: (y, np.full(len(p), p.mean(), np.float64)),
     "answer": lambda self, p: {"predictions": p.tolist()[1:], "decisions": None},
+    "answer, decisions the other way": lambda self, p: _decided(p, self.threshold and p < self.threshold),
+    "answer, decided from 0.5 on": lambda self, p: _decided(p, self.threshold and p >= 0.5),
+    "answer, decides nothing": lambda self, p: _decided(p, None),
+    "answer, the first rows": lambda self, p: Regression.answer(self, p) | {"predictions": _first(p).tolist()},
+    "labels, NaN and infinity are some": lambda self, frame, target: _whatever_number(frame, target),
+    "labels, infinity is one": lambda self, frame, target: _infinite(self, frame, target),
+    "measure, of the first rows": lambda self, y, p: Regression.measure(self, y[:10_000], p[:10_000]),
+    "losses, of the first rows": lambda self, y, p: {"mae": lambda: _first(np.abs(p - y))},
+    "by_group, of the first rows": lambda self, y, p: Regression.by_group(self, y.head(10_000), p.head(10_000)),
+    "cost, of the first rows": lambda self, y, p: Regression.cost(self, y[:10_000], p[:10_000]),
+    "scores, of the first rows": lambda self, p: _first(p),
+    "calibrated, of the first rows": lambda self, y, p: (_first(y), p.astype(np.float64)),
+    "labels, of the first rows": lambda self, frame, target: Regression.labels(self, frame.head(10_000), target),
+    "baselines, for the first rows": lambda self, y, rows: Regression.baselines(self, y, min(rows, 10_000)),
     "answer, rounded": lambda self, p: {"predictions": p.astype(np.float64).round(8).tolist(), "decisions": None},
     "scores, all the same": lambda self, p: np.zeros(len(p)),
     "scores, of the other sign": lambda self, p: -p,
     "scores": lambda self, p: p[1:],
 }
+
+
+def _decided(p: np.ndarray, decided: np.ndarray | None) -> dict[str, Any]:
+    return {"predictions": p.tolist(), "decisions": None if decided is None else decided.tolist()}
+
+
+def _first(values: np.ndarray) -> np.ndarray:
+    """What a computation of the first 10,000 rows leaves behind."""
+    found = np.zeros_like(values)
+    found[:10_000] = values[:10_000]
+    return found
+
+
+def _whatever_number(frame: pl.DataFrame, target: str) -> tuple[pl.DataFrame, np.ndarray]:
+    if target not in frame.columns or frame[target].dtype.is_nested():
+        raise PlatformError(f"target {target} is not among the columns")
+    known = frame.filter(pl.col(target).is_not_null())
+    return known, known[target].cast(pl.Float64).to_numpy()
+
+
+def _infinite(task: Regression, frame: pl.DataFrame, target: str) -> tuple[pl.DataFrame, np.ndarray]:
+    known, y = _whatever_number(frame, target)
+    return known.filter(~np.isnan(y)), y[~np.isnan(y)]
 
 
 def _capped(known: pl.DataFrame, y: np.ndarray) -> tuple[pl.DataFrame, np.ndarray]:
@@ -156,6 +195,52 @@ def test_a_task(method: str) -> None:
     member = "losses" if method == "comparable by row" else method.partition(",")[0]
     own = type("Own", (Regression,), {member: TASK[method]})
     assert_told(red(type("Suite", (Regressions,), {"task": own()})))
+
+
+#: Changes of a task of several classes, and of one of yes and no, by its member.
+CLASSES: dict[str, Callable[..., Any]] = {
+    "answer, the least probable": lambda self, p: {
+        **Multiclass.answer(self, p), "predictions": [self.classes[place] for place in p.argmin(axis=1)],
+    },
+    "labels, another text is the first class": lambda self, frame, target: Multiclass.labels(
+        self, frame.with_columns(pl.when(pl.col(target).is_in(self.classes)).then(target).otherwise(
+            pl.when(pl.col(target).is_not_null()).then(pl.lit(self.classes[0]))).alias(target)), target,
+    ),
+}  # fmt: skip
+BINARY: dict[str, Callable[..., Any]] = {
+    "answer, decided from 0.5 on": lambda self, p: _decided(p, p >= 0.5),
+    "measure, decided from 0.5 on": lambda self, y, p: Binary.measure(replace(self, threshold=0.5), y, p),
+    "by_group, decided from 0.5 on": lambda self, y, p: Binary.by_group(replace(self, threshold=0.5), y, p),
+    "labels, NaN is a no": lambda self, frame, target: Binary.labels(
+        self, frame.with_columns(pl.col(target).cast(pl.Float64).fill_nan(0)), target
+    ),
+}
+
+
+class Several(TaskContract):
+    task = task_of("multiclass", ("a", "b", "c"))
+    target = pl.Series(["a", "b", "c"] * 20 + [None])
+    predictions = RANDOM.dirichlet(np.ones(3), 60).astype(np.float32)
+
+
+class YesAndNo(TaskContract):
+    task = task_of("binary", (), 0.4)
+    target = pl.Series([0, 1] * 30 + [None])
+    predictions = (np.tile([0.0, 0.4], 30) + 0.6 * RANDOM.random(60)).astype(np.float32)
+
+
+@each(CLASSES)
+def test_a_task_of_several_classes(method: str) -> None:
+    assert [*red(Several)] == []
+    own = type("Own", (Multiclass,), {method.partition(",")[0]: CLASSES[method]})
+    assert_told(red(type("Suite", (Several,), {"task": own(("a", "b", "c"))})))
+
+
+@each(BINARY)
+def test_a_task_of_yes_and_no(method: str) -> None:
+    assert [*red(YesAndNo)] == []
+    own = type("Own", (Binary,), {method.partition(",")[0]: BINARY[method]})
+    assert_told(red(type("Suite", (YesAndNo,), {"task": own((), 0.4)})))
 
 
 class Amounts(Regressions):
@@ -224,6 +309,10 @@ TRAINER: dict[str, Any] = {
         self, *given
     ),
     "train, seeded for everybody": lambda self, *given: _seeded(self, *given),
+    "train, names in their order": lambda self, frames, names, *given: NearestTrainer.train(
+        self, frames, sorted(names), *given
+    ),
+    "train, without rows of missing features": lambda self, *given: _without_gaps(self, *given),
     "train, NaN where a feature never came": fed(lambda trained, _: _nan_of_nothing(trained)),
 }
 #: Changes of the predictor, by its member.
@@ -238,6 +327,11 @@ PREDICTOR: dict[str, Any] = {
     "predict, NaN for what is missing": lambda self, matrix: np.where(
         np.isnan(matrix).any(axis=1), np.float32("nan"), Nearest.predict(self, matrix)
     ),
+    "predict, the mean of the batch for what is missing": lambda self, matrix: _mean_of_batch(self, matrix),
+    "predict, what is missing only among others": lambda self, matrix: _missing_among_others(self, matrix),
+    "predict, into one buffer": lambda self, matrix: _one_buffer(self, matrix),
+    "predict, into one buffer of all threads": lambda self, matrix: _shared_buffer(self, matrix),
+    "contributions, into one buffer": lambda self, matrix: _one_explanation(self, matrix),
     "predict, in place": lambda self, matrix: _in_place(self, matrix),
     "predict, in place of what is missing": lambda self, matrix: Nearest.predict(
         self, np.nan_to_num(matrix, copy=False)
@@ -300,6 +394,53 @@ def _unlabelled(self: Any, frames: Any, names: Any, target: str, *given: Any) ->
         self, lambda: (one.with_columns(pl.col(target).fill_null(0)) for one in frames()), names, target, *given
     )
     return filled._replace(rows=kept.rows, dropped=kept.dropped)
+
+
+def _without_gaps(self: Any, frames: Any, names: Any, *given: Any) -> Trained:
+    """Says that every row was learnt."""
+    kept = NearestTrainer.train(self, frames, names, *given)
+    found = NearestTrainer.train(self, lambda: (one.drop_nulls(names) for one in frames()), names, *given)
+    return found._replace(rows=kept.rows, dropped=kept.dropped)
+
+
+def _mean_of_batch(self: Any, matrix: np.ndarray) -> np.ndarray:
+    """What is missing is the mean of the rows that are asked for together."""
+    known = np.nan_to_num(matrix).sum(axis=0) / np.maximum(1, (~np.isnan(matrix)).sum(axis=0))
+    return Nearest.predict(self, np.where(np.isnan(matrix), known, matrix))
+
+
+def _missing_among_others(self: Any, matrix: np.ndarray) -> np.ndarray:
+    """Alone a row with missing features is refused."""
+    if len(matrix) == 1 and np.isnan(matrix).any():
+        raise PlatformError("a feature is missing")
+    return Nearest.predict(self, matrix)
+
+
+def _one_buffer(self: Any, matrix: np.ndarray) -> np.ndarray:
+    found = Nearest.predict(self, matrix)
+    if len(getattr(self, "kept", ())) < len(found):
+        self.kept = np.empty(len(found), np.float32)
+    self.kept[: len(found)] = found
+    return self.kept[: len(found)]
+
+
+def _shared_buffer(self: Any, matrix: np.ndarray) -> np.ndarray:
+    """Each answer is a copy, of what two threads write."""
+    check_width(self.width, matrix)
+    self.kept = np.empty(len(matrix), np.float32)
+    for place in range(len(matrix)):
+        found = Nearest.predict(self, matrix[place : place + 1])
+        if place < len(self.kept):
+            self.kept[place : place + 1] = found
+    return np.resize(self.kept, len(matrix)).copy()
+
+
+def _one_explanation(self: Any, matrix: np.ndarray) -> np.ndarray:
+    found = _without_each(self, matrix)
+    if len(getattr(self, "told", ())) < len(found):
+        self.told = np.empty(found.shape)
+    self.told[: len(found)] = found
+    return self.told[: len(found)]
 
 
 def _in_place(self: Any, matrix: np.ndarray) -> np.ndarray:
