@@ -3,6 +3,7 @@
 import math
 import traceback
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from operator import index
 from typing import Any, Literal, cast
 
@@ -194,12 +195,19 @@ class Gate(BaseModel):
         parts += [f"at most {self.max:g}"] if self.max is not None else []
         return " and ".join(parts)
 
-    @property
+    @cached_property
     def declaration(self) -> str:
         """Hash of the declaration; a verdict given under another threshold does not count."""
         later = {name for name in LATER if getattr(self, name) is None}
         later |= {"name"} if self.name == self._usual_name else set()
         return sha256_bytes(canonical_json({**self.model_dump(exclude=later), **self.own_keys}))[:16]
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Gate":
+        """As of every model; with other values it is another declaration."""
+        copied = super().model_copy(update=update, deep=deep)
+        if update:
+            vars(copied).pop("declaration", None)
+        return copied
 
     @property
     def own_keys(self) -> dict[str, Any]:

@@ -1,18 +1,18 @@
 """What is left to do, decided from what is stored: batches to ingest, models to train."""
 
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ml_platform.datasets import batches
 from ml_platform.datasets.store import MAIN, ObjectInfo
 from ml_platform.declarations.context import ModelContext
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.features import FeatureSpec
-from ml_platform.features.materialize import PartitionState, Stale
+from ml_platform.features.materialize import Materializer, PartitionState, Stale
 from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json, sha256_bytes
-from ml_platform.gates.gate import Verdict
+from ml_platform.gates.gate import Gate, Verdict
 from ml_platform.gates.stages import Stage
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.data import withdrawn_partitions
@@ -20,7 +20,7 @@ from ml_platform.pipeline.judging import batch_gates, feature_gates, held_by, mo
 from ml_platform.pipeline.materializer import materializer_of
 from ml_platform.pipeline.published import published_batches
 from ml_platform.pipeline.workspace import Workspace
-from ml_platform.references.refs import SplitRef
+from ml_platform.references.refs import DatasetRef, SplitRef
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,13 @@ def pending_partitions(
     ``offered`` and ``ingested`` map partitions to fingerprints: of the source now, and of the last batch. Content
     that was refused is left alone until it changes, or the declaration of a gate does.
     """
-    expected = [
-        *batch_gates(workspace, spec),
-        *(gate for item in features for gate in feature_gates(workspace, item, spec)),
-    ]
+    on_batches = batch_gates(workspace, spec)
+    built = [_Built.of(workspace, item, spec, offered) for item in features]
+    expected = [*on_batches, *(gate for item in built for gate in item.gates)]
     gates = [[gate.declaration, gate.context] for gate in expected]
     candidates = batches.candidates(workspace.store, spec.name)
     published = published_batches(workspace, spec.name)
     main = workspace.store.resolve(MAIN)
-    states = {item.key: materializer_of(workspace, item, spec).partition_state() for item in features}
     judged = workspace.ledger.judged(
         {f"{spec.prefix}{partition}": info.sha256 for partition, info in candidates.items()}, expected
     )
@@ -65,7 +63,9 @@ def pending_partitions(
         elif ingested[partition] != fingerprint:
             reason = "changed"
         else:
-            reason = _unfinished(workspace, spec, features, partition, candidates, published, states, judged, withdrawn)
+            known = judged.get(f"{spec.prefix}{partition}", {})
+            done = partition in withdrawn
+            reason = "" if done else _unfinished(partition, candidates, published, known, on_batches, built)
         if reason:
             # What is published already is news only for what depends on it.
             state = [] if reason in ("new", "changed") else [reason, main]
@@ -74,42 +74,60 @@ def pending_partitions(
     return found
 
 
+class _Built(NamedTuple):
+    """The features that were built of a dataset, with their verdicts: asked at once, however many there are."""
+
+    name: str
+    materializer: Materializer
+    state: PartitionState
+    gates: tuple[Gate, ...]
+    #: By partition.
+    refs: Mapping[str, DatasetRef]
+    judged: Mapping[str, Mapping[str, Verdict]]
+
+    @classmethod
+    def of(cls, workspace: Workspace, spec: FeatureSpec, dataset: DatasetSpec, asked: Iterable[str]) -> "_Built":
+        """Those of one feature set, of the partitions that are ``asked`` for."""
+        references, gates = workspace.references, feature_gates(workspace, spec, dataset)
+        refs = {
+            name: references.load(spec.key, name) for name in {*asked}.intersection(references.partitions(spec.key))
+        }
+        judged = workspace.ledger.judged({f"{spec.key}/{name}": ref.sha256 for name, ref in refs.items()}, gates)
+        materializer = materializer_of(workspace, spec, dataset)
+        known = {name: judged[f"{spec.key}/{name}"] for name in refs}
+        return cls(spec.name, materializer, materializer.partition_state(), gates, refs, known)
+
+    def lacks(self, partition: str) -> str:
+        """What a partition's features lack; empty where they are as declared and judged."""
+        if partition not in self.refs:
+            return f"without {self.name}"
+        try:
+            self.materializer.check_current(self.refs[partition], self.state)
+        except Stale:
+            return f"with stale {self.name}"
+        except MissingReference:
+            return f"without {self.name}"
+        return f"with {self.name} that were not judged" if unjudged(self.judged[partition], self.gates) else ""
+
+
 def _unfinished(
-    workspace: Workspace,
-    spec: DatasetSpec,
-    features: Sequence[FeatureSpec],
     partition: str,
     candidates: Mapping[str, ObjectInfo],
     published: Mapping[str, ObjectInfo],
-    states: Mapping[str, PartitionState],
-    judged: Mapping[str, Mapping[str, Verdict]],
-    withdrawn: AbstractSet[str],
+    known: Mapping[str, Verdict],
+    gates: Sequence[Gate],
+    built: Sequence[_Built],
 ) -> str:
-    """What a batch with the content of the source still lacks; empty where it is done, refused or withdrawn."""
-    if partition in withdrawn:
-        return ""
+    """What a batch with the content of the source still lacks; empty where it is done or refused."""
     if partition not in candidates:
         return "not staged"
-    sha256, known = candidates[partition].sha256, judged[f"{spec.prefix}{partition}"]
-    gates = batch_gates(workspace, spec)
     if unjudged(known, gates):
         return "not judged by the gates as declared"
     if held_by(known, gates):
         return ""
-    if partition not in published or published[partition].sha256 != sha256:
+    if partition not in published or published[partition].sha256 != candidates[partition].sha256:
         return "not published"
-    for item in features:
-        try:
-            ref = workspace.references.load(item.key, partition)
-            materializer_of(workspace, item, spec).check_current(ref, states[item.key])
-        except MissingReference:
-            return f"without {item.name}"
-        except Stale:
-            return f"with stale {item.name}"
-        gates, name = feature_gates(workspace, item, spec), f"{item.key}/{partition}"
-        if unjudged(workspace.ledger.judgement(name, ref.sha256, gates), gates):
-            return f"with {item.name} that were not judged"
-    return ""
+    return next((said for item in built if (said := item.lacks(partition))), "")
 
 
 def training_outcome(workspace: Workspace, context: ModelContext, split: SplitRef) -> str:

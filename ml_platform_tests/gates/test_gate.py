@@ -163,6 +163,13 @@ def test_a_warning_holds_nothing_back(measured):
     assert not verdict.holds_back
 
 
+def test_a_copy_with_another_threshold_is_another_declaration():
+    gate = Gate(gate="rules", max=0)
+    assert gate.declaration == gate.within("here").declaration == gate.model_copy().declaration
+    assert gate.model_copy(update={"max": 1}).declaration == Gate(gate="rules", max=1).declaration != gate.declaration
+    assert Gate(gate="rules", max=0) == gate and gate.model_dump() == Gate(gate="rules", max=0).model_dump()
+
+
 def test_a_changed_threshold_is_another_declaration():
     first, second = Gate(gate="rules", max=0), Gate(gate="rules", max=0.1)
     assert first.declaration != second.declaration
