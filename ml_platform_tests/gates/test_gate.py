@@ -166,7 +166,7 @@ def test_a_warning_holds_nothing_back(measured):
 def test_a_copy_with_another_threshold_is_another_declaration():
     gate = Gate(gate="rules", max=0)
     assert gate.declaration == gate.within("here").declaration == gate.model_copy().declaration
-    assert gate.model_copy(update={"max": 1}).declaration == Gate(gate="rules", max=1).declaration != gate.declaration
+    assert gate.model_copy(update={"max": 1.0}).declaration == Gate(gate="rules", max=1).declaration != gate.declaration
     assert Gate(gate="rules", max=0) == gate and gate.model_dump() == Gate(gate="rules", max=0).model_dump()
 
 
