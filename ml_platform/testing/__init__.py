@@ -1,6 +1,7 @@
 """What an implementation of a seam has to do, as classes of tests to inherit from: for a project of one's own too.
 
-They need pytest, that of stores hypothesis too, which nothing else in the platform does; no other room uses this one.
+They need pytest, that of stores hypothesis, and those of what several processes open cloudpickle; no other room uses
+this one.
 """
 
 import pytest

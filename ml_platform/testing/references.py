@@ -9,6 +9,7 @@ from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Provenance
 from ml_platform.references.references import References
 from ml_platform.references.refs import DatasetRef, DeploymentRef, Ref
+from ml_platform.testing.elsewhere import ZONES, in_zone, together
 
 HERE = Provenance(code_commit="c" * 40, dirty=False, lock_sha256="d" * 64, python="3.11.7")
 ASSET, JANUARY, FEBRUARY = "shop/batch", "2024-01-01", "2024-02-01"
@@ -35,6 +36,19 @@ def deployment(run_id: str) -> DeploymentRef:
     return DeploymentRef(
         run_id=run_id, provenance=HERE, model="m", version=1, sha256="3" * 64, url="http://127.0.0.1:1", record="m.json"
     )
+
+
+#: More partitions than a page of a server has: those of six weeks of hours.
+PARTITIONS = 1001
+#: References that each of several processes saves.
+EACH = 10
+
+
+def save_some(opened: Callable[[], References], process: int) -> None:
+    """What one of several processes does."""
+    references = opened()
+    for number in range(EACH):
+        references.save(ASSET, JANUARY, batch(f"run-{process}-{number}", content=f"{process}"))
 
 
 class ReferencesContract:
@@ -173,3 +187,31 @@ class ReferencesContract:
         assert latest == references.load(ASSET, JANUARY, latest.run_id)
         assert [number for number in range(12) if not references.of_run(ASSET, JANUARY, f"run-{number}")] == []
         assert list(references.all(ASSET)) == [JANUARY]
+
+    def test_two_processes_leave_one_latest(self, opened: Callable[[], References]) -> None:
+        """As two runs do, and both find what they saved."""
+        opened()
+        together(save_some, opened)
+        references = opened()
+        latest = references.load(ASSET, JANUARY)
+        assert latest == references.load(ASSET, JANUARY, latest.run_id)
+        assert latest.run_id in {f"run-{process}-{EACH - 1}" for process in range(2)}, "the latest was saved before"
+        runs = [f"run-{process}-{number}" for process in range(2) for number in range(EACH)]
+        assert [run_id for run_id in runs if not references.of_run(ASSET, JANUARY, run_id)] == []
+
+    def test_what_was_saved_last_is_the_latest_in_whatever_time_zone(self, opened: Callable[[], References]) -> None:
+        """Clocks are set back in autumn, and machines have their own zones: the order is that of the saves."""
+        for content, zone in enumerate((ZONES[1], ZONES[0], ZONES[1]), 1):
+            with in_zone(zone):
+                opened().save(ASSET, JANUARY, batch(f"run-{content}", content=f"{content}"))
+                for found in (opened().load(ASSET, JANUARY), opened().all(ASSET)[JANUARY]):
+                    assert found.sha256[0] == f"{content}", "what was saved before is the latest, by the local time"
+
+    def test_years_of_partitions_are_all_there(self, opened: Callable[[], References]) -> None:
+        """More than a page of a server has."""
+        names = [f"x-{number:04}" for number in range(PARTITIONS)]
+        references = opened()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda name: references.save(ASSET, name, batch("one", name)), names))
+        assert references.partitions(ASSET) == names, f"of {PARTITIONS} partitions `partitions` gives others"
+        assert list(references.all(ASSET)) == names, f"of {PARTITIONS} partitions `all` gives others"

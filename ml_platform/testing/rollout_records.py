@@ -9,6 +9,7 @@ from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.rollout.changes import promoted, started, withdrawn
 from ml_platform.rollout.record import Backend, RolloutRecord
 from ml_platform.rollout.records import RolloutRecords, StaleRecord
+from ml_platform.testing.elsewhere import ZONES, in_zone, together
 
 
 def backend(version: int) -> Backend:
@@ -19,6 +20,17 @@ def backend(version: int) -> Backend:
 def change(records: RolloutRecords, version: int) -> RolloutRecord:
     """Make a version of the model ``m`` its candidate."""
     return records.update("m", lambda record: started(record, backend(version), by="ann", why="better"))
+
+
+#: Changes of each of several processes, and more of them than a page of a server has.
+EACH, MANY = 10, 101
+
+
+def change_some(opened: Callable[[], RolloutRecords], process: int) -> None:
+    """What one of several processes does, all to the same record."""
+    records = opened()
+    for number in range(1, EACH + 1):
+        change(records, process * EACH + number)
 
 
 class RolloutRecordsContract:
@@ -113,6 +125,28 @@ class RolloutRecordsContract:
         told = opened().history("m")
         assert [made.revision for made in told] == list(range(1, 25))
         assert sorted(made.candidate.version for made in told if made.candidate) == list(range(1, 25))
+
+    def test_changes_of_two_processes_are_all_kept(self, opened: Callable[[], RolloutRecords]) -> None:
+        """As of the supervisor and a command: what holds others off holds off other processes, too."""
+        opened()
+        together(change_some, opened)
+        told = opened().history("m")
+        assert [made.revision for made in told] == list(range(1, 2 * EACH + 1)), "a change was lost"
+        assert sorted(made.candidate.version for made in told if made.candidate) == list(range(1, 2 * EACH + 1))
+        assert opened().load("m").revision == 2 * EACH
+
+    def test_whatever_is_told_is_told_of_all(self, opened: Callable[[], RolloutRecords]) -> None:
+        """A history of years, in whatever time zone each change was made, and every model."""
+        for version in range(1, MANY + 1):
+            with in_zone(ZONES[version % 2]):
+                change(opened(), version)
+        told = [made.revision for made in opened().history("m")]
+        assert told == list(range(1, MANY + 1)), f"of {MANY} changes `history` tells {len(told)}, or in another order"
+        assert [made.revision for made in opened().history("m", 1)] == told[1:], "`history` after the first change"
+        names = [f"m{number:03}" for number in range(MANY)]
+        for name in names:
+            opened().update(name, lambda record: started(record, backend(1), by="ann", why="better"))
+        assert opened().models() == ["m", *names], f"of {MANY + 1} models `models` gives others"
 
     def test_withdrawing_leaves_no_backend(self, opened: Callable[[], RolloutRecords]) -> None:
         """The record stays, with its history."""

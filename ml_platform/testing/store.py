@@ -9,10 +9,8 @@ empty at first with ``main`` protected, again each time it is called::
             return lambda: MyStore(tmp_path / "store", protected=("main",))
 """
 
-import os
 import stat
 from collections.abc import Callable
-from contextlib import suppress
 
 import pytest
 
@@ -28,7 +26,7 @@ from ml_platform.datasets.store import (
     Protected,
     VersionedStore,
 )
-from ml_platform.foundation.errors import Corrupt, StoreError
+from ml_platform.foundation.errors import StoreError
 from ml_platform.foundation.files import sha256_bytes
 from ml_platform.testing.contents import ContentContract
 from ml_platform.testing.merging import Edits, content
@@ -41,31 +39,6 @@ class StoreContract(ContentContract):
         assert isinstance(store, VersionedStore)
         assert store.branches() == [MAIN]
         assert store.list(MAIN) == []
-
-    def damage(self, store: VersionedStore, ref: str, path: str) -> None:
-        """Change a stored byte of an object behind the store's back, its size and time kept.
-
-        As it stands, that of the local file: a store that keeps the bytes elsewhere changes those as well.
-        """
-        file = store.local_path(ref, path)
-        before, data = file.stat(), bytearray(file.read_bytes())
-        data[len(data) // 2] ^= 1
-        file.chmod(0o644)
-        file.write_bytes(data)
-        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-        file.chmod(0o444)
-
-    def test_damaged_bytes_are_never_read(self, open_store: Callable[[], VersionedStore]) -> None:
-        """Corrupt is raised, or the right bytes are had from elsewhere; by who has read them before, too."""
-        store = open_store()
-        self.branch(store, "work", {"a/b": "right bytes"})
-        assert store.open("work", "a/b").read() == store.local_path("work", "a/b").read_bytes() == b"right bytes"
-        self.damage(store, "work", "a/b")
-        for one in (store, open_store()):
-            with suppress(Corrupt):
-                assert one.open("work", "a/b").read() == b"right bytes"
-            with suppress(Corrupt):
-                assert one.local_path("work", "a/b").read_bytes() == b"right bytes"
 
     def test_a_local_file_is_read_only(self, store: VersionedStore) -> None:
         """Who writes into it would change what was committed."""

@@ -5,9 +5,10 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
 
 import polars
 import pytest
@@ -18,6 +19,7 @@ from lakefs_sdk.models.commit_creation import CommitCreation
 from lakefs_sdk.models.merge import Merge
 
 from ml_platform.datasets.batches import published, read, read_batch
+from ml_platform.datasets.lakefs.api import Connection, Server
 from ml_platform.datasets.lakefs.server import collects, open_repository
 from ml_platform.datasets.lakefs.store import LakeFSStore
 from ml_platform.datasets.publishing import publish, stage
@@ -34,10 +36,22 @@ from ml_platform_tests.datasets.lakefs_standin.repository import ApiError, Entry
 Open = Callable[[], LakeFSStore]
 
 
+class Again(NamedTuple):
+    """Opens a repository, each time with a cache of its own, in another process too."""
+
+    server: Server
+    repository: str
+    folder: Path
+    s3_endpoint: str = ""
+
+    def __call__(self) -> LakeFSStore:
+        cache = self.folder / f"cache-{uuid4().hex}"
+        return LakeFSStore(Connection(self.server), self.repository, cache, s3_endpoint=self.s3_endpoint)
+
+
 def again(store: LakeFSStore, folder: Path, s3_endpoint: str = "") -> Open:
-    """Opens the repository of a store, each time with a cache of its own."""
-    caches = count()
-    return lambda: LakeFSStore(store.api, store.repository, folder / f"cache{next(caches)}", s3_endpoint=s3_endpoint)
+    """What opens the repository of a store."""
+    return Again(store.api.server, store.repository, folder, s3_endpoint)
 
 
 class LakeFSContract(StoreContract):
@@ -206,7 +220,7 @@ class TestContractOnRealServer(LakeFSContract):
         assert scanned.filter(polars.col("row") >= 998).collect().equals(frame.tail(2))
         with pytest.raises(NotFound):
             store.scan_parquet("work", "x/frame.parquet")
-        assert not (self.folder / "cache0").exists()
+        assert not [*self.folder.glob("cache-*")]
 
     @LAWS
     @given(base=TREES, left=EDITS, right=EDITS, strategy=st.sampled_from(["", "source-wins", "dest-wins"]))

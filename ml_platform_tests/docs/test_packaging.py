@@ -186,7 +186,7 @@ def test_everything_imported_is_declared() -> None:
     brought_by = packages_distributions()
     missing = {}
     # Suites of tests run where pytest is.
-    of_tests = {"ml_platform", "pytest", "hypothesis"}
+    of_tests = {"ml_platform", "pytest", "hypothesis", "cloudpickle"}
     for file in PACKAGE.rglob("*.py"):
         own = of_tests if file.is_relative_to(PACKAGE / "testing") else {"ml_platform"}
         for name in imported(file) - sys.stdlib_module_names - own:

@@ -6,9 +6,10 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, date
+from datetime import UTC, date, datetime
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
 from time import sleep
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,8 @@ import polars as pl
 import pytest
 
 from ml_platform.datasets.embedded.store import EmbeddedStore
-from ml_platform.foundation.errors import DeclarationError, MissingReference, PlatformError
+from ml_platform.foundation.errors import Corrupt, DeclarationError, MissingReference, PlatformError
+from ml_platform.foundation.files import made, sha256_bytes, write_atomic
 from ml_platform.foundation.settings import Settings
 from ml_platform.gates.gate import Measurement, kind
 from ml_platform.models.binary import Binary
@@ -28,6 +30,7 @@ from ml_platform.models.predictor import Importance, check_width
 from ml_platform.models.regression import Regression
 from ml_platform.models.task import task_of
 from ml_platform.references.files import FileReferences
+from ml_platform.references.refs import written
 from ml_platform.rollout.record import RolloutRecord
 from ml_platform.rollout.record_files import RecordFiles
 from ml_platform.rollout.records import StaleRecord
@@ -47,11 +50,16 @@ from ml_platform_tests.extending.nearest_trainer import NearestTrainer, Paramete
 Fixtures = Callable[[Path], Mapping[str, Any]]
 
 
-def red(suite: type, fixtures: Fixtures = lambda _: {}) -> Iterator[str]:
-    """Names of the tests that fail with what they say, as they are found; those that draw or have parameters are left
-    out."""
+def red(suite: type, fixtures: Fixtures = lambda _: {}, only: str = "") -> Iterator[str]:
+    """Names of the tests that fail with what they say, as they are found, of those with ``only`` in their name; those
+    that draw or have parameters are left out."""
     for name, test in inspect.getmembers(suite, inspect.isfunction):
-        if not name.startswith("test_") or hasattr(test, "hypothesis") or getattr(test, "pytestmark", ()):
+        if (
+            not name.startswith("test_")
+            or only not in name
+            or hasattr(test, "hypothesis")
+            or getattr(test, "pytestmark", ())
+        ):
             continue
         with tempfile.TemporaryDirectory() as folder:
             given, one = fixtures(Path(folder)), suite()
@@ -840,6 +848,9 @@ STORE: dict[str, Any] = {
     "url": lambda self, ref, path="": "",
     "url, with the secret": lambda self, ref, path="": f"{EmbeddedStore.url(self, ref, path)}?token={SECRET}",
     "open, the beginning": lambda self, ref, path: BytesIO(EmbeddedStore.open(self, ref, path).read()[:65536]),
+    "open, looked at where it is read from its beginning": lambda self, ref, path: _unverified(self, ref, path),
+    "branches, a page": lambda self, prefix="": EmbeddedStore.branches(self, prefix)[:100],
+    "tags, a page": lambda self, prefix="": dict([*EmbeddedStore.tags(self, prefix).items()][:100]),
     "open, forwards only": lambda self, ref, path: Forwards(EmbeddedStore.open(self, ref, path).read()),
     "list, a page": lambda self, ref, prefix="": EmbeddedStore.list(self, ref, prefix)[:1000],
     "log, a page": lambda self, ref, limit=None: itertools.islice(EmbeddedStore.log(self, ref, limit), 100),
@@ -854,6 +865,23 @@ STORE: dict[str, Any] = {
         self, branch, files, "commit", *given, **named
     ),
 }
+
+
+class Unverified(BytesIO):
+    """Bytes that are compared with what they should be by who reads them whole."""
+
+    right = True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() == 0 and not self.right:
+            raise Corrupt("a/b is damaged")
+        return super().read(size)
+
+
+def _unverified(store: EmbeddedStore, ref: str, path: str) -> Unverified:
+    found = Unverified(store._files.path(store._found(ref, path)[0].md5).read_bytes())
+    found.right = sha256_bytes(found.getvalue()) == store.stat(ref, path).sha256
+    return found
 
 
 class Forwards(BytesIO):
@@ -883,10 +911,37 @@ class Unlocked(EmbeddedStore):
         return super().merge(source, dest, message, metadata)
 
 
+#: What holds off others of this process only.
+OF_THIS_PROCESS: Any = {}
+
+
+def held_here() -> Any:
+    return OF_THIS_PROCESS.setdefault("lock", Lock())
+
+
+class LockedHere(Unlocked):
+    """Threads wait for each other, and processes do not."""
+
+    def merge(self, *given: Any, **named: Any) -> str:
+        with held_here():
+            return super().merge(*given, **named)
+
+
+@pytest.mark.slow
+def test_a_store_that_is_locked_in_one_process_only() -> None:
+    found = [
+        *red(StoreContract, opened(lambda folder: LockedHere(folder / "store", "test-repo"), "open_store"), "at_once")
+    ]
+    assert [one.partition(":")[0] for one in found] == ["test_what_two_processes_write_at_once_is_all_there"], found
+
+
 @pytest.mark.slow
 def test_a_store_without_a_lock() -> None:
-    found = [*red(StoreContract, opened(lambda folder: Unlocked(folder / "store", "test-repo"), "open_store"))]
-    assert [one.partition(":")[0] for one in found] == ["test_what_many_write_at_once_is_all_there"], found
+    found = [
+        *red(StoreContract, opened(lambda folder: Unlocked(folder / "store", "test-repo"), "open_store"), "at_once")
+    ]
+    names = [f"test_what_{several}_write_at_once_is_all_there" for several in ("many", "two_processes")]
+    assert [one.partition(":")[0] for one in found] == names
 
 
 def _writable(path: Path) -> Path:
@@ -920,6 +975,8 @@ REFERENCES: dict[str, Any] = {
     ),
     "all": lambda self, asset: {},
     "partitions": lambda self, asset: FileReferences.partitions(self, asset)[::-1],
+    "partitions, a page": lambda self, asset: FileReferences.partitions(self, asset)[:1000],
+    "all, a page": lambda self, asset: dict([*FileReferences.all(self, asset).items()][:1000]),
     "of_run": lambda self, asset, partition, run_id: True,
     "forget": lambda self, asset, partition: None,
 }
@@ -967,6 +1024,20 @@ class AnyLetter(FileReferences):
         return found[0] / partition if found else super()._folder(asset, partition)
 
 
+class ByLocalTime(FileReferences):
+    """The latest is the one with the latest time on the wall."""
+
+    def save(self, asset: str, partition: str, ref: Any) -> None:
+        seen = self._folder(asset, partition) / "seen"
+        now = datetime.now().replace(tzinfo=UTC).timestamp()
+        before = self.load(asset, partition) if self._folder(asset, partition).exists() else None
+        super().save(asset, partition, ref)
+        if before is not None and seen.exists() and float(seen.read_text()) > now:
+            write_atomic(self._folder(asset, partition) / "latest.json", written(before, indent=1))
+        else:
+            seen.write_text(str(now))
+
+
 class Column(FileReferences):
     """A text of so many letters, of an alphabet of its own."""
 
@@ -987,7 +1058,7 @@ class Latin(Column):
     alphabet = "latin-1"
 
 
-@pytest.mark.parametrize("own", [Remembering, CaseBlind, AnyLetter, Short, Latin])
+@pytest.mark.parametrize("own", [Remembering, CaseBlind, AnyLetter, Short, Latin, ByLocalTime])
 def test_references_of_another_kind(own: Any) -> None:
     assert_told(red(ReferencesContract, opened(lambda folder: own(folder / "refs"))))
 
@@ -1002,6 +1073,8 @@ RECORDS: dict[str, Any] = {
     "models": lambda self: RecordFiles.models(self)[::-1],
     "load": lambda self, model: RecordFiles.load(self, "m"),
     "history": lambda self, model, after=0: RecordFiles.history(self, model),
+    "history, a page": lambda self, model, after=0: RecordFiles.history(self, model, after)[:100],
+    "models, a page": lambda self: RecordFiles.models(self)[:100],
     "save": lambda self, record: record,
     "update": lambda self, model, change: change(RecordFiles.load(self, model)),
     "location": lambda self, model: "",
@@ -1031,6 +1104,23 @@ def test_rollout_records(method: str) -> None:
     assert_told(
         red(RolloutRecordsContract, kept(type("Own", (RecordFiles,), {method.partition(",")[0]: RECORDS[method]})))
     )
+
+
+class RecordsLockedHere(RecordFiles):
+    """Threads wait for each other, and processes do not."""
+
+    def _locked(self, model: str) -> Any:
+        made(self.path(model).parent)
+        return held_here()
+
+    def _save(self, record: RolloutRecord) -> RolloutRecord:
+        sleep(0.005)
+        return super()._save(record)
+
+
+def test_records_that_are_locked_in_one_process_only() -> None:
+    found = [*red(RolloutRecordsContract, kept(RecordsLockedHere))]
+    assert [one.partition(":")[0] for one in found] == ["test_changes_of_two_processes_are_all_kept"], found
 
 
 class InWordsOfItsOwn(RecordFiles):
