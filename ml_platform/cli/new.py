@@ -2,12 +2,13 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ml_platform.cli.output import OUTPUT, BadUsage, Json, say, written
 from ml_platform.foundation.project import Project
+from ml_platform.sources.partitions import Size
 
 if TYPE_CHECKING:
     from ml_platform.creating.create import Created
@@ -36,7 +37,7 @@ def new(
     ] = "",
     name: Annotated[str, typer.Option("--name", help="Name of the dataset; default: that of the file.")] = "",
     every: Annotated[
-        Literal["hour", "day", "week", "month", "year"] | None,
+        Size | None,
         typer.Option("--every", help="Size of a partition; default: found."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write files anew that say something else.")] = False,

@@ -12,6 +12,7 @@ from ml_platform.creating.schema_text import class_name
 from ml_platform.creating.tables import Table
 from ml_platform.gates.every_kind import Gate
 from ml_platform.proving.suggest import limit, span
+from ml_platform.sources.partitions import CUT_OFF
 
 if TYPE_CHECKING:
     import polars as pl
@@ -205,8 +206,10 @@ def _worst(plan: Plan, flag: "pl.Expr") -> float:
     frame, time = plan.roles.frame.with_columns(flag.alias(_FLAG)), plan.roles.time
     if not plan.timed:
         return float(frame[_FLAG].mean() or 0.0)  # type: ignore[arg-type]
-    size = {"year": "1y", "month": "1mo", "week": "1w", "day": "1d", "hour": "1h"}[str(plan.every)]
-    shares = frame.group_by(pl.col(time).dt.truncate(size).alias("partition")).agg(pl.col(_FLAG).mean())[_FLAG]
+    assert plan.every
+    shares = frame.group_by(pl.col(time).dt.truncate(CUT_OFF[plan.every]).alias("partition")).agg(pl.col(_FLAG).mean())[
+        _FLAG
+    ]
     return max(shares.to_list(), default=0.0)
 
 

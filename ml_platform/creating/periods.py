@@ -1,17 +1,18 @@
 """How the time of a table is divided: the largest partitions of which there are enough, and how late outcomes come."""
 
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ml_platform.creating.roles import Roles
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.times import days, instants
-from ml_platform.sources.partitions import Partitions
+from ml_platform.sources.partitions import Partitions, Size
 
 if TYPE_CHECKING:
     import polars as pl
 
-Every = Literal["hour", "day", "week", "month", "year"]
+#: As Partitions have it.
+Every = Size
 #: Partitions from which on a size of them will do, fewest at all, and rows that most of them have to have.
 ENOUGH, FEWEST, ROWS = 6, 3, 20
 #: Most hours that are partitions: features of each one note the content of all before it.

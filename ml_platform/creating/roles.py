@@ -10,7 +10,7 @@ from ml_platform.creating.near_copies import COPY, STRONG, alone, filled_in
 from ml_platform.creating.questions import Questions
 from ml_platform.creating.tables import Table
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.names import meant
+from ml_platform.foundation.names import meant, some
 from ml_platform.serving.schema import unservable
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def roles_of(table: Table, wishes: Wishes, questions: Questions) -> Roles:
     for name in (wishes.target, *filter(None, [given]), *wishes.key, *wishes.known_later, *wishes.group):
         if name not in columns:
             raise PlatformError(
-                f"there is no column {name!r}; the table has {', '.join(columns)}{meant(name, columns)}"
+                f"there is no column {name!r}; the table has {some([*columns], 20)}{meant(name, columns)}"
             )
     for name in (*filter(None, [given]), *wishes.key, *wishes.group):
         if unservable(name):

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ml_platform.declarations.declaration import NAME, Declaration
+from ml_platform.foundation.errors import DeclarationError
 from ml_platform.foundation.names import listed
 from ml_platform.foundation.objects import load_object
 from ml_platform.gates.every_kind import Gate
@@ -101,8 +102,17 @@ class DatasetSpec(Declaration):
         return {str(name): column.dtype.type for name, column in columns.items() if column.dtype is not None}
 
     def load_schema(self) -> Any:
-        """The pandera schema."""
-        return load_object(self.schema_, "schema")
+        """The pandera schema. Raises DeclarationError where it is not there, or makes none."""
+        schema = load_object(self.schema_, "schema")
+        if not hasattr(schema, "to_schema"):
+            way = "derive it from pandera.polars.DataFrameModel"
+            raise DeclarationError(f"schema: {self.schema_} is no pandera DataFrameModel; {way}")
+        try:
+            schema.to_schema()
+        except Exception as error:
+            said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise DeclarationError(f"schema: {self.schema_}: {said}; correct the schema") from error
+        return schema
 
     def outcomes(self) -> list[str]:
         """Columns that the schema marks as known only afterwards."""

@@ -43,7 +43,7 @@ def find_weak(project: Project) -> list[str]:
     _, accepted, documents = _well_formed(read_declarations(project))
     catalogue = Catalogue.of(accepted)
     return [
-        documents[id(spec)].mistake(_path(key), reason)
+        placed(project, reason) or documents[id(spec)].mistake(_path(key), reason)
         for spec in accepted
         for key, reason in (
             *weak_gates(spec),
@@ -58,7 +58,7 @@ def _unlike(spec: Declaration) -> Iterator[tuple[str, str]]:
     if isinstance(spec, DatasetSpec):
         # What cannot be loaded is a mistake, and told as one.
         with suppress(DeclarationError):
-            yield from ((one.key, one.reason) for one in unlike(spec) if not one.certain)
+            yield from ((one.key, one.placed(spec)) for one in unlike(spec) if not one.certain)
 
 
 def _unseen_outcomes(spec: Declaration, catalogue: Catalogue) -> Iterator[tuple[str, str]]:

@@ -7,25 +7,30 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ml_platform.declarations import schemas
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.contract import broken_contract, broken_on_rows, broken_task, foreign_classes
 from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.declarations.declaration import Declaration
 from ml_platform.declarations.features import FeatureSpec
 from ml_platform.declarations.model import ModelSpec
-from ml_platform.declarations.places import broken_module, in_code
+from ml_platform.declarations.places import broken_module, in_code, in_schema
 from ml_platform.declarations.rows import unlike
+from ml_platform.declarations.schemas import broken_schema
 from ml_platform.declarations.weak import impossible
 from ml_platform.evaluation.options import MONTH
 from ml_platform.features.contract import FeatureFunction, feature_names
 from ml_platform.foundation.errors import DeclarationError, PlatformError
-from ml_platform.foundation.names import meant
+from ml_platform.foundation.names import meant, some
 from ml_platform.foundation.raised import raised
 from ml_platform.gates.gate import Gate
 from ml_platform.gates.stages import GATED, Stage
+from ml_platform.serving.schema import UNCARRIED
 from ml_platform.sources.source import Checked
 from ml_platform.training.trainer import require_limits, takes_unknown, trainer_of
 
+#: Columns that are listed where one is unknown, at most.
+SHOWN = 20
 #: Kinds of gates whose ``metric`` is one of the evaluation's.
 MEASURE_METRICS = {"performance", "baseline", "leak_alarm"}
 #: Those whose ``metric`` has an interval: drawn by the platform, or given by row by the task.
@@ -59,7 +64,7 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
         for column in wanted:
             if column not in names:
                 found.append(
-                    (spec, key, f"unknown column {column!r}; {what} has {', '.join(names)}{meant(column, names)}")
+                    (spec, key, f"unknown column {column!r}; {what} has {some(names, SHOWN)}{meant(column, names)}")
                 )
 
     def gate_columns(known: Iterable[str] | None, what: str, stages: Iterable[Stage] = GATED) -> None:
@@ -75,9 +80,13 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
         source = attempt("source", spec.load_source)
         if deep and isinstance(source, Checked):
             attempt("source", source.check)
-        known = attempt("schema", lambda: schema_columns(spec, deep))
+        before = len(found)
+        if deep:
+            broken = attempt("schema", lambda: [*broken_schema(spec)])
+            found += [(spec, "schema", reason) for reason in broken or ()]
+        known = attempt("schema", lambda: schema_columns(spec, deep)) if len(found) == before else None
         if deep and source is not None and known is not None:
-            found += [(spec, one.key, one.reason) for one in unlike(spec) if one.certain]
+            found += [(spec, one.key, one.placed(spec)) for one in unlike(spec) if one.certain]
         unknown("key", spec.key, known, spec.schema_)
         unknown("time", [spec.time] if spec.time else [], known, spec.schema_)
         gate_columns(known, spec.schema_)
@@ -112,7 +121,7 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
                         for name in outcomes_among(dataset, function.inputs)
                     ]
                 if spec.expressions is None:
-                    found[start:] = [(spec, where, in_code(spec.function, reason)) for *_, reason in found[start:]]
+                    found[start:] = [(spec, where, _in_code(spec, dataset, one)) for *_, one in found[start:]]
     elif isinstance(spec, ModelSpec):
         if mistake := _untrainable(spec):
             found.append((spec, *mistake))
@@ -247,10 +256,13 @@ def schema_columns(spec: DatasetSpec, deep: bool) -> list[str] | None:
     Raises DeclarationError where the module or the class is not there.
     """
     if deep:
-        from ml_platform.validation.schema import columns
-
-        return [column.name for column in columns(spec.load_schema())]
+        return schemas.schema_columns(spec)
     return columns_in_source(spec.schema_, "schema")
+
+
+def _in_code(spec: FeatureSpec, dataset: DatasetSpec, reason: str) -> str:
+    """A reason with its place: a type that no request has is the schema's."""
+    return in_schema(dataset.schema_, reason) if UNCARRIED in reason else in_code(spec.function, reason)
 
 
 def outcomes_among(spec: DatasetSpec, inputs: Iterable[str]) -> list[str]:

@@ -46,6 +46,33 @@ def in_code(path: str, reason: str) -> str:
     return reason
 
 
+def in_schema(path: str, reason: str) -> str:
+    """As :func:`in_code`, of a schema: the line is that of the first column in quotes that it declares."""
+    module, _, name = path.partition(":")
+    with suppress(ImportError, ValueError, OSError, SyntaxError, AttributeError):
+        found = importlib.util.find_spec(module)
+        file = Path(found.origin or "") if found is not None else Path()
+        tree = ast.parse(file.read_text())
+        own = next((one for one in tree.body if isinstance(one, ast.ClassDef) and one.name == name), None)
+        lines = {column: node.lineno for node in (own.body if own else ()) for column in _columns(node)}
+        quoted = next((one for one in _QUOTED.findall(reason) if one in lines), "")
+        return _at(file, lines[quoted] if quoted else own.lineno if own else 1, reason)
+    return reason
+
+
+def _columns(node: ast.stmt) -> list[str]:
+    """The names of a column that a line of a schema declares: its own, and its alias."""
+    names = _names(node)
+    value = getattr(node, "value", None)
+    if isinstance(value, ast.Call):
+        names += [
+            one.value.value
+            for one in value.keywords
+            if one.arg == "alias" and isinstance(one.value, ast.Constant) and isinstance(one.value.value, str)
+        ]
+    return names
+
+
 def broken_module(error: BaseException, reason: str) -> str:
     """The reason of a module that cannot be imported, with its place where ``error`` is that of a user's own module."""
     cause = error if isinstance(error, BrokenModule) else error.__cause__

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_platform.declarations.dataset import DatasetSpec
+from ml_platform.declarations.places import in_schema
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.names import meant
 from ml_platform.sources.columns import conform
+from ml_platform.sources.day_forms import fitting
 from ml_platform.sources.files import FilesRule
 from ml_platform.sources.folder import NoFolder
 from ml_platform.sources.source import Sampled
@@ -16,9 +18,6 @@ if TYPE_CHECKING:
 
 #: Rows that are looked at.
 ROWS = 200
-#: Forms of dates that are proposed where all of them have one.
-_DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d")
-_TIMES = tuple(f"{day} {time}" for day in _DAYS for time in ("%H:%M", "%H:%M:%S"))
 
 
 class Misfit(NamedTuple):
@@ -30,6 +29,10 @@ class Misfit(NamedTuple):
     #: Whether the declaration is wrong, whatever else comes: no batch like this one could be taken. Else a warning:
     #: the data need not be where ``validate`` runs, in CI say, and a single file may be another.
     certain: bool = False
+
+    def placed(self, dataset: DatasetSpec) -> str:
+        """The reason; of a schema with its place in the code."""
+        return in_schema(dataset.schema_, self.reason) if self.key == "schema" else self.reason
 
 
 def unlike(dataset: DatasetSpec) -> Iterator[Misfit]:
@@ -60,7 +63,7 @@ def _unknown(dataset: DatasetSpec) -> Iterator[Misfit]:
 
 
 def _unlike(dataset: DatasetSpec, frame: "pl.DataFrame") -> Iterator[Misfit]:
-    types = dataset.types()
+    types, there = dataset.types(), frame.schema
     lacking = [name for name in types if name not in frame.columns]
     more = [name for name in frame.columns if name not in types]
     separated = next((sign for sign in ";\t|," if frame.width == 1 and sign in frame.columns[0]), "")
@@ -74,8 +77,23 @@ def _unlike(dataset: DatasetSpec, frame: "pl.DataFrame") -> Iterator[Misfit]:
             if not meant(name, lacking):
                 yield Misfit("source", f"its newest file has a column {name!r}, which {dataset.schema_} does not know")
     for name, wanted in types.items():
-        if name in frame.columns and frame.schema[name] != wanted:
+        if name in there and there[name] != wanted:
             yield _other(dataset, frame[name], wanted)
+    if not lacking and all(there[name] == wanted for name, wanted in types.items()):
+        yield from _kept_by_none(dataset, frame)
+
+
+def _kept_by_none(dataset: DatasetSpec, frame: "pl.DataFrame") -> Iterator[Misfit]:
+    """Each rule of the schema that no row of the newest file keeps."""
+    from ml_platform.validation.schema import validate
+
+    evidence = validate(dataset.load_schema(), frame, samples=0, new_columns="accept")
+    for rule in evidence.broken:
+        if rule.column and (rule.fatal or rule.count == frame.height > 1):
+            told = rule.message if rule.fatal else f"no row keeps {rule.name}"
+            said = f"column {rule.column!r} of its newest file: {told}; correct the schema, or the file"
+            # A column that is empty in one file need not be in others.
+            yield Misfit("schema", said, frame[rule.column].null_count() < frame.height)
 
 
 def _other(dataset: DatasetSpec, values: "pl.Series", wanted: Any) -> Misfit:
@@ -100,7 +118,7 @@ def _other(dataset: DatasetSpec, values: "pl.Series", wanted: Any) -> Misfit:
         if name in rule.formats and conform(there.to_frame(), {name: wanted})[name].dtype == wanted:
             return Misfit("source.formats", f"{said}; it is in ISO form: leave it out of formats", True)
         forms = [
-            form for form in (_DAYS if wanted == pl.Date else _TIMES)
+            form for form, _ in fitting(there, times=wanted != pl.Date)
             if conform(there.to_frame(), {name: wanted}, {name: form})[name].dtype == wanted
         ]  # fmt: skip
         way = f'formats: {{{name}: "{forms[0]}"}}' if len(forms) == 1 else "in formats how they stand, as for strptime"

@@ -8,6 +8,7 @@ Which package answers is said in ``rollout``.
 __all__ = [
     "answer",
     "arrow",
+    "bounds",
     "bundle",
     "checks",
     "client",

@@ -27,6 +27,8 @@ FLOAT32_MAX = 3.4028234663852886e38
 #: Most rows of ``predict``, and of ``predict_columns``.
 MAX_ROWS = 1_000
 MAX_COLUMN_ROWS = 100_000
+#: What is said of a type that JSON has not.
+UNCARRIED = "which a request cannot carry"
 #: Longest text of one value, characters.
 MAX_TEXT = 1_000
 
@@ -135,7 +137,7 @@ def request_schema(function: "FeatureFunction", schema: Any, added: Mapping[str,
         column = columns[name]
         dtype = _dtype_name(getattr(column.dtype, "type", column.dtype))
         if (plain := dtype.partition("@")[0]) not in KINDS:
-            raise PlatformError(f"input {name!r} is {dtype}, which a request cannot carry; use one of {list(KINDS)}")
+            raise PlatformError(f"input {name!r} is {dtype}, {UNCARRIED}; use one of {', '.join(KINDS)}")
         metadata = getattr(column, "metadata", None) or {}
         fields.append(
             RequestField(

@@ -9,6 +9,7 @@ __all__ = [
     "addresses",
     "columns",
     "context",
+    "day_forms",
     "detection",
     "files",
     "folder",

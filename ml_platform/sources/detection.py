@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.sources.columns import COMMA_NUMBER, with_point
+from ml_platform.sources.day_forms import fitting
 from ml_platform.sources.number_texts import decimal_comma
 from ml_platform.sources.stray_texts import told_cells, words
 
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
 
 #: Texts that stand for a missing value, where a column without them is one of numbers, dates or truths.
 MISSING = ("NA", "N/A", "n/a", "na", "NaN", "nan", "NULL", "null", "None", "none", "?", "-", "--", ".")
-#: Forms of dates that are not ISO. Day and month are told apart by a day beyond the 12th only.
-_DAYS = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y")
-_TIMES = (" %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
 _ISO_DAY, _ISO_TIME = r"^\d{4}-\d{2}-\d{2}( 00:00:00|T00:00:00)?$", r"^\d{4}-\d{2}-\d{2}[T ]"
 #: Rows by which the form of dates is looked for, before all are read by it.
 _FEW = 2_000
@@ -162,17 +160,9 @@ def _dated(values: "pl.Series", there: "pl.Series") -> "tuple[pl.Series, str | t
             return values, ""
     if not there.str.contains(r"\d{2}").all() or not there[:_FEW].str.contains(r"[/.\- ]").all():
         return values, ""
-    fitting: list[tuple[str, pl.Series]] = []
-    for day in _DAYS:
-        for time in ("", *_TIMES):
-            kind = pl.Datetime("us") if time else pl.Date()
-            if there[:_FEW].str.strptime(kind, day + time, strict=False).null_count():
-                continue
-            read = values.str.strptime(kind, day + time, strict=False)
-            if read.null_count() == values.null_count():
-                fitting.append((day + time, read))
-    if not fitting:
+    found = [*fitting(values)]
+    if not found:
         return values, ""
-    if len(fitting) > 1 and not fitting[0][1].equals(fitting[1][1]):
-        return values, (fitting[0][0], fitting[1][0])
-    return fitting[0][1], fitting[0][0]
+    if len(found) > 1 and not found[0][1].equals(found[1][1]):
+        return values, (found[0][0], found[1][0])
+    return found[0][1], found[0][0]

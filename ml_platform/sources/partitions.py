@@ -23,6 +23,11 @@ def _kept(value: Any, as_day: Callable[[Any], date]) -> date:
 Moment = Annotated[date, WrapValidator(_kept), PlainSerializer(lambda moment: moment.isoformat(), when_used="json")]
 
 
+#: Sizes of partitions, and how a time is cut off to the beginning of each.
+Size = Literal["hour", "day", "week", "month", "year"]
+CUT_OFF: dict[Size, str] = {"hour": "1h", "day": "1d", "week": "1w", "month": "1mo", "year": "1y"}
+
+
 class Partitions(BaseModel):
     """Time partitions: keys are the ISO date of the first day, or of hours ``2024-01-31T05``, in UTC. Or ``none``: one
     partition, :data:`WHOLE`, for good.
@@ -35,7 +40,7 @@ class Partitions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     #: Size: ``hour``, ``day``, ``week``, ``month``, ``year``.
-    every: Literal["day", "week", "month", "year", "hour", "none"]
+    every: Size | Literal["none"]
     #: Needed but for ``none``. Of hours in UTC: ``2024-01-31T05``.
     start: Moment = date.min
     #: Exclusive; ``None``: open.

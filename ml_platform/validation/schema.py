@@ -5,7 +5,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.errors import DeclarationError, PlatformError
 from ml_platform.validation.evidence import BrokenRule, ColumnInfo, SchemaEvidence, json_rows
 
 if TYPE_CHECKING:
@@ -34,10 +34,15 @@ def columns(schema: "type[pa.DataFrameModel]") -> list[ColumnInfo]:
     """
     found = []
     for name, column in schema.to_schema().columns.items():
-        metadata = column.metadata or {}
+        metadata: Any = column.metadata or {}
+        if not isinstance(metadata, dict):
+            raise DeclarationError(
+                f"schema {schema.__name__}: the metadata of column {name!r} is {metadata!r}; write a mapping, such as "
+                '{"pii": True}'
+            )
         unknown = set(metadata) - {"outcome", "pii", "description"}
         if unknown:
-            raise PlatformError(
+            raise DeclarationError(
                 f"schema {schema.__name__}: column {name!r} has unknown metadata {sorted(unknown)}; "
                 "known are outcome, pii and description"
             )

@@ -313,3 +313,26 @@ def test_outcomes_that_come_late_are_neither_trained_on_nor_held_out(mine: Mine)
         "sold" in gate.get("columns", ()) for gate in mine.declared("sales")[0]["gates"] if gate["gate"] == "missing"
     )
     assert find_mistakes(Project.find())[0] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("temperature: float = Field(nullable=True, ", "temperature: bool = Field(nullable=True)  # (", "has Boolean;"),
+        ("hour: int = Field(ge=0", "hour: int = Field(ge=50", "column 'hour' of its newest file: no row keeps"),
+    ],
+)
+def test_what_no_row_of_the_source_keeps_is_told_at_the_line_of_the_column(
+    mine: Mine, old: str, new: str, reason: str
+) -> None:
+    frame = hourly(400)
+    mine.new(mine.table(frame, "sales.csv"), "sold")
+    file = mine.defs / "sales" / "schema.py"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    for name in [one for one in sys.modules if one.partition(".")[0] == mine.package]:
+        del sys.modules[name]
+    (told,) = [one for one in find_mistakes(Project.find())[0] if "schema.py:" in one]
+    number = text.splitlines().index(next(line for line in text.splitlines() if old in line)) + 1
+    assert told.startswith(f"src/{mine.package}/defs/sales/schema.py:{number}: ") and reason in told, told
