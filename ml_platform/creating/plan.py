@@ -126,7 +126,8 @@ def plan_of(name: str, roles: Roles, every: Every | None, now: datetime) -> Plan
     roles = by_the_hour(roles) if chosen == "hour" else roles
     if every and not roles.time:
         raise PlatformError(f"--every {every}: the table has no time; name its column with --time")
-    model = roles.label if roles.label.startswith(f"{name}_") else f"{name}_{roles.label}"
+    label = roles.label.rstrip("_")
+    model = label if label.startswith(f"{name}_") else f"{name}_{label}"
     model = model if model != name else f"{name}_model"
     plan = Plan(name, model[:61], roles, chosen, start, partitions, holdout=0)
     if chosen:
@@ -173,10 +174,11 @@ def _features(plan: Plan) -> None:
     averaged: list[Column] = []
     hot: list[Column] = []
     for column in roles.columns.values():
+        # They are features by their parts, whatever else they are.
+        if column.name in (roles.time, roles.timestamp):
+            continue
         if why := away.get(column.name) or _unfit(column, roles) or apart.get(column.name):
             plan.left_out[column.name] = why
-            continue
-        if column.name in (roles.time, roles.timestamp):
             continue
         if column.kind in ("int", "float", "bool") and not column.identity:
             name = _free(column.field if column.name not in roles.key else f"{column.field}_value", names, column.name)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Literal
 
 from ml_platform.creating.columns import Column, look, plain
@@ -124,6 +125,8 @@ def roles_of(table: Table, wishes: Wishes, questions: Questions) -> Roles:
         frame = frame.with_columns(_rows(table, frame.height).alias(row_id))
     known = look(frame)
     label = plain(target.name)
+    # It is a name in Python, too.
+    label = f"{label}_" if iskeyword(label) else label
     return Roles(
         frame=frame,
         columns=known,

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+#: How a row of sums begins.
+_SUM = re.compile(
+    r"(grand[ _])?(sub)?totals?\b|sums?\b|summe\b|gesamt(summe|betrag)?\b|insgesamt|somme\b|totale\b|suma\b|totaal\b",
+    re.I,
+)
 #: Files beside the one that was named that are looked at, at most.
 _OTHERS = 200
 
@@ -82,9 +87,9 @@ def _of_files(where: str, table: Found, files: Files) -> Table:
     raw, more = _read(files, names)
     _require_table(where, raw)
     if odd := [column for column in raw.columns if not column.strip() or "\n" in column]:
-        raise PlatformError(
-            f"{where}: a column has no name (found {odd[0]!r}); give every column one in the first line"
-        )
+        raise PlatformError(f"{where}: {_unnamed(raw.columns, odd)}")
+    if total := _totals(raw):
+        raise PlatformError(f"{where}: {total}")
     seen = detected(raw, more.get("separator", ","))
     more |= seen.options()
     odd = {one.name: why for one in seen.typed if one.dtype == pl.String and (why := odd_numbers(one) or _strays(one))}
@@ -97,6 +102,31 @@ def _of_files(where: str, table: Found, files: Files) -> Table:
             "into the source in defs.yaml, and set that variable"
         )
     return made
+
+
+def _unnamed(columns: list[str], odd: list[str]) -> str:
+    """What is wrong with names of columns, and how it may have come to be."""
+    told = f"a column has no name (found {odd[0]!r})"
+    if odd == columns[:1]:
+        return "the first column has no name, as pandas writes an index; write it with index=False, or give it a name"
+    if odd == columns[-1:]:
+        return (
+            "the last column has no name, as a separator at the end of each line makes one; give it one, or take it out"
+        )
+    return f"{told}; give every column one in the first line"
+
+
+def _totals(raw: "pl.DataFrame") -> str:
+    """What is wrong where the last row is the sum of the others, as sheets have it; empty where it is not."""
+    last = raw.row(raw.height - 1)
+    there = [one for one in last if one is not None]
+    word = next((one for one in there if isinstance(one, str) and _SUM.match(one.strip())), "")
+    usual = raw.head(-1).null_count().row(0)
+    # What else is empty there is so in hardly any other row.
+    lacking = sum(one is None and count <= 0.05 * raw.height for one, count in zip(last, usual, strict=True))
+    if not word or not lacking:
+        return ""
+    return f"its last row, {word.strip()!r}, holds sums of the others and is no row like them; take it out of the file"
 
 
 def _beside(path: Path, columns: list[str]) -> list[str]:

@@ -55,16 +55,32 @@ def _title(content: bytes, name: str) -> str:
     """What is wrong where lines without any separator stand above the names of the columns; empty where none do."""
     head = gzip.GzipFile(fileobj=io.BytesIO(content)).read(_HEAD) if name.endswith(".gz") else content[:_HEAD]
     lines = head.decode("utf-8-sig", errors="ignore").splitlines()[:-1]
-    if len(lines) < 4 or any(one in lines[0] for one in SEPARATORS):
+    if len(lines) < 4:
         return ""
+    if any(one in lines[0] for one in SEPARATORS):
+        return _padded(lines)
     for separator in SEPARATORS:
         counts = [line.count(separator) for line in lines]
         at = next((place for place, count in enumerate(counts) if count), 0)
         if 0 < at <= _ABOVE and len(counts) >= at + 3 and len(set(counts[at : at + 3])) == 1:
-            lie = "1 line lies" if at == 1 else f"{at} lines lie"
-            first = lines[0].strip()
-            return f"{lie} above the names of the columns, {first!r} first; take what is above line {at + 1} out"
+            return _lie_above(at, lines[0].strip())
     return ""
+
+
+def _padded(lines: list[str]) -> str:
+    """The same where they are a sheet's, with as many separators as every other line."""
+    separator = separator_of(lines[0])
+    fields = [names_in(line, separator) for line in lines[: _ABOVE + 1]]
+    there = [sum(map(bool, map(str.strip, row))) for row in fields]
+    at = next((place for place, count in enumerate(there) if count == len(fields[0])), 0)
+    if len(fields[0]) > 2 and at and max(there[:at]) <= 1:
+        return _lie_above(at, next((one for one in fields[0] if one.strip()), ""))
+    return ""
+
+
+def _lie_above(at: int, first: str) -> str:
+    lie = "1 line lies" if at == 1 else f"{at} lines lie"
+    return f"{lie} above the names of the columns, {first!r} first; take what is above line {at + 1} out"
 
 
 def check_text(content: bytes, name: str) -> str:

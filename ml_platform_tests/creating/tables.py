@@ -55,6 +55,34 @@ def hourly(rows: int = 3_000) -> pl.DataFrame:
     )
 
 
+def wide(rows: int = 5_000, *, timed: bool = True) -> pl.DataFrame:
+    """300 columns of numbers, whole numbers, texts of few and of many values, and numbers with gaps."""
+    random = np.random.default_rng(7)
+    found: dict[str, Any] = {"id": list(range(rows))}
+    if timed:
+        hours = np.sort(random.integers(0, 24 * 300, rows))
+        found["seen_at"] = [datetime(2024, 1, 1) + timedelta(hours=int(hour)) for hour in hours]
+    drawn = np.zeros(rows)
+    for place in range(299 - len(found)):
+        kind, pull = place % 6, random.normal() * (place % 7 == 0)
+        if kind in (3, 4):
+            values = random.integers(0, 5 if kind == 3 else 60, rows)
+            found[f"c{place:03}"] = [f"v{value}" for value in values]
+            scaled = values / values.max() * 2 - 1
+        elif kind == 2:
+            values = random.integers(0, 100, rows)
+            found[f"c{place:03}"], scaled = values, values / 50 - 1
+        else:
+            scaled = random.normal(size=rows)
+            number = scaled.round(2) if kind == 5 else (50 + 10 * scaled).round(3)
+            found[f"c{place:03}"] = (
+                number if kind < 5 else pl.Series(number).set(pl.Series(random.random(rows) < 0.2), None)
+            )
+        drawn += pull * scaled
+    noise = random.normal(size=rows) * 0.7
+    return pl.DataFrame(found).with_columns(bought=pl.Series(np.where(drawn / drawn.std() + noise > 0, "yes", "no")))
+
+
 def noise(rows: int = 2_000) -> pl.DataFrame:
     """A target that nothing in the table has to do with."""
     random = np.random.default_rng(3)

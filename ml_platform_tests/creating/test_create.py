@@ -240,6 +240,13 @@ def test_rows_of_one_customer_stay_together_without_time(mine: Mine) -> None:
     assert 0.5 < made.tried.fit.metrics["accuracy"] < 0.97
 
 
+def test_a_column_called_class_is_predicted(mine: Mine) -> None:
+    made = mine.new(mine.table(visits().rename({"plan": "class"}), "visits.csv"), "class")
+    assert find_mistakes(Project.find())[0] == []
+    (model,) = mine.declared("visits_class")
+    assert (made.plan.model, model["target"], model["task"]) == ("visits_class", "class_", "multiclass")
+
+
 def test_what_numbers_patients_is_a_part_of_the_key_personal_and_keeps_rows_together(mine: Mine) -> None:
     numbered = visits().with_columns(pl.col("customer_id").alias("Patient ID"), born=pl.col("age") + 1900)
     frame = numbered.with_columns(pl.int_range(pl.len()).over("Patient ID").alias("Visit No")).drop("customer_id")

@@ -51,6 +51,15 @@ def test_a_title_above_the_names_is_told(tmp_path: Path, separator: str, above: 
         read_table(str(tmp_path / "t.csv"), tmp_path)
 
 
+def test_a_title_of_a_sheet_has_as_many_separators_as_every_line(tmp_path: Path) -> None:
+    text = "id;price;town\n1;2;a\n2;3;b\n3;;\n"
+    (tmp_path / "t.csv").write_text(f"Prices 2024;;\n;;\n{text}")
+    with pytest.raises(PlatformError, match=r"t\.csv: 2 lines lie above the names of the columns, 'Prices 2024' first"):
+        read_table(str(tmp_path / "t.csv"), tmp_path)
+    (tmp_path / "t.csv").write_text(text)
+    assert read_table(str(tmp_path / "t.csv"), tmp_path).frame.height == 3
+
+
 def test_a_table_without_a_title_is_read(tmp_path: Path) -> None:
     FRAME.write_csv(tmp_path / "t.csv")
     assert read_table(str(tmp_path / "t.csv"), tmp_path).frame.equals(FRAME)

@@ -57,6 +57,12 @@ def test_an_identity_that_some_rows_share_is_told(tmp_path: Path) -> None:
     assert any("'order_id' nearly identifies a row, but 3 rows repeat one" in note for note in found.notes)
 
 
+def test_a_target_that_is_called_as_python_calls_something_has_a_label_of_its_own(tmp_path: Path) -> None:
+    for name, label in (("class", "class_"), ("Lambda", "lambda_"), ("index", "index"), ("type", "type")):
+        found = roles(tmp_path, visits(60).rename({"plan": name}), name)
+        assert (found.target, found.label) == (name, label)
+
+
 def test_without_time(tmp_path: Path) -> None:
     found = roles(tmp_path, visits(60), "plan")
     assert (found.time, found.task, found.classes) == ("", "multiclass", ("basic", "gold", "silver"))

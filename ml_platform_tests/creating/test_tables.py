@@ -103,7 +103,14 @@ def test_a_folder_is_one_table_and_gzip_and_parquet_are_read(tmp_path: Path) -> 
         ({"a.csv": "x,y\n1,2\n2,3\n", "b.parquet": ""}, "files of several kinds"),
         ({"a.csv": "x,y\n1,2\n2,3\n", "b.csv": "x,z\n1,2\n2,3\n"}, "its columns differ from those of a.csv: y, z"),
         ({"a.csv": "x\n1\n2\n"}, "no table to learn from"),
-        ({"a.csv": "x,\n1,2\n2,3\n"}, "a column has no name"),
+        ({"a.csv": "x,\n1,2\n2,3\n"}, "the last column has no name, as a separator at the end of each line makes one"),
+        (
+            {"a.csv": ",x\n0,2\n1,3\n"},
+            "the first column has no name, as pandas writes an index; write it with index=Fa",
+        ),
+        ({"a.csv": "x,,y\n0,2,4\n1,3,4\n"}, "a column has no name (found ''); give every column one in the first"),
+        ({"a.csv": "a,b,c\n1,2,3\n2,3,3\nTotal,,6\n"}, "its last row, 'Total', holds sums of the others and is no row"),
+        ({"a.csv": "a,b,c\nx,2,3\ny,3,3\nGrand total:,5,\n"}, "its last row, 'Grand total:', holds sums of the others"),
     ],
 )
 def test_what_is_no_table_is_told_in_one_line(tmp_path: Path, files: dict[str, str], reason: str) -> None:
@@ -272,6 +279,13 @@ def test_a_file_that_is_not_there_is_told_with_the_one_that_was_meant(
     with pytest.raises(PlatformError) as told:
         read_table(typed, tmp_path)
     assert str(told.value) == f"{typed}: there is no such file or folder; did you mean {meant}?"
+
+
+def test_a_last_row_that_only_begins_like_one_of_sums_is_a_row(tmp_path: Path) -> None:
+    rows = "".join(f"shop {number},{number},{'' if number % 2 else number}\n" for number in range(60))
+    for last in ("Total Wine,7,8\n", "Sumatra,7,\n", "shop 9,,\n", "Total Wine,7,\n"):
+        (tmp_path / "a.csv").write_text(f"name,a,often missing\n{rows}{last}")
+        assert read_table(str(tmp_path / "a.csv"), tmp_path).frame.height == 61
 
 
 def test_where_nothing_is_near_the_tables_that_are_there_are_told(
