@@ -10,6 +10,7 @@ from ml_platform.creating.periods import Every, few_rows, late_of, partitions_fo
 from ml_platform.creating.roles import Roles, by_the_hour
 from ml_platform.features.contract import feature_of
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.names import some
 from ml_platform.foundation.times import comparable
 from ml_platform.serving.schema import unservable
 from ml_platform.sources.partitions import Partitions
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 HOLDOUT = 0.2
 #: Days from which on a month of the year has been seen more than once.
 _SEASONS = 730
-#: Features from categories together, at most.
-_WIDEST = 200
+#: Features from texts of many values together, about, and of each of them at least.
+_WIDEST, _LEAST = 200, 3
 
 
 @dataclass(frozen=True)
@@ -208,8 +209,13 @@ def _features(plan: Plan) -> None:
         plan.features.append(Feature(_free(name, names), expression))
         if roles.timestamp and roles.timestamp in expression and roles.timestamp not in inputs:
             inputs.append(roles.timestamp)
+    many = [column for column in hot if column.distinct > ONE_HOT]
+    most = max(_LEAST, min(ONE_HOT, _WIDEST // max(len(many), 1)))
     for column in hot:
-        _one_hot(plan, column, names)
+        _one_hot(plan, column, names, most if column in many else ONE_HOT)
+    if many:
+        told = some([repr(column.name) for column in many], 10)
+        roles.notes.append(f"{told}: the {most} most frequent of more than {ONE_HOT} values get a feature")
     if averaged:
         _pasts(plan, averaged, names)
     plan.inputs = tuple(name for name in roles.columns if name in inputs)
@@ -262,9 +268,9 @@ def _calendar(roles: Roles) -> list[tuple[str, str]]:
     return found
 
 
-def _one_hot(plan: Plan, column: Column, names: set[str]) -> None:
-    """A feature for each frequent value; two values need one only."""
-    values = [value for value, count in column.values if count >= max(5, 0.002 * column.rows)][:ONE_HOT]
+def _one_hot(plan: Plan, column: Column, names: set[str], most: int) -> None:
+    """A feature for each of the most frequent values; two values need one only."""
+    values = [value for value, count in column.values if count >= max(5, 0.002 * column.rows)][:most]
     if column.distinct == 2 and not column.nulls:
         values = values[-1:]
     values, own = sorted(values), [feature_of(column.name, value) for value in values]
@@ -276,11 +282,6 @@ def _one_hot(plan: Plan, column: Column, names: set[str]) -> None:
         for value in values:
             name = _free(plain(f"{column.field}_{value}")[:60], names)
             plan.features.append(Feature(name, f"pl.col({quoted(column.name)}) == {literal(column, value)}"))
-    rest = column.distinct - len(values)
-    if rest > 1:
-        plan.roles.notes.append(
-            f"{column.name!r}: the {len(values)} most frequent of {column.distinct} values get a feature"
-        )
 
 
 def _pasts(plan: Plan, columns: list[Column], names: set[str]) -> None:
@@ -306,7 +307,7 @@ def _pasts(plan: Plan, columns: list[Column], names: set[str]) -> None:
         for of in plan.outcomes:
             past = Past(_free(f"past_{of}_by_{column.field}"[:60], names), of, column.name)
             plan.pasts.append(past)
-    told = ", ".join(repr(column.name) for column in columns)
+    told = some([repr(column.name) for column in columns], 10)
     roles.notes.append(f"{told}: more than {ONE_HOT} values, so each enters by the past mean of the target")
 
 

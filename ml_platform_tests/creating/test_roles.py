@@ -1,6 +1,6 @@
 """What part each column plays, what is asked, and what cannot be."""
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from ml_platform.creating.plan import plan_of
 from ml_platform.creating.questions import MOST, Questions
 from ml_platform.creating.roles import Roles, Wishes, roles_of
 from ml_platform.creating.tables import read_table
@@ -202,3 +203,21 @@ def test_a_number_of_people_is_a_key_and_personal(tmp_path: Path) -> None:
     assert roles(tmp_path, both, "sold").key == ("record",), "what names no person comes first"
     mails = hourly(400).with_columns(pl.format("m{}@example.org", "number").alias("e-mail")).drop("number")
     assert roles(tmp_path, mails, "sold").row_id == "row"
+
+
+def test_of_many_wide_texts_fewer_values_get_a_feature_and_one_line_says_so(tmp_path: Path) -> None:
+    random = np.random.default_rng(11)
+    names = [f"t{number:02}" for number in range(40)]
+    frame = pl.DataFrame({"id": range(600), "x": random.normal(size=600).round(3), "won": random.integers(0, 2, 600)})
+    wide = frame.with_columns(pl.Series(name, random.choice([f"v{n}" for n in range(30)], 600)) for name in names)
+
+    def planned(table: pl.DataFrame) -> tuple[dict[str, int], list[str]]:
+        found = plan_of("t", roles(tmp_path, table, "won"), None, datetime(2030, 1, 1, tzinfo=UTC))
+        return {one.column: len(one.values) for one in found.categories}, found.roles.notes
+
+    sizes, notes = planned(wide)
+    assert set(sizes) == set(names) and set(sizes.values()) == {5}
+    (told,) = [note for note in notes if "most frequent of more than 12 values get a feature" in note]
+    assert told.startswith("'t00', 't01',") and "and 30 more: the 5 most frequent" in told
+    sizes, notes = planned(wide.select("id", "x", "won", "t00", "t01"))
+    assert set(sizes.values()) == {12} and any("'t00', 't01': the 12 most frequent" in note for note in notes)
