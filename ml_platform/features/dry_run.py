@@ -29,11 +29,12 @@ def broken(function: FeatureFunction, raw: "pl.DataFrame") -> Iterator[str]:
     if rows is not None:
         yield from lacking_columns(function, rows)
         yield from _beyond_their_row(function, raw, rows)
+        types = rows.schema
         for name in function.columns:
-            if name in rows.columns and (text := _no_number(rows.schema[name])):
+            if name in types and (text := _no_number(types[name])):
                 yield f"feature {name!r} is {text}, no number; encode it in rows(), or leave it to histories and slices"
         for column in dict.fromkeys(column for history in function.histories for column in history.by):
-            if (wrong := wrong_key(column, rows.schema.get(column))) is not None:
+            if (wrong := wrong_key(column, types.get(column))) is not None:
                 yield wrong
     if function.histories and (outcomes := tried.frame("outcomes", raw)) is not None:
         for value in dict.fromkeys(history.of for history in function.histories):

@@ -165,7 +165,8 @@ def _judged(
         for error in errors
     ]
     broken = [_broken(error, frame, sample) for error, after in zip(errors, follows, strict=True) if not after]
-    floats = [name for name in declared.columns if isinstance(frame.schema.get(name), pl.Float32 | pl.Float64)]
+    types = frame.schema
+    floats = [name for name in declared.columns if isinstance(types.get(name), pl.Float32 | pl.Float64)]
     counts = frame.select((~pl.col(floats).is_finite()).sum()).row(0) if floats else ()
     for name, count in zip(floats, counts, strict=True):
         if count:
