@@ -1,12 +1,14 @@
 """How long `ml-platform new`, `run` and `predict` take from a stranger's table to a served prediction.
 
 Tables by seeded generators (those of the tests), each in a project of its own, by the command line alone; no line is
-edited. For each: seconds of the commands, and the relative gain over the trivial model on rows that were held out.
+edited. For each: seconds of the commands, of the processor in all of them, and the relative gain over the trivial
+model on rows that were held out.
 """
 
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -73,11 +75,13 @@ def main() -> None:
     if chosen.json:
         print(json.dumps([measured(name, case) for name, case in cases.items()], indent=1))
         return
-    print("| table | rows | columns | new, s | run, s | predict, s | gain over the trivial model | ended |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    print(
+        "| table | rows | columns | new, s | run, s | predict, s | processor, s | gain over the trivial model | ended |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for name, case in cases.items():
         one = measured(name, case)
-        seconds = " | ".join(str(one[command]) for command in ("new", "run", "predict"))
+        seconds = " | ".join(str(one[command]) for command in ("new", "run", "predict", "processor"))
         line = f"| {one['table']} | {one['rows']:,} | {one['columns']} | {seconds} | {one['gain']} | {one['ended']} |"
         print(line, flush=True)
 
@@ -97,7 +101,9 @@ def measured(name: str, case: Case) -> dict[str, Any]:
         tables.write(frame, folder / "table.csv")
         row: dict[str, Any] = {"table": name, "rows": frame.height, "columns": frame.width}
         row |= {"run": "-", "predict": "-", "gain": "-"}
+        before = _processor()
         made, row["new"] = _typed(folder, "new", "table.csv", "--target", case.target, "--json", "new.json")
+        row["processor"] = round(_processor() - before, 1)
         if made.returncode:
             row["ended"] = next((line for line in made.stdout.splitlines() if line.startswith("no model")), made.stderr)
             return row | {"ended": str(row["ended"]).split(" (")[0]}
@@ -105,6 +111,7 @@ def measured(name: str, case: Case) -> dict[str, Any]:
         try:
             model = json.loads((folder / "new.json").read_text())["model"]
             asked, row["predict"] = _typed(folder, "predict", model, "--limit", "1")
+            row["processor"] = round(_processor() - before, 1)
             row["ended"] = "served" if not done.returncode and not asked.returncode else "not served"
             row["gain"] = _gain(folder, model)
         finally:
@@ -127,6 +134,12 @@ def _gain(folder: Path, model: str) -> str:
         return "-"
     found = json.loads((folder / "check.json").read_text())
     return next((f"{one['observed']:.0%}" for one in found if one["gate"].startswith("baseline")), "-")
+
+
+def _processor() -> float:
+    """Seconds of the processor of all commands that have ended; services go on, and are not in it."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _environment() -> dict[str, str]:
