@@ -4,7 +4,9 @@ import json
 import smtplib
 import ssl
 from collections.abc import Collection, Mapping
+from contextvars import copy_context
 from email.message import EmailMessage
+from threading import Thread
 from typing import NamedTuple, Protocol
 from urllib.error import URLError
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -17,8 +19,10 @@ from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.raised import place_of
 from ml_platform.foundation.settings import Settings
 
-#: Seconds for one delivery.
-TIMEOUT = 10
+#: Seconds for one answer of a server, and for a channel as a whole: a sensor waits for it, with every other alert.
+TIMEOUT, LIMIT = 10, 30
+#: What hands a message to a channel that has not come back, by the name of the channel.
+_WAITING: dict[str, Thread] = {}
 
 
 class AlertChannel(Protocol):
@@ -58,12 +62,15 @@ def own_channel(settings: Settings) -> AlertChannel | None:
 
 
 def send(text: str, channels: Mapping[str, AlertChannel], only: Collection[str] = ()) -> dict[str, str]:
-    """Hand a message to channels, or to ``only`` some; returns which did not take it, with why."""
+    """Hand a message to channels, or to ``only`` some; returns which did not take it, with why.
+
+    A channel that does not come back within :data:`LIMIT` seconds is left, and is handed nothing more until it does.
+    """
     failed: dict[str, str] = {}
     for name, channel in channels.items():
         if not only or name in only:
             try:
-                channel.send(text)
+                _hand(text, name, channel)
             except PlatformError as error:
                 failed[name] = str(error)
             except Exception as error:
@@ -72,6 +79,31 @@ def send(text: str, channels: Mapping[str, AlertChannel], only: Collection[str] 
                 where = f" in {place[0].name}:{place[1]}" if place else ""
                 failed[name] = f"channel {name}: the message was not taken ({type(error).__name__}{where})"
     return failed
+
+
+def _hand(text: str, name: str, channel: AlertChannel) -> None:
+    """Raises what the channel raises, and PlatformError where it does not come back in time."""
+    earlier = _WAITING.get(name)
+    if earlier is not None and earlier.is_alive():
+        raise PlatformError(f"channel {name}: an earlier message still waits in it; give what it calls a timeout")
+    raised = list[Exception]()
+
+    def hand() -> None:
+        try:
+            channel.send(text)
+        except Exception as error:
+            raised.append(error)
+
+    # A thread cannot be ended: one that waits for ever is kept by its channel's name, so that there is no second.
+    _WAITING[name] = thread = Thread(target=copy_context().run, args=(hand,), name=f"alert {name}", daemon=True)
+    thread.start()
+    thread.join(LIMIT)
+    if thread.is_alive():
+        raise PlatformError(
+            f"channel {name}: the message was not taken within {LIMIT} seconds; give what it calls a timeout"
+        )
+    if raised:
+        raise raised[0]
 
 
 class Webhook(NamedTuple):

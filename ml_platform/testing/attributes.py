@@ -24,3 +24,14 @@ def require_attributes(suite: type, wanted: Wanted) -> None:
 def others(values: Iterable[object], kind: type) -> list[object]:
     """Those that are of no such kind."""
     return [one for one in values if not isinstance(one, kind)]
+
+
+def told_of(error: BaseException) -> list[str]:
+    """What logs show of an error: itself, and each reason behind it, with their notes."""
+    found: list[str] = []
+    shown_next: BaseException | None = error
+    while shown_next is not None and len(found) < 20:
+        found += [str(shown_next), repr(shown_next), *getattr(shown_next, "__notes__", ())]
+        context = None if shown_next.__suppress_context__ else shown_next.__context__
+        shown_next = shown_next.__cause__ or context
+    return found

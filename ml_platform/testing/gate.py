@@ -33,6 +33,8 @@ class GateContract:
 
     #: The gate as declared.
     gate: dict[str, Any]
+    #: Whether the order of its columns means something, for a kind that takes one or more.
+    ordered: bool = False
 
     def sound(self) -> Any:
         """Evidence that the gate accepts."""
@@ -119,6 +121,46 @@ class GateContract:
                 found = self.verdict(_changed(broken, partial(_texts, column)))
                 told = f"texts as {column} let it pass without a value, saying: {found.reason}"
                 assert found.status != "passed" or found.observed is not None, told
+
+    def test_a_column_that_is_gone_is_no_pass(self) -> None:
+        """One that is declared, or without which there is no value: nothing was looked at."""
+        for evidence in (self.sound(), self.broken()):
+            there = {name for frame in _frames(evidence).values() for name in frame.columns}
+            for column in there & {*self.measured_columns(evidence)}:
+                found = self.verdict(_changed(evidence, partial(_dropped, column)))
+                # What is not declared may be a column that it does not read.
+                unread = column not in self.gate.get("columns", ()) and found.observed is not None
+                told = f"without the column {column} it passed, saying: {found.reason}"
+                assert found.status != "passed" or unread, told
+
+    def test_every_column_is_looked_at(self) -> None:
+        """Wherever it stands in `columns`, where a kind takes one or more of them."""
+        number = kind_of(self.gate["gate"]).number(self.gate.get("metric"))
+        declared = [*self.gate.get("columns", ())]
+        if self.ordered or number is None or number[0] > 1 or number[1] == 1 or not declared:
+            return
+        good, bad = _frames(self.sound()), _frames(self.broken())
+        places = [place for place in bad if place in good and declared[0] in good[place].columns and good[place].height]
+        if not places:
+            return
+        room = 2 if number[1] is None else min(2, number[1] - len(declared))
+        beside = [f"{declared[0]} {count}" for count in range(2, 2 + room)]
+
+        def widened(place: str) -> pl.DataFrame:
+            """What is bad, with what is good beside it under other names."""
+            values = _cycled(good[place][declared[0]], bad[place].height)
+            return bad[place].with_columns(values.alias(name) for name in beside)
+
+        names, held = [*declared, *beside], {place: widened(place) for place in places}
+        found: dict[str, str] = {}
+        for start in range(len(names)):
+            columns = [*names[start:], *names[:start]]
+            try:
+                found[", ".join(columns)] = self.verdict(_held(self.broken(), held), columns=columns).status
+            except ValueError:
+                return  # its other keys go with these columns only
+        told = "; ".join(f"{status} with columns [{columns}]" for columns, status in found.items())
+        assert len({*found.values()}) < 2, f"the order of its columns decides: {told}"
 
     def test_rows_are_looked_at_wherever_they_stand(self) -> None:
         """Bad rows behind many good ones are judged as before them."""
@@ -214,6 +256,14 @@ def _without(column: str, place: int, frame: pl.DataFrame) -> pl.DataFrame:
     if column not in frame.columns:
         return frame
     return frame.with_columns(pl.when(pl.int_range(pl.len()) != place).then(pl.col(column)).alias(column))
+
+
+def _dropped(column: str, frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.drop(column, strict=False)
+
+
+def _cycled(values: pl.Series, rows: int) -> pl.Series:
+    return values.gather((np.arange(rows) % len(values)).tolist())
 
 
 def _texts(column: str, frame: pl.DataFrame) -> pl.DataFrame:

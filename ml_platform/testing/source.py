@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
+import cloudpickle
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -16,8 +17,8 @@ from ml_platform.foundation.objects import shown
 from ml_platform.foundation.raised import raised
 from ml_platform.sources.partitions import Partitions
 from ml_platform.sources.source import Source
-from ml_platform.testing.attributes import others
-from ml_platform.testing.elsewhere import elsewhere
+from ml_platform.testing.attributes import others, told_of
+from ml_platform.testing.elsewhere import ZONES, elsewhere, in_zone
 
 _UNKNOWN = 3
 _ASKED = f"""
@@ -44,18 +45,19 @@ class SourceContract:
     time: ClassVar[str] = ""
 
     def test_another_process_is_told_the_same(self, source: Source) -> None:
-        """As the next run is one: nothing may depend on Python's `hash()`, which each process seeds anew."""
+        """As the next run is one: nothing may depend on Python's `hash()`, which each process seeds anew, nor on the
+        time zone of the machine."""
         try:
-            pickled = pickle.dumps(source)
+            pickled = cloudpickle.dumps(source)
         except Exception as error:
             pytest.skip(
                 f"the source cannot be given to another process ({raised(error)}); let its class lie in a module"
             )
         offered = source.partitions()
-        for seed in ("1", "2"):
+        for seed, zone in zip(("1", "2"), ZONES, strict=True):
             with TemporaryDirectory() as folder:
                 file = Path(folder) / "told"
-                done = elsewhere(_ASKED, pickled, str(file), seed=seed)
+                done = elsewhere(_ASKED, pickled, str(file), seed=seed, zone=zone)
                 if done.returncode == _UNKNOWN:
                     pytest.skip("another process cannot import the class of the source; let it lie in a module")
                 assert done.returncode == 0, done.stderr.decode().strip().splitlines()[-1]
@@ -63,6 +65,35 @@ class SourceContract:
             assert told == offered, "another process was told other fingerprints of the same content"
             for partition, frame in frames.items():
                 assert_frame_equal(frame, source.read(partition))
+
+    def test_a_day_is_the_same_whatever_the_time_zone_of_the_machine(self, source: Source) -> None:
+        """Partitions and their rows are those of the data: a server in another country offers no others."""
+        offered = source.partitions()
+        rows = {name: source.read(name) for name in offered}
+        for zone in ZONES:
+            with in_zone(zone):
+                assert source.partitions() == offered, f"with TZ={zone} `partitions` offers others"
+                for name, frame in rows.items():
+                    assert source.read(name).equals(frame), f"with TZ={zone} `read` gives other rows of {name}"
+
+    @pytest.fixture
+    def damage(self) -> Callable[[], str] | None:
+        """What makes a part of a partition unreadable at its origin, and returns the name of the partition; None: what
+        there is can always be read."""
+        return None
+
+    def test_a_part_that_cannot_be_read_is_not_left_out(self, source: Source, damage: Callable[[], str] | None) -> None:
+        """But told as a PlatformError of one line: the rest of the rows is not the partition."""
+        if damage is None:
+            pytest.skip("give the contract a fixture `damage`, where a partition lies in files or other parts")
+        offered = {*source.partitions()}
+        spoilt = damage()
+        assert spoilt in offered, f"`damage` names {spoilt!r}, which was not offered"
+        with pytest.raises(PlatformError) as told:
+            gone = offered - {*source.partitions()}
+            assert not gone, f"{', '.join(gone)} is no longer offered, as if it had been taken away"
+            source.read(spoilt)
+        assert "\n" not in str(told.value), "the message is one line"
 
     @pytest.fixture
     def source(self) -> Source:
@@ -116,8 +147,8 @@ class SourceContract:
                 ask()
             said = str(told.value)
             assert secret not in said and "\n" not in said, "the message is one line without the secret"
-            reason = told.value.__cause__ or (None if told.value.__suppress_context__ else told.value.__context__)
-            assert secret not in str(reason), "the error that is the reason names the secret; raise it `from None`"
+            behind = [one for one in told_of(told.value) if secret in one]
+            assert not behind, "the error that is the reason names the secret; raise it `from None`"
         assert secret not in repr(source), "`repr` of the source shows the secret"
 
     @pytest.fixture

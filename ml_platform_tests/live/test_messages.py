@@ -96,6 +96,12 @@ def test_one_channel_that_is_down_costs_the_other_no_second_message(
     assert told(down) == ["over: m: nothing came"]
 
 
+def stalled(server: socketserver.TCPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections are made, by the system, and nobody takes them; who waits has little patience."""
+    server.shutdown()
+    monkeypatch.setattr("ml_platform.live.messages.TIMEOUT", 0.3)
+
+
 class TestWebhook(AlertChannelContract):
     @pytest.fixture
     def opened(self, servers: tuple[HTTPServer, socketserver.TCPServer]) -> Callable[[], AlertChannel]:
@@ -112,6 +118,12 @@ class TestWebhook(AlertChannelContract):
             return "s3cret"
 
         return now
+
+    @pytest.fixture
+    def stall(
+        self, servers: tuple[HTTPServer, socketserver.TCPServer], monkeypatch: pytest.MonkeyPatch
+    ) -> Callable[[], object]:
+        return lambda: stalled(servers[0], monkeypatch)
 
 
 class TestMail(AlertChannelContract):
@@ -138,6 +150,12 @@ class TestMail(AlertChannelContract):
 
         return now
 
+    @pytest.fixture
+    def stall(
+        self, servers: tuple[HTTPServer, socketserver.TCPServer], monkeypatch: pytest.MonkeyPatch
+    ) -> Callable[[], object]:
+        return lambda: stalled(servers[1], monkeypatch)
+
 
 class Pager:
     """A channel of a project's own; ``taken`` is whom it told, and the third message breaks it."""
@@ -151,6 +169,39 @@ class Pager:
         if len(self.taken) == 2:
             raise RuntimeError(f"no answer from https://pager/{self.key}")
         self.taken.append(text)
+
+
+class Stalling:
+    """A channel that waits for ever, until it is let go."""
+
+    def __init__(self) -> None:
+        self.go, self.taken = threading.Event(), list[str]()
+
+    def send(self, text: str) -> None:
+        self.go.wait()
+        self.taken.append(text)
+
+
+def test_a_channel_that_stalls_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is left, handed nothing more while it waits, and asked again once it came back."""
+    monkeypatch.setattr("ml_platform.live.messages.LIMIT", 0.05)
+    stalling, other = Stalling(), Stalling()
+    other.go.set()
+    before = threading.active_count()
+    try:
+        failed = send("m: one", {"own": stalling, "other": other})
+        again = send("m: two", {"own": stalling, "other": other})
+        assert failed.keys() == again.keys() == {"own"} and other.taken == ["m: one", "m: two"]
+        assert failed["own"].startswith("channel own: the message was not taken within 0.05 seconds; give what")
+        assert again["own"].startswith("channel own: an earlier message still waits in it; give what")
+        assert threading.active_count() == before + 1
+    finally:
+        stalling.go.set()
+    monkeypatch.setattr("ml_platform.live.messages.LIMIT", 30)
+    waiting = [thread for thread in threading.enumerate() if thread.name == "alert own"]
+    for thread in waiting:
+        thread.join(30)
+    assert send("m: three", {"own": stalling}) == {} and stalling.taken == ["m: one", "m: three"]
 
 
 def own_channels() -> dict[str, Callable[[Settings], AlertChannel]]:

@@ -35,6 +35,15 @@ class TestFolder(SourceContract):
         return [lambda: put(sales(2)[1:]), lambda: put(sales(2)[1:].reverse()), lambda: put(sales(2, 4))]
 
     @pytest.fixture
+    def damage(self, tmp_path: Path) -> Callable[[], str]:
+        def cut() -> str:
+            file = tmp_path / "2024-02.parquet"
+            file.write_bytes(file.read_bytes()[:-20])
+            return "2024-02-01"
+
+        return cut
+
+    @pytest.fixture
     def unreachable(self, tmp_path: Path) -> Callable[[], object]:
         return lambda: shutil.rmtree(tmp_path)
 

@@ -4,12 +4,12 @@ import inspect
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from io import BytesIO
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from time import sleep
 from types import SimpleNamespace
 from typing import Any
@@ -669,7 +669,7 @@ class ShopSources(Sources):
 def shop(kind: type) -> Fixtures:
     def fixtures(_: Path) -> Mapping[str, Any]:
         made = kind()
-        return {"source": made, "change": made.changes(), "refuse": None, "unreachable": None}
+        return {"source": made, "change": made.changes(), **dict.fromkeys(("refuse", "unreachable", "damage"))}
 
     return fixtures
 
@@ -693,6 +693,73 @@ class SetOrder(Till):
 
     def read(self, partition: str) -> pl.DataFrame:
         return pl.DataFrame({"name": [*{f"{self.days[partition]} {number}" for number in range(50)}]})
+
+
+class Receipts(Till):
+    """Amounts with the second that they came at, of days in UTC; each amount is a part of its day."""
+
+    def __init__(self) -> None:
+        begin = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
+        self.parts: dict[float, float | None] = {begin + 3600 * hour: hour / 2 for hour in range(0, 48, 4)}
+
+    def change(self) -> str:
+        self.parts[max(self.parts)] = 7.0
+        return self.day(max(self.parts))
+
+    def damage(self) -> str:
+        self.parts[max(self.parts)] = None
+        return self.day(max(self.parts))
+
+    def day(self, second: float) -> str:
+        return datetime.fromtimestamp(second, UTC).date().isoformat()
+
+    def kept(self) -> dict[float, float | None]:
+        return self.parts
+
+    def partitions(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for second, amount in self.kept().items():
+            found[self.day(second)] = found.get(self.day(second), "") + f" {amount}"
+        return found
+
+    def read(self, partition: str) -> pl.DataFrame:
+        rows = [amount for second, amount in self.kept().items() if self.day(second) == partition]
+        if not rows or None in rows:
+            raise PlatformError(f"till: {partition} is not there, or a part of it cannot be read")
+        return pl.DataFrame({"amount": rows})
+
+
+class LocalDays(Receipts):
+    def day(self, second: float) -> str:
+        return datetime.fromtimestamp(second).date().isoformat()
+
+
+class SkipsParts(Receipts):
+    def kept(self) -> dict[float, float | None]:
+        return {second: amount for second, amount in self.parts.items() if amount is not None}
+
+
+class SkipsDays(Receipts):
+    """A partition of which a part cannot be read is not offered."""
+
+    def partitions(self) -> dict[str, str]:
+        whole = {day: mark for day, mark in super().partitions().items() if "None" not in mark}
+        return whole
+
+
+class RawOfParts(Receipts):
+    def read(self, partition: str) -> pl.DataFrame:
+        try:
+            return super().read(partition)
+        except PlatformError as error:
+            raise OSError("input/output error") from error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [LocalDays, SkipsParts, SkipsDays, RawOfParts])
+def test_a_source_of_parts_with_their_time(kind: type) -> None:
+    assert [*red(Sources, till(Receipts))] == []
+    assert_told(red(Sources, till(kind)))
 
 
 @pytest.mark.slow
@@ -813,7 +880,7 @@ def test_a_source_whose_credentials_are_refused(kind: type) -> None:
 def till(kind: type) -> Fixtures:
     def fixtures(_: Path) -> Mapping[str, Any]:
         made = kind()
-        optional = {name: getattr(made, name, None) for name in ("refuse", "unreachable")}
+        optional = {name: getattr(made, name, None) for name in ("refuse", "unreachable", "damage")}
         return {"source": made, "change": made.change, **optional}
 
     return fixtures
@@ -1227,6 +1294,42 @@ class RowGates(GateContract):
         return self.given(1.0, 2.0)
 
 
+#: Of a frame and the columns that a gate declares, what is said of them.
+COLUMNS_GATE: dict[str, Callable[..., Measurement]] = {
+    "the first column": lambda frame, columns: mean(frame[columns[0]]),
+    "the last column": lambda frame, columns: mean(frame[columns[-1]]),
+    "two columns": lambda frame, columns: _least(frame, columns[:2]),
+    "columns that are there": lambda frame, columns: _least(frame, [one for one in columns if one in frame.columns]),
+}
+
+
+def _least(frame: pl.DataFrame, columns: Sequence[str]) -> Measurement:
+    """The least mean of the columns; nothing where there are none."""
+    if not columns:
+        return Measurement(None, "there is no such column")
+    return min((mean(frame[name]) for name in columns), key=lambda one: one.observed or 0)
+
+
+def said_of_columns(frame: pl.DataFrame, columns: Sequence[str]) -> Measurement:
+    return _least(frame, columns)
+
+
+least_taken = kind("least_taken", "batch", "Least mean", needs=("min",), requires=("columns",), columns=(1, None))(
+    lambda evidence, gate: said_of_columns(evidence.frame, gate.columns)
+)
+
+
+class ColumnGates(RowGates):
+    gate = {"gate": f"{__name__}:least_taken", "columns": ["amount"], "min": 3}  # noqa: RUF012
+
+
+@pytest.mark.parametrize("mutant", [*COLUMNS_GATE])
+def test_a_kind_of_gate_on_columns(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [*red(ColumnGates)] == []
+    monkeypatch.setitem(globals(), "said_of_columns", COLUMNS_GATE[mutant])
+    assert_told(red(ColumnGates))
+
+
 @pytest.mark.parametrize("mutant", [*ROW_GATE])
 def test_a_kind_of_gate_on_rows(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [*red(RowGates)] == []
@@ -1293,17 +1396,19 @@ def test_every_member_of_a_protocol_has_a_mutant() -> None:
 class Box:
     """A channel to a list, which may refuse."""
 
-    def __init__(self, taken: list[str], refused: list[str]) -> None:
-        self.taken, self._refused = taken, refused
+    def __init__(self, taken: list[str], refused: list[str], answers: Event) -> None:
+        self.taken, self._refused, self.answers = taken, refused, answers
 
     def send(self, text: str) -> None:
         if self._refused:
             raise PlatformError("the box is full")
+        if not self.answers.is_set():
+            raise PlatformError("the box gave no answer")
         self.taken.append(text)
 
 
-def _eager(self: Box, taken: list[str], refused: list[str]) -> None:
-    self.taken, self._refused = taken, refused
+def _eager(self: Box, taken: list[str], refused: list[str], answers: Event) -> None:
+    self.taken, self._refused, self.answers = taken, refused, answers
     taken.append("hello")
 
 
@@ -1330,24 +1435,56 @@ CHANNEL: dict[str, Callable[..., Any]] = {
     "send, as a pattern": lambda self, text: Box.send(self, text.replace("%%", "%").replace("&amp;", "&")),
     "send, with the secret": _wordy,
     "send, another error": _raw,
+    "send, with the secret in its reason": lambda self, text: _reasoned(self, text),
+    "send, with the secret far behind": lambda self, text: _reasoned_twice(self, text),
+    "send, waits for ever": lambda self, text: _waits(self, text),
+    "send, another error without an answer": lambda self, text: _slow(self, text),
 }
+
+
+def _reasoned(self: Box, text: str) -> None:
+    try:
+        Box.send(self, text)
+    except PlatformError as error:
+        raise PlatformError("the box is full") from OSError(f"https://box/s3cret: {error}")
+
+
+def _reasoned_twice(self: Box, text: str) -> None:
+    try:
+        _reasoned(self, text)
+    except PlatformError as error:
+        raise PlatformError("the message was not taken") from error
+
+
+def _waits(self: Box, text: str) -> None:
+    self.answers.wait()
+    Box.send(self, text)
+
+
+def _slow(self: Box, text: str) -> None:
+    if not self.answers.is_set():
+        raise TimeoutError("no answer")
+    Box.send(self, text)
 
 
 def box(own: type[Box]) -> Fixtures:
     def fixtures(folder: Path) -> Mapping[str, Any]:
-        taken, refused = list[str](), list[str]()
+        taken, refused, answers = list[str](), list[str](), Event()
+        answers.set()
 
         def refuse() -> str:
             refused.append("now")
             return "s3cret"
 
-        return {"opened": lambda: own(taken, refused), "received": lambda: list(taken), "refuse": refuse}
+        made = {"opened": lambda: own(taken, refused, answers), "received": lambda: list(taken)}
+        return {**made, "refuse": refuse, "stall": answers.clear}
 
     return fixtures
 
 
 @each(CHANNEL)
-def test_an_alert_channel(method: str) -> None:
+def test_an_alert_channel(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ml_platform.testing.alerts.PATIENCE", 1)
     own = type("Own", (Box,), {method.partition(",")[0]: CHANNEL[method]})
     assert_told(red(AlertChannelContract, box(own)))
 
