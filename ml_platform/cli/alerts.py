@@ -13,13 +13,13 @@ def try_channels(json: Json = None) -> None:
     from ml_platform.foundation.errors import PlatformError
     from ml_platform.foundation.project import Project
     from ml_platform.foundation.settings import get_settings
-    from ml_platform.live.messages import alert_channels, send
+    from ml_platform.live.messages import alert_channels, send, variables
 
     channels = alert_channels(get_settings())
     if not channels:
         raise PlatformError(
             "alerts: no channel is set, they stand on the page and in ml-platform status alone; set "
-            "ML_PLATFORM_ALERT_WEBHOOK or ML_PLATFORM_ALERT_EMAIL, or the port alerts of ML_PLATFORM_ADAPTERS"
+            f"{' or '.join(variables())}, or the port alerts of ML_PLATFORM_ADAPTERS"
         )
     failed = send(f"Test of the alerts of {Project.find().root.name}: nothing is to be done.", channels)
     for name in channels:

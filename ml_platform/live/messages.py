@@ -3,7 +3,7 @@
 import json
 import smtplib
 import ssl
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextvars import copy_context
 from email.message import EmailMessage
 from threading import Thread
@@ -46,11 +46,10 @@ def alert_channels(settings: Settings) -> dict[str, AlertChannel]:
 
     Raises DeclarationError where that cannot be opened.
     """
-    found: dict[str, AlertChannel] = {}
-    if settings.alert_webhook.get_secret_value():
-        found["webhook"] = Webhook(settings.alert_webhook)
-    if settings.alert_email.get_secret_value():
-        found["email"] = Mail(settings.alert_email)
+    addresses: dict[str, SecretStr] = {name: getattr(settings, field) for name, (field, _) in CHANNELS.items()}
+    found: dict[str, AlertChannel] = {
+        name: CHANNELS[name][1](address) for name, address in addresses.items() if address.get_secret_value()
+    }
     if (own := own_channel(settings)) is not None:
         found["own"] = own
     return found
@@ -154,3 +153,15 @@ class Mail(NamedTuple):
             raise PlatformError(
                 f"ML_PLATFORM_ALERT_EMAIL: the message was not taken ({type(error).__name__})"
             ) from None
+
+
+#: Channels of the platform, by name: the setting that holds the address of each, and what is made of it.
+CHANNELS: Mapping[str, tuple[str, Callable[[SecretStr], AlertChannel]]] = {
+    "webhook": ("alert_webhook", Webhook),
+    "email": ("alert_email", Mail),
+}
+
+
+def variables() -> tuple[str, ...]:
+    """Variables of the environment that hold the addresses of :data:`CHANNELS`."""
+    return tuple(f"ML_PLATFORM_{field.upper()}" for field, _ in CHANNELS.values())

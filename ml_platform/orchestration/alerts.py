@@ -7,6 +7,7 @@ import dagster as dg
 from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.declarations.reading import one_line
 from ml_platform.foundation.settings import get_settings
+from ml_platform.live.messages import variables
 from ml_platform.orchestration.runs import under_way
 from ml_platform.orchestration.sensors import Tick
 from ml_platform.pipeline.alerts import KINDS, Alert, standing, tell
@@ -22,8 +23,8 @@ def alert_sensor(catalogue: Catalogue) -> dg.SensorDefinition:
         name="alerts",
         minimum_interval_seconds=2 * get_settings().sensor_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells people what needs them, by ML_PLATFORM_ALERT_WEBHOOK, ML_PLATFORM_ALERT_EMAIL and a channel "
-        "of the project's own, or here.",
+        description=f"Tells people what needs them, by {', '.join(variables())} and a channel of the project's own, or "
+        "here.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         tick = Tick(context, catalogue)

@@ -277,14 +277,16 @@ def service(
     apps = {name: _directly(read, answered, config.model) for name, read in readers.items()}
     apps["explain"] = _directly(readers["predict"], explained, config.model)
     traced = "excluded_urls" not in tracing()
+    # What is answered beside BentoML's methods. Counted and let through is what stands here, and mounted below.
+    beside = [Route(INFO, info)]
     in_front(
         Service,
         None if traced else guarding,
         {Service.apis[name].route: app for name, app in apps.items()},
-        [INFO, *(method.route for method in Service.apis.values())],
+        [*(route.path for route in beside), *(method.route for method in Service.apis.values())],
     )
     if traced:
         # BentoML's way alone has a trace of each request, of those too that the guard refuses.
         Service.add_asgi_middleware(Guard, **guarding.keywords)  # type: ignore[arg-type]
-    Service.mount_asgi_app(Starlette(routes=[Route(INFO, info)]), path="/", name="info")
+    Service.mount_asgi_app(Starlette(routes=beside), path="/", name="info")
     return Service

@@ -51,6 +51,8 @@ class Fitting:
     task = "binary"
     classes: tuple[str, ...] = ()
     threshold: float | None = None
+    #: Format of its files, as a trained model names it; empty: it is not looked at.
+    format: str = ""
 
     def __init_subclass__(cls) -> None:
         require_attributes(cls, WANTED)

@@ -151,7 +151,9 @@ class TrainerContract(PredictionContract, ExplanationContract):
 
     def test_it_says_what_it_is(self) -> None:
         """Versions, and packages that are installed."""
-        trainer, kind = trainer_of(self.trainer), predictor_type(self.fit().trained.format)
+        format = self.fit().trained.format
+        assert format == (self.format or format), f"format: its files are of {format}"
+        trainer, kind = trainer_of(self.trainer), predictor_type(format)
         assert isinstance(trainer.version, int) and others(trainer.equal_versions, str) == []
         missing = [name for name in trainer.libraries if not _installed(name)]
         assert missing == [], "libraries: a tuple of distributions that are installed, as `pip list` names them"

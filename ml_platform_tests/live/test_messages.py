@@ -12,12 +12,15 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from ml_platform.cli.app import cli
+from ml_platform.declarations.catalogue import Catalogue
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.settings import Settings, get_settings
-from ml_platform.live.messages import AlertChannel, Mail, Webhook, alert_channels, send
+from ml_platform.live.messages import AlertChannel, Mail, Webhook, alert_channels, send, variables
+from ml_platform.orchestration.alerts import alert_sensor
 from ml_platform.pipeline.alerts import Alert, tell
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.testing.alerts import AlertChannelContract
+from ml_platform_tests.conftest import ROOT
 
 
 class _Hook(BaseHTTPRequestHandler):
@@ -169,6 +172,17 @@ class Pager:
         if len(self.taken) == 2:
             raise RuntimeError(f"no answer from https://pager/{self.key}")
         self.taken.append(text)
+
+
+def test_whoever_lists_the_channels_lists_them_all() -> None:
+    """The settings, the sensor and the page for users; a channel that is missing there is found by nobody."""
+    assert {f"ML_PLATFORM_{name.upper()}" for name in Settings.model_fields if name.startswith("alert_")} == {
+        *variables()
+    }
+    page = (ROOT / "docs" / "use.md").read_text()
+    assert [one for one in variables() if one not in page] == []
+    described = alert_sensor(Catalogue.of([])).description or ""
+    assert [one for one in variables() if one not in described] == []
 
 
 class Stalling:

@@ -1,7 +1,9 @@
 """Sources keep the contract: files by name, and one of one's own."""
 
 import shutil
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,88 @@ class TestFolder(SourceContract):
     @pytest.fixture
     def unreachable(self, tmp_path: Path) -> Callable[[], object]:
         return lambda: shutil.rmtree(tmp_path)
+
+
+class TestFiles(SourceContract):
+    """By an address."""
+
+    partitions = {"every": "month", "start": "2024-01-01"}  # noqa: RUF012
+    time = "day"
+
+    @pytest.fixture
+    def source(self, tmp_path: Path) -> Source:
+        for month in (1, 2):
+            sales(month).write_parquet(tmp_path / f"2024-0{month}.parquet")
+        rule = {"kind": "fsspec", "url": f"{tmp_path.as_uri()}/*.parquet", "by": "name", "date_format": "%Y-%m"}
+        return spec(rule).load_source()
+
+    @pytest.fixture
+    def change(self, tmp_path: Path) -> Callable[[], str]:
+        def put() -> str:
+            sales(2, 4).write_parquet(tmp_path / "2024-02.parquet")
+            return "2024-02-01"
+
+        return put
+
+    @pytest.fixture
+    def damage(self, tmp_path: Path) -> Callable[[], str]:
+        def cut() -> str:
+            file = tmp_path / "2024-02.parquet"
+            file.write_bytes(file.read_bytes()[:-20])
+            return "2024-02-01"
+
+        return cut
+
+
+class TestQuery(SourceContract):
+    """Of a database."""
+
+    partitions = {"every": "month", "start": "2024-01-01"}  # noqa: RUF012
+    time = "day"
+
+    @pytest.fixture
+    def database(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        path = tmp_path / "sales.db"
+        monkeypatch.setenv("SALES_URL", f"sqlite:///{path}")
+        rows = [(str(row[0]), *row[1:]) for month in (1, 2) for row in sales(month).rows()]
+        executed(path, "create table sales (day text, number integer, price real, paid integer, shop text)")
+        executed(path, "insert into sales values (?, ?, ?, ?, ?)", rows)
+        return path
+
+    @pytest.fixture
+    def source(self, database: Path) -> Source:
+        query = "select * from sales where day >= :start and day < :end"
+        return spec({"kind": "sql", "url_env": "SALES_URL", "query": query, "fingerprint": "content"}).load_source()
+
+    @pytest.fixture
+    def change(self, database: Path) -> Callable[[], str]:
+        def update() -> str:
+            executed(database, "update sales set price = 99 where day like '2024-02%' and number = 1")
+            return "2024-02-01"
+
+        return update
+
+    @pytest.fixture
+    def unreachable(self, database: Path) -> Callable[[], object]:
+        return lambda: executed(database, "drop table sales")
+
+
+def executed(path: Path, statement: str, rows: Sequence[tuple[Any, ...]] = ((),)) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executemany(statement, rows) if rows != ((),) else connection.execute(statement)
+        connection.commit()
+
+
+class TestFunction(SourceContract):
+    """Asked for the rows of each partition."""
+
+    partitions = {"every": "month", "start": "2024-01-01", "end": "2024-03-01"}  # noqa: RUF012
+    time = "day"
+
+    @pytest.fixture
+    def source(self) -> Source:
+        rule = {"kind": "function", "function": "ml_platform_tests.sources.example:between"}
+        return spec(rule, partitions=self.partitions).load_source()
 
 
 class Till:

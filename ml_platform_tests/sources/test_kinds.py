@@ -83,8 +83,8 @@ def test_a_kind_is_a_module_and_a_line_in_the_table(tmp_path: Path) -> None:
     assert opened == "{'2024-01-01': '1'} {'day': 'at'} {'kind': 'pages', 'days': {'day': 'at'}}"
     assert mistake == "the pages were asked"
     text = "\n".join(rest)
-    assert "a kind: folder, fsspec, sql, function or pages" in text
-    assert "`folder`, `fsspec`, `sql`, `function`, `pages`" in text
+    assert f"a kind: {', '.join(SOURCES)} or pages" in text
+    assert ", ".join(f"`{kind}`" for kind in [*SOURCES, "pages"]) in text
     assert "## `source: {kind: pages, …}`" in text and "Columns to add with the day of a timestamp." in text
 
 

@@ -20,11 +20,13 @@ class Months(TrainerContract):
 
 class TestXGBoost(Months):
     trainer = "xgboost"
+    format = "ubj"
     parameters = {"rounds": 20, "max_depth": 3}  # noqa: RUF012
 
 
 class TestLinear(Months):
     trainer = "sklearn"
+    format = "skops"
     parameters = {  # noqa: RUF012
         "estimator": "sklearn.linear_model:LogisticRegression",
         "arguments": {"C": 0.5},
