@@ -23,6 +23,7 @@ def verify(json: Json = None) -> None:
     from ml_platform.ledger.itself import gaps as gaps_in
     from ml_platform.pipeline import cards
     from ml_platform.pipeline.anchors import unheard
+    from ml_platform.pipeline.recorded_versions import doubts
     from ml_platform.pipeline.rollout import unfounded
 
     workspace = _compared()
@@ -41,6 +42,7 @@ def verify(json: Json = None) -> None:
         for version in versions:
             about = f"what MLflow tells of {model} version {version.version}"
             edited += parts.read(about, lambda version=version: list(cards.edited(workspace, version)), [])
+        edited += parts.read(f"registrations of {model}", partial(lambda one: list(doubts(workspace, one)), model), [])
         answering += parts.read(f"the rollout record of {model}", partial(unfounded, workspace, model), [])
     silent = [*unheard(workspace.ledger, workspace.registry, _models()), *edited, *answering]
     for line in [*silent, *parts.notes]:

@@ -67,7 +67,10 @@ def engines(url: str) -> Engines:
     writer = sa.create_engine(parsed, **options)
     event.listen(writer, "connect", _sqlite_connect)
     event.listen(writer, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    return _telling(writer, sa.create_engine(parsed, isolation_level="AUTOCOMMIT", **options))
+    reader = sa.create_engine(parsed, isolation_level="AUTOCOMMIT", **options)
+    for engine in (writer, reader):
+        event.listen(engine, "connect", _any_text)
+    return _telling(writer, reader)
 
 
 def _parsed(url: str) -> sa.URL:
@@ -145,6 +148,11 @@ def stored_format(connection: sa.Connection, name: str, number: int) -> int:
     elif found < number:
         connection.execute(_formats.update().where(_formats.c.name == name).values(number=number))
     return found or 0
+
+
+def _any_text(connection: Any, _: Any) -> None:
+    # Bytes that are no text were put there by another hand: what is read then is not what was written, and is found so.
+    connection.text_factory = lambda value: value.decode(errors="replace")
 
 
 def _sqlite_connect(connection: Any, _: Any) -> None:

@@ -322,6 +322,10 @@ class Ledger:
         newest = list(self._verified.follow(self._reader).newest.items())
         return self.held_back({name: subject for name, subject in newest if name.startswith(prefix)}, gates)
 
+    def named(self, prefix: str) -> set[str]:
+        """Names below ``prefix`` of which some content was judged, whatever became of it."""
+        return {name for name in list(self._verified.follow(self._reader).newest) if name.startswith(prefix)}
+
     def held_back(self, subjects: Mapping[str, str], gates: Iterable[Gate] = ()) -> dict[str, list[Verdict]]:
         """Of many contents by name those that are held back, with the verdicts (:meth:`judged`) that do so.
 

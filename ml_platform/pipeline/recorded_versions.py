@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ml_platform.foundation.errors import PlatformError
 from ml_platform.foundation.provenance import Run
+from ml_platform.ledger.itself import gaps
 from ml_platform.ledger.kinds import VERSION
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.references.refs import VersionRef
@@ -55,11 +56,20 @@ def doubt(workspace: Workspace, version: VersionRef) -> str:
 
 
 def doubts(workspace: Workspace, model: str) -> Iterator[str]:
-    """The same of every version of a model, a line each; of their runs nothing is read."""
-    known = _known(workspace, model)
+    """The same of every version of a model, a line each, and of those that are gone; of their runs nothing is read."""
+    known, there = _known(workspace, model), set[int]()
     for number, tags in workspace.registry.tags(model):
+        there.add(number)
         if SHA_TAG in tags and (why := _doubt(known, model, number, tags[SHA_TAG])):
             yield why
+    accepted = max((gap.sequence for gap in gaps(workspace.ledger)), default=0)
+    for number in sorted(known.keys() - there):
+        if known[number].sequence > accepted:
+            yield (
+                f"{model} version {number} ({known[number].subject[:12]}): it was registered, and the registry has it "
+                "no more, nor what it noted of the ledger; restore the registry from a backup, or accept that: "
+                "ml-platform ledger continue --by NAME --reason TEXT"
+            )
 
 
 def _doubt(known: "dict[int, Entry]", model: str, number: int, sha256: str, manifest: str = "") -> str:

@@ -6,7 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ml_platform.declarations.context import ModelContext
-from ml_platform.foundation.errors import PlatformError, Refused
+from ml_platform.foundation.errors import MissingReference, PlatformError, Refused
+from ml_platform.foundation.names import some
 from ml_platform.foundation.provenance import Run
 from ml_platform.gates.asked import Asked
 from ml_platform.gates.gate import Verdict
@@ -42,6 +43,7 @@ def split(
     held = {name.removeprefix(prefix): verdicts for name, verdicts in workspace.ledger.refused(prefix, gates).items()}
     held |= refused_partitions(workspace, context.dataset)
     refused = held.keys()
+    _require_every(workspace, context, {*features, *refused}, first)
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
     state = materializer.partition_state()
     candidates = {partition: ref for partition, ref in sorted(features.items()) if partition not in refused}
@@ -70,6 +72,19 @@ def split(
     expected = rule.labelled(context.dataset.partitions, expected, last)
     plan = workspace.steps.plan(rule, expected, available, refused, _reasons(held), withdrawn(held))
     return _ref(workspace, context, plan, run)
+
+
+def _require_every(workspace: Workspace, context: ModelContext, there: set[str], first: str) -> None:
+    """Raise MissingReference where features were judged whose reference is gone: it is a file that anybody can delete,
+    and the last ones would not be missed."""
+    prefix, partitions = f"{context.feature_set.key}/", context.dataset.partitions
+    judged = {name.removeprefix(prefix) for name in workspace.ledger.named(prefix)} - there
+    declared = {*partitions.keys(partitions.end or workspace.now(), complete=False)}
+    if lost := sorted(name for name in judged & declared if name >= first):
+        raise MissingReference(
+            f"{context.model.name}: features of {some(lost)} were judged and have no reference any more; materialize "
+            f"{prefix}{lost[0]} again, or withdraw what they are made of"
+        )
 
 
 def _by_group(

@@ -24,7 +24,7 @@ Moment = Annotated[date, WrapValidator(_kept), PlainSerializer(lambda moment: mo
 
 
 #: Sizes of partitions, and how a time is cut off to the beginning of each.
-Size = Literal["hour", "day", "week", "month", "year"]
+Size = Literal["day", "week", "month", "year", "hour"]
 CUT_OFF: dict[Size, str] = {"hour": "1h", "day": "1d", "week": "1w", "month": "1mo", "year": "1y"}
 
 

@@ -126,6 +126,7 @@ def test_a_failed_warning_does_not_refuse(ledger):
     [
         "UPDATE ml_platform_ledger SET body = replace(body, 'failed', 'passed') WHERE sequence = 2",
         "UPDATE ml_platform_ledger SET actor = 'mallory' WHERE sequence = 2",
+        "UPDATE ml_platform_ledger SET actor = cast(x'ff41' as text) WHERE sequence = 2",
         "DELETE FROM ml_platform_ledger WHERE sequence = 2",
         "UPDATE ml_platform_ledger SET sequence = sequence + 10 WHERE sequence = 3",
     ],

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_platform.foundation.errors import Refused
+from ml_platform.foundation.errors import MissingReference, Refused
 from ml_platform.foundation.provenance import Run
 from ml_platform.pipeline import approval, current_splits, registration, release, training
 from ml_platform.pipeline.materializer import materializer_of
@@ -25,6 +25,20 @@ def split_again(project: Project, workspace: Workspace, first: str = "") -> Spli
     features = workspace.references.all(context.feature_set.key)
     assert materializer_of(workspace, context.feature_set, context.dataset).published_partitions()
     return training.split(workspace, context, features, Run.new(), first=first)
+
+
+def test_features_whose_reference_is_gone_are_missed_the_last_ones_too(project: Project) -> None:
+    with project.active() as workspace:
+        context = project.context()
+        before = split_again(project, workspace)
+        key = context.feature_set.key
+        held = workspace.references.all(key)
+        for gone in (max(held), sorted(held)[1]):
+            workspace.references.forget(key, gone)
+            with pytest.raises(MissingReference, match=rf"features of {gone} were judged and have no reference"):
+                split_again(project, workspace)
+            workspace.references.save(key, gone, held[gone])
+        assert split_again(project, workspace).sha256 == before.sha256
 
 
 def test_an_earlier_split_is_none_to_learn_from(project: Project) -> None:

@@ -19,6 +19,7 @@ from ml_platform.pipeline import (
     evaluation,
     loosening,
     recorded_evaluations,
+    recorded_versions,
     registration,
     rollback,
     training,
@@ -142,6 +143,23 @@ def test_without_its_alias_a_champion_is_one_all_the_same(with_models: Path, tmp
     outcome = project.materialize(*STEPS, checks=None)
     assert not outcome.success and outcome.failed(STEPS[2]) == {"champion_auc"}
     assert project.verdicts(f"{MODEL}/model")["champion_auc"].compared["champion"]
+
+
+def test_a_version_that_was_deleted_is_missed_until_a_person_accepts_it(with_models: Path, tmp_path: Path) -> None:
+    project = copy_of(with_models, tmp_path / "project", declared())
+    with project.active() as workspace:
+        version = workspace.registry.get(MODEL, 1)
+        if not list(workspace.ledger.entries(kind="version", subject_name=f"{MODEL}/version")):
+            recorded_versions.note(workspace, version, Run.new(), new=True)
+        assert list(recorded_versions.doubts(workspace, MODEL)) == []
+        workspace.tracking.client.delete_model_version(MODEL, "1")
+        (told,) = recorded_versions.doubts(workspace, MODEL)
+        assert "returned version 1" in told and "the registry has it no more" in told
+        run = Run.new()
+        workspace.ledger.accept_gap(
+            by="ann", reason="too old", owners=[MODEL], run_id=run.id, provenance=run.provenance
+        )
+        assert list(recorded_versions.doubts(workspace, MODEL)) == []
 
 
 def test_what_a_person_rejected_is_no_bar_for_those_that_come(with_models: Path, tmp_path: Path) -> None:
