@@ -285,11 +285,8 @@ class Ledger:
 
     def _about(self, subjects: Iterable[str]) -> list[Any]:
         """Rows about these contents, in order: exactly those that the chain holds. Raises Broken."""
-        wanted = list(subjects)
-        if not wanted:
-            return []
         chain = self._verified.follow(self._reader)
-        return held(self._reader, chain, (number for subject in wanted for number in chain.about(subject)))
+        return held(self._reader, chain, (number for subject in subjects for number in chain.about(subject)))
 
     def require(self, subject: str, gates: Iterable[Gate], *, subject_name: str) -> list[Verdict]:
         """The verdicts that allow acting on ``subject``; raises Refused naming each gate that does not.
@@ -319,12 +316,12 @@ class Ledger:
 
     def refused(self, prefix: str, gates: Iterable[Gate] = ()) -> dict[str, list[Verdict]]:
         """Names below ``prefix`` whose newest content is held back, with the verdicts (:meth:`judged`) that do so."""
-        newest = list(self._verified.follow(self._reader).newest.items())
-        return self.held_back({name: subject for name, subject in newest if name.startswith(prefix)}, gates)
+        return self.held_back(self.newest(prefix), gates)
 
-    def named(self, prefix: str) -> set[str]:
-        """Names below ``prefix`` of which some content was judged, whatever became of it."""
-        return {name for name in list(self._verified.follow(self._reader).newest) if name.startswith(prefix)}
+    def newest(self, prefix: str) -> dict[str, str]:
+        """Names below ``prefix`` of which some content was judged, with the newest, whatever became of it."""
+        found = list(self._verified.follow(self._reader).newest.items())
+        return {name: subject for name, subject in found if name.startswith(prefix)}
 
     def held_back(self, subjects: Mapping[str, str], gates: Iterable[Gate] = ()) -> dict[str, list[Verdict]]:
         """Of many contents by name those that are held back, with the verdicts (:meth:`judged`) that do so.

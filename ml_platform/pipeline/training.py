@@ -78,7 +78,7 @@ def _require_every(workspace: Workspace, context: ModelContext, there: set[str],
     """Raise MissingReference where features were judged whose reference is gone: it is a file that anybody can delete,
     and the last ones would not be missed."""
     prefix, partitions = f"{context.feature_set.key}/", context.dataset.partitions
-    judged = {name.removeprefix(prefix) for name in workspace.ledger.named(prefix)} - there
+    judged = {name.removeprefix(prefix) for name in workspace.ledger.newest(prefix)} - there
     declared = {*partitions.keys(partitions.end or workspace.now(), complete=False)}
     if lost := sorted(name for name in judged & declared if name >= first):
         raise MissingReference(
