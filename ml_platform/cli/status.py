@@ -201,7 +201,7 @@ def _model(
     workspace: Workspace, context: ModelContext, state: "SupervisorState", found: dict[str, Any], parts: Parts
 ) -> list[str]:
     """The row of a model; what of it cannot be read is a question mark."""
-    from ml_platform.pipeline import approval, candidate, champions, recorded_versions
+    from ml_platform.pipeline import approval, candidate, champions, going_live, recorded_versions
     from ml_platform.pipeline.answering import answering, objections, under_way, went_live
     from ml_platform.registry.registry import CHAMPION
 
@@ -237,6 +237,8 @@ def _model(
     )
     if record is not None and (said := under_way(record)):
         parts.notes.append(said)
+    stays = f"what of {name} does not go live by itself"
+    parts.notes += parts.read(stays, lambda: [one.said for one in going_live.in_the_way(workspace, name, newest)], [])
     if service is not None:
         part = f"whether what answers for {name} was promoted"
         promoted = row["promoted"] = parts.read(

@@ -19,7 +19,7 @@ from ml_platform.orchestration.events import results, step_run
 from ml_platform.orchestration.live import live_assets, live_checks
 from ml_platform.orchestration.metadata import mlflow_link, ref_metadata, sentences, table
 from ml_platform.orchestration.publications import inherited_tags, published_key
-from ml_platform.orchestration.refusals import tag_refusal
+from ml_platform.orchestration.refusals import tag_refusal, tagged
 from ml_platform.orchestration.scores import scores_asset
 from ml_platform.pipeline import approval, drift, evaluation, refit, registration, release, training
 from ml_platform.pipeline.inspections import INSPECTIONS
@@ -176,7 +176,8 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
     @plainly
     def service(context_: dg.AssetExecutionContext, version: VersionRef) -> dg.MaterializeResult[Any]:
         workspace = workspace_of(context_)
-        ref = release.package(workspace, context, version, step_run(context_))
+        with tagged(context_, keys["service"]):
+            ref = release.package(workspace, context, version, step_run(context_))
         folder = dg.MetadataValue.path(str(workspace.settings.local / ref.path))
         return result(
             context_,
@@ -191,7 +192,8 @@ def model_definitions(context: ModelContext) -> dg.Definitions:
     )
     @plainly
     def deployment(context_: dg.AssetExecutionContext, service_ref: ServiceRef) -> dg.MaterializeResult[Any]:
-        ref = release.deploy(workspace_of(context_), context, service_ref, step_run(context_))
+        with tagged(context_, keys["deployment"]):
+            ref = release.deploy(workspace_of(context_), context, service_ref, step_run(context_))
         return result(context_, "service", ref, {"url": dg.MetadataValue.url(ref.url), "version": ref.version})
 
     @dg.asset(

@@ -4,7 +4,8 @@ A gate that holds back what follows ends its run as failed, which is how Dagster
 not retry it (``retry_on_asset_or_op_failure: false`` in ``dagster.yaml``), nor do the sensors of the platform.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
@@ -25,6 +26,16 @@ def tag_refusal(context: Any, asset: dg.AssetKey, verdicts: Sequence[Verdict]) -
     """Say in the tags of a step's run which gates hold an asset back, if any do."""
     if held := [f"{verdict.gate} {verdict.shown}" for verdict in verdicts if verdict.holds_back]:
         context.instance.add_run_tags(context.run.run_id, {REFUSED + ".".join(asset.path): ", ".join(held)})
+
+
+@contextmanager
+def tagged(context: Any, asset: dg.AssetKey) -> Generator[None]:
+    """Say in the tags of a step's run why a step that is refused was, in a few words."""
+    try:
+        yield
+    except Refused as refusal:
+        context.instance.add_run_tags(context.run.run_id, {REFUSED + ".".join(asset.path): refusal.because})
+        raise
 
 
 def tag_refused_partitions(context: Any, asset: dg.AssetKey, verdicts: Mapping[str, Sequence[Verdict]]) -> None:

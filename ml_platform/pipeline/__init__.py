@@ -27,6 +27,7 @@ __all__ = [
     "estimating",
     "evaluation",
     "evidence",
+    "going_live",
     "inspections",
     "lineage",
     "live_drift",

@@ -14,6 +14,7 @@ from ml_platform.foundation.errors import MissingReference
 from ml_platform.foundation.files import canonical_json, sha256_bytes
 from ml_platform.gates.gate import Gate, Verdict
 from ml_platform.gates.stages import Stage
+from ml_platform.pipeline import going_live
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.data import withdrawn_partitions
 from ml_platform.pipeline.judging import batch_gates, feature_gates, held_by, model_gates, unjudged
@@ -161,11 +162,15 @@ def training_outcome(workspace: Workspace, context: ModelContext, split: SplitRe
     found = standing(workspace, workspace.registry.get(name, version.version))
     if found.status != "approved":
         return f"version {version.version} is {found.status}"
+    if why := going_live.older(workspace, version):
+        return why
     service = workspace.latest(f"{name}/service")
     if service is None or service.version != version.version:
         return ""
     if held := held_in("service", f"{name}/service", service.sha256):
         return f"the service of version {version.version} is refused by {', '.join(held)}"
+    if (hold := going_live.held(workspace, version, service.sha256)) is not None:
+        return hold.said
     deployment = workspace.latest(f"{name}/deployment")
     if deployment is None or deployment.sha256 != service.sha256:
         return ""

@@ -14,7 +14,7 @@ from ml_platform.gates.asked import Asked
 from ml_platform.gates.deployment import DeploymentEvidence
 from ml_platform.gates.gate import Verdict
 from ml_platform.gates.service import RunningService, ServiceEvidence
-from ml_platform.pipeline import cards, current_splits, known_texts, recorded_packages, recorded_versions, snapshot
+from ml_platform.pipeline import cards, going_live, known_texts, recorded_packages, recorded_versions, snapshot
 from ml_platform.pipeline.approval import require_approved
 from ml_platform.pipeline.judging import judged, model_context, model_gates, require
 from ml_platform.pipeline.materializer import materializer_of
@@ -38,7 +38,7 @@ SKEW_ROWS = 500
 def package(workspace: Workspace, context: ModelContext, version: VersionRef, run: Run) -> ServiceRef:
     """Package an approved version with its feature code and the newest history as a Bento folder.
 
-    Raises Refused where something that it learned from was taken out since.
+    Raises Refused where something that it learned from was taken out since, and for one older than the champion.
     """
     from ml_platform.serving import snapshots
     from ml_platform.serving.schema import request_schema, to_rows
@@ -47,7 +47,7 @@ def package(workspace: Workspace, context: ModelContext, version: VersionRef, ru
     about = model_context(workspace, context)
     version = require_approved(workspace, context, version, run)
     reference = version.model_ref
-    current_splits.require_published(workspace, version)
+    going_live.require_packable(workspace, version)
     require_code(reference)
     materializer = materializer_of(workspace, context.feature_set, context.dataset)
     request = request_schema(context.function, context.dataset.load_schema(), context.dataset.added)
@@ -222,12 +222,16 @@ def deploy(
     """Let a judged service become the stable one of its model: it starts, answers, and gets the requests.
 
     Where steps are declared that take requests or time it returns once the first has begun; the supervisor goes on.
-    Raises Refused by gate name unless this very package and its model passed every gate.
+    Raises Refused by gate name unless this very package and its model passed every gate, and for what
+    :func:`going_live.require` holds; ``by``: the person who asks.
     """
+    from ml_platform.pipeline.rollout import project
     from ml_platform.rollout.changes import started
     from ml_platform.serving.packaging import kept
 
-    require_approved(workspace, context, workspace.registry.get(ref.model, ref.version), run)
+    project(workspace, ref.model, run)  # what a person decided while the ledger was away is decided
+    version = workspace.registry.get(ref.model, ref.version)
+    going_live.require(workspace, require_approved(workspace, context, version, run), ref.sha256, by_person=bool(by))
     if stale := outdated(workspace, context, ref):
         raise Refused(stale)
     there = kept(workspace.settings.local / BENTOS, ref.model, ref.version, ref.sha256)

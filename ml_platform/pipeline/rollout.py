@@ -4,7 +4,7 @@ revision, so that they may be away while a version goes live and catch up exactl
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import Any, Literal
 
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.provenance import Run
@@ -13,46 +13,16 @@ from ml_platform.pipeline import shadow_verdicts
 from ml_platform.pipeline.anchors import note_decision
 from ml_platform.pipeline.approval import standing
 from ml_platform.pipeline.champions import promoted, promotions
+from ml_platform.pipeline.going_live import ANSWERED, GAVE_UP
 from ml_platform.pipeline.loosening import require_person
 from ml_platform.pipeline.recorded_packages import of_an_earlier_release
+from ml_platform.pipeline.told_changes import ENTRIES, Event, events
 from ml_platform.pipeline.workspace import Workspace
 from ml_platform.rollout import changes
-from ml_platform.rollout.record import Action, Backend, Change, RolloutRecord
-
-#: What a change is in the ledger; the others say nothing about which version answers.
-ENTRIES: dict[Action, str] = {"promote": PROMOTION, "roll_back": ROLLBACK, "withdraw": WITHDRAWAL}
-
+from ml_platform.rollout.record import Backend, RolloutRecord
 
 #: What a person may decide on a rollout.
 Decision = Literal["promote", "pause", "resume", "abort", "withdraw"]
-
-
-class Event(NamedTuple):
-    """A change that the ledger tells of, with the one that began it."""
-
-    kind: str
-    change: Change
-    #: What was promoted, rolled back or withdrawn.
-    backend: Backend
-    #: Who wanted the rollout, and what for.
-    began: Change
-
-
-def events(history: tuple[Change, ...]) -> list[Event]:
-    """What the ledger tells of a history, in order. That only another history is answered from is not among it."""
-    found: list[Event] = []
-    before: Change | None = None
-    began: Change | None = None
-    for change in history:
-        if change.action in ("start", "return", "refresh"):
-            began = change
-        elif change.action in ENTRIES:
-            left = before and (before.candidate if change.action != "withdraw" else before.stable or before.candidate)
-            refreshed = began is not None and began.action == "refresh" and change.action != "withdraw"
-            if left is not None and not refreshed:
-                found.append(Event(ENTRIES[change.action], change, left, began or change))
-        before = change
-    return found
 
 
 def decide(
@@ -303,6 +273,8 @@ def project(workspace: Workspace, model: str, run: Run) -> int:
                     "because": asked.why,
                     "at": event.change.at,
                     **({"instead_of": began.before} if began.action == "return" and event.kind == PROMOTION else {}),
+                    **({ANSWERED: True} if event.answered else {}),
+                    **_gave_up(workspace, model, event.gave_up),
                 },
                 run_id=began.run_id or run.id,
                 provenance=run.provenance,
@@ -313,6 +285,14 @@ def project(workspace: Workspace, model: str, run: Run) -> int:
         if missing:
             note_decision(workspace.ledger, workspace.registry, model, missing[-1].backend.version)
     return len(missing) + verdicts
+
+
+def _gave_up(workspace: Workspace, model: str, candidate: Backend | None) -> dict[str, Any]:
+    """What an entry says of a candidate that nobody promoted or rolled back, but that a person's decision ended."""
+    if candidate is None:
+        return {}
+    sha256 = workspace.registry.get(model, candidate.version).sha256
+    return {GAVE_UP: {"version": candidate.version, "sha256": sha256, "service": candidate.sha256}}
 
 
 def _alias(workspace: Workspace, model: str) -> None:

@@ -17,7 +17,7 @@ from ml_platform.foundation.names import meant
 from ml_platform.gates.stages import Stage
 from ml_platform.gates.verdict import Verdict
 from ml_platform.ledger.chain import Broken
-from ml_platform.pipeline import approval, candidate, current_splits, data
+from ml_platform.pipeline import approval, candidate, current_splits, data, going_live
 from ml_platform.pipeline.answering import answering, strange, under_way
 from ml_platform.pipeline.champions import promotions
 from ml_platform.pipeline.judging import batch_gates, feature_gates, held_by, model_gates
@@ -289,6 +289,8 @@ def _version(workspace: Workspace, context: ModelContext, number: int) -> Answer
     if record is not None and record.candidate is not None and record.candidate.version == number:
         return Answer(name, "approved, takes over", (under_way(record),), (f"ml-platform rollout status {model}",))
     beside = f"version {stable.version} answers" if stable else "no version answers"
+    if (hold := going_live.held(workspace, version, going_live.newest_package(workspace, version))) is not None:
+        return Answer(name, f"approved, {hold.short}", (beside, hold.said), hold.next)
     if any(one.version == number for one in promotions(workspace, model)):
         back = f"ml-platform rollout rollback {model} --to {number} --by NAME --reason TEXT"
         return Answer(name, "approved, answered before", (beside,), (back,))
@@ -318,6 +320,9 @@ def _deployment(workspace: Workspace, model: str) -> Answer:
         gone = (
             f"{last.action.replace('_', ' ')} by {last.who}: {last.why}" if last is not None else "nothing is deployed"
         )
+        hold = next((one for one in going_live.holds(workspace, model) if one.whole), None)
+        if hold is not None and not going:
+            return Answer(name, "not live", (hold.said,), hold.next)
         return Answer(name, "not live", going or (gone,), () if going else (RUN,))
     service, url, phase = answering(state, model)
     if phase != "live":
