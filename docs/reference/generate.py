@@ -16,11 +16,13 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import SecretStr
 
+from ml_platform.evaluation.baselines import baseline_names
 from ml_platform.foundation.settings import Settings
 from ml_platform.foundation.variables import ServiceOptions
 from ml_platform.gates.every_kind import KINDS
 from ml_platform.gates.gate import Kind
 from ml_platform.gates.stages import GATED
+from ml_platform.models.task import TASKS, task_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from keys import Untold, tables
@@ -30,6 +32,8 @@ HERE = Path(__file__).resolve().parent
 PYPROJECT = HERE.parent.parent / "pyproject.toml"
 #: Defaults that depend on the machine, in words.
 COMPUTED = {"local": "`.local` in the project", "actor": "`$USER`"}
+#: Any: no name of a baseline depends on them.
+CLASSES = ("one", "other")
 #: Where ``pyproject.toml`` lists dependencies: the table, and how a list begins there.
 LISTS = {"[project]": r"(dependencies) = \[", "[project.optional-dependencies]": r"([\w-]+) = \["}
 
@@ -180,9 +184,23 @@ def _keys(kind: Kind) -> str:
     """What has to be declared, with how many columns; of a fixed limit that."""
     told = [re.sub(r"\b(?!and\b|or\b)(\w+)", r"`\1`", key) for key in kind.keys]
     told = [key.replace("`columns`", f"`columns`{_number(kind)}") for key in told]
+    if kind.name == "baseline":
+        told.append(f"and may have `against`: {_baselines()}")
     if kind.limit is not None:
         told.append(f"at most {kind.limit:g}" if told else f"none: at most {kind.limit:g}")
     return ", ".join(told)
+
+
+def _baselines() -> str:
+    """What the models of each task are compared with."""
+    named = {name: baseline_names(task_of(name, CLASSES)) for name in TASKS}
+    told = {names: " and ".join(name for name, its in named.items() if its == names) for names in named.values()}
+    return "; ".join(
+        [
+            *(f"{of} {', '.join(f'`{name}`' for name in names)}" for names, of in told.items()),
+            "of one's own as it names",
+        ]
+    )
 
 
 def _number(kind: Kind) -> str:

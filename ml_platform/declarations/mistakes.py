@@ -2,7 +2,7 @@
 
 import ast
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -172,6 +172,8 @@ def find(catalogue: Catalogue, spec: Declaration, deep: bool) -> list[tuple[Decl
                     )
                 reason += meant(str(gate.metric), map(str, known))
                 found.append((spec, f"gates.{index}.metric", reason))
+        if deep:
+            found += [(spec, *one) for one in _unknown_baselines(spec)]
     return found
 
 
@@ -248,6 +250,25 @@ def _metrics_of(spec: ModelSpec, gate: Gate, deep: bool) -> tuple[str | None, ..
 
         return tuple(spec.kind().by_group(pl.col("label"), pl.col("prediction")))
     return ()
+
+
+def _unknown_baselines(spec: ModelSpec) -> Iterator[tuple[str, str]]:
+    """Key and reason of each `against` that names no model which the evaluation measures beside this one."""
+    from ml_platform.evaluation.baselines import baseline_names
+
+    asked = {f"gates.{index}.against": gate for index, gate in enumerate(spec.gates) if gate.gate == "baseline"}
+    asked = {key: gate.against for key, gate in asked.items() if gate.against is not None}
+    if not asked:
+        return
+    try:
+        known = baseline_names(spec.kind())
+    except Exception as error:
+        yield "task", f"{spec.task} cannot name its baselines: {raised(error)}"
+        return
+    for key, name in asked.items():
+        if name not in known:
+            has = f"{spec.task} models are compared with {', '.join(known)}"
+            yield key, f"unknown baseline {name!r}; {has}{meant(name, known)}"
 
 
 def schema_columns(spec: DatasetSpec, deep: bool) -> list[str] | None:

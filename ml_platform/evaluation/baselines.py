@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ml_platform.models.checked import measured
+from ml_platform.models.dry_run import trivial_models
 from ml_platform.models.task import Task
 
 if TYPE_CHECKING:
@@ -24,9 +25,18 @@ def baselines(
     """
     predictions = task.baselines(y_train, len(y_holdout))
     if linear:
-        name = "linear_regression" if task.output == "value" else "logistic_regression"
-        predictions[name] = linear_model(task, x_train, y_train, x_holdout)
+        predictions[linear_name(task)] = linear_model(task, x_train, y_train, x_holdout)
     return {name: measured(task, y_holdout, p) for name, p in predictions.items()}
+
+
+def linear_name(task: Task) -> str:
+    """What the linear model is called beside the trivial ones of a task."""
+    return "linear_regression" if task.output == "value" else "logistic_regression"
+
+
+def baseline_names(task: Task) -> tuple[str, ...]:
+    """What :func:`baselines` measures, by name, known without data. Raises what a task of a user's own raises."""
+    return (*trivial_models(task), linear_name(task))
 
 
 def linear_model(task: Task, x: "np.ndarray", y: "np.ndarray", x_holdout: "np.ndarray") -> "np.ndarray":

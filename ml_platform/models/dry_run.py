@@ -65,10 +65,20 @@ def mistake(task: Task, name: str, y: "np.ndarray", p: "np.ndarray") -> str:
 
 def paired_metrics(task: Task) -> tuple[str, ...]:
     """Metrics of a task by which two models can be compared row by row: those that have an interval."""
+    y = _labels(task)
+    return (*DRAWN.get(task.output, ()), *task.losses(y, _predictions(task, y)))
+
+
+def trivial_models(task: Task) -> tuple[str, ...]:
+    """Names of the trivial models of a task, as it gives them for labels that are made up."""
+    return tuple(task.baselines(_labels(task), ROWS))
+
+
+def _labels(task: Task) -> "np.ndarray":
+    """Every class, or values that differ."""
     import numpy as np
 
-    y = np.arange(12.0) if task.output == "value" else np.arange(12.0) % max(2, len(task.classes))
-    return (*DRAWN.get(task.output, ()), *task.losses(y, _predictions(task, y)))
+    return np.arange(12.0) if task.output == "value" else np.arange(12.0) % max(2, len(task.classes))
 
 
 def _predictions(task: Task, y: "np.ndarray") -> "np.ndarray":

@@ -3,9 +3,22 @@ deploy.
 
 Dagster, the command line, trials, replays and proofs drive the same steps; none of them is known here.
 
-The modules of the steps are ``data``, ``training``, ``evaluation``, ``refit``, ``registration``, ``release`` and
-``rollout``; ``recorded_derivations``, ``recorded_trainings``, ``recorded_evaluations``,
-``recorded_versions`` and ``recorded_packages`` say what was made here, by the ledger.
+Modules by what they are about; those that are not in ``__all__`` are used by the others only:
+
+- data: ``data``, ``materializer``, ``published``, ``published_verdicts``, ``provisional``, ``earlier_columns``,
+  ``merge_hook``, ``rollback``.
+- a model: ``training``, ``current_splits``, ``mlflow_training``, ``evaluation``, ``refit``, ``refit_verdicts``,
+  ``predictors``, ``expecting``, ``candidate``.
+- a version: ``registration``, ``approval``, ``decisions``, ``declared``, ``loosening``, ``champions``, ``cards``.
+- a service: ``release``, ``rollout``, ``shadow_verdicts``, ``snapshot``, ``known_texts``, ``answering``.
+- production: ``logged_predictions``, ``labels``, ``labelled_predictions``, ``performance``, ``live_drift``, ``drift``,
+  ``estimating``, ``scores``, ``table_scores``.
+- what is to be done: ``backlog``, ``retraining``, ``automation``, ``alerts`` (their texts; ``live`` delivers them).
+- judging: ``judging`` alone judges and records, ``inspections`` says who judges which stage.
+- what was made here, by the ledger: ``recorded_derivations``, ``recorded_trainings``, ``recorded_evaluations``,
+  ``recorded_versions``, ``recorded_packages``, and ``anchors`` of it.
+- questions: ``why``, ``lineage``, ``requests``, ``evidence``, ``replay``.
+- the whole: ``workspace``, ``steps`` (those that somebody may exchange), ``trial``, ``backup``, ``prune``.
 """
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.

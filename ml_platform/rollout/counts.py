@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ml_platform.serving.routes import ANSWERING
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-#: Paths of a service that answer with predictions.
-ASKED = ("/predict", "/predict_columns")
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def _traffic(samples: "dict[str, Iterable[Any]]") -> Traffic:
     requests = failed = refused = 0
     seconds = 0.0
     for sample in samples.get("ml_service_request_duration_seconds", ()):
-        if sample.labels.get("endpoint") not in ASKED:
+        if sample.labels.get("endpoint") not in ANSWERING:
             continue
         if sample.name.endswith("_sum"):
             seconds += sample.value

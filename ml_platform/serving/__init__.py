@@ -1,6 +1,7 @@
 """A packaged version as a service: package, request schema, guard, prediction log, process, client, checks.
 
-Which package answers is said in ``rollout``.
+Which package answers is said in ``rollout``; what a request is refused for, in ``refusals``; the paths that predict, in
+``routes``.
 """
 
 # Modules that other rooms may use; they are imported where they are used, since some load heavy libraries.
@@ -20,6 +21,7 @@ __all__ = [
     "prediction_log",
     "process",
     "refusals",
+    "routes",
     "schema",
     "service",
     "snapshots",

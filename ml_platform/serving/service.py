@@ -47,6 +47,7 @@ from ml_platform.serving.page import HEADERS, documented, page
 from ml_platform.serving.parent import end_with_parent
 from ml_platform.serving.prediction_log import Asked
 from ml_platform.serving.refusals import MAX_MESSAGE, describe
+from ml_platform.serving.routes import ANSWERING, EXPLAIN, PREDICT, PREDICT_COLUMNS
 from ml_platform.serving.schema import RequestSchema, columns_model, rows_model
 
 #: Headers that say which request it is, in the order of Asked: ours, the caller's, and the router's route and role.
@@ -216,12 +217,13 @@ def service(
             self.answering = Answering(package, metrics, featurize, rows, (answer, explanation), options, load)
             loaded.append(self.answering)
 
-        @bentoml.api(input_spec=body_of(rows, _by_bentoml(_parse), example), output_spec=answer)
+        @bentoml.api(route=PREDICT, input_spec=body_of(rows, _by_bentoml(_parse), example), output_spec=answer)
         async def predict(self, body: Any) -> Response:
             """Predict for rows: ``{"rows": [{…}, …]}``, 1 to 1,000 of them."""
             return _response(self.answering.answer(body))
 
         @bentoml.api(
+            route=PREDICT_COLUMNS,
             input_spec=body_of(batch, _by_bentoml(parse_columns), columns),
             output_spec=answer,
         )
@@ -233,7 +235,7 @@ def service(
             """
             return _response(self.answering.answer(body))
 
-        @bentoml.api(input_spec=body_of(rows, _by_bentoml(_parse), example), output_spec=explanation)
+        @bentoml.api(route=EXPLAIN, input_spec=body_of(rows, _by_bentoml(_parse), example), output_spec=explanation)
         async def explain(self, body: Any) -> Response:
             """Predict for 1 to 100 rows, and name the features that moved each prediction most, with their SHAP values.
 
@@ -253,7 +255,7 @@ def service(
         max_body=options.service_body_limit,
         rate=options.service_rate,
         router=SAID[2] if os.environ.get(ROUTED) else b"",
-        also={Service.apis["predict_columns"].route: ARROW_TYPE},
+        also={PREDICT_COLUMNS: ARROW_TYPE},
         headers={
             "x-model": config.model,
             "x-model-version": str(config.version),
@@ -263,7 +265,6 @@ def service(
             "x-history-until": package.history.until.isoformat() if package.history.until else "",
         },
     )
-    readers = {"predict": partial(_parse, rows), "predict_columns": partial(parse_columns, batch)}
 
     def answered(parsed: Parsed) -> Answer:
         return loaded[-1].answer(parsed)
@@ -271,19 +272,21 @@ def service(
     def explained(parsed: Parsed) -> Answer:
         return loaded[-1].explain(parsed)
 
-    routes = {name: api.route for name, api in Service.apis.items()}
-    documents = partial(documented, answering=routes.values(), batch=routes["predict_columns"])
+    documents = partial(documented, answering=ANSWERING, batch=PREDICT_COLUMNS)
     show(page(config.model, config.version), HEADERS, documents)
-    apps = {name: _directly(read, answered, config.model) for name, read in readers.items()}
-    apps["explain"] = _directly(readers["predict"], explained, config.model)
+    apps = {
+        PREDICT: _directly(partial(_parse, rows), answered, config.model),
+        PREDICT_COLUMNS: _directly(partial(parse_columns, batch), answered, config.model),
+        EXPLAIN: _directly(partial(_parse, rows), explained, config.model),
+    }
     traced = "excluded_urls" not in tracing()
     # What is answered beside BentoML's methods. Counted and let through is what stands here, and mounted below.
     beside = [Route(INFO, info)]
     in_front(
         Service,
         None if traced else guarding,
-        {Service.apis[name].route: app for name, app in apps.items()},
-        [*(route.path for route in beside), *(method.route for method in Service.apis.values())],
+        apps,
+        [*(route.path for route in beside), *ANSWERING],
     )
     if traced:
         # BentoML's way alone has a trace of each request, of those too that the guard refuses.

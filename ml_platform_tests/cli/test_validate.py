@@ -202,3 +202,29 @@ def test_classes_of_ones_own_that_cannot_work_are_one_line(
     assert "attributes.key" in other
     found = LINE.match(mine)
     assert found and (found["key"] or "").removeprefix("attributes.") == key and re.search(reason, mine), mine
+
+
+def test_a_baseline_that_the_task_does_not_have_is_told_before_a_training(shop: Shop) -> None:
+    """Of the platform's tasks and of one's own, by the names that the task itself gives."""
+    own = """from ml_platform.models.binary import Binary
+
+class Own(Binary):
+    def baselines(self, y, rows):
+        return {"season": self.scores(y[:1].repeat(rows))}
+"""
+    (shop.defs.parent / "tasks.py").write_text(own)
+    gate = "{gate: baseline, name: own, metric: brier, against: base_rat, min: 0.01}"
+    shop.edit(MODEL, "gates:\n", f"gates:\n    - {gate}\n")
+    (line,) = [line for line in mistakes_in(shop) if f"defs/{MODEL}/" in line]
+    told = "unknown baseline 'base_rat'; binary models are compared with base_rate, logistic_regression"
+    assert f": attributes.gates.0.against: {told}" in line and "did you mean 'base_rate'" in line
+
+    shop.edit(MODEL, "base_rat,", "base_rate,")
+    assert not [line for line in mistakes_in(shop) if f"defs/{MODEL}/" in line]
+
+    shop.edit(MODEL, "task: binary\n", "task: shop.tasks:Own\n")
+    (line,) = [line for line in mistakes_in(shop) if f"defs/{MODEL}/" in line]
+    assert "'base_rate'; shop.tasks:Own models are compared with season, logistic_regression" in line
+
+    shop.edit(MODEL, "against: base_rate,", "against: season,")
+    assert not [line for line in mistakes_in(shop) if f"defs/{MODEL}/" in line]

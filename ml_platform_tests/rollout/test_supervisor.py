@@ -17,7 +17,8 @@ from ml_platform.foundation.settings import Settings
 from ml_platform.references.refs import ServiceRef
 from ml_platform.rollout import control, fleet, processes, supervisor
 from ml_platform.rollout.changes import started, withdrawn
-from ml_platform.rollout.processes import ServiceState, read_state
+from ml_platform.rollout.counts import answers_of
+from ml_platform.rollout.processes import ServiceState, metrics_of, read_state
 from ml_platform.rollout.record import Backend
 from ml_platform.rollout.record_files import RecordFiles
 from ml_platform.rollout.routers.envoy import Envoy
@@ -276,3 +277,19 @@ def test_two_processes_of_a_version_answer_and_one_may_die(
             assert client.info()["version"] == 1
     until(lambda: all(service.phase == "live" for service in read_state(own).services))
     assert {service.pid for service in read_state(own).services} > {other.pid}
+
+
+def test_requests_to_each_path_that_predicts_count_for_the_rules(
+    own: Settings, supervised: Callable[[], int], first: ServiceRef
+) -> None:
+    """`direct` counts none itself: what the process counts of them is all that its rules see."""
+    supervised()
+    deploy(own, first)
+    service = live(own, first)
+    with Client(address(own)) as client:
+        documented = json.loads(client.send("GET", "/docs.json")[1])["paths"]
+        posted = {path: methods["post"]["responses"] for path, methods in documented.items() if "post" in methods}
+        predicting = [path for path, answers in posted.items() if "409" in answers]
+        assert "/explain" in predicting
+        assert {client.send("POST", path, b"{}")[0] for path in predicting} == {422}
+    until(lambda: answers_of(metrics_of(own, service)).traffic.refused == len(predicting))
