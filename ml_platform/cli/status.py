@@ -17,6 +17,7 @@ from ml_platform.declarations.dataset import DatasetSpec
 from ml_platform.foundation.adapters import named_adapters
 from ml_platform.foundation.errors import MissingReference, PlatformError
 from ml_platform.foundation.parts import Parts
+from ml_platform.foundation.provenance import platform_code
 from ml_platform.foundation.words import printable
 from ml_platform.pipeline.workspace import Workspace
 
@@ -86,6 +87,7 @@ def show_status(
         "datasets": {},
         "models": {},
         "supervisor": state.running,
+        "supervisor_outdated": (outdated := state.running and state.code != platform_code()),
         "standing": {},
         "corrections": {},
         "published_again": {},
@@ -123,7 +125,8 @@ def show_status(
     found["paused"] = {name: said for name, said in paused.items() if name in chosen}
     say([*_told_once(parts), *found["edited"]])
     say([*(alert.said for alert in needed), *(f"{name}: {said}" for name, said in found["paused"].items())])
-    console.print(f"supervisor: {'running' if state.running else 'not running'}")
+    said = "; it runs other code than is installed now: restart it (docs/operate.md, Upgrade)" if outdated else ""
+    console.print(f"supervisor: {'running' if state.running else 'not running'}{said}", soft_wrap=True)
     written(json, found)
     parts.require_all()
 

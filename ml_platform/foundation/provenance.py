@@ -49,6 +49,14 @@ def _git(root: Path, *arguments: str) -> str | None:
     return done.stdout.strip()
 
 
+def platform_code(root: Path = Path(__file__).parent.parent) -> str:
+    """Hash of the platform's modules below ``root`` as they are now, 16 hexadecimal digits; the example left out."""
+    files = {path.relative_to(root).as_posix(): path for path in root.rglob("*.py")}
+    return sha256_bytes(
+        canonical_json({name: sha256_file(path) for name, path in files.items() if not name.startswith("defs/")})
+    )[:16]
+
+
 def _but_local(root: Path) -> list[str]:
     """Everything in the work tree but the folder of what runs write: not everybody's Git ignores that."""
     local = get_settings().local.resolve()

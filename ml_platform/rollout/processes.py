@@ -127,12 +127,14 @@ class SupervisorState(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format: Literal[3] = 3
+    format: Literal[4] = 4
     #: Whose processes these are (:func:`owner`): a copy of the folder is none of theirs.
     owner: str = ""
     pid: int = 0
     start_time: float = 0.0
     since: str = ""
+    #: What it runs, as :func:`~ml_platform.foundation.provenance.platform_code` names it; empty: an earlier release.
+    code: str = ""
     #: Whether a person stopped it: nothing starts it again by itself.
     stopped: bool = False
     services: list[ServiceState] = []
@@ -196,14 +198,14 @@ def read_state(settings: Settings) -> SupervisorState:
 
 
 def upgraded(value: Any) -> Any:
-    """A state of format 2, whose routes named no ports, or of format 1, which did not say whose it is: the logs of its
-    services lie in its folder."""
-    if not isinstance(value, dict) or value.get("format") not in (1, 2):
+    """A state of format 3, which did not say what code it runs, of format 2, whose routes named no ports, or of
+    format 1, which did not say whose it is: the logs of its services lie in its folder."""
+    if not isinstance(value, dict) or value.get("format") not in (1, 2, 3):
         return value
-    if value["format"] == 2:
-        return {**value, "format": 3}
+    if value["format"] != 1:
+        return {**value, "format": 4}
     log = next((service.get("log") for service in value.get("services") or []), "")
-    return {**value, "format": 3, "owner": _owner(Path(log).parent.parent) if log else ""}
+    return {**value, "format": 4, "owner": _owner(Path(log).parent.parent) if log else ""}
 
 
 def write_state(settings: Settings, state: SupervisorState) -> None:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from ml_platform.foundation.errors import PlatformError
+from ml_platform.foundation.provenance import platform_code
 from ml_platform.foundation.settings import Settings, get_settings
 from ml_platform.rollout import changes, rules
 from ml_platform.rollout.control import AlreadyRunning, ensure_running, only_one, stop_all, wait_live
@@ -47,9 +48,8 @@ class Supervisor:
         self.records = open_records(settings)
         self.keeper = Keeper(settings, open_router(settings))
         self.fleet = Fleet(settings, self.keeper.router.shares)
-        self.state = SupervisorState(
-            owner=owner(settings), pid=os.getpid(), start_time=process.start_time(os.getpid()) or 0.0, since=now()
-        )
+        start, code = process.start_time(os.getpid()) or 0.0, platform_code()
+        self.state = SupervisorState(owner=owner(settings), pid=os.getpid(), start_time=start, since=now(), code=code)
         #: The last readable record of each model: a damaged one changes nothing.
         self._known: dict[str, RolloutRecord] = {}
         self._unreadable: set[str] = set()

@@ -1,6 +1,7 @@
 """Each part of the status is read by itself: one that cannot be read hides no other."""
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import typer.testing
 from ml_platform.cli.app import cli
 from ml_platform.declarations import loading
 from ml_platform.foundation.errors import PlatformError
-from ml_platform.foundation.provenance import Run
+from ml_platform.foundation.provenance import Run, platform_code
+from ml_platform.rollout.processes import SupervisorState, owner, write_state
+from ml_platform.serving import process
 from ml_platform_tests.project import Project
 from ml_platform_tests.shop_project import DATASET, MODEL, MODELS, copy_of, declared, registered
 
@@ -66,3 +69,22 @@ def test_accepted_gaps_and_a_clock_set_back_are_told_in_a_line_each(
         f"ledger: 1 entries are dated before earlier ones, first entry {count}; {see}",
     ]
     assert all(shown.output.count(line) == 1 for line in told)
+
+
+@pytest.mark.parametrize("code", ["", "0" * 16, platform_code()])
+def test_a_supervisor_of_other_code_than_is_installed_is_told(
+    shop: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """After an upgrade the old one goes on until it is restarted; one of an earlier release names no code."""
+    me = {"pid": os.getpid(), "start_time": process.start_time(os.getpid())}
+    with shop.active() as workspace:
+        write_state(workspace.settings, SupervisorState(owner=owner(workspace.settings), code=code, **me))
+    monkeypatch.setattr(loading, "project_catalogue", lambda: shop.catalogue)
+    file = tmp_path / "status.json"
+    with shop.active():
+        shown = typer.testing.CliRunner().invoke(cli, ["status", "--json", str(file)])
+    assert shown.exit_code == 0, shown.output
+    other = code != platform_code()
+    assert ("supervisor: running; it runs other code than is installed now: restart it" in shown.output) == other
+    found = json.loads(file.read_text())
+    assert found["supervisor"] and found["supervisor_outdated"] == other

@@ -71,3 +71,15 @@ def test_what_a_commit_waits_for(tmp_path: Path) -> None:
     (begun := tmp_path / "begun").mkdir()
     subprocess.run(["git", "init", "-q", str(begun)], check=True)
     assert environment.without_commit(begun) == "the project has none yet; run git add -A, git commit"
+
+
+def test_the_platforms_code_is_another_after_any_edit_but_of_the_example(tmp_path: Path) -> None:
+    for name in ("rollout/supervisor.py", "defs/flights/source.py"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("one = 1\n")
+    code = environment.platform_code(tmp_path)
+    (tmp_path / "defs" / "flights" / "source.py").write_text("two = 2\n")
+    assert environment.platform_code(tmp_path) == code
+    (tmp_path / "rollout" / "supervisor.py").write_text("two = 2\n")
+    assert environment.platform_code(tmp_path) != code
+    assert environment.platform_code() not in (code, environment.platform_code(tmp_path))

@@ -63,10 +63,18 @@ def test_an_address_is_told_once_requests_there_are_led_to_a_process_that_answer
     assert state.url("m") and state.live("m")
 
 
+def test_a_state_of_format_3_does_not_say_what_code_its_supervisor_runs(settings: Settings) -> None:
+    write_state(settings, answering(settings))
+    value = json.loads(state_path(settings).read_text()) | {"format": 3}
+    del value["code"]
+    state_path(settings).write_text(json.dumps(value))
+    assert read_state(settings).url("m") and read_state(settings).code == ""
+
+
 def test_a_state_of_format_2_says_nothing_of_ports(settings: Settings) -> None:
     write_state(settings, answering(settings))
     value = json.loads(state_path(settings).read_text()) | {"format": 2}
-    del value["routes"]["m"]["ports"]
+    del value["code"], value["routes"]["m"]["ports"]
     state_path(settings).write_text(json.dumps(value))
     assert read_state(settings).url("m")
 
@@ -74,7 +82,7 @@ def test_a_state_of_format_2_says_nothing_of_ports(settings: Settings) -> None:
 def test_a_state_of_format_1_belongs_to_the_folder_of_its_logs(settings: Settings, copied: Settings) -> None:
     for one in (settings, copied):
         value = json.loads(state_path(one).read_text()) | {"format": 1}
-        del value["owner"], value["routes"]["m"]["ports"]
+        del value["code"], value["owner"], value["routes"]["m"]["ports"]
         state_path(one).write_text(json.dumps(value))
     assert read_state(settings).live("m") and not read_state(copied).running
 
