@@ -63,7 +63,7 @@ def test_a_file_or_folder_that_is_not_there_is_warned_of(sales: Mine) -> None:
 def test_a_column_of_another_kind_throughout_is_a_mistake_of_the_declaration(sales: Mine) -> None:
     write(table(sales).with_columns(pl.col("temperature") + " C"), sales.root / "sales.csv")
     (line,) = find_mistakes(Project.find())[0]
-    assert "sales/defs.yaml:" in line and "attributes.schema: column 'temperature' of its newest file holds" in line
+    assert "sales/schema.py:" in line and "column 'temperature' of its newest file holds" in line
     assert line.endswith("; correct the schema, or the file") and find_weak(Project.find()) == []
 
 
