@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
+from empty import empty_project
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -27,7 +28,6 @@ sys.path.insert(0, str(ROOT))
 from ml_platform_tests.creating import tables  # noqa: E402
 
 BIN = Path(sys.executable).parent
-PROJECT = '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "mine"\n'
 
 
 class Case(NamedTuple):
@@ -90,13 +90,7 @@ def measured(name: str, case: Case) -> dict[str, Any]:
     """One case in a project of its own, which is removed."""
     folder = Path(tempfile.mkdtemp(prefix="ml-platform-new-"))
     try:
-        package = folder / "src" / "mine"
-        (package / "defs").mkdir(parents=True)
-        for place in (package, package / "defs"):
-            (place / "__init__.py").touch()
-        shop = ROOT / "ml_platform_tests" / "shop" / "src" / "grocery" / "definitions.py"
-        (package / "definitions.py").write_text(shop.read_text())
-        (folder / "pyproject.toml").write_text(PROJECT)
+        empty_project(folder)
         frame = case.make(case.rows)
         tables.write(frame, folder / "table.csv")
         row: dict[str, Any] = {"table": name, "rows": frame.height, "columns": frame.width}

@@ -29,10 +29,10 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from empty import empty_project
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-PROJECT = '[tool.dg]\ndirectory_type = "project"\n[tool.dg.project]\nroot_module = "mine"\n'
 #: Days in the table that the declarations are made of, and the first of all.
 SEEN, FIRST = 40, "2015-01-01"
 #: Partitions from and to which the first median is taken, and how many the last is taken of.
@@ -91,14 +91,8 @@ STAGES = (
 
 def make(folder: Path, rows: int) -> None:
     """A project on a table of forty days, whose source then has as many as it is told."""
-    package = folder / "src" / "mine"
-    (package / "defs").mkdir(parents=True)
-    for place in (package, package / "defs"):
-        (place / "__init__.py").touch()
-    shop = ROOT / "ml_platform_tests" / "shop" / "src" / "grocery" / "definitions.py"
-    (package / "definitions.py").write_text(shop.read_text())
+    package = empty_project(folder)
     (package / "source.py").write_text(SOURCE)
-    (folder / "pyproject.toml").write_text(PROJECT)
     sys.path.insert(0, str(folder / "src"))
     os.environ |= {"SCALE_FIRST": FIRST, "SCALE_DAYS": str(SEEN), "SCALE_ROWS": str(rows)}
     source = importlib.import_module("mine.source")

@@ -18,14 +18,18 @@ from ml_platform.testing.source import SourceContract
 from ml_platform_tests.sources.example import sales, spec
 
 
+def _two_months(folder: Path) -> None:
+    for month in (1, 2):
+        sales(month).write_parquet(folder / f"2024-0{month}.parquet")
+
+
 class TestFolder(SourceContract):
     partitions = {"every": "month", "start": "2024-01-01"}  # noqa: RUF012
     time = "day"
 
     @pytest.fixture
     def source(self, tmp_path: Path) -> Source:
-        for month in (1, 2):
-            sales(month).write_parquet(tmp_path / f"2024-0{month}.parquet")
+        _two_months(tmp_path)
         return spec({"kind": "folder", "path": str(tmp_path), "by": "name", "date_format": "%Y-%m"}).load_source()
 
     @pytest.fixture
@@ -58,8 +62,7 @@ class TestFiles(SourceContract):
 
     @pytest.fixture
     def source(self, tmp_path: Path) -> Source:
-        for month in (1, 2):
-            sales(month).write_parquet(tmp_path / f"2024-0{month}.parquet")
+        _two_months(tmp_path)
         rule = {"kind": "fsspec", "url": f"{tmp_path.as_uri()}/*.parquet", "by": "name", "date_format": "%Y-%m"}
         return spec(rule).load_source()
 
