@@ -68,10 +68,12 @@ def environment_first() -> None:
 
 def _postgres(config: Mapping[str, Any]) -> Mapping[str, ConfigurableClassData]:
     classes = {
-        "storage": "DagsterPostgresStorage",
-        "run_storage": "PostgresRunStorage",
-        "event_log_storage": "PostgresEventLogStorage",
-        "schedule_storage": "PostgresScheduleStorage",
+        "storage": "Storage",
+        "run_storage": "RunStorage",
+        "event_log_storage": "EventLog",
+        "schedule_storage": "ScheduleStorage",
     }
     text = canonical_json(config)
-    return {key: ConfigurableClassData("dagster_postgres", name, text) for key, name in classes.items()}
+    return {
+        key: ConfigurableClassData("ml_platform.orchestration.postgres", name, text) for key, name in classes.items()
+    }

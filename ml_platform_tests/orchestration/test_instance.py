@@ -90,6 +90,9 @@ def test_postgres_url_is_handed_on_by_name_only(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("ML_PLATFORM_DAGSTER_POSTGRES_URL", "postgresql://user:hush@127.0.0.1:1/dagster")
     reference = InstanceRef.from_dir(str(ROOT))
     assert reference.storage_data is not None
-    assert reference.storage_data.class_name == "DagsterPostgresStorage"
+    assert (reference.storage_data.module_name, reference.storage_data.class_name) == (
+        "ml_platform.orchestration.postgres",
+        "Storage",
+    )
     assert reference.storage_data.config_dict == {"postgres_url": {"env": "ML_PLATFORM_DAGSTER_POSTGRES_URL"}}
     assert "hush" not in str(reference)
